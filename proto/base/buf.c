@@ -1,0 +1,104 @@
+#include "proto/base/buf.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "proto/base/check.h"
+#include "proto/base/memory.h"
+
+static size_t buf_memory_size(size_t size)
+{
+    MN_ASSERT(size <= UINT32_MAX - sizeof(struct mn_buf) - MN_BUF_PADDING);
+    return sizeof(struct mn_buf) + size + MN_BUF_PADDING;
+}
+
+struct mn_buf *mn_buf_new(size_t size)
+{
+    struct mn_buf *buf = mn_realloc(NULL, buf_memory_size(size));
+    buf->size = (uint32_t)size;
+    buf->refs = 1;
+    memset(buf->bytes + size, 0, MN_BUF_PADDING);
+    return buf;
+}
+
+struct mn_buf *mn_buf_copy(struct mn_span bytes)
+{
+    struct mn_buf *buf = mn_buf_new(bytes.size);
+    if (bytes.size > 0) memcpy(buf->bytes, bytes.data, bytes.size);
+    return buf;
+}
+
+struct mn_buf *mn_buf_ref(struct mn_buf *buf)
+{
+    if (buf == NULL) return NULL;
+    MN_ASSERT(buf->refs > 0 && buf->refs < UINT32_MAX);
+    buf->refs++;
+    return buf;
+}
+
+struct mn_buf *mn_buf_unref(struct mn_buf *buf)
+{
+    if (buf == NULL) return NULL;
+    MN_ASSERT(buf->refs > 0);
+    if (--buf->refs == 0) mn_free(buf);
+    return NULL;
+}
+
+uint8_t *mn_writer_take(struct mn_writer *writer, size_t size)
+{
+    size_t used = mn_writer_size(writer), needed = used + size;
+
+    MN_ASSERT(needed >= size);
+    if (writer->buf == NULL || needed > writer->capacity) {
+        size_t capacity = needed < 128 ? 128 : needed + needed / 2;
+        writer->buf = mn_realloc(writer->buf, buf_memory_size(capacity));
+        writer->buf->refs = 1;
+        writer->capacity = capacity;
+    }
+    writer->buf->size = (uint32_t)needed;
+    return writer->buf->bytes + used;
+}
+
+void mn_writer_add(struct mn_writer *writer, struct mn_span bytes)
+{
+    uint8_t *to = mn_writer_take(writer, bytes.size);
+    if (bytes.size > 0) memcpy(to, bytes.data, bytes.size);
+}
+
+void mn_writer_str(struct mn_writer *writer, const char *text)
+{
+    mn_writer_add(writer, mn_span_str(text));
+}
+
+void mn_writer_format(struct mn_writer *writer, const char *format, ...)
+{
+    va_list args, again;
+    int size;
+
+    va_start(args, format);
+    va_copy(again, args);
+    size = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    MN_ASSERT(size >= 0);
+    /* vsnprintf() also writes a NUL: take it, then give it back. */
+    vsnprintf((char *)mn_writer_take(writer, (size_t)size + 1), (size_t)size + 1, format, again);
+    va_end(again);
+    writer->buf->size--;
+}
+
+struct mn_buf *mn_writer_done(struct mn_writer *writer)
+{
+    struct mn_buf *buf;
+
+    mn_writer_take(writer, 0);
+    buf = writer->buf;
+    memset(buf->bytes + buf->size, 0, MN_BUF_PADDING);
+    *writer = (struct mn_writer){0};
+    return buf;
+}
+
+void mn_writer_drop(struct mn_writer *writer)
+{
+    writer->buf = mn_buf_unref(writer->buf);
+    writer->capacity = 0;
+}

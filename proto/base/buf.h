@@ -1,0 +1,58 @@
+/* buf.h: payload bytes, written once by their maker, then shared and read-only. A message to forty
+ * peers is one copy and forty refs. The count is plain, not atomic: buffers stay on the loop
+ * thread, and a worker borrows under a ref that the loop holds. */
+#ifndef MN_BUF_H
+#define MN_BUF_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+
+/* Readable bytes after the end of every buffer: simdjson reads ahead. They are zero. */
+#define MN_BUF_PADDING 64
+
+struct mn_buf {
+    uint32_t size; /* bytes in use; the maker may lower it before sharing */
+    uint32_t refs;
+    uint8_t bytes[];
+};
+
+/* One ref, [size] unset bytes, zero padding after them; never NULL. */
+struct mn_buf *mn_buf_new(size_t size);
+struct mn_buf *mn_buf_copy(struct mn_span bytes);
+
+/* Takes one more ref and returns [buf]; NULL gives NULL. */
+struct mn_buf *mn_buf_ref(struct mn_buf *buf);
+
+/* Gives one ref back; always returns NULL, so that `buf = mn_buf_unref(buf)` forgets it. */
+struct mn_buf *mn_buf_unref(struct mn_buf *buf);
+
+static inline struct mn_span mn_buf_span(const struct mn_buf *buf)
+{
+    return buf == NULL ? mn_span(NULL, 0) : mn_span(buf->bytes, buf->size);
+}
+
+/* Growing bytes while a message is being written. Zero-initialised is empty and ready. */
+struct mn_writer {
+    struct mn_buf *buf; /* NULL while empty */
+    size_t capacity;    /* bytes that fit without growing */
+};
+
+/* Room for [size] more bytes at the end; the caller fills them, they count at once. */
+uint8_t *mn_writer_take(struct mn_writer *writer, size_t size);
+void mn_writer_add(struct mn_writer *writer, struct mn_span bytes);
+void mn_writer_str(struct mn_writer *writer, const char *text);
+void mn_writer_format(struct mn_writer *writer, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The finished buffer, whose ref the caller now owns (never NULL); the writer is empty again. */
+struct mn_buf *mn_writer_done(struct mn_writer *writer);
+void mn_writer_drop(struct mn_writer *writer);
+
+static inline size_t mn_writer_size(const struct mn_writer *writer)
+{
+    return writer->buf == NULL ? 0 : writer->buf->size;
+}
+
+#endif

@@ -1,0 +1,105 @@
+#include "proto/base/map.h"
+
+#include "proto/base/check.h"
+#include "proto/base/memory.h"
+
+#define SLOTS_MIN 16
+
+/* FNV-1a over the bytes, then the finaliser of MurmurHash3 (both public domain). */
+static uint64_t map_hash(const struct mn_map *map, struct mn_span key)
+{
+    uint64_t hash = map->seed ^ 0xcbf29ce484222325U;
+
+    for (size_t i = 0; i < key.size; i++)
+        hash = (hash ^ key.data[i]) * 0x100000001b3U;
+    hash ^= hash >> 33;
+    hash *= 0xff51afd7ed558ccdU;
+    hash ^= hash >> 33;
+    return hash;
+}
+
+void mn_map_init(struct mn_map *map, uint64_t seed)
+{
+    *map = (struct mn_map){.seed = seed};
+}
+
+void mn_map_done(struct mn_map *map)
+{
+    mn_free(map->slots);
+    mn_map_init(map, map->seed);
+}
+
+static struct mn_map_entry **map_slot(const struct mn_map *map, uint64_t hash)
+{
+    return &map->slots[hash & (map->slots_count - 1)];
+}
+
+struct mn_map_entry *mn_map_find(const struct mn_map *map, struct mn_span key)
+{
+    uint64_t hash = map_hash(map, key);
+
+    if (map->count == 0) return NULL;
+    for (struct mn_map_entry *entry = *map_slot(map, hash); entry != NULL; entry = entry->next)
+        if (entry->hash == hash && mn_span_equal(entry->key, key)) return entry;
+    return NULL;
+}
+
+static void map_link(struct mn_map *map, struct mn_map_entry *entry)
+{
+    struct mn_map_entry **slot = map_slot(map, entry->hash);
+    entry->next = *slot;
+    *slot = entry;
+}
+
+static void map_grow(struct mn_map *map)
+{
+    struct mn_map old = *map;
+
+    map->slots_count = old.slots_count == 0 ? SLOTS_MIN : old.slots_count * 2;
+    map->slots = mn_alloc(map->slots_count * sizeof *map->slots);
+    for (uint32_t i = 0; i < old.slots_count; i++) {
+        struct mn_map_entry *entry = old.slots[i];
+        while (entry != NULL) {
+            struct mn_map_entry *next = entry->next;
+            map_link(map, entry);
+            entry = next;
+        }
+    }
+    mn_free(old.slots);
+}
+
+void mn_map_insert(struct mn_map *map, struct mn_map_entry *entry, struct mn_span key)
+{
+    MN_ASSERT(mn_map_find(map, key) == NULL);
+    if (map->count >= map->slots_count) map_grow(map);
+    entry->key = key;
+    entry->hash = map_hash(map, key);
+    map_link(map, entry);
+    map->count++;
+}
+
+void mn_map_remove(struct mn_map *map, struct mn_map_entry *entry)
+{
+    struct mn_map_entry **link = map_slot(map, entry->hash);
+
+    while (*link != entry) {
+        MN_ASSERT(*link != NULL);
+        link = &(*link)->next;
+    }
+    *link = entry->next;
+    map->count--;
+    /* entry->next stays, so that mn_map_next() can go on from a removed entry. */
+}
+
+struct mn_map_entry *mn_map_next(const struct mn_map *map, const struct mn_map_entry *entry)
+{
+    uint32_t slot = 0;
+
+    if (entry != NULL) {
+        if (entry->next != NULL) return entry->next;
+        slot = (uint32_t)(entry->hash & (map->slots_count - 1)) + 1;
+    }
+    for (; slot < map->slots_count; slot++)
+        if (map->slots[slot] != NULL) return map->slots[slot];
+    return NULL;
+}

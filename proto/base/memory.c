@@ -1,0 +1,171 @@
+#include "proto/base/memory.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/check.h"
+
+#define ALIGNMENT _Alignof(max_align_t)
+#define CHUNK_SIZE ((size_t)16384 - sizeof(struct mn_arena_chunk))
+
+void *mn_alloc(size_t size)
+{
+    void *memory = calloc(1, size == 0 ? 1 : size);
+    MN_ASSERT(memory != NULL);
+    return memory;
+}
+
+void *mn_realloc(void *memory, size_t size)
+{
+    memory = realloc(memory, size == 0 ? 1 : size);
+    MN_ASSERT(memory != NULL);
+    return memory;
+}
+
+void mn_free(void *memory)
+{
+    free(memory);
+}
+
+/* In front of each pool block, so that a free knows what to give back. */
+struct pool_block {
+    _Alignas(max_align_t) size_t size; /* with this header */
+};
+
+void *mn_pool_alloc(struct mn_pool *pool, size_t size)
+{
+    struct pool_block *block;
+
+    if (size > pool->limit || pool->used + sizeof *block + size > pool->limit) return NULL;
+    block = mn_alloc(sizeof *block + size);
+    block->size = sizeof *block + size;
+    pool->used += block->size;
+    return block + 1;
+}
+
+void *mn_pool_realloc(struct mn_pool *pool, void *memory, size_t size)
+{
+    struct pool_block *block;
+    size_t old_size;
+
+    if (memory == NULL) return mn_pool_alloc(pool, size);
+    block = (struct pool_block *)memory - 1;
+    old_size = block->size;
+    if (size > pool->limit || pool->used - old_size + sizeof *block + size > pool->limit)
+        return NULL;
+    block = mn_realloc(block, sizeof *block + size);
+    block->size = sizeof *block + size;
+    if (block->size > old_size) memset((uint8_t *)block + old_size, 0, block->size - old_size);
+    pool->used = pool->used - old_size + block->size;
+    return block + 1;
+}
+
+void mn_pool_free(struct mn_pool *pool, void *memory)
+{
+    struct pool_block *block;
+
+    if (memory == NULL) return;
+    block = (struct pool_block *)memory - 1;
+    MN_ASSERT(block->size <= pool->used);
+    pool->used -= block->size;
+    mn_free(block);
+}
+
+char *mn_pool_copy(struct mn_pool *pool, struct mn_span bytes)
+{
+    char *copy = mn_pool_alloc(pool, bytes.size + 1);
+    if (copy != NULL && bytes.size > 0) memcpy(copy, bytes.data, bytes.size);
+    return copy;
+}
+
+struct mn_arena_chunk {
+    _Alignas(max_align_t) struct mn_arena_chunk *older;
+    size_t size; /* bytes after this header */
+};
+
+static uint8_t *chunk_bytes(struct mn_arena_chunk *chunk)
+{
+    return (uint8_t *)(chunk + 1);
+}
+
+void mn_arena_reset(struct mn_arena *arena)
+{
+    while (arena->chunk != NULL && arena->chunk->older != NULL) {
+        struct mn_arena_chunk *older = arena->chunk->older;
+        mn_free(arena->chunk);
+        arena->chunk = older;
+    }
+    arena->used = 0;
+}
+
+void mn_arena_done(struct mn_arena *arena)
+{
+    mn_arena_reset(arena);
+    mn_free(arena->chunk);
+    *arena = (struct mn_arena){0};
+}
+
+static void arena_add_chunk(struct mn_arena *arena, size_t size)
+{
+    size_t chunk_size = size > CHUNK_SIZE ? size : CHUNK_SIZE;
+    struct mn_arena_chunk *chunk = mn_realloc(NULL, sizeof *chunk + chunk_size);
+
+    chunk->older = arena->chunk;
+    chunk->size = chunk_size;
+    arena->chunk = chunk;
+    arena->used = 0;
+}
+
+void *mn_arena_alloc(struct mn_arena *arena, size_t size)
+{
+    size_t rounded = (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+    void *memory;
+
+    MN_ASSERT(rounded >= size);
+    if (arena->chunk == NULL || arena->chunk->size - arena->used < rounded)
+        arena_add_chunk(arena, rounded);
+    memory = chunk_bytes(arena->chunk) + arena->used;
+    arena->used += rounded;
+    return memory;
+}
+
+struct mn_span mn_arena_copy(struct mn_arena *arena, struct mn_span bytes)
+{
+    uint8_t *copy = mn_arena_alloc(arena, bytes.size + 1);
+    if (bytes.size > 0) memcpy(copy, bytes.data, bytes.size);
+    copy[bytes.size] = 0;
+    return mn_span(copy, bytes.size);
+}
+
+char *mn_arena_format(struct mn_arena *arena, const char *format, ...)
+{
+    va_list args, again;
+    char *text;
+    int size;
+
+    va_start(args, format);
+    va_copy(again, args);
+    size = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    MN_ASSERT(size >= 0);
+    text = mn_arena_alloc(arena, (size_t)size + 1);
+    vsnprintf(text, (size_t)size + 1, format, again);
+    va_end(again);
+    return text;
+}
+
+void *mn_arena_grow(struct mn_arena *arena, void *items, uint32_t count, uint32_t *capacity,
+                    size_t item_size)
+{
+    uint32_t new_capacity;
+    void *grown;
+
+    if (count < *capacity) return items;
+    new_capacity = *capacity == 0 ? 16 : *capacity * 2;
+    MN_ASSERT(new_capacity > *capacity);
+    grown = mn_arena_alloc(arena, new_capacity * item_size);
+    if (count > 0) memcpy(grown, items, count * item_size);
+    *capacity = new_capacity;
+    return grown;
+}

@@ -1,0 +1,65 @@
+/* memory.h: where heap memory comes from. Three kinds, one rule each:
+ *
+ * mn_alloc: plain heap. Running out of memory stops the process, so no caller has a branch for it;
+ * what grows with input is bounded by a pool or a queue instead.
+ * mn_pool: heap with a byte bound, given to a core at init. Full: NULL, and the core answers
+ * "busy". mn_arena: bump allocation for one turn or one message, released as a whole. */
+#ifndef MN_MEMORY_H
+#define MN_MEMORY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/bytes.h"
+
+/* Zeroed memory; never NULL. mn_free(NULL) does nothing. */
+void *mn_alloc(size_t size);
+void *mn_realloc(void *memory, size_t size);
+void mn_free(void *memory);
+
+struct mn_pool {
+    size_t used, limit; /* bytes, headers included */
+};
+
+static inline void mn_pool_init(struct mn_pool *pool, size_t limit)
+{
+    *pool = (struct mn_pool){0, limit};
+}
+
+/* Zeroed, aligned for any type; NULL when [size] would pass the limit. */
+void *mn_pool_alloc(struct mn_pool *pool, size_t size);
+
+/* Keeps the common prefix and zeroes what is new; on NULL the old block is untouched. */
+void *mn_pool_realloc(struct mn_pool *pool, void *memory, size_t size);
+void mn_pool_free(struct mn_pool *pool, void *memory);
+
+/* A copy with a NUL after it; NULL when the pool is full. */
+char *mn_pool_copy(struct mn_pool *pool, struct mn_span bytes);
+
+struct mn_arena_chunk;
+
+struct mn_arena {
+    struct mn_arena_chunk *chunk; /* newest; the oldest one survives a reset */
+    size_t used;                  /* bytes taken from [chunk] */
+};
+
+/* A zero-initialised struct mn_arena is ready to use. */
+void mn_arena_reset(struct mn_arena *arena);
+void mn_arena_done(struct mn_arena *arena);
+
+/* Aligned for any type, not zeroed; never NULL. Valid until the next reset. */
+void *mn_arena_alloc(struct mn_arena *arena, size_t size);
+
+/* A copy with a NUL after it (not counted). */
+struct mn_span mn_arena_copy(struct mn_arena *arena, struct mn_span bytes);
+
+/* printf into the arena; never NULL. */
+char *mn_arena_format(struct mn_arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* For growing arrays such as outboxes: an array with room for at least one item more than [count].
+ * Doubles *[capacity]; the items are moved, the old array stays allocated until the reset. */
+void *mn_arena_grow(struct mn_arena *arena, void *items, uint32_t count, uint32_t *capacity,
+                    size_t item_size);
+
+#endif
