@@ -1,0 +1,62 @@
+/* pb.h: protobuf-c with our memory and our bounds. Every protobuf message of the project is packed
+ * and unpacked through these few functions. Messages live in an arena: nothing is ever freed one by
+ * one, and protobuf_c_message_free_unpacked() is not called.
+ *
+ * Bounds: the caller checks the size of what it accepts against the limit of that message before
+ * decoding. Memory taken for decoding is at most PB_MEMORY_BASE + PB_MEMORY_FACTOR times the
+ * encoded size, so a message of tiny fields cannot blow up. Depth is that of the schema, because no
+ * message of the project contains itself. */
+#ifndef PB_H
+#define PB_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/bytes.h"
+#include "proto/base/id.h"
+#include "proto/base/memory.h"
+#include "proto/base/status.h"
+
+#define PB_MEMORY_BASE 65536u /* bytes: structs of the outer messages, first slabs of the scanner \
+                               */
+#define PB_MEMORY_FACTOR 64u  /* a 2-byte empty field costs the scanner about 100 bytes */
+
+/* Decodes [bytes] as a message of [descriptor], or returns NULL when they do not decode or would
+ * take more memory than allowed. Everything is in [arena]; [bytes] need not outlive the call. The
+ * caller assigns the result to a pointer of the generated type. */
+void *pb_unpack(const ProtobufCMessageDescriptor *descriptor, struct mn_arena *arena,
+                struct mn_span bytes);
+
+/* Encodes a message, `pb_pack(&ask.base)`; the caller owns the one ref of the result. */
+struct mn_buf *pb_pack(const ProtobufCMessage *message);
+
+/* The same into an arena. */
+struct mn_span pb_pack_arena(const ProtobufCMessage *message, struct mn_arena *arena);
+
+/* Views between the two kinds of spans; nothing is copied. protobuf-c wants mutable pointers but
+ * does not write through them when packing. */
+static inline struct mn_span pb_span(ProtobufCBinaryData bytes)
+{
+    return mn_span(bytes.data, bytes.len);
+}
+
+ProtobufCBinaryData pb_bytes(struct mn_span span);
+
+/* The text of a string field; protobuf-c gives "" for an absent one. */
+static inline struct mn_span pb_text(const char *text)
+{
+    return mn_span_str(text);
+}
+
+/* Copies a field that must have exactly [size] bytes. MN_MALFORMED when it has not. */
+MN_MUST_USE mn_status pb_fixed(ProtobufCBinaryData bytes, void *to, size_t size);
+
+/* The same for an id; an absent field is refused too. */
+MN_MUST_USE mn_status pb_id(ProtobufCBinaryData bytes, mn_id *ret);
+
+static inline ProtobufCBinaryData pb_id_bytes(const mn_id *id)
+{
+    return pb_bytes(mn_span(id->bytes, sizeof id->bytes));
+}
+
+#endif
