@@ -132,6 +132,8 @@ enum edge_output_type {
                              EXIT still comes */
 
     EDGE_OUT_WRITE,   /* write number, key, bytes (data == NULL: delete); see edge_emit_write() */
+    EDGE_OUT_SECRET,  /* text = file name in the data directory, bytes = its new contents, kept from
+                         others (mode 0600); no bytes: remove it */
     EDGE_OUT_STOPPED, /* all done: exit with [code] */
     EDGE_OUT_FATAL    /* exit with [code]; text says why and what to do */
 };
