@@ -134,6 +134,9 @@ enum edge_output_type {
     EDGE_OUT_WRITE,   /* write number, key, bytes (data == NULL: delete); see edge_emit_write() */
     EDGE_OUT_SECRET,  /* text = file name in the data directory, bytes = its new contents, kept from
                          others (mode 0600); no bytes: remove it */
+    EDGE_OUT_FILE,    /* text = name of a file in the data directory ("root.key", "join-token"),
+                         bytes = its contents, mode 0600, synced; data == NULL: remove it. What is
+                         secret is told to the user only as the driver's front end says */
     EDGE_OUT_STOPPED, /* all done: exit with [code] */
     EDGE_OUT_FATAL    /* exit with [code]; text says why and what to do */
 };
