@@ -26,7 +26,8 @@
     X(TOKEN_ID, "token-id")       \
     X(PRINCIPAL, "principal")     \
     X(RECORD, "record")           \
-    X(CATALOG, "catalog")
+    X(CATALOG, "catalog")         \
+    X(OFFER, "offer")
 
 enum digest_tag {
 #define X(name, text) DIGEST_##name,

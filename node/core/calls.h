@@ -1,0 +1,153 @@
+/* calls.h: calls of services, on both ends. Caller: finds who serves the name, lets mesh/balance
+ * choose, sends the request, watches its times, and goes elsewhere when it must. Callee: executes
+ * each call at most once, however often its envelope comes, and lets its own gateway serve it.
+ *
+ * What happens when a call cannot be finished where it was sent:
+ *   certainly not started (never sent; refused as busy, not found, unavailable): the next
+ *       candidate, up to attempts_max, within a budget of retry_percent of the requests to the
+ *       failing node; then the last refusal is the answer
+ *   it may have started (link down, server lost): the next candidate only if it is idempotent;
+ *       else CALL_OUTCOME_UNKNOWN at once
+ *   out of time: CALL_TIMED_OUT, and the callee is told to cancel
+ * A callee cancels what it executes for a caller in the same step in which the link to it goes
+ * down: nobody could hear the answer.
+ *
+ * Bounds: calls_max of the gateway, served_max of others; per (node, service) concurrent_max in
+ * flight, and queued_max waiting for one of those; beyond them CALL_BUSY. */
+#ifndef CALLS_H
+#define CALLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto/rng.h"
+#include "mesh/balance.h"
+#include "node/core/services.h"
+#include "proto/base/buf.h"
+#include "proto/base/id.h"
+#include "proto/base/memory.h"
+#include "proto/base/time.h"
+#include "proto/base/trace.h"
+#include "proto/call.h"
+
+#define CALLS_TEXT_MAX 512                     /* bytes of a failure's text on the wire */
+#define CALLS_TRACE_MAX 256                    /* bytes of a trace context */
+#define CALLS_HEADER_MAX 2048                  /* bytes */
+#define CALLS_PAYLOAD_MAX ((uint32_t)16 << 20) /* bytes */
+#define CALLS_MESSAGE_MAX (CALLS_PAYLOAD_MAX + 4 + CALLS_HEADER_MAX)
+#define CALLS_TIMEOUT_MAX MN_DAY
+
+struct calls_config {
+    mn_id self;
+    uint32_t calls_max, served_max;      /* 4096 each */
+    uint32_t concurrent_max, queued_max; /* 256, 1024; per (node, service) */
+    uint32_t served_peer_max;            /* 1024: executed at once for one node */
+    uint32_t attempts_max;               /* 5 */
+    uint32_t retry_percent;              /* 10 */
+    const struct services *services;     /* borrowed; only read */
+    uint8_t seed[RNG_SEED_SIZE];
+    struct mn_trace *trace; /* may be NULL */
+};
+
+/* The numbers in the comments above; self, services, seed and trace are left to the caller. */
+struct calls_config calls_config_default(void);
+
+enum calls_input_type {
+    CALLS_IN_TICK = 1,
+    CALLS_IN_START,   /* epoch: of this run, higher than that of any earlier one */
+    CALLS_IN_GATEWAY, /* REQUEST, CANCEL or EVENT of our own gateway */
+    CALLS_IN_MESSAGE, /* from a linked node */
+    CALLS_IN_UNSENT,  /* tag of a SEND that certainly never left; before the LINK_DOWN */
+    CALLS_IN_LINK_UP, /* rtt, may be 0 */
+    CALLS_IN_LINK_DOWN,
+    CALLS_IN_ROUTABLE, /* flag: false while the member is suspect or in conflict */
+    CALLS_IN_LOAD      /* rtt, load: what is known of a linked node by now */
+};
+
+struct calls_input {
+    enum calls_input_type type;
+    mn_id node;
+    union {
+        uint64_t epoch;
+        uint64_t tag;
+        bool flag;
+        const struct call_message *gateway; /* borrowed; payloads are shared */
+        struct mn_span message;             /* borrowed */
+        struct {
+            mn_time rtt;
+            uint32_t load;
+        } link;
+    };
+};
+
+enum calls_class {
+    CALLS_CLASS_REQUEST = 1, /* one order between two nodes: a cancel does not overtake */
+    CALLS_CLASS_RESPONSE
+};
+
+struct calls_output { /* the only kind: send this to a linked node */
+    mn_id to;
+    enum calls_class class;
+    struct mn_buf *buf; /* the receiver of the output owns this ref */
+    uint64_t tag;       /* comes back in UNSENT; 0: not interested */
+    mn_time timeout;    /* what is left of its time; 0: no limit */
+};
+
+struct calls_outbox {
+    struct calls_output *items;
+    uint32_t count, capacity;
+    struct mn_arena *arena;
+    struct call_outbox *gateway; /* messages for the gateway go here */
+};
+
+struct calls;
+
+struct calls *calls_new(const struct calls_config *config); /* never NULL */
+void calls_free(struct calls *calls);
+void calls_step(struct calls *calls, struct mn_now now, const struct calls_input *input,
+                struct calls_outbox *outbox);
+mn_time calls_deadline(const struct calls *calls);
+void calls_check(const struct calls *calls);
+
+/* Requests in flight of this node: executed for itself and for others. Rides on membership's soft
+ * state as the load others see. */
+uint32_t calls_load(const struct calls *calls);
+
+struct calls_stats {
+    uint32_t open;   /* of our gateway, not answered yet; with those that wait */
+    uint32_t queued; /* of these, waiting for room at a node */
+    uint32_t served; /* executed by our gateway, for itself and for others */
+    uint64_t started, finished, failed, failed_over, unknown, timed_out, cancelled;
+    uint64_t duplicates; /* envelopes that came again, or too late to tell */
+    uint64_t messages_malformed;
+    uint64_t retries_refused; /* by the budget */
+};
+
+struct calls_stats calls_stats(const struct calls *calls);
+
+/* Why a call of a service goes where it goes, now. */
+enum calls_reason {
+    CALLS_REASON_OK = 1,
+    CALLS_REASON_NO_LINK,
+    CALLS_REASON_SUSPECT,
+    CALLS_REASON_BREAKER, /* open, or its probes are out */
+    CALLS_REASON_FULL     /* bulkhead */
+};
+
+struct calls_route {
+    mn_id node;
+    struct mn_span node_name;
+    bool is_local, is_winner; /* winner: best score among all, or the local one */
+    enum calls_reason reason;
+    mn_time rtt;
+    struct balance_explain score;
+};
+
+/* "ok", "no_link", "suspect", "breaker_open", "busy". */
+const char *calls_reason_name(enum calls_reason reason);
+
+/* Fills *ret (in [arena]) and returns how many candidates [service] has. */
+uint32_t calls_explain(const struct calls *calls, struct mn_now now, struct mn_span service,
+                       struct mn_arena *arena, struct calls_route **ret);
+
+#endif
