@@ -25,7 +25,8 @@
     X(UNKNOWN_ISSUER, -17, "signed by a key that is not an issuer")    \
     X(REVOKED, -18, "revoked")                                         \
     X(TIMEOUT, -19, "took too long")                                   \
-    X(CLOSED, -20, "closed by the other side")
+    X(CLOSED, -20, "closed by the other side")                         \
+    X(UNREACHABLE, -21, "nothing could be sent there")
 
 typedef enum mn_status {
 #define X(name, value, text) MN_##name = (value),
