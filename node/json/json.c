@@ -1,0 +1,328 @@
+#include "node/json/json.h"
+
+#include "node/json/index.h"
+#include "node/json/string.h"
+#include "proto/base/check.h"
+
+struct json_parser {
+    struct json_index *index;
+    size_t error_offset;
+};
+
+/* One parse under way. */
+struct json_walk {
+    const uint8_t *text;
+    size_t size;
+    const uint32_t *tokens; /* first byte of each */
+    uint32_t tokens_count, token;
+    struct json_limits limits;
+    struct mn_arena *arena;
+    struct json *nodes;
+    uint32_t nodes_count, nodes_capacity;
+    size_t error_offset;
+};
+
+struct json_parser *json_parser_new(void)
+{
+    struct json_parser *parser = mn_alloc(sizeof *parser);
+    parser->index = json_index_new();
+    return parser;
+}
+
+void json_parser_free(struct json_parser *parser)
+{
+    if (parser == NULL) return;
+    json_index_free(parser->index);
+    mn_free(parser);
+}
+
+size_t json_error_offset(const struct json_parser *parser)
+{
+    return parser->error_offset;
+}
+
+static size_t json_token_offset(const struct json_walk *walk)
+{
+    return walk->token < walk->tokens_count ? walk->tokens[walk->token] : walk->size;
+}
+
+static mn_status json_fail(struct json_walk *walk, mn_status status)
+{
+    walk->error_offset = json_token_offset(walk);
+    return status;
+}
+
+/* The first byte of the current token; 0, which begins no token, at the end. */
+static uint8_t json_peek(const struct json_walk *walk)
+{
+    return walk->token < walk->tokens_count ? walk->text[walk->tokens[walk->token]] : 0;
+}
+
+static bool json_is_space(uint8_t c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+/* From the token's first byte to its last one: the next token begins after white space at most. */
+static struct mn_span json_token(const struct json_walk *walk)
+{
+    size_t begin = walk->tokens[walk->token];
+    size_t end = walk->token + 1 < walk->tokens_count ? walk->tokens[walk->token + 1] : walk->size;
+
+    while (end > begin && json_is_space(walk->text[end - 1]))
+        end--;
+    return mn_span(walk->text + begin, end - begin);
+}
+
+static const uint8_t *json_skip_digits(const uint8_t *at, const uint8_t *end)
+{
+    while (at < end && *at >= '0' && *at <= '9')
+        at++;
+    return at;
+}
+
+/* RFC 8259, section 6; the value itself is nobody's business here. */
+static bool json_is_number(struct mn_span token)
+{
+    const uint8_t *at = token.data, *end = at + token.size, *digits;
+
+    if (at < end && *at == '-') at++;
+    digits = at;
+    at = json_skip_digits(at, end);
+    if (at == digits || (*digits == '0' && at - digits > 1)) return false;
+    if (at < end && *at == '.') {
+        digits = ++at;
+        at = json_skip_digits(at, end);
+        if (at == digits) return false;
+    }
+    if (at < end && (*at == 'e' || *at == 'E')) {
+        at++;
+        if (at < end && (*at == '+' || *at == '-')) at++;
+        digits = at;
+        at = json_skip_digits(at, end);
+        if (at == digits) return false;
+    }
+    return at == end;
+}
+
+/* The type of a token that is no container; 0 when it is no value at all. */
+static enum json_type json_scalar_type(struct mn_span token)
+{
+    switch (token.data[0]) {
+    case '"':
+        return token.size >= 2 && token.data[token.size - 1] == '"' ? JSON_STRING
+                                                                    : (enum json_type)0;
+    case 't': return mn_span_is(token, "true") ? JSON_TRUE : (enum json_type)0;
+    case 'f': return mn_span_is(token, "false") ? JSON_FALSE : (enum json_type)0;
+    case 'n': return mn_span_is(token, "null") ? JSON_NULL : (enum json_type)0;
+    default: return json_is_number(token) ? JSON_NUMBER : (enum json_type)0;
+    }
+}
+
+/* Takes the place of a node; its index, because the array moves when it grows. */
+static mn_status json_add(struct json_walk *walk, enum json_type type, uint32_t *ret)
+{
+    if (walk->nodes_count >= walk->limits.nodes_max) return json_fail(walk, MN_TOO_BIG);
+    walk->nodes = mn_arena_grow(walk->arena, walk->nodes, walk->nodes_count, &walk->nodes_capacity,
+                                sizeof *walk->nodes);
+    walk->nodes[walk->nodes_count] = (struct json){.type = type, .skip = 1};
+    *ret = walk->nodes_count++;
+    return MN_OK;
+}
+
+static mn_status json_walk_scalar(struct json_walk *walk, bool is_recorded)
+{
+    struct mn_span token = json_token(walk), text = {0};
+    enum json_type type = json_scalar_type(token);
+    mn_status status;
+    uint32_t node;
+
+    if (type == 0) return json_fail(walk, MN_MALFORMED);
+    if (type == JSON_STRING) {
+        struct mn_span quoted = mn_span(token.data + 1, token.size - 2);
+        if (!json_string_unescape(quoted, is_recorded ? walk->arena : NULL, &text))
+            return json_fail(walk, MN_MALFORMED);
+    }
+    if (is_recorded) {
+        status = json_add(walk, type, &node);
+        if (status != MN_OK) return status;
+        walk->nodes[node].raw = token;
+        walk->nodes[node].text = text;
+    }
+    walk->token++;
+    return MN_OK;
+}
+
+static mn_status json_walk_value(struct json_walk *walk, uint32_t depth, bool is_recorded);
+
+static mn_status json_walk_key(struct json_walk *walk, bool is_recorded)
+{
+    mn_status status;
+
+    if (json_peek(walk) != '"') return json_fail(walk, MN_MALFORMED);
+    status = json_walk_scalar(walk, is_recorded);
+    if (status != MN_OK) return status;
+    if (json_peek(walk) != ':') return json_fail(walk, MN_MALFORMED);
+    walk->token++;
+    return MN_OK;
+}
+
+/* What stands between the brackets, and the closing one. */
+static mn_status json_walk_items(struct json_walk *walk, uint32_t depth, bool is_object,
+                                 bool is_recorded, uint32_t *ret_count)
+{
+    uint8_t close = is_object ? '}' : ']';
+    uint32_t count = 0;
+
+    if (json_peek(walk) != close) {
+        for (;;) {
+            mn_status status = is_object ? json_walk_key(walk, is_recorded) : MN_OK;
+            if (status == MN_OK) status = json_walk_value(walk, depth, is_recorded);
+            if (status != MN_OK) return status;
+            count++;
+            if (json_peek(walk) != ',') break;
+            walk->token++;
+        }
+    }
+    if (json_peek(walk) != close) return json_fail(walk, MN_MALFORMED);
+    *ret_count = count;
+    return MN_OK;
+}
+
+static mn_status json_walk_container(struct json_walk *walk, uint32_t depth, bool is_recorded)
+{
+    const uint8_t *begin = walk->text + walk->tokens[walk->token];
+    bool is_object = *begin == '{';
+    bool is_kept = is_recorded && depth < walk->limits.depth_kept;
+    uint32_t node = 0, count = 0;
+    mn_status status;
+
+    if (depth >= walk->limits.depth_max) return json_fail(walk, MN_TOO_BIG);
+    if (is_recorded) {
+        status = json_add(walk, is_object ? JSON_OBJECT : JSON_ARRAY, &node);
+        if (status != MN_OK) return status;
+    }
+    walk->token++;
+    status = json_walk_items(walk, depth + 1, is_object, is_kept, &count);
+    if (status != MN_OK) return status;
+    if (is_recorded) {
+        const uint8_t *end = walk->text + walk->tokens[walk->token] + 1;
+        walk->nodes[node].is_kept = is_kept;
+        walk->nodes[node].count = count;
+        walk->nodes[node].skip = walk->nodes_count - node;
+        walk->nodes[node].raw = mn_span(begin, (size_t)(end - begin));
+    }
+    walk->token++;
+    return MN_OK;
+}
+
+/* Recursion is bounded by limits.depth_max. */
+static mn_status json_walk_value(struct json_walk *walk, uint32_t depth, bool is_recorded)
+{
+    switch (json_peek(walk)) {
+    case '{':
+    case '[': return json_walk_container(walk, depth, is_recorded);
+    case 0: return json_fail(walk, MN_MALFORMED);
+    default: return json_walk_scalar(walk, is_recorded);
+    }
+}
+
+mn_status json_parse(struct json_parser *parser, struct mn_span text, struct json_limits limits,
+                     struct mn_arena *arena, const struct json **ret)
+{
+    struct json_walk walk = {
+        .text = text.data, .size = text.size, .limits = limits, .arena = arena};
+    mn_status status;
+
+    MN_ASSERT(limits.depth_max <= JSON_DEPTH_MAX);
+    MN_ASSERT(limits.nodes_max <= JSON_NODES_MAX);
+    parser->error_offset = 0;
+    if (text.size > UINT32_MAX) return MN_TOO_BIG;
+    if (!json_index_find(parser->index, text.data, text.size, &walk.tokens, &walk.tokens_count))
+        return MN_MALFORMED;
+    status = json_walk_value(&walk, 0, true);
+    if (status == MN_OK && walk.token != walk.tokens_count) status = json_fail(&walk, MN_MALFORMED);
+    parser->error_offset = walk.error_offset;
+    json_index_trim(parser->index);
+    if (status != MN_OK) return status;
+    *ret = walk.nodes;
+    return MN_OK;
+}
+
+mn_status json_parse_copy(struct json_parser *parser, struct mn_span text,
+                          struct json_limits limits, struct mn_arena *arena,
+                          const struct json **ret)
+{
+    uint8_t *copy = mn_arena_alloc(arena, text.size + MN_BUF_PADDING);
+
+    if (text.size > 0) memcpy(copy, text.data, text.size);
+    memset(copy + text.size, 0, MN_BUF_PADDING);
+    return json_parse(parser, mn_span(copy, text.size), limits, arena, ret);
+}
+
+const struct json *json_first(const struct json *container)
+{
+    MN_ASSERT(container->type == JSON_ARRAY || container->type == JSON_OBJECT);
+    MN_ASSERT(container->is_kept);
+    return container->count == 0 ? NULL : container + 1;
+}
+
+const struct json *json_next(const struct json *container, const struct json *current)
+{
+    const struct json *value = container->type == JSON_OBJECT ? current + 1 : current;
+    const struct json *next = value + value->skip;
+
+    return next < container + container->skip ? next : NULL;
+}
+
+const struct json *json_find(const struct json *value, struct mn_span name)
+{
+    if (!json_is(value, JSON_OBJECT)) return NULL;
+    for (const struct json *key = json_first(value); key != NULL; key = json_next(value, key))
+        if (mn_span_equal(key->text, name)) return json_value(key);
+    return NULL;
+}
+
+const struct json *json_find_str(const struct json *value, const char *name)
+{
+    return json_find(value, mn_span_str(name));
+}
+
+mn_status json_pick(const struct json *object, const char *const *names, uint32_t names_count,
+                    const struct json **ret)
+{
+    MN_ASSERT(object->type == JSON_OBJECT);
+    for (uint32_t i = 0; i < names_count; i++)
+        ret[i] = NULL;
+    for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key)) {
+        for (uint32_t i = 0; i < names_count; i++) {
+            if (!mn_span_is(key->text, names[i])) continue;
+            if (ret[i] != NULL) return MN_MALFORMED;
+            ret[i] = json_value(key);
+        }
+    }
+    return MN_OK;
+}
+
+struct mn_span json_text(const struct json *value)
+{
+    return json_is(value, JSON_STRING) ? value->text : mn_span(NULL, 0);
+}
+
+mn_status json_i64(const struct json *value, int64_t *ret)
+{
+    bool is_negative;
+    uint64_t magnitude = 0, limit;
+    size_t at;
+
+    if (!json_is(value, JSON_NUMBER)) return MN_MALFORMED;
+    is_negative = value->raw.data[0] == '-';
+    limit = is_negative ? (uint64_t)INT64_MAX + 1 : (uint64_t)INT64_MAX;
+    for (at = is_negative; at < value->raw.size; at++) {
+        uint64_t digit = (uint64_t)value->raw.data[at] - '0';
+        if (digit > 9 || magnitude > (limit - digit) / 10) return MN_MALFORMED;
+        magnitude = magnitude * 10 + digit;
+    }
+    *ret = is_negative ? (int64_t)(0 - magnitude) : (int64_t)magnitude;
+    return MN_OK;
+}
