@@ -41,9 +41,11 @@ void sse_reader_done(struct sse_reader *reader);
 
 /* Consumes from the front of *[bytes] up to the end of the next event and returns true, or all of
  * it and returns false. After a line or event over size_max it is broken: everything is swallowed,
- * and sse_reader_status() says MN_TOO_BIG. Events without any data line are skipped, as the
- * standard says, unless they carry an id: MCP's priming events reach the caller with empty data. */
+ * and sse_reader_status() says MN_TOO_BIG. An event without a data line only changes the id. */
 bool sse_reader_next(struct sse_reader *reader, struct mn_span *bytes, struct sse_event *ret);
 MN_MUST_USE mn_status sse_reader_status(const struct sse_reader *reader);
+
+/* The newest event id of the stream, for Last-Event-ID; empty: it gave none. */
+struct mn_span sse_reader_id(const struct sse_reader *reader);
 
 #endif
