@@ -27,7 +27,8 @@
     X(PRINCIPAL, "principal")     \
     X(RECORD, "record")           \
     X(CATALOG, "catalog")         \
-    X(OFFER, "offer")
+    X(OFFER, "offer")             \
+    X(REPLICA, "replica")
 
 enum digest_tag {
 #define X(name, text) DIGEST_##name,

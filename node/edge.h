@@ -79,8 +79,9 @@ enum edge_input_type {
     /* HTTP requests of ours. */
     EDGE_IN_FETCH_HEAD, /* fetch, code, headers */
     EDGE_IN_FETCH_BODY, /* fetch, bytes */
-    EDGE_IN_FETCH_DONE, /* fetch, status (MN_OK: complete; MN_UNREACHABLE: no byte of the request was
-                           sent: no address, no connection, no TLS), text = what the library says */
+    EDGE_IN_FETCH_DONE, /* fetch, status (MN_OK: complete; MN_UNREACHABLE: no byte of the request
+                           was sent: no address, no connection, no TLS), text = what the library
+                           says */
 
     /* Child processes. */
     EDGE_IN_CHILD_OUT,      /* child, code = 1 stdout or 2 stderr, bytes */
