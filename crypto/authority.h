@@ -94,10 +94,13 @@ MN_MUST_USE mn_status authority_next(const struct authority *prev, const struct 
 const uint8_t *authority_pin(const struct authority *authority);
 bool authority_is_issuer(const struct authority *authority, const uint8_t pk[SIGN_PK_SIZE]);
 
-/* The issuer with this key id, or the retired one with [ret_until_ms] set (else UINT64_MAX); NULL
- * when there is none. */
+/* The issuer with this key id, retired ones included; NULL when there is none. */
 const uint8_t *authority_find_issuer(const struct authority *authority,
-                                     const uint8_t kid[DIGEST_KID_SIZE], uint64_t *ret_until_ms);
+                                     const uint8_t kid[DIGEST_KID_SIZE]);
+
+/* Does what this key signed at [signed_ms] count: is it an issuer, or was it one until later? */
+bool authority_counts(const struct authority *authority, const uint8_t pk[SIGN_PK_SIZE],
+                      uint64_t signed_ms);
 
 /* The chain as one node knows it: documents from the genesis, or from the pinned one, to the head.
  * A node never goes back, and never swaps a document it adopted, except that a root-signed one
@@ -127,8 +130,5 @@ MN_MUST_USE mn_status authority_chain_start(struct authority_chain *chain, struc
  * head's predecessor that must not displace it: an authority fork, to be raised. MN_STATE: does not
  * connect, or an older sibling (counted). Others as authority_decode() and authority_next(). */
 MN_MUST_USE mn_status authority_chain_add(struct authority_chain *chain, struct mn_span document);
-
-/* The same chain with the same documents, on its own. */
-void authority_chain_copy(const struct authority_chain *from, struct authority_chain *to);
 
 #endif

@@ -43,7 +43,7 @@ struct grant {
 /* Node ids and tokens that were revoked, as one node knows them. NULL stands for none. */
 struct grant_revoked {
     bool (*has_node)(const void *set, const mn_id *node);
-    bool (*has_token)(const void *set, const mn_id *token, uint64_t issued_ms);
+    bool (*has_token)(const void *set, const mn_id *token);
     const void *set;
 };
 

@@ -14,6 +14,7 @@
 #include "crypto/token.h"
 #include "proto/base/buf.h"
 #include "proto/base/id.h"
+#include "proto/base/memory.h"
 #include "proto/base/status.h"
 
 #define INVITE_SIZE_MAX 384
@@ -73,7 +74,7 @@ MN_MUST_USE mn_status invite_withdraw_check(struct mn_span bytes, const struct a
 
 /* ---- JOIN ---- */
 
-#define INVITE_JOIN_SIZE_MAX 1024
+#define INVITE_JOIN_SIZE_MAX 1280
 #define INVITE_JOIN_HASH_SIZE 32 /* of the handshake hash: binds a JOIN to its link */
 
 struct invite_join {
@@ -87,18 +88,20 @@ struct invite_join {
     mn_id nonce;
     bool is_renewal;
 
-    /* Set by invite_join_decode(), all borrowed. */
-    struct mn_span body, grant; /* grant: the Signed Grant to be renewed, or empty */
+    struct mn_span grant; /* renewal: the Signed Grant that is to be replaced, or empty */
+
+    struct mn_span body; /* set by invite_join_decode() */
     uint8_t sig_node[SIGN_SIZE], sig_token[SIGN_SIZE], token_pk[SIGN_PK_SIZE];
 };
 
 /* Builds the message from the plain fields; keys come from [self], token_id from [token] (NULL:
- * without). [grant]: for a renewal, may be empty. The caller owns the ref. */
+ * without). The caller owns the ref. */
 struct mn_buf *invite_join_make(struct invite_join *join, const struct identity *self,
-                                const struct sign_key *token, struct mn_span grant);
+                                const struct sign_key *token);
 
-/* Form only. MN_MALFORMED, MN_TOO_BIG. */
-MN_MUST_USE mn_status invite_join_decode(struct mn_span bytes, struct invite_join *ret);
+/* Form only; what [ret] points to is in [arena]. MN_MALFORMED, MN_TOO_BIG. */
+MN_MUST_USE mn_status invite_join_decode(struct mn_span bytes, struct mn_arena *arena,
+                                         struct invite_join *ret);
 
 /* Pure: both signatures, and the mesh. [handshake] NULL skips the binding to the link: an issuer
  * trusts its sponsor for that. MN_WRONG_MESH, MN_STATE (made for another link), MN_BAD_SIGNATURE.

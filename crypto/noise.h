@@ -5,7 +5,8 @@
  * ChaCha20-Poly1305 and BLAKE2b; HKDF is over HMAC-BLAKE2b, which keyed BLAKE2b is not.
  *
  * Initiator: noise_write, noise_read, noise_write. Responder: noise_read, noise_write, noise_read.
- * Then noise_split(). Any failure is final: the handshake answers MN_STATE from then on. */
+ * Then noise_split(). A failure other than a refusal to write (MN_STATE, MN_TOO_BIG) is final: the
+ * handshake answers MN_STATE from then on. */
 #ifndef NOISE_H
 #define NOISE_H
 

@@ -13,7 +13,8 @@
 
 enum { TYPE_TOKEN = 1, TYPE_PIN = 2 };
 
-_Static_assert(TOKEN_TEXT_SIZE == PREFIX_SIZE + MN_BASE32_SIZE(BODY_SIZE + CHECK_SIZE) + 1, "base32");
+_Static_assert(TOKEN_TEXT_SIZE == PREFIX_SIZE + MN_BASE32_SIZE(BODY_SIZE + CHECK_SIZE) + 1,
+               "base32");
 _Static_assert(TOKEN_PIN_TEXT_SIZE == PREFIX_SIZE + MN_BASE32_SIZE(PIN_BODY_SIZE + CHECK_SIZE) + 1,
                "base32");
 
