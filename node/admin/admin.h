@@ -1,0 +1,95 @@
+/* admin.h: what an operator sees and steers: `/v1/...`, `/healthz` and `/readyz`, over the admin
+ * socket and, with an API token, over HTTP. meshctl speaks nothing else (and `/mcp`).
+ *
+ * Reads the core directly. What it cannot see, the gateway's servers and tools, it asks for: an
+ * ADMIN_OUT_GATEWAY output is answered by one ADMIN_IN_GATEWAY input of the same ticket. Commands
+ * to the core go out as ADMIN_OUT_COMMAND and come back as ADMIN_IN_REPLY.
+ *
+ * Every answer is {"api":"meshctl/v1","kind":...,...}; docs/API.md lists paths and members. */
+#ifndef ADMIN_H
+#define ADMIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node/core/core.h"
+#include "node/edge.h"
+#include "proto/base/buf.h"
+#include "proto/base/trace.h"
+
+struct admin_config {
+    const struct core *core;    /* borrowed, outlives the admin core */
+    bool is_dev;                /* `/v1` needs no token on loopback */
+    bool allows_remote_exec;    /* servers may be added with a command by other than the socket */
+    struct mn_span http_listen; /* "127.0.0.1:7080" as resolved; for `client`; copied */
+};
+
+enum admin_gateway_verb {
+    ADMIN_GATEWAY_SERVERS = 1,    /* JSON array of servers */
+    ADMIN_GATEWAY_SERVER_ADD,     /* text: {"NAME": {command, args, ... | url, ...}} */
+    ADMIN_GATEWAY_SERVER_REMOVE,  /* name */
+    ADMIN_GATEWAY_SERVER_RESTART, /* name */
+    ADMIN_GATEWAY_SERVER_LOGS,    /* name, after: JSON array of {sequence, time, text} */
+    ADMIN_GATEWAY_TOOLS           /* JSON array of {name, server, tool, definition} */
+};
+
+struct admin_gateway_request {
+    uint64_t ticket;
+    enum admin_gateway_verb verb;
+    struct mn_span name, text;
+    uint64_t after;
+};
+
+struct admin_gateway_answer {
+    uint64_t ticket;
+    mn_status status;
+    struct mn_span json; /* with MN_OK; empty for commands */
+    struct mn_span why;  /* with an error: for people */
+};
+
+enum admin_input_type {
+    ADMIN_IN_TICK = 1,
+    ADMIN_IN_EDGE,    /* edge: an HTTP_* event */
+    ADMIN_IN_EVENT,   /* event: something a core reported */
+    ADMIN_IN_REPLY,   /* reply: of the core */
+    ADMIN_IN_GATEWAY, /* gateway: the gateway's answer */
+    ADMIN_IN_STOP     /* the node is leaving: not ready any more */
+};
+
+struct admin_input {
+    enum admin_input_type type;
+    union {
+        const struct edge_input *edge;
+        const struct mn_trace_event *event;
+        const struct core_reply *reply;
+        const struct admin_gateway_answer *gateway;
+    };
+};
+
+enum admin_output_type { ADMIN_OUT_COMMAND = 1, ADMIN_OUT_GATEWAY };
+
+struct admin_output {
+    enum admin_output_type type;
+    union {
+        struct core_command command;
+        struct admin_gateway_request gateway;
+    };
+};
+
+struct admin_outbox {
+    struct admin_output *items;
+    uint32_t count, capacity;
+    struct mn_arena *arena;
+    struct edge_outbox *edge; /* HTTP outputs go here */
+};
+
+struct admin;
+
+struct admin *admin_new(const struct admin_config *config);
+void admin_free(struct admin *admin);
+void admin_step(struct admin *admin, struct mn_now now, const struct admin_input *input,
+                struct admin_outbox *outbox);
+mn_time admin_deadline(const struct admin *admin);
+void admin_check(const struct admin *admin);
+
+#endif

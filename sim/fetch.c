@@ -1,0 +1,84 @@
+/* HTTP requests of a host: all go to the scripted server `shared`, which answers with JSON. */
+#include "proto/base/memory.h"
+#include "sim/sim.h"
+
+struct fetch {
+    struct mn_list list; /* in host->fetches */
+    struct sim_host *host;
+    uint64_t id;
+    uint32_t code;
+    struct mn_buf *body; /* of the answer */
+    struct sim_event event;
+};
+
+static void fetch_free(struct fetch *fetch)
+{
+    sim_cancel(fetch->host->sim, &fetch->event);
+    mn_list_remove(&fetch->list);
+    mn_buf_unref(fetch->body);
+    mn_free(fetch);
+}
+
+static void fetch_answer(struct sim *sim, void *context)
+{
+    struct fetch *fetch = context;
+    struct sim_host *host = fetch->host;
+    uint64_t id = fetch->id, boot = host->boots;
+    struct mn_buf *body = mn_buf_ref(fetch->body);
+    struct edge_header type = {mn_span_str("content-type"), mn_span_str("application/json")};
+    uint32_t code = fetch->code;
+
+    (void)sim;
+    fetch_free(fetch);
+    sim_host_input(host, &(struct edge_input){.type = EDGE_IN_FETCH_HEAD,
+                                              .id = id,
+                                              .code = code,
+                                              .headers = &type,
+                                              .headers_count = body == NULL ? 0 : 1});
+    if (body != NULL && host->boots == boot)
+        sim_host_input(host, &(struct edge_input){
+                                 .type = EDGE_IN_FETCH_BODY, .id = id, .bytes = mn_buf_span(body)});
+    if (host->boots == boot)
+        sim_host_input(host, &(struct edge_input){.type = EDGE_IN_FETCH_DONE, .id = id});
+    mn_buf_unref(body);
+}
+
+static void fetch_start(struct sim_host *host, const struct edge_output *output)
+{
+    const struct edge_fetch *start = output->fetch_start;
+    struct sim *sim = host->sim;
+    struct sim_reply reply = {.delay = 1 * MN_MS};
+    struct fetch *fetch = mn_alloc(sizeof *fetch);
+
+    fetch->host = host;
+    fetch->id = output->id;
+    mn_list_push_back(&host->fetches, &fetch->list);
+    if (mn_span_is(start->method, "POST")) {
+        reply = sim_server_answer(sim, sim_server_find(host, mn_span_str("shared")),
+                                  mn_buf_span(start->body));
+        fetch->code = reply.buf == NULL ? 202 : 200;
+        fetch->body = reply.buf;
+    } else {
+        fetch->code = 405; /* no GET stream, no session to DELETE */
+    }
+    sim_at(sim, &fetch->event, sim->time + 2 * MN_MS + reply.delay, fetch_answer, fetch);
+}
+
+void sim_fetch_do(struct sim_host *host, const struct edge_output *output)
+{
+    if (output->type == EDGE_OUT_FETCH_START) {
+        fetch_start(host, output);
+        return;
+    }
+    if (output->type != EDGE_OUT_FETCH_CANCEL) return;
+    MN_LIST_FOR_EACH_SAFE (entry, &host->fetches) {
+        struct fetch *fetch = MN_CONTAINER(entry, struct fetch, list);
+        if (fetch->id == output->id) fetch_free(fetch);
+    }
+}
+
+void sim_fetch_host_down(struct sim_host *host)
+{
+    while (!mn_list_is_empty(&host->fetches))
+        fetch_free(MN_CONTAINER(host->fetches.next, struct fetch, list));
+}

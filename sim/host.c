@@ -1,0 +1,266 @@
+/* A machine with one node process on it: starts, kill -9, freezes, and the delivery of what happens
+ * outside to node_step(), one input at a time. */
+#include <stdio.h>
+
+#include "proto/base/memory.h"
+#include "sim/sim.h"
+
+struct sim_held_input {
+    struct mn_list list;
+    struct mn_arena arena;
+    struct edge_input input;
+};
+
+void sim_host_init(struct sim *sim, struct sim_host *host, uint32_t index)
+{
+    *host = (struct sim_host){.sim = sim, .index = index, .id_next = 1};
+    snprintf(host->name, sizeof host->name, "n%u", index + 1);
+    rng_bytes(&sim->rng_node, host->identity_seed, sizeof host->identity_seed);
+    host->outbox.arena = &host->arena;
+    mn_trace_init(&host->trace, host->trace_ring,
+                  sizeof host->trace_ring / sizeof *host->trace_ring);
+    mn_list_init(&host->held);
+    mn_list_init(&host->children);
+    mn_list_init(&host->fetches);
+    mn_list_init(&host->exchanges);
+    sim_disk_init(host);
+    sim_server_init(host);
+}
+
+static void host_drop_held(struct sim_host *host)
+{
+    struct mn_list *entry;
+
+    while ((entry = mn_list_take(&host->held)) != NULL) {
+        struct sim_held_input *held = MN_CONTAINER(entry, struct sim_held_input, list);
+        mn_arena_done(&held->arena);
+        mn_free(held);
+    }
+}
+
+void sim_host_done(struct sim_host *host)
+{
+    sim_child_host_down(host);
+    sim_fetch_host_down(host);
+    sim_client_host_down(host);
+    node_free(host->node);
+    host_drop_held(host);
+    sim_disk_done(host);
+    edge_outbox_reset(&host->outbox);
+    mn_arena_done(&host->arena);
+    sim_server_done(host);
+}
+
+uint64_t sim_host_id(struct sim_host *host)
+{
+    host->id_next += 2;
+    return host->id_next - 2;
+}
+
+static const struct edge_header *headers_copy(struct mn_arena *arena,
+                                              const struct edge_header *headers, uint32_t count)
+{
+    struct edge_header *copy = mn_arena_alloc(arena, (count + 1) * sizeof *copy);
+
+    for (uint32_t i = 0; i < count; i++) {
+        copy[i].name = mn_arena_copy(arena, headers[i].name);
+        copy[i].value = mn_arena_copy(arena, headers[i].value);
+    }
+    return copy;
+}
+
+static void host_hold(struct sim_host *host, const struct edge_input *input)
+{
+    struct sim_held_input *held = mn_alloc(sizeof *held);
+    struct mn_arena *arena = &held->arena;
+
+    held->input = *input;
+    if (input->bytes.data != NULL) held->input.bytes = mn_arena_copy(arena, input->bytes);
+    held->input.key = mn_arena_copy(arena, input->key);
+    held->input.text = mn_arena_copy(arena, input->text);
+    held->input.headers = headers_copy(arena, input->headers, input->headers_count);
+    if (input->http != NULL) {
+        struct edge_http_request *http = mn_arena_alloc(arena, sizeof *http);
+        *http = *input->http;
+        http->method = mn_arena_copy(arena, http->method);
+        http->target = mn_arena_copy(arena, http->target);
+        http->address = mn_arena_copy(arena, http->address);
+        http->headers = headers_copy(arena, http->headers, http->headers_count);
+        held->input.http = http;
+    }
+    mn_list_push_back(&host->held, &held->list);
+}
+
+static void host_print_trace(struct sim_host *host)
+{
+    const struct mn_trace_event *event;
+
+    while ((event = mn_trace_take(&host->trace)) != NULL) {
+        char id[MN_ID_TEXT_SIZE];
+        sim_hash(host->sim, event->event, mn_span_str(event->text));
+        if (host->sim->options.is_verbose)
+            printf("%9.3f %-3s %-24s %.8s a=%llu b=%llu %s\n", (double)host->sim->time / 1e6,
+                   host->name, mn_event_name(event->event), mn_id_format(&event->id, id),
+                   (unsigned long long)event->a, (unsigned long long)event->b, event->text);
+    }
+}
+
+static void host_do(struct sim_host *host, const struct edge_output *output)
+{
+    struct sim *sim = host->sim;
+
+    sim_hash(sim, (uint64_t)host->index << 8 | output->type,
+             output->buf != NULL ? mn_buf_span(output->buf) : output->bytes);
+    switch (output->type) {
+    case EDGE_OUT_NET_DIAL:
+    case EDGE_OUT_NET_SEND:
+    case EDGE_OUT_NET_PAUSE:
+    case EDGE_OUT_NET_CLOSE: sim_net_do(host, output); break;
+    case EDGE_OUT_HTTP_HEAD:
+    case EDGE_OUT_HTTP_BODY:
+    case EDGE_OUT_HTTP_PAUSE:
+    case EDGE_OUT_HTTP_ABORT: sim_client_do(host, output); break;
+    case EDGE_OUT_FETCH_START:
+    case EDGE_OUT_FETCH_PAUSE:
+    case EDGE_OUT_FETCH_CANCEL: sim_fetch_do(host, output); break;
+    case EDGE_OUT_CHILD_START:
+    case EDGE_OUT_CHILD_WRITE:
+    case EDGE_OUT_CHILD_PAUSE:
+    case EDGE_OUT_CHILD_STOP: sim_child_do(host, output); break;
+    case EDGE_OUT_WRITE: sim_disk_do(host, output); break;
+    case EDGE_OUT_FILE:
+        if (mn_span_is(output->text, "join-token") && output->bytes.data != NULL)
+            snprintf(sim->token, sizeof sim->token, "%.*s", (int)output->bytes.size,
+                     (const char *)output->bytes.data);
+        break;
+    case EDGE_OUT_STOPPED: host->has_left = true; break;
+    case EDGE_OUT_FATAL:
+        sim_fail(sim, "%s stopped itself with code %u: %.*s", host->name, output->code,
+                 (int)output->text.size, (const char *)output->text.data);
+        break;
+    }
+}
+
+static void host_tick(struct sim *sim, void *context)
+{
+    struct sim_host *host = context;
+
+    (void)sim;
+    if (host->node == NULL || host->is_frozen) return;
+    sim_host_input(host, &(struct edge_input){.type = EDGE_IN_TICK});
+}
+
+static void host_step(struct sim_host *host, const struct edge_input *input)
+{
+    struct sim *sim = host->sim;
+
+    sim->stats.steps++;
+    sim_hash(sim, (uint64_t)host->index << 16 | input->type, input->bytes);
+    host->is_stepping = true;
+    node_step(host->node, sim_now(sim), input, &host->outbox);
+    host_print_trace(host);
+    for (uint32_t i = 0; i < host->outbox.count; i++)
+        host_do(host, &host->outbox.items[i]);
+    edge_outbox_reset(&host->outbox);
+    sim_check_step(host);
+    host->is_stepping = false;
+    sim_at(sim, &host->tick, node_deadline(host->node), host_tick, host);
+}
+
+static void host_drain(struct sim_host *host)
+{
+    while (host->node != NULL && !host->is_frozen && !mn_list_is_empty(&host->held)) {
+        struct sim_held_input *held =
+            MN_CONTAINER(mn_list_take(&host->held), struct sim_held_input, list);
+        host_step(host, &held->input);
+        mn_arena_done(&held->arena);
+        mn_free(held);
+    }
+}
+
+void sim_host_input(struct sim_host *host, const struct edge_input *input)
+{
+    if (host->node == NULL) return;
+    if (host->is_frozen || host->is_stepping) {
+        host_hold(host, input);
+        return;
+    }
+    host_step(host, input);
+    host_drain(host); /* what its own outputs brought about */
+}
+
+/* What `meshnode --join n1:7000 --token ... mcp.json` would resolve to. */
+static struct node *host_make_node(struct sim_host *host)
+{
+    struct sim *sim = host->sim;
+    struct mn_arena arena = {0};
+    struct node_config config;
+    char address[32];
+    struct mn_span addresses[1], seeds[1];
+    struct node_servers_text servers = {mn_span_str("mcp.json"), sim_server_json(host, &arena)};
+    struct node *node = NULL;
+
+    snprintf(address, sizeof address, "%s:%u", host->name, SIM_PORT);
+    addresses[0] = mn_span_str(address);
+    seeds[0] = mn_span_str("n1:7000");
+    node_config_default(&config);
+    memcpy(config.identity_seed, host->identity_seed, sizeof config.identity_seed);
+    rng_bytes(&sim->rng_node, config.rng_seed, sizeof config.rng_seed);
+    config.name = mn_span_str(host->name);
+    config.addresses = addresses;
+    config.addresses_count = 1;
+    if (host->index > 0) {
+        config.seeds = seeds;
+        config.seeds_count = 1;
+        config.token = mn_span_str(sim->token);
+    }
+    config.servers = &servers;
+    config.servers_count = 1;
+    config.trace = &host->trace;
+    if (node_new(&config, &node) != MN_OK) sim_fail(sim, "%s: node_new refused", host->name);
+    mn_arena_done(&arena);
+    return node;
+}
+
+void sim_host_start(struct sim_host *host)
+{
+    if (host->node != NULL || host->has_left) return;
+    host->boots++;
+    host->is_frozen = false;
+    host->outbox.writes_count = 0;
+    host->node = host_make_node(host);
+    sim_disk_recover(host);
+}
+
+void sim_host_crash(struct sim_host *host)
+{
+    if (host->node == NULL) return;
+    host->sim->stats.crashes++;
+    sim_cancel(host->sim, &host->tick);
+    node_free(host->node);
+    host->node = NULL;
+    host->is_frozen = false;
+    host_drop_held(host);
+    sim_disk_crash(host);
+    sim_net_host_down(host);
+    sim_child_host_down(host);
+    sim_fetch_host_down(host);
+    sim_client_host_down(host);
+}
+
+void sim_host_freeze(struct sim_host *host)
+{
+    if (host->node == NULL || host->is_frozen) return;
+    host->sim->stats.freezes++;
+    host->is_frozen = true;
+}
+
+void sim_host_thaw(struct sim_host *host)
+{
+    if (!host->is_frozen) return;
+    host->is_frozen = false;
+    host_drain(host); /* the inbox before the timers, as a real process finds it */
+    sim_net_thawed(host);
+    if (host->node != NULL)
+        sim_at(host->sim, &host->tick, node_deadline(host->node), host_tick, host);
+}

@@ -1,0 +1,208 @@
+/* meshsim: runs real nodes in a virtual world, one seed or many, and prints what to type to see a
+ * failure again. */
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/check.h"
+#include "sim/sim.h"
+
+extern struct mn_probe *__start_mn_probes[], *__stop_mn_probes[];
+
+static const char usage[] =
+    "usage: meshsim [--nodes N] [--seed S | --seeds FROM..TO] [--faults SECONDS]\n"
+    "               [--quiet SECONDS] [--no-faults] [--twice] [--probes] [-v]\n"
+    "\n"
+    "  --nodes N         nodes in the mesh; 0 (default): drawn from the seed, 1 to 7\n"
+    "  --seed S          one run (default 1)\n"
+    "  --seeds FROM..TO  one run per seed\n"
+    "  --faults SECONDS  how long faults and load last, virtual (default 60)\n"
+    "  --quiet SECONDS   how long the mesh then has to recover, virtual (default 120)\n"
+    "  --no-faults       load only\n"
+    "  --twice           run each seed twice and compare the trace hashes\n"
+    "  --probes          list the marks that no run reached; exit 1 if there are any\n"
+    "  -v                print what the nodes report\n"
+    "\n"
+    "exit status: 0 all held, 1 a check failed (the line says how to replay it), 2 usage\n";
+
+struct campaign {
+    struct sim_options options;
+    uint64_t first, last;
+    bool is_twice, has_probes;
+    struct sim_stats total;
+};
+
+static bool parse_u64(const char *text, const char *end_marks, uint64_t *ret, const char **rest)
+{
+    char *end;
+
+    if (*text < '0' || *text > '9') return false;
+    *ret = strtoull(text, &end, 10);
+    *rest = end;
+    return *end == '\0' || strchr(end_marks, *end) != NULL;
+}
+
+static bool parse_seeds(const char *text, struct campaign *campaign)
+{
+    const char *rest;
+
+    if (!parse_u64(text, ".", &campaign->first, &rest) || strncmp(rest, "..", 2) != 0) return false;
+    return parse_u64(rest + 2, "", &campaign->last, &rest) && campaign->first <= campaign->last;
+}
+
+static bool parse_seconds(const char *text, mn_time *ret)
+{
+    const char *rest;
+    uint64_t seconds;
+
+    if (!parse_u64(text, "", &seconds, &rest) || seconds > 1000000) return false;
+    *ret = seconds * MN_SEC;
+    return true;
+}
+
+static bool parse_option(int option, const char *value, struct campaign *campaign)
+{
+    const char *rest;
+    uint64_t number = 0;
+
+    switch (option) {
+    case 'n':
+        if (!parse_u64(value, "", &number, &rest) || number > 1000) return false;
+        campaign->options.nodes_count = (uint32_t)number;
+        return true;
+    case 's':
+        if (!parse_u64(value, "", &campaign->first, &rest)) return false;
+        campaign->last = campaign->first;
+        return true;
+    case 'S': return parse_seeds(value, campaign);
+    case 'f': return parse_seconds(value, &campaign->options.faults_for);
+    case 'q': return parse_seconds(value, &campaign->options.quiet_for);
+    case 'N': campaign->options.has_faults = false; return true;
+    case 't': campaign->is_twice = true; return true;
+    case 'p': campaign->has_probes = true; return true;
+    case 'v': campaign->options.is_verbose = true; return true;
+    default: return false;
+    }
+}
+
+static bool parse_arguments(int argc, char **argv, struct campaign *campaign)
+{
+    static const struct option options[] = {
+        {"nodes", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'S'}, {"faults", required_argument, NULL, 'f'},
+        {"quiet", required_argument, NULL, 'q'}, {"no-faults", no_argument, NULL, 'N'},
+        {"twice", no_argument, NULL, 't'},       {"probes", no_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "v", options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage, stdout);
+            exit(0);
+        }
+        if (!parse_option(option, optarg, campaign)) return false;
+    }
+    return optind == argc;
+}
+
+static void print_failure(const struct campaign *campaign, const struct sim *sim)
+{
+    const struct sim_options *options = &campaign->options;
+
+    printf("FAILED seed %llu at %.3f s: %s\n", (unsigned long long)sim->options.seed,
+           (double)sim->time / 1e6, sim->failure);
+    printf("replay: meshsim --nodes %u --seed %llu --faults %llu --quiet %llu%s -v\n",
+           options->nodes_count, (unsigned long long)sim->options.seed,
+           (unsigned long long)(options->faults_for / MN_SEC),
+           (unsigned long long)(options->quiet_for / MN_SEC),
+           options->has_faults ? "" : " --no-faults");
+}
+
+static void add_stats(struct sim_stats *total, const struct sim_stats *one)
+{
+    total->events += one->events;
+    total->steps += one->steps;
+    total->calls += one->calls;
+    total->answered += one->answered;
+    total->failed += one->failed;
+    total->gone += one->gone;
+    total->executions += one->executions;
+    total->crashes += one->crashes;
+    total->freezes += one->freezes;
+    total->resets += one->resets;
+    total->cuts += one->cuts;
+}
+
+/* One run; the hash of its trace. */
+static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
+{
+    struct sim *sim;
+    bool is_good;
+
+    campaign->options.seed = seed;
+    sim = sim_new(&campaign->options);
+    is_good = sim_run(sim);
+    *hash = sim->hash;
+    if (!is_good) print_failure(campaign, sim);
+    add_stats(&campaign->total, &sim->stats);
+    if (campaign->first == campaign->last)
+        printf("seed %llu: %u nodes, %.0f s, trace hash %016llx\n", (unsigned long long)seed,
+               sim->hosts_count, (double)sim->time / 1e6, (unsigned long long)sim->hash);
+    sim_free(sim);
+    return is_good;
+}
+
+static bool run_seed(struct campaign *campaign, uint64_t seed)
+{
+    uint64_t hash, again;
+
+    if (!run_once(campaign, seed, &hash)) return false;
+    if (!campaign->is_twice) return true;
+    if (!run_once(campaign, seed, &again)) return false;
+    if (hash == again) return true;
+    printf("FAILED seed %llu: two runs differ (%016llx, %016llx): something is not deterministic\n",
+           (unsigned long long)seed, (unsigned long long)hash, (unsigned long long)again);
+    return false;
+}
+
+static bool print_probes(void)
+{
+    bool is_all = true;
+
+    for (struct mn_probe **probe = __start_mn_probes; probe < __stop_mn_probes; probe++) {
+        if ((*probe)->hits > 0) continue;
+        printf("never reached: %s (%s)\n", (*probe)->text, (*probe)->file);
+        is_all = false;
+    }
+    return is_all;
+}
+
+int main(int argc, char **argv)
+{
+    struct campaign campaign = {
+        .options = {.faults_for = 60 * MN_SEC, .quiet_for = 120 * MN_SEC, .has_faults = true},
+        .first = 1,
+        .last = 1};
+    const struct sim_stats *total = &campaign.total;
+    unsigned long long bad = 0;
+
+    if (!parse_arguments(argc, argv, &campaign)) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    if (sodium_init() < 0) return 1;
+    for (uint64_t seed = campaign.first; seed <= campaign.last; seed++)
+        if (!run_seed(&campaign, seed)) bad++;
+    printf("%llu seeds, %llu failed; %llu steps; %llu calls: %llu answered, %llu failed clearly, "
+           "%llu lost with their node; %llu crashes, %llu freezes, %llu resets, %llu cuts\n",
+           (unsigned long long)(campaign.last - campaign.first + 1), bad,
+           (unsigned long long)total->steps, (unsigned long long)total->calls,
+           (unsigned long long)total->answered, (unsigned long long)total->failed,
+           (unsigned long long)total->gone, (unsigned long long)total->crashes,
+           (unsigned long long)total->freezes, (unsigned long long)total->resets,
+           (unsigned long long)total->cuts);
+    if (campaign.has_probes && !print_probes()) return 1;
+    return bad == 0 ? 0 : 1;
+}

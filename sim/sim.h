@@ -1,0 +1,223 @@
+/* sim.h: a virtual world around real nodes. One thread, virtual time, one event heap ordered by
+ * (time, order of scheduling); one seeded generator per concern, so that a new draw in one does not
+ * reshuffle the others. Nodes are the product's own: node_step() and nothing else; the world speaks
+ * node/edge.h to them. Same seed, same trace hash, whatever the compiler, sanitizer or load.
+ *
+ * The files: world.c time and events, host.c a machine with a node, net.c streams between hosts,
+ * disk.c what survives a crash, server.c scripted MCP servers behind child.c and fetch.c, client.c
+ * scripted MCP clients, plan.c the faults, checks.c what must hold. */
+#ifndef SIM_H
+#define SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto/rng.h"
+#include "node/edge.h"
+#include "node/node.h"
+#include "proto/base/heap.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+#define SIM_PORT 7000
+#define SIM_NAME_MAX 16
+
+struct sim;
+
+typedef void sim_action(struct sim *sim, void *context);
+
+/* One thing that happens later. Embedded in what it is about; run at most once per scheduling. */
+struct sim_event {
+    struct mn_heap_entry due;
+    sim_action *action;
+    void *context;
+};
+
+struct sim_options {
+    uint64_t seed;
+    uint32_t nodes_count; /* 1..SIM_HOSTS_MAX; 0: drawn, 1..7 */
+    mn_time faults_for;   /* faults and load last so long */
+    mn_time quiet_for;    /* then nothing is disturbed, and all must be well at the end */
+    bool has_faults;
+    bool is_verbose; /* print the nodes' trace events */
+};
+
+/* ---- net.c ---- */
+struct sim_conn;
+
+struct sim_net {
+    mn_time delay;          /* one way, between any two hosts */
+    uint64_t bytes_per_sec; /* per connection and direction */
+    uint8_t *cuts;          /* [from * hosts + to]: 1 = nothing passes in this direction */
+    struct mn_list conns;
+    uint64_t resets, cuts_made, lost_bytes; /* for the report */
+};
+
+/* ---- disk.c ---- */
+/* The store of one host: pairs on stable storage, and writes on their way there, in order. */
+struct sim_pair;
+struct sim_write;
+
+struct sim_disk {
+    struct mn_map pairs;    /* struct sim_pair */
+    struct mn_list pending; /* struct sim_write, oldest first */
+    struct sim_event sync;
+    uint64_t lost_writes;
+};
+
+/* ---- host.c ---- */
+struct sim_held_input; /* an input that waits while the host is frozen */
+
+struct sim_host {
+    struct sim *sim;
+    uint32_t index;
+    char name[SIM_NAME_MAX]; /* "n3": also its address */
+    struct node *node;       /* NULL while the process is down */
+    uint64_t boots;          /* processes started here so far */
+    uint8_t identity_seed[32];
+    struct mn_arena arena;
+    struct edge_outbox outbox;
+    struct mn_trace trace;
+    struct mn_trace_event trace_ring[256];
+    struct sim_disk disk;
+    struct sim_event tick; /* the node's deadline */
+    bool is_frozen, is_stepping, has_left;
+    struct mn_list held; /* struct sim_held_input */
+    uint64_t id_next;    /* odd ids for accepted connections and exchanges */
+    struct mn_list children, fetches, exchanges;
+    uint32_t servers_count;
+    struct sim_server *servers; /* what its configuration attaches */
+};
+
+/* ---- server.c ---- */
+enum sim_server_kind { SIM_SERVER_CHILD = 1, SIM_SERVER_HTTP };
+
+/* A scripted MCP server; it lives in the world, so what it did survives its process. */
+struct sim_server {
+    struct sim_host *host; /* whose configuration names it */
+    char name[SIM_NAME_MAX];
+    enum sim_server_kind kind;
+    bool is_modern;
+    uint32_t tools_count; /* grows when the script adds a tool */
+    mn_time work;         /* how long a call takes */
+};
+
+/* ---- client.c: one call's life, as an outside observer sees it ---- */
+enum sim_call_state { SIM_CALL_OPEN = 1, SIM_CALL_ANSWERED, SIM_CALL_FAILED, SIM_CALL_GONE };
+
+struct sim_call {
+    struct mn_map_entry entry; /* in sim->calls, by key */
+    char key[24];              /* argument of the tool, unique */
+    enum sim_call_state state;
+    uint32_t executions; /* how often a server did the work */
+    bool is_idempotent;
+    mn_time started, ended;
+    uint32_t entry_host;
+    char reason[64]; /* of a failure */
+};
+
+struct sim_client;
+struct sim_plan;
+
+struct sim_stats {
+    uint64_t events, steps, calls, answered, failed, gone, executions;
+    uint64_t crashes, freezes, resets, cuts, lists;
+};
+
+struct sim {
+    struct sim_options options;
+    mn_time time; /* virtual, from 0 */
+    struct mn_heap events;
+    struct rng rng_net, rng_disk, rng_fault, rng_work, rng_node;
+    struct sim_net net;
+    struct sim_host *hosts;
+    uint32_t hosts_count;
+    struct mn_map calls;
+    uint64_t calls_count;
+    struct sim_plan *plan; /* NULL while nothing goes wrong */
+    struct sim_client *clients;
+    uint32_t clients_count;
+    char token[128]; /* joins the mesh; made by the first host */
+    bool is_quiet;   /* the faults are over */
+    uint64_t hash;   /* of all that happened */
+    struct sim_stats stats;
+    bool has_failed;
+    char failure[512];
+};
+
+/* world.c */
+struct sim *sim_new(const struct sim_options *options);
+void sim_free(struct sim *sim);
+/* Runs to the end, or to the first failed check. True: all held. */
+bool sim_run(struct sim *sim);
+void sim_at(struct sim *sim, struct sim_event *event, mn_time at, sim_action *action,
+            void *context);
+void sim_cancel(struct sim *sim, struct sim_event *event);
+void sim_run_until(struct sim *sim, mn_time until);
+void sim_hash(struct sim *sim, uint64_t what, struct mn_span bytes);
+void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct mn_now sim_now(const struct sim *sim);
+
+/* host.c */
+void sim_host_init(struct sim *sim, struct sim_host *host, uint32_t index);
+void sim_host_done(struct sim_host *host);
+void sim_host_start(struct sim_host *host);
+void sim_host_crash(struct sim_host *host); /* kill -9: unsynced writes may be lost */
+void sim_host_freeze(struct sim_host *host);
+void sim_host_thaw(struct sim_host *host);
+void sim_host_input(struct sim_host *host, const struct edge_input *input);
+uint64_t sim_host_id(struct sim_host *host); /* the next odd id */
+
+/* net.c */
+void sim_net_init(struct sim *sim);
+void sim_net_done(struct sim *sim);
+void sim_net_do(struct sim_host *host, const struct edge_output *output);
+void sim_net_host_down(struct sim_host *host);
+void sim_net_thawed(struct sim_host *host);
+void sim_net_reset_one(struct sim *sim); /* cuts a random connection, losing what is in flight */
+void sim_net_cut(struct sim *sim, uint32_t from, uint32_t to, bool is_cut);
+void sim_net_heal(struct sim *sim);
+
+/* disk.c */
+void sim_disk_init(struct sim_host *host);
+void sim_disk_done(struct sim_host *host);
+void sim_disk_do(struct sim_host *host, const struct edge_output *output);
+void sim_disk_recover(struct sim_host *host); /* RECOVER..., RECOVERED */
+void sim_disk_crash(struct sim_host *host);
+
+/* server.c, child.c, fetch.c */
+struct sim_reply {
+    struct mn_buf *buf; /* JSON, no newline; the caller owns the ref; NULL: say nothing */
+    mn_time delay;
+};
+struct sim_reply sim_server_answer(struct sim *sim, struct sim_server *server,
+                                   struct mn_span message);
+void sim_server_init(struct sim_host *host);
+void sim_server_done(struct sim_host *host);
+struct mn_span sim_server_json(struct sim_host *host, struct mn_arena *arena); /* its mcp.json */
+struct sim_server *sim_server_find(struct sim_host *host, struct mn_span name);
+void sim_child_do(struct sim_host *host, const struct edge_output *output);
+void sim_child_host_down(struct sim_host *host);
+void sim_child_crash_one(struct sim_host *host);
+void sim_fetch_do(struct sim_host *host, const struct edge_output *output);
+void sim_fetch_host_down(struct sim_host *host);
+
+/* client.c */
+void sim_client_start(struct sim *sim);
+void sim_client_stop(struct sim *sim); /* no new calls; those under way go on */
+void sim_client_do(struct sim_host *host, const struct edge_output *output);
+void sim_client_host_down(struct sim_host *host);
+/* A tools/list of [host], as bytes of the answer; [done] runs with the body (NULL: no answer). */
+typedef void sim_list_done(struct sim *sim, struct sim_host *host, struct mn_span body,
+                           void *context);
+void sim_client_list(struct sim_host *host, sim_list_done *done, void *context);
+
+/* plan.c */
+void sim_plan_start(struct sim *sim);
+void sim_plan_stop(struct sim *sim);
+
+/* checks.c */
+void sim_check_step(struct sim_host *host);
+void sim_check_end(struct sim *sim);
+
+#endif
