@@ -1,0 +1,121 @@
+/* mcp.h: the gateway: everything of this node that speaks MCP. Towards clients it is one MCP server
+ * of both eras on `/mcp` (the tools of the whole mesh, under prefixed names) and on
+ * `/mcp/servers/NAME` (one server, as it is); towards MCP servers it is their client. The two
+ * halves never meet: the front asks the core for calls, the core asks the upstreams to serve them.
+ *
+ *   in:  HTTP_*, CHILD_* and FETCH_* of the edge (HTTP exchanges only if their path begins with
+ *        /mcp); SERVICE and EVENT for the front, REQUEST and CANCEL for the upstreams, of the core.
+ *   out: HTTP_*, CHILD_* and FETCH_* operations; REQUEST, CANCEL, OFFER and EVENT for the core.
+ *
+ * Pure, like every core: no clock, socket, thread or global. */
+#ifndef MCP_H
+#define MCP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "node/edge.h"
+#include "node/mcp/upstreams.h"
+#include "proto/base/id.h"
+#include "proto/base/time.h"
+#include "proto/base/trace.h"
+#include "proto/call.h"
+
+#define MCP_BODY_MAX 16777216             /* bytes of a request's body */
+#define MCP_BODIES_MAX 268435456          /* bytes of all bodies not yet complete */
+#define MCP_SESSIONS_MAX 10000            /* legacy sessions */
+#define MCP_STREAMS_MAX 10000             /* open listen and GET streams */
+#define MCP_CALLS_MAX 8192                /* calls of clients under way */
+#define MCP_BATCH_MAX 64                  /* messages of one batch */
+#define MCP_BEARER_SIZE_MIN 32            /* characters of a secret */
+#define MCP_KEEPALIVE (20 * MN_SEC)       /* between comments on a silent stream */
+#define MCP_CHANGED_DELAY (100 * MN_MS)   /* changes of the lists within this time are told once */
+#define MCP_SESSION_IDLE (30 * MN_MINUTE) /* a session without request or stream ends after this \
+                                           */
+
+struct mcp; /* opaque */
+
+/* Borrowed for mcp_new(), but for [trace]. */
+struct mcp_config {
+    mn_id self;
+    const uint8_t *seed;    /* RNG_SEED_SIZE bytes: session ids, hash seeds, jitter */
+    struct mn_trace *trace; /* may be NULL */
+
+    const struct mn_span *bearers; /* secrets, one of which each HTTP request must bring; none: no
+                                      authentication. Only their hashes are kept. */
+    uint32_t bearers_count;
+    const struct mn_span *hosts; /* "name" (any port) or "name:port", allowed in Host and Origin
+                                    besides localhost, 127.0.0.1 and [::1] */
+    uint32_t hosts_count;
+    mn_time call_timeout;       /* a call without any event for so long; 0: 5 minutes */
+    mn_time call_timeout_total; /* 0: 1 hour */
+};
+
+enum mcp_input_type {
+    MCP_IN_TICK = 1,
+    MCP_IN_EDGE, /* edge; types that are not ours, and ids that we do not know, are ignored */
+    MCP_IN_CALL, /* call: a message of the core */
+    MCP_IN_STOP  /* refuse new requests, end streams, stop servers; running calls may finish */
+};
+
+struct mcp_input {
+    enum mcp_input_type type;
+    const struct edge_input *edge;
+    const struct call_message *call;
+};
+
+/* Appended to, never cleared. */
+struct mcp_outbox {
+    struct edge_outbox *edge;
+    struct call_outbox *calls;
+};
+
+struct mcp *mcp_new(const struct mcp_config *config);
+void mcp_free(struct mcp *mcp);
+
+void mcp_step(struct mcp *mcp, struct mn_now now, const struct mcp_input *input,
+              struct mcp_outbox *outbox);
+mn_time mcp_deadline(const struct mcp *mcp);
+void mcp_check(const struct mcp *mcp);
+
+/* After MCP_IN_STOP: no exchange, child or fetch is left. */
+bool mcp_is_idle(const struct mcp *mcp);
+
+/* People's commands about the servers of this node; see upstreams_add() and its siblings. */
+MN_MUST_USE mn_status mcp_server_add(struct mcp *mcp, struct mn_now now,
+                                     const struct upstream_config *config,
+                                     struct mcp_outbox *outbox, struct mn_span *why);
+MN_MUST_USE mn_status mcp_server_remove(struct mcp *mcp, struct mn_now now, struct mn_span name,
+                                        struct mcp_outbox *outbox, struct mn_span *why);
+MN_MUST_USE mn_status mcp_server_restart(struct mcp *mcp, struct mn_now now, struct mn_span name,
+                                         struct mcp_outbox *outbox, struct mn_span *why);
+
+/* The local servers, their states and logs: upstreams_info(), upstreams_log_next(). */
+const struct upstreams *mcp_upstreams(const struct mcp *mcp);
+
+/* One tool as `/mcp` lists it. Spans live until the next step. */
+struct mcp_tool {
+    struct mn_span name;       /* as clients call it */
+    struct mn_span service;    /* who has it: NAME or NAME.NODE */
+    struct mn_span tool;       /* what that server calls it */
+    struct mn_span definition; /* JSON object with the server's own name in it */
+    uint32_t providers_count;  /* nodes that can serve it now */
+};
+
+/* The aggregated list, in its order; [index] < mcp_tools_count(). */
+uint32_t mcp_tools_count(struct mcp *mcp);
+void mcp_tool(struct mcp *mcp, uint32_t index, struct mcp_tool *ret);
+
+/* Also finds tools that are callable but not listed. MN_NOT_FOUND. */
+MN_MUST_USE mn_status mcp_tool_find(struct mcp *mcp, struct mn_span name, struct mcp_tool *ret);
+
+struct mcp_stats {
+    uint32_t exchanges_count, sessions_count, streams_count, calls_count; /* now */
+    uint64_t requests_count, refused_count; /* HTTP requests; those refused before their method */
+    uint64_t calls_total, calls_failed;     /* tools/call; those answered with a JSON-RPC error */
+    uint64_t tools_dropped;                 /* offered definitions that are no valid tools */
+};
+
+void mcp_stats(const struct mcp *mcp, struct mcp_stats *ret);
+
+#endif
