@@ -28,7 +28,9 @@
     X(RECORD, "record")           \
     X(CATALOG, "catalog")         \
     X(OFFER, "offer")             \
-    X(REPLICA, "replica")
+    X(REPLICA, "replica")         \
+    X(BEARER, "bearer")           \
+    X(TOOL, "tool")
 
 enum digest_tag {
 #define X(name, text) DIGEST_##name,

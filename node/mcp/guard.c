@@ -1,0 +1,170 @@
+#include "node/mcp/guard.h"
+
+#include <sodium.h>
+
+#include "crypto/digest.h"
+#include "proto/base/memory.h"
+
+#define BEARER_HASH_SIZE 32
+
+struct guard_bearer {
+    uint8_t hash[BEARER_HASH_SIZE];
+    mn_id principal;
+};
+
+struct guard {
+    struct mn_span *hosts;
+    uint32_t hosts_count;
+    struct guard_bearer *bearers;
+    uint32_t bearers_count;
+    mn_id anonymous;
+    struct mn_arena arena;
+};
+
+static mn_id guard_principal(const char *kind, struct mn_span subject)
+{
+    struct digest digest;
+    mn_id principal;
+
+    digest_begin(&digest, DIGEST_PRINCIPAL, sizeof principal.bytes);
+    digest_variable(&digest, mn_span_str(kind));
+    digest_variable(&digest, mn_span(NULL, 0)); /* no issuer */
+    digest_variable(&digest, subject);
+    digest_end(&digest, principal.bytes);
+    return principal;
+}
+
+mn_id guard_principal_uid(uint32_t uid)
+{
+    uint8_t subject[4];
+
+    mn_store_u32(subject, uid);
+    return guard_principal("uid", mn_span(subject, sizeof subject));
+}
+
+static void guard_hash(struct mn_span secret, uint8_t ret[BEARER_HASH_SIZE])
+{
+    struct digest digest;
+
+    digest_begin(&digest, DIGEST_BEARER, BEARER_HASH_SIZE);
+    digest_variable(&digest, secret);
+    digest_end(&digest, ret);
+}
+
+struct guard *guard_new(const struct mn_span *hosts, uint32_t hosts_count,
+                        const struct mn_span *bearers, uint32_t bearers_count)
+{
+    struct guard *guard = mn_alloc(sizeof *guard);
+
+    guard->hosts = mn_alloc(hosts_count * sizeof *guard->hosts);
+    for (uint32_t i = 0; i < hosts_count; i++)
+        guard->hosts[i] = mn_arena_copy(&guard->arena, hosts[i]);
+    guard->hosts_count = hosts_count;
+    guard->bearers = mn_alloc(bearers_count * sizeof *guard->bearers);
+    for (uint32_t i = 0; i < bearers_count; i++) {
+        struct guard_bearer *bearer = &guard->bearers[i];
+        guard_hash(bearers[i], bearer->hash);
+        bearer->principal = guard_principal("token", mn_span(bearer->hash, BEARER_HASH_SIZE));
+    }
+    guard->bearers_count = bearers_count;
+    guard->anonymous = guard_principal("anon", mn_span(NULL, 0));
+    return guard;
+}
+
+void guard_free(struct guard *guard)
+{
+    if (guard == NULL) return;
+    sodium_memzero(guard->bearers, guard->bearers_count * sizeof *guard->bearers);
+    mn_free(guard->bearers);
+    mn_free(guard->hosts);
+    mn_arena_done(&guard->arena);
+    mn_free(guard);
+}
+
+static uint8_t guard_lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+static bool guard_equal_name(struct mn_span a, struct mn_span b)
+{
+    if (a.size != b.size) return false;
+    for (size_t i = 0; i < a.size; i++)
+        if (guard_lower(a.data[i]) != guard_lower(b.data[i])) return false;
+    return true;
+}
+
+/* "name:port", "[::1]:port" or the same without a port. False: something else. */
+static bool guard_split(struct mn_span host, struct mn_span *name, struct mn_span *port)
+{
+    size_t end = 0;
+
+    if (host.size > 0 && host.data[0] == '[') {
+        const uint8_t *bracket = memchr(host.data, ']', host.size);
+        if (bracket == NULL) return false;
+        end = (size_t)(bracket - host.data) + 1;
+    } else {
+        while (end < host.size && host.data[end] != ':')
+            end++;
+    }
+    *name = mn_span(host.data, end);
+    *port = mn_span(NULL, 0);
+    if (end == host.size) return end > 0;
+    if (host.data[end] != ':') return false;
+    *port = mn_span(host.data + end + 1, host.size - end - 1);
+    for (size_t i = 0; i < port->size; i++)
+        if (port->data[i] < '0' || port->data[i] > '9') return false;
+    return end > 0 && port->size > 0;
+}
+
+bool guard_allows_host(const struct guard *guard, struct mn_span host)
+{
+    static const char *const local[] = {"localhost", "127.0.0.1", "[::1]"};
+    struct mn_span name, port, own_name, own_port;
+
+    if (!guard_split(host, &name, &port)) return false;
+    for (size_t i = 0; i < sizeof local / sizeof *local; i++)
+        if (guard_equal_name(name, mn_span_str(local[i]))) return true;
+    for (uint32_t i = 0; i < guard->hosts_count; i++) {
+        if (!guard_split(guard->hosts[i], &own_name, &own_port)) continue;
+        if (!guard_equal_name(name, own_name)) continue;
+        if (own_port.size == 0 || mn_span_equal(port, own_port)) return true;
+    }
+    return false;
+}
+
+bool guard_allows_origin(const struct guard *guard, struct mn_span origin)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+
+    if (origin.data == NULL) return true;
+    for (size_t i = 0; i < 2; i++) {
+        struct mn_span scheme = mn_span_str(schemes[i]);
+        if (origin.size < scheme.size) continue;
+        if (!guard_equal_name(mn_span(origin.data, scheme.size), scheme)) continue;
+        return guard_allows_host(guard,
+                                 mn_span(origin.data + scheme.size, origin.size - scheme.size));
+    }
+    return false; /* "null" of sandboxed pages, and other schemes */
+}
+
+bool guard_allows_bearer(const struct guard *guard, struct mn_span authorization, mn_id *principal)
+{
+    struct mn_span scheme = mn_span_str("Bearer ");
+    uint8_t hash[BEARER_HASH_SIZE];
+    bool is_allowed = false;
+
+    if (guard->bearers_count == 0) {
+        *principal = guard->anonymous;
+        return true;
+    }
+    if (authorization.size <= scheme.size) return false;
+    if (!guard_equal_name(mn_span(authorization.data, scheme.size), scheme)) return false;
+    guard_hash(mn_span(authorization.data + scheme.size, authorization.size - scheme.size), hash);
+    for (uint32_t i = 0; i < guard->bearers_count; i++) {
+        if (sodium_memcmp(hash, guard->bearers[i].hash, sizeof hash) != 0) continue;
+        *principal = guard->bearers[i].principal;
+        is_allowed = true;
+    }
+    return is_allowed;
+}
