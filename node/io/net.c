@@ -1,0 +1,563 @@
+#include "node/io/net.h"
+
+#include <arpa/inet.h>
+#include <nng/nng.h>
+#include <nng/transport/tcp/tcp.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "proto/base/check.h"
+#include "proto/base/map.h"
+#include "proto/base/memory.h"
+
+#define NET_RECEIVE_SIZE 65536u
+#define NET_LISTENERS_MAX 8u
+#define NET_DIAL_TIMEOUT_MS 10000
+#define NET_LINGER_MS 1000u      /* for the last send of a connection that is to be closed */
+#define NET_ACCEPT_RETRY_MS 100u /* after a failed accept, such as no free descriptor */
+#define NET_TURN_BATCHES_MAX 16  /* completions taken before the loop looks elsewhere */
+#define NET_DIAL_TEXT_SIZE 272   /* "tcp://", a host name of 253, ":65535" */
+
+enum net_operation { NET_RECEIVE = 1, NET_SEND, NET_DIAL, NET_ACCEPT, NET_REAP };
+
+/* A completed operation, linked by the nng thread that saw it complete. */
+struct net_done {
+    struct net_done *next;
+    struct net *net;
+    void *owner; /* struct net_conn, or struct net_listener */
+    enum net_operation operation;
+};
+
+struct net_listener {
+    nng_stream_listener *stream;
+    nng_aio *aio;
+    struct net_done done;
+    bool is_accepting; /* an operation is under way */
+};
+
+struct net_conn {
+    struct mn_map_entry entry; /* by id, while the id is alive */
+    struct mn_list linger;     /* in net->lingering, oldest first */
+    mn_time linger_until;
+    uint64_t id;
+    nng_stream_dialer *dialer; /* while dialling */
+    nng_stream *stream;
+    nng_aio *receive_aio, *send_aio;
+    struct net_done receive_done, send_done;
+    uint8_t *bytes;      /* NET_RECEIVE_SIZE */
+    struct mn_buf *sent; /* the outstanding SEND; NULL: none */
+    size_t sent_size;    /* bytes of it that the kernel took */
+    bool is_receiving, is_sending;
+    bool is_paused;
+    bool is_accepted;
+    bool is_dead; /* its id is: nothing is reported any more */
+    bool is_cut;  /* stream or dialer closed, or about to be reaped */
+};
+
+struct net {
+    struct io *io;
+    struct net_config config;
+    uv_async_t async;
+    uv_timer_t timer; /* ends lingering, retries accepts */
+    _Atomic(struct net_done *) done;
+    struct net_listener listeners[NET_LISTENERS_MAX];
+    uint32_t listeners_count;
+    struct mn_map conns; /* struct net_conn, those alive */
+    struct mn_list lingering;
+    uint64_t conn_next;      /* odd */
+    uint32_t conns_count;    /* not freed yet, dead ones too */
+    uint32_t accepted_count; /* of them */
+    bool is_closing;
+};
+
+/* ---- completions ---- */
+
+static void net_push(struct net_done *done)
+{
+    struct net *net = done->net;
+    struct net_done *head = atomic_load_explicit(&net->done, memory_order_relaxed);
+    do {
+        done->next = head;
+    } while (!atomic_compare_exchange_weak_explicit(&net->done, &head, done, memory_order_release,
+                                                    memory_order_relaxed));
+    if (head == NULL) uv_async_send(&net->async);
+}
+
+/* On an nng thread. The operation's result stays in its aio until the next one is started. */
+static void net_on_aio(void *arg)
+{
+    net_push(arg);
+}
+
+static struct net_done *net_take_done(struct net *net)
+{
+    struct net_done *newest = atomic_exchange_explicit(&net->done, NULL, memory_order_acquire);
+    struct net_done *oldest = NULL;
+    while (newest != NULL) {
+        struct net_done *next = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = next;
+    }
+    return oldest;
+}
+
+static nng_aio *net_aio_new(struct net *net, struct net_done *done, void *owner)
+{
+    nng_aio *aio = NULL;
+    *done = (struct net_done){.net = net, .owner = owner};
+    int error = nng_aio_alloc(&aio, net_on_aio, done);
+    MN_ASSERT(error == 0); /* out of memory */
+    return aio;
+}
+
+static mn_status net_status(int error)
+{
+    switch (error) {
+    case NNG_ECONNSHUT:
+    case NNG_ECONNRESET:
+    case NNG_ECLOSED: return MN_CLOSED;
+    case NNG_ETIMEDOUT: return MN_TIMEOUT;
+    default: return MN_IO;
+    }
+}
+
+/* ---- connections ---- */
+
+static struct net_conn *net_conn_new(struct net *net, uint64_t id)
+{
+    struct net_conn *conn = mn_alloc(sizeof *conn);
+    conn->id = id;
+    mn_list_init(&conn->linger);
+    conn->receive_aio = net_aio_new(net, &conn->receive_done, conn);
+    conn->send_aio = net_aio_new(net, &conn->send_done, conn);
+    mn_map_insert(&net->conns, &conn->entry, mn_span(&conn->id, sizeof conn->id));
+    net->conns_count++;
+    return conn;
+}
+
+static struct net_conn *net_find(struct net *net, uint64_t id)
+{
+    struct mn_map_entry *entry = mn_map_find(&net->conns, mn_span(&id, sizeof id));
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct net_conn, entry);
+}
+
+/* No operation is under way, so nng holds nothing of it; at worst the callback that told us so is
+ * still returning, and nng_aio_free() waits for that. */
+static void net_conn_free(struct net *net, struct net_conn *conn)
+{
+    MN_ASSERT(conn->is_dead && !conn->is_receiving && !conn->is_sending);
+    nng_aio_stop(conn->receive_aio);
+    nng_aio_stop(conn->send_aio);
+    if (conn->dialer != NULL) nng_stream_dialer_free(conn->dialer);
+    if (conn->stream != NULL) nng_stream_free(conn->stream);
+    nng_aio_free(conn->receive_aio);
+    nng_aio_free(conn->send_aio);
+    mn_buf_unref(conn->sent);
+    mn_free(conn->bytes);
+    if (conn->is_accepted) net->accepted_count--;
+    net->conns_count--;
+    mn_free(conn);
+}
+
+/* Ends its operations now; it is freed when the last of them has been seen to complete, and never
+ * while a caller up the stack may still look at it. */
+static void net_cut(struct net_conn *conn)
+{
+    if (conn->is_cut) return;
+    conn->is_cut = true;
+    mn_list_remove(&conn->linger);
+    if (conn->dialer != NULL) nng_stream_dialer_close(conn->dialer);
+    if (conn->stream != NULL) nng_stream_close(conn->stream);
+    if (conn->is_receiving || conn->is_sending) return;
+    conn->receive_done.operation = NET_REAP;
+    net_push(&conn->receive_done);
+}
+
+static void net_forget(struct net *net, struct net_conn *conn)
+{
+    if (!conn->is_dead) mn_map_remove(&net->conns, &conn->entry);
+    conn->is_dead = true;
+}
+
+static void net_report_closed(struct net *net, struct net_conn *conn, mn_status status,
+                              const char *text)
+{
+    if (conn->is_dead) return;
+    net_forget(net, conn);
+    net_cut(conn);
+    const struct edge_input input = {
+        .type = EDGE_IN_NET_CLOSED, .id = conn->id, .status = status, .text = mn_span_str(text)};
+    io_input(net->io, &input);
+}
+
+static void net_receive(struct net_conn *conn)
+{
+    if (conn->is_dead || conn->is_paused || conn->is_receiving) return;
+    nng_iov iov = {.iov_buf = conn->bytes, .iov_len = NET_RECEIVE_SIZE};
+    nng_aio_set_iov(conn->receive_aio, 1, &iov);
+    conn->is_receiving = true;
+    conn->receive_done.operation = NET_RECEIVE;
+    nng_stream_recv(conn->stream, conn->receive_aio);
+}
+
+static void net_send_rest(struct net_conn *conn)
+{
+    nng_iov iov = {.iov_buf = conn->sent->bytes + conn->sent_size,
+                   .iov_len = conn->sent->size - conn->sent_size};
+    nng_aio_set_iov(conn->send_aio, 1, &iov);
+    conn->is_sending = true;
+    conn->send_done.operation = NET_SEND;
+    nng_stream_send(conn->stream, conn->send_aio);
+}
+
+static void net_format_address(const nng_sockaddr *address, char text[NET_ADDRESS_SIZE])
+{
+    static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    char host[INET6_ADDRSTRLEN] = "?";
+    if (address->s_family == NNG_AF_INET6) {
+        const nng_sockaddr_in6 *in6 = &address->s_in6;
+        if (memcmp(in6->sa_addr, mapped_prefix, sizeof mapped_prefix) != 0) {
+            inet_ntop(AF_INET6, in6->sa_addr, host, sizeof host);
+            snprintf(text, NET_ADDRESS_SIZE, "[%s]:%u", host, ntohs(in6->sa_port));
+            return;
+        }
+        inet_ntop(AF_INET, in6->sa_addr + sizeof mapped_prefix, host, sizeof host);
+    } else if (address->s_family == NNG_AF_INET) {
+        inet_ntop(AF_INET, &address->s_in.sa_addr, host, sizeof host);
+    }
+    snprintf(text, NET_ADDRESS_SIZE, "%s:%u", host, ntohs(address->s_in.sa_port));
+}
+
+/* The stream is there: says so, then begins to read. */
+static void net_open(struct net *net, struct net_conn *conn, enum edge_input_type type)
+{
+    nng_sockaddr address = {0};
+    char text[NET_ADDRESS_SIZE];
+    conn->bytes = mn_realloc(NULL, NET_RECEIVE_SIZE);
+    nng_stream_set_bool(conn->stream, NNG_OPT_TCP_NODELAY, true);
+    nng_stream_get_addr(conn->stream, NNG_OPT_REMADDR, &address);
+    net_format_address(&address, text);
+    const struct edge_input input = {.type = type, .id = conn->id, .text = mn_span_str(text)};
+    io_input(net->io, &input);
+    net_receive(conn);
+}
+
+/* ---- what the node wants ---- */
+
+/* nng takes a URL: nothing but a host, or an address in brackets, and a port gets through. */
+static bool net_is_host_port(struct mn_span text)
+{
+    if (text.size == 0 || text.size >= NET_DIAL_TEXT_SIZE - sizeof "tcp://") return false;
+    const char *last_colon = memrchr(text.data, ':', text.size);
+    if (last_colon == NULL || (const uint8_t *)last_colon == text.data) return false;
+    for (size_t i = 0; i < text.size; i++) {
+        char c = (char)text.data[i];
+        bool is_name = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!is_name && (c == '\0' || strchr(".-_:[]", c) == NULL)) return false;
+    }
+    return true;
+}
+
+static void net_dial(struct net *net, const struct edge_output *output)
+{
+    char url[NET_DIAL_TEXT_SIZE];
+    struct net_conn *conn = net_conn_new(net, output->id);
+    int error = NNG_EADDRINVAL;
+    if (net_is_host_port(output->text)) {
+        snprintf(url, sizeof url, "tcp://%.*s", (int)output->text.size,
+                 (const char *)output->text.data);
+        error = nng_stream_dialer_alloc(&conn->dialer, url);
+    }
+    if (error != 0) {
+        net_report_closed(net, conn, MN_CONFIG, "not an address of the form host:port");
+        return;
+    }
+    nng_aio_set_timeout(conn->receive_aio, NET_DIAL_TIMEOUT_MS);
+    conn->is_receiving = true;
+    conn->receive_done.operation = NET_DIAL;
+    nng_stream_dialer_dial(conn->dialer, conn->receive_aio);
+}
+
+static void net_send(struct net_conn *conn, struct mn_buf *buf)
+{
+    MN_ASSERT(!conn->is_sending && conn->stream != NULL && buf != NULL && buf->size > 0);
+    conn->sent = mn_buf_ref(buf);
+    conn->sent_size = 0;
+    net_send_rest(conn);
+}
+
+static void net_arm(struct net *net, uint64_t delay_ms);
+
+static void net_linger(struct net *net, struct net_conn *conn)
+{
+    net_forget(net, conn);
+    if (!conn->is_sending) {
+        net_cut(conn);
+        return;
+    }
+    conn->linger_until = io_now(net->io).mono + NET_LINGER_MS * MN_MS;
+    mn_list_push_back(&net->lingering, &conn->linger);
+    if (!uv_is_active((uv_handle_t *)&net->timer)) net_arm(net, NET_LINGER_MS);
+}
+
+void net_do(struct net *net, const struct edge_output *output)
+{
+    if (net->is_closing) return;
+    if (output->type == EDGE_OUT_NET_DIAL) {
+        net_dial(net, output);
+        return;
+    }
+    struct net_conn *conn = net_find(net, output->id);
+    if (conn == NULL) return;
+    if (output->type == EDGE_OUT_NET_SEND) {
+        net_send(conn, output->buf);
+    } else if (output->type == EDGE_OUT_NET_PAUSE) {
+        conn->is_paused = output->flag;
+        if (conn->stream != NULL) net_receive(conn);
+    } else if (output->type == EDGE_OUT_NET_CLOSE) {
+        net_linger(net, conn);
+    }
+}
+
+/* ---- what nng did ---- */
+
+static void net_accept(struct net_listener *listener)
+{
+    listener->is_accepting = true;
+    listener->done.operation = NET_ACCEPT;
+    nng_stream_listener_accept(listener->stream, listener->aio);
+}
+
+static void net_on_accept(struct net *net, struct net_listener *listener)
+{
+    int error = nng_aio_result(listener->aio);
+    nng_stream *stream = error == 0 ? nng_aio_get_output(listener->aio, 0) : NULL;
+    listener->is_accepting = false;
+    if (net->is_closing || (stream != NULL && net->accepted_count >= net->config.accepted_max)) {
+        if (stream != NULL) nng_stream_free(stream);
+    } else if (stream != NULL) {
+        struct net_conn *conn = net_conn_new(net, net->conn_next);
+        net->conn_next += 2;
+        net->accepted_count++;
+        conn->is_accepted = true;
+        conn->stream = stream;
+        net_open(net, conn, EDGE_IN_NET_ACCEPTED);
+    }
+    if (net->is_closing) return;
+    if (error == 0 || error == NNG_ECONNABORTED)
+        net_accept(listener);
+    else if (!uv_is_active((uv_handle_t *)&net->timer))
+        net_arm(net, NET_ACCEPT_RETRY_MS);
+}
+
+static void net_on_dial(struct net *net, struct net_conn *conn)
+{
+    int error = nng_aio_result(conn->receive_aio);
+    conn->is_receiving = false;
+    if (error == 0) conn->stream = nng_aio_get_output(conn->receive_aio, 0);
+    if (conn->is_dead) return;
+    if (error != 0) {
+        net_report_closed(net, conn, net_status(error), nng_strerror(error));
+        return;
+    }
+    nng_stream_dialer_free(conn->dialer);
+    conn->dialer = NULL;
+    nng_aio_set_timeout(conn->receive_aio, NNG_DURATION_INFINITE);
+    net_open(net, conn, EDGE_IN_NET_CONNECTED);
+}
+
+static void net_on_receive(struct net *net, struct net_conn *conn)
+{
+    int error = nng_aio_result(conn->receive_aio);
+    conn->is_receiving = false;
+    if (conn->is_dead) return;
+    if (error != 0) {
+        net_report_closed(net, conn, net_status(error), nng_strerror(error));
+        return;
+    }
+    const struct edge_input input = {.type = EDGE_IN_NET_BYTES,
+                                     .id = conn->id,
+                                     .bytes =
+                                         mn_span(conn->bytes, nng_aio_count(conn->receive_aio))};
+    io_input(net->io, &input);
+    net_receive(conn);
+}
+
+static void net_on_send(struct net *net, struct net_conn *conn)
+{
+    int error = nng_aio_result(conn->send_aio);
+    conn->is_sending = false;
+    if (error == 0) {
+        conn->sent_size += nng_aio_count(conn->send_aio);
+        if (conn->sent_size < conn->sent->size && !conn->is_cut) {
+            net_send_rest(conn);
+            return;
+        }
+    }
+    conn->sent = mn_buf_unref(conn->sent);
+    if (conn->is_dead) {
+        net_cut(conn); /* it lingered for this */
+    } else if (error != 0) {
+        net_report_closed(net, conn, net_status(error), nng_strerror(error));
+    } else {
+        const struct edge_input input = {.type = EDGE_IN_NET_SENT, .id = conn->id};
+        io_input(net->io, &input);
+    }
+}
+
+static void net_on_done(struct net *net, struct net_done *done)
+{
+    enum net_operation operation = done->operation;
+    if (operation == NET_ACCEPT) {
+        net_on_accept(net, done->owner);
+        return;
+    }
+    struct net_conn *conn = done->owner;
+    if (operation == NET_REAP) {
+        net_conn_free(net, conn);
+        return;
+    }
+    bool was_cut = conn->is_cut;
+    if (operation == NET_DIAL)
+        net_on_dial(net, conn);
+    else if (operation == NET_RECEIVE)
+        net_on_receive(net, conn);
+    else
+        net_on_send(net, conn);
+    /* What was cut before had this operation under way, so no reaping was asked for. */
+    if (was_cut && !conn->is_receiving && !conn->is_sending) net_conn_free(net, conn);
+}
+
+static void net_on_closed(uv_handle_t *handle)
+{
+    struct net *net = handle->data;
+    mn_map_done(&net->conns);
+    mn_free(net);
+}
+
+static void net_on_timer_closed(uv_handle_t *handle)
+{
+    struct net *net = handle->data;
+    uv_close((uv_handle_t *)&net->async, net_on_closed);
+}
+
+static void net_finish(struct net *net)
+{
+    for (uint32_t i = 0; i < net->listeners_count; i++) {
+        if (net->listeners[i].is_accepting) return;
+    }
+    if (net->conns_count > 0 || uv_is_closing((uv_handle_t *)&net->timer)) return;
+    for (uint32_t i = 0; i < net->listeners_count; i++) {
+        nng_aio_stop(net->listeners[i].aio);
+        nng_stream_listener_free(net->listeners[i].stream);
+        nng_aio_free(net->listeners[i].aio);
+    }
+    uv_close((uv_handle_t *)&net->timer, net_on_timer_closed);
+}
+
+static void net_on_async(uv_async_t *handle)
+{
+    struct net *net = handle->data;
+    for (int i = 0; i < NET_TURN_BATCHES_MAX; i++) {
+        struct net_done *done = net_take_done(net);
+        if (done == NULL) break;
+        while (done != NULL) {
+            struct net_done *next = done->next; /* handling it may start its next operation */
+            net_on_done(net, done);
+            done = next;
+        }
+    }
+    if (atomic_load_explicit(&net->done, memory_order_relaxed) != NULL) uv_async_send(&net->async);
+    if (net->is_closing) net_finish(net);
+}
+
+static void net_on_timer(uv_timer_t *handle)
+{
+    struct net *net = handle->data;
+    mn_time now = io_now(net->io).mono;
+    for (uint32_t i = 0; i < net->listeners_count; i++) {
+        if (!net->listeners[i].is_accepting) net_accept(&net->listeners[i]);
+    }
+    while (!mn_list_is_empty(&net->lingering)) {
+        struct net_conn *conn = MN_CONTAINER(net->lingering.next, struct net_conn, linger);
+        if (conn->linger_until > now) {
+            net_arm(net, (conn->linger_until - now + MN_MS - 1) / MN_MS);
+            return;
+        }
+        net_cut(conn);
+    }
+}
+
+static void net_arm(struct net *net, uint64_t delay_ms)
+{
+    uv_update_time(io_uv(net->io));
+    uv_timer_start(&net->timer, net_on_timer, delay_ms, 0);
+}
+
+/* ---- life ---- */
+
+struct net *net_new(struct io *io, const struct net_config *config)
+{
+    struct net *net = mn_alloc(sizeof *net);
+    net->io = io;
+    net->config = *config;
+    net->conn_next = 1;
+    mn_list_init(&net->lingering);
+    mn_map_init(&net->conns, 0);
+    uv_async_init(io_uv(io), &net->async, net_on_async);
+    uv_timer_init(io_uv(io), &net->timer);
+    net->async.data = net->timer.data = net;
+    return net;
+}
+
+mn_status net_listen(struct net *net, const char *address, char ret_bound[NET_ADDRESS_SIZE],
+                     const char **ret_error)
+{
+    char url[NET_DIAL_TEXT_SIZE];
+    nng_sockaddr bound = {0};
+    int port = 0;
+    *ret_error = "too many listeners";
+    if (net->listeners_count == NET_LISTENERS_MAX) return MN_FULL;
+    struct net_listener *listener = &net->listeners[net->listeners_count];
+    if (!net_is_host_port(mn_span_str(address))) {
+        *ret_error = "not of the form address:port";
+        return MN_CONFIG;
+    }
+    snprintf(url, sizeof url, "tcp://%s", address);
+    int error = nng_stream_listener_alloc(&listener->stream, url);
+    if (error == 0) error = nng_stream_listener_listen(listener->stream);
+    if (error == 0) error = nng_stream_listener_get_addr(listener->stream, NNG_OPT_LOCADDR, &bound);
+    if (error == 0)
+        error = nng_stream_listener_get_int(listener->stream, NNG_OPT_TCP_BOUND_PORT, &port);
+    if (error != 0) {
+        if (listener->stream != NULL) nng_stream_listener_free(listener->stream);
+        listener->stream = NULL;
+        *ret_error = nng_strerror(error);
+        return MN_IO;
+    }
+    MN_ASSERT(bound.s_in.sa_port == htons((uint16_t)port));
+    net_format_address(&bound, ret_bound);
+    listener->aio = net_aio_new(net, &listener->done, listener);
+    net->listeners_count++;
+    net_accept(listener);
+    return MN_OK;
+}
+
+void net_close(struct net *net)
+{
+    if (net == NULL || net->is_closing) return;
+    net->is_closing = true;
+    uv_timer_stop(&net->timer);
+    for (uint32_t i = 0; i < net->listeners_count; i++)
+        nng_stream_listener_close(net->listeners[i].stream);
+    struct mn_map_entry *entry = NULL;
+    while ((entry = mn_map_next(&net->conns, entry)) != NULL) {
+        struct net_conn *conn = MN_CONTAINER(entry, struct net_conn, entry);
+        net_forget(net, conn);
+        net_cut(conn);
+    }
+    while (!mn_list_is_empty(&net->lingering))
+        net_cut(MN_CONTAINER(net->lingering.next, struct net_conn, linger));
+    uv_async_send(&net->async);
+}
