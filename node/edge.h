@@ -133,12 +133,10 @@ enum edge_output_type {
     EDGE_OUT_CHILD_STOP,  /* child: close stdin now, TERM its group after 2 s, KILL after 5 s more;
                              EXIT still comes */
 
-    EDGE_OUT_WRITE,   /* write number, key, bytes (data == NULL: delete); see edge_emit_write() */
+    EDGE_OUT_WRITE,   /* write number, key, bytes (data == NULL: delete): in this order, one
+                         DURABLE may answer many */
     EDGE_OUT_SECRET,  /* text = file name in the data directory, bytes = its new contents, kept from
                          others (mode 0600); no bytes: remove it */
-    EDGE_OUT_FILE,    /* text = name of a file in the data directory ("root.key", "join-token"),
-                         bytes = its contents, mode 0600, synced; data == NULL: remove it. What is
-                         secret is told to the user only as the driver's front end says */
     EDGE_OUT_STOPPED, /* all done: exit with [code] */
     EDGE_OUT_FATAL    /* exit with [code]; text says why and what to do */
 };
@@ -161,16 +159,11 @@ struct edge_output {
 struct edge_outbox {
     struct edge_output *items;
     uint32_t count, capacity;
-    uint64_t writes_count; /* number of the newest write; kept by a reset */
     struct mn_arena *arena;
 };
 
 /* Appends a zeroed output of [type] about [id]. */
 struct edge_output *edge_emit(struct edge_outbox *outbox, enum edge_output_type type, uint64_t id);
-
-/* Appends a write (or, with value.data == NULL, a delete) and returns its number: what must not
- * leave before it is on stable storage waits for a DURABLE of at least that. Both are copied. */
-uint64_t edge_emit_write(struct edge_outbox *outbox, struct mn_span key, struct mn_span value);
 
 /* Lets go of the buffers and empties the outbox and its arena. */
 void edge_outbox_reset(struct edge_outbox *outbox);

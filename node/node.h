@@ -25,6 +25,8 @@ struct node_config {
     struct admin_config admin; /* its core likewise */
     const struct node_servers_text *servers;
     uint32_t servers_count;
+    const struct mn_span *server_options; /* 'NAME=COMMAND ARGS' or 'NAME=URL' */
+    uint32_t server_options_count;
     const struct mn_span *replicas; /* servers of these names are marked as replicas */
     uint32_t replicas_count;
     struct mn_trace *trace; /* events for the driver; may be NULL */
@@ -47,10 +49,11 @@ mn_time node_deadline(const struct node *node);
 /* Every invariant of every core; the simulator calls it after each step. */
 void node_check(const struct node *node);
 
-/* Replaces the servers that came from texts by those of [servers]: equal ones are left alone. On
- * MN_CONFIG nothing changed, and [why] says what is wrong. For a reload. */
+/* Replaces the servers that the configuration names by those of [config], of which only what is
+ * about servers is read: equal ones are left alone. On MN_CONFIG nothing changed, and [why], in the
+ * outbox's arena, says what is wrong. For a reload; a step must follow. */
 MN_MUST_USE mn_status node_reload_servers(struct node *node, struct mn_now now,
-                                          const struct node_servers_text *servers, uint32_t count,
+                                          const struct node_config *config,
                                           struct edge_outbox *outbox, struct mn_span *why);
 
 /* For tests, checks of the simulator and the driver's banner. */

@@ -128,8 +128,8 @@ static void host_do(struct sim_host *host, const struct edge_output *output)
     case EDGE_OUT_CHILD_PAUSE:
     case EDGE_OUT_CHILD_STOP: sim_child_do(host, output); break;
     case EDGE_OUT_WRITE: sim_disk_do(host, output); break;
-    case EDGE_OUT_FILE:
-        if (mn_span_is(output->text, "join-token") && output->bytes.data != NULL)
+    case EDGE_OUT_SECRET:
+        if (mn_span_is(output->text, "join-token") && output->bytes.size > 0)
             snprintf(sim->token, sizeof sim->token, "%.*s", (int)output->bytes.size,
                      (const char *)output->bytes.data);
         break;
@@ -195,6 +195,8 @@ static struct node *host_make_node(struct sim_host *host)
     struct sim *sim = host->sim;
     struct mn_arena arena = {0};
     struct node_config config;
+    struct mn_span why = mn_span(NULL, 0);
+    uint8_t mcp_seed[RNG_SEED_SIZE];
     char address[32];
     struct mn_span addresses[1], seeds[1];
     struct node_servers_text servers = {mn_span_str("mcp.json"), sim_server_json(host, &arena)};
@@ -204,20 +206,24 @@ static struct node *host_make_node(struct sim_host *host)
     addresses[0] = mn_span_str(address);
     seeds[0] = mn_span_str("n1:7000");
     node_config_default(&config);
-    memcpy(config.identity_seed, host->identity_seed, sizeof config.identity_seed);
-    rng_bytes(&sim->rng_node, config.rng_seed, sizeof config.rng_seed);
-    config.name = mn_span_str(host->name);
-    config.addresses = addresses;
-    config.addresses_count = 1;
+    memcpy(config.core.identity_seed, host->identity_seed, sizeof config.core.identity_seed);
+    rng_bytes(&sim->rng_node, config.core.seed, sizeof config.core.seed);
+    rng_bytes(&sim->rng_node, mcp_seed, sizeof mcp_seed);
+    config.mcp.seed = mcp_seed;
+    config.core.name = mn_span_str(host->name);
+    config.core.version = mn_span_str("sim");
+    config.core.addresses = addresses;
+    config.core.addresses_count = 1;
     if (host->index > 0) {
-        config.seeds = seeds;
-        config.seeds_count = 1;
-        config.token = mn_span_str(sim->token);
+        config.core.seeds = seeds;
+        config.core.seeds_count = 1;
+        config.core.token = mn_span_str(sim->token);
     }
     config.servers = &servers;
     config.servers_count = 1;
     config.trace = &host->trace;
-    if (node_new(&config, &node) != MN_OK) sim_fail(sim, "%s: node_new refused", host->name);
+    if (node_new(&config, &arena, &node, &why) != MN_OK)
+        sim_fail(sim, "%s: %.*s", host->name, (int)why.size, (const char *)why.data);
     mn_arena_done(&arena);
     return node;
 }
@@ -227,7 +233,6 @@ void sim_host_start(struct sim_host *host)
     if (host->node != NULL || host->has_left) return;
     host->boots++;
     host->is_frozen = false;
-    host->outbox.writes_count = 0;
     host->node = host_make_node(host);
     sim_disk_recover(host);
 }

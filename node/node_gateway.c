@@ -1,0 +1,54 @@
+/* What the operator's side asks of the gateway, which it cannot see itself. */
+#include "node/mcp/describe.h"
+#include "node/node_inside.h"
+#include "proto/base/check.h"
+
+static mn_status gateway_restart(struct node *node, struct mn_now now, struct mn_span name,
+                                 struct edge_outbox *outbox, struct mn_span *why)
+{
+    struct mcp_outbox mcp_outbox = node_mcp_outbox(node, outbox);
+    return mcp_server_restart(node->mcp, now, name, &mcp_outbox, why);
+}
+
+static mn_status gateway_logs(struct node *node, const struct admin_gateway_request *request,
+                              struct mn_writer *writer, struct mn_span *why)
+{
+    struct upstream_info info;
+    mn_status status = upstreams_find(mcp_upstreams(node->mcp), request->name, &info);
+
+    if (status == MN_OK)
+        mcp_describe_logs(node->mcp, request->name, request->after, writer);
+    else
+        *why = mn_span_str("no server of that name is attached here");
+    return status;
+}
+
+void node_gateway_do(struct node *node, struct mn_now now,
+                     const struct admin_gateway_request *request, struct edge_outbox *outbox)
+{
+    struct admin_gateway_answer answer = {.ticket = request->ticket};
+    struct mn_writer writer = {0};
+    struct mn_buf *json;
+
+    switch (request->verb) {
+    case ADMIN_GATEWAY_SERVERS: mcp_describe_servers(node->mcp, now, &writer); break;
+    case ADMIN_GATEWAY_TOOLS: mcp_describe_tools(node->mcp, &writer); break;
+    case ADMIN_GATEWAY_SERVER_LOGS:
+        answer.status = gateway_logs(node, request, &writer, &answer.why);
+        break;
+    case ADMIN_GATEWAY_SERVER_ADD:
+        answer.status = node_servers_add(node, now, request->text, outbox, &answer.why);
+        break;
+    case ADMIN_GATEWAY_SERVER_REMOVE:
+        answer.status = node_servers_remove(node, now, request->name, outbox, &answer.why);
+        break;
+    case ADMIN_GATEWAY_SERVER_RESTART:
+        answer.status = gateway_restart(node, now, request->name, outbox, &answer.why);
+        break;
+    }
+    json = mn_writer_done(&writer);
+    answer.json = mn_buf_span(json);
+    node_step_admin(node, now, &(struct admin_input){.type = ADMIN_IN_GATEWAY, .gateway = &answer},
+                    outbox);
+    mn_buf_unref(json);
+}

@@ -1,0 +1,67 @@
+/* node_inside.h: what the files of the composed node share; nobody else includes it. */
+#ifndef NODE_INSIDE_H
+#define NODE_INSIDE_H
+
+#include "node/node.h"
+#include "proto/base/list.h"
+
+#define NODE_TRACE_SIZE 1024 /* events between two drains: one step's worth, and more */
+
+/* A local MCP server and where it was named. */
+struct node_server {
+    struct mn_list list; /* in node->servers, in order of naming */
+    struct upstream_config *config;
+    char *origin; /* of its text; NULL: added at run time and kept in the store */
+};
+
+struct node {
+    struct core *core;
+    struct mcp *mcp;
+    struct admin *admin;
+
+    struct mn_arena arena; /* of a turn: inner outputs, and what they point to */
+    struct core_outbox core_outbox;
+    struct admin_outbox admin_outbox;
+    struct call_outbox to_core, to_mcp; /* handled in order, from [..._done] on */
+    uint32_t to_core_done, to_mcp_done;
+
+    uint64_t writes_count; /* number of the newest write */
+    struct mn_list servers;
+    bool is_started; /* the first step gave them to the gateway */
+
+    struct mn_trace inner;  /* the cores report here; drained after each step */
+    struct mn_trace *trace; /* the driver's */
+    struct mn_trace_event ring[NODE_TRACE_SIZE];
+
+    bool has_more;    /* inner work is left: step again at once */
+    bool is_stopping; /* STOP came: running calls may finish until [leave_at] */
+    bool is_leaving;  /* the core says goodbye */
+    bool is_stopped;  /* nothing is done any more */
+    mn_time leave_at;
+};
+
+/* The gateway's outputs go to the edge of this step and to the core's queue. */
+struct mcp_outbox node_mcp_outbox(struct node *node, struct edge_outbox *edge);
+
+/* node_servers.c: plan reads and checks what the configuration names, start gives it to the
+ * gateway. recover: false when [key] is not a server's. */
+MN_MUST_USE mn_status node_servers_plan(struct node *node, const struct node_config *config,
+                                        struct mn_arena *arena, struct mn_span *why);
+void node_servers_start(struct node *node, struct mn_now now, struct edge_outbox *outbox);
+void node_servers_done(struct node *node);
+bool node_servers_recover(struct node *node, struct mn_now now, struct mn_span key,
+                          struct mn_span value, struct edge_outbox *outbox);
+
+/* node_gateway.c: what the operator's side asks of the gateway. */
+mn_status node_servers_add(struct node *node, struct mn_now now, struct mn_span text,
+                           struct edge_outbox *outbox, struct mn_span *why);
+mn_status node_servers_remove(struct node *node, struct mn_now now, struct mn_span name,
+                              struct edge_outbox *outbox, struct mn_span *why);
+void node_gateway_do(struct node *node, struct mn_now now,
+                     const struct admin_gateway_request *request, struct edge_outbox *outbox);
+
+/* Steps the admin core and carries its outputs on. */
+void node_step_admin(struct node *node, struct mn_now now, const struct admin_input *input,
+                     struct edge_outbox *outbox);
+
+#endif
