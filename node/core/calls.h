@@ -13,7 +13,7 @@
  * down: nobody could hear the answer.
  *
  * Bounds: calls_max of the gateway, served_max of others; per (node, service) concurrent_max in
- * flight, and queued_max waiting for one of those; beyond them CALL_BUSY. */
+ * flight, and per service queued_max waiting for room; beyond them CALL_BUSY. */
 #ifndef CALLS_H
 #define CALLS_H
 
@@ -30,17 +30,11 @@
 #include "proto/base/trace.h"
 #include "proto/call.h"
 
-#define CALLS_TEXT_MAX 512                     /* bytes of a failure's text on the wire */
-#define CALLS_TRACE_MAX 256                    /* bytes of a trace context */
-#define CALLS_HEADER_MAX 2048                  /* bytes */
-#define CALLS_PAYLOAD_MAX ((uint32_t)16 << 20) /* bytes */
-#define CALLS_MESSAGE_MAX (CALLS_PAYLOAD_MAX + 4 + CALLS_HEADER_MAX)
-#define CALLS_TIMEOUT_MAX MN_DAY
-
 struct calls_config {
     mn_id self;
     uint32_t calls_max, served_max;      /* 4096 each */
-    uint32_t concurrent_max, queued_max; /* 256, 1024; per (node, service) */
+    uint32_t concurrent_max; /* 256; in flight per (node, service) */
+    uint32_t queued_max;     /* 1024; waiting for that, per service */
     uint32_t served_peer_max;            /* 1024: executed at once for one node */
     uint32_t attempts_max;               /* 5 */
     uint32_t retry_percent;              /* 10 */

@@ -107,6 +107,9 @@ void catalog_check(const struct catalog *catalog);
 const struct catalog_offer *catalog_offers(const struct catalog *catalog, const mn_id *node,
                                            uint32_t *ret_count);
 
+/* A server name: [A-Za-z0-9_-]{1,64}. */
+bool catalog_name_is_valid(struct mn_span name);
+
 struct catalog_stats {
     size_t memory_used;
     uint32_t catalogs; /* of other nodes, held */
