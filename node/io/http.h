@@ -1,0 +1,68 @@
+/* http.h: the HTTP server of the edge, on libmicrohttpd. It moves bytes: which paths exist, who may
+ * ask for them and what is answered is the machine's business.
+ *
+ * Every request is one exchange with an odd id: OPEN with the head, BODY inputs of which the last
+ * one has is_last (for a request without a body that one is empty), unless the response was
+ * finished before. A body that came with its head in one piece is one BODY input, uncopied, inside
+ * which the machine may answer at once. A response finished while the client still sends is sent at
+ * once if what is missing is large (the connection then closes), else after it was read and thrown
+ * away.
+ *
+ * A response is HTTP_HEAD, then HTTP_BODY up to the one that is the end. With HEAD's flag it is
+ * streamed as it comes; WRITABLE follows when the queue has been over HTTP_QUEUE_HIGH and falls
+ * below HTTP_QUEUE_LOW. A queue over HTTP_QUEUE_MAX cuts the connection. Without the flag the parts
+ * are gathered and sent with their length. Connection, length and date headers are made here.
+ *
+ * Bounds kept here: connections in all and per address beyond loopback, bytes and time of a head,
+ * the rate of a body. A head that is too big is answered with 431 and never seen by the machine. */
+#ifndef IO_HTTP_H
+#define IO_HTTP_H
+
+#include "node/io/loop.h"
+
+#define HTTP_ADDRESS_SIZE 64       /* "[address]:port" and a NUL */
+#define HTTP_LISTENERS_MAX 16      /* TCP and Unix together */
+#define HTTP_HEAD_MAX 16384        /* bytes of a request's names and values */
+#define HTTP_HEADERS_MAX 100       /* lines of a request's head */
+#define HTTP_QUEUE_LOW (64 * 1024) /* response bytes not yet taken by the kernel */
+#define HTTP_QUEUE_HIGH (256 * 1024)
+#define HTTP_QUEUE_MAX (64 * 1024 * 1024)
+
+struct http;
+
+struct http_config {
+    uint32_t connections_max;         /* more are closed at once */
+    uint32_t connections_per_address; /* not for loopback, not for the admin socket */
+    mn_time head_timeout;             /* to the end of a request's head */
+    mn_time idle_timeout;   /* kept alive without a request, or no progress of a response */
+    uint32_t body_rate_min; /* bytes per second, after a grace of head_timeout; not while
+                               the machine pauses the body */
+};
+
+/* 1,024 connections, 256 per address, 10 s, 75 s, 16 KiB/s. */
+void http_config_default(struct http_config *config);
+
+struct http *http_new(struct io *io, const struct http_config *config);
+
+/* Listens on "address:port" (IPv6 in brackets, port 0: any) and writes what was bound. MN_IO:
+ * [ret_error] says why; MN_FULL: too many listeners; MN_CONFIG: not a numeric address and port. */
+MN_MUST_USE mn_status http_listen(struct http *http, const char *address,
+                                  char ret_bound[HTTP_ADDRESS_SIZE], const char **ret_error);
+
+/* Listens on a Unix socket at [path]: mode 0600, or, when [group] is not -1, that group and 0660.
+ * Only root, the own user and members of [group] are let in. A file that nobody serves any more is
+ * replaced; MN_EXISTS: another process serves it. Else as http_listen(). */
+MN_MUST_USE mn_status http_listen_admin(struct http *http, const char *path, int64_t group,
+                                        const char **ret_error);
+
+/* Carries out EDGE_OUT_HTTP_*. */
+void http_do(struct http *http, const struct edge_output *output);
+
+/* Accepts no more; what is open goes on. */
+void http_close_listeners(struct http *http);
+
+/* Cuts everything; no further input. [http] frees itself, once the loop has run its last closings.
+ */
+void http_close(struct http *http);
+
+#endif
