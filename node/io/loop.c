@@ -174,7 +174,8 @@ void io_free(struct io *io)
     uv_close((uv_handle_t *)&io->prepare, NULL);
     uv_close((uv_handle_t *)&io->timer, NULL);
     uv_close((uv_handle_t *)&io->idle, NULL);
-    uv_run(&io->uv, UV_RUN_DEFAULT); /* close callbacks of wrappers may still report */
+    while (uv_run(&io->uv, UV_RUN_DEFAULT) != 0)
+        continue; /* a stop that came late ends one round only; wrappers close in the next */
     int error = uv_loop_close(&io->uv);
     MN_ASSERT(error == 0);
     struct mn_list *entry;

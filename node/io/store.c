@@ -49,7 +49,7 @@ struct store {
     uint32_t reports_count;
     bool must_stop;
     enum store_failure failure;
-    char failure_text[STORE_TEXT_SIZE];
+    char failure_text[2 * STORE_TEXT_SIZE];
 
     rocksdb_t *db; /* the thread's own */
     rocksdb_options_t *options;
@@ -109,7 +109,7 @@ static void store_fail(struct store *store, enum store_failure failure, const ch
 {
     uv_mutex_lock(&store->mutex);
     store->failure = failure;
-    snprintf(store->failure_text, sizeof store->failure_text, "%.255s: %.255s", store->path, text);
+    snprintf(store->failure_text, sizeof store->failure_text, "%s: %s", store->path, text);
     uv_mutex_unlock(&store->mutex);
     uv_async_send(&store->async);
 }
