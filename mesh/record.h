@@ -21,7 +21,7 @@
 #define RECORD_ADDR_SIZE_MAX 128 /* characters of one address */
 #define RECORD_ZONE_SIZE_MAX 32  /* characters of a region or zone */
 #define RECORD_CATALOG_ROOT_SIZE 16
-#define ACCUSATION_SIZE_MAX 256
+#define ACCUSATION_SIZE_MAX 192 /* bytes with the signature; ours have about 130 */
 
 /* What a node says about itself as its owner knows it; the core adds keys and numbers. Texts are
  * borrowed; an address is an opaque printable text without blanks, of 1..128 characters. */
@@ -80,11 +80,13 @@ MN_MUST_USE mn_status record_decode(struct mn_span signed_bytes, struct mn_arena
 MN_MUST_USE mn_status record_verify(const struct record *record, const struct authority *authority,
                                     const struct grant_revoked *revoked, uint64_t wall_ms);
 
-/* A copy in one block of [pool] that needs nothing else; NULL when the pool is full. Give it back
- * with mn_pool_free(). */
+/* A copy in one block of [pool] that needs nothing else, for a record that was verified: its body
+ * and grant.body are empty, signed_bytes is there to pass on. NULL when the pool is full. Give it
+ * back with mn_pool_free(). */
 struct record *record_keep(const struct record *record, struct mn_pool *pool);
 
-/* < 0, 0, > 0: a is older than, as new as, newer than b, by incarnation, then seq. */
+/* < 0, 0, > 0: a is older than, as new as, newer than b: by incarnation, then that it has left (the
+ * last word of an incarnation), then seq. */
 int record_compare(const struct record *a, const struct record *b);
 
 enum accusation_kind { ACCUSATION_SUSPECT = 1, ACCUSATION_DEAD = 2 };
