@@ -182,8 +182,7 @@ struct admission_output {
         } persist;
         struct {
             enum admission_secret what;
-            struct mn_span
-                bytes; /* ROOT_KEY: 32-byte seed; JOIN_TOKEN: text; wiped with the turn */
+            struct mn_span bytes; /* ROOT_KEY: 32-byte seed; JOIN_TOKEN: text */
         } secret;
         struct {
             uint64_t link;
