@@ -71,8 +71,9 @@ enum edge_input_type {
     EDGE_IN_NET_CLOSED,    /* conn, status, text: also for a dial that failed */
 
     /* HTTP exchanges: one request, one response. */
-    EDGE_IN_HTTP_OPEN,     /* exchange, http: the request head */
-    EDGE_IN_HTTP_BODY,     /* exchange, bytes, is_last */
+    EDGE_IN_HTTP_OPEN, /* exchange, http: the request head */
+    EDGE_IN_HTTP_BODY, /* exchange, bytes, is_last: each request has a last one, even when it has no
+                          body */
     EDGE_IN_HTTP_WRITABLE, /* exchange: queued response bytes fell below the low mark (64 KiB) */
     EDGE_IN_HTTP_GONE,     /* exchange: the client went away before the response was finished */
 

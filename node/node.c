@@ -9,7 +9,7 @@
 
 void node_config_default(struct node_config *config)
 {
-    *config = (struct node_config){.core = {.role = GRANT_ROLE_AUTO}};
+    *config = (struct node_config){.core = {.role = MESHNODE__TRUST__ROLE__ROLE_AUTO}};
 }
 
 static struct core *node_make_core(struct node *node, const struct node_config *config)

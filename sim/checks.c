@@ -24,9 +24,9 @@ static void check_members(struct sim *sim)
         }
         for (uint32_t k = 0; k < sim->hosts_count; k++) {
             mn_id id = core_self(node_core(sim->hosts[k].node)).node_id;
-            const struct membership_member *member = membership_find(membership, &id);
+            const struct member *member = membership_find(membership, &id);
             if (i == k) continue;
-            if (member == NULL || member->status != MEMBERSHIP_STATUS_ALIVE)
+            if (member == NULL || member->status != MEMBER_ALIVE)
                 sim_fail(sim, "%s does not know that %s is alive", sim->hosts[i].name,
                          sim->hosts[k].name);
         }

@@ -30,7 +30,9 @@ enum admin_gateway_verb {
     ADMIN_GATEWAY_SERVER_REMOVE,  /* name */
     ADMIN_GATEWAY_SERVER_RESTART, /* name */
     ADMIN_GATEWAY_SERVER_LOGS,    /* name, after: JSON array of {sequence, time, text} */
-    ADMIN_GATEWAY_TOOLS           /* JSON array of {name, server, tool, definition} */
+    ADMIN_GATEWAY_TOOLS,          /* JSON array of {name, server, tool, nodes, definition} */
+    ADMIN_GATEWAY_TOOL,           /* name: one of these, also one that is callable but not listed */
+    ADMIN_GATEWAY_COUNTS          /* JSON object: NAME.NODE -> number of tools */
 };
 
 struct admin_gateway_request {

@@ -1,0 +1,107 @@
+/* Join tokens. A token's text is in the answer that creates it, and nowhere else ever after. */
+#include "node/admin/admin_internal.h"
+#include "proto/base/text.h"
+
+#define TOKEN_ID_SHOWN 8 /* bytes: 16 hex digits name a token everywhere */
+
+static void write_token(struct reply *reply, const struct admission_token *token)
+{
+    char id[2 * TOKEN_ID_SHOWN + 1];
+
+    mn_hex_encode(mn_span(token->id.bytes, TOKEN_ID_SHOWN), id);
+    reply_text(reply, "id", id);
+    reply_text(reply, "role", grant_role_name(token->role_max));
+    reply_u64(reply, "uses", token->uses);
+    reply_u64(reply, "used", token->used);
+    reply_time(reply, "created", token->created_ms * MN_MS);
+    reply_time(reply, "expires", token->not_after_ms * MN_MS);
+    reply_bool(reply, "withdrawn", token->is_withdrawn);
+}
+
+static void list_handle(struct admin_request *request)
+{
+    admin_ask_core(request, (struct core_command){.type = CORE_TOKEN_LIST});
+}
+
+static void list_answered(struct admin_request *request, const struct admin_gateway_answer *gateway,
+                          const struct core_reply *answer)
+{
+    struct reply reply;
+
+    (void)gateway;
+    if (answer->status != MN_OK) {
+        admin_fail_status(request, answer->status, answer->text);
+        return;
+    }
+    reply_list_begin(&reply, "TokenList");
+    for (uint32_t i = 0; i < answer->count; i++) {
+        reply_object(&reply, NULL);
+        write_token(&reply, &answer->items[i]);
+        reply_object_end(&reply);
+    }
+    reply_list_end(&reply);
+    admin_answer(request, 200, &reply);
+}
+
+static bool read_number(const struct json *body, const char *name, int64_t least, int64_t most,
+                        int64_t *ret)
+{
+    const struct json *value = json_find_str(body, name);
+
+    if (value == NULL) return true;
+    return json_i64(value, ret) == MN_OK && *ret >= least && *ret <= most;
+}
+
+static void create_handle(struct admin_request *request)
+{
+    const struct json *body = admin_body(request), *role;
+    struct core_command command = {.type = CORE_TOKEN_CREATE,
+                                   .role = MESHNODE__TRUST__ROLE__ROLE_AUTO};
+    int64_t uses = 1, ttl_ms = (int64_t)(MN_HOUR / MN_MS);
+
+    if (body == NULL) return;
+    role = json_find_str(body, "role");
+    if (!read_number(body, "uses", 0, 1000, &uses)) {
+        admin_fail(request, 400, "bad_request", mn_span_str("uses: 0 (unlimited) to 1000"),
+                   "meshctl token create --uses 5");
+    } else if (!read_number(body, "ttl_ms", 1000, (int64_t)(30 * MN_DAY / MN_MS), &ttl_ms)) {
+        admin_fail(request, 400, "bad_request", mn_span_str("ttl: one second to 30 days"),
+                   "meshctl token create --ttl 2h");
+    } else if (role != NULL && grant_role_parse(json_text(role), &command.role) != MN_OK) {
+        admin_fail(request, 400, "bad_request", mn_span_str("role: auto, edge, learner or voter"),
+                   "meshctl token create --role voter");
+    } else {
+        command.uses = (uint32_t)uses;
+        command.ttl_ms = (uint64_t)ttl_ms;
+        admin_ask_core(request, command);
+    }
+}
+
+static void one_answered(struct admin_request *request, const struct admin_gateway_answer *gateway,
+                         const struct core_reply *answer)
+{
+    struct reply reply;
+
+    (void)gateway;
+    if (answer->status != MN_OK) {
+        admin_fail_status(request, answer->status, answer->text);
+        return;
+    }
+    reply_begin(&reply, "Token");
+    if (answer->text.size > 0) reply_str(&reply, "token", answer->text);
+    if (answer->count > 0) write_token(&reply, &answer->items[0]);
+    admin_answer(request, 200, &reply);
+}
+
+static void withdraw_handle(struct admin_request *request)
+{
+    admin_ask_core(request,
+                   (struct core_command){.type = CORE_TOKEN_WITHDRAW, .id = request->rest});
+}
+
+const struct admin_route admin_token_routes[] = {
+    {"GET", "/v1/tokens", list_handle, list_answered},
+    {"POST", "/v1/tokens", create_handle, one_answered},
+    {"DELETE", "/v1/tokens/*", withdraw_handle, one_answered},
+    {0},
+};
