@@ -42,7 +42,6 @@ struct link_timing {
 struct link_limits {
     uint64_t rekey_frames; /* sealed with one key; 2^20 */
     uint64_t rekey_bytes;  /* 4 GiB */
-    size_t reassembly_max; /* bytes of envelopes in parts that are taken in; see link.c */
     size_t control_max;    /* bytes of control items that wait; 256 KiB */
     struct queue_limits queue;
 };
@@ -144,7 +143,7 @@ bool link_can_flush(const struct link *link);
 /* The next buffer to send, NULL for none; its ref is the caller's. One is outstanding at a time:
  * link_on_sent() ends it. */
 struct mn_buf *link_flush(struct link *link, struct mn_now now);
-void link_on_sent(struct link *link, struct mn_now now);
+void link_on_sent(struct link *link);
 
 /* Everything is out: nothing waits and no send is outstanding. */
 bool link_is_drained(const struct link *link);

@@ -49,11 +49,12 @@ MN_MUST_USE mn_status queue_put(struct queue *queue, struct mn_now now,
                                 uint64_t tag);
 
 /* Chooses what goes next; its size as an item of a frame (head included), or 0 when nothing waits.
- * Expired envelopes are dropped here. The choice stands until queue_take(). */
+ * Expired envelopes are dropped here. */
 size_t queue_next_size(struct queue *queue, struct mn_now now);
 
-/* Writes the chosen item, exactly as long as queue_next_size() said. */
-void queue_take(struct queue *queue, struct mn_now now, uint8_t *to);
+/* Writes the chosen item, exactly as long as queue_next_size() said; that was just called. True: an
+ * envelope is out completely. */
+bool queue_take(struct queue *queue, uint8_t *to);
 
 /* The oldest drop that was not reported yet; false: there is none. */
 bool queue_take_drop(struct queue *queue, struct queue_drop *ret);
@@ -64,7 +65,7 @@ void queue_drop_all(struct queue *queue);
 /* An envelope that went out in part starts again from its beginning: the link is a new one. */
 void queue_restart_parts(struct queue *queue);
 
-size_t queue_bytes(const struct queue *queue); /* waiting, heads included */
+size_t queue_bytes(const struct queue *queue); /* waiting, with the memory they take */
 size_t queue_priority_bytes(const struct queue *queue, enum envelope_priority priority);
 uint32_t queue_count(const struct queue *queue);
 

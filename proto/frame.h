@@ -17,6 +17,7 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/status.h"
+#include "proto/envelope.h"
 
 #define FRAME_PREAMBLE "MESH\x01\x01\x00\x00" /* version 1, suite 1: 25519, ChaChaPoly, BLAKE2b */
 #define FRAME_PREAMBLE_SIZE 8
@@ -26,8 +27,11 @@
 #define FRAME_TAG_SIZE 16
 #define FRAME_SEALED_MAX 65535
 #define FRAME_PLAIN_MAX (FRAME_SEALED_MAX - FRAME_TAG_SIZE)
-#define FRAME_AIM 16384         /* plain bytes of a frame before the next one is begun */
-#define FRAME_SEND_MAX 65536    /* sealed bytes per send, unless one frame is longer */
+#define FRAME_AIM 16384           /* plain bytes of a frame before the next one is begun */
+#define FRAME_SEND_MAX 65536      /* sealed bytes per send, unless one frame is longer */
+#define FRAME_GUEST_MAX 4096      /* plain bytes of a frame from a guest */
+#define FRAME_ADMISSION_MAX 65000 /* bytes of an admission message */
+#define FRAME_PING_SIZE 8
 #define FRAME_HANDSHAKE_MAX 512 /* bytes of a handshake message */
 
 #define FRAME_ITEM_HEAD_SIZE 4
@@ -36,6 +40,7 @@
 #define FRAME_PART_MAX 16384  /* bytes of an envelope in one part */
 #define FRAME_PART_HEAD_SIZE 1
 #define FRAME_PART_FIRST_HEAD_SIZE 5
+#define FRAME_PARTS_MAX (2 * ENVELOPE_SIZE_MAX) /* bytes of whole envelopes */
 
 enum frame_kind {
     FRAME_ENVELOPE = 1,
