@@ -11,7 +11,7 @@
 #define CALL_WINDOW_SIZE 4096
 
 struct call_window {
-    uint64_t highest; /* 0: none seen */
+    uint64_t highest;                     /* 0: none seen */
     uint64_t bits[CALL_WINDOW_SIZE / 64]; /* of number n: bit n % CALL_WINDOW_SIZE */
 };
 

@@ -32,13 +32,13 @@
 
 struct calls_config {
     mn_id self;
-    uint32_t calls_max, served_max;      /* 4096 each */
-    uint32_t concurrent_max; /* 256; in flight per (node, service) */
-    uint32_t queued_max;     /* 1024; waiting for that, per service */
-    uint32_t served_peer_max;            /* 1024: executed at once for one node */
-    uint32_t attempts_max;               /* 5 */
-    uint32_t retry_percent;              /* 10 */
-    const struct services *services;     /* borrowed; only read */
+    uint32_t calls_max, served_max;  /* 4096 each */
+    uint32_t concurrent_max;         /* 256; in flight per (node, service) */
+    uint32_t queued_max;             /* 1024; waiting for that, per service */
+    uint32_t served_peer_max;        /* 1024: executed at once for one node */
+    uint32_t attempts_max;           /* 5 */
+    uint32_t retry_percent;          /* 10 */
+    const struct services *services; /* borrowed; only read */
     uint8_t seed[RNG_SEED_SIZE];
     struct mn_trace *trace; /* may be NULL */
 };
@@ -51,11 +51,12 @@ enum calls_input_type {
     CALLS_IN_START,   /* epoch: of this run, higher than that of any earlier one */
     CALLS_IN_GATEWAY, /* REQUEST, CANCEL or EVENT of our own gateway */
     CALLS_IN_MESSAGE, /* from a linked node */
-    CALLS_IN_UNSENT,  /* tag of a SEND that certainly never left; before the LINK_DOWN */
+    CALLS_IN_UNSENT,  /* node, tag: of a SEND that certainly never left; before the LINK_DOWN */
     CALLS_IN_LINK_UP, /* rtt, may be 0 */
     CALLS_IN_LINK_DOWN,
     CALLS_IN_ROUTABLE, /* flag: false while the member is suspect or in conflict */
-    CALLS_IN_LOAD      /* rtt, load: what is known of a linked node by now */
+    CALLS_IN_LOAD,     /* rtt, load: what is known of a linked node by now */
+    CALLS_IN_FORGET    /* the node is no member any more */
 };
 
 struct calls_input {

@@ -11,6 +11,7 @@
 #include "proto/base/map.h"
 
 #define CALLS_ATTEMPTS_LIMIT 16 /* upper bound of config.attempts_max */
+#define CALLS_BUDGET_MAX 10000  /* hundredths: a burst of 100 retries; a guess */
 
 /* Calls between two nodes are found by node id and number. */
 #define CALLS_KEY_SIZE (sizeof(mn_id) + sizeof(uint64_t))
@@ -60,7 +61,7 @@ struct call {
     struct mn_buf *payload, *trace;
     mn_time timeout, idle_at, total_at;
     bool is_idempotent;
-    mn_id only; /* zero: anywhere */
+    mn_id only;                  /* zero: anywhere */
     char service[CALL_NAME_MAX]; /* as asked */
     uint8_t service_size;
 
@@ -126,6 +127,28 @@ static inline struct mn_span calls_key(const mn_id *node, uint64_t seq, uint8_t 
     return mn_span(key, CALLS_KEY_SIZE);
 }
 
+static inline struct mn_span calls_service(const struct call *call)
+{
+    return mn_span(call->service, call->service_size);
+}
+
+static inline struct mn_span calls_offer(const struct call *call)
+{
+    return mn_span(call->offer, call->offer_size);
+}
+
+static inline bool calls_peer_is_self(const struct calls *calls, const struct calls_peer *peer)
+{
+    return peer == calls->self;
+}
+
+/* Failures that a gateway gives only to what it has not begun. */
+static inline bool calls_is_not_started(enum call_failure failure)
+{
+    return failure == CALL_NOT_FOUND || failure == CALL_CONFLICT || failure == CALL_UNAVAILABLE ||
+           failure == CALL_BUSY;
+}
+
 /* ---- calls.c ---- */
 
 struct calls_peer *calls_peer(const struct calls *calls, const mn_id *node); /* or NULL */
@@ -135,6 +158,45 @@ void calls_send(struct calls *calls, struct calls_peer *peer, const struct callw
 /* Gives [execution] a new ticket. */
 void calls_execution_add(struct calls *calls, struct execution *execution);
 void calls_execution_remove(struct calls *calls, struct execution *execution);
+
+/* ---- calls_attempt.c ---- */
+
+/* Why a call cannot go on. */
+struct refusal {
+    enum call_failure failure;
+    struct mn_span text;
+    mn_id node; /* zero: nobody had it */
+};
+
+#define CALLS_REFUSE(calls, failure, ...) \
+    ((struct refusal){                    \
+        (failure), mn_span_str(mn_arena_format((calls)->outbox->arena, __VA_ARGS__)), {{0}}})
+
+enum calls_dispatched { CALLS_SETTLED, CALLS_WAITS };
+
+/* Sends the call somewhere, lets it wait, or fails it: with [last], if it was refused before. */
+enum calls_dispatched calls_dispatch(struct calls *calls, struct call *call,
+                                     const struct refusal *last);
+
+/* Sets the timer to the earlier of the two limits. */
+void calls_arm(struct calls *calls, struct call *call);
+
+/* A call that waits leaves its list. */
+void calls_wait_end(struct calls *calls, struct call *call);
+void calls_waitlist_remove(struct calls *calls, struct waitlist *list);
+
+/* Whoever executes the attempt in flight shall stop. */
+void calls_attempt_abort(struct calls *calls, struct call *call);
+
+/* The attempt in flight is over; those that wait for its place get their turn at the end of the
+ * step. */
+void calls_attempt_end(struct calls *calls, struct call *call, enum balance_outcome outcome);
+
+void calls_call_free(struct call *call);
+
+/* Forgets a call that is nowhere in flight; the second tells the gateway why first. */
+void calls_end(struct calls *calls, struct call *call);
+void calls_fail(struct calls *calls, struct call *call, const struct refusal *refusal);
 
 /* An event about the attempt in flight of a call. */
 void calls_on_progress(struct calls *calls, struct call *call, struct mn_buf *payload);

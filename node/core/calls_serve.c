@@ -1,0 +1,173 @@
+/* calls_serve.c: the callee: executes calls of other nodes through our own gateway. */
+#include "node/core/calls_internal.h"
+
+#include "proto/base/check.h"
+
+#define SERVED_GRACE MN_SEC /* after the caller's own limit, whose word comes first */
+
+static void calls_serve_end(struct calls *calls, struct served *served)
+{
+    calls_execution_remove(calls, &served->execution);
+    mn_map_remove(&calls->served, &served->in_map);
+    mn_heap_remove(&calls->served_timers, &served->timer);
+    mn_list_remove(&served->in_peer);
+    served->peer->served_count--;
+    mn_free(served);
+}
+
+static void calls_serve_abort(struct calls *calls, struct served *served)
+{
+    call_emit(calls->outbox->gateway, CALL_MESSAGE_CANCEL)->ticket = served->execution.ticket;
+    calls_serve_end(calls, served);
+}
+
+static void calls_serve_refuse(struct calls *calls, struct calls_peer *peer, uint64_t seq,
+                               enum call_failure failure, bool not_started, const char *text)
+{
+    struct callwire message = {.kind = MESHNODE__CALLWIRE__KIND__KIND_FAILED,
+                               .boot = peer->boot,
+                               .seq = seq,
+                               .failure = failure,
+                               .not_started = not_started,
+                               .text = mn_span_str(text)};
+
+    calls_send(calls, peer, &message, CALLS_TAG_NONE);
+}
+
+/* Is this the first we hear of the call? A caller that started anew numbers from the beginning, and
+ * what it asked before cannot interest it any more. */
+static bool calls_serve_is_new(struct calls *calls, struct calls_peer *peer,
+                               const struct callwire *message)
+{
+    if (message->boot < peer->boot) return false;
+    if (message->boot > peer->boot) {
+        calls_serve_lost(calls, peer);
+        peer->boot = message->boot;
+        if (peer->window != NULL) memset(peer->window, 0, sizeof *peer->window);
+    }
+    if (peer->window == NULL) peer->window = mn_alloc(sizeof *peer->window);
+    return call_window_take(peer->window, message->seq);
+}
+
+static struct served *calls_serve_add(struct calls *calls, struct calls_peer *peer,
+                                      const struct callwire *message)
+{
+    struct served *served = mn_alloc(sizeof *served);
+
+    served->peer = peer;
+    served->boot = message->boot;
+    served->seq = message->seq;
+    served->execution.is_served = true;
+    calls_execution_add(calls, &served->execution);
+    mn_map_insert(&calls->served, &served->in_map,
+                  calls_key(&peer->node, message->seq, served->key));
+    mn_list_push_back(&peer->served, &served->in_peer);
+    peer->served_count++;
+    mn_heap_set(&calls->served_timers, &served->timer,
+                mn_time_after(calls->now.mono, message->timeout_total + SERVED_GRACE));
+    return served;
+}
+
+void calls_serve_request(struct calls *calls, struct calls_peer *peer,
+                         const struct callwire *message)
+{
+    struct mn_arena *arena = calls->outbox->gateway->arena;
+    struct served *served;
+    struct call_message *request;
+
+    if (!calls_serve_is_new(calls, peer, message)) {
+        calls->stats.duplicates++;
+        return;
+    }
+    if (calls->served.count >= calls->config.served_max ||
+        peer->served_count >= calls->config.served_peer_max) {
+        calls_serve_refuse(calls, peer, message->seq, CALL_BUSY, true,
+                           "the node executes as many calls as it may; nothing was executed");
+        return;
+    }
+    served = calls_serve_add(calls, peer, message);
+    request = call_emit(calls->outbox->gateway, CALL_MESSAGE_REQUEST);
+    request->request = (struct call_request){
+        .ticket = served->execution.ticket,
+        .service = mn_arena_copy(arena, message->service),
+        .payload = mn_buf_copy(message->payload),
+        .timeout = message->timeout,
+        .timeout_total = message->timeout_total,
+        .is_idempotent = message->is_idempotent,
+        .node = peer->node,
+        .trace = mn_arena_copy(arena, message->trace),
+    };
+}
+
+/* A cancel that is here before its request (on another link) also stops that one. */
+void calls_serve_cancel(struct calls *calls, struct calls_peer *peer,
+                        const struct callwire *message)
+{
+    uint8_t key[CALLS_KEY_SIZE];
+    struct mn_map_entry *found;
+
+    if (calls_serve_is_new(calls, peer, message)) return;
+    if (message->boot != peer->boot) return;
+    found = mn_map_find(&calls->served, calls_key(&peer->node, message->seq, key));
+    if (found != NULL) calls_serve_abort(calls, MN_CONTAINER(found, struct served, in_map));
+}
+
+static void calls_serve_send(struct calls *calls, struct served *served,
+                             const struct call_event *event)
+{
+    struct callwire message = {.boot = served->boot,
+                               .seq = served->seq,
+                               .payload = mn_buf_span(event->payload),
+                               .failure = event->failure,
+                               .text = event->text};
+
+    switch (event->kind) {
+    case CALL_EVENT_PROGRESS: message.kind = MESHNODE__CALLWIRE__KIND__KIND_PROGRESS; break;
+    case CALL_EVENT_RESULT: message.kind = MESHNODE__CALLWIRE__KIND__KIND_RESULT; break;
+    case CALL_EVENT_FAILED:
+        message.kind = MESHNODE__CALLWIRE__KIND__KIND_FAILED;
+        message.not_started = calls_is_not_started(event->failure);
+        message.payload = mn_span(NULL, 0);
+        break;
+    }
+    calls_send(calls, served->peer, &message,
+               event->kind == CALL_EVENT_PROGRESS ? CALLS_TAG_NONE
+                                                  : calls_tag(CALLS_TAG_RESULT, served->seq));
+}
+
+void calls_serve_event(struct calls *calls, struct served *served, const struct call_event *event)
+{
+    bool is_too_big = event->payload != NULL && event->payload->size > CALLWIRE_PAYLOAD_MAX;
+
+    if (!is_too_big)
+        calls_serve_send(calls, served, event);
+    else if (event->kind == CALL_EVENT_RESULT)
+        calls_serve_refuse(calls, served->peer, served->seq, CALL_UPSTREAM, false,
+                           "the server's answer is larger than a call may carry (16 MiB)");
+    if (event->kind != CALL_EVENT_PROGRESS) calls_serve_end(calls, served);
+}
+
+void calls_serve_unsent(struct calls *calls, struct calls_peer *peer, uint64_t seq)
+{
+    if (!peer->is_linked || peer->boot == 0) return;
+    calls_serve_refuse(calls, peer, seq, CALL_OUTCOME_UNKNOWN, false,
+                       "the call was executed, but its answer found no room on the link");
+}
+
+void calls_serve_lost(struct calls *calls, struct calls_peer *peer)
+{
+    while (!mn_list_is_empty(&peer->served))
+        calls_serve_abort(calls, MN_CONTAINER(peer->served.next, struct served, in_peer));
+}
+
+void calls_serve_timers(struct calls *calls)
+{
+    struct mn_heap_entry *first;
+
+    while ((first = mn_heap_peek(&calls->served_timers)) != NULL && first->at <= calls->now.mono) {
+        struct served *served = MN_CONTAINER(first, struct served, timer);
+        calls_serve_refuse(calls, served->peer, served->seq, CALL_TIMED_OUT, false,
+                           "the call did not finish in time and was cancelled");
+        calls_serve_abort(calls, served);
+    }
+}
