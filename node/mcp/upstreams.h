@@ -28,7 +28,8 @@
 #define UPSTREAM_MESSAGE_MAX 33554432 /* bytes of one message from a server */
 #define UPSTREAM_TOOLS_MAX 5000       /* tools of one server */
 #define UPSTREAM_OFFER_MAX 4194304    /* bytes of one offer */
-#define UPSTREAM_LOG_SIZE 65536       /* bytes of stderr kept per server */
+#define UPSTREAMS_DRAIN (5 * MN_SEC)
+#define UPSTREAM_LOG_SIZE 65536 /* bytes of stderr kept per server */
 
 struct upstreams; /* opaque */
 
@@ -49,7 +50,8 @@ enum upstreams_input_type {
     UPSTREAMS_IN_TICK = 1,
     UPSTREAMS_IN_EDGE, /* edge: a CHILD_* or FETCH_* event; other types are ignored */
     UPSTREAMS_IN_CALL, /* call: a REQUEST or CANCEL of the core; other types are ignored */
-    UPSTREAMS_IN_STOP  /* withdraw everything and stop all servers; later requests fail */
+    UPSTREAMS_IN_STOP  /* withdraw everything, refuse new requests; each server is stopped when its
+                          calls are answered, but not later than UPSTREAMS_DRAIN */
 };
 
 struct upstreams_input {

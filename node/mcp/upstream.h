@@ -1,0 +1,192 @@
+/* upstream.h: one attached MCP server: its life from start to stop, and the parts it is made of.
+ * Internal to the upstream-facing half; upstreams.h is what others use.
+ *
+ *   upstream            life: start, ready, broken, backoff, stop; what is offered
+ *   upstream_handshake  which era it speaks; initialize or discover
+ *   upstream_list       tools/list, page by page, into an offer
+ *   upstream_request    what was asked of it and is not answered yet; calls of the core
+ *   upstream_message    JSON-RPC texts to it and from it
+ *   upstream_stdio      carries them to a child
+ *   upstream_http       carries them to a Streamable HTTP endpoint
+ *
+ * A life: STARTING -> PROBING -> READY, and from each of them, when it breaks, BACKOFF (AUTH,
+ * FAILED) -> STARTING. An offer outlives a break by UPSTREAM_GRACE, so that a quick restart does
+ * not show in anybody's list; calls that come meanwhile wait as long. */
+#ifndef UPSTREAM_H
+#define UPSTREAM_H
+
+#include "node/json/json.h"
+#include "node/mcp/jsonrpc.h"
+#include "node/mcp/upstream_http.h"
+#include "node/mcp/upstream_list.h"
+#include "node/mcp/upstream_log.h"
+#include "node/mcp/upstream_stdio.h"
+#include "node/mcp/upstreams.h"
+#include "proto/base/heap.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+#define UPSTREAM_GRACE (2 * MN_SEC)
+#define UPSTREAM_BACKOFF_MIN (500 * MN_MS)
+#define UPSTREAM_BACKOFF_MAX (60 * MN_SEC)
+#define UPSTREAM_HEALTHY (60 * MN_SEC) /* ready for so long: the next break is a first one */
+#define UPSTREAM_FAILURES_SHOWN 5      /* breaks in a row after which it is called failed */
+#define UPSTREAM_RELIST_DELAY (100 * MN_MS)
+#define UPSTREAM_RELIST_EVERY (60 * MN_SEC) /* HTTP servers that do not tell of changes */
+#define UPSTREAM_NOISE_MAX 100000           /* lines in a row that are no message: it is broken */
+#define UPSTREAM_NOISE_LOGGED 20
+#define UPSTREAM_VERSION_SIZE 16
+
+#define UPSTREAM_MODERN_VERSION "2026-07-28"
+#define UPSTREAM_LEGACY_VERSION "2025-11-25" /* the one we ask for; others are accepted */
+
+enum upstream_timer_kind {
+    UPSTREAM_TIMER_START = 1, /* of a server */
+    UPSTREAM_TIMER_WITHDRAW,
+    UPSTREAM_TIMER_RELIST,
+    UPSTREAM_TIMER_STREAM,
+    UPSTREAM_TIMER_REQUEST, /* of a request */
+    UPSTREAM_TIMER_EXCHANGE /* of an HTTP exchange */
+};
+
+struct upstream_timer {
+    struct mn_heap_entry heap;
+    enum upstream_timer_kind kind;
+};
+
+/* What all servers of a node share. [now] and [outbox] are those of the step under way. */
+struct upstream_host {
+    mn_id self;
+    struct rng rng;
+    struct mn_trace *trace;
+    struct json_parser *parser;
+    struct mn_arena scratch; /* reset by each step */
+    struct mn_arena shown;   /* what accessors return; reset by each step */
+    struct mn_heap timers;
+    struct mn_list servers; /* also removed ones whose child still runs */
+    struct mn_map names;    /* servers, without removed ones */
+    struct mn_map children, exchanges, requests, tickets;
+    struct mn_list dead; /* exchanges to be freed at the end of the step */
+    uint64_t edge_id_last, request_id_last;
+    bool is_stopping;
+    mn_time stop_at; /* while stopping: nothing is waited for any longer */
+    struct mn_now now;
+    struct upstreams_outbox *outbox;
+};
+
+enum upstream_request_kind {
+    UPSTREAM_REQUEST_PROBE = 1,
+    UPSTREAM_REQUEST_INITIALIZE,
+    UPSTREAM_REQUEST_LIST,
+    UPSTREAM_REQUEST_LISTEN,
+    UPSTREAM_REQUEST_CALL
+};
+
+/* Asked and not answered; a call may also wait in the queue for its server to come up. */
+struct upstream_request {
+    struct mn_map_entry by_id, by_ticket; /* by_id: while sent; by_ticket: calls */
+    uint64_t id, ticket;
+    struct upstream *server;
+    struct mn_list link; /* in server->sent or server->queue */
+    struct upstream_timer timer;
+    enum upstream_request_kind kind;
+    bool is_sent, wants_progress, wants_log, was_retried;
+    struct mn_buf *payload;             /* call: the gateway's request */
+    struct upstream_exchange *exchange; /* HTTP, while sent */
+    uint64_t written_end;               /* stdio: where it ends in the stream to the child */
+};
+
+/* What to do once the child is gone. */
+enum upstream_after_exit {
+    UPSTREAM_AFTER_BREAK = 0, /* nobody asked it to exit: that is a break */
+    UPSTREAM_AFTER_WAIT,      /* it broke before; the start timer runs */
+    UPSTREAM_AFTER_START,     /* start it again at once */
+    UPSTREAM_AFTER_NOTHING    /* it was removed, or the node stops */
+};
+
+struct upstream {
+    struct mn_list link;
+    struct mn_map_entry by_name;
+    struct upstream_host *host;
+    struct upstream_config *config;
+    bool is_http, is_removed;
+    enum upstream_state state;
+    mn_time since;
+    mn_time ready_at, handshake_at; /* MN_TIME_NEVER: not ready; no handshake yet */
+
+    enum upstream_era era;               /* as configured or found out; AUTO: not known */
+    bool is_era_guessed;                 /* legacy only because it exited when asked */
+    char version[UPSTREAM_VERSION_SIZE]; /* spoken in this session; empty: not yet */
+    struct mn_buf *server_info, *capabilities, *instructions; /* JSON, JSON, text; NULL: none */
+    bool has_tools, has_list_changed;
+
+    struct mn_list sent, queue; /* requests */
+    uint32_t calls_count;       /* calls in both */
+    struct upstream_timer start_timer, withdraw_timer, relist_timer, stream_timer;
+    uint32_t failures_count, stream_failures_count;
+
+    struct upstream_list list;
+    struct upstream_tools tools;
+    struct mn_buf *offer; /* newest one made */
+    bool is_offered;
+
+    enum upstream_after_exit after_exit;
+    uint32_t exit_code; /* of the newest child that is gone */
+    struct upstream_stdio stdio;
+    struct upstream_http http;
+
+    struct upstream_log log;
+    char error[256];
+    uint64_t starts_count, calls_total, noise_count, noise_run;
+};
+
+struct upstream *upstream_new(struct upstream_host *host, const struct upstream_config *config);
+void upstream_free(struct upstream *server);
+
+/* Life. */
+void upstream_start(struct upstream *server);
+void upstream_begin(struct upstream *server); /* the handshake, on whatever carries it */
+void upstream_ready(struct upstream *server); /* the list is complete */
+void upstream_set_state(struct upstream *server, enum upstream_state state);
+void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind);
+
+/* It cannot go on like this: what is being asked is given up, calls that were sent fail as unknown
+ * (children only: HTTP calls are exchanges of their own), and it is started again later. */
+void upstream_break(struct upstream *server, const char *why);
+void upstream_break_auth(struct upstream *server, uint32_t code);
+
+/* A new handshake without a break: the session is gone, or the era is another one. False: the last
+ * handshake was a moment ago, so that it would not help. */
+bool upstream_rehandshake(struct upstream *server, bool forget_era);
+
+/* For good or for a restart: withdraws (for a restart, after the grace), fails every call. */
+void upstream_stop(struct upstream *server, enum upstream_after_exit after);
+
+/* A child is gone, by itself or because it was told to. */
+void upstream_on_exit(struct upstream *server, uint32_t code, mn_status status,
+                      struct mn_span text);
+
+/* Keeps the text for people: as the error shown, and in the log. */
+void upstream_note(struct upstream *server, const char *text);
+
+/* The tools may have changed. */
+void upstream_relist_soon(struct upstream *server);
+void upstream_offer(struct upstream *server, struct mn_buf *offer); /* takes the ref */
+void upstream_withdraw(struct upstream *server);
+void upstream_poll(struct upstream *server); /* HTTP: looks later, unless it tells of changes */
+void upstream_stream_ended(struct upstream *server, bool was_useful);
+
+void upstream_timer_set(struct upstream_host *host, struct upstream_timer *timer, mn_time delay);
+void upstream_timer_clear(struct upstream_host *host, struct upstream_timer *timer);
+
+static inline bool upstream_is_modern(const struct upstream *server)
+{
+    return server->era == UPSTREAM_ERA_MODERN;
+}
+
+static inline struct mn_span upstream_u64_key(const uint64_t *id)
+{
+    return mn_span(id, sizeof *id);
+}
+
+#endif

@@ -1,0 +1,60 @@
+/* upstream_list.h: drains tools/list over its pages and makes the offer of a server. Bounds:
+ * UPSTREAM_TOOLS_MAX tools, UPSTREAM_OFFER_MAX bytes. A cursor that comes back ends the list. */
+#ifndef UPSTREAM_LIST_H
+#define UPSTREAM_LIST_H
+
+#include "node/json/json.h"
+#include "node/mcp/upstream_headers.h"
+#include "proto/base/buf.h"
+#include "proto/base/map.h"
+#include "proto/base/memory.h"
+#include "proto/gateway.pb-c.h"
+
+#define UPSTREAM_LIST_PAGES_MAX 1000
+#define UPSTREAM_CURSOR_MAX 65536 /* bytes of a cursor's JSON text */
+#define UPSTREAM_INSTRUCTIONS_MAX 65536
+#define UPSTREAM_TOOL_NAME_MAX 256
+
+struct upstream;
+struct jsonrpc_message;
+
+/* One tool by its name: found when it is called. */
+struct upstream_tool {
+    struct mn_map_entry by_name;
+    struct mn_span name;
+    struct upstream_params params;
+};
+
+/* The tools of a complete list. Zero-initialised is none. */
+struct upstream_tools {
+    struct mn_arena arena;
+    struct mn_map names;
+    uint32_t count, dropped_count;
+};
+
+/* A list being drained. Zero-initialised is idle. */
+struct upstream_list {
+    bool is_active;
+    bool is_stale; /* it changed meanwhile: drain it again */
+    struct mn_arena arena;
+    Meshnode__Gateway__Tool **tools;
+    uint32_t tools_capacity;
+    struct upstream_tools found;
+    struct mn_span *cursors; /* JSON texts seen */
+    uint32_t cursors_count, cursors_capacity;
+    size_t size; /* bytes of the definitions so far */
+};
+
+void upstream_tools_done(struct upstream_tools *tools);
+const struct upstream_tool *upstream_tools_find(const struct upstream_tools *tools,
+                                                struct mn_span name);
+
+/* Asks for the first page; while a list is being drained it only marks it stale. */
+void upstream_list_start(struct upstream *server);
+
+/* A page came, or (message NULL, HTTP) no message but the status [code]. */
+void upstream_list_on_page(struct upstream *server, const struct jsonrpc_message *message,
+                           uint32_t code);
+void upstream_list_drop(struct upstream_list *list);
+
+#endif

@@ -1,0 +1,383 @@
+#include "node/mcp/upstream_message.h"
+
+#include "node/mcp/upstream_request.h"
+#include "proto/base/check.h"
+#include "proto/pb.h"
+
+#define OUR_INFO "{\"name\":\"meshnode\",\"version\":\"" MN_VERSION "\"}"
+#define ID_TEXT_SIZE 24
+
+/* Decimal, into [text]: on the path of every call, where printf would show. */
+static struct mn_span upstream_message_number(uint64_t number, char text[ID_TEXT_SIZE])
+{
+    char *at = text + ID_TEXT_SIZE;
+
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    return mn_span(at, (size_t)(text + ID_TEXT_SIZE - at));
+}
+
+/* Verbatim JSON; towards a child, where a newline would end the message, on one line. */
+static void upstream_message_splice(const struct upstream *server, struct mn_writer *writer,
+                                    struct mn_span raw)
+{
+    if (server->is_http)
+        mn_writer_add(writer, raw);
+    else
+        json_write_line(writer, raw);
+}
+
+static struct mn_buf *upstream_message_end(const struct upstream *server, struct mn_writer *writer)
+{
+    mn_writer_str(writer, server->is_http ? "}" : "}\n");
+    return mn_writer_done(writer);
+}
+
+static void upstream_message_begin(struct mn_writer *writer, uint64_t id, const char *method)
+{
+    char text[ID_TEXT_SIZE];
+
+    mn_writer_str(writer, "{\"jsonrpc\":\"2.0\",\"id\":");
+    mn_writer_add(writer, upstream_message_number(id, text));
+    mn_writer_str(writer, ",\"method\":\"");
+    mn_writer_str(writer, method);
+    mn_writer_str(writer, "\",\"params\":");
+}
+
+/* The members of _meta that every modern request carries. */
+static void upstream_message_modern_meta(const struct upstream *server, struct mn_writer *writer,
+                                         struct mn_span client_info)
+{
+    mn_writer_str(writer,
+                  "\"" UPSTREAM_NS "protocolVersion\":\"" UPSTREAM_MODERN_VERSION
+                  "\",\"" UPSTREAM_NS "clientCapabilities\":{},\"" UPSTREAM_NS "clientInfo\":");
+    if (client_info.size == 0)
+        mn_writer_str(writer, OUR_INFO);
+    else
+        upstream_message_splice(server, writer, client_info);
+}
+
+struct mn_buf *upstream_message_discover(struct upstream *server, uint64_t id)
+{
+    struct mn_writer writer = {0};
+
+    upstream_message_begin(&writer, id, "server/discover");
+    mn_writer_str(&writer, "{\"_meta\":{");
+    upstream_message_modern_meta(server, &writer, mn_span(NULL, 0));
+    mn_writer_str(&writer, "}}");
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_buf *upstream_message_initialize(struct upstream *server, uint64_t id)
+{
+    struct mn_writer writer = {0};
+
+    upstream_message_begin(&writer, id, "initialize");
+    mn_writer_str(&writer, "{\"protocolVersion\":\"" UPSTREAM_LEGACY_VERSION
+                           "\",\"capabilities\":{},\"clientInfo\":" OUR_INFO "}");
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_buf *upstream_message_initialized(struct upstream *server)
+{
+    struct mn_writer writer = {0};
+
+    mn_writer_str(&writer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/initialized\"");
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, struct mn_span cursor)
+{
+    struct mn_writer writer = {0};
+    const char *comma = "";
+
+    upstream_message_begin(&writer, id, "tools/list");
+    mn_writer_str(&writer, "{");
+    if (cursor.size > 0) {
+        mn_writer_str(&writer, "\"cursor\":");
+        upstream_message_splice(server, &writer, cursor);
+        comma = ",";
+    }
+    if (upstream_is_modern(server)) {
+        mn_writer_str(&writer, comma);
+        mn_writer_str(&writer, "\"_meta\":{");
+        upstream_message_modern_meta(server, &writer, mn_span(NULL, 0));
+        mn_writer_str(&writer, "}");
+    }
+    mn_writer_str(&writer, "}");
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id)
+{
+    struct mn_writer writer = {0};
+
+    upstream_message_begin(&writer, id, "subscriptions/listen");
+    mn_writer_str(&writer, "{\"notifications\":{\"toolsListChanged\":true},\"_meta\":{");
+    upstream_message_modern_meta(server, &writer, mn_span(NULL, 0));
+    mn_writer_str(&writer, "}}");
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_buf *upstream_message_cancelled(struct upstream *server, uint64_t id)
+{
+    struct mn_writer writer = {0};
+    char text[ID_TEXT_SIZE];
+
+    mn_writer_str(&writer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
+                           "\"params\":{\"requestId\":");
+    mn_writer_add(&writer, upstream_message_number(id, text));
+    mn_writer_str(&writer, ",\"reason\":\"the caller gave up\"}");
+    return upstream_message_end(server, &writer);
+}
+
+/* Calls. */
+
+static void upstream_message_member(const struct upstream *server, struct mn_writer *writer,
+                                    const struct json *key, const char **comma)
+{
+    mn_writer_str(writer, *comma);
+    mn_writer_add(writer, key->raw);
+    mn_writer_str(writer, ":");
+    upstream_message_splice(server, writer, json_value(key)->raw);
+    *comma = ",";
+}
+
+/* Keys of _meta that are made anew on every hop. Other keys of that name space, such as
+ * related-task, belong to the ends. */
+static bool upstream_message_is_hop_key(struct mn_span key)
+{
+    static const char *const names[] = {"progressToken", UPSTREAM_NS "protocolVersion",
+                                        UPSTREAM_NS "clientCapabilities", UPSTREAM_NS "clientInfo",
+                                        UPSTREAM_NS "logLevel"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (mn_span_is(key, names[i])) return true;
+    return false;
+}
+
+static bool upstream_message_is_level(const char *level)
+{
+    static const char *const levels[] = {"debug", "info",     "notice", "warning",
+                                         "error", "critical", "alert",  "emergency"};
+
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
+        if (strcmp(level, levels[i]) == 0) return true;
+    return false;
+}
+
+/* The text of an object that comes from another node; empty when it is none. */
+static struct mn_span upstream_message_checked(struct upstream *server, struct mn_span raw)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *value;
+
+    if (raw.size == 0 ||
+        json_parse_copy(server->host->parser, raw, limits, &server->host->scratch, &value) !=
+            MN_OK ||
+        value->type != JSON_OBJECT)
+        return mn_span(NULL, 0);
+    return value->raw;
+}
+
+static void upstream_message_call_meta(struct upstream *server, struct mn_writer *writer,
+                                       const struct upstream_request *call,
+                                       const Meshnode__Gateway__Request *payload,
+                                       const struct json *meta)
+{
+    const char *comma = "";
+    char token[ID_TEXT_SIZE];
+
+    mn_writer_str(writer, "\"_meta\":{");
+    if (json_is(meta, JSON_OBJECT))
+        for (const struct json *key = json_first(meta); key != NULL; key = json_next(meta, key))
+            if (!upstream_message_is_hop_key(key->text))
+                upstream_message_member(server, writer, key, &comma);
+    if (call->wants_progress) {
+        mn_writer_str(writer, comma);
+        mn_writer_str(writer, "\"progressToken\":");
+        mn_writer_add(writer, upstream_message_number(call->id, token));
+        comma = ",";
+    }
+    if (upstream_is_modern(server)) {
+        mn_writer_str(writer, comma);
+        upstream_message_modern_meta(
+            server, writer, upstream_message_checked(server, pb_span(payload->client_info)));
+        if (call->wants_log && upstream_message_is_level(payload->log_level)) {
+            mn_writer_str(writer, ",\"" UPSTREAM_NS "logLevel\":\"");
+            mn_writer_str(writer, payload->log_level);
+            mn_writer_str(writer, "\"");
+        }
+    }
+    mn_writer_str(writer, "}");
+}
+
+struct mn_buf *upstream_message_call(struct upstream *server, const struct upstream_request *call,
+                                     const Meshnode__Gateway__Request *payload,
+                                     const struct json *params)
+{
+    struct mn_writer writer = {0};
+    const struct json *meta = json_find_str(params, "_meta");
+    const char *comma = "";
+
+    MN_ASSERT(params->type == JSON_OBJECT);
+    mn_writer_take(&writer, params->raw.size + 512);
+    writer.buf->size = 0; /* room for nearly every call at once */
+    upstream_message_begin(&writer, call->id, payload->method);
+    if (meta == NULL && !call->wants_progress && !upstream_is_modern(server)) {
+        upstream_message_splice(server, &writer, params->raw);
+        return upstream_message_end(server, &writer);
+    }
+    mn_writer_str(&writer, "{");
+    for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key))
+        if (!mn_span_is(key->text, "_meta")) upstream_message_member(server, &writer, key, &comma);
+    mn_writer_str(&writer, comma);
+    upstream_message_call_meta(server, &writer, call, payload, meta);
+    mn_writer_str(&writer, "}");
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_span upstream_message_without(struct upstream_host *host, const struct json *params,
+                                        const char *name)
+{
+    uint8_t *text = mn_arena_alloc(&host->scratch, params->raw.size + 2);
+    size_t size = 0;
+
+    text[size++] = '{';
+    for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key)) {
+        struct mn_span value = json_value(key)->raw;
+        if (mn_span_is(key->text, name)) continue;
+        if (size > 1) text[size++] = ',';
+        memcpy(text + size, key->raw.data, key->raw.size);
+        size += key->raw.size;
+        text[size++] = ':';
+        memcpy(text + size, value.data, value.size);
+        size += value.size;
+    }
+    text[size++] = '}';
+    return mn_span(text, size);
+}
+
+/* What comes. */
+
+/* Requests of the server itself. We declared no capability, so there is only ping to answer. */
+static void upstream_message_on_request(struct upstream *server,
+                                        const struct jsonrpc_message *message)
+{
+    struct mn_writer writer = {0};
+
+    if (mn_span_is(message->method, "ping"))
+        jsonrpc_write_result(&writer, message->id, mn_span_str("{}"));
+    else
+        jsonrpc_write_error(&writer, message->id, JSONRPC_METHOD_NOT_FOUND,
+                            mn_span_str("this client declared no such capability"),
+                            mn_span(NULL, 0));
+    if (server->is_http) {
+        upstream_http_notify(server, mn_writer_done(&writer), NULL, false);
+        return;
+    }
+    mn_writer_str(&writer, "\n");
+    if (upstream_stdio_is_full(server)) /* it asks, but does not read: let it */
+        mn_writer_drop(&writer);
+    else
+        upstream_stdio_write(server, mn_writer_done(&writer));
+}
+
+static void upstream_message_on_cancelled(struct upstream *server, const struct json *params)
+{
+    const struct json *id = params == NULL ? NULL : json_find_str(params, "requestId");
+    struct upstream_request *listen = upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN);
+    uint64_t number;
+
+    if (id == NULL || listen == NULL || jsonrpc_id_number(id->raw, &number) != MN_OK ||
+        number != listen->id)
+        return;
+    upstream_request_free(listen);
+    upstream_stream_ended(server, true);
+}
+
+static void upstream_message_on_notification(struct upstream *server,
+                                             struct upstream_exchange *exchange,
+                                             const struct jsonrpc_message *message)
+{
+    struct mn_span method = message->method;
+
+    if (mn_span_is(method, "notifications/progress")) {
+        if (message->params != NULL) upstream_request_on_progress(server, message->params);
+    } else if (mn_span_is(method, "notifications/tools/list_changed")) {
+        upstream_relist_soon(server);
+    } else if (mn_span_is(method, "notifications/message")) {
+        /* Only a stream of its own tells which call a log message belongs to. */
+        struct upstream_request *request =
+            exchange == NULL ? NULL : upstream_http_request_of(exchange);
+        if (request != NULL && message->params != NULL)
+            upstream_request_on_log(request, message->params);
+    } else if (mn_span_is(method, "notifications/cancelled")) {
+        upstream_message_on_cancelled(server, message->params);
+    }
+}
+
+/* Whom a response answers; NULL: nobody any more. */
+static struct upstream_request *upstream_message_answered(struct upstream *server,
+                                                          struct upstream_exchange *exchange,
+                                                          const struct jsonrpc_message *message)
+{
+    uint64_t id;
+
+    if (message->id.size > 0)
+        return jsonrpc_id_number(message->id, &id) == MN_OK ? upstream_request_find(server, id)
+                                                            : NULL;
+    /* An error for a request it could not read. */
+    if (exchange != NULL) return upstream_http_request_of(exchange);
+    return upstream_request_of_kind(server, UPSTREAM_REQUEST_PROBE);
+}
+
+static bool upstream_message_one(struct upstream *server, struct upstream_exchange *exchange,
+                                 const struct json *value)
+{
+    struct jsonrpc_message message;
+    struct upstream_request *request;
+
+    if (jsonrpc_decode(value, &message) != MN_OK) return false;
+    server->noise_run = 0;
+    switch (message.kind) {
+    case JSONRPC_REQUEST: upstream_message_on_request(server, &message); break;
+    case JSONRPC_NOTIFICATION: upstream_message_on_notification(server, exchange, &message); break;
+    case JSONRPC_RESULT:
+    case JSONRPC_ERROR:
+        request = upstream_message_answered(server, exchange, &message);
+        if (request != NULL)
+            upstream_request_answered(request, &message,
+                                      exchange == NULL ? 0 : upstream_http_code_of(exchange));
+        break;
+    }
+    return true;
+}
+
+/* Arrays of messages are part of these revisions only. */
+static bool upstream_message_has_batches(const struct upstream *server)
+{
+    return strcmp(server->version, "2025-03-26") == 0 || strcmp(server->version, "2024-11-05") == 0;
+}
+
+bool upstream_message_receive(struct upstream *server, struct upstream_exchange *exchange,
+                              struct mn_span text)
+{
+    struct upstream_host *host = server->host;
+    const struct json *value, *one;
+    bool is_good = true;
+
+    if (json_parse(host->parser, text, JSONRPC_LIMITS, &host->scratch, &value) != MN_OK)
+        return false;
+    if (value->type != JSON_ARRAY) return upstream_message_one(server, exchange, value);
+    if (!upstream_message_has_batches(server)) return false;
+    for (const struct json *item = json_first(value); item != NULL; item = json_next(value, item)) {
+        /* Once more, because a batch holds everything one level deeper. */
+        is_good =
+            json_parse(host->parser, item->raw, JSONRPC_LIMITS, &host->scratch, &one) == MN_OK &&
+            upstream_message_one(server, exchange, one) && is_good;
+    }
+    return is_good;
+}

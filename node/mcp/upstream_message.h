@@ -1,0 +1,34 @@
+/* upstream_message.h: JSON-RPC texts to a server, in the shape of its era, and what comes from it.
+ */
+#ifndef UPSTREAM_MESSAGE_H
+#define UPSTREAM_MESSAGE_H
+
+#include "node/mcp/upstream.h"
+#include "proto/gateway.pb-c.h"
+
+#define UPSTREAM_NS "io.modelcontextprotocol/"
+
+/* All return a text that the caller owns; for a child it ends with a newline and has no other. */
+struct mn_buf *upstream_message_discover(struct upstream *server, uint64_t id);
+struct mn_buf *upstream_message_initialize(struct upstream *server, uint64_t id);
+struct mn_buf *upstream_message_initialized(struct upstream *server);
+struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, struct mn_span cursor);
+struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id);
+struct mn_buf *upstream_message_cancelled(struct upstream *server, uint64_t id);
+
+/* [params] (kept to one level inside _meta) go verbatim, but for the keys in _meta that belong to a
+ * hop: those are dropped, and ours put in. */
+struct mn_buf *upstream_message_call(struct upstream *server, const struct upstream_request *call,
+                                     const Meshnode__Gateway__Request *payload,
+                                     const struct json *params);
+
+/* [params] without its member [name], verbatim otherwise. */
+struct mn_span upstream_message_without(struct upstream_host *host, const struct json *params,
+                                        const char *name);
+
+/* A text from the server: one message, or where its version has them, several. [exchange]: the HTTP
+ * exchange it came on, NULL for a child. False: it is no JSON-RPC message. */
+bool upstream_message_receive(struct upstream *server, struct upstream_exchange *exchange,
+                              struct mn_span text);
+
+#endif
