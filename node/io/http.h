@@ -44,8 +44,8 @@ void http_config_default(struct http_config *config);
 
 struct http *http_new(struct io *io, const struct http_config *config);
 
-/* Listens on "address:port" (IPv6 in brackets, port 0: any) and writes what was bound. MN_IO:
- * [ret_error] says why; MN_FULL: too many listeners; MN_CONFIG: not a numeric address and port. */
+/* Listens on "host:port" (IPv6 in brackets, port 0: any) and writes what was bound. MN_IO:
+ * [ret_error] says why; MN_FULL: too many listeners; MN_CONFIG: not a host and a port. */
 MN_MUST_USE mn_status http_listen(struct http *http, const char *address,
                                   char ret_bound[HTTP_ADDRESS_SIZE], const char **ret_error);
 

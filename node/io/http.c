@@ -1,0 +1,609 @@
+#include "node/io/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <grp.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "node/io/http_internal.h"
+#include "proto/base/check.h"
+
+/* Memory that libmicrohttpd takes for each connection: the largest head with its table, and a
+ * response head. It zeroes all of it between two requests, so more would cost time. */
+#define HTTP_CONNECTION_MEMORY ((size_t)24 * 1024)
+
+#define HTTP_ACCEPTS_MAX 64 /* per turn */
+#define HTTP_BACKLOG 1024
+#define HTTP_GROUPS_MAX 256 /* supplementary groups of a peer */
+
+void http_config_default(struct http_config *config)
+{
+    *config = (struct http_config){
+        .connections_max = 1024,
+        .connections_per_address = 256,
+        .head_timeout = 10 * MN_SEC,
+        .idle_timeout = 75 * MN_SEC,
+        .body_rate_min = 16 * 1024,
+    };
+}
+
+uint64_t http_now_ms(const struct http *http)
+{
+    return uv_now(io_uv(http->io));
+}
+
+/* The pump: libmicrohttpd's epoll is edge-triggered, so after every run it must be asked whether
+ * it has more to do, and what was resumed while it ran is seen only by its next run. */
+
+static void http_on_idle(uv_idle_t *handle);
+
+static void http_pump(struct http *http)
+{
+    MHD_UNSIGNED_LONG_LONG wait_ms = 1;
+    if (http->is_closing) return;
+    http->is_pumping = true;
+    http->needs_pump = false;
+    MHD_run(http->daemon);
+    http->is_pumping = false;
+    bool has_more = MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES && wait_ms == 0;
+    if (has_more || http->needs_pump)
+        uv_idle_start(&http->idle, http_on_idle);
+    else
+        uv_idle_stop(&http->idle);
+}
+
+static void http_on_idle(uv_idle_t *handle)
+{
+    http_pump(handle->data);
+}
+
+static void http_on_poll(uv_poll_t *handle, int status, int events)
+{
+    (void)status, (void)events;
+    http_pump(handle->data);
+}
+
+void http_wake(struct http *http)
+{
+    http->needs_pump = true;
+    if (!http->is_pumping) uv_idle_start(&http->idle, http_on_idle);
+}
+
+/* A suspended connection is out of libmicrohttpd's epoll, so nobody would see its client go. Those
+ * that stay suspended are put into an epoll of our own. */
+
+static void http_on_watch_timer(uv_timer_t *timer)
+{
+    struct http *http = timer->data;
+    uint64_t now = http_now_ms(http);
+    MN_LIST_FOR_EACH_SAFE (entry, &http->unwatched) {
+        struct http_conn *conn = MN_CONTAINER(entry, struct http_conn, watching);
+        if (conn->suspended_ms + HTTP_WATCH_DELAY_MS > now) break; /* the oldest come first */
+        struct epoll_event event = {.events = EPOLLRDHUP | EPOLLET, .data.u32 = conn->slot};
+        mn_list_remove(&conn->watching);
+        conn->is_watched = epoll_ctl(http->watch_fd, EPOLL_CTL_ADD, conn->fd, &event) == 0;
+    }
+    if (mn_list_is_empty(&http->unwatched)) uv_timer_stop(timer);
+}
+
+static void http_on_watch(uv_poll_t *handle, int status, int events)
+{
+    struct http *http = handle->data;
+    struct epoll_event ready[64];
+    (void)status, (void)events;
+    int count = epoll_wait(http->watch_fd, ready, 64, 0);
+    for (int i = 0; i < count; i++) {
+        struct http_conn *conn = http->conns[ready[i].data.u32];
+        if (conn != NULL && conn->is_watched) http_exchange_cut(conn);
+    }
+}
+
+void http_suspend(struct http_conn *conn)
+{
+    struct http *http = conn->http;
+    if (conn->is_suspended) return;
+    MHD_suspend_connection(conn->mhd);
+    conn->is_suspended = true;
+    if (conn->is_watched) return;
+    conn->suspended_ms = http_now_ms(http);
+    mn_list_push_back(&http->unwatched, &conn->watching);
+    if (!uv_is_active((const uv_handle_t *)&http->watch_timer))
+        uv_timer_start(&http->watch_timer, http_on_watch_timer, HTTP_WATCH_DELAY_MS,
+                       HTTP_WATCH_DELAY_MS);
+}
+
+void http_resume(struct http_conn *conn)
+{
+    if (!conn->is_suspended) return;
+    conn->is_suspended = false;
+    mn_list_remove(&conn->watching);
+    MHD_resume_connection(conn->mhd);
+    http_wake(conn->http);
+}
+
+/* Connections. */
+
+static bool http_address_of(const struct sockaddr *from, char text[HTTP_ADDRESS_SIZE])
+{
+    static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    struct in_addr v4;
+    if (from->sa_family == AF_INET) {
+        v4 = ((const struct sockaddr_in *)(const void *)from)->sin_addr;
+    } else {
+        const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)from)->sin6_addr;
+        if (memcmp(v6, mapped, sizeof mapped) != 0) {
+            inet_ntop(AF_INET6, v6, text, HTTP_ADDRESS_SIZE);
+            return IN6_IS_ADDR_LOOPBACK(v6);
+        }
+        memcpy(&v4, v6->s6_addr + 12, sizeof v4);
+    }
+    inet_ntop(AF_INET, &v4, text, HTTP_ADDRESS_SIZE);
+    return ntohl(v4.s_addr) >> 24 == 127;
+}
+
+/* Counts the connection under its address; false when there are too many. */
+static bool http_count_peer(struct http *http, struct http_conn *conn)
+{
+    struct mn_map_entry *entry = mn_map_find(&http->peers, mn_span_str(conn->address));
+    struct http_peer *peer = entry == NULL ? NULL : MN_CONTAINER(entry, struct http_peer, entry);
+    if (peer == NULL) {
+        peer = mn_alloc(sizeof *peer);
+        memcpy(peer->address, conn->address, sizeof peer->address);
+        mn_map_insert(&http->peers, &peer->entry, mn_span_str(peer->address));
+    }
+    peer->count++;
+    conn->peer = peer;
+    return peer->count <= http->config.connections_per_address;
+}
+
+static void http_forget_peer(struct http *http, struct http_peer *peer)
+{
+    if (peer == NULL || --peer->count > 0) return;
+    mn_map_remove(&http->peers, &peer->entry);
+    mn_free(peer);
+}
+
+static bool http_is_in_group(int fd, gid_t main_group, int64_t group)
+{
+    gid_t groups[HTTP_GROUPS_MAX];
+    socklen_t size = sizeof groups;
+    if (group < 0) return false;
+    if ((int64_t)main_group == group) return true;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0) return false;
+    for (size_t i = 0; i < size / sizeof *groups; i++) {
+        if ((int64_t)groups[i] == group) return true;
+    }
+    return false;
+}
+
+/* Who is at the other end, and whether it may be. */
+static bool http_identify(struct http_listener *listener, struct http_conn *conn,
+                          const struct sockaddr *from)
+{
+    struct http *http = listener->http;
+    if (listener->type == EDGE_LISTENER_HTTP) {
+        conn->is_loopback = http_address_of(from, conn->address);
+        return conn->is_loopback || http_count_peer(http, conn);
+    }
+    struct ucred peer;
+    socklen_t size = sizeof peer;
+    if (getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+    conn->uid = peer.uid;
+    conn->is_loopback = true;
+    return peer.uid == 0 || peer.uid == geteuid() ||
+           http_is_in_group(conn->fd, peer.gid, listener->group);
+}
+
+static void http_conn_free(struct http_conn *conn)
+{
+    struct http *http = conn->http;
+    mn_list_remove(&conn->entry);
+    mn_list_remove(&conn->watching);
+    http_forget_peer(http, conn->peer);
+    http->conns[conn->slot] = NULL;
+    http->free_slots[http->free_count++] = conn->slot;
+    if (http->free_count == http->config.connections_max) uv_timer_stop(&http->sweep_timer);
+    mn_free(conn);
+}
+
+/* The longest a sweep may come late is a second, or a quarter of a shorter limit. */
+static void http_on_sweep(uv_timer_t *timer);
+
+static void http_start_sweep(struct http *http)
+{
+    uint64_t period_ms = http->config.head_timeout / 4 / MN_MS;
+    if (period_ms > 1000) period_ms = 1000;
+    if (period_ms == 0) period_ms = 1;
+    if (!uv_is_active((const uv_handle_t *)&http->sweep_timer))
+        uv_timer_start(&http->sweep_timer, http_on_sweep, period_ms, period_ms);
+}
+
+static struct http_conn *http_conn_new(struct http_listener *listener, int fd)
+{
+    struct http *http = listener->http;
+    struct http_conn *conn = mn_alloc(sizeof *conn);
+    conn->http = http;
+    conn->slot = http->free_slots[--http->free_count];
+    conn->fd = fd;
+    conn->listener = listener->type;
+    conn->phase = HTTP_PHASE_FRESH;
+    conn->since_ms = http_now_ms(http);
+    mn_list_init(&conn->watching);
+    mn_list_init(&conn->exchange.parts);
+    mn_list_push_back(&http->starting, &conn->entry);
+    http->conns[conn->slot] = conn;
+    http_start_sweep(http);
+    return conn;
+}
+
+static void http_add(struct http_listener *listener, int fd, const struct sockaddr *from,
+                     socklen_t from_size)
+{
+    struct http *http = listener->http;
+    if (http->free_count == 0) {
+        close(fd);
+        return;
+    }
+    struct http_conn *conn = http_conn_new(listener, fd);
+    if (!http_identify(listener, conn, from)) {
+        close(fd);
+        http_conn_free(conn);
+        return;
+    }
+    /* On failure it has closed the socket, and if it told us of the start, then of the end too. */
+    MHD_add_connection(http->daemon, fd, from, from_size);
+    struct mn_list *unknown = mn_list_take(&http->starting);
+    if (unknown != NULL) http_conn_free(MN_CONTAINER(unknown, struct http_conn, entry));
+    http_wake(http);
+}
+
+static void http_on_connection(void *cls, struct MHD_Connection *mhd, void **context,
+                               enum MHD_ConnectionNotificationCode code)
+{
+    struct http *http = cls;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*context != NULL) http_conn_free(*context);
+        return;
+    }
+    struct mn_list *entry = mn_list_take(&http->starting); /* MHD_add_connection() is under way */
+    MN_ASSERT(entry != NULL);
+    struct http_conn *conn = MN_CONTAINER(entry, struct http_conn, entry);
+    conn->mhd = mhd;
+    *context = conn;
+}
+
+static void http_on_accept(uv_poll_t *handle, int status, int events)
+{
+    struct http_listener *listener = handle->data;
+    (void)status, (void)events;
+    for (int i = 0; i < HTTP_ACCEPTS_MAX; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t from_size = sizeof from;
+        int fd = accept4(listener->fd, (struct sockaddr *)&from, &from_size,
+                         SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            if (errno == EINTR || errno == ECONNABORTED) continue;
+            if (errno == EAGAIN) return;
+            uv_poll_stop(&listener->poll); /* out of descriptors or memory */
+            listener->is_stopped = true;
+            http_start_sweep(listener->http);
+            return;
+        }
+        http_add(listener, fd, (const struct sockaddr *)&from, from_size);
+    }
+}
+
+/* Limits in time. */
+
+static bool http_is_overdue(const struct http_conn *conn, uint64_t now)
+{
+    const struct http_config *config = &conn->http->config;
+    const struct http_exchange *exchange = &conn->exchange;
+    uint64_t head_ms = config->head_timeout / MN_MS, idle_ms = config->idle_timeout / MN_MS;
+    uint64_t spent = now - conn->since_ms;
+    switch (conn->phase) {
+    case HTTP_PHASE_FRESH:
+    case HTTP_PHASE_HEAD: return spent > head_ms;
+    case HTTP_PHASE_KEPT: return spent > idle_ms;
+    case HTTP_PHASE_BODY:
+        if (exchange->is_paused || spent <= head_ms) return false;
+        return (exchange->received - exchange->received_before) * 1000 <
+               (spent - head_ms) * config->body_rate_min;
+    case HTTP_PHASE_ANSWER: return false; /* the machine has its own limits */
+    case HTTP_PHASE_REPLY:
+        if (exchange->is_stream) return exchange->queued > 0 && spent > idle_ms;
+        if (exchange->body == NULL) return spent > idle_ms;
+        return spent > idle_ms + (uint64_t)exchange->body->size * 1000 / config->body_rate_min;
+    }
+    return false;
+}
+
+static void http_on_sweep(uv_timer_t *timer)
+{
+    struct http *http = timer->data;
+    uint64_t now = http_now_ms(http);
+    for (uint32_t i = 0; i < http->listeners_count; i++) {
+        struct http_listener *listener = http->listeners[i];
+        if (!listener->is_stopped) continue;
+        listener->is_stopped = false;
+        uv_poll_start(&listener->poll, UV_READABLE, http_on_accept);
+    }
+    for (uint32_t i = 0; i < http->config.connections_max; i++) {
+        struct http_conn *conn = http->conns[i];
+        if (conn != NULL && http_is_overdue(conn, now)) http_exchange_cut(conn);
+    }
+    if (http->free_count == http->config.connections_max) uv_timer_stop(timer);
+}
+
+/* Listeners. */
+
+static mn_status http_fail(int error, const char **ret_error)
+{
+    *ret_error = uv_strerror(error);
+    return MN_IO;
+}
+
+static struct http_listener *http_listener_new(struct http *http, int fd, enum edge_listener type)
+{
+    struct http_listener *listener = mn_alloc(sizeof *listener);
+    *listener = (struct http_listener){.http = http, .fd = fd, .type = type, .group = -1};
+    uv_poll_init(io_uv(http->io), &listener->poll, fd);
+    listener->poll.data = listener;
+    uv_poll_start(&listener->poll, UV_READABLE, http_on_accept);
+    http->handles_count++;
+    http->listeners[http->listeners_count++] = listener;
+    return listener;
+}
+
+/* Splits "host:port"; the brackets of an IPv6 address are taken off. */
+static bool http_split_address(const char *address, char host[256], char port[8])
+{
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) > 5) return false;
+    const char *start = address;
+    size_t size = (size_t)(colon - address);
+    if (size >= 2 && start[0] == '[' && start[size - 1] == ']') {
+        start++;
+        size -= 2;
+    }
+    if (size == 0 || size >= 256) return false;
+    memcpy(host, start, size);
+    host[size] = '\0';
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    return true;
+}
+
+static int http_bind(const struct addrinfo *at)
+{
+    int on = 1;
+    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (at->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (bind(fd, at->ai_addr, at->ai_addrlen) != 0 || listen(fd, HTTP_BACKLOG) != 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+static void http_format_bound(int fd, char text[HTTP_ADDRESS_SIZE])
+{
+    struct sockaddr_storage bound = {0};
+    socklen_t size = sizeof bound;
+    char host[INET6_ADDRSTRLEN] = "";
+    getsockname(fd, (struct sockaddr *)&bound, &size);
+    if (bound.ss_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)(const void *)&bound;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        snprintf(text, HTTP_ADDRESS_SIZE, "[%s]:%u", host, ntohs(v6->sin6_port));
+    } else {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&bound;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(text, HTTP_ADDRESS_SIZE, "%s:%u", host, ntohs(v4->sin_port));
+    }
+}
+
+mn_status http_listen(struct http *http, const char *address, char ret_bound[HTTP_ADDRESS_SIZE],
+                      const char **ret_error)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    char host[256], port[8];
+    struct addrinfo *found = NULL;
+    if (http->listeners_count == HTTP_LISTENERS_MAX) return MN_FULL;
+    if (!http_split_address(address, host, port)) return MN_CONFIG;
+    int error = getaddrinfo(host, port, &hints, &found);
+    if (error != 0) {
+        *ret_error = gai_strerror(error);
+        return MN_IO;
+    }
+    int fd = http_bind(found);
+    freeaddrinfo(found);
+    if (fd < 0) return http_fail(fd, ret_error);
+    http_format_bound(fd, ret_bound);
+    http_listener_new(http, fd, EDGE_LISTENER_HTTP);
+    return MN_OK;
+}
+
+/* Removes a socket file that nobody serves any more. MN_EXISTS: somebody does. */
+static mn_status http_clear_path(const struct sockaddr_un *at)
+{
+    struct stat info;
+    if (lstat(at->sun_path, &info) != 0 || !S_ISSOCK(info.st_mode)) return MN_OK;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return MN_OK; /* the bind will say why */
+    int refused = connect(fd, (const struct sockaddr *)at, sizeof *at);
+    bool is_served = refused == 0 || errno == EAGAIN;
+    close(fd);
+    if (is_served) return MN_EXISTS;
+    unlink(at->sun_path);
+    return MN_OK;
+}
+
+/* Nobody but the owner can connect before group and mode are as they shall be. */
+static int http_bind_path(const struct sockaddr_un *at, int64_t group)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    mode_t mask = umask(0177);
+    bool is_bound = bind(fd, (const struct sockaddr *)at, sizeof *at) == 0;
+    int error = is_bound ? 0 : -errno;
+    umask(mask);
+    if (is_bound && group >= 0 &&
+        (chown(at->sun_path, (uid_t)-1, (gid_t)group) != 0 || chmod(at->sun_path, 0660) != 0))
+        error = -errno;
+    if (error == 0 && listen(fd, HTTP_BACKLOG) != 0) error = -errno;
+    if (error == 0) return fd;
+    if (is_bound) unlink(at->sun_path);
+    close(fd);
+    return error;
+}
+
+mn_status http_listen_admin(struct http *http, const char *path, int64_t group,
+                            const char **ret_error)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    if (http->listeners_count == HTTP_LISTENERS_MAX) return MN_FULL;
+    if (strlen(path) >= sizeof at.sun_path) return http_fail(UV_ENAMETOOLONG, ret_error);
+    memcpy(at.sun_path, path, strlen(path));
+    mn_status status = http_clear_path(&at);
+    if (status != MN_OK) return status;
+    int fd = http_bind_path(&at, group);
+    if (fd < 0) return http_fail(fd, ret_error);
+    struct http_listener *listener = http_listener_new(http, fd, EDGE_LISTENER_ADMIN);
+    listener->group = group;
+    listener->path = mn_alloc(strlen(path) + 1);
+    memcpy(listener->path, path, strlen(path));
+    return MN_OK;
+}
+
+/* Life. */
+
+/* What is wrong with a request is answered by libmicrohttpd itself; it shall not print it too. */
+static void http_on_log(void *cls, const char *format, va_list args)
+{
+    (void)cls, (void)format, (void)args;
+}
+
+/* Targets travel as they came. */
+static size_t http_on_unescape(void *cls, struct MHD_Connection *mhd, char *text)
+{
+    (void)cls, (void)mhd;
+    return strlen(text);
+}
+
+/* Without the eventfd that wakes the daemon after each resume: all of it happens on one thread, and
+ * http_resume() pumps by itself. That saves two system calls per answer. */
+static struct MHD_Daemon *http_start(struct http *http)
+{
+    unsigned flags = MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET |
+                     ((unsigned)MHD_ALLOW_SUSPEND_RESUME & ~(unsigned)MHD_USE_ITC);
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, http_exchange_on_request, http, MHD_OPTION_EXTERNAL_LOGGER,
+        http_on_log, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_CONNECTION_MEMORY,
+        MHD_OPTION_CONNECTION_LIMIT, http->config.connections_max, MHD_OPTION_URI_LOG_CALLBACK,
+        http_exchange_on_target, http, MHD_OPTION_UNESCAPE_CALLBACK, http_on_unescape, NULL,
+        MHD_OPTION_NOTIFY_COMPLETED, http_exchange_on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+        http_on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+}
+
+static void http_start_handles(struct http *http)
+{
+    uv_loop_t *uv = io_uv(http->io);
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+    MN_ASSERT(info != NULL);
+    uv_poll_init(uv, &http->poll, info->epoll_fd);
+    uv_poll_init(uv, &http->watch_poll, http->watch_fd);
+    uv_idle_init(uv, &http->idle);
+    uv_timer_init(uv, &http->sweep_timer);
+    uv_timer_init(uv, &http->watch_timer);
+    http->poll.data = http->watch_poll.data = http->idle.data = http;
+    http->sweep_timer.data = http->watch_timer.data = http;
+    http->handles_count = 5;
+    uv_poll_start(&http->poll, UV_READABLE, http_on_poll);
+    uv_poll_start(&http->watch_poll, UV_READABLE, http_on_watch);
+}
+
+struct http *http_new(struct io *io, const struct http_config *config)
+{
+    struct http *http = mn_alloc(sizeof *http);
+    uint64_t seed = 0;
+    http->io = io;
+    http->config = *config;
+    mn_list_init(&http->starting);
+    mn_list_init(&http->unwatched);
+    uv_random(NULL, NULL, &seed, sizeof seed, 0, NULL);
+    mn_map_init(&http->peers, seed);
+    http->conns = mn_alloc(config->connections_max * sizeof(struct http_conn *));
+    http->free_slots = mn_alloc(config->connections_max * sizeof *http->free_slots);
+    for (uint32_t i = config->connections_max; i-- > 0;)
+        http->free_slots[http->free_count++] = i;
+    http->daemon = http_start(http);
+    http->watch_fd = epoll_create1(EPOLL_CLOEXEC);
+    MN_ASSERT(http->daemon != NULL && http->watch_fd >= 0); /* no epoll: nothing could work */
+    http_start_handles(http);
+    return http;
+}
+
+/* One handle is closed; after the last one nothing is left. */
+static void http_release(struct http *http)
+{
+    if (--http->handles_count > 0) return;
+    close(http->watch_fd);
+    mn_map_done(&http->peers);
+    mn_arena_done(&http->arena);
+    mn_free(http->conns);
+    mn_free(http->free_slots);
+    mn_free(http);
+}
+
+static void http_on_closed(uv_handle_t *handle)
+{
+    http_release(handle->data);
+}
+
+static void http_on_listener_closed(uv_handle_t *handle)
+{
+    struct http_listener *listener = handle->data;
+    http_release(listener->http);
+    mn_free(listener->path);
+    mn_free(listener);
+}
+
+void http_close_listeners(struct http *http)
+{
+    for (uint32_t i = 0; i < http->listeners_count; i++) {
+        struct http_listener *listener = http->listeners[i];
+        uv_poll_stop(&listener->poll);
+        close(listener->fd);
+        if (listener->path != NULL) unlink(listener->path);
+        uv_close((uv_handle_t *)&listener->poll, http_on_listener_closed);
+    }
+    http->listeners_count = 0;
+}
+
+void http_close(struct http *http)
+{
+    if (http == NULL) return;
+    http_close_listeners(http);
+    http->is_closing = true;
+    for (uint32_t i = 0; i < http->config.connections_max; i++) {
+        if (http->conns[i] != NULL) http_exchange_cut(http->conns[i]);
+    }
+    uv_poll_stop(&http->poll);
+    MHD_stop_daemon(http->daemon);
+    MN_ASSERT(http->free_count == http->config.connections_max);
+    uv_close((uv_handle_t *)&http->poll, http_on_closed);
+    uv_close((uv_handle_t *)&http->watch_poll, http_on_closed);
+    uv_close((uv_handle_t *)&http->idle, http_on_closed);
+    uv_close((uv_handle_t *)&http->sweep_timer, http_on_closed);
+    uv_close((uv_handle_t *)&http->watch_timer, http_on_closed);
+}

@@ -1,0 +1,136 @@
+/* http_internal.h: what the two halves of the HTTP server share: http.c (listeners, connections,
+ * the pump) and http_exchange.c (requests and responses). */
+#ifndef IO_HTTP_INTERNAL_H
+#define IO_HTTP_INTERNAL_H
+
+#include <microhttpd.h>
+
+#include "node/io/http.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+/* Clients of suspended exchanges are watched by the kernel after this long only: most answers come
+ * sooner, and each watch costs two system calls. */
+#define HTTP_WATCH_DELAY_MS 100
+
+/* What a client still sends after its response is finished is read and thrown away up to here. */
+#define HTTP_DISCARD_MAX (4 * 1024 * 1024)
+
+/* A response finished this much before the request's end is not held back for it. */
+#define HTTP_EARLY_MIN (64 * 1024)
+
+enum http_phase {
+    HTTP_PHASE_FRESH = 1, /* accepted, nothing asked yet */
+    HTTP_PHASE_KEPT,      /* between two requests */
+    HTTP_PHASE_HEAD,      /* a request line came */
+    HTTP_PHASE_BODY,      /* OPEN was given */
+    HTTP_PHASE_ANSWER,    /* the request is complete, its response is not queued */
+    HTTP_PHASE_REPLY      /* the response is with libmicrohttpd */
+};
+
+/* Response bytes on their way to a streaming client. */
+struct http_part {
+    struct mn_list entry;
+    struct mn_buf *buf;
+    size_t offset; /* bytes taken */
+};
+
+/* The one exchange that a connection can have at a time. */
+struct http_exchange {
+    uint64_t id;  /* 0: none */
+    char *target; /* from the request line on */
+    uint64_t content_length;
+    uint64_t received, received_before; /* body bytes in all; before the phase was timed anew */
+    bool has_length, is_chunked;
+    bool is_open;      /* the machine knows it */
+    bool is_body_done; /* and got its is_last */
+    bool is_paused;    /* the machine takes no more body now */
+    bool is_finished;  /* the machine said its last word */
+    bool is_cut;       /* to be closed without a (whole) response */
+    bool is_stream, is_high;
+    uint32_t code;
+    struct mn_buf *head; /* response headers: name, NUL, value, NUL, and so on */
+    struct mn_buf *body; /* of a response with a length, once there is more than none */
+    struct mn_list parts;
+    size_t queued; /* bytes in parts */
+};
+
+struct http_conn {
+    struct http *http;
+    struct mn_list entry;    /* in http->starting until libmicrohttpd knows it */
+    struct mn_list watching; /* in http->unwatched while suspended and not watched yet */
+    uint32_t slot;
+    int fd;
+    struct MHD_Connection *mhd;
+    bool is_suspended, is_watched;
+    enum edge_listener listener;
+    bool is_loopback;
+    uint32_t uid;
+    char address[HTTP_ADDRESS_SIZE];
+    struct http_peer *peer; /* NULL: not counted by address */
+    enum http_phase phase;
+    uint64_t since_ms;     /* of the phase, or of the last progress in it */
+    uint64_t suspended_ms; /* when it was suspended */
+    struct http_exchange exchange;
+};
+
+struct http_peer {
+    struct mn_map_entry entry;
+    uint32_t count;
+    char address[HTTP_ADDRESS_SIZE];
+};
+
+struct http_listener {
+    struct http *http;
+    uv_poll_t poll;
+    int fd;
+    enum edge_listener type;
+    int64_t group;
+    char *path;      /* to be removed in the end; NULL: TCP */
+    bool is_stopped; /* out of descriptors; the sweep tries again */
+};
+
+struct http {
+    struct io *io;
+    struct http_config config;
+    struct MHD_Daemon *daemon;
+    uv_poll_t poll; /* the daemon's epoll */
+    uv_idle_t idle; /* active: pump again before the loop sleeps */
+    uv_timer_t sweep_timer, watch_timer;
+    uv_poll_t watch_poll;
+    int watch_fd; /* epoll of watched clients */
+    struct http_listener *listeners[HTTP_LISTENERS_MAX];
+    uint32_t listeners_count;
+    struct http_conn **conns; /* by slot */
+    uint32_t *free_slots;
+    uint32_t free_count;
+    uint64_t serial;
+    struct mn_list starting, unwatched;
+    struct mn_map peers;
+    struct mn_arena arena; /* of one call */
+    bool is_pumping, needs_pump, is_closing;
+    uint32_t handles_count; /* not closed yet */
+};
+
+uint64_t http_now_ms(const struct http *http);
+
+/* Has libmicrohttpd look again before the loop sleeps. */
+void http_wake(struct http *http);
+
+/* Takes a connection out of libmicrohttpd's sight, and puts it back. */
+void http_suspend(struct http_conn *conn);
+void http_resume(struct http_conn *conn);
+
+/* Callbacks of libmicrohttpd. */
+void *http_exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd);
+enum MHD_Result http_exchange_on_request(void *cls, struct MHD_Connection *mhd, const char *url,
+                                         const char *method, const char *version,
+                                         const char *upload_data, size_t *upload_size,
+                                         void **context);
+void http_exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context,
+                                enum MHD_RequestTerminationCode code);
+
+/* The connection is to be closed as soon as libmicrohttpd looks at it. */
+void http_exchange_cut(struct http_conn *conn);
+
+#endif

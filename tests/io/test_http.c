@@ -1,0 +1,676 @@
+/* The HTTP server, over real sockets: what comes in, what goes out, and what is cut. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "node/io/http.h"
+#include "tests/io/world.h"
+
+#define POST_HEAD "POST /mcp?a=%20b HTTP/1.1\r\nHost: x\r\nX-Some-Name: Some Value\r\n"
+#define GET "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+static struct world world;
+static struct http *http;
+static char address[HTTP_ADDRESS_SIZE];
+
+static void carry_out(void *wrapper, const struct edge_output *output)
+{
+    http_do(wrapper, output);
+}
+
+static void start(const struct http_config *config)
+{
+    const char *error = NULL;
+    world_init(&world);
+    http = http_new(world.io, config);
+    world.wrapper = http;
+    world.carry_out = carry_out;
+    ck_assert_int_eq(http_listen(http, "127.0.0.1:0", address, &error), MN_OK);
+}
+
+static void set_up(void)
+{
+    struct http_config config;
+    http_config_default(&config);
+    start(&config);
+}
+
+static void tear_down(void)
+{
+    http_close(http);
+    world_done(&world);
+}
+
+/* Answers each request with its own body once that is complete. */
+static void echo(struct world *w, const struct edge_input *input)
+{
+    if (input->type != EDGE_IN_HTTP_BODY || !input->is_last) return;
+    const char *body = world_text(w, EDGE_IN_HTTP_BODY, input->id, 0);
+    world_http_answer(w, input->id, 200, body);
+}
+
+static const struct edge_input *last(enum edge_input_type type)
+{
+    return world_find(&world, type, 0, world_count(&world, type, 0));
+}
+
+START_TEST(request_comes_with_head_and_body)
+{
+    struct client client;
+    world.handle = echo;
+    client_connect(&client, address);
+    client_send(&world, &client, POST_HEAD "Content-Length: 5\r\n\r\nhello");
+    client_expect(&world, &client, "\r\n\r\nhello", 1);
+    ck_assert_ptr_nonnull(strstr(client.text, "HTTP/1.1 200 OK\r\n"));
+    ck_assert_ptr_nonnull(strstr(client.text, "content-type: text/plain\r\n"));
+    ck_assert_ptr_nonnull(strstr(client.text, "Content-Length: 5\r\n"));
+
+    const struct edge_http_request *request = last(EDGE_IN_HTTP_OPEN)->http;
+    ck_assert_uint_eq(last(EDGE_IN_HTTP_OPEN)->id % 2, 1);
+    ck_assert(mn_span_is(request->method, "POST"));
+    ck_assert(mn_span_is(request->target, "/mcp?a=%20b"));
+    ck_assert(mn_span_is(request->address, "127.0.0.1"));
+    ck_assert(request->is_loopback);
+    ck_assert_int_eq(request->listener, EDGE_LISTENER_HTTP);
+    ck_assert_uint_eq(request->headers_count, 3);
+    ck_assert(mn_span_is(request->headers[1].name, "x-some-name"));
+    ck_assert(mn_span_is(request->headers[1].value, "Some Value"));
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_BODY, 0), 1);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(connection_is_kept_and_ids_are_not_reused)
+{
+    struct client client;
+    world.handle = echo;
+    client_connect(&client, address);
+    for (uint32_t i = 1; i <= 5; i++) {
+        client_send(&world, &client, POST_HEAD "Content-Length: 2\r\n\r\nab");
+        client_expect(&world, &client, "\r\n\r\nab", i);
+    }
+    for (uint32_t i = 1; i < 5; i++)
+        ck_assert_uint_lt(world_find(&world, EDGE_IN_HTTP_OPEN, 0, i)->id,
+                          world_find(&world, EDGE_IN_HTTP_OPEN, 0, i + 1)->id);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_GONE, 0), 0);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(pipelined_requests_are_answered_in_order)
+{
+    struct client client;
+    world.handle = echo;
+    client_connect(&client, address);
+    client_send(&world, &client,
+                POST_HEAD "Content-Length: 3\r\n\r\none" GET POST_HEAD
+                          "Content-Length: 3\r\n\r\ntwo" POST_HEAD
+                          "Transfer-Encoding: chunked\r\n\r\n2\r\nth\r\n3\r\nree\r\n0\r\n\r\n");
+    client_expect(&world, &client, "\r\n\r\nthree", 1);
+    ck_assert_uint_eq(client_times(&client, "HTTP/1.1 200 OK"), 4);
+    ck_assert(strstr(client.text, "one") < strstr(client.text, "two"));
+    ck_assert(strstr(client.text, "two") < strstr(client.text, "three"));
+    client_done(&client);
+}
+END_TEST
+
+/* The machine answers a while after the request, out of another turn. */
+START_TEST(late_answers_find_their_clients)
+{
+    struct client clients[8];
+    for (uint32_t i = 0; i < 8; i++) {
+        client_connect(&clients[i], address);
+        client_send(&world, &clients[i], POST_HEAD "Content-Length: 1\r\n\r\n");
+        client_send(&world, &clients[i], (char[]){(char)('a' + i), '\0'});
+        world_wait(&world, EDGE_IN_HTTP_BODY, 0, i + 1);
+    }
+    world_idle(&world, 150); /* long enough for the clients to be watched */
+    for (uint32_t i = 8; i-- > 0;) {
+        const struct edge_input *body = world_find(&world, EDGE_IN_HTTP_BODY, 0, i + 1);
+        char text[] = {'<', (char)body->bytes.data[0], '>', '\0'};
+        world_http_answer(&world, body->id, 200, text);
+    }
+    for (uint32_t i = 0; i < 8; i++) {
+        char text[] = {'<', (char)('a' + i), '>', '\0'};
+        client_expect(&world, &clients[i], text, 1);
+        client_send(&world, &clients[i], GET); /* and goes on */
+    }
+    world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 16);
+    for (uint32_t i = 0; i < 8; i++)
+        client_done(&clients[i]);
+}
+END_TEST
+
+START_TEST(request_without_body_still_ends)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    const struct edge_input *body = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1);
+    ck_assert(body->is_last);
+    ck_assert_uint_eq(body->bytes.size, 0);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(large_body_comes_in_parts_and_whole)
+{
+    enum { SIZE = 3 * 1024 * 1024 };
+    struct client client;
+    char *bytes = malloc(SIZE + 1);
+    for (size_t i = 0; i < SIZE; i++)
+        bytes[i] = (char)('a' + i % 23);
+    bytes[SIZE] = '\0';
+    client_connect(&client, address);
+    client_send(&world, &client, POST_HEAD "Content-Length: 3145728\r\n\r\n");
+    client_send_bytes(&world, &client, bytes, SIZE);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 1)->id;
+    while (!last(EDGE_IN_HTTP_BODY)->is_last)
+        world_wait(&world, EDGE_IN_HTTP_BODY, 0, world_count(&world, EDGE_IN_HTTP_BODY, 0) + 1);
+    ck_assert_str_eq(world_text(&world, EDGE_IN_HTTP_BODY, id, 0), bytes);
+    ck_assert_uint_gt(world_count(&world, EDGE_IN_HTTP_BODY, 0), 1);
+    free(bytes);
+    client_done(&client);
+}
+END_TEST
+
+static size_t body_received(void)
+{
+    size_t size = 0;
+    for (uint32_t i = 1; i <= world_count(&world, EDGE_IN_HTTP_BODY, 0); i++)
+        size += world_find(&world, EDGE_IN_HTTP_BODY, 0, i)->bytes.size;
+    return size;
+}
+
+static void pause_at_open(struct world *w, const struct edge_input *input)
+{
+    if (input->type == EDGE_IN_HTTP_OPEN) world_do_flag(w, EDGE_OUT_HTTP_PAUSE, input->id, true);
+}
+
+START_TEST(paused_body_waits_outside)
+{
+    struct client client;
+    char bytes[1000];
+    memset(bytes, 'y', sizeof bytes);
+    world.handle = pause_at_open;
+    client_connect(&client, address);
+    client_send(&world, &client, POST_HEAD "Content-Length: 1000\r\n\r\n");
+    client_send_bytes(&world, &client, bytes, sizeof bytes);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 1)->id;
+    world_idle(&world, 50);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_BODY, 0), 0);
+    world_do_flag(&world, EDGE_OUT_HTTP_PAUSE, id, false);
+    world_wait(&world, EDGE_IN_HTTP_BODY, id, 1);
+    while (body_received() < sizeof bytes)
+        world_idle(&world, 1);
+    ck_assert(last(EDGE_IN_HTTP_BODY)->is_last);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(stream_goes_out_as_it_comes)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, id, 200, "text/event-stream", true);
+    client_expect(&world, &client, "text/event-stream\r\n", 1);
+    client_expect(&world, &client, "\r\n\r\n", 1); /* the head is there before any event */
+    for (uint32_t i = 1; i <= 3; i++) {
+        world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "data: event\n\n", false);
+        client_expect(&world, &client, "data: event\n\n", i);
+    }
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, NULL, true);
+    client_expect(&world, &client, "\r\n0\r\n\r\n", 1);
+    client_send(&world, &client, GET); /* the connection is kept */
+    world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 2);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_GONE, 0), 0);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(parts_without_stream_get_a_length)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, id, 404, "text/plain", false);
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "not ", false);
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "here", true);
+    client_expect(&world, &client, "\r\n\r\nnot here", 1);
+    ck_assert_ptr_nonnull(strstr(client.text, "HTTP/1.1 404 Not Found\r\n"));
+    ck_assert_ptr_nonnull(strstr(client.text, "Content-Length: 8\r\n"));
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(empty_answer_is_one)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_do(&world, &(struct edge_output){.type = EDGE_OUT_HTTP_HEAD, .id = id, .code = 202});
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, NULL, true);
+    client_expect(&world, &client, "HTTP/1.1 202 Accepted\r\n", 1);
+    client_expect(&world, &client, "Content-Length: 0\r\n", 1);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(client_that_leaves_while_it_waits_is_gone)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    client_done(&client);
+    world_wait(&world, EDGE_IN_HTTP_GONE, id, 1);
+    world_http_answer(&world, id, 200, "late"); /* about a dead id: ignored */
+    world_idle(&world, 20);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_GONE, 0), 1);
+}
+END_TEST
+
+START_TEST(client_that_leaves_within_its_body_is_gone)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, POST_HEAD "Content-Length: 10\r\n\r\nhalf");
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    ck_assert(!world_find(&world, EDGE_IN_HTTP_BODY, id, 1)->is_last);
+    client_done(&client);
+    world_wait(&world, EDGE_IN_HTTP_GONE, id, 1);
+}
+END_TEST
+
+START_TEST(client_that_leaves_an_idle_stream_is_gone)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, id, 200, "text/event-stream", true);
+    client_expect(&world, &client, "\r\n\r\n", 1);
+    world_idle(&world, 250); /* long enough to be watched */
+    client_done(&client);
+    world_wait(&world, EDGE_IN_HTTP_GONE, id, 1);
+}
+END_TEST
+
+START_TEST(abort_cuts_without_gone)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, id, 200, "text/event-stream", true);
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "half", false);
+    client_expect(&world, &client, "half", 1);
+    world_do_flag(&world, EDGE_OUT_HTTP_ABORT, id, false);
+    client_expect_closed(&world, &client);
+    ck_assert_ptr_null(strstr(client.text, "\r\n0\r\n\r\n")); /* must not look complete */
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_GONE, 0), 0);
+    client_done(&client);
+}
+END_TEST
+
+static bool is_writable(struct world *w, void *context)
+{
+    client_pull(context);
+    return world_count(w, EDGE_IN_HTTP_WRITABLE, 0) > 0;
+}
+
+START_TEST(slow_reader_is_told_of_once)
+{
+    enum { PART = 128 * 1024, PARTS = 160 }; /* more than any socket buffer takes */
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, id, 200, "text/plain", true);
+    for (int i = 0; i < PARTS; i++)
+        world_do_bytes(&world, EDGE_OUT_HTTP_BODY, id, PART, false);
+    world_idle(&world, 100);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_WRITABLE, 0), 0);
+    world_run(&world, is_writable, &client);
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "the end", true);
+    client_expect(&world, &client, "the end\r\n0\r\n\r\n", 1);
+    ck_assert_uint_ge(client.size, (size_t)PART * PARTS);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_WRITABLE, 0), 1);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(overfull_stream_is_cut)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, id, 200, "text/plain", true);
+    for (int i = 0; i < 5; i++)
+        world_do_bytes(&world, EDGE_OUT_HTTP_BODY, id, HTTP_QUEUE_MAX / 4, false);
+    world_wait(&world, EDGE_IN_HTTP_GONE, id, 1);
+    client_done(&client);
+}
+END_TEST
+
+static void refuse(struct world *w, const struct edge_input *input)
+{
+    if (input->type == EDGE_IN_HTTP_OPEN) world_http_answer(w, input->id, 413, "too big");
+}
+
+START_TEST(early_refusal_of_a_large_body_reaches_the_client)
+{
+    struct client client;
+    world.handle = refuse;
+    client_connect(&client, address);
+    client_send(&world, &client, POST_HEAD "Content-Length: 99999999\r\n\r\n");
+    client_expect(&world, &client, "\r\n\r\ntoo big", 1);
+    client_expect_closed(&world, &client);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_BODY, 0), 0);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(early_refusal_of_a_small_body_keeps_the_connection)
+{
+    struct client client;
+    world.handle = refuse;
+    client_connect(&client, address);
+    client_send(&world, &client, POST_HEAD "Content-Length: 4\r\n\r\nbo");
+    world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 1);
+    client_send(&world, &client, "dy" GET);
+    client_expect(&world, &client, "\r\n\r\ntoo big", 2);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_BODY, 0), 0);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(too_large_head_is_refused_here)
+{
+    struct client client;
+    char name[4097];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    world.handle = echo;
+    for (int lines = 4; lines <= 8; lines += 4) { /* over our bound; over libmicrohttpd's memory */
+        client_connect(&client, address);
+        client_send(&world, &client, "GET / HTTP/1.1\r\nHost: x\r\n");
+        for (int i = 0; i < lines; i++) {
+            client_send(&world, &client, "X: ");
+            client_send(&world, &client, name);
+            client_send(&world, &client, "\r\n");
+        }
+        client_send(&world, &client, "\r\n");
+        client_expect(&world, &client, "HTTP/1.1 431 ", 1);
+        client_done(&client);
+    }
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 0);
+}
+END_TEST
+
+START_TEST(too_many_headers_are_refused_here)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, "GET / HTTP/1.1\r\nHost: x\r\n");
+    for (int i = 0; i < HTTP_HEADERS_MAX; i++)
+        client_send(&world, &client, "X: y\r\n");
+    client_send(&world, &client, "\r\n");
+    client_expect(&world, &client, "HTTP/1.1 431 ", 1);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 0);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(garbage_opens_nothing)
+{
+    static const char *const garbage[] = {
+        "\r\n\r\n\r\n\x16\x03\x01 hello\r\n\r\n",
+        "GET\r\n\r\n",
+        "GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n", /* no Host */
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999999\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) {
+        struct client client;
+        client_connect(&client, address);
+        client_send(&world, &client, garbage[i]);
+        shutdown(client.fd, SHUT_WR);
+        client_expect_closed(&world, &client);
+        ck_assert_ptr_null(strstr(client.text, " 200 "));
+        client_done(&client);
+    }
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 0);
+}
+END_TEST
+
+START_TEST(slow_head_is_cut)
+{
+    struct client silent, slow;
+    struct http_config config;
+    tear_down();
+    http_config_default(&config);
+    config.head_timeout = 100 * MN_MS;
+    start(&config);
+    client_connect(&silent, address);
+    client_connect(&slow, address);
+    client_send(&world, &slow, "GET / HTTP/1.1\r\nHo");
+    client_expect_closed(&world, &silent);
+    client_expect_closed(&world, &slow);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 0);
+    client_done(&silent);
+    client_done(&slow);
+}
+END_TEST
+
+START_TEST(slow_body_is_cut_but_not_a_paused_one)
+{
+    struct client slow, paused;
+    struct http_config config;
+    tear_down();
+    http_config_default(&config);
+    config.head_timeout = 50 * MN_MS;
+    start(&config);
+    client_connect(&slow, address);
+    client_send(&world, &slow, POST_HEAD "Content-Length: 100\r\n\r\nx");
+    uint64_t slow_id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world.handle = pause_at_open;
+    client_connect(&paused, address);
+    client_send(&world, &paused, POST_HEAD "Content-Length: 100\r\n\r\nx");
+    uint64_t paused_id = world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 2)->id;
+    world_wait(&world, EDGE_IN_HTTP_GONE, slow_id, 1);
+    world_idle(&world, 100);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_GONE, paused_id), 0);
+    client_done(&slow);
+    client_done(&paused);
+}
+END_TEST
+
+START_TEST(idle_connection_is_closed)
+{
+    struct client client;
+    struct http_config config;
+    tear_down();
+    http_config_default(&config);
+    config.idle_timeout = 100 * MN_MS;
+    config.head_timeout = 200 * MN_MS;
+    start(&config);
+    world.handle = echo;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    client_expect(&world, &client, "HTTP/1.1 200 OK", 1);
+    client_expect_closed(&world, &client);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(connections_over_the_limit_are_closed)
+{
+    struct client clients[4];
+    struct http_config config;
+    tear_down();
+    http_config_default(&config);
+    config.connections_max = 3;
+    start(&config);
+    world.handle = echo;
+    for (int i = 0; i < 4; i++)
+        client_connect(&clients[i], address);
+    client_expect_closed(&world, &clients[3]);
+    for (int i = 0; i < 3; i++) {
+        client_send(&world, &clients[i], GET);
+        client_expect(&world, &clients[i], "HTTP/1.1 200 OK", 1);
+    }
+    client_done(&clients[0]);
+    world_idle(&world, 20);
+    client_done(&clients[3]);
+    client_connect(&clients[3], address); /* there is room again */
+    client_send(&world, &clients[3], GET);
+    client_expect(&world, &clients[3], "HTTP/1.1 200 OK", 1);
+    for (int i = 1; i < 4; i++)
+        client_done(&clients[i]);
+}
+END_TEST
+
+START_TEST(admin_socket_is_private_and_names_its_user)
+{
+    struct client client;
+    struct stat info;
+    const char *error = NULL;
+    char folder[] = "/tmp/meshnode-test-XXXXXX", path[64];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/admin.sock", folder);
+    ck_assert_int_eq(http_listen_admin(http, path, -1, &error), MN_OK);
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_uint_eq(info.st_mode & 0777, 0600);
+
+    client_connect_unix(&client, path);
+    client_send(&world, &client, GET);
+    const struct edge_http_request *request = world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 1)->http;
+    ck_assert_int_eq(request->listener, EDGE_LISTENER_ADMIN);
+    ck_assert_uint_eq(request->uid, getuid());
+    ck_assert_uint_eq(request->address.size, 0);
+
+    ck_assert_int_eq(http_listen_admin(http, path, -1, &error), MN_EXISTS);
+    http_close_listeners(http);
+    ck_assert_int_ne(stat(path, &info), 0); /* removed */
+    rmdir(folder);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(stale_admin_socket_is_replaced)
+{
+    const char *error = NULL;
+    struct stat info;
+    char folder[] = "/tmp/meshnode-test-XXXXXX", path[64];
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/admin.sock", folder);
+    /* What a killed process leaves: a bound socket's file without the socket. */
+    struct http_config config;
+    struct world other;
+    struct http *killed;
+    world_init(&other);
+    http_config_default(&config);
+    killed = http_new(other.io, &config);
+    ck_assert_int_eq(http_listen_admin(killed, path, -1, &error), MN_OK);
+    char kept[80];
+    snprintf(kept, sizeof kept, "%s.kept", path);
+    ck_assert_int_eq(link(path, kept), 0);
+    http_close(killed);
+    world_done(&other);
+    ck_assert_int_eq(rename(kept, path), 0);
+    ck_assert_int_eq(http_listen_admin(http, path, (int64_t)getgid(), &error), MN_OK);
+    ck_assert_int_eq(stat(path, &info), 0);
+    ck_assert_uint_eq(info.st_mode & 0777, 0660);
+    http_close_listeners(http);
+    rmdir(folder);
+}
+END_TEST
+
+START_TEST(listening_fails_with_a_reason)
+{
+    char bound[HTTP_ADDRESS_SIZE];
+    const char *error = NULL;
+    ck_assert_int_eq(http_listen(http, address, bound, &error), MN_IO);
+    ck_assert_str_eq(error, "address already in use");
+    ck_assert_int_eq(http_listen(http, "no port", bound, &error), MN_CONFIG);
+    ck_assert_int_eq(http_listen(http, "300.0.0.1:1", bound, &error), MN_IO);
+    ck_assert_int_eq(http_listen_admin(http, "/no/such/folder/sock", -1, &error), MN_IO);
+    ck_assert_str_eq(error, "no such file or directory");
+}
+END_TEST
+
+START_TEST(closing_with_everything_under_way_leaks_nothing)
+{
+    struct client clients[4];
+    for (int i = 0; i < 4; i++)
+        client_connect(&clients[i], address);
+    client_send(&world, &clients[0], "GET / HT");
+    client_send(&world, &clients[1], POST_HEAD "Content-Length: 9\r\n\r\nx");
+    client_send(&world, &clients[2], GET);
+    client_send(&world, &clients[3], GET);
+    world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 3);
+    world_wait(&world, EDGE_IN_HTTP_BODY, 0, 3);
+    uint64_t id = last(EDGE_IN_HTTP_BODY)->id;
+    world_http_head(&world, id, 200, "text/plain", true);
+    for (int i = 0; i < 100; i++)
+        world_do_bytes(&world, EDGE_OUT_HTTP_BODY, id, 100000, false);
+    world_idle(&world, 150);
+    tear_down();
+    set_up();
+    for (int i = 0; i < 4; i++)
+        client_done(&clients[i]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("http");
+    TCase *all = tcase_create("all");
+    tcase_add_checked_fixture(all, set_up, tear_down);
+    tcase_set_timeout(all, 60);
+    tcase_add_test(all, request_comes_with_head_and_body);
+    tcase_add_test(all, connection_is_kept_and_ids_are_not_reused);
+    tcase_add_test(all, pipelined_requests_are_answered_in_order);
+    tcase_add_test(all, late_answers_find_their_clients);
+    tcase_add_test(all, request_without_body_still_ends);
+    tcase_add_test(all, large_body_comes_in_parts_and_whole);
+    tcase_add_test(all, paused_body_waits_outside);
+    tcase_add_test(all, stream_goes_out_as_it_comes);
+    tcase_add_test(all, parts_without_stream_get_a_length);
+    tcase_add_test(all, empty_answer_is_one);
+    tcase_add_test(all, client_that_leaves_while_it_waits_is_gone);
+    tcase_add_test(all, client_that_leaves_within_its_body_is_gone);
+    tcase_add_test(all, client_that_leaves_an_idle_stream_is_gone);
+    tcase_add_test(all, abort_cuts_without_gone);
+    tcase_add_test(all, slow_reader_is_told_of_once);
+    tcase_add_test(all, overfull_stream_is_cut);
+    tcase_add_test(all, early_refusal_of_a_large_body_reaches_the_client);
+    tcase_add_test(all, early_refusal_of_a_small_body_keeps_the_connection);
+    tcase_add_test(all, too_large_head_is_refused_here);
+    tcase_add_test(all, too_many_headers_are_refused_here);
+    tcase_add_test(all, garbage_opens_nothing);
+    tcase_add_test(all, slow_head_is_cut);
+    tcase_add_test(all, slow_body_is_cut_but_not_a_paused_one);
+    tcase_add_test(all, idle_connection_is_closed);
+    tcase_add_test(all, connections_over_the_limit_are_closed);
+    tcase_add_test(all, admin_socket_is_private_and_names_its_user);
+    tcase_add_test(all, stale_admin_socket_is_replaced);
+    tcase_add_test(all, listening_fails_with_a_reason);
+    tcase_add_test(all, closing_with_everything_under_way_leaks_nothing);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
