@@ -1,0 +1,247 @@
+#include "node/mcp/front_state.h"
+#include "proto/base/check.h"
+
+#define CALL_TIMEOUT (5 * MN_MINUTE)
+#define CALL_TIMEOUT_TOTAL MN_HOUR
+
+struct front *front_new(const struct mcp_config *config)
+{
+    struct front *front = mn_alloc(sizeof *front);
+
+    front->self = config->self;
+    front->trace = config->trace;
+    front->call_timeout = config->call_timeout == 0 ? CALL_TIMEOUT : config->call_timeout;
+    front->call_timeout_total =
+        config->call_timeout_total == 0 ? CALL_TIMEOUT_TOTAL : config->call_timeout_total;
+    rng_init(&front->rng, config->seed);
+    front->guard =
+        guard_new(config->hosts, config->hosts_count, config->bearers, config->bearers_count);
+    front->parser = json_parser_new();
+    names_init(&front->names, front->parser, rng_u64(&front->rng));
+    mn_map_init(&front->exchanges, rng_u64(&front->rng));
+    mn_map_init(&front->sessions, rng_u64(&front->rng));
+    mn_map_init(&front->calls, rng_u64(&front->rng));
+    mn_list_init(&front->streams);
+    front->changed_at = MN_TIME_NEVER;
+    return front;
+}
+
+void front_call_free(struct front *front, struct front_call *call)
+{
+    mn_map_remove(&front->calls, &call->by_ticket);
+    mn_list_remove(&call->in_exchange);
+    mn_list_remove(&call->in_session);
+    mn_free(call);
+}
+
+void front_exchange_free(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_list *entry;
+
+    while ((entry = mn_list_take(&exchange->calls)) != NULL)
+        MN_CONTAINER(entry, struct front_call, in_exchange)->exchange = NULL;
+    if (exchange->session != NULL) exchange->session->stream = NULL;
+    if (!mn_list_is_empty(&exchange->in_streams)) front->streams_count--;
+    mn_list_remove(&exchange->in_streams);
+    mn_heap_remove(&front->timers, &exchange->timer);
+    mn_map_remove(&front->exchanges, &exchange->by_id);
+    front->bodies_size -= mn_writer_size(&exchange->body);
+    mn_writer_drop(&exchange->body);
+    mn_writer_drop(&exchange->batch);
+    mn_buf_unref(exchange->listen_id);
+    mn_free(exchange);
+}
+
+void front_session_free(struct front *front, struct front_session *session)
+{
+    MN_ASSERT(mn_list_is_empty(&session->calls));
+    MN_ASSERT(session->stream == NULL);
+    mn_heap_remove(&front->expiries, &session->expiry);
+    mn_map_remove(&front->sessions, &session->by_id);
+    mn_free(session);
+}
+
+void front_free(struct front *front)
+{
+    struct mn_map_entry *entry;
+
+    if (front == NULL) return;
+    while ((entry = mn_map_next(&front->calls, NULL)) != NULL)
+        front_call_free(front, MN_CONTAINER(entry, struct front_call, by_ticket));
+    while ((entry = mn_map_next(&front->exchanges, NULL)) != NULL)
+        front_exchange_free(front, MN_CONTAINER(entry, struct front_exchange, by_id));
+    while ((entry = mn_map_next(&front->sessions, NULL)) != NULL)
+        front_session_free(front, MN_CONTAINER(entry, struct front_session, by_id));
+    mn_map_done(&front->calls);
+    mn_map_done(&front->exchanges);
+    mn_map_done(&front->sessions);
+    mn_heap_done(&front->timers);
+    mn_heap_done(&front->expiries);
+    names_done(&front->names);
+    json_parser_free(front->parser);
+    guard_free(front->guard);
+    rng_done(&front->rng);
+    mn_arena_done(&front->scratch);
+    mn_free(front);
+}
+
+struct mn_span front_header_span(const struct front_exchange *exchange, struct mn_span name)
+{
+    for (uint32_t i = 0; i < exchange->headers_count; i++)
+        if (mn_span_equal(exchange->headers[i].name, name)) return exchange->headers[i].value;
+    return mn_span(NULL, 0);
+}
+
+struct mn_span front_header(const struct front_exchange *exchange, const char *name)
+{
+    return front_header_span(exchange, mn_span_str(name));
+}
+
+static void front_on_edge(struct front *front, const struct edge_input *input)
+{
+    struct mn_map_entry *entry;
+    struct front_exchange *exchange;
+
+    if (input->type == EDGE_IN_HTTP_OPEN) {
+        front_http_open(front, input);
+        return;
+    }
+    if (input->type != EDGE_IN_HTTP_BODY && input->type != EDGE_IN_HTTP_GONE) return;
+    entry = mn_map_find(&front->exchanges, mn_span(&input->id, sizeof input->id));
+    if (entry == NULL) return;
+    exchange = MN_CONTAINER(entry, struct front_exchange, by_id);
+    if (input->type == EDGE_IN_HTTP_BODY)
+        front_http_body(front, exchange, input);
+    else
+        front_http_gone(front, exchange);
+}
+
+static void front_on_call(struct front *front, const struct call_message *message)
+{
+    if (message->type == CALL_MESSAGE_EVENT) {
+        front_call_on_event(front, &message->event);
+        return;
+    }
+    if (message->type != CALL_MESSAGE_SERVICE) return;
+    names_on_service(&front->names, &message->service);
+    front->changed_at =
+        mn_time_min(front->changed_at, mn_time_after(front->now.mono, MCP_CHANGED_DELAY));
+}
+
+/* A response that nothing was said on for a while. */
+static void front_on_silence(struct front *front, struct front_exchange *exchange)
+{
+    if (exchange->is_stream)
+        front_reply_keepalive(front, exchange);
+    else
+        front_reply_open(front, exchange);
+    mn_heap_set(&front->timers, &exchange->timer, mn_time_after(front->now.mono, MCP_KEEPALIVE));
+}
+
+static void front_on_idle(struct front *front, struct front_session *session)
+{
+    if (session->stream == NULL && mn_list_is_empty(&session->calls)) {
+        mn_trace(front->trace, front->now.mono, MN_EV_SESSION_CLOSED, NULL, 0, 0, "idle");
+        front_session_free(front, session);
+        return;
+    }
+    mn_heap_set(&front->expiries, &session->expiry,
+                mn_time_after(front->now.mono, MCP_SESSION_IDLE));
+}
+
+static void front_on_time(struct front *front)
+{
+    mn_time now = front->now.mono;
+
+    while (mn_heap_deadline(&front->timers) <= now)
+        front_on_silence(front,
+                         MN_CONTAINER(mn_heap_peek(&front->timers), struct front_exchange, timer));
+    while (mn_heap_deadline(&front->expiries) <= now)
+        front_on_idle(front,
+                      MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry));
+    if (front->changed_at <= now) {
+        front->changed_at = MN_TIME_NEVER;
+        front_stream_changed(front);
+    }
+}
+
+void front_step(struct front *front, struct mn_now now, const struct mcp_input *input,
+                struct mcp_outbox *outbox)
+{
+    front->now = now;
+    front->outbox = outbox;
+    switch (input->type) {
+    case MCP_IN_EDGE: front_on_edge(front, input->edge); break;
+    case MCP_IN_CALL: front_on_call(front, input->call); break;
+    case MCP_IN_STOP:
+        front->is_stopping = true;
+        front_stream_stop(front);
+        break;
+    case MCP_IN_TICK: break;
+    }
+    front_on_time(front);
+    mn_arena_reset(&front->scratch);
+    front->outbox = NULL;
+}
+
+mn_time front_deadline(const struct front *front)
+{
+    mn_time at = mn_time_min(mn_heap_deadline(&front->timers), mn_heap_deadline(&front->expiries));
+    return mn_time_min(at, front->changed_at);
+}
+
+bool front_is_idle(const struct front *front)
+{
+    return front->exchanges.count == 0;
+}
+
+struct names *front_names(struct front *front)
+{
+    return &front->names;
+}
+
+void front_stats(const struct front *front, struct mcp_stats *ret)
+{
+    *ret = front->stats;
+    ret->exchanges_count = front->exchanges.count;
+    ret->sessions_count = front->sessions.count;
+    ret->streams_count = front->streams_count;
+    ret->calls_count = front->calls.count;
+    ret->tools_dropped = front->names.dropped_count;
+}
+
+static void front_check_exchange(const struct front *front, const struct front_exchange *exchange)
+{
+    MN_ASSERT(exchange->kind == FRONT_EXCHANGE_POST || exchange->is_stream);
+    MN_ASSERT((exchange->kind == FRONT_EXCHANGE_POST) == mn_list_is_empty(&exchange->in_streams));
+    if (exchange->session != NULL) MN_ASSERT(exchange->session->stream == exchange);
+    MN_LIST_FOR_EACH (entry, &exchange->calls) {
+        MN_ASSERT(MN_CONTAINER(entry, struct front_call, in_exchange)->exchange == exchange);
+    }
+    MN_ASSERT(mn_map_find(&front->exchanges, exchange->by_id.key) == &exchange->by_id);
+}
+
+void front_check(const struct front *front)
+{
+    size_t bodies_size = 0;
+    uint32_t streams_count = 0;
+
+    for (struct mn_map_entry *entry = mn_map_next(&front->exchanges, NULL); entry != NULL;
+         entry = mn_map_next(&front->exchanges, entry)) {
+        struct front_exchange *exchange = MN_CONTAINER(entry, struct front_exchange, by_id);
+        front_check_exchange(front, exchange);
+        bodies_size += mn_writer_size(&exchange->body);
+        streams_count += !mn_list_is_empty(&exchange->in_streams);
+    }
+    MN_ASSERT(bodies_size == front->bodies_size);
+    MN_ASSERT(streams_count == front->streams_count);
+    MN_ASSERT(front->streams_count <= MCP_STREAMS_MAX);
+    MN_ASSERT(front->sessions.count <= MCP_SESSIONS_MAX);
+    MN_ASSERT(front->calls.count <= MCP_CALLS_MAX);
+    for (struct mn_map_entry *entry = mn_map_next(&front->sessions, NULL); entry != NULL;
+         entry = mn_map_next(&front->sessions, entry)) {
+        struct front_session *session = MN_CONTAINER(entry, struct front_session, by_id);
+        if (session->stream != NULL) MN_ASSERT(session->stream->session == session);
+        MN_ASSERT(session->expiry.index_plus_one != 0);
+    }
+}

@@ -1,0 +1,259 @@
+/* The legacy era, 2025-03-26 to 2025-11-25 (and initialize of 2024-11-05): sessions. */
+#include "node/mcp/front_state.h"
+#include "proto/base/check.h"
+#include "proto/base/text.h"
+
+#define VERSION_LATEST "2025-11-25"
+#define CLIENT_INFO_MAX 4096          /* bytes; a longer one is not kept: it is for display only */
+#define CLIENT_CAPABILITIES_MAX 16384 /* bytes */
+#define EVICT_IDLE MN_MINUTE          /* a session in use lately is not pushed out by a new one */
+#define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
+
+static const char *const versions[] = {"2025-03-26", "2025-06-18", VERSION_LATEST, "2024-11-05"};
+
+#define VERSIONS_COUNT (sizeof versions / sizeof *versions)
+
+/* The same, from our list, or NULL. */
+static const char *front_legacy_version(struct mn_span version)
+{
+    for (size_t i = 0; i < VERSIONS_COUNT; i++)
+        if (mn_span_is(version, versions[i])) return versions[i];
+    return NULL;
+}
+
+bool front_legacy_is_version(struct mn_span version)
+{
+    return front_legacy_version(version) != NULL;
+}
+
+static void front_legacy_touch(struct front *front, struct front_session *session)
+{
+    mn_heap_set(&front->expiries, &session->expiry,
+                mn_time_after(front->now.mono, MCP_SESSION_IDLE));
+}
+
+/* Room for one more session: the one unused for longest goes, if that was a while ago. */
+static bool front_legacy_make_room(struct front *front)
+{
+    struct front_session *oldest;
+
+    if (front->sessions.count < MCP_SESSIONS_MAX) return true;
+    oldest = MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry);
+    if (oldest->stream != NULL || !mn_list_is_empty(&oldest->calls)) return false;
+    if (oldest->expiry.at > mn_time_after(front->now.mono, MCP_SESSION_IDLE - EVICT_IDLE))
+        return false;
+    front_session_free(front, oldest);
+    return true;
+}
+
+static struct mn_span front_legacy_keep(uint8_t **to, struct mn_span text)
+{
+    uint8_t *copy = *to;
+
+    if (text.size > 0) memcpy(copy, text.data, text.size);
+    *to += text.size;
+    return mn_span(copy, text.size);
+}
+
+static struct front_session *front_legacy_open(struct front *front,
+                                               const struct front_exchange *exchange,
+                                               const char *version, struct mn_span info,
+                                               struct mn_span capabilities)
+{
+    struct front_session *session =
+        mn_alloc(sizeof *session + exchange->service.size + info.size + capabilities.size);
+    uint8_t *to = (uint8_t *)(session + 1), random[FRONT_SESSION_ID_SIZE / 2];
+
+    rng_bytes(&front->rng, random, sizeof random);
+    mn_hex_encode(mn_span(random, sizeof random), session->id);
+    session->principal = exchange->principal;
+    session->version = version;
+    session->service = front_legacy_keep(&to, exchange->service);
+    session->client_info = front_legacy_keep(&to, info);
+    session->client_capabilities = front_legacy_keep(&to, capabilities);
+    mn_list_init(&session->calls);
+    names_digest(&front->names, session->service, session->digest);
+    mn_map_insert(&front->sessions, &session->by_id, mn_span(session->id, FRONT_SESSION_ID_SIZE));
+    front_legacy_touch(front, session);
+    mn_trace(front->trace, front->now.mono, MN_EV_SESSION_OPENED, NULL, 0, 0, version);
+    return session;
+}
+
+static void front_legacy_welcome(struct front *front, struct front_exchange *exchange,
+                                 struct mn_span id, const char *version,
+                                 const struct names_service *service)
+{
+    struct mn_writer result = {0};
+
+    mn_writer_format(&result, "{\"protocolVersion\":\"%s\",", version);
+    front_about_capabilities(&result, service);
+    mn_writer_str(&result, ",\"serverInfo\":");
+    front_about_server(&result, service);
+    front_about_instructions(&result, service);
+    mn_writer_str(&result, "}");
+    front_reply_result(front, exchange, id, mn_buf_span(result.buf));
+    mn_writer_drop(&result);
+}
+
+void front_legacy_initialize(struct front *front, struct front_exchange *exchange,
+                             const struct jsonrpc_message *message)
+{
+    const struct json *version = json_find_str(message->params, "protocolVersion");
+    const struct json *capabilities = json_find_str(message->params, "capabilities");
+    const struct json *info = json_find_str(message->params, "clientInfo");
+    const char *chosen = front_legacy_version(json_text(version));
+    struct mn_span kept_info = json_is(info, JSON_OBJECT) ? info->raw : mn_span(NULL, 0);
+    struct names_service *service;
+    struct front_session *session;
+
+    if (!json_is(version, JSON_STRING)) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.protocolVersion must be a string");
+    } else if (capabilities != NULL && (capabilities->type != JSON_OBJECT ||
+                                        capabilities->raw.size > CLIENT_CAPABILITIES_MAX)) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
+             "params.capabilities must be an object of at most 16 KiB");
+    } else if (front_message_is_loop(front, exchange)) {
+        FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "this mesh cannot be attached to itself");
+    } else if (!front_about_endpoint(front, exchange, message->id, &service)) {
+        return;
+    } else if (!front_legacy_make_room(front)) {
+        FAIL(503, message->id, JSONRPC_INTERNAL, "too many sessions; try again later");
+    } else {
+        if (kept_info.size > CLIENT_INFO_MAX) kept_info = mn_span(NULL, 0);
+        if (chosen == NULL) chosen = VERSION_LATEST; /* also for a modern one: no handshake there */
+        session = front_legacy_open(front, exchange, chosen, kept_info,
+                                    capabilities == NULL ? mn_span(NULL, 0) : capabilities->raw);
+        memcpy(exchange->new_session, session->id, sizeof exchange->new_session);
+        front_legacy_welcome(front, exchange, message->id, chosen, service);
+    }
+}
+
+struct front_session *front_legacy_session(struct front *front, struct front_exchange *exchange,
+                                           struct mn_span id)
+{
+    struct mn_map_entry *entry = mn_map_find(&front->sessions, id);
+    struct front_session *session =
+        entry == NULL ? NULL : MN_CONTAINER(entry, struct front_session, by_id);
+    struct mn_span version = front_header(exchange, "mcp-protocol-version");
+    const char *text = "no such session: send initialize again";
+    uint32_t code = 404;
+
+    /* Somebody else's id is as good as none: a session id is no proof of who asks. */
+    if (session != NULL && (!mn_id_equal(&session->principal, &exchange->principal) ||
+                            !mn_span_equal(session->service, exchange->service)))
+        session = NULL;
+    if (session != NULL && version.data != NULL && !front_legacy_is_version(version)) {
+        session = NULL;
+        code = 400;
+        text = "header MCP-Protocol-Version names a revision that is not served";
+    }
+    if (session == NULL) {
+        front_reply_refuse(front, exchange->id, code, JSONRPC_INVALID_REQUEST, text, NULL);
+        front_exchange_free(front, exchange);
+        return NULL;
+    }
+    front_legacy_touch(front, session);
+    return session;
+}
+
+static void front_legacy_list(struct front *front, struct front_exchange *exchange,
+                              struct front_session *session, const struct jsonrpc_message *message)
+{
+    struct names_service *service = NULL;
+
+    if (!front_about_cursor(message)) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "unknown cursor");
+        return;
+    }
+    if (session->service.size > 0) {
+        service = names_service(&front->names, session->service);
+        if (service == NULL || service->is_conflict) {
+            FAIL(200, message->id, JSONRPC_INTERNAL,
+                 "the server of this session is not in the mesh now");
+            return;
+        }
+    }
+    names_digest(&front->names, session->service, session->digest);
+    front_reply_result(front, exchange, message->id,
+                       names_list(&front->names, service, NAMES_LEGACY));
+}
+
+void front_legacy_request(struct front *front, struct front_exchange *exchange,
+                          struct front_session *session, const struct jsonrpc_message *message)
+{
+    struct front_meta meta;
+
+    if (!front_message_meta(message, &meta))
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
+             "params._meta must be an object that says nothing twice");
+    else if (mn_span_is(message->method, "tools/call"))
+        front_call_start(front, exchange, session, message, &meta);
+    else if (mn_span_is(message->method, "tools/list"))
+        front_legacy_list(front, exchange, session, message);
+    else if (mn_span_is(message->method, "ping"))
+        front_reply_result(front, exchange, message->id, mn_span_str("{}"));
+    else if (mn_span_is(message->method, "initialize"))
+        FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "a batch cannot hold initialize");
+    else
+        FAIL(200, message->id, JSONRPC_METHOD_NOT_FOUND, "method not found");
+}
+
+static void front_legacy_cancel(struct front *front, struct front_session *session,
+                                const struct json *id)
+{
+    if (id == NULL) return;
+    MN_LIST_FOR_EACH_SAFE (entry, &session->calls) {
+        struct front_call *call = MN_CONTAINER(entry, struct front_call, in_session);
+        struct front_exchange *exchange = call->exchange;
+        if (!mn_span_equal(call->id, id->raw)) continue;
+        front_call_cancel(front, call);
+        if (exchange != NULL) front_reply_nothing(front, exchange);
+        return;
+    }
+}
+
+void front_legacy_notification(struct front *front, struct front_session *session,
+                               const struct jsonrpc_message *message)
+{
+    if (mn_span_is(message->method, "notifications/cancelled"))
+        front_legacy_cancel(front, session, json_find_str(message->params, "requestId"));
+}
+
+static const struct edge_header allow_post = {{(const uint8_t *)"allow", 5},
+                                              {(const uint8_t *)"POST", 4}};
+
+/* The session of a GET or DELETE. Without one there is nothing to get or delete here. */
+static struct front_session *front_legacy_named(struct front *front,
+                                                struct front_exchange *exchange)
+{
+    struct mn_span id = front_header(exchange, "mcp-session-id");
+
+    if (id.data != NULL) return front_legacy_session(front, exchange, id);
+    front_reply_refuse(front, exchange->id, 405, JSONRPC_INVALID_REQUEST,
+                       "without a session only POST is possible", &allow_post);
+    front_exchange_free(front, exchange);
+    return NULL;
+}
+
+void front_legacy_get(struct front *front, struct front_exchange *exchange)
+{
+    struct front_session *session = front_legacy_named(front, exchange);
+    if (session != NULL) front_stream_get(front, exchange, session);
+}
+
+void front_legacy_delete(struct front *front, struct front_exchange *exchange)
+{
+    struct front_session *session = front_legacy_named(front, exchange);
+
+    if (session == NULL) return;
+    MN_LIST_FOR_EACH_SAFE (entry, &session->calls) {
+        struct front_call *call = MN_CONTAINER(entry, struct front_call, in_session);
+        struct front_exchange *waiting = call->exchange;
+        front_call_cancel(front, call);
+        if (waiting != NULL) front_reply_nothing(front, waiting);
+    }
+    if (session->stream != NULL) front_reply_end(front, session->stream);
+    mn_trace(front->trace, front->now.mono, MN_EV_SESSION_CLOSED, NULL, 0, 0, "deleted");
+    front_session_free(front, session);
+    front_reply_empty(front, exchange, 200);
+}

@@ -1,0 +1,230 @@
+/* front_state.h: what the parts of the front share. front.c owns the tables and their lives;
+ * front_http reads requests, front_reply writes responses, front_message decides what a message is,
+ * front_modern and front_legacy serve the two eras, front_about says what is served, front_call
+ * carries calls, front_stream the streams that wait for changes. Nobody else includes this. */
+#ifndef FRONT_STATE_H
+#define FRONT_STATE_H
+
+#include "crypto/rng.h"
+#include "node/mcp/front.h"
+#include "node/mcp/guard.h"
+#include "node/mcp/jsonrpc.h"
+#include "proto/base/heap.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+#define FRONT_UPGRADE (15 * MN_SEC) /* of silence before a waiting answer becomes a stream */
+#define FRONT_SESSION_ID_SIZE 32    /* hex digits: 128 random bits */
+
+enum front_exchange_kind {
+    FRONT_EXCHANGE_POST = 1, /* ends with the answer to what was posted */
+    FRONT_EXCHANGE_LISTEN,   /* modern subscriptions/listen: lasts */
+    FRONT_EXCHANGE_GET       /* stream of a legacy session: lasts */
+};
+
+/* One HTTP exchange, from its head until its response is complete or the client is gone. */
+struct front_exchange {
+    struct mn_map_entry by_id;
+    uint64_t id;
+    enum front_exchange_kind kind;
+    struct mn_heap_entry timer; /* upgrade, then keep-alive */
+    mn_id principal;
+
+    /* The request; spans live in the block of the exchange. */
+    struct mn_span service;      /* /mcp/servers/NAME; empty: /mcp */
+    struct edge_header *headers; /* those named mcp-*, and meshnode-trail */
+    uint32_t headers_count;
+    struct mn_writer body;
+
+    /* The response. */
+    bool is_stream;                              /* its head is out: events follow */
+    bool is_batch;                               /* answers are collected in an array */
+    uint32_t pending_count;                      /* requests without their answer */
+    struct mn_writer batch;                      /* answers so far: [a,b */
+    char new_session[FRONT_SESSION_ID_SIZE + 1]; /* told in the head; empty: none */
+    struct mn_list calls;                        /* front_call.in_exchange */
+
+    /* LISTEN and GET. */
+    struct mn_list in_streams;
+    struct mn_buf *listen_id;          /* LISTEN: verbatim id of its request */
+    bool wants_tools;                  /* LISTEN: toolsListChanged was asked for */
+    struct front_session *session;     /* GET: whose stream it is */
+    uint8_t digest[NAMES_DIGEST_SIZE]; /* LISTEN: of the list the client knows of */
+};
+
+/* A legacy session. */
+struct front_session {
+    struct mn_map_entry by_id;
+    char id[FRONT_SESSION_ID_SIZE + 1];
+    mn_id principal;
+    const char *version;
+    struct mn_span service; /* the endpoint it was opened at; empty: /mcp */
+    struct mn_span client_info, client_capabilities;
+    struct mn_heap_entry expiry;
+    struct mn_list calls;              /* front_call.in_session */
+    struct front_exchange *stream;     /* its GET stream; NULL: none is open */
+    uint8_t digest[NAMES_DIGEST_SIZE]; /* of the list the client knows of */
+};
+
+/* A tools/call under way in the mesh. */
+struct front_call {
+    struct mn_map_entry by_ticket;
+    uint64_t ticket;
+    struct front_exchange *exchange; /* NULL: the client went away */
+    struct front_session *session;   /* NULL: modern */
+    struct mn_list in_exchange, in_session;
+    struct mn_span id;       /* the client's, verbatim */
+    struct mn_span progress; /* the client's token, verbatim; empty: none */
+    bool wants_log;
+};
+
+struct front {
+    mn_id self;
+    mn_time call_timeout, call_timeout_total;
+    struct mn_trace *trace;
+    struct rng rng;
+    struct guard *guard;
+    struct json_parser *parser;
+    struct mn_arena scratch; /* reset after each step */
+    struct names names;
+    struct mn_map exchanges, sessions, calls;
+    struct mn_list streams;
+    uint32_t streams_count;
+    struct mn_heap timers;   /* front_exchange.timer */
+    struct mn_heap expiries; /* front_session.expiry */
+    mn_time changed_at;      /* when clients are told that lists changed; MN_TIME_NEVER */
+    size_t bodies_size;
+    uint64_t ticket_last;
+    bool is_stopping;
+    struct mcp_stats stats; /* its totals */
+
+    /* Of the step under way. */
+    struct mn_now now;
+    struct mcp_outbox *outbox;
+};
+
+/* ---- front.c ---- */
+
+/* Forgets the exchange; its response is complete, or nobody waits for it. */
+void front_exchange_free(struct front *front, struct front_exchange *exchange);
+
+/* It has neither calls nor a stream any more. */
+void front_session_free(struct front *front, struct front_session *session);
+void front_call_free(struct front *front, struct front_call *call);
+
+/* Value of a kept request header, trimmed; data == NULL: absent. */
+struct mn_span front_header(const struct front_exchange *exchange, const char *name);
+struct mn_span front_header_span(const struct front_exchange *exchange, struct mn_span name);
+
+/* ---- front_http.c ---- */
+void front_http_open(struct front *front, const struct edge_input *input);
+void front_http_body(struct front *front, struct front_exchange *exchange,
+                     const struct edge_input *input);
+void front_http_gone(struct front *front, struct front_exchange *exchange);
+
+/* ---- front_reply.c ---- */
+
+/* A whole response without body; ends the exchange. */
+void front_reply_empty(struct front *front, struct front_exchange *exchange, uint32_t code);
+
+/* A whole response that refuses the HTTP request; [header] may be NULL. Also before there is an
+ * exchange; the caller forgets one that there is. */
+void front_reply_refuse(struct front *front, uint64_t exchange_id, uint32_t code,
+                        int64_t jsonrpc_code, const char *text, const struct edge_header *header);
+
+/* One answer to one request of the exchange; the last one ends it. [http_code] is what a response
+ * that has not begun, and is no batch, begins with. Afterwards the exchange may be gone. */
+void front_reply_result(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                        struct mn_span result);
+void front_reply_error(struct front *front, struct front_exchange *exchange, uint32_t http_code,
+                       struct mn_span id, int64_t code, struct mn_span message,
+                       struct mn_span data);
+
+/* Same, with a C string and no data; the usual case. */
+void front_reply_fail(struct front *front, struct front_exchange *exchange, uint32_t http_code,
+                      struct mn_span id, int64_t code, const char *text);
+
+/* A request that will never be answered, because its client cancelled it. */
+void front_reply_nothing(struct front *front, struct front_exchange *exchange);
+
+/* Makes the response a stream of events, if it is none yet. */
+void front_reply_open(struct front *front, struct front_exchange *exchange);
+void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json);
+void front_reply_keepalive(struct front *front, struct front_exchange *exchange);
+void front_reply_end(struct front *front, struct front_exchange *exchange);
+
+/* ---- front_message.c ---- */
+void front_message_receive(struct front *front, struct front_exchange *exchange,
+                           struct mn_span body);
+
+/* The client's own members of a request's _meta. */
+struct front_meta {
+    const struct json *version, *capabilities, *info, *log_level, *progress, *trace;
+};
+
+/* False: _meta is no object, or says something twice. Absent: all members NULL. */
+bool front_message_meta(const struct jsonrpc_message *message, struct front_meta *ret);
+
+/* True when the trail of the request names this node: a mesh attached to itself. */
+bool front_message_is_loop(const struct front *front, const struct front_exchange *exchange);
+
+/* ---- front_modern.c ---- */
+void front_modern_request(struct front *front, struct front_exchange *exchange,
+                          const struct jsonrpc_message *message, const struct front_meta *meta);
+bool front_modern_is_version(struct mn_span version);
+
+/* What is wrong with the Mcp-Param-* headers of a call of [tool]; NULL: nothing. */
+const char *front_modern_param_fault(struct front *front, const struct front_exchange *exchange,
+                                     const struct names_tool *tool, const struct json *arguments);
+
+/* ---- front_about.c ---- */
+
+/* The service of the endpoint, NULL at /mcp. False: it has none now, which has been answered. */
+bool front_about_endpoint(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                          struct names_service **ret);
+
+/* serverInfo; "capabilities":{...}; ,"instructions":"..." if there are any. NULL: of /mcp. */
+void front_about_server(struct mn_writer *writer, const struct names_service *service);
+void front_about_capabilities(struct mn_writer *writer, const struct names_service *service);
+void front_about_instructions(struct mn_writer *writer, const struct names_service *service);
+
+/* Lists come whole, so every cursor is an unknown one: false when the request has one. */
+bool front_about_cursor(const struct jsonrpc_message *message);
+
+/* ---- front_legacy.c ---- */
+void front_legacy_initialize(struct front *front, struct front_exchange *exchange,
+                             const struct jsonrpc_message *message);
+void front_legacy_request(struct front *front, struct front_exchange *exchange,
+                          struct front_session *session, const struct jsonrpc_message *message);
+void front_legacy_notification(struct front *front, struct front_session *session,
+                               const struct jsonrpc_message *message);
+bool front_legacy_is_version(struct mn_span version);
+void front_legacy_get(struct front *front, struct front_exchange *exchange);
+void front_legacy_delete(struct front *front, struct front_exchange *exchange);
+
+/* The session that the request names and may use; NULL after the refusal was sent. */
+struct front_session *front_legacy_session(struct front *front, struct front_exchange *exchange,
+                                           struct mn_span id);
+
+/* ---- front_call.c ---- */
+void front_call_start(struct front *front, struct front_exchange *exchange,
+                      struct front_session *session, const struct jsonrpc_message *message,
+                      const struct front_meta *meta);
+void front_call_on_event(struct front *front, const struct call_event *event);
+
+/* Nobody wants the result any more: tells the core, and forgets the call. */
+void front_call_cancel(struct front *front, struct front_call *call);
+
+/* ---- front_stream.c ---- */
+void front_stream_listen(struct front *front, struct front_exchange *exchange,
+                         const struct jsonrpc_message *message);
+void front_stream_get(struct front *front, struct front_exchange *exchange,
+                      struct front_session *session);
+
+/* Lists may have changed: tells all clients whose list did. */
+void front_stream_changed(struct front *front);
+
+/* Ends every lasting stream, as a server that goes away does. */
+void front_stream_stop(struct front *front);
+
+#endif

@@ -1,0 +1,123 @@
+/* Streams that last: a modern subscriptions/listen, a legacy session's GET. Both tell of changed
+ * lists, each client only when the list it knows has changed. */
+#include "node/mcp/front_state.h"
+
+#define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
+
+static void front_stream_add(struct front *front, struct front_exchange *exchange,
+                             enum front_exchange_kind kind)
+{
+    exchange->kind = kind;
+    mn_list_push_back(&front->streams, &exchange->in_streams);
+    front->streams_count++;
+    front_reply_open(front, exchange);
+}
+
+static void front_stream_notify(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_writer params = {0}, message = {0};
+
+    if (exchange->kind == FRONT_EXCHANGE_LISTEN) {
+        mn_writer_str(&params, "{\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
+        mn_writer_add(&params, mn_buf_span(exchange->listen_id));
+        mn_writer_str(&params, "}}");
+    }
+    jsonrpc_write_notification(&message, "notifications/tools/list_changed",
+                               mn_buf_span(params.buf));
+    front_reply_event(front, exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&params);
+    mn_writer_drop(&message);
+}
+
+static void front_stream_acknowledge(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_writer params = {0}, message = {0};
+
+    mn_writer_str(&params, exchange->wants_tools ? "{\"notifications\":{\"toolsListChanged\":true}"
+                                                 : "{\"notifications\":{}");
+    mn_writer_str(&params, ",\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
+    mn_writer_add(&params, mn_buf_span(exchange->listen_id));
+    mn_writer_str(&params, "}}");
+    jsonrpc_write_notification(&message, "notifications/subscriptions/acknowledged",
+                               mn_buf_span(params.buf));
+    front_reply_event(front, exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&params);
+    mn_writer_drop(&message);
+}
+
+void front_stream_listen(struct front *front, struct front_exchange *exchange,
+                         const struct jsonrpc_message *message)
+{
+    const struct json *filter = json_find_str(message->params, "notifications");
+
+    if (!json_is(filter, JSON_OBJECT)) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.notifications must be an object");
+        return;
+    }
+    if (front->streams_count >= MCP_STREAMS_MAX) {
+        FAIL(503, message->id, JSONRPC_INTERNAL, "too many open streams; try again later");
+        return;
+    }
+    exchange->listen_id = mn_buf_copy(message->id);
+    exchange->wants_tools = json_is_true(json_find_str(filter, "toolsListChanged"));
+    names_digest(&front->names, exchange->service, exchange->digest);
+    front_stream_add(front, exchange, FRONT_EXCHANGE_LISTEN);
+    front_stream_acknowledge(front, exchange);
+}
+
+static void front_stream_refresh(struct front *front, struct front_exchange *exchange)
+{
+    uint8_t *known =
+        exchange->kind == FRONT_EXCHANGE_GET ? exchange->session->digest : exchange->digest;
+    uint8_t digest[NAMES_DIGEST_SIZE];
+
+    names_digest(&front->names, exchange->service, digest);
+    if (memcmp(known, digest, sizeof digest) == 0) return;
+    memcpy(known, digest, sizeof digest);
+    if (exchange->kind == FRONT_EXCHANGE_GET || exchange->wants_tools)
+        front_stream_notify(front, exchange);
+}
+
+void front_stream_get(struct front *front, struct front_exchange *exchange,
+                      struct front_session *session)
+{
+    if (front->streams_count >= MCP_STREAMS_MAX) {
+        front_reply_refuse(front, exchange->id, 503, JSONRPC_INTERNAL,
+                           "too many open streams; try again later", NULL);
+        front_exchange_free(front, exchange);
+        return;
+    }
+    /* A message goes to one stream only, and the newest is the one that surely has a reader. */
+    if (session->stream != NULL) front_reply_end(front, session->stream);
+    exchange->session = session;
+    session->stream = exchange;
+    front_stream_add(front, exchange, FRONT_EXCHANGE_GET);
+    front_stream_refresh(front, exchange); /* it may have changed while no stream was open */
+}
+
+void front_stream_changed(struct front *front)
+{
+    MN_LIST_FOR_EACH (entry, &front->streams) {
+        front_stream_refresh(front, MN_CONTAINER(entry, struct front_exchange, in_streams));
+    }
+}
+
+void front_stream_stop(struct front *front)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &front->streams) {
+        struct front_exchange *exchange = MN_CONTAINER(entry, struct front_exchange, in_streams);
+        struct mn_writer result = {0}, message = {0};
+        if (exchange->kind == FRONT_EXCHANGE_LISTEN) {
+            mn_writer_str(&result, "{\"resultType\":\"complete\",\"_meta\":{"
+                                   "\"io.modelcontextprotocol/subscriptionId\":");
+            mn_writer_add(&result, mn_buf_span(exchange->listen_id));
+            mn_writer_str(&result, "}}");
+            jsonrpc_write_result(&message, mn_buf_span(exchange->listen_id),
+                                 mn_buf_span(result.buf));
+            front_reply_event(front, exchange, mn_buf_span(message.buf));
+        }
+        front_reply_end(front, exchange);
+        mn_writer_drop(&result);
+        mn_writer_drop(&message);
+    }
+}
