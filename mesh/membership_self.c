@@ -119,6 +119,38 @@ void membership_self_on_change(struct membership *core, const struct record_self
     membership_self_publish(core);
 }
 
+/* ---- echoes ---- */
+
+static uint32_t membership_self_others(const struct membership *core)
+{
+    uint32_t live = membership_live_count(core);
+
+    return core->self != NULL && membership_row_is_live(core->self) ? live - 1 : live;
+}
+
+void membership_self_check_joined(struct membership *core)
+{
+    uint32_t others = membership_self_others(core);
+    uint32_t needed = others < MEMBERSHIP_SELF_JOIN_ECHOES ? others : MEMBERSHIP_SELF_JOIN_ECHOES;
+
+    if (core->has_joined || core->life != MEMBERSHIP_LIVE) return;
+    if (needed == 0 && core->expects_peers) needed = 1;
+    if (core->echoes_count < needed) return;
+    core->has_joined = true;
+    membership_arm(core, &core->announce, MN_TIME_NEVER);
+    membership_emit(core, MEMBERSHIP_OUT_JOINED);
+}
+
+static void membership_self_check_left(struct membership *core)
+{
+    uint32_t others = membership_self_others(core);
+    uint32_t needed = others < MEMBERSHIP_SELF_LEAVE_ECHOES ? others : MEMBERSHIP_SELF_LEAVE_ECHOES;
+
+    if (core->life == MEMBERSHIP_LEAVING && core->echoes_count >= needed &&
+        core->self->view.status == MEMBER_LEFT)
+        membership_self_leave_done(core);
+}
+
 /* ---- incarnations ---- */
 
 /* Our next incarnation is at least [incarnation]; it counts once it is on disk. */
@@ -161,6 +193,7 @@ void membership_self_on_persisted(struct membership *core, uint64_t incarnation)
         membership_arm(core, &core->announce, core->now.mono + MEMBERSHIP_SELF_BACKOFF_MIN);
     membership_self_publish(core);
     membership_self_check_joined(core);
+    membership_self_check_left(core);
 }
 
 static void membership_self_refute(struct membership *core, uint64_t seen)
@@ -173,37 +206,7 @@ static void membership_self_refute(struct membership *core, uint64_t seen)
     membership_self_want_incarnation(core, seen + 1);
 }
 
-/* ---- echoes ---- */
-
-static uint32_t membership_self_others(const struct membership *core)
-{
-    uint32_t live = membership_live_count(core);
-
-    return core->self != NULL && membership_row_is_live(core->self) ? live - 1 : live;
-}
-
-void membership_self_check_joined(struct membership *core)
-{
-    uint32_t others = membership_self_others(core);
-    uint32_t needed = others < MEMBERSHIP_SELF_JOIN_ECHOES ? others : MEMBERSHIP_SELF_JOIN_ECHOES;
-
-    if (core->has_joined || core->life != MEMBERSHIP_LIVE) return;
-    if (needed == 0 && core->expects_peers) needed = 1;
-    if (core->echoes_count < needed) return;
-    core->has_joined = true;
-    membership_arm(core, &core->announce, MN_TIME_NEVER);
-    membership_emit(core, MEMBERSHIP_OUT_JOINED);
-}
-
-static void membership_self_check_left(struct membership *core)
-{
-    uint32_t others = membership_self_others(core);
-    uint32_t needed = others < MEMBERSHIP_SELF_LEAVE_ECHOES ? others : MEMBERSHIP_SELF_LEAVE_ECHOES;
-
-    if (core->life == MEMBERSHIP_LEAVING && core->echoes_count >= needed &&
-        core->self->view.status == MEMBER_LEFT)
-        membership_self_leave_done(core);
-}
+/* ---- evidence about ourselves ---- */
 
 /* [from] holds our present record. */
 static void membership_self_echoed(struct membership *core, const mn_id *from)
@@ -215,8 +218,6 @@ static void membership_self_echoed(struct membership *core, const mn_id *from)
     membership_self_check_joined(core);
     membership_self_check_left(core);
 }
-
-/* ---- evidence about ourselves ---- */
 
 static bool membership_self_is_ours(const struct membership *core, const struct record *record)
 {

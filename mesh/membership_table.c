@@ -265,6 +265,21 @@ static void membership_table_update(struct membership *core, struct membership_r
     membership_gossip_news(core, row);
 }
 
+/* The process behind the link gets to see both, so that it takes a number of its own. */
+static void membership_table_show_conflict(struct membership *core,
+                                           const struct membership_row *row,
+                                           const struct record *record)
+{
+    struct membership_draft draft;
+
+    if (!row->view.is_linked) return;
+    membership_draft_init(&draft, MESHNODE__MEMBER__PACKET__TYPE__GOSSIP,
+                          MEMBERSHIP_GOSSIP_PACKET_MAX + RECORD_SIZE_MAX);
+    membership_draft_add_record(&draft, row->kept->signed_bytes);
+    membership_draft_add_record(&draft, record->signed_bytes);
+    membership_draft_send(core, &draft, &row->view.node_id);
+}
+
 /* Two records with one number: the key has two holders. All keep the same one of them. */
 static void membership_table_conflict(struct membership *core, struct membership_row *row,
                                       const struct record *record)
@@ -272,6 +287,7 @@ static void membership_table_conflict(struct membership *core, struct membership
     struct record *kept;
 
     MN_PROBE("membership: two records with one number");
+    membership_table_show_conflict(core, row, record);
     if (mn_span_compare(record->signed_bytes, row->kept->signed_bytes) < 0) {
         kept = record_keep(record, &core->pool);
         if (kept != NULL) {
