@@ -143,9 +143,13 @@ static struct channel *admission_add_channel(struct admission *a, const struct a
 
 static void admission_on_link_up(struct admission *a, const struct admission_link *link)
 {
-    struct channel *channel;
+    struct channel *channel = admission_find_channel(a, link->link);
 
-    MN_ASSERT(admission_find_channel(a, link->link) == NULL);
+    if (channel != NULL) { /* a sponsor's link goes on as one between members */
+        channel->peer.kind = link->kind;
+        memcpy(channel->peer.pin, link->pin, sizeof channel->peer.pin);
+        return;
+    }
     channel = admission_add_channel(a, link);
     if (channel == NULL) {
         struct admission_output *output = admission_emit(a, ADMISSION_OUT_CLOSE);

@@ -89,7 +89,8 @@ enum admission_input_type {
     ADMISSION_IN_RECOVERED,
     ADMISSION_IN_FOUND,
     ADMISSION_IN_JOIN,
-    ADMISSION_IN_LINK_UP, /* handshake and HELLO are done; before this no message */
+    ADMISSION_IN_LINK_UP, /* handshake and HELLO are done; before this no message. Again for a link
+                             that is known: its kind changed */
     ADMISSION_IN_LINK_DOWN,
     ADMISSION_IN_MESSAGE,
     ADMISSION_IN_REFUSE, /* the owner refuses a peer, such as a second holder of a live identity */
