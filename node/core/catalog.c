@@ -242,6 +242,8 @@ static void catalog_on_member(struct catalog *catalog, const struct catalog_inpu
 {
     struct owner *owner = catalog_owner_get(catalog, &input->node);
     bool had_offers = owner->current != NULL;
+    bool is_asked = owner->pull.timer.index_plus_one != 0 &&
+                    memcmp(owner->root, input->member.root, sizeof owner->root) == 0;
 
     if (owner == catalog->self) return;
     owner->is_member = true;
@@ -253,7 +255,7 @@ static void catalog_on_member(struct catalog *catalog, const struct catalog_inpu
     } else if (catalog_has_root(owner->current, owner->root) ||
                catalog_has_root(owner->next, owner->root)) {
         catalog_pull_stop(catalog, owner);
-    } else {
+    } else if (!is_asked) {
         catalog_pull_start(catalog, owner);
     }
 }

@@ -23,7 +23,6 @@ static struct body *catalog_body_get(struct catalog *catalog, const uint8_t *has
     if (body != NULL) return body;
     body = mn_alloc(sizeof *body);
     memcpy(body->hash, hash, sizeof body->hash);
-    body->state = BODY_REFUSED; /* until somebody gives it or wants it */
     body->pull.is_body = true;
     mn_list_init(&body->slots);
     mn_list_init(&body->in_queue);
@@ -75,19 +74,27 @@ void catalog_body_settle(struct catalog *catalog, struct body *body, struct mn_b
 
 /* ---- sets ---- */
 
+static void catalog_body_want(struct catalog *catalog, struct body *body, const struct owner *owner,
+                              size_t size)
+{
+    if (catalog_has_room(catalog, size))
+        catalog_pull_body(catalog, body, &owner->node);
+    else
+        body->state = BODY_REFUSED;
+}
+
 static void catalog_slot_fill(struct catalog *catalog, struct set *set, uint32_t index,
                               const struct catalog_wire_offer *wire, struct mn_buf *given)
 {
     struct slot *slot = &set->slots[index];
     struct body *body = catalog_body_get(catalog, wire->hash);
 
+    if (body->state == BODY_WANTED && given != NULL) catalog_body_settle(catalog, body, given);
+    if (body->state == BODY_NEW && given != NULL) catalog_body_put(catalog, body, given);
+    if (body->state == BODY_NEW) catalog_body_want(catalog, body, set->owner, wire->size);
     *slot = (struct slot){.body = body, .set = set, .index = index};
     mn_list_init(&slot->in_body);
     mn_list_push_back(&body->slots, &slot->in_body);
-    if (body->state == BODY_REFUSED && given != NULL)
-        catalog_body_put(catalog, body, given);
-    else if (body->state == BODY_REFUSED && catalog_has_room(catalog, wire->size))
-        catalog_pull_body(catalog, body, &set->owner->node);
     if (body->state == BODY_REFUSED) catalog_refuse(catalog, &set->owner->node, MN_FULL);
     if (body->state == BODY_WANTED) set->missing++;
     set->offers[index].body = body->buf;
