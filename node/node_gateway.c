@@ -33,6 +33,10 @@ void node_gateway_do(struct node *node, struct mn_now now,
     switch (request->verb) {
     case ADMIN_GATEWAY_SERVERS: mcp_describe_servers(node->mcp, now, &writer); break;
     case ADMIN_GATEWAY_TOOLS: mcp_describe_tools(node->mcp, &writer); break;
+    case ADMIN_GATEWAY_COUNTS: mcp_describe_counts(node->mcp, &writer); break;
+    case ADMIN_GATEWAY_TOOL:
+        answer.status = mcp_describe_tool(node->mcp, request->name, &writer);
+        break;
     case ADMIN_GATEWAY_SERVER_LOGS:
         answer.status = gateway_logs(node, request, &writer, &answer.why);
         break;

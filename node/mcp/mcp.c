@@ -152,3 +152,8 @@ void mcp_stats(const struct mcp *mcp, struct mcp_stats *ret)
 {
     front_stats(mcp->front, ret);
 }
+
+struct names *mcp_names(struct mcp *mcp)
+{
+    return front_names(mcp->front);
+}

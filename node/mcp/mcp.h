@@ -109,6 +109,9 @@ void mcp_tool(struct mcp *mcp, uint32_t index, struct mcp_tool *ret);
 /* Also finds tools that are callable but not listed. MN_NOT_FOUND. */
 MN_MUST_USE mn_status mcp_tool_find(struct mcp *mcp, struct mn_span name, struct mcp_tool *ret);
 
+/* The table behind it all; for describe.h. */
+struct names *mcp_names(struct mcp *mcp);
+
 struct mcp_stats {
     uint32_t exchanges_count, sessions_count, streams_count, calls_count; /* now */
     uint64_t requests_count, refused_count; /* HTTP requests; those refused before their method */

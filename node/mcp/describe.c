@@ -1,0 +1,127 @@
+#include "node/mcp/describe.h"
+
+#include "node/json/json.h"
+#include "node/mcp/names.h"
+
+static void write_str(struct mn_writer *writer, const char *key, struct mn_span text)
+{
+    mn_writer_format(writer, ",\"%s\":", key);
+    json_write_string(writer, text);
+}
+
+static void write_u64(struct mn_writer *writer, const char *key, uint64_t value)
+{
+    mn_writer_format(writer, ",\"%s\":%llu", key, (unsigned long long)value);
+}
+
+static void describe_server(const struct upstream_info *info, struct mn_now now,
+                            struct mn_writer *writer)
+{
+    mn_writer_str(writer, "{\"name\":");
+    json_write_string(writer, info->name);
+    write_str(writer, "kind", mn_span_str(info->is_http ? "http" : "stdio"));
+    write_str(writer, "target", info->target);
+    write_str(writer, "state", mn_span_str(upstream_state_name(info->state)));
+    write_u64(writer, "since_ms", (now.mono - info->since) / MN_MS);
+    if (info->next_start != MN_TIME_NEVER)
+        write_u64(writer, "next_start_ms",
+                  info->next_start > now.mono ? (info->next_start - now.mono) / MN_MS : 0);
+    if (info->version.size > 0)
+        write_str(writer, "era", mn_span_str(info->is_modern ? "modern" : "legacy"));
+    write_str(writer, "version", info->version);
+    mn_writer_format(writer, ",\"offered\":%s", info->is_offered ? "true" : "false");
+    write_u64(writer, "tools", info->tools_count);
+    write_u64(writer, "tools_dropped", info->tools_dropped_count);
+    write_u64(writer, "in_flight", info->in_flight_count);
+    write_u64(writer, "starts", info->starts_count);
+    write_u64(writer, "calls", info->calls_count);
+    write_u64(writer, "noise", info->noise_count);
+    write_str(writer, "error", info->error);
+    mn_writer_str(writer, "}");
+}
+
+void mcp_describe_servers(const struct mcp *mcp, struct mn_now now, struct mn_writer *writer)
+{
+    const struct upstreams *upstreams = mcp_upstreams(mcp);
+
+    mn_writer_str(writer, "[");
+    for (uint32_t i = 0; i < upstreams_count(upstreams); i++) {
+        struct upstream_info info;
+        if (i > 0) mn_writer_str(writer, ",");
+        upstreams_info(upstreams, i, &info);
+        describe_server(&info, now, writer);
+    }
+    mn_writer_str(writer, "]");
+}
+
+static void describe_tool(const struct mcp_tool *tool, struct mn_writer *writer)
+{
+    mn_writer_str(writer, "{\"name\":");
+    json_write_string(writer, tool->name);
+    write_str(writer, "server", tool->service);
+    write_str(writer, "tool", tool->tool);
+    write_u64(writer, "nodes", tool->providers_count);
+    mn_writer_str(writer, ",\"definition\":");
+    mn_writer_add(writer, tool->definition);
+    mn_writer_str(writer, "}");
+}
+
+void mcp_describe_tools(struct mcp *mcp, struct mn_writer *writer)
+{
+    uint32_t count = mcp_tools_count(mcp);
+
+    mn_writer_str(writer, "[");
+    for (uint32_t i = 0; i < count; i++) {
+        struct mcp_tool tool;
+        if (i > 0) mn_writer_str(writer, ",");
+        mcp_tool(mcp, i, &tool);
+        describe_tool(&tool, writer);
+    }
+    mn_writer_str(writer, "]");
+}
+
+mn_status mcp_describe_tool(struct mcp *mcp, struct mn_span name, struct mn_writer *writer)
+{
+    struct mcp_tool tool;
+    mn_status status = mcp_tool_find(mcp, name, &tool);
+
+    if (status == MN_OK) describe_tool(&tool, writer);
+    return status;
+}
+
+void mcp_describe_counts(struct mcp *mcp, struct mn_writer *writer)
+{
+    const struct mn_map *services = &mcp_names(mcp)->services;
+    bool is_first = true;
+
+    mn_writer_str(writer, "{");
+    for (struct mn_map_entry *entry = mn_map_next(services, NULL); entry != NULL;
+         entry = mn_map_next(services, entry)) {
+        const struct names_service *service = MN_CONTAINER(entry, struct names_service, by_name);
+        if (memchr(service->name.data, '.', service->name.size) == NULL) continue;
+        if (!is_first) mn_writer_str(writer, ",");
+        is_first = false;
+        json_write_string(writer, service->name);
+        mn_writer_format(writer, ":%u", service->tools_count);
+    }
+    mn_writer_str(writer, "}");
+}
+
+void mcp_describe_logs(const struct mcp *mcp, struct mn_span name, uint64_t after,
+                       struct mn_writer *writer)
+{
+    struct upstream_log_line line;
+    bool is_first = true;
+
+    mn_writer_str(writer, "[");
+    while (upstreams_log_next(mcp_upstreams(mcp), name, after, &line)) {
+        mn_writer_format(
+            writer, "%s{\"sequence\":%llu,\"time_ms\":%llu,\"text\":", is_first ? "" : ",",
+            (unsigned long long)line.sequence, (unsigned long long)(line.wall / MN_MS));
+        json_write_string(writer, line.text);
+        mn_writer_str(writer, "}");
+        is_first = false;
+        after = line.sequence;
+    }
+    mn_writer_str(writer, "]");
+}
