@@ -12,6 +12,8 @@
 #include "crypto/authority.h"
 #include "crypto/grant.h"
 #include "crypto/token.h"
+#include "mesh/membership.h"
+#include "mesh/record.h"
 #include "node/io/files.h"
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
@@ -20,6 +22,7 @@
 #define CONFIG_FILES_MAX 256 /* in conf.d */
 #define CONFIG_BEARER_MIN 32 /* characters */
 #define CONFIG_PATH_SIZE 4096
+#define CONFIG_HTTP_LISTENERS_MAX 8u
 
 #define CONFIG_LIST OPTION_IS_LIST
 #define CONFIG_SECRET OPTION_IS_SECRET
@@ -216,6 +219,51 @@ mn_status config_read(struct options *options, const char *path, struct options_
     return MN_CONFIG;
 }
 
+static mn_status config_read_any(struct options *options, const char *path,
+                                 struct options_error *error)
+{
+    char *usual = config_default_path();
+    mn_status status = config_read(options, path == NULL ? usual : path, error);
+    mn_free(usual);
+    if (status == MN_NOT_FOUND) status = path == NULL ? MN_OK : MN_CONFIG;
+    return status;
+}
+
+mn_status config_load(struct options *options, const char *path, char **environment,
+                      struct options_error *error)
+{
+    config_set_defaults(options);
+    mn_status status = config_read_any(options, path, error);
+    if (status == MN_OK) status = options_read_environment(options, environment, error);
+    if (status != MN_OK) return status;
+    config_settle(options);
+    return config_check(options, error);
+}
+
+static mn_status config_copy_value(const struct options *from, uint32_t index, struct options *to,
+                                   struct options_error *error)
+{
+    const struct option_value *value = &from->values[index];
+    struct mn_span items[OPTIONS_ITEMS_MAX];
+    for (uint32_t i = 0; i < value->items_count; i++)
+        items[i] = mn_span_str(value->items[i]);
+    return options_set(to, index, value->rank, value->origin, items, value->items_count, error);
+}
+
+mn_status config_reload(const struct options *old, const char *path, struct options *ret,
+                        struct options_error *error)
+{
+    mn_status status = MN_OK;
+    options_init(ret, old->specs, old->count);
+    for (uint32_t i = 0; i < old->count && status == MN_OK; i++) {
+        if (old->values[i].rank >= OPTION_ENVIRONMENT)
+            status = config_copy_value(old, i, ret, error);
+    }
+    char *no_environment[] = {NULL};
+    if (status == MN_OK) status = config_load(ret, path, no_environment, error);
+    return status;
+}
+
 /* ---- what must fit together ---- */
 
 bool config_is_loopback(struct mn_span address)
@@ -289,26 +337,56 @@ static mn_status config_check_token(const struct options *options, struct option
     return MN_OK;
 }
 
-mn_status config_check(const struct options *options, struct options_error *error)
+static mn_status config_check_count(const struct options *options, enum config_option option,
+                                    uint32_t count_max, struct options_error *error)
 {
+    const struct option_value *value = &options->values[option];
+    if (value->items_count <= count_max) return MN_OK;
+    return config_fail(error, "%.200s: %s: more than %u values", value->origin,
+                       config_specs[option].key, count_max);
+}
+
+static mn_status config_check_counts(const struct options *options, struct options_error *error)
+{
+    mn_status status = config_check_count(options, CONFIG_MESH_LISTEN, RECORD_ADDRS_MAX, error);
+    if (status == MN_OK)
+        status = config_check_count(options, CONFIG_MESH_ADVERTISE, RECORD_ADDRS_MAX, error);
+    if (status == MN_OK)
+        status = config_check_count(options, CONFIG_MESH_JOIN, MEMBERSHIP_SEEDS_MAX, error);
+    if (status == MN_OK)
+        status = config_check_count(options, CONFIG_HTTP_LISTEN, CONFIG_HTTP_LISTENERS_MAX, error);
+    return status;
+}
+
+/* Names that travel in signed records. */
+static mn_status config_check_names(const struct options *options, struct options_error *error)
+{
+    static const enum config_option regions[] = {CONFIG_NODE_REGION, CONFIG_NODE_ZONE};
     const char *name = options_text(options, CONFIG_NODE_NAME);
-    uint64_t ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;
     if (!grant_name_is_valid(mn_span_str(name)))
         return config_fail(error,
                            "%.200s: node.name: \"%.100s\" is not 1 to %d characters of a-z, 0-9, -",
                            options->values[CONFIG_NODE_NAME].origin, name, GRANT_NAME_SIZE - 1);
-    const char *region = options_text(options, CONFIG_NODE_REGION);
-    if (strlen(region) >= GRANT_REGION_SIZE)
-        return config_fail(error, "%.200s: node.region: longer than %d characters",
-                           options->values[CONFIG_NODE_REGION].origin, GRANT_REGION_SIZE - 1);
-    const char *zone = options_text(options, CONFIG_NODE_ZONE);
-    if (strlen(zone) >= GRANT_REGION_SIZE)
-        return config_fail(error, "%.200s: node.zone: longer than %d characters",
-                           options->values[CONFIG_NODE_ZONE].origin, GRANT_REGION_SIZE - 1);
+    for (size_t i = 0; i < sizeof regions / sizeof regions[0]; i++) {
+        const char *region = options_text(options, regions[i]);
+        if (grant_region_is_valid(mn_span_str(region))) continue;
+        return config_fail(error,
+                           "%.200s: %s: \"%.100s\" is not up to %d characters of a-z, 0-9, -",
+                           options->values[regions[i]].origin, config_specs[regions[i]].key, region,
+                           GRANT_REGION_SIZE - 1);
+    }
+    return MN_OK;
+}
+
+mn_status config_check(const struct options *options, struct options_error *error)
+{
+    uint64_t ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;
     if (ttl_ms < AUTHORITY_TTL_MIN_MS || ttl_ms > AUTHORITY_TTL_MAX_MS)
         return config_fail(error, "%.200s: authority.grant_ttl: not within 1h and 365d",
                            options->values[CONFIG_AUTHORITY_GRANT_TTL].origin);
-    mn_status status = config_check_token(options, error);
+    mn_status status = config_check_names(options, error);
+    if (status == MN_OK) status = config_check_counts(options, error);
+    if (status == MN_OK) status = config_check_token(options, error);
     if (status == MN_OK) status = config_check_dev(options, error);
     if (status == MN_OK) status = config_check_http(options, error);
     return status;

@@ -51,6 +51,16 @@ char *config_default_path(void);
 MN_MUST_USE mn_status config_read(struct options *options, const char *path,
                                   struct options_error *error);
 
+/* Completes [options], in which only flags are set: file (NULL: the default one, if it is there),
+ * environment, defaults; then checks it all. MN_CONFIG. */
+MN_MUST_USE mn_status config_load(struct options *options, const char *path, char **environment,
+                                  struct options_error *error);
+
+/* The same once more for a running program: flags and environment are those of [old], files are
+ * read afresh. options_done(ret) in either case. */
+MN_MUST_USE mn_status config_reload(const struct options *old, const char *path,
+                                    struct options *ret, struct options_error *error);
+
 /* The YAML text of one file; [name] is for messages. MN_CONFIG. */
 MN_MUST_USE mn_status config_parse(struct options *options, const char *name, struct mn_span text,
                                    struct options_error *error);

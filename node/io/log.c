@@ -69,14 +69,17 @@ static void log_key(struct log *log, const char *key)
     bool is_first = mn_writer_size(line) == 0;
     if (log->config.format == LOG_TEXT)
         mn_writer_format(line, "%s%s=", is_first ? "" : " ", key);
-    else mn_writer_format(line, "%s\"%s\":", is_first ? "{" : ",", key);
+    else
+        mn_writer_format(line, "%s\"%s\":", is_first ? "{" : ",", key);
 }
 
 static void log_text(struct log *log, const char *key, struct mn_span text)
 {
     log_key(log, key);
-    if (log->config.format == LOG_TEXT && log_is_bare(text)) mn_writer_add(&log->line, text);
-    else json_write_string(&log->line, text);
+    if (log->config.format == LOG_TEXT && log_is_bare(text))
+        mn_writer_add(&log->line, text);
+    else
+        json_write_string(&log->line, text);
 }
 
 static void log_number(struct log *log, const char *key, uint64_t number)
@@ -105,8 +108,10 @@ static void log_status(struct log *log, uint64_t number)
 
 static void log_field(struct log *log, const char *words, uint64_t number)
 {
-    if (strcmp(words, "status") == 0 && (int64_t)number <= 0) log_status(log, number);
-    else log_named_number(log, words, number);
+    if (strcmp(words, "status") == 0 && (int64_t)number <= 0)
+        log_status(log, number);
+    else
+        log_named_number(log, words, number);
 }
 
 static void log_begin(struct log *log, mn_time wall, enum mn_level level, const char *event)
@@ -152,8 +157,8 @@ static bool log_may(struct log *log, const struct mn_trace_event *event, uint32_
     mn_time earned = event->mono > bucket->filled ? (event->mono - bucket->filled) / MN_SEC : 0;
     if (earned > 0) {
         bucket->filled = event->mono;
-        bucket->tokens = earned >= LOG_BURST - bucket->tokens ? LOG_BURST
-                                                              : bucket->tokens + (uint32_t)earned;
+        bucket->tokens =
+            earned >= LOG_BURST - bucket->tokens ? LOG_BURST : bucket->tokens + (uint32_t)earned;
     }
     if (bucket->tokens == 0) {
         bucket->suppressed++;

@@ -83,13 +83,30 @@ struct mn_now io_now(const struct io *io)
     };
 }
 
-static void io_step(struct io *io, const struct edge_input *input)
+static void io_carry_out(struct io *io)
 {
-    io->config.step(io->config.owner, io_now(io), input, &io->outbox);
     for (uint32_t i = 0; i < io->outbox.count; i++)
         io->config.carry_out(io->config.owner, &io->outbox.items[i]);
     edge_outbox_reset(&io->outbox);
     if (io->config.stepped != NULL) io->config.stepped(io->config.owner);
+}
+
+static void io_step(struct io *io, const struct edge_input *input)
+{
+    io->config.step(io->config.owner, io_now(io), input, &io->outbox);
+    io_carry_out(io);
+}
+
+/* Handles what was reported meanwhile. */
+static void io_settle(struct io *io)
+{
+    struct mn_list *entry;
+    while ((entry = mn_list_take(&io->queued)) != NULL) {
+        struct io_queued *queued = MN_CONTAINER(entry, struct io_queued, entry);
+        io_step(io, &queued->input);
+        io_queued_free(queued);
+    }
+    io->is_stepping = false;
 }
 
 void io_input(struct io *io, const struct edge_input *input)
@@ -100,13 +117,19 @@ void io_input(struct io *io, const struct edge_input *input)
     }
     io->is_stepping = true;
     io_step(io, input);
-    struct mn_list *entry;
-    while ((entry = mn_list_take(&io->queued)) != NULL) {
-        struct io_queued *queued = MN_CONTAINER(entry, struct io_queued, entry);
-        io_step(io, &queued->input);
-        io_queued_free(queued);
-    }
-    io->is_stepping = false;
+    io_settle(io);
+}
+
+void io_apply(struct io *io,
+              void (*apply)(void *owner, struct mn_now now, struct edge_outbox *outbox,
+                            void *argument),
+              void *argument)
+{
+    MN_ASSERT(!io->is_stepping);
+    io->is_stepping = true;
+    apply(io->config.owner, io_now(io), &io->outbox, argument);
+    io_carry_out(io);
+    io_settle(io);
 }
 
 static void io_on_idle(uv_idle_t *handle)

@@ -39,6 +39,13 @@ struct mn_now io_now(const struct io *io);
 /* Gives [input] to the machine and has the outputs carried out; borrowed for the call. */
 void io_input(struct io *io, const struct edge_input *input);
 
+/* For what is no input: lets [apply] step the machine itself, then has the outputs carried out. Not
+ * from inside a step. */
+void io_apply(struct io *io,
+              void (*apply)(void *owner, struct mn_now now, struct edge_outbox *outbox,
+                            void *argument),
+              void *argument);
+
 /* Serves until io_stop(). Until the first call no tick is given: deadlines start to count here. */
 void io_run(struct io *io);
 void io_stop(struct io *io);

@@ -1,0 +1,232 @@
+/* From options to a node that may be stepped: data directory, token, identity, configuration of the
+ * cores. What can be wrong with a start is found and said here. */
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "crypto/token.h"
+#include "node/io/process.h"
+#include "node/io/run_internal.h"
+#include "proto/base/check.h"
+#include "proto/base/memory.h"
+
+#define RUN_TOKEN_FILE_MAX 4096
+#define RUN_TOKEN_WAIT_US 200000 /* between looks for a token file that is still to come */
+
+/* ---- data directory ---- */
+
+int run_open_data(struct run *run)
+{
+    struct files_error error;
+    mn_status status =
+        files_open(options_text(run->options, CONFIG_NODE_DATA), &run->files, &error);
+    if (status == MN_OK) {
+        run->is_first = !files_exists(run->files, "store");
+        return 0;
+    }
+    RUN_LOG(run, ERROR, "data.failed", "%s", error.text);
+    return status == MN_DENIED ? RUN_REFUSED : RUN_UNAVAILABLE;
+}
+
+/* ---- token and identity ---- */
+
+/* Waits for the file only before the first start: later the node is a member without it. */
+static int run_read_token_file(struct run *run, const char *path, struct mn_buf **ret)
+{
+    bool is_required = options_bool(run->options, CONFIG_MESH_JOIN_REQUIRED), has_said = false;
+    mn_time start = io_now(run->io).mono;
+    for (;;) {
+        mn_status status = files_read(path, RUN_TOKEN_FILE_MAX, ret);
+        if (status == MN_OK && (*ret)->size > 0) return 0;
+        *ret = mn_buf_unref(*ret);
+        if (status != MN_OK && status != MN_NOT_FOUND) {
+            RUN_LOG(run, ERROR, "token.failed", "%s: %s", path,
+                    status == MN_TOO_BIG ? "too large for a token" : strerror(errno));
+            return RUN_CONFIG;
+        }
+        if (!run->is_first) return 0;
+        if (!has_said) RUN_LOG(run, INFO, "token.waiting", "waiting for a token in %s", path);
+        has_said = true;
+        if (is_required && io_now(run->io).mono - start > 30 * MN_SEC) return RUN_NOT_JOINED;
+        uv_run(io_uv(run->io), UV_RUN_NOWAIT); /* a signal ends the waiting */
+        if (run->is_stopping) return 0;
+        usleep(RUN_TOKEN_WAIT_US);
+    }
+}
+
+static mn_status run_take_token(struct run_texts *texts, struct mn_buf *buf)
+{
+    struct mn_span text = mn_buf_span(buf);
+    struct token token;
+    while (text.size > 0 && strchr(" \t\r\n", text.data[text.size - 1]) != NULL)
+        text.size--;
+    mn_status status = token_decode(text, &token);
+    if (status != MN_OK) return status;
+    token_done(&token);
+    MN_ASSERT(text.size <= sizeof texts->token_text);
+    memcpy(texts->token_text, text.data, text.size);
+    texts->token = mn_span(texts->token_text, text.size);
+    return MN_OK;
+}
+
+/* texts->token; empty: none. */
+static int run_find_token(struct run *run, struct run_texts *texts)
+{
+    const char *text = options_text(run->options, CONFIG_MESH_TOKEN);
+    struct mn_buf *buf = NULL;
+    texts->token = mn_span_str(text);
+    if (text[0] != '@') return 0;
+    texts->token = (struct mn_span){0};
+    int code = run_read_token_file(run, text + 1, &buf);
+    if (code != 0 || buf == NULL) return code;
+    mn_status status = run_take_token(texts, buf);
+    explicit_bzero(buf->bytes, buf->size);
+    mn_buf_unref(buf);
+    if (status == MN_OK) return 0;
+    RUN_LOG(run, ERROR, "token.failed", "%s: %s", text + 1,
+            status == MN_BAD_SIGNATURE ? "mistyped, its check characters are wrong"
+                                       : "not a token (mnt1-...) or pin (mnp1-...)");
+    return RUN_CONFIG;
+}
+
+static int run_load_identity(struct run *run, uint8_t *seed)
+{
+    uint8_t fresh[IDENTITY_SEED_SIZE];
+    struct files_error error;
+    bool is_new;
+    process_random(fresh, sizeof fresh);
+    mn_status status =
+        files_secret(run->files, "identity.key", fresh, sizeof fresh, seed, &is_new, &error);
+    sodium_memzero(fresh, sizeof fresh);
+    if (status == MN_OK) return 0;
+    RUN_LOG(run, ERROR, "identity.failed", "%s", error.text);
+    return status == MN_DENIED ? RUN_REFUSED : RUN_UNAVAILABLE;
+}
+
+/* ---- the node ---- */
+
+static struct mn_span *run_list(struct run *run, struct run_texts *texts, enum config_option option,
+                                uint32_t *ret_count)
+{
+    const struct option_value *value = &run->options->values[option];
+    struct mn_span *items = mn_arena_alloc(&texts->arena, (value->items_count + 1) * sizeof *items);
+    for (uint32_t i = 0; i < value->items_count; i++)
+        items[i] = mn_span_str(value->items[i]);
+    *ret_count = value->items_count;
+    return items;
+}
+
+/* A first start whose every seed is this node itself would wait for ever. */
+static bool run_joins_only_itself(struct run *run, const struct run_texts *texts)
+{
+    if (!run->is_first || texts->seeds_count == 0) return false;
+    if (options_bool(run->options, CONFIG_MESH_BOOTSTRAP)) return false;
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    for (uint32_t i = 0; i < texts->seeds_count; i++) {
+        bool is_own = false;
+        char alias[RUN_ADVERTISED_SIZE];
+        for (uint32_t j = 0; j < run->advertised_count; j++)
+            is_own = is_own || mn_span_is(texts->seeds[i], run->advertised[j]);
+        for (uint32_t j = 0; j < run->mesh_bound_count; j++) {
+            const char *port = strrchr(run->mesh_bound[j], ':');
+            snprintf(alias, sizeof alias, "%s%s", host, port);
+            is_own = is_own || mn_span_is(texts->seeds[i], alias) ||
+                     mn_span_is(texts->seeds[i], run->mesh_bound[j]);
+        }
+        if (!is_own) return false;
+    }
+    return true;
+}
+
+static void run_fill_core(struct run *run, struct run_texts *texts, struct core_config *core)
+{
+    const struct options *options = run->options;
+    grant_role role = MESHNODE__TRUST__ROLE__ROLE_AUTO;
+    mn_status status =
+        grant_role_parse(mn_span_str(options_text(options, CONFIG_NODE_ROLE)), &role);
+    MN_ASSERT(status == MN_OK); /* the option's choices are the roles */
+    process_random(core->seed, sizeof core->seed);
+    core->name = mn_span_str(options_text(options, CONFIG_NODE_NAME));
+    core->region = mn_span_str(options_text(options, CONFIG_NODE_REGION));
+    core->zone = mn_span_str(options_text(options, CONFIG_NODE_ZONE));
+    core->version = mn_span_str(MN_VERSION);
+    core->role = role;
+    for (uint32_t i = 0; i < run->advertised_count; i++)
+        texts->addresses[i] = mn_span_str(run->advertised[i]);
+    core->addresses = texts->addresses;
+    core->addresses_count = run->advertised_count;
+    core->seeds = texts->seeds;
+    core->seeds_count = texts->seeds_count;
+    core->token = texts->token;
+    core->bootstrap = options_bool(options, CONFIG_MESH_BOOTSTRAP);
+    core->dev = options_bool(options, CONFIG_DEV);
+    core->grant_ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;
+}
+
+static void run_fill_edges(struct run *run, struct run_texts *texts, struct node_config *config)
+{
+    process_random(texts->mcp_seed, sizeof texts->mcp_seed);
+    config->mcp.seed = texts->mcp_seed;
+    config->mcp.bearers = run_list(run, texts, CONFIG_HTTP_AUTH_BEARER, &config->mcp.bearers_count);
+    config->mcp.hosts = run_list(run, texts, CONFIG_HTTP_HOSTS, &config->mcp.hosts_count);
+    config->admin.is_dev = options_bool(run->options, CONFIG_DEV);
+    config->admin.allows_remote_exec = options_bool(run->options, CONFIG_ADMIN_REMOTE_EXEC);
+    if (run->http_bound_count > 0) config->admin.http_listen = mn_span_str(run->http_bound[0]);
+    servers_fill(&texts->servers, config);
+    config->trace = &run->trace;
+}
+
+/* The identity passes through locked memory; the node keeps what it derives from it. */
+static int run_build(struct run *run, struct run_texts *texts)
+{
+    struct node_config *config = sodium_malloc(sizeof *config);
+    struct mn_span why = {0};
+    MN_ASSERT(config != NULL);
+    node_config_default(config);
+    int code = run_load_identity(run, config->core.identity_seed);
+    if (code == 0 && run_joins_only_itself(run, texts)) {
+        RUN_LOG(run, ERROR, "config.invalid",
+                "mesh.join names only this node: to found a mesh, give --bootstrap");
+        code = RUN_CONFIG;
+    }
+    if (code == 0) {
+        run_fill_core(run, texts, &config->core);
+        run_fill_edges(run, texts, config);
+        if (node_new(config, &texts->arena, &run->node, &why) != MN_OK) {
+            RUN_LOG(run, ERROR, "config.invalid", "%.*s", (int)why.size, (const char *)why.data);
+            code = RUN_CONFIG;
+        }
+    }
+    sodium_free(config);
+    return code;
+}
+
+int run_read_texts(struct run *run, struct run_texts *texts)
+{
+    struct options_error error;
+    texts->seeds = run_list(run, texts, CONFIG_MESH_JOIN, &texts->seeds_count);
+    if (servers_read(run->options, &texts->servers, &error) == MN_OK)
+        return run_find_token(run, texts);
+    RUN_LOG(run, ERROR, "config.invalid", "%s", error.text);
+    return RUN_CONFIG;
+}
+
+int run_make_node(struct run *run, struct run_texts *texts)
+{
+    if (sodium_init() < 0) return RUN_FATAL;
+    int code = run_build(run, texts);
+    if (code == 0 && options_bool(run->options, CONFIG_DEV))
+        RUN_LOG(run, WARN, "node.dev",
+                "DEVELOPMENT MODE: any local user may join and call tools; never for real data");
+    return code;
+}
+
+void run_texts_done(struct run_texts *texts)
+{
+    servers_done(&texts->servers);
+    explicit_bzero(texts->token_text, sizeof texts->token_text);
+    explicit_bzero(texts->mcp_seed, sizeof texts->mcp_seed);
+    mn_arena_done(&texts->arena);
+}
