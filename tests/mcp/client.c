@@ -1,0 +1,382 @@
+#include "tests/mcp/client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crypto/rng.h"
+#include "proto/pb.h"
+
+struct front *client_front;
+struct mn_now client_now;
+struct client_call client_calls[CLIENT_CALLS_MAX];
+uint32_t client_calls_count;
+struct mcp_config client_config;
+
+static const uint8_t seed[RNG_SEED_SIZE] = "a seed for tests of the gateway";
+static struct client_response responses[CLIENT_RESPONSES_MAX];
+static uint32_t responses_count;
+static uint64_t exchange_last;
+static struct mn_arena arena, kept;
+static struct edge_outbox edge;
+static struct call_outbox calls;
+
+void client_config_reset(void)
+{
+    client_config = (struct mcp_config){.self = {{7}}, .seed = seed};
+}
+
+void client_setup(void)
+{
+    if (client_config.seed == NULL) client_config_reset();
+    client_now = (struct mn_now){1000 * MN_SEC, 1700000000 * MN_SEC};
+    edge = (struct edge_outbox){.arena = &arena};
+    calls = (struct call_outbox){.arena = &arena};
+    client_front = front_new(&client_config);
+    responses_count = client_calls_count = 0;
+    exchange_last = 1;
+}
+
+void client_teardown(void)
+{
+    for (uint32_t i = 0; i < responses_count; i++)
+        free(responses[i].body);
+    memset(responses, 0, sizeof responses);
+    front_free(client_front);
+    mn_arena_done(&arena);
+    mn_arena_done(&kept);
+    client_config_reset();
+}
+
+static void copy_text(char *to, size_t size, struct mn_span text)
+{
+    ck_assert_uint_lt(text.size, size);
+    memcpy(to, text.data, text.size);
+    to[text.size] = 0;
+}
+
+static struct client_response *find(uint64_t id)
+{
+    for (uint32_t i = 0; i < responses_count; i++)
+        if (responses[i].id == id) return &responses[i];
+    ck_assert_uint_lt(responses_count, CLIENT_RESPONSES_MAX);
+    responses[responses_count] = (struct client_response){.id = id, .body = calloc(1, 1)};
+    return &responses[responses_count++];
+}
+
+const struct client_response *client_response(uint64_t id)
+{
+    return find(id);
+}
+
+void client_forget(uint64_t id)
+{
+    struct client_response *response = find(id);
+    response->body_size = 0;
+    response->body[0] = 0;
+}
+
+static void on_head(const struct edge_output *output)
+{
+    struct client_response *response = find(output->id);
+
+    ck_assert_uint_eq(response->code, 0); /* one head per response */
+    response->code = output->code;
+    response->is_stream = output->flag;
+    for (uint32_t i = 0; i < output->headers_count; i++) {
+        const struct edge_header *header = &output->headers[i];
+        if (mn_span_is(header->name, "content-type"))
+            copy_text(response->type, sizeof response->type, header->value);
+        if (mn_span_is(header->name, "mcp-session-id"))
+            copy_text(response->session, sizeof response->session, header->value);
+        if (mn_span_is(header->name, "allow"))
+            copy_text(response->allow, sizeof response->allow, header->value);
+        if (mn_span_is(header->name, "www-authenticate"))
+            copy_text(response->authenticate, sizeof response->authenticate, header->value);
+    }
+}
+
+static void on_body(const struct edge_output *output)
+{
+    struct client_response *response = find(output->id);
+    struct mn_span bytes = mn_buf_span(output->buf);
+
+    ck_assert_uint_ne(response->code, 0); /* the head comes first */
+    ck_assert(!response->is_ended);       /* and nothing after the end */
+    response->body = realloc(response->body, response->body_size + bytes.size + 1);
+    if (bytes.size > 0) memcpy(response->body + response->body_size, bytes.data, bytes.size);
+    response->body_size += bytes.size;
+    response->body[response->body_size] = 0;
+    response->is_ended = output->flag;
+}
+
+static void on_request(const struct call_request *from)
+{
+    struct client_call *call = &client_calls[client_calls_count++];
+
+    ck_assert_uint_le(client_calls_count, CLIENT_CALLS_MAX);
+    *call = (struct client_call){.ticket = from->ticket, .is_idempotent = from->is_idempotent};
+    copy_text(call->service, sizeof call->service, from->service);
+    copy_text(call->trace, sizeof call->trace, from->trace);
+    call->request =
+        pb_unpack(&meshnode__gateway__request__descriptor, &kept, mn_buf_span(from->payload));
+    ck_assert_ptr_nonnull(call->request);
+    call->params =
+        mn_arena_format(&kept, "%.*s", (int)call->request->params.len, call->request->params.data);
+}
+
+static void on_cancel(uint64_t ticket)
+{
+    for (uint32_t i = 0; i < client_calls_count; i++)
+        if (client_calls[i].ticket == ticket) client_calls[i].is_cancelled = true;
+}
+
+void client_step(const struct mcp_input *input)
+{
+    struct mcp_outbox outbox = {&edge, &calls};
+
+    front_step(client_front, client_now, input, &outbox);
+    front_check(client_front);
+    for (uint32_t i = 0; i < edge.count; i++) {
+        if (edge.items[i].type == EDGE_OUT_HTTP_HEAD) on_head(&edge.items[i]);
+        if (edge.items[i].type == EDGE_OUT_HTTP_BODY) on_body(&edge.items[i]);
+    }
+    for (uint32_t i = 0; i < calls.count; i++) {
+        if (calls.items[i].type == CALL_MESSAGE_REQUEST) on_request(&calls.items[i].request);
+        if (calls.items[i].type == CALL_MESSAGE_CANCEL) on_cancel(calls.items[i].ticket);
+    }
+    call_outbox_reset(&calls);
+    edge_outbox_reset(&edge);
+}
+
+static void client_edge(const struct edge_input *input)
+{
+    client_step(&(struct mcp_input){.type = MCP_IN_EDGE, .edge = input});
+}
+
+void client_at(mn_time mono)
+{
+    client_now.mono = mono;
+    client_step(&(struct mcp_input){.type = MCP_IN_TICK});
+}
+
+static struct edge_header split(const char *line)
+{
+    const char *colon = strchr(line, ':');
+    struct edge_header header = {mn_span(line, (size_t)(colon - line)), {0}};
+
+    if (colon[1] != 0) header.value = mn_span_str(colon + 2);
+    return header;
+}
+
+static bool has(const struct edge_header *headers, uint32_t count, const char *name)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (mn_span_is(headers[i].name, name)) return true;
+    return false;
+}
+
+uint64_t client_open(const char *method, const char *target, const char *const *lines)
+{
+    static const char *const usual[] = {"host: localhost:7080",
+                                        "accept: application/json, text/event-stream",
+                                        "content-type: application/json"};
+    struct edge_header headers[32];
+    uint32_t count = 0, sent = 0;
+    struct edge_http_request http = {.listener = EDGE_LISTENER_HTTP,
+                                     .method = mn_span_str(method),
+                                     .target = mn_span_str(target),
+                                     .address = mn_span_str("127.0.0.1"),
+                                     .is_loopback = true};
+
+    for (; lines != NULL && *lines != NULL; lines++)
+        headers[count++] = split(*lines);
+    for (int i = 0; i < 3; i++) {
+        struct edge_header header = split(usual[i]);
+        char name[32];
+        copy_text(name, sizeof name, header.name);
+        if (!has(headers, count, name)) headers[count++] = header;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (headers[i].value.data != NULL) headers[sent++] = headers[i];
+    http.headers = headers;
+    http.headers_count = sent;
+    exchange_last += 2;
+    client_edge(
+        &(struct edge_input){.type = EDGE_IN_HTTP_OPEN, .id = exchange_last, .http = &http});
+    return exchange_last;
+}
+
+void client_body(uint64_t id, const char *bytes, size_t size, bool is_last)
+{
+    /* Exactly as large as it is, so that a sanitizer sees every byte read past it. */
+    uint8_t *copy = malloc(size == 0 ? 1 : size);
+
+    memcpy(copy, bytes, size);
+    client_edge(&(struct edge_input){
+        .type = EDGE_IN_HTTP_BODY, .id = id, .bytes = mn_span(copy, size), .is_last = is_last});
+    free(copy);
+}
+
+void client_gone(uint64_t id)
+{
+    client_edge(&(struct edge_input){.type = EDGE_IN_HTTP_GONE, .id = id});
+}
+
+const struct client_response *client_send(const char *method, const char *target,
+                                          const char *const *headers, const char *body)
+{
+    uint64_t id = client_open(method, target, headers);
+
+    if (body != NULL) client_body(id, body, strlen(body), true);
+    return find(id);
+}
+
+const struct client_response *client_legacy(const char *session, const char *body)
+{
+    char line[128];
+    const char *const headers[] = {line, "mcp-protocol-version: 2025-11-25", NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session);
+    return client_send("POST", "/mcp", headers, body);
+}
+
+const struct client_response *client_modern(const char *method, const char *name,
+                                            const char *params)
+{
+    char lines[2][256], body[4096];
+    const char *headers[] = {"mcp-protocol-version: 2026-07-28", lines[0], NULL, NULL};
+
+    snprintf(lines[0], sizeof lines[0], "mcp-method: %s", method);
+    snprintf(lines[1], sizeof lines[1], "mcp-name: %s", name == NULL ? "" : name);
+    if (name != NULL) headers[2] = lines[1];
+    snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":%s}",
+             method, params);
+    return client_send("POST", "/mcp", headers, body);
+}
+
+const char *client_initialize(const char *target, const char *version)
+{
+    char body[512];
+    const struct client_response *response;
+
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{"
+             "\"protocolVersion\":\"%s\",\"capabilities\":{\"roots\":{}},"
+             "\"clientInfo\":{\"name\":\"t\",\"version\":\"0\"}}}",
+             version);
+    response = client_send("POST", target, NULL, body);
+    ck_assert_uint_eq(response->code, 200);
+    ck_assert_uint_eq(strlen(response->session), 32);
+    return response->session;
+}
+
+static void client_call_message(const struct call_message *message)
+{
+    client_step(&(struct mcp_input){.type = MCP_IN_CALL, .call = message});
+}
+
+static Meshnode__Gateway__Tool *offered(const char *definition)
+{
+    Meshnode__Gateway__Tool *tool = mn_arena_alloc(&kept, sizeof *tool);
+    const char *name = strstr(definition, "\"name\":\"");
+
+    meshnode__gateway__tool__init(tool);
+    if (name != NULL) {
+        name += strlen("\"name\":\"");
+        tool->name = mn_arena_format(&kept, "%.*s", (int)(strchr(name, '"') - name), name);
+    }
+    tool->definition = pb_bytes(mn_span_str(definition));
+    tool->read_only = strstr(definition, "\"readOnlyHint\":true") != NULL;
+    return tool;
+}
+
+void client_service(const char *name, bool is_listed, const char *const *tools)
+{
+    Meshnode__Gateway__Offer offer = MESHNODE__GATEWAY__OFFER__INIT;
+    Meshnode__Gateway__Tool *list[64];
+    char instructions[] = "Use it \"well\".";
+    struct call_message message = {.type = CALL_MESSAGE_SERVICE};
+
+    offer.format = 1;
+    offer.server_info = pb_bytes(mn_span_str("{\"name\":\"up\",\"version\":\"9\"}"));
+    offer.capabilities = pb_bytes(mn_span_str("{\"tools\":{},\"prompts\":{}}"));
+    offer.instructions = instructions;
+    for (; tools[offer.n_tools] != NULL; offer.n_tools++)
+        list[offer.n_tools] = offered(tools[offer.n_tools]);
+    offer.tools = list;
+    message.service = (struct call_service){.name = mn_span_str(name),
+                                            .body = pb_pack(&offer.base),
+                                            .providers_count = 1,
+                                            .is_listed = is_listed};
+    client_call_message(&message);
+    mn_buf_unref(message.service.body);
+}
+
+void client_service_gone(const char *name, bool is_conflict)
+{
+    struct call_message message = {.type = CALL_MESSAGE_SERVICE};
+
+    message.service = (struct call_service){.name = mn_span_str(name), .is_conflict = is_conflict};
+    client_call_message(&message);
+}
+
+static void client_event(uint64_t ticket, enum call_event_kind kind,
+                         const Meshnode__Gateway__Event *event)
+{
+    struct call_message message = {.type = CALL_MESSAGE_EVENT};
+
+    message.event = (struct call_event){
+        .ticket = ticket, .kind = kind, .payload = pb_pack(&event->base), .node = {{9}}};
+    client_call_message(&message);
+    mn_buf_unref(message.event.payload);
+}
+
+void client_result(uint64_t ticket, const char *json)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+    event.result = pb_bytes(mn_span_str(json));
+    client_event(ticket, CALL_EVENT_RESULT, &event);
+}
+
+void client_error(uint64_t ticket, int code, const char *message, const char *data)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+
+    error.code = code;
+    error.message = mn_arena_format(&kept, "%s", message);
+    error.data = pb_bytes(mn_span_str(data));
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ERROR;
+    event.error = &error;
+    client_event(ticket, CALL_EVENT_RESULT, &event);
+}
+
+void client_progress(uint64_t ticket, const char *json)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_PROGRESS;
+    event.progress = pb_bytes(mn_span_str(json));
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_log(uint64_t ticket, const char *json)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_LOG;
+    event.log = pb_bytes(mn_span_str(json));
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_failed(uint64_t ticket, enum call_failure failure, const char *text)
+{
+    struct call_message message = {.type = CALL_MESSAGE_EVENT};
+
+    message.event = (struct call_event){
+        .ticket = ticket, .kind = CALL_EVENT_FAILED, .failure = failure, .text = mn_span_str(text)};
+    client_call_message(&message);
+}

@@ -1,0 +1,83 @@
+/* client.h: scripted HTTP clients and a scripted core around one front, in memory. Every response
+ * is collected per exchange; what the front asks of the core is kept decoded. */
+#ifndef TEST_CLIENT_H
+#define TEST_CLIENT_H
+
+#include <check.h>
+
+#include "node/mcp/front.h"
+#include "proto/gateway.pb-c.h"
+
+#define CLIENT_RESPONSES_MAX 64
+#define CLIENT_CALLS_MAX 64
+
+struct client_response {
+    uint64_t id;
+    uint32_t code; /* 0: no head yet */
+    bool is_stream, is_ended;
+    char type[64], session[64], allow[64], authenticate[64];
+    char *body; /* everything so far, with a NUL */
+    size_t body_size;
+};
+
+struct client_call {
+    uint64_t ticket;
+    char service[160];
+    bool is_idempotent, is_cancelled;
+    char trace[64];
+    const Meshnode__Gateway__Request *request;
+    char *params; /* with a NUL */
+};
+
+extern struct front *client_front;
+extern struct mn_now client_now;
+extern struct client_call client_calls[CLIENT_CALLS_MAX];
+extern uint32_t client_calls_count;
+
+/* A fixture; the config of the next client_setup() may be changed before it. */
+extern struct mcp_config client_config;
+void client_config_reset(void);
+void client_setup(void);
+void client_teardown(void);
+
+/* [headers]: "name: value" lines, NULL-terminated; besides host, accept and content-type, which
+ * stand for a well-behaved client unless a line sets them ("accept:" alone leaves it out). */
+const struct client_response *client_send(const char *method, const char *target,
+                                          const char *const *headers, const char *body);
+
+/* The same in pieces. open returns the exchange's id. */
+uint64_t client_open(const char *method, const char *target, const char *const *headers);
+void client_body(uint64_t id, const char *bytes, size_t size, bool is_last);
+void client_gone(uint64_t id);
+const struct client_response *client_response(uint64_t id);
+
+/* POST to /mcp: of a session (legacy), or with the modern headers made from method and name. */
+const struct client_response *client_legacy(const char *session, const char *body);
+const struct client_response *client_modern(const char *method, const char *name,
+                                            const char *params);
+
+/* initialize at [target]; the id of the new session. */
+const char *client_initialize(const char *target, const char *version);
+
+/* Drops what a response has collected, to see only what comes later. */
+void client_forget(uint64_t id);
+
+void client_step(const struct mcp_input *input);
+void client_at(mn_time mono); /* ticks at that time */
+
+/* The core's side. Tools are JSON definitions, NULL-terminated. */
+void client_service(const char *name, bool is_listed, const char *const *tools);
+void client_service_gone(const char *name, bool is_conflict);
+void client_result(uint64_t ticket, const char *json);
+void client_error(uint64_t ticket, int code, const char *message, const char *data);
+void client_progress(uint64_t ticket, const char *json);
+void client_log(uint64_t ticket, const char *json);
+void client_failed(uint64_t ticket, enum call_failure failure, const char *text);
+
+#define client_assert_body(response, expected) ck_assert_str_eq((response)->body, expected)
+
+#define MODERN_META(extra)                                                   \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
+    "\"io.modelcontextprotocol/clientCapabilities\":{}" extra "}"
+
+#endif
