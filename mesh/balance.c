@@ -16,7 +16,8 @@
 #define POOL_MAX 16       /* eligible nodes looked at for one choice; Prequal's pool size */
 #define HOT_PERCENTILE 84 /* Prequal: Q_RIF */
 #define REFUSED_TIME (100 * MN_MS) /* hot after a refusal; a guess */
-#define LATENCY_UNKNOWN MN_MS      /* a guess, for a node of which nothing is known */
+#define LATENCY_UNTRIED MN_US      /* of a node of which nothing is known: it is tried, */
+#define LATENCY_AWAITED MN_SEC     /* but once only until it has answered, as in Finagle */
 
 #define KEY_SIZE (sizeof(mn_id) + BALANCE_SERVICE_MAX)
 
@@ -147,9 +148,10 @@ static mn_time balance_decay(mn_time value, mn_time time)
 
 static mn_time balance_latency(const struct entry *entry, mn_time rtt, mn_time now)
 {
-    mn_time floor = rtt != 0 ? rtt : LATENCY_UNKNOWN;
+    mn_time floor = rtt != 0 ? rtt : LATENCY_UNTRIED;
 
-    if (entry == NULL || entry->latency == 0) return floor;
+    if (entry == NULL) return floor;
+    if (entry->latency == 0) return entry->in_flight == 0 ? floor : LATENCY_AWAITED;
     if (entry->latency <= floor) return entry->latency;
     return floor + balance_decay(entry->latency - floor, now - entry->latency_at);
 }

@@ -1,6 +1,7 @@
 /* Catalogs of two or three nodes that talk to each other directly, in virtual time. */
 #include <check.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "node/core/catalog.h"
