@@ -75,9 +75,10 @@ bool grant_role_allows(grant_role max, grant_role role)
 
 struct mn_buf *grant_sign(struct grant *grant, const struct sign_key *issuer)
 {
-    Meshnode__Trust__Grant body = MESHNODE__TRUST__GRANT__INIT;
+    Meshnode__Trust__Grant body;
     struct mn_buf *bytes, *document;
 
+    meshnode__trust__grant__init(&body);
     digest_key_id(issuer->pk, grant->issuer);
     grant->node_id = digest_node_id(grant->sign_pk);
     body.mesh_id = pb_id_bytes(&grant->mesh_id);

@@ -10,9 +10,10 @@
 struct mn_buf *invite_sign(struct invite *invite, const mn_id *mesh_id,
                            const struct sign_key *issuer)
 {
-    Meshnode__Trust__Invite body = MESHNODE__TRUST__INVITE__INIT;
+    Meshnode__Trust__Invite body;
     struct mn_buf *bytes, *document;
 
+    meshnode__trust__invite__init(&body);
     memcpy(invite->home, issuer->pk, SIGN_PK_SIZE);
     body.token_id = pb_id_bytes(&invite->token_id);
     body.token_pk = pb_bytes(mn_span(invite->token_pk, SIGN_PK_SIZE));

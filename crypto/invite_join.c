@@ -10,12 +10,13 @@ static enum sign_tag invite_join_tag(const struct invite_join *join)
 
 static struct mn_buf *invite_join_body(const struct invite_join *join)
 {
-    Meshnode__Trust__JoinBody body = MESHNODE__TRUST__JOIN_BODY__INIT;
+    Meshnode__Trust__JoinBody body;
     union {
         const char *in;
         char *out;
     } name = {.in = join->name}, region = {.in = join->region};
 
+    meshnode__trust__join_body__init(&body);
     body.mesh_id = pb_id_bytes(&join->mesh_id);
     body.sign_pk = pb_bytes(mn_span(join->sign_pk, SIGN_PK_SIZE));
     body.noise_pk = pb_bytes(mn_span(join->noise_pk, IDENTITY_NOISE_SIZE));
