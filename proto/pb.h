@@ -17,9 +17,10 @@
 #include "proto/base/memory.h"
 #include "proto/base/status.h"
 
-#define PB_MEMORY_BASE 65536u /* bytes: structs of the outer messages, first slabs of the scanner \
-                               */
-#define PB_MEMORY_FACTOR 64u  /* a 2-byte empty field costs the scanner about 100 bytes */
+#define PB_MEMORY_BASE                                                                           \
+    65536u                   /* bytes: structs of the outer messages, first slabs of the scanner \
+                              */
+#define PB_MEMORY_FACTOR 32u /* honest messages take up to about 15 times their size */
 
 /* Decodes [bytes] as a message of [descriptor], or returns NULL when they do not decode or would
  * take more memory than allowed. Everything is in [arena]; [bytes] need not outlive the call. The

@@ -1,0 +1,122 @@
+/* protobuf helpers: round trips, views, and the bounds on what decoding may take. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "proto/pb.h"
+#include "proto/trust.pb-c.h"
+
+static struct mn_arena arena;
+
+static void teardown(void)
+{
+    mn_arena_done(&arena);
+}
+
+START_TEST(pb_decodes_what_it_encoded)
+{
+    Meshnode__Trust__Ask ask = MESHNODE__TRUST__ASK__INIT;
+    const Meshnode__Trust__Ask *back;
+    struct mn_buf *bytes;
+
+    ask.pin = pb_bytes(mn_span_str("pin"));
+    bytes = pb_pack(&ask.base);
+    back = pb_unpack(&meshnode__trust__ask__descriptor, &arena, mn_buf_span(bytes));
+    ck_assert_ptr_nonnull(back);
+    ck_assert(mn_span_is(pb_span(back->pin), "pin"));
+    ck_assert_uint_eq(back->token_id.len, 0);
+    ck_assert(mn_span_equal(pb_pack_arena(&back->base, &arena), mn_buf_span(bytes)));
+    mn_buf_unref(bytes);
+}
+END_TEST
+
+START_TEST(pb_takes_no_bytes_for_an_empty_message)
+{
+    const Meshnode__Trust__Ask *back =
+        pb_unpack(&meshnode__trust__ask__descriptor, &arena, mn_span(NULL, 0));
+
+    ck_assert_ptr_nonnull(back);
+    ck_assert_uint_eq(back->pin.len, 0);
+}
+END_TEST
+
+START_TEST(pb_refuses_what_does_not_decode)
+{
+    static const uint8_t cut[] = {0x0a, 0x05, 'a'}, group[] = {0x0b},
+                         long_varint[] = {0x0a, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                          0xff, 0xff, 0xff, 0xff, 0xff, 0x01};
+
+    ck_assert_ptr_null(
+        pb_unpack(&meshnode__trust__ask__descriptor, &arena, mn_span(cut, sizeof cut)));
+    ck_assert_ptr_null(
+        pb_unpack(&meshnode__trust__ask__descriptor, &arena, mn_span(group, sizeof group)));
+    ck_assert_ptr_null(pb_unpack(&meshnode__trust__ask__descriptor, &arena,
+                                 mn_span(long_varint, sizeof long_varint)));
+}
+END_TEST
+
+START_TEST(pb_keeps_fields_it_does_not_know)
+{
+    static const uint8_t bytes[] = {0x0a, 0x01, 'a', 0xfa, 0x06, 0x01, 'b'}; /* 1, and 111 */
+    const Meshnode__Trust__Ask *back =
+        pb_unpack(&meshnode__trust__ask__descriptor, &arena, mn_span(bytes, sizeof bytes));
+
+    ck_assert_ptr_nonnull(back);
+    ck_assert_uint_eq(back->base.n_unknown_fields, 1);
+    ck_assert(mn_span_equal(pb_pack_arena(&back->base, &arena), mn_span(bytes, sizeof bytes)));
+}
+END_TEST
+
+/* Two bytes each: tag and size 0 of a nested message, the cheapest way to make a decoder allocate.
+ */
+START_TEST(pb_stops_before_tiny_fields_take_much_memory)
+{
+    enum { FIELDS = 200000 };
+    uint8_t *bytes = malloc(2 * FIELDS);
+
+    for (size_t i = 0; i < FIELDS; i++) {
+        bytes[2 * i] = 0x12; /* AuthorityDocument.signatures */
+        bytes[2 * i + 1] = 0;
+    }
+    ck_assert_ptr_null(pb_unpack(&meshnode__trust__authority_document__descriptor, &arena,
+                                 mn_span(bytes, 2 * FIELDS)));
+    ck_assert_ptr_nonnull(pb_unpack(&meshnode__trust__authority_document__descriptor, &arena,
+                                    mn_span(bytes, 2 * 16)));
+    free(bytes);
+}
+END_TEST
+
+START_TEST(pb_fixed_fields_have_exactly_their_size)
+{
+    uint8_t bytes[16] = {1, 2, 3}, copy[16];
+    mn_id id;
+
+    ck_assert_int_eq(pb_fixed(pb_bytes(mn_span(bytes, 16)), copy, 16), MN_OK);
+    ck_assert_mem_eq(bytes, copy, 16);
+    ck_assert_int_eq(pb_fixed(pb_bytes(mn_span(bytes, 15)), copy, 16), MN_MALFORMED);
+    ck_assert_int_eq(pb_id(pb_bytes(mn_span(bytes, 16)), &id), MN_OK);
+    ck_assert_int_eq(pb_id(pb_bytes(mn_span(NULL, 0)), &id), MN_MALFORMED);
+    ck_assert(mn_span_equal(pb_span(pb_id_bytes(&id)), mn_span(bytes, 16)));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("pb");
+    TCase *tcase = tcase_create("pb");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tcase, NULL, teardown);
+    tcase_add_test(tcase, pb_decodes_what_it_encoded);
+    tcase_add_test(tcase, pb_takes_no_bytes_for_an_empty_message);
+    tcase_add_test(tcase, pb_refuses_what_does_not_decode);
+    tcase_add_test(tcase, pb_keeps_fields_it_does_not_know);
+    tcase_add_test(tcase, pb_stops_before_tiny_fields_take_much_memory);
+    tcase_add_test(tcase, pb_fixed_fields_have_exactly_their_size);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
