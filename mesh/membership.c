@@ -218,7 +218,7 @@ static void membership_note_sender(struct membership *core, const mn_id *from)
 
     if (row == NULL) return;
     row->view.last_seen = core->now.mono;
-    if (row->accusation_size > 0) membership_gossip_tell(core, row);
+    if (row->accusation.size > 0) membership_gossip_tell(core, row);
 }
 
 /* What every packet may bring. Records first: they name the accusers' keys, and refute. */
@@ -431,9 +431,11 @@ static void membership_check_row(const struct membership *core, const struct mem
     MN_ASSERT(row->view.incarnation == row->kept->incarnation);
     MN_ASSERT(mn_id_equal(&row->view.node_id, &row->kept->node_id));
     MN_ASSERT((row->view.status == MEMBER_LEFT) == row->kept->has_left);
-    MN_ASSERT(is_accused == (row->accusation_size > 0));
+    MN_ASSERT(is_accused == (row->accusation.size > 0));
     MN_ASSERT((row->view.status == MEMBER_SUSPECT) == (row->suspicion.entry.index_plus_one != 0));
     MN_ASSERT((row->view.status == MEMBER_SUSPECT) == (row->confirmers_count > 0));
+    MN_ASSERT(row->confirmations_count < MEMBERSHIP_CONFIRMERS_MAX &&
+              row->confirmations_count <= row->confirmers_count);
     MN_ASSERT(is_probed == (row->order_index_plus_one != 0));
     MN_ASSERT(!is_probed || core->order[row->order_index_plus_one - 1] == row);
     MN_ASSERT(row->view.is_linked == (membership_link_find(core, &row->view.node_id) != NULL));

@@ -45,13 +45,13 @@ bool membership_draft_add_accusation(struct membership_draft *draft, struct mn_s
 
 bool membership_draft_add_row(struct membership_draft *draft, const struct membership_row *row)
 {
-    size_t size = row->kept->signed_bytes.size + row->accusation_size;
+    size_t size = row->kept->signed_bytes.size + row->accusation.size;
 
     if (size + 2 * (size_t)MEMBERSHIP_GOSSIP_ITEM > draft->left) return false;
     if (draft->message.n_accusations == MEMBERSHIP_ITEMS_MAX) return false;
     if (!membership_draft_add_record(draft, row->kept->signed_bytes)) return false;
-    return row->accusation_size == 0 ||
-           membership_draft_add_accusation(draft, membership_row_accusation(row));
+    return row->accusation.size == 0 ||
+           membership_draft_add_accusation(draft, membership_accusation_span(&row->accusation));
 }
 
 void membership_draft_add_greeting(struct membership *core, struct membership_draft *draft,
@@ -60,8 +60,8 @@ void membership_draft_add_greeting(struct membership *core, struct membership_dr
     struct membership_link *link = membership_link_find(core, to);
     const struct membership_row *row = membership_table_find(core, to);
 
-    if (row != NULL && row->accusation_size > 0)
-        membership_draft_add_accusation(draft, membership_row_accusation(row));
+    if (row != NULL && row->accusation.size > 0)
+        membership_draft_add_accusation(draft, membership_accusation_span(&row->accusation));
     if (link == NULL || core->self == NULL) return;
     if (link->sent_incarnation == core->incarnation && link->sent_seq == core->seq) return;
     if (!membership_draft_add_record(draft, core->self->kept->signed_bytes)) return;
@@ -109,11 +109,23 @@ void membership_gossip_drop(struct membership_row *row)
     mn_list_remove(&row->news);
 }
 
+/* All accusers of a suspect, not only the first: a receiver counts how many there are. */
+static bool membership_gossip_add_accusers(struct membership_draft *draft,
+                                           const struct membership_row *row)
+{
+    bool fits =
+        membership_draft_add_accusation(draft, membership_accusation_span(&row->accusation));
+
+    for (uint32_t i = 0; i < row->confirmations_count && fits; i++)
+        fits = membership_draft_add_accusation(draft,
+                                               membership_accusation_span(&row->confirmations[i]));
+    return fits;
+}
+
 static bool membership_gossip_add(struct membership_draft *draft, const struct membership_row *row,
                                   const mn_id *to)
 {
-    if (row->accusation_size > 0)
-        return membership_draft_add_accusation(draft, membership_row_accusation(row));
+    if (row->accusation.size > 0) return membership_gossip_add_accusers(draft, row);
     if (mn_id_equal(&row->view.node_id, to)) return false; /* it knows itself */
     return membership_draft_add_record(draft, row->kept->signed_bytes);
 }
@@ -192,12 +204,12 @@ void membership_gossip_tell(struct membership *core, struct membership_row *row)
     mn_time pause = core->timing.period / 2;
     struct membership_draft draft;
 
-    if (row->accusation_size == 0 || !row->view.is_linked) return;
+    if (row->accusation.size == 0 || !row->view.is_linked) return;
     if (row->told_at != 0 && core->now.mono < row->told_at + pause) return;
     row->told_at = core->now.mono;
     membership_draft_init(&draft, MESHNODE__MEMBER__PACKET__TYPE__GOSSIP,
                           MEMBERSHIP_GOSSIP_PACKET_MAX);
-    membership_draft_add_accusation(&draft, membership_row_accusation(row));
+    membership_draft_add_accusation(&draft, membership_accusation_span(&row->accusation));
     membership_draft_send(core, &draft, &row->view.node_id);
 }
 

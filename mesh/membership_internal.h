@@ -62,19 +62,27 @@ enum membership_class {
     MEMBERSHIP_NEWS_COUNT
 };
 
+/* One accusation, kept to be passed on as it came. */
+struct membership_accusation {
+    uint8_t bytes[ACCUSATION_SIZE_MAX];
+    uint32_t size;
+};
+
 struct membership_row {
     struct member view;
     struct record *kept; /* == view.record; in the pool */
 
     /* Suspect or dead: the accusation that says so, to pass on; else empty. */
-    uint8_t accusation[ACCUSATION_SIZE_MAX];
-    uint32_t accusation_size;
+    struct membership_accusation accusation;
 
     /* Suspect only. */
     struct membership_timer suspicion;
     mn_time suspected_at;
     mn_id confirmers[MEMBERSHIP_CONFIRMERS_MAX];
     uint32_t confirmers_count;
+    struct membership_accusation
+        *confirmations; /* of all but the first; in the pool, may be NULL */
+    uint32_t confirmations_count;
 
     /* News waiting to be passed on; linked to itself when there is none. */
     struct mn_list news;
@@ -225,9 +233,10 @@ static inline bool membership_row_is_live(const struct membership_row *row)
     return row->view.status == MEMBER_ALIVE || row->view.status == MEMBER_SUSPECT;
 }
 
-static inline struct mn_span membership_row_accusation(const struct membership_row *row)
+static inline struct mn_span
+membership_accusation_span(const struct membership_accusation *accusation)
 {
-    return mn_span(row->accusation, row->accusation_size);
+    return mn_span(accusation->bytes, accusation->size);
 }
 
 /* floor(log10(n) * 10) of n >= 1. */

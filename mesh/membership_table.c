@@ -101,6 +101,7 @@ static struct membership_row *membership_table_add(struct membership *core,
 
 static void membership_table_free_row(struct membership *core, struct membership_row *row)
 {
+    mn_pool_free(&core->pool, row->confirmations);
     mn_pool_free(&core->pool, row->kept);
     mn_pool_free(&core->pool, row);
 }
@@ -157,6 +158,13 @@ static void membership_table_report(struct membership *core, const struct member
              row->view.incarnation, row->confirmers_count, row->view.record->grant.name);
 }
 
+static void membership_table_drop_confirmers(struct membership *core, struct membership_row *row)
+{
+    mn_pool_free(&core->pool, row->confirmations);
+    row->confirmations = NULL;
+    row->confirmations_count = row->confirmers_count = 0;
+}
+
 /* From any status to another one, or from none. */
 static void membership_table_set_status(struct membership *core, struct membership_row *row,
                                         enum member_status status)
@@ -167,9 +175,9 @@ static void membership_table_set_status(struct membership *core, struct membersh
     row->view.since = core->now.mono;
     if (status != MEMBER_SUSPECT) {
         membership_arm(core, &row->suspicion, MN_TIME_NEVER);
-        row->confirmers_count = 0;
+        membership_table_drop_confirmers(core, row);
     }
-    if (status == MEMBER_ALIVE || status == MEMBER_LEFT) row->accusation_size = 0;
+    if (status == MEMBER_ALIVE || status == MEMBER_LEFT) row->accusation.size = 0;
     if (row->view.is_self) return;
     if (membership_row_is_live(row))
         membership_probe_track(core, row);
@@ -362,14 +370,25 @@ struct membership_row *membership_table_set_self(struct membership *core, struct
 
 /* ---- accusations ---- */
 
-static void membership_table_keep_accusation(struct membership_row *row,
+static void membership_table_keep_accusation(struct membership_accusation *kept,
                                              const struct accusation *accusation)
 {
     struct mn_span bytes = accusation->signed_bytes;
 
-    MN_ASSERT(bytes.size <= sizeof row->accusation);
-    memcpy(row->accusation, bytes.data, bytes.size);
-    row->accusation_size = (uint32_t)bytes.size;
+    MN_ASSERT(bytes.size > 0 && bytes.size <= sizeof kept->bytes);
+    memcpy(kept->bytes, bytes.data, bytes.size);
+    kept->size = (uint32_t)bytes.size;
+}
+
+/* A confirmation counts even if there is no memory to pass it on: its author does that, too. */
+static void membership_table_keep_confirmation(struct membership *core, struct membership_row *row,
+                                               const struct accusation *accusation)
+{
+    size_t size = (MEMBERSHIP_CONFIRMERS_MAX - 1) * sizeof *row->confirmations;
+
+    if (row->confirmations == NULL) row->confirmations = mn_pool_alloc(&core->pool, size);
+    if (row->confirmations == NULL) return;
+    membership_table_keep_accusation(&row->confirmations[row->confirmations_count++], accusation);
 }
 
 static bool membership_table_has_confirmed(const struct membership_row *row, const mn_id *accuser)
@@ -387,8 +406,11 @@ static void membership_table_confirm(struct membership *core, struct membership_
 
     MN_ASSERT(row->view.status == MEMBER_SUSPECT);
     MN_ASSERT(row->confirmers_count < MEMBERSHIP_CONFIRMERS_MAX);
+    if (row->confirmers_count == 0)
+        membership_table_keep_accusation(&row->accusation, accusation);
+    else
+        membership_table_keep_confirmation(core, row, accusation);
     row->confirmers[row->confirmers_count++] = accusation->accuser;
-    membership_table_keep_accusation(row, accusation);
     wait = membership_suspicion_us(core, row->confirmers_count - 1);
     membership_arm(core, &row->suspicion, mn_time_after(row->suspected_at, wait));
     membership_gossip_news(core, row);
@@ -412,7 +434,7 @@ static void membership_table_believe_dead(struct membership *core, struct member
                                           const struct accusation *accusation)
 {
     membership_table_set_status(core, row, MEMBER_DEAD);
-    membership_table_keep_accusation(row, accusation);
+    membership_table_keep_accusation(&row->accusation, accusation);
     membership_table_report(core, row);
     membership_gossip_news(core, row);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/base/check.h"
 #include "proto/member.pb-c.h"
 #include "proto/pb.h"
 
@@ -135,6 +136,8 @@ void world_done(struct world *world)
     mn_free(world->events);
     authority_done(&world->authority);
     mn_arena_done(&world->arena);
+    for (int i = 0; i < WORLD_DEPTH_MAX; i++)
+        mn_arena_done(&world->turns[i]);
 }
 
 struct record_self world_self(const struct world *world, int i)
@@ -293,7 +296,8 @@ static void do_output(struct world *world, int i, const struct membership_output
     }
 }
 
-/* Between steps: numbers only rise, and the dead come back with a higher one only. */
+/* Between steps: numbers only rise, and the dead come back with a higher one only. Here and in
+ * world_step() by MN_ASSERT: each ck_assert writes to a file, and there are millions. */
 static void check_views(struct world *world, int i)
 {
     struct world_node *node = &world->nodes[i];
@@ -302,9 +306,9 @@ static void check_views(struct world *world, int i)
         const struct member *member = world_member(world, i, j);
         struct world_view *view = &node->views[j];
         if (member == NULL) continue;
-        ck_assert_uint_ge(member->incarnation, view->incarnation);
+        MN_ASSERT(member->incarnation >= view->incarnation);
         if (view->status == MEMBER_DEAD || view->status == MEMBER_LEFT)
-            ck_assert(member->incarnation > view->incarnation || member->status >= view->status);
+            MN_ASSERT(member->incarnation > view->incarnation || member->status >= view->status);
         view->status = member->status;
         view->incarnation = member->incarnation;
     }
@@ -315,16 +319,17 @@ void world_step(struct world *world, int i, const struct membership_input *input
     struct world_node *node = &world->nodes[i];
     struct mn_now now = {world->now,
                          WORLD_WALL_MS * MN_MS + world->now + (mn_time)world->wall_days * MN_DAY};
-    struct mn_arena arena = {0};
-    struct membership_outbox outbox = {.arena = &arena};
+    struct membership_outbox outbox = {.arena = &world->turns[world->depth]};
 
-    ck_assert(node->core != NULL);
+    MN_ASSERT(node->core != NULL && world->depth + 1 < WORLD_DEPTH_MAX);
+    world->depth++;
     membership_step(node->core, now, input, &outbox);
     membership_check(node->core);
     check_views(world, i);
     for (uint32_t k = 0; k < outbox.count; k++)
         do_output(world, i, &outbox.items[k]);
-    mn_arena_done(&arena);
+    mn_arena_reset(outbox.arena);
+    world->depth--;
 }
 
 /* ---- links and faults ---- */

@@ -11,6 +11,7 @@
 #include "mesh/membership.h"
 
 #define WORLD_NODES_MAX 40
+#define WORLD_DEPTH_MAX 64
 #define WORLD_WALL_MS ((uint64_t)1700000000000)
 #define WORLD_GRANT_MS ((uint64_t)30 * 86400 * 1000)
 
@@ -58,7 +59,9 @@ struct world {
     struct world_event *events; /* heap */
     uint32_t events_count, events_capacity;
     uint64_t events_tie;
-    struct mn_arena arena;
+    struct mn_arena arena;                  /* of what tests forge */
+    struct mn_arena turns[WORLD_DEPTH_MAX]; /* of steps within steps */
+    int depth;
 };
 
 /* [count] nodes, none of them running. */
