@@ -37,11 +37,17 @@ void client_setup(void)
     exchange_last = 1;
 }
 
-void client_teardown(void)
+void client_forget_all(void)
 {
     for (uint32_t i = 0; i < responses_count; i++)
         free(responses[i].body);
     memset(responses, 0, sizeof responses);
+    responses_count = 0;
+}
+
+void client_teardown(void)
+{
+    client_forget_all();
     front_free(client_front);
     mn_arena_done(&arena);
     mn_arena_done(&kept);

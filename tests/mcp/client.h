@@ -59,8 +59,9 @@ const struct client_response *client_modern(const char *method, const char *name
 /* initialize at [target]; the id of the new session. */
 const char *client_initialize(const char *target, const char *version);
 
-/* Drops what a response has collected, to see only what comes later. */
+/* Drops what a response has collected, to see only what comes later; or all responses. */
 void client_forget(uint64_t id);
+void client_forget_all(void);
 
 void client_step(const struct mcp_input *input);
 void client_at(mn_time mono); /* ticks at that time */
