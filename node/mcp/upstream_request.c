@@ -283,7 +283,6 @@ static void upstream_request_send(struct upstream_request *request)
     }
     upstream_stdio_write(server, text);
     request->written_end = server->stdio.written;
-    request->payload = mn_buf_unref(request->payload); /* it is never sent twice */
 }
 
 /* Waits for the server to come up. */
