@@ -278,7 +278,8 @@ static void admission_run_timers(struct admission *a)
 
 mn_time admission_deadline(const struct admission *a)
 {
-    return mn_heap_deadline(&a->timers);
+    /* A node that failed only waits for its end. */
+    return a->state == ADMISSION_FAILED ? MN_TIME_NEVER : mn_heap_deadline(&a->timers);
 }
 
 /* ---- steps ---- */
@@ -322,7 +323,7 @@ void admission_step(struct admission *a, struct mn_now now, const struct admissi
     MN_ASSERT(now.mono >= a->now.mono);
     a->now = now;
     a->outbox = outbox;
-    /* A node that failed only waits for its end, but it keeps its books on links. */
+    /* After a failure only the books on links are kept. */
     if (a->state != ADMISSION_FAILED || input->type == ADMISSION_IN_LINK_DOWN)
         admission_handle(a, input);
     if (a->state != ADMISSION_RECOVERING && a->state != ADMISSION_FAILED) {

@@ -3,6 +3,7 @@
  *   admission.c          life, inputs, links, timers, what others ask
  *   admission_store.c    what survives a restart, and the node's own grant and chain
  *   admission_join.c     joiner
+ *   admission_renew.c    member: renewal of its own grant
  *   admission_sponsor.c  sponsor: ASK, JOIN, forwarding
  *   admission_issuer.c   issuer: who gets a grant
  *   admission_token.c    issuer: founding, tokens */
@@ -24,10 +25,11 @@
 #define ADMISSION_JOIN_TIMEOUT (15 * MN_SEC)    /* joiner waits for its sponsor */
 #define ADMISSION_RETRY_MIN (1 * MN_SEC)
 #define ADMISSION_RETRY_MAX (30 * MN_SEC)
-#define ADMISSION_GIVE_UP (30 * MN_SEC)   /* name_taken and mesh_mismatch become final */
-#define ADMISSION_NAME_HOLD (60 * MN_SEC) /* a fresh grant holds its name until membership knows \
-                                           */
-#define ADMISSION_UPKEEP (1 * MN_HOUR)    /* renewal tries, expired invites */
+#define ADMISSION_GIVE_UP (30 * MN_SEC) /* name_taken and mesh_mismatch become final */
+#define ADMISSION_NAME_HOLD                                                                   \
+    (60 * MN_SEC)                      /* a fresh grant holds its name until membership knows \
+                                        */
+#define ADMISSION_UPKEEP (1 * MN_HOUR) /* renewal tries, expired invites */
 #define ADMISSION_RENEW_MAX_MS \
     ((uint64_t)60 * 86400 * 1000) /* after its end a grant still renews */
 #define ADMISSION_FORWARDS_MAX 64
@@ -194,6 +196,17 @@ void admission_fail(struct admission *a, admission_code code);
 
 /* Asks for the documents after our head; a member whose HELLO names another head has them. */
 void admission_pull_chain(struct admission *a, struct channel *channel);
+
+/* A JOIN for us over this link, or the renewal of what we have. */
+void admission_send_join(struct admission *a, struct channel *channel, const mn_id *mesh_id,
+                         bool is_renewal);
+
+/* ---- admission_renew.c ---- */
+
+/* Is this a Signed Grant for us that counts under [head]? */
+MN_MUST_USE mn_status admission_check_own(struct admission *a, const struct authority *head,
+                                          struct mn_span bytes);
+void admission_on_renewed(struct admission *a, const Meshnode__Trust__Granted *message);
 
 /* Renews our own grant when it is due; called at every upkeep. Returns when it will be due, or
  * MN_TIME_NEVER. */

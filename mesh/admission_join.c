@@ -1,5 +1,5 @@
 /* The joiner: ASK -> AUTHORITY -> JOIN -> GRANTED or REFUSED, on every link to a seed at once until
- * one has proved the right mesh; and the renewal of a member's grant, which is the same JOIN. */
+ * one has proved the right mesh. */
 #include <sodium.h>
 
 #include "mesh/admission_internal.h"
@@ -75,22 +75,6 @@ static void admission_send_ask(struct admission *a, struct channel *channel, con
     admission_send(a, channel->id, &message, false);
 }
 
-void admission_on_sponsor_up(struct admission *a, struct channel *channel)
-{
-    const struct joining *joining = &a->joining;
-    bool wants_found = joining->has_secret && !joining->has_pin;
-    mn_id token_id;
-
-    if (a->state != ADMISSION_JOINING) {
-        admission_close(a, channel, MN_STATE);
-        return;
-    }
-    if (wants_found) token_id = digest_token_id(joining->token.pk);
-    admission_send_ask(a, channel, joining->has_pin ? joining->pin : NULL,
-                       wants_found ? &token_id : NULL);
-    admission_set_timer(a, &channel->timer, mn_time_after(a->now.mono, ADMISSION_ASK_TIMEOUT));
-}
-
 void admission_pull_chain(struct admission *a, struct channel *channel)
 {
     const uint8_t *pin = channel->peer.pin;
@@ -110,7 +94,7 @@ static void admission_arm_join_timer(struct admission *a, mn_time at)
     if (entry->index_plus_one == 0 || at < entry->at) admission_set_timer(a, &a->join_timer, at);
 }
 
-/* Of another mesh than our token's; final once so many nodes of the list have been for a while. */
+/* Of another mesh than our token's; final once all seeds of the list have been for a while. */
 static void admission_note_mismatch(struct admission *a, const mn_id *node)
 {
     struct joining *joining = &a->joining;
@@ -128,7 +112,8 @@ static bool admission_mismatch_is_final(const struct admission *a)
 {
     const struct joining *joining = &a->joining;
 
-    return joining->mismatch_since != 0 && joining->mismatched_count >= joining->seeds_count &&
+    if (joining->mismatch_since == 0 || joining->seeds_count == 0) return false;
+    return joining->mismatched_count >= joining->seeds_count &&
            a->now.mono - joining->mismatch_since >= ADMISSION_GIVE_UP;
 }
 
@@ -141,6 +126,35 @@ static void admission_drop_seed(struct admission *a, struct channel *channel, mn
                     status == MN_WRONG_MESH ? "not the mesh of the token" : "seed not believed");
     mn_heap_remove(&a->timers, &channel->timer.entry);
     admission_close(a, channel, status);
+}
+
+/* One that was a member before knows its mesh by name. */
+static bool admission_is_foreign(const struct admission *a, const struct channel *channel)
+{
+    mn_id mesh_id = admission_mesh_id(a);
+
+    return !mn_id_is_zero(&mesh_id) && !mn_id_is_zero(&channel->peer.mesh_id) &&
+           !mn_id_equal(&mesh_id, &channel->peer.mesh_id);
+}
+
+void admission_on_sponsor_up(struct admission *a, struct channel *channel)
+{
+    const struct joining *joining = &a->joining;
+    bool wants_found = joining->has_secret && !joining->has_pin;
+    mn_id token_id;
+
+    if (a->state != ADMISSION_JOINING) {
+        admission_close(a, channel, MN_STATE);
+        return;
+    }
+    if (admission_is_foreign(a, channel)) {
+        admission_drop_seed(a, channel, MN_WRONG_MESH);
+        return;
+    }
+    if (wants_found) token_id = digest_token_id(joining->token.pk);
+    admission_send_ask(a, channel, joining->has_pin ? joining->pin : NULL,
+                       wants_found ? &token_id : NULL);
+    admission_set_timer(a, &channel->timer, mn_time_after(a->now.mono, ADMISSION_ASK_TIMEOUT));
 }
 
 /* The pin to look for: the token's own, or the one the token vouches for in its Found. */
@@ -201,8 +215,8 @@ static mn_status admission_check_sponsor_grant(struct admission *a, struct chann
 
 /* ---- JOIN ---- */
 
-static void admission_send_join(struct admission *a, struct channel *channel, const mn_id *mesh_id,
-                                bool is_renewal)
+void admission_send_join(struct admission *a, struct channel *channel, const mn_id *mesh_id,
+                         bool is_renewal)
 {
     Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
     struct invite_join join = {.mesh_id = *mesh_id,
@@ -453,18 +467,6 @@ static void admission_keep_founds(struct admission *a, const Meshnode__Trust__Gr
                              pb_span(message->founds[i]->found), true);
 }
 
-/* A Signed Grant for us that counts under [head]. */
-static mn_status admission_check_own(struct admission *a, const struct authority *head,
-                                     struct mn_span bytes)
-{
-    struct grant grant;
-    mn_status status = grant_decode(bytes, &grant);
-
-    if (status != MN_OK) return status;
-    if (memcmp(grant.sign_pk, a->config.self->key.pk, SIGN_PK_SIZE) != 0) return MN_DENIED;
-    return grant_check(&grant, head, NULL, mn_wall_ms(a->now));
-}
-
 static void admission_on_joined(struct admission *a, struct channel *channel,
                                 const Meshnode__Trust__Granted *message)
 {
@@ -486,23 +488,6 @@ static void admission_on_joined(struct admission *a, struct channel *channel,
     admission_adopt_grant(a, bytes);
     admission_keep_founds(a, message);
     admission_become_member(a, channel);
-}
-
-static void admission_on_renewed(struct admission *a, const Meshnode__Trust__Granted *message)
-{
-    struct mn_span bytes = pb_span(message->grant);
-    mn_status status = admission_check_own(a, authority_chain_head(&a->chain), bytes);
-
-    if (status != MN_OK) {
-        admission_trace(a, MN_EV_GRANT_REFUSED, &a->config.self->node_id, (uint64_t)-status, 0,
-                        "renewal");
-        return;
-    }
-    if (mn_span_equal(bytes, mn_buf_span(a->grant_bytes))) return;
-    a->counts.renewals++;
-    admission_adopt_grant(a, bytes);
-    admission_emit(a, ADMISSION_OUT_RENEWED)->after_write = true;
-    admission_set_timer(a, &a->upkeep_timer, a->now.mono); /* works out when the next is due */
 }
 
 void admission_on_granted(struct admission *a, struct channel *channel,
@@ -577,75 +562,4 @@ void admission_on_refused(struct admission *a, struct channel *channel, admissio
         admission_on_join_refused(a, channel, code);
     else if (a->state == ADMISSION_MEMBER && channel->peer.kind == ADMISSION_LINK_MEMBER)
         admission_on_member_refused(a, channel, code);
-}
-
-/* ---- renewal ---- */
-
-/* From half life on, plus up to a tenth so that a mesh founded at once does not renew at once. */
-static uint64_t admission_renewal_due_ms(struct admission *a)
-{
-    uint64_t life = a->grant.not_after_ms - a->grant.not_before_ms;
-    uint64_t jitter = mn_load_u64(a->config.self->node_id.bytes) % (life / 10 + 1);
-
-    return a->grant.not_before_ms + life / 2 + (admission_is_issuer(a) ? 0 : jitter);
-}
-
-/* A member to ask: an issuer when we have a link to one, else any, which forwards. */
-static struct channel *admission_renewal_link(struct admission *a)
-{
-    const struct authority *head = authority_chain_head(&a->chain);
-    struct channel *any = NULL;
-
-    MN_LIST_FOR_EACH (at, &a->links_all) {
-        struct channel *channel = MN_CONTAINER(at, struct channel, all);
-        if (channel->peer.kind != ADMISSION_LINK_MEMBER) continue;
-        if (authority_is_issuer(head, channel->peer.sign_pk)) return channel;
-        any = channel;
-    }
-    return any;
-}
-
-static void admission_renew(struct admission *a)
-{
-    const struct authority *head = authority_chain_head(&a->chain);
-    struct channel *channel;
-
-    if (admission_is_issuer(a)) {
-        admission_issue_to_self(a, VIA(RENEW));
-        a->counts.renewals++;
-        admission_emit(a, ADMISSION_OUT_RENEWED)->after_write = true;
-        return;
-    }
-    channel = admission_renewal_link(a);
-    if (channel != NULL) admission_send_join(a, channel, &head->mesh_id, true);
-}
-
-static bool admission_grant_has_ended(struct admission *a)
-{
-    return grant_check(&a->grant, authority_chain_head(&a->chain), NULL, mn_wall_ms(a->now)) ==
-           MN_EXPIRED;
-}
-
-/* Nobody takes us for a member any more, but the mesh knows our key: back in as a guest. */
-static void admission_renew_as_guest(struct admission *a)
-{
-    memcpy(a->joining.pin, authority_pin(authority_chain_head(&a->chain)), DIGEST_PIN_SIZE);
-    a->joining.has_pin = true;
-    a->joining.is_known = true;
-    admission_start_joining(a);
-}
-
-mn_time admission_renew_if_due(struct admission *a)
-{
-    uint64_t wall_ms = mn_wall_ms(a->now), due_ms;
-
-    if (a->state != ADMISSION_MEMBER) return MN_TIME_NEVER;
-    due_ms = admission_renewal_due_ms(a);
-    if (wall_ms >= due_ms) {
-        admission_renew(a);
-        if (!admission_is_issuer(a) && admission_grant_has_ended(a)) admission_renew_as_guest(a);
-        return mn_time_after(a->now.mono, ADMISSION_UPKEEP);
-    }
-    if (due_ms - wall_ms > ADMISSION_UPKEEP / MN_MS) return MN_TIME_NEVER; /* upkeep comes first */
-    return mn_time_after(a->now.mono, (due_ms - wall_ms) * MN_MS);
 }

@@ -382,7 +382,7 @@ static mn_time next_deadline(const struct world *world, unsigned *ret_node)
         mn_time at = world->nodes[i].admission == NULL
                          ? MN_TIME_NEVER
                          : admission_deadline(world->nodes[i].admission);
-        if (at >= next || world_state(world, i) == ADMISSION_FAILED) continue;
+        if (at >= next) continue;
         next = at;
         *ret_node = i;
     }

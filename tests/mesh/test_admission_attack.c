@@ -1,0 +1,274 @@
+/* Admission under attack: bent and replayed messages, lying seeds, garbage. */
+#include "tests/mesh/admission_fixture.h"
+
+/* ---- tampering and replay ---- */
+
+struct tamper {
+    Meshnode__Trust__Admission__WhatCase what; /* only messages of this kind */
+    size_t bit;                                /* to be flipped in the whole message */
+    unsigned hits;
+    struct mn_buf *seen;
+};
+
+static Meshnode__Trust__Admission__WhatCase kind_of(struct mn_span bytes)
+{
+    struct mn_arena arena = {0};
+    const Meshnode__Trust__Admission *message =
+        pb_unpack(&meshnode__trust__admission__descriptor, &arena, bytes);
+    Meshnode__Trust__Admission__WhatCase what =
+        message == NULL ? MESHNODE__TRUST__ADMISSION__WHAT__NOT_SET : message->what_case;
+
+    mn_arena_done(&arena);
+    return what;
+}
+
+static bool flip_bit(struct world_message *message, void *context)
+{
+    struct tamper *tamper = context;
+
+    if (kind_of(mn_buf_span(message->bytes)) != tamper->what || tamper->hits > 0) return true;
+    if (tamper->bit / 8 >= message->bytes->size) return true;
+    message->bytes->bytes[tamper->bit / 8] ^= (uint8_t)(1u << (tamper->bit % 8));
+    tamper->hits++;
+    return true;
+}
+
+/* Every bit of JOIN, one run each (in slices, to keep each test short): nobody gets in by it, and
+ * no use is counted. */
+START_TEST(join_with_a_flipped_bit_admits_nobody)
+{
+    for (size_t bit = (size_t)_i;; bit += 16) {
+        struct tamper tamper = {.what = MESHNODE__TRUST__ADMISSION__WHAT_JOIN, .bit = bit};
+        uint64_t link;
+
+        world_join(world, joiner, bootstrap(), false);
+        world->filter = flip_bit;
+        world->filter_context = &tamper;
+        link = world_connect(world, joiner, founder);
+        world_settle(world);
+        if (tamper.hits == 0) break; /* past its end: this run was honest */
+        ck_assert_int_ne(world_state(world, joiner), ADMISSION_MEMBER);
+        ck_assert_uint_eq(admission_counts(node(founder)->admission).issued, 0);
+        ck_assert_uint_eq(node(founder)->admitted, 0);
+        world_cut(world, link);
+        world_crash(world, joiner);
+        node(joiner)->failed = CODE(NONE);
+        world_start(world, joiner);
+    }
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_MEMBER);
+}
+END_TEST
+
+START_TEST(grant_with_a_flipped_bit_is_not_taken)
+{
+    for (size_t bit = (size_t)_i;; bit += 16) {
+        struct tamper tamper = {.what = MESHNODE__TRUST__ADMISSION__WHAT_GRANTED, .bit = bit};
+        uint64_t link;
+
+        world_join(world, joiner, bootstrap(), false);
+        world->filter = flip_bit;
+        world->filter_context = &tamper;
+        link = world_connect(world, joiner, founder);
+        world_settle(world);
+        if (tamper.hits == 0) break;
+        ck_assert_int_ne(world_state(world, joiner), ADMISSION_MEMBER);
+        ck_assert_uint_eq(node(joiner)->stored_count, 0);
+        world_cut(world, link);
+        world_crash(world, joiner);
+        world_start(world, joiner);
+    }
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_MEMBER);
+    ck_assert_uint_eq(uses_of(bootstrap()), 1); /* however often the answer was lost */
+}
+END_TEST
+
+START_TEST(authority_with_a_flipped_bit_ends_no_joining_and_is_never_believed)
+{
+    for (size_t bit = (size_t)_i;; bit += 16) {
+        struct tamper tamper = {.what = MESHNODE__TRUST__ADMISSION__WHAT_AUTHORITY, .bit = bit};
+        uint64_t link;
+
+        world_join(world, joiner, bootstrap(), false);
+        world->filter = flip_bit;
+        world->filter_context = &tamper;
+        link = world_connect(world, joiner, founder);
+        world_settle(world);
+        if (tamper.hits == 0) break;
+        ck_assert_int_ne(world_state(world, joiner), ADMISSION_FAILED);
+        ck_assert_int_ne(world_state(world, joiner), ADMISSION_MEMBER);
+        world_cut(world, link);
+        world_crash(world, joiner);
+        world_start(world, joiner);
+    }
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_MEMBER);
+}
+END_TEST
+
+static bool record_join(struct world_message *message, void *context)
+{
+    struct tamper *tamper = context;
+
+    if (kind_of(mn_buf_span(message->bytes)) == MESHNODE__TRUST__ADMISSION__WHAT_JOIN &&
+        tamper->seen == NULL)
+        tamper->seen = mn_buf_ref(message->bytes);
+    return true;
+}
+
+static void replay(uint64_t link, struct mn_buf *bytes)
+{
+    struct admission_input input = {.type = ADMISSION_IN_MESSAGE};
+
+    input.message.link = link;
+    input.message.bytes = mn_buf_span(bytes);
+    world_step(world, founder, &input);
+    world_settle(world);
+}
+
+START_TEST(join_replayed_on_its_own_link_is_one_use_and_the_same_grant)
+{
+    struct tamper tamper = {.seen = NULL};
+    struct mn_span before;
+    uint64_t link;
+    uint8_t copy[GRANT_SIZE_MAX];
+
+    world->filter = record_join;
+    world->filter_context = &tamper;
+    link = join_at(joiner, founder, bootstrap());
+    before = admission_grant_bytes(node(joiner)->admission);
+    memcpy(copy, before.data, before.size);
+    replay(link, tamper.seen);
+    replay(link, tamper.seen);
+    ck_assert_uint_eq(uses_of(bootstrap()), 1);
+    ck_assert_uint_eq(admission_counts(node(founder)->admission).issued, 1);
+    ck_assert(
+        mn_span_equal(admission_grant_bytes(node(joiner)->admission), mn_span(copy, before.size)));
+    mn_buf_unref(tamper.seen);
+}
+END_TEST
+
+START_TEST(join_replayed_on_another_link_is_refused)
+{
+    struct tamper tamper = {.seen = NULL};
+    unsigned thief = world_add(world, "thief");
+    uint64_t link;
+
+    world->filter = record_join;
+    world->filter_context = &tamper;
+    join_at(joiner, founder, bootstrap());
+    world->filter = NULL;
+    world_start(world, thief);
+    world_join(world, thief, NULL, false);
+    link = world_connect(world, thief, founder); /* another key, another handshake */
+    replay(link, tamper.seen);
+    ck_assert_uint_eq(node(founder)->admitted, 1);
+    ck_assert_uint_ge(admission_counts(node(founder)->admission).messages_malformed, 1);
+
+    world_crash(world, joiner);
+    world_lose_disk(world, joiner);
+    world_start(world, joiner);
+    world->filter = drop_all; /* only the replayed bytes arrive */
+    world_join(world, joiner, bootstrap(), false);
+    link = world_connect(world, joiner, founder); /* the same key, another handshake */
+    replay(link, tamper.seen);
+    ck_assert_uint_eq(node(founder)->admitted, 1);
+    mn_buf_unref(tamper.seen);
+}
+END_TEST
+
+START_TEST(garbage_costs_a_link_and_a_counter)
+{
+    static const uint8_t garbage[ADMISSION_MESSAGE_MAX + 1] = {0xff, 0xff};
+    struct admission_input input = {.type = ADMISSION_IN_MESSAGE};
+    uint64_t link;
+
+    world_join(world, joiner, NULL, false);
+    world->filter = drop_all;
+    for (size_t size = 1; size <= sizeof garbage; size = size * 4 + 1) {
+        link = world_connect(world, joiner, founder);
+        input.message.link = link;
+        input.message.bytes = mn_span(garbage, size < sizeof garbage ? size : sizeof garbage);
+        world_step(world, founder, &input);
+        world_settle(world);
+        ck_assert_ptr_null(world_find_link(world, link));
+    }
+    ck_assert_uint_ge(admission_counts(node(founder)->admission).messages_malformed, 8);
+    ck_assert_uint_eq(admission_counts(node(founder)->admission).links, 0);
+}
+END_TEST
+
+/* Hands the joiner a message as if it came over [link]. */
+static void say_to_joiner(uint64_t link, Meshnode__Trust__Admission *message)
+{
+    struct mn_arena arena = {0};
+    struct admission_input said = {.type = ADMISSION_IN_MESSAGE};
+
+    said.message.link = link;
+    said.message.bytes = pb_pack_arena(&message->base, &arena);
+    world_step(world, joiner, &said);
+    mn_arena_done(&arena);
+}
+
+/* A seed that has the true chain (anybody can fetch it) but no grant of that mesh for its key. */
+START_TEST(seed_with_a_true_chain_and_somebody_elses_grant_is_not_believed)
+{
+    struct admission_input input = {.type = ADMISSION_IN_LINK_UP};
+    Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
+    Meshnode__Trust__AuthorityChain chain = MESHNODE__TRUST__AUTHORITY_CHAIN__INIT;
+    ProtobufCBinaryData document =
+        pb_bytes(mn_buf_span(admission_authority(node(founder)->admission)->document));
+    unsigned liar = world_add(world, "liar");
+
+    world_join(world, joiner, bootstrap(), false);
+    input.link_up = (struct admission_link){
+        .link = WORLD_LINKS_MAX,
+        .kind = ADMISSION_LINK_SPONSOR,
+        .node_id = node(liar)->identity.node_id,
+        .grant = admission_grant_bytes(node(founder)->admission),
+    };
+    memcpy(input.link_up.sign_pk, node(liar)->identity.key.pk, SIGN_PK_SIZE);
+    world_step(world, joiner, &input);
+    chain.n_documents = 1;
+    chain.documents = &document;
+    message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_AUTHORITY;
+    message.authority = &chain;
+    say_to_joiner(WORLD_LINKS_MAX, &message);
+    ck_assert_uint_eq(admission_counts(node(joiner)->admission).chains_refused, 1);
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_JOINING);
+}
+END_TEST
+
+START_TEST(refusal_by_a_seed_that_proved_nothing_ends_nothing)
+{
+    Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
+    Meshnode__Trust__Refused refused = MESHNODE__TRUST__REFUSED__INIT;
+    uint64_t link;
+
+    world_join(world, joiner, bootstrap(), false);
+    link = world_connect(world, joiner, founder);
+    refused.code = CODE(TOKEN_WITHDRAWN);
+    message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_REFUSED;
+    message.refused = &refused;
+    say_to_joiner(link, &message); /* before the chain was shown */
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_JOINING);
+    world_settle(world);
+    world_connect(world, joiner, founder);
+    world_settle(world);
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_MEMBER);
+}
+END_TEST
+
+int main(void)
+{
+    TCase *tcase = tcase_create("admission-attack");
+
+    tcase_add_loop_test(tcase, join_with_a_flipped_bit_admits_nobody, 0, 16);
+    tcase_add_loop_test(tcase, grant_with_a_flipped_bit_is_not_taken, 0, 16);
+    tcase_add_loop_test(tcase, authority_with_a_flipped_bit_ends_no_joining_and_is_never_believed,
+                        0, 16);
+    tcase_add_test(tcase, join_replayed_on_its_own_link_is_one_use_and_the_same_grant);
+    tcase_add_test(tcase, join_replayed_on_another_link_is_refused);
+    tcase_add_test(tcase, garbage_costs_a_link_and_a_counter);
+    tcase_add_test(tcase, seed_with_a_true_chain_and_somebody_elses_grant_is_not_believed);
+    tcase_add_test(tcase, refusal_by_a_seed_that_proved_nothing_ends_nothing);
+    return run_tests(suite_create("admission-attack"), tcase);
+}
