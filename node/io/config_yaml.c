@@ -161,14 +161,32 @@ static mn_status config_yaml_list(struct config_yaml *yaml, uint32_t index, size
     }
 }
 
+static bool config_yaml_is_section(const struct config_yaml *yaml)
+{
+    size_t size = strlen(yaml->key);
+    for (uint32_t i = 0; i < yaml->options->count; i++) {
+        const char *key = yaml->options->specs[i].key;
+        if (strncmp(key, yaml->key, size) == 0 && key[size] == '.') return true;
+    }
+    return false;
+}
+
+static mn_status config_yaml_unknown(struct config_yaml *yaml, size_t line)
+{
+    char nearest[OPTIONS_KEY_SIZE];
+    return config_yaml_fail(yaml, line, "unknown key \"%s\", did you mean \"%s\"?", yaml->key,
+                            options_nearest(yaml->options, yaml->key, nearest));
+}
+
 static mn_status config_yaml_value(struct config_yaml *yaml, const yaml_event_t *event)
 {
     size_t line = config_yaml_line(event);
     uint32_t index = 0;
     struct mn_span item = {0};
-    if (options_find(yaml->options, mn_span_str(yaml->key), &index) != MN_OK)
-        return config_yaml_fail(yaml, line, "unknown key \"%s\", did you mean \"%s\"?", yaml->key,
-                                options_nearest(yaml->options, yaml->key));
+    if (options_find(yaml->options, mn_span_str(yaml->key), &index) != MN_OK) {
+        if (!config_yaml_is_section(yaml)) return config_yaml_unknown(yaml, line);
+        return config_yaml_fail(yaml, line, "%s: is a section: keys are expected in it", yaml->key);
+    }
     if (event->type == YAML_SEQUENCE_START_EVENT) return config_yaml_list(yaml, index, line);
     mn_status status = config_yaml_item(yaml, event, &yaml->options->specs[index], &item);
     if (status == MN_OK) status = config_yaml_set(yaml, index, line, &item, 1);
@@ -197,14 +215,11 @@ static mn_status config_yaml_mapping(struct config_yaml *yaml, uint32_t depth);
 /* A section if it is one of the table's, so that a misspelt one is named where it stands. */
 static mn_status config_yaml_section(struct config_yaml *yaml, size_t line, uint32_t depth)
 {
-    size_t size = strlen(yaml->key);
-    for (uint32_t i = 0; i < yaml->options->count; i++) {
-        const char *key = yaml->options->specs[i].key;
-        if (strncmp(key, yaml->key, size) == 0 && key[size] == '.')
-            return config_yaml_mapping(yaml, depth + 1);
-    }
-    return config_yaml_fail(yaml, line, "unknown key \"%s\", did you mean \"%s\"?", yaml->key,
-                            options_nearest(yaml->options, yaml->key));
+    uint32_t index;
+    if (config_yaml_is_section(yaml)) return config_yaml_mapping(yaml, depth + 1);
+    if (options_find(yaml->options, mn_span_str(yaml->key), &index) != MN_OK)
+        return config_yaml_unknown(yaml, line);
+    return config_yaml_fail(yaml, line, "%s: takes a value, not a section", yaml->key);
 }
 
 static mn_status config_yaml_entry(struct config_yaml *yaml, uint32_t depth)

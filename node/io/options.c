@@ -10,7 +10,6 @@
 
 #define OPTIONS_ENVIRONMENT_PREFIX "MESHNODE_"
 #define OPTIONS_FLAGS_MAX 64
-#define OPTIONS_KEY_SIZE 64
 
 static mn_status options_fail(struct options_error *error, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -251,14 +250,31 @@ static uint32_t options_distance(const char *a, const char *b)
     return row[b_size];
 }
 
-const char *options_nearest(const struct options *options, const char *key)
+/* As many parts of [candidate] as [key] has: a misspelt section is compared with sections. */
+static void options_cut(const char *candidate, const char *key, char ret[OPTIONS_KEY_SIZE])
 {
-    const char *nearest = options->specs[0].key;
-    for (uint32_t i = 1; i < options->count; i++) {
-        const char *candidate = options->specs[i].key;
-        if (options_distance(key, candidate) < options_distance(key, nearest)) nearest = candidate;
+    size_t size = 0;
+    int dots = 0;
+    for (const char *c = key; *c != '\0'; c++)
+        dots += *c == '.';
+    for (; candidate[size] != '\0' && size < OPTIONS_KEY_SIZE - 1; size++) {
+        if (candidate[size] == '.' && dots-- == 0) break;
+        ret[size] = candidate[size];
     }
-    return nearest;
+    ret[size] = '\0';
+}
+
+const char *options_nearest(const struct options *options, const char *key,
+                            char ret[OPTIONS_KEY_SIZE])
+{
+    char candidate[OPTIONS_KEY_SIZE];
+    options_cut(options->specs[0].key, key, ret);
+    for (uint32_t i = 1; i < options->count; i++) {
+        options_cut(options->specs[i].key, key, candidate);
+        if (options_distance(key, candidate) < options_distance(key, ret))
+            memcpy(ret, candidate, sizeof candidate);
+    }
+    return ret;
 }
 
 const char *options_text(const struct options *options, uint32_t index)

@@ -71,8 +71,11 @@ void options_done(struct options *options);
 MN_MUST_USE mn_status options_find(const struct options *options, struct mn_span key,
                                    uint32_t *ret);
 
-/* The known key that [key] was probably meant to be; never NULL. */
-const char *options_nearest(const struct options *options, const char *key);
+#define OPTIONS_KEY_SIZE 64 /* of a key, its NUL included */
+
+/* The known key, or section, that [key] was probably meant to be. Returns [ret]. */
+const char *options_nearest(const struct options *options, const char *key,
+                            char ret[OPTIONS_KEY_SIZE]);
 
 /* Sets a value, unless one of higher rank is there. A scalar takes exactly one item; a list of
  * rank OPTION_FLAG grows with each call, others are replaced. MN_CONFIG: [error] says what is wrong
