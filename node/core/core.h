@@ -57,8 +57,11 @@ struct core_config {
     uint32_t seeds_count;            /* 0 .. CORE_SEEDS_MAX */
     struct mn_span token;            /* mnt1-... or mnp1-..., or empty */
     bool bootstrap, dev;
+    bool is_join_required;  /* FATAL 75 when it has not joined after 30 s */
+    bool is_identity_old;   /* the key was there before this start: the mesh may know it */
     uint64_t grant_ttl_ms;  /* of a mesh founded here; 0: 30 days */
-    uint64_t *writes_count; /* number of the newest write of the node; each WRITE raises it */
+    uint64_t *writes_count; /* number of the newest write of the node; each WRITE raises it; NULL:
+                             * its own */
     size_t memory_max;      /* bytes for what grows; 0: 256 MiB */
     struct core_timing timing;
     struct mn_trace *trace; /* may be NULL */
