@@ -161,7 +161,7 @@ END_TEST
 
 START_TEST(a_session_belongs_to_its_endpoint)
 {
-    char line[64];
+    char line[96];
     const char *const headers[] = {line, NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", session());
@@ -172,7 +172,7 @@ END_TEST
 
 START_TEST(the_version_header_must_be_one_that_is_served)
 {
-    char line[64];
+    char line[96];
     const char *headers[] = {line, "mcp-protocol-version: 2020-01-01", NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", session());
@@ -217,7 +217,7 @@ END_TEST
 START_TEST(an_idle_session_ends_and_a_used_one_does_not)
 {
     const char *idle = session(), *used = session(), *watched = session();
-    char line[64];
+    char line[96];
     const char *const headers[] = {line, NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", watched);
@@ -381,7 +381,7 @@ END_TEST
 
 static const struct client_response *batch(const char *id, const char *body)
 {
-    char line[64];
+    char line[96];
     const char *const headers[] = {line, NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", id);
@@ -468,7 +468,7 @@ END_TEST
 
 static const struct client_response *get(const char *target, const char *id)
 {
-    char line[64];
+    char line[96];
     const char *const headers[] = {line, "accept: text/event-stream", "last-event-id: 7", NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", id);
@@ -551,7 +551,7 @@ END_TEST
 
 START_TEST(a_session_outlives_its_server)
 {
-    char line[64];
+    char line[96];
     const char *const headers[] = {line, NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s",
