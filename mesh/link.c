@@ -333,7 +333,7 @@ void link_tick(struct link *link, struct mn_now now)
         link_fail(link, MN_TIMEOUT);
         return;
     }
-    if (link->ping_sent == 0) link_ping(link, now); /* else the answer is still awaited */
+    link_ping(link, now); /* also when an answer is missing: the peer shall hear from us */
     link->ping_at = mn_time_after(now.mono, link->timing->ping);
 }
 

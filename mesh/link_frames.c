@@ -386,8 +386,10 @@ struct mn_buf *link_flush(struct link *link, struct mn_now now)
     if (size > 0) memcpy(buf->bytes, link->raw.buf->bytes, size);
     mn_writer_drop(&link->raw);
     if (link->phase != LINK_HANDSHAKE) {
-        while ((more = link_fill_frame(link, now, buf->bytes + size, room - size)) > 0)
+        while ((more = link_fill_frame(link, now, buf->bytes + size, room - size)) > 0) {
             size += more;
+            if (size > FRAME_SEND_MAX - FRAME_AIM / 4) break; /* not worth another frame */
+        }
     }
     if (size == 0 || link->phase == LINK_ENDED) return mn_buf_unref(buf); /* all had expired */
     buf->size = (uint32_t)size;
