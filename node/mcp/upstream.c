@@ -206,7 +206,7 @@ void upstream_ready(struct upstream *server)
                       server->config->name);
     }
     server->is_era_guessed = false;
-    upstream_listen(server);
+    if (!upstream_timer_is_set(&server->stream_timer)) upstream_listen(server);
     upstream_request_flush_queue(server);
 }
 

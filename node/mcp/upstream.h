@@ -91,7 +91,8 @@ struct upstream_request {
     struct upstream_timer timer;
     enum upstream_request_kind kind;
     bool is_sent, wants_progress, wants_log, was_retried;
-    struct mn_buf *payload;             /* call: the gateway's request */
+    bool was_modern, had_session; /* when it was sent; the server may have been asked again since */
+    struct mn_buf *payload;       /* call: the gateway's request */
     struct upstream_exchange *exchange; /* HTTP, while sent */
     uint64_t written_end;               /* stdio: where it ends in the stream to the child */
 };

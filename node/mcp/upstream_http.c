@@ -307,10 +307,9 @@ static void upstream_http_on_broken_off(struct upstream_exchange *exchange, cons
 /* A whole answer that is no stream. */
 static void upstream_http_on_whole(struct upstream_exchange *exchange)
 {
-    struct upstream *server = exchange->server;
     struct upstream_request *request = exchange->request;
     uint32_t code = exchange->code;
-    bool is_lost = code == 404 && server->http.session_id != NULL && !upstream_is_modern(server);
+    bool is_lost = code == 404 && request->had_session && !request->was_modern;
     bool was_resumed = exchange->resumes_count > 0;
 
     if (exchange->type == UPSTREAM_BODY_JSON && !is_lost) {

@@ -15,6 +15,8 @@ static void upstream_request_enter(struct upstream_request *request)
     mn_map_insert(&host->requests, &request->by_id, upstream_u64_key(&request->id));
     mn_list_push_back(&request->server->sent, &request->link);
     request->is_sent = true;
+    request->was_modern = upstream_is_modern(request->server);
+    request->had_session = request->server->http.session_id != NULL;
 }
 
 void upstream_request_carry(struct upstream_request *request, struct mn_buf *text,
@@ -410,13 +412,10 @@ static bool upstream_request_try_again(struct upstream_request *request, bool fo
 static void upstream_request_on_status(struct upstream_request *request, uint32_t code)
 {
     struct upstream *server = request->server;
-    bool is_modern = upstream_is_modern(server);
     enum call_failure failure = CALL_UPSTREAM;
 
-    if (code == 404 && server->http.session_id != NULL &&
-        upstream_request_try_again(request, false))
-        return;
-    if (is_modern && (code == 400 || code == 404 || code == 405) &&
+    if (code == 404 && request->had_session && upstream_request_try_again(request, false)) return;
+    if (request->was_modern && (code == 400 || code == 404 || code == 405) &&
         upstream_request_try_again(request, true))
         return;
     if (code == 0 || code == 502 || code == 504) failure = CALL_OUTCOME_UNKNOWN;
@@ -432,15 +431,15 @@ static void upstream_request_on_error(struct upstream_request *request,
     struct upstream *server = request->server;
     bool is_version = message->code == JSONRPC_UNSUPPORTED_VERSION;
     bool is_header = message->code == JSONRPC_HEADER_MISMATCH;
-    bool is_legacy = !upstream_is_modern(server);
 
     /* Not a few legacy servers answer 400 without an id, not 404, for a session they forgot. */
-    if (is_legacy && server->http.session_id != NULL && code == 400 && message->id.size == 0 &&
-        !is_version && !is_header && upstream_request_try_again(request, false))
+    if (request->had_session && code == 400 && message->id.size == 0 && !is_version && !is_header &&
+        upstream_request_try_again(request, false))
         return;
-    if ((is_version || (is_header && is_legacy)) && upstream_request_try_again(request, true))
+    if ((is_version || (is_header && !request->was_modern)) &&
+        upstream_request_try_again(request, true))
         return;
-    if (is_header && server->is_http && !request->was_retried) {
+    if (is_header && server->is_http && !request->was_retried && server->state == UPSTREAM_READY) {
         request->was_retried = true; /* the schema changed: look at it, then send it once more */
         upstream_request_enqueue(request);
         upstream_list_start(server);
