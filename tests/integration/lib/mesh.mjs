@@ -29,6 +29,7 @@ export async function waitFor(what, check, {limit = 60_000, every = 20} = {}) {
       }
       last = undefined;
     } catch (error) {
+      if (error.fatal) throw error;
       last = error;
     }
     if (performance.now() - begin > limit)
@@ -66,10 +67,11 @@ export class Mesh {
     node.process = spawn(command, argv, {stdio: ['ignore', 'pipe', 'pipe'], env: {...process.env, ...options.env}});
     node.process.stdout.on('data', bytes => { node.log += bytes; });
     node.process.stderr.on('data', bytes => { node.log += bytes; });
-    node.exited = new Promise(done => node.process.on('exit', (code, signal) => {
-      node.exit = {code, signal};
-      done(node.exit);
-    }));
+    node.exited = new Promise(done => {
+      const end = (code, signal) => done(node.exit ??= {code, signal});
+      node.process.on('exit', end);
+      node.process.on('error', error => end(127, error.message));
+    });
     this.nodes.push(node);
     if (options.noWait) return node;
     await waitFor(`${name} serves`, () => {
