@@ -307,6 +307,20 @@ START_TEST(next_wants_a_strict_majority_of_distinct_issuers)
 }
 END_TEST
 
+START_TEST(next_wants_three_of_five)
+{
+    struct authority first = genesis(), next = successor(&first), prev;
+
+    set_issuers(&next, KEYS(&founder, &second, &third, &stranger, &other_root));
+    prev = decode(signed_by(&next, KEYS(&founder)));
+    next = successor(&prev);
+    ck_assert_int_eq(judge(&prev, &next, KEYS(&third, &second), NULL), MN_DENIED);
+    ck_assert_int_eq(judge(&prev, &next, KEYS(&third, &second, &other_root), NULL), MN_OK);
+    authority_done(&prev);
+    authority_done(&first);
+}
+END_TEST
+
 START_TEST(next_may_be_signed_by_a_root_alone)
 {
     struct authority first = genesis(), prev = three_issuers(&first), next = successor(&prev);
@@ -482,6 +496,7 @@ int main(void)
     tcase_add_test(tcase, successor_with_any_flipped_bit_is_refused);
     tcase_add_test(tcase, next_wants_the_exact_predecessor);
     tcase_add_test(tcase, next_wants_a_strict_majority_of_distinct_issuers);
+    tcase_add_test(tcase, next_wants_three_of_five);
     tcase_add_test(tcase, next_may_be_signed_by_a_root_alone);
     tcase_add_test(tcase, next_with_other_roots_needs_the_root);
     tcase_add_test(tcase, next_by_issuers_that_it_names_itself_is_refused);

@@ -90,6 +90,13 @@ static inline bool drop_all(struct world_message *message, void *context)
     return false;
 }
 
+/* One under which the founder hears nothing. */
+static inline bool drop_forwards_to_founder(struct world_message *message, void *context)
+{
+    (void)context;
+    return message->to != founder;
+}
+
 /* What main() returns. */
 static inline int run_tests(Suite *suite, TCase *tcase)
 {

@@ -196,15 +196,15 @@ START_TEST(garbage_costs_a_link_and_a_counter)
 }
 END_TEST
 
-/* Hands the joiner a message as if it came over [link]. */
-static void say_to_joiner(uint64_t link, Meshnode__Trust__Admission *message)
+/* Hands a node a message as if it came over [link]. */
+static void say(unsigned to, uint64_t link, Meshnode__Trust__Admission *message)
 {
     struct mn_arena arena = {0};
     struct admission_input said = {.type = ADMISSION_IN_MESSAGE};
 
     said.message.link = link;
     said.message.bytes = pb_pack_arena(&message->base, &arena);
-    world_step(world, joiner, &said);
+    world_step(world, to, &said);
     mn_arena_done(&arena);
 }
 
@@ -231,7 +231,7 @@ START_TEST(seed_with_a_true_chain_and_somebody_elses_grant_is_not_believed)
     chain.documents = &document;
     message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_AUTHORITY;
     message.authority = &chain;
-    say_to_joiner(WORLD_LINKS_MAX, &message);
+    say(joiner, WORLD_LINKS_MAX, &message);
     ck_assert_uint_eq(admission_counts(node(joiner)->admission).chains_refused, 1);
     ck_assert_int_eq(world_state(world, joiner), ADMISSION_JOINING);
 }
@@ -248,12 +248,97 @@ START_TEST(refusal_by_a_seed_that_proved_nothing_ends_nothing)
     refused.code = CODE(TOKEN_WITHDRAWN);
     message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_REFUSED;
     message.refused = &refused;
-    say_to_joiner(link, &message); /* before the chain was shown */
+    say(joiner, link, &message); /* before the chain was shown */
     ck_assert_int_eq(world_state(world, joiner), ADMISSION_JOINING);
     world_settle(world);
     world_connect(world, joiner, founder);
     world_settle(world);
     ck_assert_int_eq(world_state(world, joiner), ADMISSION_MEMBER);
+}
+END_TEST
+
+/* Well made, for this very link, but by another key than the link's. */
+START_TEST(join_for_another_key_than_the_links_is_refused)
+{
+    struct invite_join join = {
+        .mesh_id = admission_mesh_id(node(founder)->admission), .name = "other", .nonce = {{1}}};
+    Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
+    unsigned other = world_add(world, "other");
+    struct sign_key key;
+    struct token token;
+    struct mn_buf *bytes;
+    uint64_t link;
+
+    ck_assert_int_eq(token_decode(mn_span_str(bootstrap()), &token), MN_OK);
+    token_key(&token, &key);
+    world_join(world, joiner, NULL, false);
+    link = world_connect(world, joiner, founder);
+    memcpy(join.handshake, world_find_link(world, link)->handshake, sizeof join.handshake);
+    bytes = invite_join_make(&join, &node(other)->identity, &key);
+    message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_JOIN;
+    message.join = pb_bytes(mn_buf_span(bytes));
+    say(founder, link, &message);
+    mn_buf_unref(bytes);
+    ck_assert_uint_eq(admission_counts(node(founder)->admission).messages_malformed, 1);
+    ck_assert_uint_eq(admission_counts(node(founder)->admission).issued, 0);
+}
+END_TEST
+
+/* A sponsor whose guest's JOIN is with the issuer, which does not hear it. */
+static unsigned waiting_sponsor(uint64_t *ret_to_founder)
+{
+    unsigned sponsor = member("sponsor");
+
+    world_crash(world, sponsor);
+    world_start(world, sponsor);
+    *ret_to_founder = world_connect(world, sponsor, founder);
+    world->filter = drop_forwards_to_founder;
+    join_at(joiner, sponsor, bootstrap());
+    world->filter = NULL;
+    ck_assert_uint_eq(admission_counts(node(sponsor)->admission).forwards, 1);
+    return sponsor;
+}
+
+START_TEST(answer_of_a_member_that_is_no_issuer_is_not_taken_for_one)
+{
+    Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
+    Meshnode__Trust__ForwardAnswer answer = MESHNODE__TRUST__FORWARD_ANSWER__INIT;
+    Meshnode__Trust__Refused refused = MESHNODE__TRUST__REFUSED__INIT;
+    unsigned other = member("other"), sponsor;
+    uint64_t to_founder, to_other;
+
+    sponsor = waiting_sponsor(&to_founder);
+    to_other = world_connect(world, sponsor, other);
+    refused.code = CODE(DENIED);
+    answer.ticket = 1;
+    answer.refused = &refused;
+    message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_FORWARD_ANSWER;
+    message.forward_answer = &answer;
+    say(sponsor, to_other, &message);
+    world_settle(world);
+    ck_assert_uint_eq(admission_counts(node(sponsor)->admission).forwards, 1);
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_JOINING);
+    ck_assert_ptr_null(world_find_link(world, to_other));
+}
+END_TEST
+
+START_TEST(grant_for_another_key_is_not_handed_to_the_guest)
+{
+    Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
+    Meshnode__Trust__ForwardAnswer answer = MESHNODE__TRUST__FORWARD_ANSWER__INIT;
+    Meshnode__Trust__Granted granted = MESHNODE__TRUST__GRANTED__INIT;
+    uint64_t to_founder;
+    unsigned sponsor = waiting_sponsor(&to_founder);
+
+    granted.grant = pb_bytes(admission_grant_bytes(node(sponsor)->admission));
+    answer.ticket = 1;
+    answer.granted = &granted;
+    message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_FORWARD_ANSWER;
+    message.forward_answer = &answer;
+    say(sponsor, to_founder, &message);
+    world_settle(world);
+    ck_assert_uint_eq(node(sponsor)->admitted, 0);
+    ck_assert_int_eq(admission_last_code(node(joiner)->admission), CODE(ISSUER_UNAVAILABLE));
 }
 END_TEST
 
@@ -270,5 +355,8 @@ int main(void)
     tcase_add_test(tcase, garbage_costs_a_link_and_a_counter);
     tcase_add_test(tcase, seed_with_a_true_chain_and_somebody_elses_grant_is_not_believed);
     tcase_add_test(tcase, refusal_by_a_seed_that_proved_nothing_ends_nothing);
+    tcase_add_test(tcase, join_for_another_key_than_the_links_is_refused);
+    tcase_add_test(tcase, answer_of_a_member_that_is_no_issuer_is_not_taken_for_one);
+    tcase_add_test(tcase, grant_for_another_key_is_not_handed_to_the_guest);
     return run_tests(suite_create("admission-attack"), tcase);
 }

@@ -107,12 +107,6 @@ START_TEST(joiner_waits_for_the_issuer_and_gets_in_when_it_is_back)
 }
 END_TEST
 
-static bool drop_forwards_to_founder(struct world_message *message, void *context)
-{
-    (void)context;
-    return message->to != founder;
-}
-
 START_TEST(joiner_is_told_when_the_issuer_does_not_answer)
 {
     unsigned sponsor = member("sponsor");

@@ -15,6 +15,19 @@ START_TEST(grant_never_leaves_before_it_is_stored)
 }
 END_TEST
 
+START_TEST(grant_never_leaves_for_a_sponsor_before_it_is_stored)
+{
+    unsigned sponsor = member("sponsor");
+
+    node(founder)->store_is_slow = true;
+    join_at(joiner, sponsor, bootstrap());
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_JOINING);
+    world_sync(world, founder);
+    world_settle(world);
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_MEMBER);
+}
+END_TEST
+
 START_TEST(issuer_crash_between_store_and_answer_costs_one_use_in_all)
 {
     char token[TOKEN_TEXT_SIZE];
@@ -435,6 +448,7 @@ int main(void)
     TCase *tcase = tcase_create("admission-life");
 
     tcase_add_test(tcase, grant_never_leaves_before_it_is_stored);
+    tcase_add_test(tcase, grant_never_leaves_for_a_sponsor_before_it_is_stored);
     tcase_add_test(tcase, issuer_crash_between_store_and_answer_costs_one_use_in_all);
     tcase_add_test(tcase, issuer_crash_before_the_store_costs_nothing);
     tcase_add_test(tcase, rolled_back_disk_does_not_reopen_a_token);
