@@ -200,6 +200,7 @@ struct membership {
         bool is_active, has_after;
         mn_id peer, after;
         uint32_t number;
+        uint32_t width; /* digests in one question: few while tables differ a lot */
     } sync;
     struct membership_timer sync_next, sync_timeout;
 

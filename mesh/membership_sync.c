@@ -71,13 +71,13 @@ static void membership_sync_end(struct membership *core)
     membership_arm(core, &core->sync_timeout, MN_TIME_NEVER);
 }
 
-/* The digests of the rows from [place] on, at most a packet full. */
+/* The digests of the rows from [place] on, at most as many as one question may have. */
 static struct mn_span membership_sync_list(struct membership *core, uint32_t place)
 {
     uint32_t count = core->rows_count - place;
     uint8_t *bytes;
 
-    if (count > MEMBERSHIP_DIGESTS_MAX) count = MEMBERSHIP_DIGESTS_MAX;
+    if (count > core->sync.width) count = core->sync.width;
     bytes = mn_arena_alloc(membership_arena(core), (size_t)count * MEMBERSHIP_DIGEST_SIZE);
     for (uint32_t i = 0; i < count; i++)
         membership_sync_write_digest(core->rows[place + i], bytes + i * MEMBERSHIP_DIGEST_SIZE);
@@ -111,6 +111,7 @@ static void membership_sync_start(struct membership *core, const mn_id *peer)
     core->sync.is_active = true;
     core->sync.has_after = false;
     core->sync.peer = *peer;
+    core->sync.width = MEMBERSHIP_DIGESTS_MAX;
     membership_sync_ask(core);
 }
 
@@ -151,6 +152,18 @@ void membership_sync_on_link_down(struct membership *core, const mn_id *node)
     membership_sync_next(core);
 }
 
+/* An answer that came only part of the way made us list the rest for nothing. */
+static void membership_sync_adapt(struct membership *core, const mn_id *upto)
+{
+    uint32_t place = membership_table_after(core, core->sync.has_after ? &core->sync.after : NULL);
+    uint32_t settled = membership_table_after(core, upto) - place;
+
+    if (settled < core->sync.width)
+        core->sync.width = 2 * MEMBERSHIP_ITEMS_MAX;
+    else if (core->sync.width < MEMBERSHIP_DIGESTS_MAX)
+        core->sync.width *= 2;
+}
+
 void membership_sync_on_answer(struct membership *core, const mn_id *from,
                                const Meshnode__Member__Packet *packet)
 {
@@ -163,6 +176,7 @@ void membership_sync_on_answer(struct membership *core, const mn_id *from,
         bool is_ahead = pb_id(packet->upto, &upto) == MN_OK &&
                         (!core->sync.has_after || mn_id_compare(&upto, &core->sync.after) > 0);
         if (is_ahead) {
+            membership_sync_adapt(core, &upto);
             core->sync.has_after = true;
             core->sync.after = upto;
             membership_sync_ask(core);
@@ -179,7 +193,8 @@ void membership_sync_on_answer(struct membership *core, const mn_id *from,
 /* A walk over two lists in order of id: our rows, and the digests of the asker. */
 struct membership_sync_walk {
     struct membership_draft draft;
-    const uint8_t *digest, *digests_end;
+    struct mn_span digests;
+    size_t digests_at; /* of the next one */
     uint32_t place;
     mn_id upto;
     bool has_upto;
@@ -233,8 +248,8 @@ static bool membership_sync_walk(const struct membership *core, struct membershi
         struct membership_sync_digest digest;
         int order;
 
-        if (walk->digest < walk->digests_end) {
-            digest = membership_sync_read_digest(walk->digest);
+        if (walk->digests_at < walk->digests.size) {
+            digest = membership_sync_read_digest(walk->digests.data + walk->digests_at);
             theirs = &digest;
         }
         if (row == NULL && theirs == NULL) return true;
@@ -247,7 +262,7 @@ static bool membership_sync_walk(const struct membership *core, struct membershi
         *ret_last = row != NULL ? row->view.node_id : digest.node;
         *ret_any = true;
         if (row != NULL) walk->place++;
-        if (theirs != NULL) walk->digest += MEMBERSHIP_DIGEST_SIZE;
+        if (theirs != NULL) walk->digests_at += MEMBERSHIP_DIGEST_SIZE;
     }
 }
 
@@ -276,8 +291,7 @@ static mn_status membership_sync_read_ask(const struct membership *core,
     if (!membership_sync_is_sorted(digests, packet->after.len > 0 ? &after : NULL,
                                    walk->has_upto ? &walk->upto : NULL))
         return MN_MALFORMED;
-    walk->digest = digests.data;
-    walk->digests_end = digests.data + digests.size;
+    walk->digests = digests;
     walk->place = membership_table_after(core, packet->after.len > 0 ? &after : NULL);
     return MN_OK;
 }
