@@ -80,8 +80,8 @@ static void call_end(struct sim *sim, struct sim_call *call, enum sim_call_state
 {
     call->state = state;
     call->ended = sim->time;
-    snprintf(call->reason, sizeof call->reason, "%.*s", (int)reason.size,
-             (const char *)reason.data);
+    if (reason.size >= sizeof call->reason) reason.size = sizeof call->reason - 1;
+    if (reason.size > 0) memcpy(call->reason, reason.data, reason.size);
     if (state == SIM_CALL_ANSWERED) sim->stats.answered++;
     if (state == SIM_CALL_FAILED) sim->stats.failed++;
     if (state == SIM_CALL_GONE) sim->stats.gone++;

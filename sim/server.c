@@ -23,9 +23,9 @@ void sim_server_init(struct sim_host *host)
         server->tools_count = 2;
         server->work = 1 * MN_MS + rng_below(&sim->rng_work, 200 * MN_MS);
     }
-    snprintf(host->servers[0].name, SIM_NAME_MAX, "own-%s", host->name);
+    snprintf(host->servers[0].name, sizeof host->servers[0].name, "own-%s", host->name);
     /* Every host offers this one, at one URL: replicas of each other. */
-    snprintf(host->servers[1].name, SIM_NAME_MAX, "shared");
+    snprintf(host->servers[1].name, sizeof host->servers[1].name, "shared");
     host->servers[1].is_modern = sim->options.seed % 2 == 0;
 }
 

@@ -95,7 +95,7 @@ enum sim_server_kind { SIM_SERVER_CHILD = 1, SIM_SERVER_HTTP };
 /* A scripted MCP server; it lives in the world, so what it did survives its process. */
 struct sim_server {
     struct sim_host *host; /* whose configuration names it */
-    char name[SIM_NAME_MAX];
+    char name[2 * SIM_NAME_MAX];
     enum sim_server_kind kind;
     bool is_modern;
     uint32_t tools_count; /* grows when the script adds a tool */
