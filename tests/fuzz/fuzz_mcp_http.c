@@ -1,0 +1,225 @@
+/* Arbitrary HTTP exchanges, messages of the core and times into the client-facing half. The input
+ * is a script: one letter and its operands per step; whatever it says, the invariants hold, every
+ * exchange has at most one head and nothing after its end, and nothing is left at the end. */
+#include <stdlib.h>
+
+#include "crypto/rng.h"
+#include "node/mcp/front.h"
+#include "proto/gateway.pb-c.h"
+#include "proto/pb.h"
+
+#define EXCHANGES 16
+
+struct script {
+    const uint8_t *data;
+    size_t size;
+};
+
+static struct front *front;
+static struct mn_now now;
+static struct mn_arena arena, pieces;
+static struct edge_outbox edge;
+static struct call_outbox calls;
+static struct {
+    int has_head, is_ended;
+} exchanges[EXCHANGES];
+static char session[33];
+static uint64_t ticket_last;
+
+static uint8_t take(struct script *script)
+{
+    if (script->size == 0) return 0;
+    script->size--;
+    return *script->data++;
+}
+
+/* Up to the next line feed; a copy, so that reading past it is seen. */
+static struct mn_span take_line(struct script *script)
+{
+    const uint8_t *end = script->size == 0 ? NULL : memchr(script->data, '\n', script->size);
+    size_t size = end == NULL ? script->size : (size_t)(end - script->data);
+    struct mn_span line = mn_span(script->data, size);
+
+    script->data += size + (end != NULL);
+    script->size -= size + (end != NULL);
+    return line;
+}
+
+static void watch(const struct edge_output *output)
+{
+    size_t i = (size_t)(output->id % EXCHANGES);
+
+    if (output->type == EDGE_OUT_HTTP_HEAD) {
+        if (exchanges[i].has_head) abort();
+        exchanges[i].has_head = 1;
+        for (uint32_t k = 0; k < output->headers_count; k++)
+            if (mn_span_is(output->headers[k].name, "mcp-session-id"))
+                memcpy(session, output->headers[k].value.data, 32);
+    } else if (output->type == EDGE_OUT_HTTP_BODY) {
+        if (!exchanges[i].has_head || exchanges[i].is_ended) abort();
+        exchanges[i].is_ended = output->flag;
+    }
+}
+
+static void step(const struct mcp_input *input)
+{
+    struct mcp_outbox outbox = {&edge, &calls};
+
+    front_step(front, now, input, &outbox);
+    front_check(front);
+    for (uint32_t i = 0; i < edge.count; i++)
+        watch(&edge.items[i]);
+    for (uint32_t i = 0; i < calls.count; i++)
+        if (calls.items[i].type == CALL_MESSAGE_REQUEST)
+            ticket_last = calls.items[i].request.ticket;
+    call_outbox_reset(&calls);
+    edge_outbox_reset(&edge);
+}
+
+static void open_exchange(struct script *script, uint64_t id)
+{
+    static const char *const methods[] = {"POST", "POST", "GET", "DELETE", "PUT"};
+    static const char *const targets[] = {"/mcp", "/mcp", "/mcp/servers/s", "/mcp/servers/x", "/"};
+    uint8_t kind = take(script);
+    struct edge_header headers[8] = {
+        {mn_span_str("host"), mn_span_str("localhost")},
+        {mn_span_str("content-type"), mn_span_str("application/json")},
+        {mn_span_str("mcp-protocol-version"), mn_span_str(kind & 1 ? "2026-07-28" : "2025-03-26")}};
+    struct edge_http_request http = {.listener = EDGE_LISTENER_HTTP, .headers = headers};
+    struct edge_input input = {.type = EDGE_IN_HTTP_OPEN, .id = id, .http = &http};
+
+    http.method = mn_span_str(methods[kind / 2 % 5]);
+    http.target = mn_span_str(targets[kind / 10 % 5]);
+    http.headers_count = 3;
+    if (session[0] != 0 && kind & 64)
+        headers[http.headers_count++] =
+            (struct edge_header){mn_span_str("mcp-session-id"), mn_span_str(session)};
+    if (kind & 128) {
+        headers[http.headers_count++] =
+            (struct edge_header){mn_span_str("mcp-method"), take_line(script)};
+        headers[http.headers_count++] =
+            (struct edge_header){mn_span_str("mcp-name"), take_line(script)};
+        headers[http.headers_count++] =
+            (struct edge_header){mn_span_str("mcp-param-r"), take_line(script)};
+    }
+    step(&(struct mcp_input){.type = MCP_IN_EDGE, .edge = &input});
+}
+
+static void send_body(struct script *script, uint64_t id, bool is_last)
+{
+    struct mn_span line = take_line(script);
+    uint8_t *copy = malloc(line.size + 1);
+    struct edge_input input = {.type = EDGE_IN_HTTP_BODY, .id = id, .is_last = is_last};
+
+    if (line.size > 0) memcpy(copy, line.data, line.size);
+    input.bytes = mn_span(copy, line.size);
+    step(&(struct mcp_input){.type = MCP_IN_EDGE, .edge = &input});
+    free(copy);
+}
+
+static void leave(uint64_t id)
+{
+    struct edge_input input = {.type = EDGE_IN_HTTP_GONE, .id = id};
+    step(&(struct mcp_input){.type = MCP_IN_EDGE, .edge = &input});
+}
+
+static void send_service(struct script *script)
+{
+    Meshnode__Gateway__Offer offer = MESHNODE__GATEWAY__OFFER__INIT;
+    Meshnode__Gateway__Tool tool = MESHNODE__GATEWAY__TOOL__INIT, *tools[] = {&tool};
+    uint8_t kind = take(script);
+    struct mn_span name = take_line(script), definition = take_line(script);
+    struct call_message message = {.type = CALL_MESSAGE_SERVICE};
+
+    tool.name = mn_arena_format(&pieces, "%.*s", (int)name.size, (const char *)name.data);
+    tool.definition = pb_bytes(definition);
+    offer.tools = tools;
+    offer.n_tools = 1;
+    message.service = (struct call_service){.name = mn_span_str(kind & 1 ? "s" : "s.n"),
+                                            .is_listed = kind & 2,
+                                            .is_conflict = kind & 4};
+    if (!(kind & 8)) message.service.body = pb_pack(&offer.base);
+    if (kind & 16) {
+        mn_buf_unref(message.service.body);
+        message.service.body = mn_buf_copy(definition);
+    }
+    step(&(struct mcp_input){.type = MCP_IN_CALL, .call = &message});
+    mn_buf_unref(message.service.body);
+}
+
+static void send_event(struct script *script)
+{
+    uint8_t kind = take(script);
+    struct mn_span text = take_line(script);
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+    struct call_message message = {.type = CALL_MESSAGE_EVENT};
+
+    event.kind_case = (Meshnode__Gateway__Event__KindCase)(1 + kind % 4);
+    error.code = -32000 - kind;
+    error.data = pb_bytes(text);
+    if (kind % 4 == 3)
+        event.error = &error;
+    else
+        event.result = pb_bytes(text);
+    message.event =
+        (struct call_event){.ticket = ticket_last - kind / 64,
+                            .kind = (enum call_event_kind)(1 + kind / 4 % 3),
+                            .failure = (enum call_failure)(kind / 4 % 8),
+                            .text = text,
+                            .payload = kind & 32 ? mn_buf_copy(text) : pb_pack(&event.base)};
+    step(&(struct mcp_input){.type = MCP_IN_CALL, .call = &message});
+    mn_buf_unref(message.event.payload);
+}
+
+static void run(struct script *script)
+{
+    uint64_t id_next = 1;
+
+    while (script->size > 0) {
+        uint8_t letter = take(script);
+        uint64_t id = id_next - 1 - (id_next > 1 ? letter / 32 % id_next % EXCHANGES : 0);
+        switch (letter % 8) {
+        case 0:
+            if (id_next == EXCHANGES) return;
+            open_exchange(script, id_next++);
+            break;
+        case 1: send_body(script, id, true); break;
+        case 2: send_body(script, id, false); break;
+        case 3: leave(id); break;
+        case 4: send_service(script); break;
+        case 5: send_event(script); break;
+        case 6:
+            now.mono = mn_time_after(now.mono, (mn_time)take(script) * 10 * MN_SEC);
+            step(&(struct mcp_input){.type = MCP_IN_TICK});
+            break;
+        default: step(&(struct mcp_input){.type = MCP_IN_TICK}); break;
+        }
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const uint8_t seed[RNG_SEED_SIZE];
+    struct mcp_config config = {.self = {{1}}, .seed = seed};
+    struct script script = {data, size};
+
+    now = (struct mn_now){MN_SEC, MN_SEC};
+    edge = (struct edge_outbox){.arena = &arena};
+    calls = (struct call_outbox){.arena = &arena};
+    memset(exchanges, 0, sizeof exchanges);
+    memset(session, 0, sizeof session);
+    ticket_last = 0;
+    front = front_new(&config);
+    run(&script);
+    step(&(struct mcp_input){.type = MCP_IN_STOP});
+    for (uint64_t id = 1; id < EXCHANGES; id++)
+        leave(id);
+    if (!front_is_idle(front)) abort();
+    front_free(front);
+    mn_arena_done(&arena);
+    mn_arena_done(&pieces);
+    return 0;
+}
