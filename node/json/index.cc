@@ -1,12 +1,18 @@
 // The only C++ of the project: simdjson has no C interface. No exception crosses the border, since
-// none can arise: simdjson reports codes, and memory failure stops the process.
+// none can arise: simdjson reports codes, and memory failure stops the process. Memory is that of
+// the base, whose headers are C only; its three names are declared here.
 #include "node/json/index.h"
 
-#include <cstdlib>
 #include <memory>
 #include <new>
 
 #include <simdjson.h>
+
+extern "C" {
+void *mn_alloc(size_t size);
+void mn_free(void *memory);
+[[noreturn]] void mn_assert_failed(const char *condition, const char *file, int line);
+}
 
 namespace
 {
@@ -24,20 +30,21 @@ static void create(struct json_index *index, size_t capacity)
 {
     if (simdjson::get_active_implementation()->create_dom_parser_implementation(
             capacity, kDepth, index->parser) != simdjson::SUCCESS)
-        abort();
+        mn_assert_failed("memory for the token finder", __FILE__, __LINE__);
 }
 
 struct json_index *json_index_new(void)
 {
-    auto *index = new (std::nothrow) json_index;
-    if (index == nullptr) abort();
+    auto *index = new (mn_alloc(sizeof(json_index))) json_index;
     create(index, kCapacityMin);
     return index;
 }
 
 void json_index_free(struct json_index *index)
 {
-    delete index;
+    if (index == nullptr) return;
+    index->~json_index();
+    mn_free(index);
 }
 
 bool json_index_find(struct json_index *index, const uint8_t *text, size_t size,
