@@ -10,7 +10,7 @@
 
 struct line {
     struct mn_writer partial; /* what came of the line that is not finished yet */
-    size_t size_max;          /* bytes of one line, its end not counted */
+    size_t size_max;          /* bytes of one line, its "\n" not counted */
 };
 
 enum line_result {

@@ -263,13 +263,28 @@ static bool upstream_config_equal_spans(const struct mn_span *a, uint32_t a_coun
     return true;
 }
 
+static bool upstream_config_equal_name(struct mn_span a, struct mn_span b)
+{
+    if (a.size != b.size) return false;
+    for (size_t i = 0; i < a.size; i++) {
+        uint8_t pair[2] = {a.data[i], b.data[i]};
+        upstream_config_lower(pair, 2);
+        if (pair[0] != pair[1]) return false;
+    }
+    return true;
+}
+
+/* Header names are the same in either case; names of variables are not. */
 static bool upstream_config_equal_pairs(const struct edge_header *a, uint32_t a_count,
-                                        const struct edge_header *b, uint32_t b_count)
+                                        const struct edge_header *b, uint32_t b_count,
+                                        bool is_header)
 {
     if (a_count != b_count) return false;
-    for (uint32_t i = 0; i < a_count; i++)
-        if (!mn_span_equal(a[i].name, b[i].name) || !mn_span_equal(a[i].value, b[i].value))
-            return false;
+    for (uint32_t i = 0; i < a_count; i++) {
+        bool is_same = is_header ? upstream_config_equal_name(a[i].name, b[i].name)
+                                 : mn_span_equal(a[i].name, b[i].name);
+        if (!is_same || !mn_span_equal(a[i].value, b[i].value)) return false;
+    }
     return true;
 }
 
@@ -281,8 +296,9 @@ bool upstream_config_equal(const struct upstream_config *a, const struct upstrea
            a->call_timeout == b->call_timeout &&
            upstream_config_equal_spans(a->argv, a->argv_count, b->argv, b->argv_count) &&
            upstream_config_equal_spans(a->tools, a->tools_count, b->tools, b->tools_count) &&
-           upstream_config_equal_pairs(a->env, a->env_count, b->env, b->env_count) &&
-           upstream_config_equal_pairs(a->headers, a->headers_count, b->headers, b->headers_count);
+           upstream_config_equal_pairs(a->env, a->env_count, b->env, b->env_count, false) &&
+           upstream_config_equal_pairs(a->headers, a->headers_count, b->headers, b->headers_count,
+                                       true);
 }
 
 void upstream_config_replica_key(const struct upstream_config *config, uint8_t ret[CALL_KEY_SIZE])
