@@ -110,7 +110,7 @@ static void child_release(struct child *child)
 
 /* The end of a process. */
 
-static void process_drop_parts(struct child_process *process)
+static void child_process_drop_parts(struct child_process *process)
 {
     struct mn_list *entry;
     while ((entry = mn_list_take(&process->parts)) != NULL) {
@@ -121,7 +121,7 @@ static void process_drop_parts(struct child_process *process)
     process->queued = 0;
 }
 
-static void process_on_closed(uv_handle_t *handle)
+static void child_process_on_closed(uv_handle_t *handle)
 {
     struct child_process *process = handle->data;
     if (--process->handles_count > 0) return;
@@ -129,34 +129,34 @@ static void process_on_closed(uv_handle_t *handle)
     mn_free(process);
 }
 
-static void process_close(uv_handle_t *handle)
+static void child_process_close(uv_handle_t *handle)
 {
-    if (!uv_is_closing(handle)) uv_close(handle, process_on_closed);
+    if (!uv_is_closing(handle)) uv_close(handle, child_process_on_closed);
 }
 
-static void process_close_in(struct child_process *process)
+static void child_process_close_in(struct child_process *process)
 {
     process->is_in_open = false;
-    process_drop_parts(process);
+    child_process_drop_parts(process);
     mn_list_remove(&process->dirty);
-    process_close((uv_handle_t *)&process->in);
+    child_process_close((uv_handle_t *)&process->in);
 }
 
 /* Forgets the process and closes all that is left of it. */
-static void process_finish(struct child_process *process)
+static void child_process_finish(struct child_process *process)
 {
     if (process->is_ended) return;
     process->is_ended = true;
     mn_map_remove(&process->child->processes, &process->entry);
-    process_close_in(process);
-    process_close((uv_handle_t *)&process->out);
-    process_close((uv_handle_t *)&process->err);
-    process_close((uv_handle_t *)&process->control);
-    process_close((uv_handle_t *)&process->timer);
-    if (process->has_process) process_close((uv_handle_t *)&process->process);
+    child_process_close_in(process);
+    child_process_close((uv_handle_t *)&process->out);
+    child_process_close((uv_handle_t *)&process->err);
+    child_process_close((uv_handle_t *)&process->control);
+    child_process_close((uv_handle_t *)&process->timer);
+    if (process->has_process) child_process_close((uv_handle_t *)&process->process);
 }
 
-static void process_give_exit(struct child_process *process)
+static void child_process_give_exit(struct child_process *process)
 {
     struct edge_input input = {
         .type = EDGE_IN_CHILD_EXIT,
@@ -165,37 +165,37 @@ static void process_give_exit(struct child_process *process)
         .status = process->report_size > 0 ? MN_IO : MN_OK,
         .text = mn_span(process->report, process->report_size),
     };
-    process_finish(process); /* its memory stays until the loop has closed the handles */
+    child_process_finish(process); /* its memory stays until the loop has closed the handles */
     if (!process->child->is_closing) io_input(process->child->io, &input);
 }
 
-static void process_on_drained(uv_timer_t *timer)
+static void child_process_on_drained(uv_timer_t *timer)
 {
-    process_give_exit(timer->data);
+    child_process_give_exit(timer->data);
 }
 
 /* EXIT comes when the helper has ended and both outputs were read to their ends. */
-static void process_check_exit(struct child_process *process)
+static void child_process_check_exit(struct child_process *process)
 {
     if (!process->is_exited || process->is_ended) return;
     bool is_held_back = process->is_paused && process->is_stopping;
     if ((process->is_out_open && !is_held_back) || process->is_err_open) {
         if (!process->is_paused)
-            uv_timer_start(&process->timer, process_on_drained, CHILD_DRAIN_MS, 0);
+            uv_timer_start(&process->timer, child_process_on_drained, CHILD_DRAIN_MS, 0);
         return;
     }
-    process_give_exit(process);
+    child_process_give_exit(process);
 }
 
-static void process_on_exit(uv_process_t *handle, int64_t code, int signal)
+static void child_process_on_exit(uv_process_t *handle, int64_t code, int signal)
 {
     struct child_process *process = handle->data;
     process->is_exited = true;
     process->code = signal != 0 ? 128 + (uint32_t)signal : (uint32_t)code;
-    process_close_in(process);
+    child_process_close_in(process);
     if (process->is_ended) return;
     uv_timer_stop(&process->timer);
-    process_check_exit(process);
+    child_process_check_exit(process);
 }
 
 /* Output. */
@@ -207,8 +207,8 @@ static void child_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init((char *)process->child->read_buffer, CHILD_READ_SIZE);
 }
 
-static void process_on_output(struct child_process *process, uv_stream_t *stream, ssize_t size,
-                              uint32_t code, bool *is_open)
+static void child_process_on_output(struct child_process *process, uv_stream_t *stream,
+                                    ssize_t size, uint32_t code, bool *is_open)
 {
     if (size == 0 || process->is_ended) return;
     if (size > 0) {
@@ -223,25 +223,25 @@ static void process_on_output(struct child_process *process, uv_stream_t *stream
     }
     *is_open = false;
     uv_read_stop(stream);
-    process_check_exit(process);
+    child_process_check_exit(process);
 }
 
-static void process_on_out(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
+static void child_process_on_out(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
     struct child_process *process = stream->data;
     (void)buf;
-    process_on_output(process, stream, size, 1, &process->is_out_open);
+    child_process_on_output(process, stream, size, 1, &process->is_out_open);
 }
 
-static void process_on_err(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
+static void child_process_on_err(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
     struct child_process *process = stream->data;
     (void)buf;
-    process_on_output(process, stream, size, 2, &process->is_err_open);
+    child_process_on_output(process, stream, size, 2, &process->is_err_open);
 }
 
 /* The helper's line about a program that cannot be started. */
-static void process_on_report(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
+static void child_process_on_report(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
     struct child_process *process = stream->data;
     if (size < 0) {
@@ -263,9 +263,9 @@ struct child_write {
     struct mn_buf *bufs[CHILD_WRITE_SPANS];
 };
 
-static void process_flush(struct child_process *process);
+static void child_process_flush(struct child_process *process);
 
-static void process_check_low(struct child_process *process)
+static void child_process_check_low(struct child_process *process)
 {
     if (!process->is_high || process->queued >= CHILD_QUEUE_LOW) return;
     process->is_high = false;
@@ -273,7 +273,7 @@ static void process_check_low(struct child_process *process)
     if (!process->child->is_closing) io_input(process->child->io, &input);
 }
 
-static void process_on_written(uv_write_t *request, int status)
+static void child_process_on_written(uv_write_t *request, int status)
 {
     struct child_write *write = MN_CONTAINER(request, struct child_write, request);
     struct child_process *process = write->process;
@@ -283,16 +283,16 @@ static void process_on_written(uv_write_t *request, int status)
     if (process->is_in_open) {
         process->queued -= write->size;
         if (status == 0)
-            process_flush(process);
+            child_process_flush(process);
         else
-            process_close_in(process); /* it closed its stdin: what comes is dropped */
-        if (!process->is_ended) process_check_low(process);
+            child_process_close_in(process); /* it closed its stdin: what comes is dropped */
+        if (!process->is_ended) child_process_check_low(process);
     }
     mn_free(write);
 }
 
 /* Fills [spans] with what is queued; returns how many. */
-static uint32_t process_gather(struct child_process *process, uv_buf_t *spans)
+static uint32_t child_process_gather(struct child_process *process, uv_buf_t *spans)
 {
     uint32_t count = 0;
     MN_LIST_FOR_EACH (entry, &process->parts) {
@@ -305,7 +305,7 @@ static uint32_t process_gather(struct child_process *process, uv_buf_t *spans)
 }
 
 /* Lets go of [size] bytes that the kernel has taken. */
-static void process_advance(struct child_process *process, size_t size)
+static void child_process_advance(struct child_process *process, size_t size)
 {
     process->queued -= size;
     while (size > 0) {
@@ -323,12 +323,12 @@ static void process_advance(struct child_process *process, size_t size)
 }
 
 /* Has libuv write what the pipe did not take; the bytes count as queued until then. */
-static void process_write_later(struct child_process *process)
+static void child_process_write_later(struct child_process *process)
 {
     struct child_write *write = mn_alloc(sizeof *write);
     uv_buf_t spans[CHILD_WRITE_SPANS];
     write->process = process;
-    write->count = process_gather(process, spans);
+    write->count = child_process_gather(process, spans);
     for (uint32_t i = 0; i < write->count; i++) {
         struct mn_list *entry = mn_list_take(&process->parts);
         struct child_part *part = MN_CONTAINER(entry, struct child_part, entry);
@@ -338,25 +338,25 @@ static void process_write_later(struct child_process *process)
     }
     process->is_writing = true;
     int error = uv_write(&write->request, (uv_stream_t *)&process->in, spans, write->count,
-                         process_on_written);
-    if (error != 0) process_on_written(&write->request, error);
+                         child_process_on_written);
+    if (error != 0) child_process_on_written(&write->request, error);
 }
 
-static void process_flush(struct child_process *process)
+static void child_process_flush(struct child_process *process)
 {
     uv_buf_t spans[CHILD_WRITE_SPANS];
     while (process->is_in_open && !process->is_writing && !mn_list_is_empty(&process->parts)) {
-        uint32_t count = process_gather(process, spans);
+        uint32_t count = child_process_gather(process, spans);
         int size = uv_try_write((uv_stream_t *)&process->in, spans, count);
         if (size == UV_EAGAIN)
-            process_write_later(process);
+            child_process_write_later(process);
         else if (size < 0)
-            process_close_in(process);
+            child_process_close_in(process);
         else
-            process_advance(process, (size_t)size);
+            child_process_advance(process, (size_t)size);
     }
     if (process->is_stopping && process->is_in_open && process->queued == 0)
-        process_close_in(process); /* all was written: now it sees the end */
+        child_process_close_in(process); /* all was written: now it sees the end */
 }
 
 static void child_on_flush(uv_idle_t *handle)
@@ -365,15 +365,15 @@ static void child_on_flush(uv_idle_t *handle)
     struct mn_list *entry;
     while ((entry = mn_list_take(&child->dirty)) != NULL) {
         struct child_process *process = MN_CONTAINER(entry, struct child_process, dirty);
-        process_flush(process);
-        if (!process->is_ended) process_check_low(process);
+        child_process_flush(process);
+        if (!process->is_ended) child_process_check_low(process);
     }
     uv_idle_stop(handle);
 }
 
-static void process_kill(struct child_process *process);
+static void child_process_kill(struct child_process *process);
 
-static void process_write(struct child_process *process, struct mn_buf *buf)
+static void child_process_write(struct child_process *process, struct mn_buf *buf)
 {
     if (!process->is_in_open || process->is_stopping || buf == NULL || buf->size == 0) return;
     struct child_part *part = mn_alloc(sizeof *part);
@@ -381,7 +381,7 @@ static void process_write(struct child_process *process, struct mn_buf *buf)
     mn_list_push_back(&process->parts, &part->entry);
     process->queued += buf->size;
     if (process->queued > CHILD_QUEUE_HIGH) process->is_high = true;
-    if (process->queued > CHILD_QUEUE_MAX) process_kill(process);
+    if (process->queued > CHILD_QUEUE_MAX) child_process_kill(process);
     mn_list_remove(&process->dirty);
     mn_list_push_back(&process->child->dirty, &process->dirty);
     uv_idle_start(&process->child->flush, child_on_flush);
@@ -389,51 +389,52 @@ static void process_write(struct child_process *process, struct mn_buf *buf)
 
 /* Stopping. */
 
-static void process_command(struct child_process *process, char command)
+static void child_process_command(struct child_process *process, char command)
 {
     uv_buf_t span = uv_buf_init(&command, 1);
     /* A byte always fits; when the helper is gone, there is nobody to command. */
     (void)uv_try_write((uv_stream_t *)&process->control, &span, 1);
 }
 
-static void process_kill(struct child_process *process)
+static void child_process_kill(struct child_process *process)
 {
-    process_command(process, 'K');
+    child_process_command(process, 'K');
 }
 
-static void process_on_stop_timer(uv_timer_t *timer)
+static void child_process_on_stop_timer(uv_timer_t *timer)
 {
     struct child_process *process = timer->data;
     if (process->is_terminated) {
-        process_kill(process);
+        child_process_kill(process);
         return;
     }
     process->is_terminated = true;
-    process_command(process, 'T');
-    uv_timer_start(timer, process_on_stop_timer, process->child->kill_delay / MN_MS, 0);
+    child_process_command(process, 'T');
+    uv_timer_start(timer, child_process_on_stop_timer, process->child->kill_delay / MN_MS, 0);
 }
 
-static void process_stop(struct child_process *process)
+static void child_process_stop(struct child_process *process)
 {
     if (process->is_stopping) return;
     process->is_stopping = true;
-    process_flush(process);
+    child_process_flush(process);
     if (process->is_exited) {
-        process_check_exit(process);
+        child_process_check_exit(process);
         return;
     }
-    uv_timer_start(&process->timer, process_on_stop_timer, process->child->term_delay / MN_MS, 0);
+    uv_timer_start(&process->timer, child_process_on_stop_timer, process->child->term_delay / MN_MS,
+                   0);
 }
 
-static void process_pause(struct child_process *process, bool is_paused)
+static void child_process_pause(struct child_process *process, bool is_paused)
 {
     if (process->is_paused == is_paused) return;
     process->is_paused = is_paused;
     if (is_paused)
         uv_read_stop((uv_stream_t *)&process->out);
     else if (process->is_out_open)
-        uv_read_start((uv_stream_t *)&process->out, child_on_alloc, process_on_out);
-    process_check_exit(process);
+        uv_read_start((uv_stream_t *)&process->out, child_on_alloc, child_process_on_out);
+    child_process_check_exit(process);
 }
 
 /* Starting. */
@@ -483,7 +484,7 @@ static char **child_arguments(struct child *child, const struct edge_child *star
 
 /* Three pipes: real ones, because programs open /dev/stderr, which a socket refuses. [fds] are the
  * child's ends. */
-static int process_open_pipes(struct child_process *process, int fds[3])
+static int child_process_open_pipes(struct child_process *process, int fds[3])
 {
     uv_pipe_t *const ours[3] = {&process->in, &process->out, &process->err};
     for (int i = 0; i < 3; i++) {
@@ -499,11 +500,11 @@ static int process_open_pipes(struct child_process *process, int fds[3])
     return 0;
 }
 
-static int process_spawn(struct child_process *process, const struct edge_child *start)
+static int child_process_spawn(struct child_process *process, const struct edge_child *start)
 {
     struct child *child = process->child;
     int fds[3] = {-1, -1, -1};
-    int error = process_open_pipes(process, fds);
+    int error = child_process_open_pipes(process, fds);
     uv_stdio_container_t stdio[4] = {
         {.flags = UV_INHERIT_FD, .data.fd = fds[0]},
         {.flags = UV_INHERIT_FD, .data.fd = fds[1]},
@@ -512,7 +513,7 @@ static int process_spawn(struct child_process *process, const struct edge_child 
          .data.stream = (uv_stream_t *)&process->control},
     };
     const uv_process_options_t options = {
-        .exit_cb = process_on_exit,
+        .exit_cb = child_process_on_exit,
         .file = child->helper,
         .args = child_arguments(child, start),
         .env = child_environment(child, start),
@@ -531,15 +532,15 @@ static int process_spawn(struct child_process *process, const struct edge_child 
     return error;
 }
 
-static void process_read(struct child_process *process)
+static void child_process_read(struct child_process *process)
 {
     process->is_in_open = process->is_out_open = process->is_err_open = true;
-    uv_read_start((uv_stream_t *)&process->out, child_on_alloc, process_on_out);
-    uv_read_start((uv_stream_t *)&process->err, child_on_alloc, process_on_err);
-    uv_read_start((uv_stream_t *)&process->control, child_on_alloc, process_on_report);
+    uv_read_start((uv_stream_t *)&process->out, child_on_alloc, child_process_on_out);
+    uv_read_start((uv_stream_t *)&process->err, child_on_alloc, child_process_on_err);
+    uv_read_start((uv_stream_t *)&process->control, child_on_alloc, child_process_on_report);
 }
 
-static struct child_process *process_new(struct child *child, uint64_t id)
+static struct child_process *child_process_new(struct child *child, uint64_t id)
 {
     uv_loop_t *uv = io_uv(child->io);
     struct child_process *process = mn_alloc(sizeof *process);
@@ -562,10 +563,10 @@ static struct child_process *process_new(struct child *child, uint64_t id)
 
 static void child_start(struct child *child, uint64_t id, const struct edge_child *start)
 {
-    struct child_process *process = process_new(child, id);
-    int error = process_spawn(process, start);
+    struct child_process *process = child_process_new(child, id);
+    int error = child_process_spawn(process, start);
     if (error == 0) {
-        process_read(process);
+        child_process_read(process);
         return;
     }
     struct mn_arena arena = {0};
@@ -574,7 +575,7 @@ static void child_start(struct child *child, uint64_t id, const struct edge_chil
     memcpy(process->report, text, process->report_size);
     process->code = 126;
     mn_arena_done(&arena);
-    process_give_exit(process);
+    child_process_give_exit(process);
 }
 
 static struct child_process *child_find(const struct child *child, uint64_t id)
@@ -592,9 +593,9 @@ void child_do(struct child *child, const struct edge_output *output)
     struct child_process *process = child_find(child, output->id);
     if (process == NULL) return;
     switch ((uint32_t)output->type) {
-    case EDGE_OUT_CHILD_WRITE: process_write(process, output->buf); break;
-    case EDGE_OUT_CHILD_PAUSE: process_pause(process, output->flag); break;
-    case EDGE_OUT_CHILD_STOP: process_stop(process); break;
+    case EDGE_OUT_CHILD_WRITE: child_process_write(process, output->buf); break;
+    case EDGE_OUT_CHILD_PAUSE: child_process_pause(process, output->flag); break;
+    case EDGE_OUT_CHILD_STOP: child_process_stop(process); break;
     default: break;
     }
 }
@@ -610,6 +611,6 @@ void child_close(struct child *child)
     if (child == NULL) return;
     child->is_closing = true;
     while ((entry = mn_map_next(&child->processes, NULL)) != NULL)
-        process_finish(MN_CONTAINER(entry, struct child_process, entry));
+        child_process_finish(MN_CONTAINER(entry, struct child_process, entry));
     uv_close((uv_handle_t *)&child->flush, child_on_closed);
 }

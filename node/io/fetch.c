@@ -1,0 +1,165 @@
+#include "node/io/fetch.h"
+
+#include <stdlib.h>
+
+#include "node/io/fetch_internal.h"
+#include "proto/base/check.h"
+
+void fetch_config_default(struct fetch_config *config)
+{
+    *config = (struct fetch_config){.idle_max = 256, .idle_timeout = 30 * MN_SEC};
+}
+
+struct fetch *fetch_new(struct io *io, const struct fetch_config *config)
+{
+    struct fetch *fetch = mn_alloc(sizeof *fetch);
+    fetch->io = io;
+    fetch->config = *config;
+    if (config->unix_path != NULL) {
+        fetch->unix_path = strdup(config->unix_path);
+        MN_ASSERT(fetch->unix_path != NULL);
+    }
+    mn_map_init(&fetch->calls, 0); /* ids are the node's own: nobody can choose them */
+    fetch->plain = fetch_plain_new(fetch);
+    fetch->ways_count = 1;
+    return fetch;
+}
+
+void fetch_way_closed(struct fetch *fetch)
+{
+    if (--fetch->ways_count > 0) return;
+    mn_map_done(&fetch->calls);
+    free(fetch->unix_path);
+    mn_free(fetch);
+}
+
+void fetch_call_init(struct fetch_call *call, struct fetch *fetch, uint64_t id, bool is_plain)
+{
+    call->fetch = fetch;
+    call->id = id;
+    call->is_plain = is_plain;
+    mn_map_insert(&fetch->calls, &call->entry, mn_span(&call->id, sizeof call->id));
+}
+
+void fetch_call_kill(struct fetch_call *call)
+{
+    if (call->is_dead) return;
+    call->is_dead = true;
+    mn_map_remove(&call->fetch->calls, &call->entry);
+}
+
+static void fetch_give(struct fetch *fetch, const struct edge_input *input)
+{
+    if (!fetch->is_closing) io_input(fetch->io, input);
+}
+
+void fetch_give_head(struct fetch_call *call, uint32_t code, const struct edge_header *headers,
+                     uint32_t headers_count)
+{
+    if (call->is_dead) return;
+    fetch_give(call->fetch, &(struct edge_input){.type = EDGE_IN_FETCH_HEAD,
+                                                 .id = call->id,
+                                                 .code = code,
+                                                 .headers = headers,
+                                                 .headers_count = headers_count});
+}
+
+void fetch_give_body(struct fetch_call *call, struct mn_span bytes)
+{
+    if (call->is_dead) return;
+    fetch_give(call->fetch,
+               &(struct edge_input){.type = EDGE_IN_FETCH_BODY, .id = call->id, .bytes = bytes});
+}
+
+void fetch_give_done(struct fetch_call *call, mn_status status, const char *text)
+{
+    if (call->is_dead) return;
+    fetch_call_kill(call);
+    fetch_give(call->fetch, &(struct edge_input){.type = EDGE_IN_FETCH_DONE,
+                                                 .id = call->id,
+                                                 .status = status,
+                                                 .text = mn_span_str(text)});
+}
+
+bool fetch_is_token(struct mn_span text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if (c <= ' ' || c >= 0x7f || strchr("()<>@,;:\\\"/[]?={}", c) != NULL) return false;
+    }
+    return text.size > 0;
+}
+
+bool fetch_is_header_value(struct mn_span text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        if ((c < ' ' && c != '\t') || c == 0x7f) return false;
+    }
+    return true;
+}
+
+static bool fetch_is_sound(const struct edge_fetch *start)
+{
+    if (!fetch_is_token(start->method)) return false;
+    for (size_t i = 0; i < start->url.size; i++) {
+        if (start->url.data[i] <= ' ' || start->url.data[i] >= 0x7f) return false;
+    }
+    for (uint32_t i = 0; i < start->headers_count; i++) {
+        if (!fetch_is_token(start->headers[i].name) ||
+            !fetch_is_header_value(start->headers[i].value))
+            return false;
+    }
+    return true;
+}
+
+static void fetch_start(struct fetch *fetch, uint64_t id, const struct edge_fetch *start)
+{
+    if (!fetch_is_sound(start)) {
+        fetch_give(fetch, &(struct edge_input){
+                              .type = EDGE_IN_FETCH_DONE,
+                              .id = id,
+                              .status = MN_UNREACHABLE,
+                              .text = mn_span_str("the method, the URL or a header cannot be sent"),
+                          });
+        return;
+    }
+    if (fetch_plain_start(fetch->plain, id, start)) return;
+    if (fetch->curl == NULL) {
+        fetch->curl = fetch_curl_new(fetch);
+        fetch->ways_count++;
+    }
+    fetch_curl_start(fetch->curl, id, start);
+}
+
+void fetch_do(struct fetch *fetch, const struct edge_output *output)
+{
+    if (output->type == EDGE_OUT_FETCH_START) {
+        fetch_start(fetch, output->id, output->fetch_start);
+        return;
+    }
+    struct mn_map_entry *entry =
+        mn_map_find(&fetch->calls, mn_span(&output->id, sizeof output->id));
+    if (entry == NULL) return;
+    struct fetch_call *call = MN_CONTAINER(entry, struct fetch_call, entry);
+    if (output->type == EDGE_OUT_FETCH_PAUSE) {
+        if (call->is_plain)
+            fetch_plain_pause(call, output->flag);
+        else
+            fetch_curl_pause(call, output->flag);
+    } else if (output->type == EDGE_OUT_FETCH_CANCEL) {
+        fetch_call_kill(call);
+        if (call->is_plain)
+            fetch_plain_cancel(call);
+        else
+            fetch_curl_cancel(call);
+    }
+}
+
+void fetch_close(struct fetch *fetch)
+{
+    if (fetch == NULL) return;
+    fetch->is_closing = true;
+    if (fetch->curl != NULL) fetch_curl_close(fetch->curl);
+    fetch_plain_close(fetch->plain);
+}
