@@ -78,11 +78,11 @@ static bool link_allows(const struct link *link, enum frame_kind kind)
 {
     switch (kind) {
     case FRAME_HELLO:
+    case FRAME_PING:
+    case FRAME_PONG:
     case FRAME_REKEY:
     case FRAME_CLOSE: return true;
-    case FRAME_ADMISSION:
-    case FRAME_PING:
-    case FRAME_PONG: return link->phase >= LINK_GUEST;
+    case FRAME_ADMISSION: return link->phase >= LINK_GUEST;
     case FRAME_ENVELOPE:
     case FRAME_PART_FIRST:
     case FRAME_PART: return link->phase == LINK_MEMBER;

@@ -348,7 +348,7 @@ static const struct {
     enum frame_kind kind;
     bool allowed;
 } phases[] = {{LINK_HELLO, FRAME_HELLO, true},          {LINK_HELLO, FRAME_ADMISSION, false},
-              {LINK_HELLO, FRAME_PING, false},          {LINK_HELLO, FRAME_ENVELOPE, false},
+              {LINK_HELLO, FRAME_PING, true},           {LINK_HELLO, FRAME_ENVELOPE, false},
               {LINK_GUEST, FRAME_ADMISSION, true},      {LINK_GUEST, FRAME_ENVELOPE, false},
               {LINK_GUEST, FRAME_PART_FIRST, false},    {LINK_SPONSOR, FRAME_ADMISSION, true},
               {LINK_SPONSOR, FRAME_ENVELOPE, false},    {LINK_MEMBER, FRAME_ADMISSION, true},
