@@ -171,6 +171,12 @@ static bool config_yaml_is_section(const struct config_yaml *yaml)
     return false;
 }
 
+static bool config_yaml_is_empty(const yaml_event_t *event)
+{
+    return event->type == YAML_SCALAR_EVENT && event->data.scalar.length == 0 &&
+           event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+}
+
 static mn_status config_yaml_unknown(struct config_yaml *yaml, size_t line)
 {
     char nearest[OPTIONS_KEY_SIZE];
@@ -185,6 +191,7 @@ static mn_status config_yaml_value(struct config_yaml *yaml, const yaml_event_t 
     struct mn_span item = {0};
     if (options_find(yaml->options, mn_span_str(yaml->key), &index) != MN_OK) {
         if (!config_yaml_is_section(yaml)) return config_yaml_unknown(yaml, line);
+        if (config_yaml_is_empty(event)) return MN_OK; /* all of its keys are comments */
         return config_yaml_fail(yaml, line, "%s: is a section: keys are expected in it", yaml->key);
     }
     if (event->type == YAML_SEQUENCE_START_EVENT) return config_yaml_list(yaml, index, line);

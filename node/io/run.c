@@ -194,7 +194,8 @@ static void run_serve(struct run *run)
         uv_timer_start(&run->join_timer, run_on_join_timer, RUN_JOIN_LIMIT_MS, 0);
     io_run(run->io);
     struct files_error error;
-    (void)files_write(run->files, "run.json", mn_span(NULL, 0), &error);
+    if (files_write(run->files, "run.json", mn_span(NULL, 0), &error) != MN_OK)
+        RUN_LOG(run, WARN, "files.failed", "%s", error.text);
 }
 
 static int run_start(struct run *run, struct run_texts *texts)

@@ -20,9 +20,8 @@ static int run_listen_failed(struct run *run, const char *flag, const char *addr
 {
     const char *holder = "";
     uint16_t port = run_port(address);
-    /* The text of nng and of the C library for EADDRINUSE begin alike. */
-    bool is_held =
-        port != 0 && strncmp(error, "Address", 7) == 0 && strstr(error, "in use") != NULL;
+    /* Each library has its own words for EADDRINUSE; these are in all of them. */
+    bool is_held = port != 0 && strstr(error, "in use") != NULL;
     if (is_held) holder = process_of_port(port);
     RUN_LOG(run, ERROR, "listen.failed", "%s: %s%s%s; choose another with --%s", address, error,
             is_held ? " by " : "", holder, flag);

@@ -39,36 +39,33 @@ static void setup_write_key(struct mn_writer *to, const char *key, const char *b
     mn_writer_format(to, "%s%*s%s: ", is_set ? "" : "#", 2 * depth, "", part);
 }
 
-static const char *setup_example(const struct option_spec *spec)
+static void setup_write_value(struct mn_writer *to, const struct option_spec *spec,
+                              const struct option_value *value)
 {
-    if (spec->attributes & OPTION_IS_SECRET) return "\"${file:/path}\"";
-    if (spec->attributes & OPTION_IS_LIST) return spec->fallback == NULL ? "[]" : NULL;
-    return spec->fallback == NULL || spec->fallback[0] == '\0' ? "\"\"" : NULL;
+    if (spec->attributes & OPTION_IS_SECRET)
+        mn_writer_str(to, "\"${file:/path}\"");
+    else if (value->items_count == 0)
+        mn_writer_str(to, (spec->attributes & OPTION_IS_LIST) ? "[]" : "\"\"");
+    else if (spec->attributes & OPTION_IS_LIST)
+        mn_writer_format(to, "[\"%s\"]", value->items[0]);
+    else
+        mn_writer_format(to, spec->type == OPTION_TEXT ? "\"%s\"" : "%s", value->items[0]);
 }
 
-void setup_write_config(const struct option_spec *specs, uint32_t count, const char *data,
-                        struct mn_writer *to)
+void setup_write_config(const struct options *options, const char *data, struct mn_writer *to)
 {
     const char *before = "";
     mn_writer_str(to, "# meshnode. Each line shows a default; remove the # to change it.\n"
                       "# Flags and MESHNODE_SECTION_KEY variables come before this file.\n");
-    for (uint32_t i = 0; i < count; i++) {
-        const struct option_spec *spec = &specs[i];
-        bool is_list = (spec->attributes & OPTION_IS_LIST) != 0;
+    for (uint32_t i = 0; i < options->count; i++) {
+        const struct option_spec *spec = &options->specs[i];
         bool is_set = data != NULL && strcmp(spec->key, "node.data") == 0;
-        const char *example = setup_example(spec);
-        struct mn_writer line = {0};
-        setup_write_key(&line, spec->key, before, is_set);
+        setup_write_key(to, spec->key, before, is_set);
         if (is_set)
-            mn_writer_format(&line, "\"%s\"", data);
-        else if (example != NULL)
-            mn_writer_str(&line, example);
+            mn_writer_format(to, "\"%s\"", data);
         else
-            mn_writer_format(&line, is_list ? "[\"%s\"]" : "%s", spec->fallback);
-        struct mn_buf *text = mn_writer_done(&line);
-        mn_writer_add(to, mn_buf_span(text));
+            setup_write_value(to, spec, &options->values[i]);
         mn_writer_format(to, "  # %s\n", spec->help);
-        mn_buf_unref(text);
         before = spec->key;
     }
 }
@@ -164,7 +161,7 @@ int setup_init(const struct options *options, const char *directory, bool has_un
         snprintf(data, sizeof data, "%.4000s", options_text(options, CONFIG_NODE_DATA));
     }
     struct mn_writer to = {0};
-    setup_write_config(options->specs, options->count, directory == NULL ? NULL : data, &to);
+    setup_write_config(options, directory == NULL ? NULL : data, &to);
     struct mn_buf *text = mn_writer_done(&to);
     bool is_done = setup_make_directory(config_path) && setup_write_new(config_path, text);
     if (is_done && has_unit) is_done = setup_write_unit(config_path);

@@ -11,8 +11,8 @@ int setup_init(const struct options *options, const char *directory, bool has_un
 /* Prints a token made before its mesh. The exit code. */
 int setup_token_new(void);
 
-/* Every option with its help, commented out, as a YAML file; [data] is set when it is not NULL. */
-void setup_write_config(const struct option_spec *specs, uint32_t count, const char *data,
-                        struct mn_writer *to);
+/* Every option with its help and its default, commented out, as a YAML file; node.data is set to
+ * [data] when that is not NULL. [options] are at their defaults. */
+void setup_write_config(const struct options *options, const char *data, struct mn_writer *to);
 
 #endif

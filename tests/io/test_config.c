@@ -87,7 +87,7 @@ START_TEST(an_empty_file_and_comments_change_nothing)
 {
     ck_assert_int_eq(parse(""), MN_OK);
     ck_assert_int_eq(parse("# nothing\n"), MN_OK);
-    ck_assert_int_eq(parse("node: {}\nmesh: {join: []}\n"), MN_OK);
+    ck_assert_int_eq(parse("node: {}\nmesh: {join: []}\nhttp:\n#  auth:\n"), MN_OK);
     ck_assert_str_eq(options_text(&options, CONFIG_LOG_LEVEL), "info");
 }
 END_TEST
