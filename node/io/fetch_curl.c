@@ -282,11 +282,15 @@ static void fetch_curl_tell(struct fetch_curl_call *call)
 {
     call->is_telling = true;
     if (call->is_head_done && !call->is_head_given) fetch_curl_tell_head(call);
-    while (!call->base.is_dead && !call->is_paused && mn_writer_size(&call->pending) > 0) {
-        fetch_curl_tell_body(call);
-        if (!call->is_held || call->is_paused || call->base.is_dead) continue;
-        call->is_held = false;
-        curl_easy_pause(call->easy, CURLPAUSE_CONT); /* may bring more at once */
+    while (!call->base.is_dead && !call->is_paused) {
+        if (mn_writer_size(&call->pending) > 0) {
+            fetch_curl_tell_body(call);
+        } else if (call->is_held) {
+            call->is_held = false;
+            curl_easy_pause(call->easy, CURLPAUSE_CONT); /* may bring more at once */
+        } else {
+            break;
+        }
     }
     bool is_all_told = mn_writer_size(&call->pending) == 0;
     if (!call->base.is_dead && call->is_ended && is_all_told)

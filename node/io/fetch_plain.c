@@ -9,8 +9,9 @@
 
 #define FETCH_PLAIN_READ_SIZE (64 * 1024)
 #define FETCH_PLAIN_SWEEP_MS 1000
-#define FETCH_PLAIN_KEEPALIVE_S 60 /* probes of the kernel, for streams that are silent for long \
-                                    */
+#define FETCH_PLAIN_KEEPALIVE_S                                      \
+    60 /* probes of the kernel, for streams that are silent for long \
+        */
 
 /* A kept connection that was silent this long may have been closed in the meantime: look first. */
 #define FETCH_PLAIN_PEEK_MS 5

@@ -71,7 +71,9 @@ static int fetch_response_on_head(http_parser *parser)
         return fetch_response_fail(response, MN_MALFORMED);
     if (parser->status_code < 200) return 0; /* informational: the real one follows */
     for (uint32_t i = 0; i < response->lines_count; i++) {
-        const struct fetch_response_line *line = &response->lines[i];
+        struct fetch_response_line *line = &response->lines[i];
+        while (line->value_size > 0 && response->head[line->value + line->value_size - 1] <= ' ')
+            line->value_size--; /* http-parser skips only what stands before */
         headers[i].name = mn_span(response->head + line->name, line->name_size);
         headers[i].value = mn_span(response->head + line->value, line->value_size);
     }
