@@ -83,7 +83,8 @@ struct queue *queue_new(const struct queue_limits *limits)
 static void queue_report(struct queue *queue, uint64_t tag, mn_status status)
 {
     if (tag == 0) return;
-    if (queue->drops_first + queue->drops_count == queue->drops_capacity) {
+    if (queue->drops_first > 0 &&
+        queue->drops_first + queue->drops_count == queue->drops_capacity) {
         memmove(queue->drops, queue->drops + queue->drops_first,
                 queue->drops_count * sizeof *queue->drops);
         queue->drops_first = 0;

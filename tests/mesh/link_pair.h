@@ -81,12 +81,19 @@ static inline void pair_connect(struct pair *pair)
     pair->acceptor.link = end_link(pair, &pair->acceptor, false, NULL);
 }
 
+/* What was seen so far does not matter. */
+static inline void end_forget(struct end *end)
+{
+    for (uint32_t i = 0; i < end->seen_count; i++)
+        mn_buf_unref(end->seen[i].bytes);
+    end->seen_count = 0;
+}
+
 static inline void end_free(struct end *end)
 {
     link_free(end->link);
     mn_writer_drop(&end->wire);
-    for (uint32_t i = 0; i < end->seen_count; i++)
-        mn_buf_unref(end->seen[i].bytes);
+    end_forget(end);
     free(end->seen);
 }
 
@@ -192,12 +199,8 @@ static inline void pair_open(struct pair *pair)
     ck_assert_int_eq(link_phase(pair->acceptor.link), LINK_HELLO);
     link_set_phase(pair->dialer.link, LINK_MEMBER);
     link_set_phase(pair->acceptor.link, LINK_MEMBER);
-    for (struct end *end = &pair->dialer;; end = &pair->acceptor) {
-        for (uint32_t i = 0; i < end->seen_count; i++)
-            mn_buf_unref(end->seen[i].bytes);
-        end->seen_count = 0;
-        if (end == &pair->acceptor) break;
-    }
+    end_forget(&pair->dialer);
+    end_forget(&pair->acceptor);
 }
 
 /* Queues an envelope of [size] bytes of payload that name their sequence. */

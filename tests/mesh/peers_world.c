@@ -242,6 +242,7 @@ void world_start(struct world *world, int at, uint8_t seed, peers_hello hello)
                                   .conns_next = &node->conns_next,
                                   .conns_step = 2};
 
+    node_done(node); /* after a kill, or as one that forgot all */
     memset(bytes, seed, sizeof bytes);
     identity_init(&node->identity, bytes);
     snprintf(node->address, sizeof node->address, "10.0.0.%d:7000", at);

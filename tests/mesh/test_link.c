@@ -67,7 +67,7 @@ START_TEST(flipped_handshake_byte_is_refused)
         struct end *reader = which == 1 ? &pair->dialer : &pair->acceptor;
         size = bytes->size;
         bytes->bytes[at] ^= (uint8_t)(1u << (at % 8));
-        reader->seen_count = 0;
+        end_forget(reader);
         end_feed(pair, reader, mn_buf_span(bytes));
         mn_buf_unref(bytes);
         /* A changed length may only wait for bytes that never come. */
@@ -109,7 +109,7 @@ START_TEST(replayed_handshake_is_refused)
     link_free(pair->acceptor.link);
     memset(config.ephemeral_sk, 0x33, sizeof config.ephemeral_sk);
     pair->acceptor.link = link_new(&config, pair->now);
-    pair->acceptor.seen_count = 0;
+    end_forget(&pair->acceptor);
     end_feed(pair, &pair->acceptor, mn_buf_span(first));
     end_flush(pair, &pair->acceptor, &pair->dialer);
     mn_writer_drop(&pair->dialer.wire);
@@ -360,7 +360,7 @@ START_TEST(kind_before_its_phase_ends_the_link)
 
     pair_connect(pair);
     pair_run(pair);
-    pair->acceptor.seen_count = 0;
+    end_forget(&pair->acceptor);
     if (phases[_i].phase != LINK_HELLO) link_set_phase(pair->acceptor.link, phases[_i].phase);
     ck_assert_int_eq(
         link_send_control(pair->dialer.link, phases[_i].kind, mn_span(item, sizeof item)), MN_OK);
@@ -376,7 +376,7 @@ START_TEST(guest_frame_is_small)
 
     pair_connect(pair);
     pair_run(pair);
-    pair->acceptor.seen_count = 0;
+    end_forget(&pair->acceptor);
     link_set_phase(pair->acceptor.link, LINK_GUEST);
     ck_assert_int_eq(link_send_control(pair->dialer.link, FRAME_ADMISSION,
                                        mn_span(bytes, FRAME_GUEST_MAX - FRAME_ITEM_HEAD_SIZE)),
