@@ -67,9 +67,9 @@ static int fetch_response_on_head(http_parser *parser)
 {
     struct fetch_response *response = parser->data;
     struct edge_header headers[FETCH_HEADERS_MAX];
-    if (parser->upgrade || parser->status_code == 101)
+    if (parser->upgrade || parser->status_code == 101 || parser->status_code < 100)
         return fetch_response_fail(response, MN_MALFORMED);
-    if (parser->status_code < 200) return 0; /* informational: the real one follows */
+    if (parser->status_code < 200) return 1; /* informational: the real one follows */
     for (uint32_t i = 0; i < response->lines_count; i++) {
         struct fetch_response_line *line = &response->lines[i];
         while (line->value_size > 0 && response->head[line->value + line->value_size - 1] <= ' ')
