@@ -8,6 +8,7 @@
 
 #define ALIGNMENT _Alignof(max_align_t)
 #define CHUNK_SIZE ((size_t)16384 - sizeof(struct mn_arena_chunk))
+#define CHUNK_KEPT_MAX ((size_t)512 * 1024) /* bytes that survive a reset */
 
 void *mn_alloc(size_t size)
 {
@@ -89,23 +90,6 @@ static uint8_t *chunk_bytes(struct mn_arena_chunk *chunk)
     return (uint8_t *)(chunk + 1);
 }
 
-void mn_arena_reset(struct mn_arena *arena)
-{
-    while (arena->chunk != NULL && arena->chunk->older != NULL) {
-        struct mn_arena_chunk *older = arena->chunk->older;
-        mn_free(arena->chunk);
-        arena->chunk = older;
-    }
-    arena->used = 0;
-}
-
-void mn_arena_done(struct mn_arena *arena)
-{
-    mn_arena_reset(arena);
-    mn_free(arena->chunk);
-    *arena = (struct mn_arena){0};
-}
-
 static void arena_add_chunk(struct mn_arena *arena, size_t size)
 {
     size_t chunk_size = size > CHUNK_SIZE ? size : CHUNK_SIZE;
@@ -115,6 +99,47 @@ static void arena_add_chunk(struct mn_arena *arena, size_t size)
     chunk->size = chunk_size;
     arena->chunk = chunk;
     arena->used = 0;
+}
+
+/* Frees all chunks; returns how many bytes they had. */
+static size_t arena_drop(struct mn_arena *arena)
+{
+    size_t size = 0;
+
+    while (arena->chunk != NULL) {
+        struct mn_arena_chunk *older = arena->chunk->older;
+        size += arena->chunk->size;
+        mn_free(arena->chunk);
+        arena->chunk = older;
+    }
+    arena->used = 0;
+    return size;
+}
+
+/* A busy turn wants one chunk that holds all of it, not to go through the heap for each frame that
+ * comes; an idle one wants no memory kept. */
+void mn_arena_reset(struct mn_arena *arena)
+{
+    struct mn_arena_chunk *chunk = arena->chunk;
+
+    if (chunk == NULL) return;
+#ifdef __SANITIZE_ADDRESS__
+    arena_drop(arena); /* whoever looks at it after the turn is to be seen */
+#else
+    if (chunk->older != NULL) {
+        size_t size = arena_drop(arena);
+        arena_add_chunk(arena, size < CHUNK_KEPT_MAX ? size : CHUNK_KEPT_MAX);
+    } else if (chunk->size > CHUNK_SIZE &&
+               (chunk->size > CHUNK_KEPT_MAX || arena->used < chunk->size / 8)) {
+        arena_drop(arena);
+    }
+    arena->used = 0;
+#endif
+}
+
+void mn_arena_done(struct mn_arena *arena)
+{
+    arena_drop(arena);
 }
 
 void *mn_arena_alloc(struct mn_arena *arena, size_t size)

@@ -39,7 +39,7 @@ char *mn_pool_copy(struct mn_pool *pool, struct mn_span bytes);
 struct mn_arena_chunk;
 
 struct mn_arena {
-    struct mn_arena_chunk *chunk; /* newest; the oldest one survives a reset */
+    struct mn_arena_chunk *chunk; /* newest; a reset leaves one, as large as the turn was */
     size_t used;                  /* bytes taken from [chunk] */
 };
 
