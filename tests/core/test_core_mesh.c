@@ -1,0 +1,616 @@
+/* Whole cores that found, join, offer, call, die and come back. */
+#include <check.h>
+#include <stdlib.h>
+
+#include "tests/core/mesh_world.h"
+
+static void found(uint32_t node)
+{
+    world_start(node, &(struct world_config){.seed_node = -1});
+    world_run(100 * MN_MS);
+    ck_assert_int_eq(core_self(world_core(node)).state, CORE_MEMBER);
+}
+
+static void join(uint32_t node)
+{
+    world_start(node, &(struct world_config){.token = world_token(), .seed_node = 0});
+}
+
+static void restart(uint32_t node)
+{
+    world_start(node, &(struct world_config){.seed_node = node == 0 ? -1 : 0});
+}
+
+/* Node 0 founds, the others join. */
+static void mesh(uint32_t count)
+{
+    found(0);
+    for (uint32_t i = 1; i < count; i++)
+        join(i);
+    world_until(world_is_whole, 5 * MN_SEC);
+    world_run(500 * MN_MS);
+}
+
+static void assert_result(const struct world_call *call, const char *payload)
+{
+    ck_assert(call->is_done);
+    ck_assert_msg(call->kind == CALL_EVENT_RESULT, "failed: %s", call->text);
+    ck_assert_str_eq(call->payload, payload);
+}
+
+static void assert_failed(const struct world_call *call, enum call_failure failure)
+{
+    ck_assert(call->is_done);
+    ck_assert_int_eq(call->kind, CALL_EVENT_FAILED);
+    ck_assert_str_eq(call_failure_name(call->failure), call_failure_name(failure));
+}
+
+/* ---- coming together ---- */
+
+START_TEST(a_founder_has_a_mesh_of_one)
+{
+    struct core_self self;
+
+    found(0);
+    self = core_self(world_core(0));
+    ck_assert(self.is_issuer && self.is_ready);
+    ck_assert_uint_eq(self.incarnation, 1);
+    ck_assert(!mn_id_is_zero(&self.mesh_id));
+    ck_assert_uint_eq(world_secrets(0), 2); /* root key and join token */
+    ck_assert_uint_eq(strlen(world_token()), 65);
+}
+END_TEST
+
+START_TEST(a_node_with_a_token_is_in_within_two_seconds)
+{
+    found(0);
+    join(1);
+    world_until(world_is_whole, 2 * MN_SEC);
+    world_run(200 * MN_MS);
+    ck_assert(core_self(world_core(1)).is_ready);
+    ck_assert(!core_self(world_core(1)).is_issuer);
+    ck_assert(memcmp(core_self(world_core(1)).mesh_id.bytes, core_self(world_core(0)).mesh_id.bytes,
+                     16) == 0);
+}
+END_TEST
+
+START_TEST(six_nodes_become_one_mesh)
+{
+    mesh(WORLD_NODES);
+}
+END_TEST
+
+START_TEST(a_wrong_token_is_refused_for_good)
+{
+    char token[80];
+
+    found(0);
+    /* well-formed, of this mesh, and unknown to it: another secret */
+    world_start(1,
+                &(struct world_config){
+                    .seed_node = 0,
+                    .token = "mnt1-agvkvkvkvkvkvkvkvkvkvkvkvkvlxo53xo53xo53xo53xo53xo53wgf7t52a"});
+    world_run(MN_MINUTE);
+    ck_assert_int_eq(world_fatal(1), 77);
+    ck_assert_ptr_nonnull(strstr(world_fatal_text(1), "mesh_mismatch"));
+    world_crash(1);
+    memcpy(token, world_token(), 66);
+    token[20] = token[20] == 'a' ? 'b' : 'a';
+    world_start(1, &(struct world_config){.seed_node = 0, .token = token});
+    ck_assert_int_eq(world_fatal(1), 77);
+}
+END_TEST
+
+START_TEST(without_a_token_nobody_gets_in)
+{
+    found(0);
+    world_start(1, &(struct world_config){.seed_node = 0});
+    world_run(5 * MN_SEC);
+    ck_assert_int_eq(world_fatal(1), 77);
+    ck_assert_ptr_nonnull(strstr(world_fatal_text(1), "denied"));
+    ck_assert_uint_eq(membership_count(core_membership(world_core(0)), MEMBER_ALIVE), 1);
+}
+END_TEST
+
+START_TEST(joining_waits_for_the_seed_for_ever)
+{
+    found(0);
+    world_crash(0);
+    join(1);
+    world_run(5 * MN_MINUTE);
+    ck_assert_int_eq(core_self(world_core(1)).state, CORE_JOINING);
+    restart(0);
+    world_until(world_is_whole, 40 * MN_SEC);
+}
+END_TEST
+
+START_TEST(required_joining_gives_up)
+{
+    world_start(1, &(struct world_config){.seed_node = 0, .is_join_required = true});
+    world_run(31 * MN_SEC);
+    ck_assert_int_eq(world_fatal(1), 75);
+}
+END_TEST
+
+START_TEST(a_list_of_only_itself_is_a_mistake)
+{
+    world_start(1, &(struct world_config){.seed_node = 1});
+    world_run(MN_SEC);
+    ck_assert_int_eq(world_fatal(1), 78);
+    ck_assert_ptr_nonnull(strstr(world_fatal_text(1), "--bootstrap"));
+}
+END_TEST
+
+START_TEST(a_second_process_with_a_live_identity_is_refused)
+{
+    mesh(2);
+    world_start(2, &(struct world_config){
+                       .seed_node = 0, .token = world_token(), .identity = 2, .name = "clone"});
+    world_run(10 * MN_SEC);
+    ck_assert_int_eq(world_fatal(2), 77);
+    ck_assert_ptr_nonnull(strstr(world_fatal_text(2), "identity_in_use"));
+    world_crash(2);
+    ck_assert(world_is_whole());
+}
+END_TEST
+
+/* ---- coming back ---- */
+
+START_TEST(a_restarted_node_needs_no_token_and_counts_up)
+{
+    mesh(3);
+    world_crash(1);
+    world_run(2 * MN_SEC);
+    restart(1);
+    world_until(world_is_whole, 5 * MN_SEC);
+    ck_assert_uint_gt(core_self(world_core(1)).incarnation, 1);
+}
+END_TEST
+
+START_TEST(a_restarted_node_needs_no_seed_either)
+{
+    mesh(3);
+    world_crash(0); /* the seed of all */
+    world_crash(1);
+    world_run(30 * MN_SEC);
+    restart(1);
+    world_until(world_is_whole, 10 * MN_SEC);
+}
+END_TEST
+
+START_TEST(all_restart_at_once)
+{
+    mesh(4);
+    for (uint32_t i = 0; i < 4; i++)
+        world_crash(i);
+    for (uint32_t i = 0; i < 4; i++)
+        restart(i);
+    world_until(world_is_whole, 40 * MN_SEC);
+}
+END_TEST
+
+START_TEST(a_lost_disk_with_the_old_key_comes_back)
+{
+    mesh(2);
+    world_crash(1);
+    world_wipe(1);
+    world_run(20 * MN_SEC);
+    world_start(1, &(struct world_config){.seed_node = 0, .is_identity_old = true});
+    world_until(world_is_whole, 20 * MN_SEC);
+    ck_assert_uint_gt(core_self(world_core(1)).incarnation, 1);
+}
+END_TEST
+
+START_TEST(who_leaves_is_gone_at_once)
+{
+    mesh(3);
+    world_offer(2, "files", "x", 0);
+    world_run(MN_SEC);
+    ck_assert_str_eq(world_listed(0), "files=x*1");
+    world_leave(2);
+    world_run(500 * MN_MS);
+    ck_assert_str_eq(world_listed(0), "");
+    ck_assert_int_eq(membership_find(core_membership(world_core(0)), world_id(2))->status,
+                     MEMBER_LEFT);
+    restart(2);
+    world_until(world_is_whole, 5 * MN_SEC);
+    world_run(MN_SEC);
+    ck_assert_str_eq(world_listed(0), "files=x*1");
+}
+END_TEST
+
+START_TEST(leaving_while_joining_stops_too)
+{
+    world_start(1, &(struct world_config){.seed_node = 0});
+    world_run(MN_SEC);
+    world_leave(1);
+}
+END_TEST
+
+/* ---- offers and services ---- */
+
+START_TEST(an_offer_is_a_service_everywhere)
+{
+    mesh(4);
+    world_offer(2, "files", "x", 0);
+    world_run(MN_SEC);
+    for (uint32_t i = 0; i < 4; i++)
+        ck_assert_str_eq(world_services(i), "files=x*1 files.n2=x*1?");
+}
+END_TEST
+
+START_TEST(an_offer_made_before_joining_comes_along)
+{
+    found(0);
+    join(1);
+    world_offer(1, "files", "x", 0);
+    world_until(world_is_whole, 2 * MN_SEC);
+    world_run(MN_SEC);
+    ck_assert_str_eq(world_listed(0), "files=x*1");
+}
+END_TEST
+
+START_TEST(a_late_joiner_learns_everything)
+{
+    mesh(3);
+    for (uint32_t i = 0; i < 3; i++)
+        world_offer(i, "files", "x", 'k');
+    world_offer(1, "mail", "m", 0);
+    world_run(MN_SEC);
+    join(3);
+    world_until(world_is_whole, 2 * MN_SEC);
+    world_run(MN_SEC);
+    ck_assert_str_eq(world_listed(3), "files=x*3 mail=m*1");
+}
+END_TEST
+
+START_TEST(different_servers_of_one_name_are_kept_apart)
+{
+    mesh(3);
+    world_offer(1, "files", "x", 'k');
+    world_offer(2, "files", "y", 'k');
+    world_run(MN_SEC);
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_str_eq(world_services(i), "files! files.n1=x*1 files.n2=y*1");
+    assert_failed(world_call(0, "files", false), CALL_CONFLICT);
+    world_offer(2, "files", NULL, 0);
+    world_run(MN_SEC);
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_str_eq(world_services(i), "files=x*1 files.n1=x*1?");
+}
+END_TEST
+
+START_TEST(a_changed_body_changes_everywhere)
+{
+    mesh(3);
+    world_offer(1, "files", "x", 'k');
+    world_run(MN_SEC);
+    world_offer(1, "files", "y", 'k');
+    world_run(MN_SEC);
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_str_eq(world_listed(i), "files=y*1");
+}
+END_TEST
+
+START_TEST(the_dead_vanish_from_lists_and_return)
+{
+    mesh(4);
+    world_offer(3, "files", "x", 0);
+    world_run(MN_SEC);
+    world_crash(3);
+    world_run(10 * MN_SEC);
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_str_eq(world_listed(i), "");
+    restart(3);
+    world_run(3 * MN_SEC);
+    for (uint32_t i = 0; i < 4; i++)
+        ck_assert_str_eq(world_listed(i), "files=x*1");
+}
+END_TEST
+
+/* ---- calls ---- */
+
+START_TEST(a_tool_of_another_node_is_called)
+{
+    struct world_call *call;
+
+    mesh(3);
+    world_offer(2, "files", "x", 0);
+    world_run(MN_SEC);
+    call = world_call(1, "files", false);
+    world_run(10 * MN_MS);
+    assert_result(call, "files@n2");
+    ck_assert(mn_id_equal(&call->by, world_id(2)));
+}
+END_TEST
+
+START_TEST(a_call_in_flight_to_a_killed_node_is_unknown_at_once)
+{
+    struct world_call *call, *later;
+
+    mesh(3);
+    world_offer(2, "files", "x", 0);
+    world_serving(2, WORLD_HANGS);
+    world_run(MN_SEC);
+    call = world_call(1, "files", false);
+    world_run(10 * MN_MS);
+    ck_assert_uint_eq(world_executing(2), 1);
+    world_crash(2);
+    world_run(10 * MN_MS);
+    assert_failed(call, CALL_OUTCOME_UNKNOWN);
+    later = world_call(1, "files", false); /* no new call goes there */
+    assert_failed(later, CALL_UNAVAILABLE);
+}
+END_TEST
+
+START_TEST(an_idempotent_call_goes_to_the_other_replica)
+{
+    struct world_call *call;
+    uint32_t first;
+
+    mesh(3);
+    world_offer(1, "files", "x", 'k');
+    world_offer(2, "files", "x", 'k');
+    world_serving(1, WORLD_HANGS);
+    world_serving(2, WORLD_HANGS);
+    world_run(MN_SEC);
+    ck_assert_str_eq(world_listed(0), "files=x*2");
+    call = world_call(0, "files", true);
+    world_run(10 * MN_MS);
+    first = world_executing(1) == 1 ? 1 : 2;
+    world_serving(3 - first, WORLD_ANSWERS);
+    world_crash(first);
+    world_run(10 * MN_MS);
+    assert_result(call, first == 1 ? "files@n2" : "files@n1");
+}
+END_TEST
+
+START_TEST(a_server_that_is_down_is_left_for_a_replica)
+{
+    mesh(3);
+    world_offer(0, "files", "x", 'k');
+    world_offer(1, "files", "x", 'k');
+    world_serving(0, WORLD_REFUSES);
+    world_run(MN_SEC);
+    for (uint32_t i = 0; i < 5; i++) {
+        struct world_call *call = world_call(0, "files", false);
+        world_run(10 * MN_MS);
+        assert_result(call, "files@n1");
+    }
+}
+END_TEST
+
+START_TEST(a_frozen_node_gets_no_new_calls_after_four_seconds)
+{
+    mesh(4);
+    world_offer(2, "files", "x", 'k');
+    world_offer(3, "files", "x", 'k');
+    world_run(MN_SEC);
+    world_freeze(3, true);
+    world_run(4 * MN_SEC);
+    for (uint32_t i = 0; i < 20; i++) {
+        struct world_call *call = world_call(0, "files", false);
+        world_run(10 * MN_MS);
+        assert_result(call, "files@n2");
+    }
+    world_run(11 * MN_SEC);
+    ck_assert_str_eq(world_listed(0), "files=x*1");
+    world_freeze(3, false);
+    world_run(40 * MN_SEC);
+    ck_assert_str_eq(world_listed(0), "files=x*2");
+}
+END_TEST
+
+START_TEST(a_call_to_a_frozen_node_ends_with_its_time)
+{
+    struct world_call *call;
+
+    mesh(2);
+    world_offer(1, "files", "x", 0);
+    world_run(MN_SEC);
+    world_freeze(1, true);
+    call = world_call_for(0, "files", 500 * MN_MS);
+    world_run(600 * MN_MS);
+    assert_failed(call, CALL_TIMED_OUT);
+    world_freeze(1, false);
+    world_run(MN_SEC);
+    ck_assert_uint_eq(world_executing(1), 0);
+}
+END_TEST
+
+START_TEST(a_cancel_reaches_the_other_node)
+{
+    struct world_call *call;
+
+    mesh(2);
+    world_offer(1, "files", "x", 0);
+    world_serving(1, WORLD_HANGS);
+    world_run(MN_SEC);
+    call = world_call(0, "files", false);
+    world_run(10 * MN_MS);
+    world_cancel(call);
+    world_run(10 * MN_MS);
+    ck_assert(!call->is_done);
+    ck_assert_uint_eq(world_cancelled(1), 1);
+    ck_assert_uint_eq(world_executing(1), 0);
+}
+END_TEST
+
+START_TEST(a_callee_cancels_what_a_dead_caller_asked)
+{
+    mesh(3);
+    world_offer(1, "files", "x", 0);
+    world_serving(1, WORLD_HANGS);
+    world_run(MN_SEC);
+    (void)world_call(2, "files", false);
+    world_run(10 * MN_MS);
+    ck_assert_uint_eq(world_executing(1), 1);
+    world_crash(2);
+    world_run(10 * MN_MS);
+    ck_assert_uint_eq(world_executing(1), 0);
+}
+END_TEST
+
+START_TEST(local_servers_work_without_a_mesh)
+{
+    struct world_call *call;
+
+    world_start(1, &(struct world_config){.seed_node = 0});
+    world_offer(1, "files", "x", 0);
+    world_run(100 * MN_MS);
+    ck_assert_str_eq(world_listed(1), "files=x*1");
+    call = world_call(1, "files", false);
+    assert_result(call, "files@n1");
+}
+END_TEST
+
+START_TEST(many_calls_at_once_all_end)
+{
+    struct world_call *calls[400];
+
+    mesh(4);
+    for (uint32_t i = 1; i < 4; i++)
+        world_offer(i, "files", "x", 'k');
+    world_run(MN_SEC);
+    for (uint32_t i = 0; i < 400; i++)
+        calls[i] = world_call(0, "files", false);
+    world_run(MN_SEC);
+    for (uint32_t i = 0; i < 400; i++)
+        ck_assert(calls[i]->is_done && calls[i]->kind == CALL_EVENT_RESULT);
+    ck_assert_uint_eq(world_executed(1) + world_executed(2) + world_executed(3), 400);
+    for (uint32_t i = 1; i < 4; i++)
+        ck_assert_uint_gt(world_executed(i), 40);
+}
+END_TEST
+
+/* ---- faults ---- */
+
+START_TEST(a_partition_heals)
+{
+    mesh(4);
+    for (uint32_t i = 0; i < 4; i++)
+        world_offer(i, i < 2 ? "left" : "right", "x", 'k');
+    world_run(MN_SEC);
+    for (uint32_t a = 0; a < 2; a++)
+        for (uint32_t b = 2; b < 4; b++)
+            world_cut(a, b, true);
+    world_run(40 * MN_SEC);
+    ck_assert_str_eq(world_listed(0), "left=x*2");
+    ck_assert_str_eq(world_listed(3), "right=x*2");
+    for (uint32_t a = 0; a < 2; a++)
+        for (uint32_t b = 2; b < 4; b++)
+            world_cut(a, b, false);
+    world_until(world_is_whole, 2 * MN_MINUTE);
+    world_run(5 * MN_SEC);
+    for (uint32_t i = 0; i < 4; i++)
+        ck_assert_str_eq(world_listed(i), "left=x*2 right=x*2");
+}
+END_TEST
+
+static bool is_answered_clearly(const struct world_call *call)
+{
+    return call->is_done && (call->kind == CALL_EVENT_RESULT || call->text[0] != '\0');
+}
+
+/* Crashes, cuts and freezes under load; then all is well. */
+START_TEST(all_is_well_after_faults)
+{
+    struct world_call *calls[600];
+    uint8_t seed[RNG_SEED_SIZE] = {(uint8_t)_i, 77};
+    uint32_t count = 0;
+    struct rng rng;
+
+    rng_init(&rng, seed);
+    mesh(4);
+    for (uint32_t i = 0; i < 4; i++)
+        world_offer(i, i % 2 ? "odd" : "even", "x", 'k');
+    world_run(MN_SEC);
+    for (uint32_t round = 0; round < 40; round++) {
+        uint32_t node = 1 + rng_below(&rng, 3), other = rng_below(&rng, 4);
+        switch (rng_below(&rng, 5)) {
+        case 0:
+            if (world_core(node) != NULL)
+                world_crash(node);
+            else
+                restart(node);
+            break;
+        case 1: world_freeze(node, rng_below(&rng, 2) == 0); break;
+        case 2:
+            if (node != other) world_cut(node, other, rng_below(&rng, 2) == 0);
+            break;
+        default: break;
+        }
+        for (uint32_t i = 0; i < 4; i++) {
+            uint32_t caller = rng_below(&rng, 4);
+            if (world_core(caller) == NULL) continue;
+            calls[count] =
+                world_call(caller, rng_below(&rng, 2) ? "odd" : "even", rng_below(&rng, 2) == 0);
+            if (caller == 0) count++; /* callers that crash answer nobody */
+        }
+        world_run(rng_below_u64(&rng, 3 * MN_SEC));
+    }
+    for (uint32_t i = 0; i < 4; i++) {
+        world_freeze(i, false);
+        for (uint32_t j = 0; j < 4; j++)
+            if (j != i) world_cut(i, j, false);
+        if (world_core(i) == NULL) restart(i);
+    }
+    world_run(2 * MN_MINUTE);
+    ck_assert(world_is_whole());
+    for (uint32_t i = 0; i < 4; i++)
+        ck_assert_str_eq(world_listed(i), "even=x*2 odd=x*2");
+    for (uint32_t i = 0; i < count; i++)
+        ck_assert(is_answered_clearly(calls[i]));
+    rng_done(&rng);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("core_mesh");
+    TCase *tcase = tcase_create("core");
+    SRunner *runner;
+    int failed;
+
+    tcase_set_timeout(tcase, 60);
+    tcase_add_checked_fixture(tcase, world_begin, world_end);
+    tcase_add_test(tcase, a_founder_has_a_mesh_of_one);
+    tcase_add_test(tcase, a_node_with_a_token_is_in_within_two_seconds);
+    tcase_add_test(tcase, six_nodes_become_one_mesh);
+    tcase_add_test(tcase, a_wrong_token_is_refused_for_good);
+    tcase_add_test(tcase, without_a_token_nobody_gets_in);
+    tcase_add_test(tcase, joining_waits_for_the_seed_for_ever);
+    tcase_add_test(tcase, required_joining_gives_up);
+    tcase_add_test(tcase, a_list_of_only_itself_is_a_mistake);
+    tcase_add_test(tcase, a_second_process_with_a_live_identity_is_refused);
+    tcase_add_test(tcase, a_restarted_node_needs_no_token_and_counts_up);
+    tcase_add_test(tcase, a_restarted_node_needs_no_seed_either);
+    tcase_add_test(tcase, all_restart_at_once);
+    tcase_add_test(tcase, a_lost_disk_with_the_old_key_comes_back);
+    tcase_add_test(tcase, who_leaves_is_gone_at_once);
+    tcase_add_test(tcase, leaving_while_joining_stops_too);
+    tcase_add_test(tcase, an_offer_is_a_service_everywhere);
+    tcase_add_test(tcase, an_offer_made_before_joining_comes_along);
+    tcase_add_test(tcase, a_late_joiner_learns_everything);
+    tcase_add_test(tcase, different_servers_of_one_name_are_kept_apart);
+    tcase_add_test(tcase, a_changed_body_changes_everywhere);
+    tcase_add_test(tcase, the_dead_vanish_from_lists_and_return);
+    tcase_add_test(tcase, a_tool_of_another_node_is_called);
+    tcase_add_test(tcase, a_call_in_flight_to_a_killed_node_is_unknown_at_once);
+    tcase_add_test(tcase, an_idempotent_call_goes_to_the_other_replica);
+    tcase_add_test(tcase, a_server_that_is_down_is_left_for_a_replica);
+    tcase_add_test(tcase, a_frozen_node_gets_no_new_calls_after_four_seconds);
+    tcase_add_test(tcase, a_call_to_a_frozen_node_ends_with_its_time);
+    tcase_add_test(tcase, a_cancel_reaches_the_other_node);
+    tcase_add_test(tcase, a_callee_cancels_what_a_dead_caller_asked);
+    tcase_add_test(tcase, local_servers_work_without_a_mesh);
+    tcase_add_test(tcase, many_calls_at_once_all_end);
+    tcase_add_test(tcase, a_partition_heals);
+    tcase_add_loop_test(tcase, all_is_well_after_faults, 0, 20);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? 0 : 1;
+}
