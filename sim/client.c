@@ -53,6 +53,8 @@ static void exchange_free(struct exchange *exchange)
 static void client_again(struct sim_client *client)
 {
     struct sim *sim = client->sim;
+
+    if (sim->is_load_over) return;
     sim_at(sim, &client->next, sim->time + 20 * MN_MS + rng_below_u64(&sim->rng_work, 400 * MN_MS),
            client_act, client);
 }
@@ -331,6 +333,7 @@ void sim_client_start(struct sim *sim)
 
 void sim_client_stop(struct sim *sim)
 {
+    sim->is_load_over = true;
     for (uint32_t i = 0; i < sim->clients_count; i++)
         sim_cancel(sim, &sim->clients[i].next);
 }

@@ -137,9 +137,10 @@ struct sim {
     struct sim_plan *plan; /* NULL while nothing goes wrong */
     struct sim_client *clients;
     uint32_t clients_count;
-    char token[128]; /* joins the mesh; made by the first host */
-    bool is_quiet;   /* the faults are over */
-    uint64_t hash;   /* of all that happened */
+    char token[128];   /* joins the mesh; made by the first host */
+    bool is_quiet;     /* the faults are over */
+    bool is_load_over; /* no new calls */
+    uint64_t hash;     /* of all that happened */
     struct sim_stats stats;
     bool has_failed;
     char failure[512];
