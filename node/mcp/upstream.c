@@ -287,6 +287,7 @@ bool upstream_rehandshake(struct upstream *server, bool forget_era)
 
     if (server->state == UPSTREAM_PROBING) return true; /* under way */
     if (server->state != UPSTREAM_READY || now - server->handshake_at < MN_SEC) return false;
+    MN_PROBE("upstream: new handshake without a break");
     upstream_note(server, forget_era ? "it speaks another era of MCP now: asking again"
                                      : "it has forgotten our session: opening a new one");
     upstream_timer_clear(server->host, &server->relist_timer);
@@ -340,7 +341,7 @@ static void upstream_on_crash(struct upstream *server, uint32_t code, mn_status 
         upstream_break(server, mn_arena_format(scratch, "could not be started: %.*s",
                                                (int)text.size, (const char *)text.data));
     } else if (server->era == UPSTREAM_ERA_AUTO && code <= 128) {
-        /* Some legacy servers exit on anything before initialize. */
+        MN_PROBE("upstream: exit during the probe"); /* a way of being legacy */
         upstream_request_drop_own(server);
         server->era = UPSTREAM_ERA_LEGACY;
         server->is_era_guessed = true;
@@ -397,7 +398,10 @@ void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind)
         else
             upstream_start(server);
         break;
-    case UPSTREAM_TIMER_WITHDRAW: upstream_withdraw(server); break;
+    case UPSTREAM_TIMER_WITHDRAW:
+        MN_PROBE("upstream: offer withdrawn, it did not come back in time");
+        upstream_withdraw(server);
+        break;
     case UPSTREAM_TIMER_RELIST:
         if (server->state == UPSTREAM_READY) upstream_list_start(server);
         break;

@@ -2,6 +2,7 @@
 
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
+#include "proto/base/check.h"
 
 static const char *const upstream_legacy_versions[] = {"2025-11-25", "2025-06-18", "2025-03-26",
                                                        "2024-11-05"};
@@ -116,7 +117,8 @@ static void upstream_handshake_modern(struct upstream *server, const struct json
     const struct json *info =
         json_find_str(json_find_str(result, "_meta"), UPSTREAM_NS "serverInfo");
 
-    /* A slow one may have been taken for a legacy server meanwhile. */
+    if (upstream_request_of_kind(server, UPSTREAM_REQUEST_INITIALIZE) != NULL)
+        MN_PROBE("upstream: slow modern server, taken for a legacy one meanwhile");
     upstream_request_drop_own(server);
     server->era = UPSTREAM_ERA_MODERN;
     upstream_handshake_keep(server, UPSTREAM_MODERN_VERSION, result, info);

@@ -146,6 +146,7 @@ static bool upstream_http_resume_later(struct upstream_exchange *exchange)
     if (upstream_is_modern(exchange->server) || exchange->event_id == NULL ||
         exchange->resumes_count >= RESUMES_MAX)
         return false;
+    MN_PROBE("upstream: stream broke off, to be resumed");
     exchange->resumes_count++;
     upstream_timer_set(exchange->host, &exchange->timer,
                        exchange->sse.retry_ms > UPSTREAM_BACKOFF_MAX / MN_MS ? UPSTREAM_BACKOFF_MAX

@@ -404,6 +404,7 @@ static bool upstream_request_try_again(struct upstream_request *request, bool fo
     struct upstream *server = request->server;
 
     if (request->was_retried || !upstream_rehandshake(server, forget_era)) return false;
+    MN_PROBE("upstream: call sent once more after a new handshake");
     request->was_retried = true;
     upstream_request_enqueue(request);
     return true;
