@@ -1,5 +1,6 @@
 #include "node/mcp/upstream.h"
 
+#include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_handshake.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
@@ -207,7 +208,7 @@ void upstream_ready(struct upstream *server)
     }
     server->is_era_guessed = false;
     if (!upstream_timer_is_set(&server->stream_timer)) upstream_listen(server);
-    upstream_request_flush_queue(server);
+    upstream_call_flush_queue(server);
 }
 
 /* The wait before the next start: doubling, with up to a quarter of it taken off at random so that
@@ -231,7 +232,7 @@ static void upstream_end_session(struct upstream *server, const char *why)
     if (server->is_http) {
         upstream_http_close(server, false);
     } else {
-        upstream_request_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
+        upstream_call_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
         if (server->stdio.child != 0) {
             server->after_exit = UPSTREAM_AFTER_WAIT;
             upstream_stdio_stop(server);
@@ -262,7 +263,7 @@ static void upstream_break_as(struct upstream *server, enum upstream_state state
     upstream_set_state(server, state);
     upstream_timer_set(host, &server->start_timer, delay);
     upstream_withdraw_later(server);
-    if (delay > UPSTREAM_GRACE) upstream_request_fail_queue(server, text);
+    if (delay > UPSTREAM_GRACE) upstream_call_fail_queue(server, text);
     mn_trace_span(host->trace, host->now.mono, MN_EV_SERVER_FAILED, NULL, server->exit_code,
                   delay / MN_MS, server->config->name);
 }
@@ -312,7 +313,7 @@ void upstream_stop(struct upstream *server, enum upstream_after_exit after)
     MN_ASSERT(after == UPSTREAM_AFTER_START || after == UPSTREAM_AFTER_NOTHING);
     if (server->is_http) upstream_http_close(server, true);
     upstream_end_session(server, why);
-    upstream_request_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
+    upstream_call_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
     upstream_timer_clear(host, &server->start_timer);
     server->era = server->config->era;
     server->is_era_guessed = false;
@@ -323,7 +324,7 @@ void upstream_stop(struct upstream *server, enum upstream_after_exit after)
     mn_trace_span(host->trace, host->now.mono, MN_EV_SERVER_STOPPED, NULL, 0, 0,
                   server->config->name);
     if (after == UPSTREAM_AFTER_NOTHING) {
-        upstream_request_fail_queue(server, why);
+        upstream_call_fail_queue(server, why);
         upstream_withdraw(server);
     } else {
         upstream_withdraw_later(server);

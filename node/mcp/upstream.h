@@ -4,7 +4,8 @@
  *   upstream            life: start, ready, broken, backoff, stop; what is offered
  *   upstream_handshake  which era it speaks; initialize or discover
  *   upstream_list       tools/list, page by page, into an offer
- *   upstream_request    what was asked of it and is not answered yet; calls of the core
+ *   upstream_request    what was asked of it and is not answered yet
+ *   upstream_call       the calls of the core
  *   upstream_message    JSON-RPC texts to it and from it
  *   upstream_stdio      carries them to a child
  *   upstream_http       carries them to a Streamable HTTP endpoint

@@ -1,6 +1,7 @@
 #include "node/mcp/upstream_list.h"
 
 #include "node/mcp/upstream.h"
+#include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/pb.h"
@@ -186,7 +187,7 @@ static void upstream_list_refused(struct upstream *server, const char *why)
     upstream_note(server, why);
     upstream_list_drop(&server->list);
     upstream_poll(server);
-    upstream_request_flush_queue(server);
+    upstream_call_flush_queue(server);
 }
 
 static void upstream_list_next(struct upstream *server, const struct json *cursor)

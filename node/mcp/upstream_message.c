@@ -1,5 +1,6 @@
 #include "node/mcp/upstream_message.h"
 
+#include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -305,7 +306,7 @@ static void upstream_message_on_notification(struct upstream *server,
     struct mn_span method = message->method;
 
     if (mn_span_is(method, "notifications/progress")) {
-        if (message->params != NULL) upstream_request_on_progress(server, message->params);
+        if (message->params != NULL) upstream_call_on_progress(server, message->params);
     } else if (mn_span_is(method, "notifications/tools/list_changed")) {
         upstream_relist_soon(server);
     } else if (mn_span_is(method, "notifications/message")) {
@@ -313,7 +314,7 @@ static void upstream_message_on_notification(struct upstream *server,
         struct upstream_request *request =
             exchange == NULL ? NULL : upstream_http_request_of(exchange);
         if (request != NULL && message->params != NULL)
-            upstream_request_on_log(request, message->params);
+            upstream_call_on_log(request, message->params);
     } else if (mn_span_is(method, "notifications/cancelled")) {
         upstream_message_on_cancelled(server, message->params);
     }

@@ -1,28 +1,38 @@
-/* upstream_request.h: what was asked of a server and is not answered yet: our own requests, and the
- * calls the core wants served. Every request has an id of ours, which is also its progress token;
- * the caller's id and token never get here. */
+/* upstream_request.h: what was asked of a server and is not answered yet. Every request has an id
+ * of ours, which is also its progress token; the caller's id and token never get here. */
 #ifndef UPSTREAM_REQUEST_H
 #define UPSTREAM_REQUEST_H
 
 #include "node/mcp/upstream.h"
 
-/* A new request of [kind], in the tables, to be sent now; [timeout] MN_TIME_NEVER: none. */
+/* One that is in no table yet. */
+struct upstream_request *upstream_request_alloc(struct upstream *server,
+                                                enum upstream_request_kind kind);
+
+/* Gives it a fresh id and enters it among what was sent. */
+void upstream_request_enter(struct upstream_request *request);
+
+/* Takes it out again, as far as it is in: an answer would come too late. */
+void upstream_request_recall(struct upstream_request *request);
+
+/* A request of our own, entered, to be sent now; [timeout] MN_TIME_NEVER: none. */
 struct upstream_request *upstream_request_new(struct upstream *server,
                                               enum upstream_request_kind kind, mn_time timeout);
 
-/* Sends a request of our own; takes the ref of [text]. */
+/* Sends it; takes the ref of [text]. */
 void upstream_request_carry(struct upstream_request *request, struct mn_buf *text,
                             const char *method);
 
-/* Writes it out of the tables; what carries it is let go. Answers nobody. */
+/* Out of every table; what carries it is let go. Answers nobody. */
 void upstream_request_free(struct upstream_request *request);
 
-/* The request of ours with this id; NULL: none, or another server's. */
+/* The request with this id; NULL: none, or another server's. */
 struct upstream_request *upstream_request_find(struct upstream *server, uint64_t id);
 struct upstream_request *upstream_request_of_kind(struct upstream *server,
                                                   enum upstream_request_kind kind);
 
-/* It was answered: by a message, or over HTTP by a status alone (message NULL). Frees it. */
+/* It was answered: by a message, or over HTTP by a status alone (message NULL). The caller forgets
+ * it. */
 void upstream_request_answered(struct upstream_request *request,
                                const struct jsonrpc_message *message, uint32_t code);
 
@@ -31,19 +41,7 @@ void upstream_request_failed(struct upstream_request *request, enum call_failure
                              const char *text);
 void upstream_request_on_timer(struct upstream_request *request);
 
-/* notifications/progress and notifications/message for a call. */
-void upstream_request_on_progress(struct upstream *server, const struct json *params);
-void upstream_request_on_log(struct upstream_request *request, const struct json *params);
-
-/* The core's calls. */
-void upstream_request_serve(struct upstream_host *host, const struct call_request *call);
-void upstream_request_cancel(struct upstream_host *host, uint64_t ticket);
-
-/* Sends what waited; fails everything that waits; fails or drops everything that was sent. */
-void upstream_request_flush_queue(struct upstream *server);
-void upstream_request_fail_queue(struct upstream *server, const char *text);
-void upstream_request_fail_sent(struct upstream *server, enum call_failure failure,
-                                const char *text);
-void upstream_request_drop_own(struct upstream *server); /* all but calls */
+/* Lets go of all of a server's but calls. */
+void upstream_request_drop_own(struct upstream *server);
 
 #endif

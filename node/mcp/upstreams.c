@@ -1,6 +1,7 @@
 #include "node/mcp/upstreams.h"
 
 #include "node/mcp/upstream.h"
+#include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_exchange.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
@@ -140,9 +141,9 @@ static void upstreams_on_edge(struct upstream_host *host, const struct edge_inpu
 static void upstreams_on_call(struct upstream_host *host, const struct call_message *message)
 {
     if (message->type == CALL_MESSAGE_REQUEST)
-        upstream_request_serve(host, &message->request);
+        upstream_call_serve(host, &message->request);
     else if (message->type == CALL_MESSAGE_CANCEL)
-        upstream_request_cancel(host, message->ticket);
+        upstream_call_cancel(host, message->ticket);
 }
 
 static void upstreams_on_stop(struct upstream_host *host)

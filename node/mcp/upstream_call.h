@@ -1,0 +1,30 @@
+/* upstream_call.h: calls that the core wants served: judged, written out, answered. */
+#ifndef UPSTREAM_CALL_H
+#define UPSTREAM_CALL_H
+
+#include "node/mcp/upstream.h"
+
+void upstream_call_serve(struct upstream_host *host, const struct call_request *call);
+void upstream_call_cancel(struct upstream_host *host, uint64_t ticket);
+
+/* [request] was answered, by a message or over HTTP by a status alone (message NULL; code 0: the
+ * answer broke off). Mostly frees it: some answers say that it was not executed, and it waits to be
+ * sent once more. */
+void upstream_call_on_answer(struct upstream_request *request,
+                             const struct jsonrpc_message *message, uint32_t code);
+
+/* Answers it with a failure and frees it. */
+void upstream_call_fail(struct upstream_request *request, enum call_failure failure,
+                        const char *text);
+void upstream_call_on_timer(struct upstream_request *request);
+
+/* notifications/progress, notifications/message. */
+void upstream_call_on_progress(struct upstream *server, const struct json *params);
+void upstream_call_on_log(struct upstream_request *request, const struct json *params);
+
+/* Sends what waits; fails what waits; fails what was sent. */
+void upstream_call_flush_queue(struct upstream *server);
+void upstream_call_fail_queue(struct upstream *server, const char *text);
+void upstream_call_fail_sent(struct upstream *server, enum call_failure failure, const char *text);
+
+#endif
