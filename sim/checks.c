@@ -48,19 +48,38 @@ static uint32_t count_text(struct mn_span text, const char *word)
     return count;
 }
 
+/* The names of the tools of a list, for people: "a b c". */
+static const char *list_names(struct mn_span body, char *text, size_t size)
+{
+    static const char mark[] = "{\"name\":\"";
+    size_t used = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i + sizeof mark < body.size; i++) {
+        const uint8_t *name = body.data + i + sizeof mark - 1, *end;
+        if (memcmp(body.data + i, mark, sizeof mark - 1) != 0) continue;
+        end = memchr(name, '"', body.size - i - (sizeof mark - 1));
+        if (end == NULL || used + (size_t)(end - name) + 2 > size) break;
+        used += (size_t)snprintf(text + used, size - used, "%.*s ", (int)(end - name),
+                                 (const char *)name);
+    }
+    return text;
+}
+
 static void lists_done(struct sim *sim, struct sim_host *host, struct mn_span body, void *context)
 {
     struct lists *lists = context;
     uint32_t tools = count_text(body, "\"inputSchema\""), want = 2 * (sim->hosts_count + 1);
+    char names[400];
 
     lists->count++;
     if (lists->first == NULL) lists->first = mn_buf_copy(body);
     if (!mn_span_equal(mn_buf_span(lists->first), body))
-        sim_fail(sim, "%s lists other tools than the first host: %.*s", host->name, (int)body.size,
-                 (const char *)body.data);
+        sim_fail(sim, "%s lists other tools than the first host: %s", host->name,
+                 list_names(body, names, sizeof names));
     if (tools != want)
-        sim_fail(sim, "%s lists %u tools instead of %u: %.*s", host->name, tools, want,
-                 (int)body.size, (const char *)body.data);
+        sim_fail(sim, "%s lists %u tools instead of %u: %s", host->name, tools, want,
+                 list_names(body, names, sizeof names));
 }
 
 static void check_lists(struct sim *sim)
