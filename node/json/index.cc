@@ -16,8 +16,8 @@ void mn_free(void *memory);
 
 namespace
 {
-constexpr size_t kCapacityMin = 4096;       // bytes of text
-constexpr size_t kCapacityKept = 1u << 20;  // more than that is given back
+constexpr size_t kCapacityMin = 1024;       // bytes of text
+constexpr size_t kCapacityKept = 1u << 18;  // more than that is given back
 constexpr size_t kCapacityMax = 0xffffff00; // positions are 32 bits
 constexpr size_t kDepth = 1;                // of simdjson's second stage, which is not used
 } // namespace

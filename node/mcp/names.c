@@ -28,7 +28,8 @@ static void names_service_free(struct names_service *service)
 {
     names_drop_lists(service->lists);
     mn_map_done(&service->tools_by_own);
-    mn_arena_done(&service->arena);
+    mn_arena_done(&service->params_arena);
+    mn_free(service->tools);
     mn_free(service);
 }
 
@@ -73,14 +74,14 @@ void names_on_service(struct names *names, const struct call_service *change)
         names->dropped_count++;
         return;
     }
-    service = mn_alloc(sizeof *service);
-    service->name = mn_arena_copy(&service->arena, change->name);
+    service = mn_alloc(sizeof *service + change->name.size);
+    memcpy(service + 1, change->name.data, change->name.size);
+    service->name = mn_span(service + 1, change->name.size);
     service->is_listed = change->is_listed && change->body != NULL;
     service->is_conflict = change->is_conflict;
     service->providers_count = change->providers_count;
     mn_map_init(&service->tools_by_own, names->seed);
     names->dropped_count += names_offer_load(service, change->body, names->parser, &names->scratch);
-    mn_arena_reset(&names->scratch);
     mn_map_insert(&names->services, &service->by_name, service->name);
 }
 

@@ -42,16 +42,16 @@ struct names_tool {
 
 struct names_service {
     struct mn_map_entry by_name;
-    struct mn_span name;
+    struct mn_span name; /* behind this struct */
     bool is_listed, is_conflict;
     uint32_t providers_count;
-    struct mn_arena arena;       /* everything below */
     struct mn_span server_info;  /* JSON object */
     struct mn_span instructions; /* text, may be empty */
     bool has_tools;              /* declares the capability */
-    struct names_tool *tools;    /* in the server's order */
+    struct names_tool *tools;    /* in the server's order; their texts and those above follow */
     uint32_t tools_count;
     struct mn_map tools_by_own;
+    struct mn_arena params_arena;      /* names_tool.params, which few tools have */
     uint8_t digest[NAMES_DIGEST_SIZE]; /* of the tools */
     struct mn_buf *lists[NAMES_ERAS];  /* results of tools/list, made when first asked for */
 };

@@ -1,6 +1,7 @@
 #include "node/mcp/serverfile.h"
 
 #include "node/json/json.h"
+#include "node/mcp/upstreams.h"
 
 #define TIMEOUT_SECONDS_MAX 86400
 
@@ -216,10 +217,13 @@ static mn_status serverfile_entry(const struct serverfile_reader *reader, const 
 static mn_status serverfile_entries(struct serverfile_reader *reader, const struct json *object,
                                     struct serverfile *ret)
 {
-    struct upstream_config *servers =
-        mn_arena_alloc(reader->arena, object->count * sizeof *servers);
+    struct upstream_config *servers;
     uint32_t count = 0;
 
+    if (object->count > UPSTREAMS_MAX)
+        return serverfile_fail(
+            reader, mn_arena_format(reader->arena, "names more than %d servers", UPSTREAMS_MAX));
+    servers = mn_arena_alloc(reader->arena, object->count * sizeof *servers);
     for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key)) {
         bool is_disabled = false;
         mn_status status;

@@ -63,6 +63,8 @@ const char *client_initialize(const char *target, const char *version);
 void client_forget(uint64_t id);
 void client_forget_all(void);
 
+/* Each step checks the invariants, which takes time when there are ten thousand sessions. */
+extern bool client_is_unchecked;
 void client_step(const struct mcp_input *input);
 void client_at(mn_time mono); /* ticks at that time */
 

@@ -240,10 +240,12 @@ START_TEST(sessions_are_bounded_and_the_idle_ones_make_room)
 
     client_teardown();
     client_setup();
+    client_is_unchecked = true;
     for (uint32_t i = 0; i < MCP_SESSIONS_MAX; i++) {
         client_send("POST", "/mcp", NULL, body);
         client_forget_all();
     }
+    client_is_unchecked = false;
     front_stats(client_front, &stats);
     ck_assert_uint_eq(stats.sessions_count, MCP_SESSIONS_MAX);
     ck_assert_uint_eq(client_send("POST", "/mcp", NULL, body)->code, 503);
