@@ -1,4 +1,5 @@
 /* Membership, one promise at a time, in a small world with virtual time. */
+#include "mesh/membership_internal.h"
 #include "tests/crypto/support.h"
 #include "tests/mesh/world.h"
 
@@ -84,6 +85,7 @@ START_TEST(lost_disk_takes_a_fresh_incarnation_from_peers)
     world_start(&world, 2);
     world_run(&world, 3 * MN_SEC);
     ck_assert_uint_eq(incarnation_of(2), 5);
+    ck_assert_uint_eq(world.nodes[2].incarnation_first, 5); /* it asked before it spoke */
     ck_assert(world_is_agreed(&world));
     ck_assert_uint_eq(world.nodes[0].conflicts_count, 0);
 }
@@ -91,7 +93,17 @@ END_TEST
 
 /* ---- detection ---- */
 
-/* Kills node 1 and says after how long the slowest of the others holds it for dead. */
+/* How long after [start] the first of the others suspected node 1. */
+static mn_time time_to_suspect(int count, mn_time start)
+{
+    mn_time first = MN_TIME_NEVER;
+
+    for (int i = 0; i < count; i++)
+        if (i != 1) first = mn_time_min(first, world.nodes[i].views[1].suspect_at - start);
+    return first;
+}
+
+/* How long from now until the last of the others holds node 1 for dead. */
 static mn_time time_to_bury(int count)
 {
     mn_time start = world.now, worst = 0;
@@ -110,11 +122,14 @@ START_TEST(killed_node_is_dead_within_nine_seconds)
 {
     static const int counts[] = {2, 3, 4, 5, 7, 10};
     int count = counts[_i % 6];
+    mn_time start;
 
     make_mesh(count, (uint8_t)(10 + _i));
     world_run(&world, rng_below_u64(&world.rng, 3 * MN_SEC));
+    start = world.now;
     world_kill(&world, 1);
     ck_assert_uint_le(time_to_bury(count), 9 * MN_SEC);
+    ck_assert_uint_le(time_to_suspect(count, start), 600 * MN_MS); /* no need to wait a period */
     ck_assert_uint_eq(world.false_deaths_count, 0);
 }
 END_TEST
@@ -123,16 +138,47 @@ START_TEST(frozen_node_is_suspect_within_three_and_dead_within_fourteen_seconds)
 {
     static const int counts[] = {2, 3, 4, 5, 7, 10};
     int count = counts[_i % 6];
-    mn_time start, first = MN_TIME_NEVER;
+    mn_time start;
 
     make_mesh(count, (uint8_t)(80 + _i));
     world_run(&world, rng_below_u64(&world.rng, 3 * MN_SEC));
     start = world.now;
     world_freeze(&world, 1, true);
     ck_assert_uint_le(time_to_bury(count), 14 * MN_SEC);
-    for (int i = 0; i < count; i++)
-        if (i != 1) first = mn_time_min(first, world.nodes[i].views[1].suspect_at - start);
-    ck_assert_uint_le(first, 3 * MN_SEC);
+    ck_assert_uint_le(time_to_suspect(count, start), 3 * MN_SEC);
+}
+END_TEST
+
+/* The table of Lifeguard's curve: min = 4 T log10 n, max = 6 min, K = 3. */
+START_TEST(suspicion_shortens_with_each_confirmation)
+{
+    const struct membership *core;
+
+    make_mesh(10, 54);
+    core = world.nodes[0].core;
+    ck_assert_uint_eq(membership_suspicion_us(core, 0), 24 * MN_SEC);
+    ck_assert_uint_eq(membership_suspicion_us(core, 1), 14 * MN_SEC);
+    ck_assert_uint_eq(membership_suspicion_us(core, 2), 8160 * MN_MS);
+    ck_assert_uint_eq(membership_suspicion_us(core, 3), 4 * MN_SEC);
+    world_done(&world);
+    make_mesh(4, 55); /* too few to confirm */
+    ck_assert_uint_eq(membership_suspicion_us(world.nodes[0].core, 0), 4 * MN_SEC);
+    world_done(&world);
+    make_mesh(30, 56);
+    ck_assert_uint_eq(membership_suspicion_us(world.nodes[0].core, 3), 5600 * MN_MS);
+}
+END_TEST
+
+START_TEST(logarithm_is_exact_in_tenths)
+{
+    ck_assert_uint_eq(membership_log10_tenths(1), 0);
+    ck_assert_uint_eq(membership_log10_tenths(2), 3);
+    ck_assert_uint_eq(membership_log10_tenths(9), 9);
+    ck_assert_uint_eq(membership_log10_tenths(10), 10);
+    ck_assert_uint_eq(membership_log10_tenths(99), 19);
+    ck_assert_uint_eq(membership_log10_tenths(100), 20);
+    ck_assert_uint_eq(membership_log10_tenths(10000), 40);
+    ck_assert_uint_eq(membership_log10_tenths(UINT32_MAX), 96);
 }
 END_TEST
 
@@ -234,7 +280,8 @@ START_TEST(accuser_cannot_raise_the_incarnation_of_its_subject)
 {
     make_mesh(4, 63);
     world_tell(&world, 3, 0, (struct mn_span){0},
-               world_accusation(&world, 3, 1, 1000, ACCUSATION_DEAD));
+               world_accusation(&world, 3, 1, 1000, ACCUSATION_SUSPECT));
+    ck_assert_int_eq(world_status(&world, 0, 1), MEMBER_ALIVE);
     world_tell(&world, 3, 1, (struct mn_span){0},
                world_accusation(&world, 3, 1, 1000, ACCUSATION_DEAD));
     world_run(&world, 2 * MN_SEC);
@@ -695,6 +742,8 @@ int main(void)
     tcase_add_loop_test(tcase, killed_node_is_dead_within_nine_seconds, 0, 60);
     tcase_add_loop_test(tcase, frozen_node_is_suspect_within_three_and_dead_within_fourteen_seconds,
                         0, 60);
+    tcase_add_test(tcase, suspicion_shortens_with_each_confirmation);
+    tcase_add_test(tcase, logarithm_is_exact_in_tenths);
     tcase_add_test(tcase, thirty_nodes_bury_a_frozen_one_within_the_bound);
     tcase_add_test(tcase, node_that_was_frozen_for_dead_comes_back);
     tcase_add_test(tcase, reset_link_that_comes_back_at_once_suspects_nobody);

@@ -184,6 +184,7 @@ void world_start(struct world *world, int i)
     ck_assert_int_eq(membership_new(&config, &node->core), MN_OK);
     node->started_at = world->now;
     node->joined_at = node->leave_done_at = 0;
+    node->incarnation_first = 0;
     node->is_frozen = node->has_left = false;
     memset(node->views, 0, sizeof node->views);
     world_step(world, i, &(struct membership_input){.type = MEMBERSHIP_IN_TICK});
@@ -276,6 +277,7 @@ static void do_output(struct world *world, int i, const struct membership_output
     case MEMBERSHIP_OUT_KEY_CONFLICT: note_member(world, i, output); break;
     case MEMBERSHIP_OUT_SELF_CHANGED:
         ck_assert_uint_le(output->member->incarnation, node->incarnation_stored);
+        if (node->incarnation_first == 0) node->incarnation_first = output->member->incarnation;
         break;
     case MEMBERSHIP_OUT_REMOVED:
         node->removed_count++;

@@ -28,6 +28,7 @@ struct world_node {
     struct membership *core; /* NULL: not running */
     bool is_frozen, keeps_disk, expects_peers, has_left;
     uint64_t incarnation_stored;
+    uint64_t incarnation_first; /* announced since the start; 0: none */
     uint32_t boots_count;
     uint32_t trust_needed_count, faults_count, removed_count, conflicts_count, dials_count;
     mn_time started_at, joined_at, leave_done_at; /* 0: not yet */
