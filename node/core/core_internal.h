@@ -108,7 +108,7 @@ struct core {
 
 /* ---- core.c ---- */
 
-/* Appends a zeroed input for an inner core. */
+/* Appends a zeroed input for an inner core. The pointer is valid until the next one is appended. */
 struct core_work *core_push(struct core *core, enum core_work_type type);
 struct peers_input *core_push_peers(struct core *core, enum peers_input_type type);
 struct admission_input *core_push_admission(struct core *core, enum admission_input_type type);

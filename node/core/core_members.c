@@ -181,10 +181,11 @@ static void core_tell_admission(struct core *core, const struct member *member)
 static void core_tell_record_of(struct core *core, const struct member *member)
 {
     struct catalog_input *catalog = core_push_catalog(core, CATALOG_IN_MEMBER, &member->node_id);
-    struct peers_input *grant = core_push_peers(core, PEERS_IN_GRANT);
+    struct peers_input *grant;
 
     memcpy(catalog->member.sign_pk, member->record->sign_pk, sizeof catalog->member.sign_pk);
     memcpy(catalog->member.root, member->record->said.catalog_root, sizeof catalog->member.root);
+    grant = core_push_peers(core, PEERS_IN_GRANT);
     grant->node_id = member->node_id;
     grant->bytes = mn_arena_copy(core->arena, member->record->said.grant);
 }
@@ -197,8 +198,6 @@ static void core_tell_routable(struct core *core, const struct member *member)
 
 static void core_on_alive(struct core *core, const struct member *member)
 {
-    core_trace(core, MN_EV_MEMBER_ALIVE, &member->node_id, member->incarnation, 0,
-               core_member_name(member));
     core_tell_admission(core, member);
     core_tell_record_of(core, member);
     core_tell_routable(core, member);
@@ -222,8 +221,6 @@ static void core_on_gone(struct core *core, const struct member *member)
     struct peers_input *cut;
     bool is_dead = member->status == MEMBER_DEAD;
 
-    core_trace(core, is_dead ? MN_EV_MEMBER_DEAD : MN_EV_MEMBER_LEFT, &member->node_id,
-               member->incarnation, 0, core_member_name(member));
     core_tell_admission(core, member);
     core_tell_routable(core, member);
     services_drop(core->services, &member->node_id);
@@ -302,11 +299,7 @@ void core_on_membership(struct core *core, const struct membership_output *outpu
     case MEMBERSHIP_OUT_DIAL: core_on_dial(core, output); return;
     case MEMBERSHIP_OUT_PERSIST: core_park_incarnation(core, output->persist.incarnation); return;
     case MEMBERSHIP_OUT_ALIVE: core_on_alive(core, output->member); return;
-    case MEMBERSHIP_OUT_SUSPECT:
-        core_trace(core, MN_EV_MEMBER_SUSPECT, &output->member->node_id,
-                   output->member->incarnation, 0, core_member_name(output->member));
-        core_tell_routable(core, output->member);
-        return;
+    case MEMBERSHIP_OUT_SUSPECT: core_tell_routable(core, output->member); return;
     case MEMBERSHIP_OUT_DEAD:
     case MEMBERSHIP_OUT_LEFT: core_on_gone(core, output->member); return;
     case MEMBERSHIP_OUT_RECORD_CHANGED: core_on_record(core, output->member); return;
