@@ -35,7 +35,6 @@ static void write_link(struct reply *reply, const struct peers_link *link, struc
     reply_u64(reply, "rekeys", stats->rekeys_in + stats->rekeys_out);
     reply_u64(reply, "fault_score", link->score);
     reply_i64(reply, "clock_difference_ms", link->wall_difference_ms);
-    reply_str(reply, "version", mn_span_str(link->version));
     reply_object_end(reply);
 }
 
@@ -66,6 +65,7 @@ static void write_node(struct reply *reply, struct admin_request *request,
     if (member->is_self) {
         reply_str(reply, "version", core_self(core).version);
     } else if (link != NULL) {
+        reply_str(reply, "version", mn_span_str(link->version));
         write_link(reply, link, request->now);
     } else {
         reply_null(reply, "link");

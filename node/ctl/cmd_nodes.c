@@ -18,7 +18,7 @@ static const struct ctl_column node_columns[] = {
     {"LINK", "link.address", CTL_AS_TEXT, false},
     {"RTT", "link.rtt_ms", CTL_AS_MS, false},
     {"TOOLS", "tools", CTL_AS_TEXT, false},
-    {"VERSION", "link.version", CTL_AS_TEXT, false},
+    {"VERSION", "version", CTL_AS_TEXT, false},
     {"UPTIME", "since_ms", CTL_AS_AGE, false},
     {"INCARNATION", "incarnation", CTL_AS_TEXT, true},
     {"QUEUED", "link.queued_bytes", CTL_AS_TEXT, true},
@@ -165,6 +165,7 @@ static void print_pair(const char *label, const struct json *root, const char *p
 static int status_once(struct ctl *ctl)
 {
     const struct json *root;
+    struct mn_span http;
     char uptime[64];
     const struct ctl_column age = {"", "node.uptime_ms", CTL_AS_AGE, false};
     int status = ctl_get(ctl, "/v1/status", &root);
@@ -190,7 +191,8 @@ static int status_once(struct ctl *ctl)
     print_pair(",", root, "calls.open", " open");
     print_pair(",", root, "calls.failed_over", " failed over\n");
     print_pair("grant    ", root, "mesh.grant_expires", "\n");
-    print_pair("clients   connect to http://", root, "node.http", "/mcp\n");
+    http = ctl_string(root, "node.http");
+    printf("clients   connect to http://%.*s/mcp\n", (int)http.size, (const char *)http.data);
     print_findings(root);
     return CTL_OK;
 }

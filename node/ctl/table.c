@@ -115,14 +115,17 @@ static void print_row(const struct ctl *ctl, const struct json *item,
 {
     char cell[CELL_MAX];
     bool is_first = true;
+    size_t last = count - 1;
 
+    while (last > 0 && !column_is_shown(ctl, &columns[last]))
+        last--;
     for (size_t i = 0; i < count; i++) {
         if (!column_is_shown(ctl, &columns[i])) continue;
         const char *text =
             item == NULL ? columns[i].title : ctl_text(item, &columns[i], cell, sizeof cell);
         if (!is_first) fputs(ctl->format == CTL_PLAIN ? "\t" : "  ", stdout);
         fputs(text, stdout);
-        if (ctl->format != CTL_PLAIN && i + 1 < count)
+        if (ctl->format != CTL_PLAIN && i != last)
             for (int pad = utf8_width(text); pad < widths[i]; pad++)
                 putchar(' ');
         is_first = false;
