@@ -31,9 +31,8 @@
 #define MCP_KEEPALIVE (20 * MN_SEC)       /* between comments on a silent stream */
 #define MCP_CHANGED_DELAY (100 * MN_MS)   /* changes of the lists within this time are told once */
 #define MCP_SESSION_IDLE (30 * MN_MINUTE) /* a session nobody uses ends after this */
-* /
 
-    struct mcp; /* opaque */
+struct mcp; /* opaque */
 
 /* Borrowed for mcp_new(), but for [trace]. */
 struct mcp_config {
