@@ -426,6 +426,7 @@ static void services_sweep(struct services *services, const struct base *base,
         services_tell(entry, outbox);
         mn_free(entry);
     }
+    if (kept == to) return;
     memmove(services->entries + kept, services->entries + to,
             (services->entries_count - to) * sizeof *services->entries);
     services->entries_count -= to - kept;
