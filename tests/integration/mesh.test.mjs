@@ -73,6 +73,7 @@ test('a second node with a live identity is refused, and the first keeps serving
 
 test('garbage on the mesh port costs a counter and nothing else', withMesh('garbage', async mesh => {
   const [n1, n2] = await mesh.cluster(2, {n2: echo});
+  await waitFor('n1 lists everything__echo', async () => (await tools(n1)).some(t => t.name === 'everything__echo'));
   const [host, port] = n1.mesh.split(':');
   const blobs = [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1]), randomBytes(4096),
     Buffer.from('MESH\x01\x01\x00\x00'), Buffer.concat([Buffer.from('MESH\x01\x01\x00\x00'), randomBytes(2000)])];

@@ -8,11 +8,14 @@ import {fileURLToPath} from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
 export const root = join(here, '..', '..', '..');
-export const bin = process.env.MESHNODE_BIN ?? join(root, 'build', 'dev', 'bin');
+export const bin = process.env.BIN_UNDER_TEST ?? join(root, 'build', 'dev', 'bin');
 export const modules = join(here, '..', 'node_modules');
 // The Node.js 22 of the tests' own packages, whatever the system has.
 export const nodejs = join(modules, 'node', 'bin', 'node');
 export const everything = join(modules, '@modelcontextprotocol', 'server-everything', 'dist', 'index.js');
+
+// A node takes its configuration from MESHNODE_*: ours must not reach it.
+const plainEnv = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MESHNODE_')));
 
 export const sleep = ms => new Promise(done => setTimeout(done, ms));
 
@@ -64,7 +67,7 @@ export class Mesh {
     const command = options.netns ? 'ip' : join(bin, 'meshnode');
     const argv = options.netns ? ['netns', 'exec', options.netns, join(bin, 'meshnode'), ...args] : args;
     const node = {name, data, args, options, log: '', mesh: null, http: null, exit: null};
-    node.process = spawn(command, argv, {stdio: ['ignore', 'pipe', 'pipe'], env: {...process.env, ...options.env}});
+    node.process = spawn(command, argv, {stdio: ['ignore', 'pipe', 'pipe'], env: {...plainEnv, ...options.env}});
     node.process.stdout.on('data', bytes => { node.log += bytes; });
     node.process.stderr.on('data', bytes => { node.log += bytes; });
     node.exited = new Promise(done => {
@@ -150,7 +153,7 @@ export function withMesh(name, body) {
 
 export function run(command, args, options = {}) {
   return new Promise(done => {
-    execFile(command, args, {maxBuffer: 1 << 26, timeout: 120_000, ...options}, (error, stdout, stderr) =>
+    execFile(command, args, {maxBuffer: 1 << 26, timeout: 120_000, env: plainEnv, ...options}, (error, stdout, stderr) =>
       done({code: error ? (error.code ?? 1) : 0, stdout, stderr}));
   });
 }
