@@ -85,10 +85,10 @@ struct mn_now io_now(const struct io *io)
 
 static void io_carry_out(struct io *io)
 {
+    if (io->config.stepped != NULL) io->config.stepped(io->config.owner);
     for (uint32_t i = 0; i < io->outbox.count; i++)
         io->config.carry_out(io->config.owner, &io->outbox.items[i]);
     edge_outbox_reset(&io->outbox);
-    if (io->config.stepped != NULL) io->config.stepped(io->config.owner);
 }
 
 static void io_step(struct io *io, const struct edge_input *input)

@@ -23,7 +23,7 @@ struct io_config {
                  struct edge_outbox *outbox);
     mn_time (*deadline)(void *owner); /* MN_TIME_NEVER: none */
     void (*carry_out)(void *owner, const struct edge_output *output);
-    void (*stepped)(void *owner);  /* after each step and its outputs; may be NULL */
+    void (*stepped)(void *owner);  /* after each step, before its outputs; may be NULL */
     void (*turn_end)(void *owner); /* before the loop waits: flush what was gathered; may be NULL */
 };
 

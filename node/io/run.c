@@ -9,8 +9,6 @@
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
 
-#define RUN_JOIN_LIMIT_MS 30000u /* with mesh.join_required */
-
 void run_end(struct run *run, int exit_code)
 {
     if (run->exit_code == 0) run->exit_code = exit_code;
@@ -32,16 +30,16 @@ static void run_announce_mesh(struct run *run, struct mn_span token_text)
     token_done(&token);
     token_id_format(&id, token_id_text);
     mn_id_format(&self.mesh_id, mesh_id);
-    RUN_LOG(run, INFO, "mesh.new", "NEW MESH %s; join with: meshnode --join %s --token @FILE",
-            mesh_id, seed);
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr,
-                "\n  NEW MESH %s\n  to join from another host:\n"
-                "    meshnode --join %s --token %.*s\n\n",
-                mesh_id, seed, (int)token_text.size, (const char *)token_text.data);
-    else
-        RUN_LOG(run, INFO, "mesh.token", "token %s is in %s", token_id_text,
-                files_path(run->files, "join-token"));
+    if (!isatty(STDERR_FILENO)) {
+        RUN_LOG(run, INFO, "mesh.new",
+                "NEW MESH %s; to join it: meshnode --join %s --token @FILE; token %s is in %s",
+                mesh_id, seed, token_id_text, files_path(run->files, "join-token"));
+        return;
+    }
+    fprintf(stderr,
+            "\n  NEW MESH %s\n  to join it from another host:\n"
+            "    meshnode --join %s --token %.*s\n\n",
+            mesh_id, seed, (int)token_text.size, (const char *)token_text.data);
 }
 
 static void run_write_secret(struct run *run, const struct edge_output *output)
@@ -135,16 +133,6 @@ static void run_on_store_failed(void *owner, enum store_failure failure, const c
 
 /* ---- life ---- */
 
-static void run_on_join_timer(uv_timer_t *timer)
-{
-    struct run *run = timer->data;
-    struct core_self self = core_self(node_core(run->node));
-    if (self.state != CORE_JOINING && self.state != CORE_RECOVERING) return;
-    const char *code = admission_code_name(self.last_refusal);
-    RUN_LOG(run, ERROR, "join.failed", "could not join within 30 s (last refusal: %s)", code);
-    run_end(run, RUN_NOT_JOINED);
-}
-
 static void run_open_log(struct run *run)
 {
     static const enum mn_level levels[] = {MN_LEVEL_DEBUG, MN_LEVEL_INFO, MN_LEVEL_WARN,
@@ -178,7 +166,6 @@ static void run_open_wrappers(struct run *run)
 static void run_close(struct run *run)
 {
     run_unwatch_signals(run);
-    uv_close((uv_handle_t *)&run->join_timer, NULL);
     store_close(run->store);
     http_close(run->http);
     net_close(run->net);
@@ -190,8 +177,6 @@ static void run_close(struct run *run)
 
 static void run_serve(struct run *run)
 {
-    if (options_bool(run->options, CONFIG_MESH_JOIN_REQUIRED))
-        uv_timer_start(&run->join_timer, run_on_join_timer, RUN_JOIN_LIMIT_MS, 0);
     io_run(run->io);
     struct files_error error;
     if (files_write(run->files, "run.json", mn_span(NULL, 0), &error) != MN_OK)
@@ -216,8 +201,6 @@ static int run_node(struct run *run)
                                      run_carry_out, run_stepped, run_turn_end};
     struct run_texts texts = {0};
     run->io = io_new(&config);
-    uv_timer_init(io_uv(run->io), &run->join_timer);
-    run->join_timer.data = run;
     run_watch_signals(run);
     int code = run_start(run, &texts);
     run_texts_done(&texts);

@@ -51,9 +51,9 @@ struct run {
     struct edge_outbox outbox;
 
     uv_signal_t signal_term, signal_int, signal_hup;
-    uv_timer_t join_timer;
-    bool is_stopping; /* asked to */
-    bool is_first;    /* nothing is stored yet */
+    bool is_stopping;     /* asked to */
+    bool is_first;        /* nothing is stored yet */
+    bool is_identity_old; /* the key was there before this start */
     int exit_code;
 
     char mesh_bound[RUN_BOUND_MAX][RUN_ADDRESS_SIZE], http_bound[RUN_BOUND_MAX][RUN_ADDRESS_SIZE];

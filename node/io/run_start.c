@@ -94,11 +94,12 @@ static int run_load_identity(struct run *run, uint8_t *seed)
 {
     uint8_t fresh[IDENTITY_SEED_SIZE];
     struct files_error error;
-    bool is_new;
+    bool is_new = false;
     process_random(fresh, sizeof fresh);
     mn_status status =
         files_secret(run->files, "identity.key", fresh, sizeof fresh, seed, &is_new, &error);
     sodium_memzero(fresh, sizeof fresh);
+    run->is_identity_old = !is_new;
     if (status == MN_OK) return 0;
     RUN_LOG(run, ERROR, "identity.failed", "%s", error.text);
     return status == MN_DENIED ? RUN_REFUSED : RUN_UNAVAILABLE;
@@ -160,6 +161,8 @@ static void run_fill_core(struct run *run, struct run_texts *texts, struct core_
     core->seeds = texts->seeds;
     core->seeds_count = texts->seeds_count;
     core->token = texts->token;
+    core->is_join_required = options_bool(options, CONFIG_MESH_JOIN_REQUIRED);
+    core->is_identity_old = run->is_identity_old;
     core->bootstrap = options_bool(options, CONFIG_MESH_BOOTSTRAP);
     core->dev = options_bool(options, CONFIG_DEV);
     core->grant_ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;

@@ -99,7 +99,7 @@ START_TEST(outputs_are_carried_out_in_order_before_the_next_input)
     make(&machine);
     io_input(machine.io, &input);
     io_input(machine.io, &input);
-    ck_assert_str_eq(machine.seen, "idD.idD.");
+    ck_assert_str_eq(machine.seen, "i.dDi.dD");
     io_free(machine.io);
 }
 END_TEST
@@ -111,7 +111,7 @@ START_TEST(what_is_reported_during_a_step_is_copied_and_handled_after_it)
     make(&machine);
     machine.echoes = true;
     io_input(machine.io, &input);
-    ck_assert_str_eq(machine.seen, "idD.h.c.");
+    ck_assert_str_eq(machine.seen, "i.dDh.c.");
     ck_assert_str_eq(machine.late_text, "/mcp");
     ck_assert_str_eq(machine.late_header, "json");
     io_free(machine.io);

@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# What users and service managers see of meshnode: exit codes, files, messages, signals.
+# usage: program.sh DIRECTORY-OF-PROGRAMS
+set -uo pipefail
+bin=$1
+home=$(mktemp -d /tmp/meshnode-program-XXXXXX)
+failed=0
+nodes=()
+trap 'for p in "${nodes[@]}"; do kill -9 "$p" 2>/dev/null; done; wait 2>/dev/null; rm -rf "$home"' EXIT
+unset "${!MESHNODE_@}" NOTIFY_SOCKET
+export XDG_CONFIG_HOME=$home/none
+
+fail() { echo "FAIL: $*"; failed=1; }
+# expect CODE TEXT COMMAND...: it ends with this code and says this
+expect() {
+  local code=$1 text=$2 got out
+  shift 2
+  out=$(timeout 60 "$@" 2>&1)
+  got=$?
+  [ $got -eq "$code" ] || fail "$* ended with $got instead of $code: $out"
+  [[ $out == *"$text"* ]] || fail "$* did not say \"$text\": $out"
+}
+# start NAME FLAGS...: a node on free ports; its pid is in $pid, its log in $home/NAME.log
+start() {
+  local name=$1
+  shift
+  "$bin/meshnode" --name "$name" --data "$home/$name" --listen 127.0.0.1:0 --http 127.0.0.1:0 \
+    "$@" >"$home/$name.out" 2>"$home/$name.log" </dev/null &
+  pid=$!
+  nodes+=("$pid")
+  for _ in $(seq 300); do
+    [ -s "$home/$name/run.json" ] && return
+    kill -0 $pid 2>/dev/null || { fail "$name did not start: $(cat "$home/$name.log")"; return; }
+    sleep 0.1
+  done
+  fail "$name wrote no run.json"
+}
+# address NAME mesh|http
+address() { sed -n "s/.*\"$2\": \[\"\([^\"]*\)\".*/\1/p" "$home/$1/run.json"; }
+# wait_for FILE TEXT
+wait_for() {
+  for _ in $(seq 300); do grep -q "$2" "$1" 2>/dev/null && return; sleep 0.1; done
+  fail "$1 never said $2: $(tail -n 3 "$1")"
+}
+# ends PID CODE
+ends() {
+  wait "$1"
+  local got=$?
+  [ $got -eq "$2" ] || fail "a node ended with $got instead of $2"
+}
+
+echo "== words and flags"
+expect 0 "meshnode " "$bin/meshnode" --version
+expect 0 "--listen ADDR:PORT" "$bin/meshnode" --help
+expect 0 ".TH MESHNODE 1" "$bin/meshnode" --help-man
+expect 0 "mnt1-" "$bin/meshnode" token new
+expect 0 "complete" "$bin/meshnode" completion bash
+expect 2 "unknown command \"frobnicate\"" "$bin/meshnode" frobnicate
+expect 2 "did you mean --listen" "$bin/meshnode" --lisen x
+
+echo "== configuration"
+expect 78 "there is no such file" "$bin/meshnode" --config "$home/no.yaml"
+printf 'mesh:\n  lisen: x\n' >"$home/bad.yaml"
+expect 78 "bad.yaml:2: unknown key \"mesh.lisen\", did you mean \"mesh.listen\"?" \
+  "$bin/meshnode" --config "$home/bad.yaml"
+expect 78 "did you mean \"MESHNODE_DEV\"" env MESHNODE_DEF=x "$bin/meshnode"
+expect 78 "http.auth.bearer is needed" "$bin/meshnode" --http 0.0.0.0:0 --data "$home/x"
+expect 78 "for loopback only" "$bin/meshnode" --dev --listen 0.0.0.0:0 --data "$home/x"
+expect 78 "mcp.json: there is no such file" "$bin/meshnode" --servers "$home/mcp.json" --data "$home/x"
+expect 78 "names only this node" "$bin/meshnode" --listen 127.0.0.1:7999 --http 127.0.0.1:0 \
+  --join 127.0.0.1:7999 --data "$home/alone"
+expect 0 "flag --name" "$bin/meshnode" check --name n9
+expect 0 "meshnode.yaml written" "$bin/meshnode" init --dir "$home/init"
+expect 0 "meshnode.yaml:" "$bin/meshnode" check --config "$home/init/meshnode.yaml"
+expect 0 "is there already" "$bin/meshnode" init --dir "$home/init"
+
+echo "== identity"
+mkdir -m 700 "$home/loose" && head -c 32 /dev/zero >"$home/loose/identity.key"
+chmod 644 "$home/loose/identity.key"
+expect 77 "others may read it" "$bin/meshnode" --data "$home/loose" --listen 127.0.0.1:0 --http 127.0.0.1:0
+
+echo "== a new mesh"
+start n1
+n1=$pid
+wait_for "$home/n1.log" "event=node.ready"
+wait_for "$home/n1.log" "NEW MESH"
+token=$(cat "$home/n1/join-token")
+grep -q "$token" "$home/n1.log" && fail "the token is in the log"
+[ "$(stat -c %a "$home/n1/join-token" "$home/n1/root.key" "$home/n1/identity.key" | sort -u)" = 600 ] ||
+  fail "secrets can be read by others"
+[ "$(stat -c %a "$home/n1")" = 700 ] || fail "the data directory can be entered by others"
+expect 69 "in use by process $n1" "$bin/meshnode" --data "$home/n1" --listen 127.0.0.1:0 --http 127.0.0.1:0
+expect 69 "in use by process $n1 (meshnode); choose another with --http" \
+  "$bin/meshnode" --data "$home/x" --listen 127.0.0.1:0 --http "$(address n1 http)"
+expect 69 "in use by process $n1 (meshnode); choose another with --listen" \
+  "$bin/meshnode" --data "$home/x" --listen "$(address n1 mesh)" --http 127.0.0.1:0
+
+echo "== joining"
+start n2 --join "$(address n1 mesh)" --token "$token"
+n2=$pid
+wait_for "$home/n2.log" "event=node.ready"
+tr '\0' ' ' <"/proc/$n2/cmdline" | grep -q mnt1 && fail "the token can be read in the process table"
+grep -q "use --token @FILE" "$home/n2.log" || fail "no hint about the token in argv"
+wrong=$("$bin/meshnode" token new 2>/dev/null)
+expect 77 "" "$bin/meshnode" --name n3 --data "$home/n3" --listen 127.0.0.1:0 --http 127.0.0.1:0 \
+  --join "$(address n1 mesh)" --token "$wrong"
+expect 78 "mistyped" "$bin/meshnode" --data "$home/x" --join a:1 \
+  --token "${token%????}aaaa"
+
+echo "== a token file that is still to come"
+start_late() {
+  "$bin/meshnode" --name n4 --data "$home/n4" --listen 127.0.0.1:0 --http 127.0.0.1:0 \
+    --join "$(address n1 mesh)" --token "@$home/late" >/dev/null 2>"$home/n4.log" </dev/null &
+  pid=$!
+  nodes+=("$pid")
+}
+start_late
+wait_for "$home/n4.log" "waiting for a token"
+kill "$pid"
+ends "$pid" 0
+start_late
+wait_for "$home/n4.log" "waiting for a token"
+echo "$token" >"$home/late"
+wait_for "$home/n4.log" "event=node.ready"
+kill -9 "$pid"
+
+echo "== restart after kill -9"
+kill -9 "$n2"
+wait "$n2" 2>/dev/null
+start n2
+n2=$pid
+wait_for "$home/n2.log" "event=node.ready"
+
+echo "== the bridge"
+answer=$(printf '%s\n' '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}' \
+  '{"jsonrpc":"2.0","method":"notifications/initialized"}' \
+  '{"jsonrpc":"2.0","id":2,"method":"ping"}' | timeout 20 "$bin/meshnode" mcp --data "$home/n2")
+[ "$(wc -l <<<"$answer")" = 2 ] || fail "the bridge answered: $answer"
+[[ $answer == *'"id":2,"result":{}'* ]] || fail "the bridge answered: $answer"
+expect 69 "no node runs there" "$bin/meshnode" mcp --data "$home/nobody"
+expect 2 "not a URL" "$bin/meshnode" mcp --server nonsense
+answer=$(echo '{"jsonrpc":"2.0","id":1,"method":"ping"}' |
+  timeout 20 "$bin/meshnode" mcp --server http://127.0.0.1:1)
+[[ $answer == *"is it running?"* ]] || fail "the bridge answered: $answer"
+
+echo "== reload and stop"
+kill -HUP "$n2"
+wait_for "$home/n2.log" "event=config.reload"
+kill -TERM "$n2"
+ends "$n2" 0
+grep -q "event=node.stopping" "$home/n2.log" || fail "no word about stopping"
+[ -e "$home/n2/run.json" ] && fail "run.json outlived its node"
+kill -INT "$n1"
+ends "$n1" 0
+
+echo "== a store that is damaged"
+for file in "$home"/n2/store/MANIFEST-*; do echo garbage >"$file"; done
+expect 69 "store" "$bin/meshnode" --data "$home/n2" --listen 127.0.0.1:0 --http 127.0.0.1:0
+
+[ $failed -eq 0 ] && echo "all as promised"
+exit $failed
