@@ -326,6 +326,7 @@ void membership_self_announce_again(struct membership *core)
 {
     bool is_leaving = core->life == MEMBERSHIP_LEAVING;
 
+    membership_self_check_joined(core); /* who was to echo it may have died meanwhile */
     if (!is_leaving && (core->has_joined || core->life != MEMBERSHIP_LIVE)) return;
     membership_self_tell(core, MEMBERSHIP_GOSSIP_FANOUT);
     if (!is_leaving) core->announce_backoff *= 2;
