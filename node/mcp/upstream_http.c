@@ -115,7 +115,7 @@ void upstream_http_close(struct upstream *server, bool with_calls)
     }
     server->http.session_id = mn_buf_unref(server->http.session_id);
     server->http.event_id = mn_buf_unref(server->http.event_id);
-    server->http.has_no_stream = false;
+    server->http.has_no_stream = server->http.had_stream = false;
 }
 
 void upstream_http_done(struct upstream *server)
@@ -369,14 +369,16 @@ static void upstream_http_on_stream_done(struct upstream_exchange *exchange, mn_
     uint32_t code = exchange->code;
     bool had_event = exchange->had_event;
     bool is_stream = code == 200 && exchange->type == UPSTREAM_BODY_SSE;
+    /* Without a stream before, these only say that there are no streams. */
+    bool is_lost = server->http.had_stream && (code == 404 || code == 400);
 
+    if (is_stream) server->http.had_stream = true;
     mn_buf_unref(server->http.event_id);
     server->http.event_id = mn_buf_ref(exchange->event_id);
     upstream_http_end(exchange);
     if (status == MN_UNREACHABLE) {
         upstream_break(server, text);
-    } else if (code == 404 && server->http.session_id != NULL &&
-               upstream_rehandshake(server, false)) {
+    } else if (is_lost && upstream_rehandshake(server, false)) {
         return;
     } else if (status != MN_OK || is_stream || code >= 500) {
         upstream_stream_ended(server, had_event);

@@ -24,6 +24,7 @@ struct upstream_http {
     struct mn_buf *event_id;          /* newest one of the GET stream */
     struct upstream_exchange *stream; /* the legacy GET stream, while open */
     bool has_no_stream;               /* this session offers none */
+    bool had_stream;                  /* this session did open one */
 };
 
 void upstream_http_init(struct upstream *server);

@@ -203,14 +203,23 @@ static void upstream_list_next(struct upstream *server, const struct json *curso
     }
 }
 
+/* An answer of a server that does not know us: our session is gone, or it speaks another era now.
+ */
+static bool upstream_list_is_stranger(const struct jsonrpc_message *message, uint32_t code)
+{
+    if (message == NULL) return code >= 400 && code < 500;
+    return message->kind == JSONRPC_ERROR &&
+           ((code == 400 && message->id.size == 0) || message->code == JSONRPC_UNSUPPORTED_VERSION);
+}
+
 void upstream_list_on_page(struct upstream *server, const struct jsonrpc_message *message,
                            uint32_t code)
 {
     struct mn_arena *scratch = &server->host->scratch;
     struct upstream_list *list = &server->list;
 
-    if (message == NULL && code == 404 && server->http.session_id != NULL &&
-        upstream_rehandshake(server, false))
+    if (server->state == UPSTREAM_READY && upstream_list_is_stranger(message, code) &&
+        upstream_rehandshake(server, server->http.session_id == NULL))
         return;
     if (message == NULL || message->kind == JSONRPC_ERROR) {
         upstream_list_refused(

@@ -703,9 +703,62 @@ END_TEST
 START_TEST(lost_session_is_noticed_by_the_stream)
 {
     world_up_http(&w, "h");
+    struct world_fetch *stream = world_fetch(&w);
+    world_head(&w, stream, 200, SSE, NULL);
     world_pass(&w, 10 * MN_SEC);
-    world_reply(&w, world_fetch(&w), 404, NULL, NULL);
+    world_end(&w, stream, MN_OK, "");
+    world_pass(&w, 2 * MN_SEC);
+    world_reply(&w, world_fetch(&w), _i == 0 ? 404 : 400, NULL, NULL);
     next_request("initialize");
+}
+END_TEST
+
+START_TEST(endpoint_that_knows_only_post_is_left_alone)
+{
+    world_up_http(&w, "h");
+    world_pass(&w, 10 * MN_SEC);
+    world_reply(&w, world_fetch(&w), 404, "text/html", "Cannot GET /mcp");
+    ck_assert_ptr_null(world_fetch(&w));
+    assert_state("h", UPSTREAM_READY);
+}
+END_TEST
+
+START_TEST(lost_session_is_noticed_by_the_list)
+{
+    world_up_http(&w, "h");
+    world_reply(&w, world_fetch(&w), 405, NULL, NULL);
+    world_pass(&w, 61 * MN_SEC);
+    struct world_fetch *list = next_request("tools/list");
+    world_reply(&w, list, 400, JSON,
+                "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"?\"}}");
+    world_reply(&w, next_request("initialize"), 503, NULL, NULL);
+    assert_state("h", UPSTREAM_BACKOFF);
+    world_pass(&w, MN_SEC);
+    next_request("initialize");
+}
+END_TEST
+
+START_TEST(refused_list_keeps_the_tools_of_a_running_server)
+{
+    world_up_http(&w, "h");
+    world_reply(&w, world_fetch(&w), 405, NULL, NULL);
+    world_pass(&w, 61 * MN_SEC);
+    struct world_fetch *list = next_request("tools/list");
+    world_reply(&w, list, 200, JSON, error_of(list, -32603, ""));
+    assert_state("h", UPSTREAM_READY);
+    ck_assert_uint_eq(w.offers_count, 1);
+    world_pass(&w, 61 * MN_SEC);
+    next_request("tools/list");
+}
+END_TEST
+
+START_TEST(list_refused_while_coming_up_is_a_break)
+{
+    ck_assert_int_eq(world_add_url(&w, "h", "http://up.example/mcp", UPSTREAM_ERA_MODERN), MN_OK);
+    world_reply_result(&w, next_request("server/discover"), WORLD_MODERN);
+    world_reply(&w, next_request("tools/list"), 404, NULL, NULL);
+    assert_state("h", UPSTREAM_BACKOFF);
+    ck_assert_ptr_null(world_fetch(&w));
 }
 END_TEST
 
@@ -828,7 +881,11 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, answer_over_32_mib_is_refused, 0, 2);
     tcase_add_test(tc, legacy_stream_tells_of_changes_and_is_opened_again);
     tcase_add_test(tc, endpoint_without_streams_is_looked_at_now_and_then);
-    tcase_add_test(tc, lost_session_is_noticed_by_the_stream);
+    tcase_add_loop_test(tc, lost_session_is_noticed_by_the_stream, 0, 2);
+    tcase_add_test(tc, endpoint_that_knows_only_post_is_left_alone);
+    tcase_add_test(tc, lost_session_is_noticed_by_the_list);
+    tcase_add_test(tc, refused_list_keeps_the_tools_of_a_running_server);
+    tcase_add_test(tc, list_refused_while_coming_up_is_a_break);
     tcase_add_test(tc, modern_endpoint_is_listened_to);
     tcase_add_loop_test(tc, session_is_deleted_when_the_server_is_removed, 0, 2);
     tcase_add_test(tc, stop_ends_every_fetch);
