@@ -27,7 +27,6 @@
 #define MCP_STREAMS_MAX 10000             /* open listen and GET streams */
 #define MCP_CALLS_MAX 8192                /* calls of clients under way */
 #define MCP_BATCH_MAX 64                  /* messages of one batch */
-#define MCP_BEARER_SIZE_MIN 32            /* characters of a secret */
 #define MCP_KEEPALIVE (20 * MN_SEC)       /* between comments on a silent stream */
 #define MCP_CHANGED_DELAY (100 * MN_MS)   /* changes of the lists within this time are told once */
 #define MCP_SESSION_IDLE (30 * MN_MINUTE) /* a session nobody uses ends after this */
