@@ -14,7 +14,7 @@
         */
 
 /* A kept connection that was silent this long may have been closed in the meantime: look first. */
-#define FETCH_PLAIN_PEEK_MS 5
+#define FETCH_PLAIN_PEEK_MS 100
 
 struct fetch_plain_origin {
     struct mn_map_entry entry; /* by key */
@@ -416,11 +416,18 @@ static void fetch_plain_on_connect_timeout(uv_timer_t *timer)
 static int fetch_plain_connect(struct fetch_plain_conn *conn)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    const struct addrinfo numeric = {.ai_socktype = SOCK_STREAM,
+                                     .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
     uv_loop_t *uv = io_uv(conn->plain->fetch->io);
     const char *path = conn->plain->fetch->unix_path;
     if (path != NULL) {
         fetch_plain_new_socket(conn);
         uv_pipe_connect(&conn->connecting, &conn->socket->pipe, path, fetch_plain_on_connected);
+        return 0;
+    }
+    if (getaddrinfo(conn->origin->host, conn->origin->port, &numeric, &conn->addresses) == 0) {
+        conn->address = conn->addresses; /* needs no resolver, and so no thread */
+        fetch_plain_try_address(conn);
         return 0;
     }
     int error = uv_getaddrinfo(uv, &conn->resolving, fetch_plain_on_resolved, conn->origin->host,

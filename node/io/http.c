@@ -48,10 +48,12 @@ static void http_pump(struct http *http)
     MHD_UNSIGNED_LONG_LONG wait_ms = 1;
     if (http->is_closing) return;
     http->is_pumping = true;
-    http->needs_pump = false;
+    http->needs_pump = http->is_unsettled = false;
     MHD_run(http->daemon);
     http->is_pumping = false;
     bool has_more = MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES && wait_ms == 0;
+    if (has_more && !http->is_unsettled && !mn_list_is_empty(&http->waiting))
+        has_more = false; /* most likely those who wait; if not, the wait timer helps */
     if (has_more || http->needs_pump)
         uv_idle_start(&http->idle, http_on_idle);
     else
@@ -73,6 +75,36 @@ void http_wake(struct http *http)
 {
     http->needs_pump = true;
     if (!http->is_pumping) uv_idle_start(&http->idle, http_on_idle);
+}
+
+/* Who waits for long is suspended. */
+static void http_on_wait_timer(uv_timer_t *timer)
+{
+    struct http *http = timer->data;
+    uint64_t now = http_now_ms(http);
+    MN_LIST_FOR_EACH_SAFE (entry, &http->waiting) {
+        struct http_conn *conn = MN_CONTAINER(entry, struct http_conn, waiting);
+        if (conn->waiting_ms + HTTP_WAIT_MS > now) break; /* the oldest come first */
+        http_stop_waiting(conn);
+        http_suspend(conn);
+    }
+    if (mn_list_is_empty(&http->waiting)) uv_timer_stop(timer);
+    http_pump(http);
+}
+
+void http_wait(struct http_conn *conn)
+{
+    struct http *http = conn->http;
+    if (!mn_list_is_empty(&conn->waiting)) return;
+    conn->waiting_ms = http_now_ms(http);
+    mn_list_push_back(&http->waiting, &conn->waiting);
+    if (!uv_is_active((const uv_handle_t *)&http->wait_timer))
+        uv_timer_start(&http->wait_timer, http_on_wait_timer, HTTP_WAIT_STEP_MS, HTTP_WAIT_STEP_MS);
+}
+
+void http_stop_waiting(struct http_conn *conn)
+{
+    mn_list_remove(&conn->waiting);
 }
 
 /* A suspended connection is out of libmicrohttpd's epoll, so nobody would see its client go. Those
@@ -204,6 +236,7 @@ static void http_conn_free(struct http_conn *conn)
 {
     struct http *http = conn->http;
     mn_list_remove(&conn->entry);
+    mn_list_remove(&conn->waiting);
     mn_list_remove(&conn->watching);
     http_forget_peer(http, conn->peer);
     http->conns[conn->slot] = NULL;
@@ -234,6 +267,7 @@ static struct http_conn *http_conn_new(struct http_listener *listener, int fd)
     conn->listener = listener->type;
     conn->phase = HTTP_PHASE_FRESH;
     conn->since_ms = http_now_ms(http);
+    mn_list_init(&conn->waiting);
     mn_list_init(&conn->watching);
     mn_list_init(&conn->exchange.parts);
     mn_list_push_back(&http->starting, &conn->entry);
@@ -524,10 +558,11 @@ static void http_start_handles(struct http *http)
     uv_poll_init(uv, &http->watch_poll, http->watch_fd);
     uv_idle_init(uv, &http->idle);
     uv_timer_init(uv, &http->sweep_timer);
+    uv_timer_init(uv, &http->wait_timer);
     uv_timer_init(uv, &http->watch_timer);
     http->poll.data = http->watch_poll.data = http->idle.data = http;
-    http->sweep_timer.data = http->watch_timer.data = http;
-    http->handles_count = 5;
+    http->sweep_timer.data = http->wait_timer.data = http->watch_timer.data = http;
+    http->handles_count = 6;
     uv_poll_start(&http->poll, UV_READABLE, http_on_poll);
     uv_poll_start(&http->watch_poll, UV_READABLE, http_on_watch);
 }
@@ -539,6 +574,7 @@ struct http *http_new(struct io *io, const struct http_config *config)
     http->io = io;
     http->config = *config;
     mn_list_init(&http->starting);
+    mn_list_init(&http->waiting);
     mn_list_init(&http->unwatched);
     uv_random(NULL, NULL, &seed, sizeof seed, 0, NULL);
     mn_map_init(&http->peers, seed);
@@ -605,5 +641,6 @@ void http_close(struct http *http)
     uv_close((uv_handle_t *)&http->watch_poll, http_on_closed);
     uv_close((uv_handle_t *)&http->idle, http_on_closed);
     uv_close((uv_handle_t *)&http->sweep_timer, http_on_closed);
+    uv_close((uv_handle_t *)&http->wait_timer, http_on_closed);
     uv_close((uv_handle_t *)&http->watch_timer, http_on_closed);
 }

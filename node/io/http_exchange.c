@@ -1,8 +1,9 @@
 /* http_exchange.c: one request and its response, between libmicrohttpd's callbacks and the edge.
  *
- * libmicrohttpd asks for the response only once the request is complete, and calls again and again
- * until one is queued or the connection is suspended. So a response that is there in time goes out
- * within the very call that brought the request's last byte; else the connection is suspended. */
+ * libmicrohttpd asks for the response only once the request is complete, and again in each of its
+ * runs until one is queued or the connection is suspended. So a response that is there at once goes
+ * out within the very call that brought the request's last byte; one that comes a little later is
+ * queued when it comes; and who waits for long is suspended. */
 #include <ctype.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -42,10 +43,12 @@ static void http_exchange_input(struct http_conn *conn, struct edge_input *input
 void http_exchange_cut(struct http_conn *conn)
 {
     conn->exchange.is_cut = true;
-    if (conn->is_suspended)
+    if (conn->is_suspended) {
         http_resume(conn);
-    else
-        shutdown(conn->fd, SHUT_RDWR);
+        return;
+    }
+    shutdown(conn->fd, SHUT_RDWR);
+    http_wake(conn->http); /* one that waits is asked again */
 }
 
 /* The request. */
@@ -57,6 +60,7 @@ void *http_exchange_on_target(void *cls, const char *target, struct MHD_Connecti
     struct http_conn *conn = info->socket_context;
     size_t size = target == NULL ? 0 : strlen(target);
     (void)cls;
+    conn->http->is_unsettled = true;
     conn->exchange.target = mn_alloc(size + 1);
     if (size > 0) memcpy(conn->exchange.target, target, size);
     http_exchange_set_phase(conn, HTTP_PHASE_HEAD);
@@ -162,6 +166,7 @@ static enum MHD_Result http_exchange_on_upload(struct http_conn *conn, const cha
         http_suspend(conn); /* nothing taken: it comes again */
         return MHD_YES;
     }
+    conn->http->is_unsettled = true;
     exchange->received += *size;
     if (exchange->is_finished && exchange->received > HTTP_DISCARD_MAX) return MHD_NO;
     bool is_last = exchange->has_length && exchange->received >= exchange->content_length;
@@ -212,6 +217,7 @@ static ssize_t http_exchange_on_read(void *cls, uint64_t position, char *to, siz
     if (exchange->is_cut) return MHD_CONTENT_READER_END_WITH_ERROR;
     size_t taken = http_exchange_take(exchange, to, max);
     conn->since_ms = http_now_ms(conn->http);
+    conn->http->is_unsettled = true;
     if (taken == 0) {
         if (exchange->is_finished) return MHD_CONTENT_READER_END_OF_STREAM;
         http_suspend(conn);
@@ -254,9 +260,10 @@ static enum MHD_Result http_exchange_reply(struct http_conn *conn)
         MHD_add_response_header(response, at, value); /* refuses what would break the head */
         at = value + strlen(value) + 1;
     }
+    http_exchange_set_phase(conn, HTTP_PHASE_REPLY);
+    conn->http->is_unsettled = true;
     enum MHD_Result result = MHD_queue_response(conn->mhd, exchange->code, response);
     MHD_destroy_response(response); /* our ref; its own is with the connection */
-    http_exchange_set_phase(conn, HTTP_PHASE_REPLY);
     return result;
 }
 
@@ -273,7 +280,7 @@ static enum MHD_Result http_exchange_on_complete(struct http_conn *conn)
     if (exchange->is_cut) return MHD_NO;
     if (http_exchange_can_reply(exchange)) return http_exchange_reply(conn);
     if (conn->phase == HTTP_PHASE_BODY) http_exchange_set_phase(conn, HTTP_PHASE_ANSWER);
-    http_suspend(conn);
+    http_wait(conn);
     return MHD_YES;
 }
 
@@ -306,6 +313,7 @@ void http_exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **co
     (void)cls, (void)mhd, (void)code;
     if (conn == NULL) return;
     struct http_exchange last = conn->exchange;
+    http_stop_waiting(conn);
     http_exchange_drop_parts(&conn->exchange);
     if (conn->is_watched) epoll_ctl(conn->http->watch_fd, EPOLL_CTL_DEL, conn->fd, NULL);
     conn->is_watched = false;
@@ -391,6 +399,21 @@ static void http_exchange_pause(struct http_conn *conn, bool is_paused)
     if (conn->phase == HTTP_PHASE_BODY) http_resume(conn);
 }
 
+/* The response is there, or more of it. Who waits gets it at once, unless libmicrohttpd is in the
+ * middle of a run: it shall then ask itself. */
+static void http_exchange_answer(struct http_conn *conn)
+{
+    bool is_waiting = !mn_list_is_empty(&conn->waiting);
+    if (conn->is_suspended) {
+        http_resume(conn);
+    } else if (is_waiting) {
+        http_stop_waiting(conn);
+        if (!conn->http->is_pumping && http_exchange_reply(conn) != MHD_YES)
+            http_exchange_cut(conn);
+        http_wake(conn->http);
+    }
+}
+
 void http_do(struct http *http, const struct edge_output *output)
 {
     struct http_conn *conn = http_exchange_find(http, output->id);
@@ -406,5 +429,5 @@ void http_do(struct http *http, const struct edge_output *output)
     default: return;
     }
     if (conn->phase == HTTP_PHASE_BODY && !conn->exchange.is_finished) return;
-    if (http_exchange_can_reply(&conn->exchange)) http_resume(conn);
+    if (http_exchange_can_reply(&conn->exchange)) http_exchange_answer(conn);
 }

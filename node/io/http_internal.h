@@ -9,8 +9,14 @@
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
-/* Clients of suspended exchanges are watched by the kernel after this long only: most answers come
- * sooner, and each watch costs two system calls. */
+/* An exchange whose answer is not there yet waits as it is for this long, and only then is
+ * suspended: suspending costs four system calls. While somebody waits, libmicrohttpd always says
+ * that it has more to do, so it is believed only every HTTP_WAIT_STEP_MS. */
+#define HTTP_WAIT_MS 16
+#define HTTP_WAIT_STEP_MS 4
+
+/* Clients of suspended exchanges are watched by the kernel after this long: it costs another two.
+ */
 #define HTTP_WATCH_DELAY_MS 100
 
 /* What a client still sends after its response is finished is read and thrown away up to here. */
@@ -58,6 +64,7 @@ struct http_exchange {
 struct http_conn {
     struct http *http;
     struct mn_list entry;    /* in http->starting until libmicrohttpd knows it */
+    struct mn_list waiting;  /* in http->waiting while it waits for its answer, not suspended */
     struct mn_list watching; /* in http->unwatched while suspended and not watched yet */
     uint32_t slot;
     int fd;
@@ -69,8 +76,8 @@ struct http_conn {
     char address[HTTP_ADDRESS_SIZE];
     struct http_peer *peer; /* NULL: not counted by address */
     enum http_phase phase;
-    uint64_t since_ms;     /* of the phase, or of the last progress in it */
-    uint64_t suspended_ms; /* when it was suspended */
+    uint64_t since_ms;                 /* of the phase, or of the last progress in it */
+    uint64_t waiting_ms, suspended_ms; /* when it began to wait; when it was suspended */
     struct http_exchange exchange;
 };
 
@@ -96,7 +103,7 @@ struct http {
     struct MHD_Daemon *daemon;
     uv_poll_t poll; /* the daemon's epoll */
     uv_idle_t idle; /* active: pump again before the loop sleeps */
-    uv_timer_t sweep_timer, watch_timer;
+    uv_timer_t sweep_timer, wait_timer, watch_timer;
     uv_poll_t watch_poll;
     int watch_fd; /* epoll of watched clients */
     struct http_listener *listeners[HTTP_LISTENERS_MAX];
@@ -105,10 +112,11 @@ struct http {
     uint32_t *free_slots;
     uint32_t free_count;
     uint64_t serial;
-    struct mn_list starting, unwatched;
+    struct mn_list starting, waiting, unwatched;
     struct mn_map peers;
     struct mn_arena arena; /* of one call */
     bool is_pumping, needs_pump, is_closing;
+    bool is_unsettled;      /* the last run did something that another may have to finish */
     uint32_t handles_count; /* not closed yet */
 };
 
@@ -116,6 +124,10 @@ uint64_t http_now_ms(const struct http *http);
 
 /* Has libmicrohttpd look again before the loop sleeps. */
 void http_wake(struct http *http);
+
+/* Lets a connection wait for its answer where it is; ends that. */
+void http_wait(struct http_conn *conn);
+void http_stop_waiting(struct http_conn *conn);
 
 /* Takes a connection out of libmicrohttpd's sight, and puts it back. */
 void http_suspend(struct http_conn *conn);
