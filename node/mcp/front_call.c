@@ -215,7 +215,8 @@ static bool front_call_find(struct front *front, struct front_exchange *exchange
     text = mn_arena_format(&front->scratch, "unknown tool: %.*s",
                            (int)(name->text.size < 200 ? name->text.size : 200),
                            (const char *)name->text.data);
-    FAIL(200, message->id, JSONRPC_INVALID_PARAMS, text);
+    front_reply_error(front, exchange, 200, message->id, JSONRPC_INVALID_PARAMS, mn_span_str(text),
+                      mn_span_str("{\"reason\":\"not_found\"}"));
     return false;
 }
 
