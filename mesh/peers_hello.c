@@ -26,9 +26,10 @@ static void fill_member_part(struct peers *peers, Meshnode__Wire__Hello *hello)
  * than its boot id and clock, for it does not know yet whom it talks to. */
 static void conn_say_hello(struct peers *peers, struct mn_now now, struct conn *conn, bool to_guest)
 {
-    Meshnode__Wire__Hello hello = MESHNODE__WIRE__HELLO__INIT;
+    Meshnode__Wire__Hello hello;
     struct mn_span bytes;
 
+    meshnode__wire__hello__init(&hello);
     hello.protocol_min = PEERS_PROTOCOL_MIN;
     hello.protocol_max = PEERS_PROTOCOL_MAX;
     hello.kind = peers->self.hello;

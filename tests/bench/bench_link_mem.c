@@ -108,8 +108,10 @@ int main(int argc, char **argv)
     if (sodium_init() < 0) return EXIT_FAILURE;
     side_init(&a, true, &timing, &limits);
     side_init(&b, false, &timing, &limits);
-    while (cross(&a, &b, &unused, &unused) | cross(&b, &a, &unused, &unused))
-        continue;
+    for (unsigned i = 0; i < 4; i++) {
+        cross(&a, &b, &unused, &unused);
+        cross(&b, &a, &unused, &unused);
+    }
     link_set_phase(a.link, LINK_MEMBER);
     link_set_phase(b.link, LINK_MEMBER);
     printf("one link in memory, sealed with ChaCha20-Poly1305; time per envelope at each end\n");
