@@ -247,7 +247,7 @@ static void calls_on_gateway(struct calls *calls, const struct call_message *mes
     case CALL_MESSAGE_OFFER:
     case CALL_MESSAGE_SERVICE: break;
     }
-    MN_ASSERT(!"a message about calls");
+    MN_ASSERT(false && "a message about calls");
 }
 
 /* ---- other nodes ---- */
@@ -298,7 +298,7 @@ static void calls_on_message(struct calls *calls, const mn_id *node, struct mn_s
     case MESHNODE__CALLWIRE__KIND__KIND_NONE:
     case _MESHNODE__CALLWIRE__KIND_IS_INT_SIZE: break;
     }
-    MN_ASSERT(!"a kind that decodes");
+    MN_ASSERT(false && "a kind that decodes");
 }
 
 static void calls_on_unsent(struct calls *calls, const mn_id *node, uint64_t tag)
@@ -433,7 +433,7 @@ static void calls_handle(struct calls *calls, const struct calls_input *input)
     case CALLS_IN_LOAD: calls_on_load(calls, input); return;
     case CALLS_IN_FORGET: calls_on_forget(calls, &input->node); return;
     }
-    MN_ASSERT(!"an input of the list");
+    MN_ASSERT(false && "an input of the list");
 }
 
 void calls_step(struct calls *calls, struct mn_now now, const struct calls_input *input,

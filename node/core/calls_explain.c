@@ -12,7 +12,7 @@ const char *calls_reason_name(enum calls_reason reason)
     case CALLS_REASON_BREAKER: return "breaker_open";
     case CALLS_REASON_FULL: return "busy";
     }
-    MN_ASSERT(!"a reason of the list");
+    MN_ASSERT(false && "a reason of the list");
     return NULL;
 }
 

@@ -393,7 +393,7 @@ static void catalog_handle(struct catalog *catalog, const struct catalog_input *
     case CATALOG_IN_LINK_DOWN: catalog_on_link(catalog, &input->node, false); return;
     case CATALOG_IN_MESSAGE: catalog_on_message(catalog, &input->node, input->message); return;
     }
-    MN_ASSERT(!"an input of the list");
+    MN_ASSERT(false && "an input of the list");
 }
 
 void catalog_step(struct catalog *catalog, struct mn_now now, const struct catalog_input *input,

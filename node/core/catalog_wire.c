@@ -75,7 +75,7 @@ static Meshnode__Catalog__Offer *catalog_wire_offer_pb(const struct catalog_wire
 {
     Meshnode__Catalog__Offer *made = mn_arena_alloc(arena, sizeof *made);
 
-    *made = (Meshnode__Catalog__Offer)MESHNODE__CATALOG__OFFER__INIT;
+    meshnode__catalog__offer__init(made);
     made->name =
         mn_arena_format(arena, "%.*s", (int)offer->name.size, (const char *)offer->name.data);
     made->hash = pb_bytes(mn_span(offer->hash, sizeof offer->hash));

@@ -356,7 +356,7 @@ static void core_handle(struct core *core, const struct core_input *input)
     case CORE_IN_COMMAND: core_on_command(core, input->command); return;
     case CORE_IN_LEAVE: core_on_leave(core); return;
     }
-    MN_ASSERT(!"an input of the list");
+    MN_ASSERT(false && "an input of the list");
 }
 
 /* ---- time ---- */
@@ -480,7 +480,7 @@ const char *core_state_name(enum core_state state)
     case CORE_LEAVING: return "leaving";
     case CORE_STOPPED: return "stopped";
     }
-    MN_ASSERT(!"a state of the list");
+    MN_ASSERT(false && "a state of the list");
     return NULL;
 }
 

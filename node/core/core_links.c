@@ -190,5 +190,5 @@ void core_on_peers(struct core *core, const struct peers_output *output)
     case PEERS_OUT_DIAL_FAILED: return; /* traced by links; they try again */
     case PEERS_OUT_IDLE: core_on_idle(core); return;
     }
-    MN_ASSERT(!"an output of the list");
+    MN_ASSERT(false && "an output of the list");
 }

@@ -312,7 +312,7 @@ void core_on_membership(struct core *core, const struct membership_output *outpu
     case MEMBERSHIP_OUT_TRUST_NEEDED: return; /* admission pulls the chain with each link */
     case MEMBERSHIP_OUT_FAULT: core_on_fault(core, output); return;
     }
-    MN_ASSERT(!"an output of the list");
+    MN_ASSERT(false && "an output of the list");
 }
 
 /* ---- the catalog's outputs ---- */
@@ -345,5 +345,5 @@ void core_on_catalog(struct core *core, const struct catalog_output *output)
         return;
     case CATALOG_OUT_CHANGED: core_on_changed(core, &output->node); return;
     }
-    MN_ASSERT(!"an output of the list");
+    MN_ASSERT(false && "an output of the list");
 }

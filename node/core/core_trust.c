@@ -329,7 +329,7 @@ void core_do_admission(struct core *core, const struct admission_output *output)
     case ADMISSION_OUT_TOKEN: core_do_token(core, output); return;
     case ADMISSION_OUT_TOKENS: core_do_tokens(core, output); return;
     }
-    MN_ASSERT(!"an output of the list");
+    MN_ASSERT(false && "an output of the list");
 }
 
 void core_on_admission(struct core *core, const struct admission_output *output)
@@ -376,5 +376,5 @@ void core_on_command(struct core *core, const struct core_command *command)
         input->token_withdraw.id = command->id;
         return;
     }
-    MN_ASSERT(!"a command of the list");
+    MN_ASSERT(false && "a command of the list");
 }
