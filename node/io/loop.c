@@ -9,6 +9,16 @@
 /* A machine that always has more to do gets this many ticks before the loop looks outside again. */
 #define IO_TICKS_MAX 16
 
+#ifdef __SANITIZE_THREAD__
+/* Debian's RocksDB and nng are not built for the thread sanitizer, which then does not see their
+ * atomics: of what happens between threads inside them it cannot judge. */
+const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void)
+{
+    return "race:librocksdb\nrace:libnng\n";
+}
+#endif
+
 struct io {
     struct io_config config;
     uv_loop_t uv;

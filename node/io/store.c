@@ -57,15 +57,6 @@ struct store {
     rocksdb_cache_t *cache;
 };
 
-#ifdef __SANITIZE_THREAD__
-/* Debian's RocksDB is not built for the thread sanitizer, which then does not see its atomics. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race:librocksdb\n";
-}
-#endif
-
 /* ---- batches ---- */
 
 static struct store_batch *store_batch_new(void)
