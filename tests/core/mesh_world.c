@@ -10,7 +10,7 @@
 
 #define DELAY (500 * MN_US)
 #define SYNC_TIME (300 * MN_US)
-#define CONNS_MAX 4096
+#define CONNS_MAX 32768
 #define KEYS_MAX 256
 #define SERVICES_MAX 64
 #define CALLS_MAX 4096
@@ -380,6 +380,20 @@ static void world_on_message(uint32_t node, const struct call_message *message)
 
 /* ---- nodes ---- */
 
+static struct core_reply reply;
+static struct admission_token reply_items[8];
+static char reply_text[256];
+
+static void world_on_reply(const struct core_reply *from)
+{
+    reply = *from;
+    ck_assert_uint_le(reply.count, 8);
+    if (reply.count > 0) memcpy(reply_items, from->items, reply.count * sizeof *reply_items);
+    world_text(reply_text, sizeof reply_text, from->text);
+    reply.items = reply_items;
+    reply.text = mn_span_str(reply_text);
+}
+
 static void world_on_output(uint32_t node, struct core_output *output)
 {
     struct host *host = &hosts[node];
@@ -400,7 +414,7 @@ static void world_on_output(uint32_t node, struct core_output *output)
         if (output->secret.what == ADMISSION_SECRET_JOIN_TOKEN && output->secret.bytes.size > 0)
             world_text(token, sizeof token, output->secret.bytes);
         return;
-    case CORE_OUT_REPLY: return;
+    case CORE_OUT_REPLY: world_on_reply(&output->reply); return;
     case CORE_OUT_STOPPED: host->is_stopped = true; return;
     case CORE_OUT_FATAL:
         host->fatal = output->fatal.code;
@@ -451,7 +465,8 @@ void world_start(uint32_t node, const struct world_config *config)
                                .bootstrap = config->bootstrap,
                                .dev = config->dev,
                                .is_join_required = config->is_join_required,
-                               .is_identity_old = config->is_identity_old};
+                               .is_identity_old = config->is_identity_old,
+                               .grant_ttl_ms = config->grant_ttl_ms};
 
     ck_assert_ptr_null(host->core);
     configs[node] = *config;
@@ -476,6 +491,18 @@ void world_start(uint32_t node, const struct world_config *config)
     for (uint32_t i = 0; i < SERVERS_MAX; i++)
         if (host->servers[i].body[0] != '\0') world_say_offer(node, &host->servers[i]);
     world_recover(node);
+}
+
+const struct core_reply *world_command(uint32_t node, struct core_command command)
+{
+    static uint64_t request;
+
+    command.request = ++request;
+    reply = (struct core_reply){.request = 0};
+    world_step(node, &(struct core_input){.type = CORE_IN_COMMAND, .command = &command});
+    world_run(10 * MN_MS);
+    ck_assert_uint_eq(reply.request, request);
+    return &reply;
 }
 
 void world_crash(uint32_t node)

@@ -30,6 +30,7 @@ struct world_config {
     int32_t seed_node; /* -1: none */
     bool bootstrap, dev, is_join_required, is_identity_old;
     uint8_t identity; /* 0: its own */
+    uint64_t grant_ttl_ms;
 };
 
 void world_begin(void);
@@ -50,7 +51,10 @@ void world_until(bool (*done)(void), mn_time limit);
 struct core *world_core(uint32_t node); /* NULL: it does not run */
 const mn_id *world_id(uint32_t node);
 struct mn_now world_now(void);
-const char *world_token(void);  /* join token of the founder */
+const char *world_token(void); /* join token of the founder */
+
+/* Runs a command and returns its reply, valid until the next one. */
+const struct core_reply *world_command(uint32_t node, struct core_command command);
 int world_fatal(uint32_t node); /* exit code, or 0 */
 const char *world_fatal_text(uint32_t node);
 uint32_t world_secrets(uint32_t node); /* files written */

@@ -1,7 +1,9 @@
 /* Whole cores that found, join, offer, call, die and come back. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "crypto/token.h"
 #include "tests/core/mesh_world.h"
 
 static void found(uint32_t node)
@@ -151,6 +153,105 @@ START_TEST(a_second_process_with_a_live_identity_is_refused)
     ck_assert_ptr_nonnull(strstr(world_fatal_text(2), "identity_in_use"));
     world_crash(2);
     ck_assert(world_is_whole());
+}
+END_TEST
+
+/* ---- tokens ---- */
+
+static void join_with(uint32_t node, const char *token)
+{
+    world_start(node, &(struct world_config){.token = token, .seed_node = 0});
+    world_run(5 * MN_SEC);
+}
+
+START_TEST(a_token_admits_as_often_as_it_says)
+{
+    const struct core_reply *reply;
+    char token[80];
+
+    found(0);
+    reply = world_command(
+        0, (struct core_command){.type = CORE_TOKEN_CREATE, .uses = 1, .ttl_ms = 3600000});
+    ck_assert_int_eq(reply->status, MN_OK);
+    ck_assert_uint_eq(reply->count, 1);
+    snprintf(token, sizeof token, "%.*s", (int)reply->text.size, (const char *)reply->text.data);
+    join_with(1, token);
+    ck_assert_int_eq(core_self(world_core(1)).state, CORE_MEMBER);
+    join_with(2, token);
+    ck_assert_int_eq(world_fatal(2), 77);
+    ck_assert_ptr_nonnull(strstr(world_fatal_text(2), "token_used"));
+    reply = world_command(0, (struct core_command){.type = CORE_TOKEN_LIST});
+    ck_assert_uint_eq(reply->count, 2); /* and the one of the founding */
+}
+END_TEST
+
+START_TEST(a_withdrawn_token_admits_nobody)
+{
+    const struct core_reply *reply;
+    char token[80], id[TOKEN_ID_TEXT_SIZE];
+
+    found(0);
+    reply = world_command(0, (struct core_command){.type = CORE_TOKEN_CREATE, .ttl_ms = 3600000});
+    snprintf(token, sizeof token, "%.*s", (int)reply->text.size, (const char *)reply->text.data);
+    (void)token_id_format(&reply->items[0].id, id);
+    reply =
+        world_command(0, (struct core_command){.type = CORE_TOKEN_WITHDRAW, .id = mn_span_str(id)});
+    ck_assert_int_eq(reply->status, MN_OK);
+    join_with(1, token);
+    ck_assert_int_eq(world_fatal(1), 77);
+    ck_assert_ptr_nonnull(strstr(world_fatal_text(1), "token_withdrawn"));
+}
+END_TEST
+
+START_TEST(only_an_issuer_makes_tokens)
+{
+    const struct core_reply *reply;
+
+    mesh(2);
+    reply = world_command(1, (struct core_command){.type = CORE_TOKEN_CREATE, .ttl_ms = 3600000});
+    ck_assert_int_eq(reply->status, MN_DENIED);
+    ck_assert_uint_gt(reply->text.size, 0);
+    world_start(2, &(struct world_config){.seed_node = 5}); /* not even a member */
+    reply = world_command(2, (struct core_command){.type = CORE_TOKEN_LIST});
+    ck_assert_int_eq(reply->status, MN_STATE);
+}
+END_TEST
+
+/* ---- grants ---- */
+
+static void mesh_of_an_hour(uint32_t count)
+{
+    world_start(0, &(struct world_config){.seed_node = -1, .grant_ttl_ms = 3600000});
+    world_run(100 * MN_MS);
+    for (uint32_t i = 1; i < count; i++)
+        join(i);
+    world_until(world_is_whole, 5 * MN_SEC);
+}
+
+START_TEST(grants_are_renewed_without_a_link_lost)
+{
+    struct world_call *call;
+
+    mesh_of_an_hour(3);
+    world_offer(2, "files", "x", 0);
+    world_serving(2, WORLD_HANGS);
+    world_run(MN_SEC);
+    call = world_call_for(1, "files", MN_DAY);
+    world_run(3 * MN_HOUR);
+    ck_assert(world_is_whole());
+    ck_assert(!call->is_done); /* its link lives since hours */
+    ck_assert_uint_gt(admission_counts(core_admission(world_core(1))).renewals, 1);
+}
+END_TEST
+
+START_TEST(members_whose_grants_ended_come_back_with_the_issuer)
+{
+    mesh_of_an_hour(3);
+    world_crash(0);
+    world_run(3 * MN_HOUR);
+    ck_assert_ptr_null(peers_find(core_peers(world_core(1)), world_id(2)));
+    restart(0);
+    world_until(world_is_whole, 10 * MN_MINUTE);
 }
 END_TEST
 
@@ -583,6 +684,11 @@ int main(void)
     tcase_add_test(tcase, required_joining_gives_up);
     tcase_add_test(tcase, a_list_of_only_itself_is_a_mistake);
     tcase_add_test(tcase, a_second_process_with_a_live_identity_is_refused);
+    tcase_add_test(tcase, a_token_admits_as_often_as_it_says);
+    tcase_add_test(tcase, a_withdrawn_token_admits_nobody);
+    tcase_add_test(tcase, only_an_issuer_makes_tokens);
+    tcase_add_test(tcase, grants_are_renewed_without_a_link_lost);
+    tcase_add_test(tcase, members_whose_grants_ended_come_back_with_the_issuer);
     tcase_add_test(tcase, a_restarted_node_needs_no_token_and_counts_up);
     tcase_add_test(tcase, a_restarted_node_needs_no_seed_either);
     tcase_add_test(tcase, all_restart_at_once);
