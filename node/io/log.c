@@ -1,6 +1,7 @@
 #include "node/io/log.h"
 
-#include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
@@ -25,6 +26,7 @@ struct log_bucket {
 struct log {
     struct log_config config;
     struct mn_writer line;
+    uint64_t lost; /* lines that could not be written since the last one that could */
     struct log_bucket buckets[LOG_SLOTS];
 };
 
@@ -127,17 +129,26 @@ static void log_begin(struct log *log, mn_time wall, enum mn_level level, const 
     log_text(log, "event", mn_span_str(event));
 }
 
+/* A pipe that is writable takes PIPE_BUF bytes without blocking, and no line is longer: who does
+ * not read the log loses lines, and stops nobody. */
+static void log_write(struct log *log, struct mn_span line)
+{
+    struct pollfd ready = {log->config.fd, POLLOUT, 0};
+    ssize_t written = -1;
+    if (poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0)
+        written = write(log->config.fd, line.data, line.size < PIPE_BUF ? line.size : PIPE_BUF);
+    if (written < 0)
+        log->lost++;
+    else
+        log->lost = 0; /* it was said in this line */
+}
+
 static void log_end(struct log *log)
 {
+    if (log->lost > 0) log_number(log, "lost_lines", log->lost);
     mn_writer_str(&log->line, log->config.format == LOG_TEXT ? "\n" : "}\n");
     struct mn_buf *line = mn_writer_done(&log->line);
-    struct mn_span rest = mn_buf_span(line);
-    while (rest.size > 0) {
-        ssize_t written = write(log->config.fd, rest.data, rest.size);
-        if (written < 0 && errno == EINTR) continue;
-        if (written <= 0) break; /* nobody reads any more: no reason to stop the node */
-        rest = mn_span(rest.data + written, rest.size - (size_t)written);
-    }
+    log_write(log, mn_buf_span(line));
     mn_buf_unref(line);
 }
 
