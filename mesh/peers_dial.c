@@ -311,11 +311,8 @@ bool peers_knows_address(const struct peers *peers, struct mn_span address)
             mn_span_equal(address_host(mn_span_str(conn->info.address)), host))
             return true;
     }
-    for (const struct mn_list *entry = peers->targets.next; entry != &peers->targets;
-         entry = entry->next) {
-        const struct target *target =
-            (const struct target *)(const void *)((const char *)entry -
-                                                  offsetof(struct target, order));
+    MN_LIST_FOR_EACH (entry, &peers->targets) {
+        const struct target *target = MN_CONTAINER(entry, struct target, order);
         for (uint32_t i = 0; !target->is_seed && i < target->addrs_count; i++)
             if (mn_span_equal(address_host(mn_span_str(target->addrs[i].text)), host)) return true;
     }

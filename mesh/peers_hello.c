@@ -169,12 +169,16 @@ static void conn_accept_member(struct peers *peers, struct mn_now now, struct co
         conn_up(peers, now, conn, PEERS_MEMBER);
         return;
     }
-    link_set_phase(conn->link, LINK_MEMBER); /* the peer may think that it is up */
     if (mn_id_equal(&conn->info.boot_id, &rival->info.boot_id) && conn_beats(peers, conn, rival)) {
         conn_retire(peers, now, rival, conn);
         conn_up(peers, now, conn, PEERS_MEMBER);
         return;
     }
+    if (conn->state == CONN_UP) { /* a guest while its member link came up: it may dial again */
+        conn_goodbye(peers, now, conn, MN_BUSY, CODE(NONE));
+        return;
+    }
+    link_set_phase(conn->link, LINK_MEMBER); /* the peer may think that it is up */
     conn_challenge(peers, now, conn, rival);
 }
 
@@ -381,7 +385,8 @@ void conn_on_hello(struct peers *peers, struct mn_now now, struct conn *conn, st
 {
     Meshnode__Wire__Hello *hello;
     bool is_first = conn->state == CONN_HELLO;
-    bool is_promotion = conn->state == CONN_UP && conn->info.kind != PEERS_MEMBER;
+    bool is_promotion =
+        conn->state == CONN_UP && conn->info.kind != PEERS_MEMBER && is_member_now(peers);
 
     if (conn->state == CONN_CLOSING) return;
     hello = bytes.size > PEERS_HELLO_MAX

@@ -343,6 +343,28 @@ START_TEST(guest_talks_admission_and_becomes_a_member_on_the_same_link)
 }
 END_TEST
 
+/* It is in, tells so on its old link, and is dialed by the other at the same time. */
+START_TEST(new_member_that_is_dialed_ends_up_with_one_link)
+{
+    world_start(world, 0, (uint8_t)(_i + 1), MEMBER);
+    world_start(world, 1, (uint8_t)(100 - _i), JOIN);
+    world_dial_address(world, 1, world->nodes[0].address, true);
+    world_run(world, 10 * MN_MS);
+    if (_i % 2 == 0) world_dial(world, 0, 1, true);
+    world_run(world, (mn_time)(_i / 2) * 100 * MN_US);
+    world_set_self(world, 1, MEMBER);
+    if (_i % 2 == 1) world_dial(world, 0, 1, true);
+    world_run(world, 5 * MN_SEC);
+    ck_assert(world_is_linked(world, 0, 1));
+    ck_assert_uint_eq(counts_of(0).members, 1);
+    ck_assert_uint_eq(counts_of(0).guests, 0);
+    ck_assert_mem_eq(peers_find(world->nodes[0].peers, id_of(1))->peer->handshake,
+                     peers_find(world->nodes[1].peers, id_of(0))->peer->handshake, NOISE_HASH_SIZE);
+    world_run(world, MN_MINUTE);
+    ck_assert(world_is_linked(world, 0, 1));
+}
+END_TEST
+
 START_TEST(guest_has_thirty_seconds)
 {
     world_start(world, 0, 1, MEMBER);
@@ -762,6 +784,7 @@ static TCase *strangers_case(void)
     TCase *tcase = tcase_create("strangers");
 
     tcase_add_test(tcase, guest_talks_admission_and_becomes_a_member_on_the_same_link);
+    tcase_add_loop_test(tcase, new_member_that_is_dialed_ends_up_with_one_link, 0, 20);
     tcase_add_test(tcase, guest_has_thirty_seconds);
     tcase_add_test(tcase, guests_are_bounded);
     tcase_add_test(tcase, guest_that_pours_is_cut);
