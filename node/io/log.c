@@ -13,8 +13,8 @@
 
 /* Per kind of event and node: so many at once, then one per second. */
 #define LOG_BURST 10u
-#define LOG_SLOTS 512u /* kinds and nodes told apart; on a clash they share a bucket */
-#define LOG_TEXT_MAX 1024
+#define LOG_SLOTS 512u   /* kinds and nodes told apart; on a clash they share a bucket */
+#define LOG_TEXT_MAX 600 /* escaped, six bytes each, it still fits a line */
 #define LOG_FIELD_MAX 48
 
 struct log_bucket {
