@@ -1,5 +1,5 @@
-/* http_internal.h: what the two halves of the HTTP server share: http.c (listeners, connections,
- * the pump) and http_exchange.c (requests and responses). */
+/* http_internal.h: what the parts of the HTTP server share: http.c (connections, the pump),
+ * http_listen.c and http_exchange.c (requests and responses). */
 #ifndef IO_HTTP_INTERNAL_H
 #define IO_HTTP_INTERNAL_H
 
@@ -132,6 +132,19 @@ void http_stop_waiting(struct http_conn *conn);
 /* Takes a connection out of libmicrohttpd's sight, and puts it back. */
 void http_suspend(struct http_conn *conn);
 void http_resume(struct http_conn *conn);
+
+/* Takes an accepted socket over; closes it when a limit says so, or the peer may not be here. */
+void http_add(struct http_listener *listener, int fd, const struct sockaddr *from,
+              socklen_t from_size);
+
+/* Listeners that stopped for want of descriptors try again. */
+void http_restart_listeners(struct http *http);
+
+/* The sweep runs while there is a connection, or a listener that stopped. */
+void http_start_sweep(struct http *http);
+
+/* One handle is closed; after the last one nothing is left. */
+void http_release(struct http *http);
 
 /* Callbacks of libmicrohttpd. */
 void *http_exchange_on_target(void *cls, const char *target, struct MHD_Connection *mhd);

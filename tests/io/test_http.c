@@ -1,7 +1,11 @@
 /* The HTTP server, over real sockets: what comes in, what goes out, and what is cut. */
+#include <arpa/inet.h>
 #include <check.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -540,6 +544,79 @@ START_TEST(connections_over_the_limit_are_closed)
 }
 END_TEST
 
+/* The machine's own address beyond loopback; empty: it has none. */
+static void find_own_address(char text[64])
+{
+    struct ifaddrs *all = NULL;
+    text[0] = '\0';
+    ck_assert_int_eq(getifaddrs(&all), 0);
+    for (const struct ifaddrs *one = all; one != NULL; one = one->ifa_next) {
+        if (one->ifa_addr == NULL || one->ifa_addr->sa_family != AF_INET) continue;
+        if ((one->ifa_flags & (IFF_LOOPBACK | IFF_UP)) != IFF_UP) continue;
+        const struct sockaddr_in *at = (const struct sockaddr_in *)(const void *)one->ifa_addr;
+        inet_ntop(AF_INET, &at->sin_addr, text, 64);
+    }
+    freeifaddrs(all);
+}
+
+START_TEST(connections_of_one_address_are_limited_beyond_loopback)
+{
+    struct client clients[4];
+    struct http_config config;
+    const char *error = NULL;
+    char own[64], bound[HTTP_ADDRESS_SIZE], listen_at[80];
+    find_own_address(own);
+    if (own[0] == '\0') {
+        printf("SKIPPED: no address beyond loopback on this machine\n");
+        return;
+    }
+    tear_down();
+    http_config_default(&config);
+    config.connections_per_address = 2;
+    start(&config);
+    snprintf(listen_at, sizeof listen_at, "%s:0", own);
+    ck_assert_int_eq(http_listen(http, listen_at, bound, &error), MN_OK);
+    for (int i = 0; i < 3; i++)
+        client_connect(&clients[i], bound);
+    client_expect_closed(&world, &clients[2]);
+    client_send(&world, &clients[0], GET);
+    const struct edge_http_request *request = world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 1)->http;
+    ck_assert_uint_gt(request->address.size, 0); /* of our addresses, the one the kernel chose */
+    ck_assert(!request->is_loopback);
+    client_done(&clients[1]);
+    world_idle(&world, 20);
+    client_connect(&clients[3], bound); /* there is room again */
+    client_send(&world, &clients[3], GET);
+    world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 2);
+    client_done(&clients[0]);
+    client_done(&clients[2]);
+    client_done(&clients[3]);
+}
+END_TEST
+
+START_TEST(accepting_goes_on_after_descriptors_ran_out)
+{
+    struct rlimit before, low;
+    struct client client;
+    int fillers[256], count = 0;
+    world.handle = echo;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    low = before;
+    low.rlim_cur = 200;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
+    client_connect(&client, address); /* in the backlog: nothing has run yet */
+    while (count < 256 && (fillers[count] = dup(0)) >= 0)
+        count++;
+    world_idle(&world, 20);
+    for (int i = 0; i < count; i++)
+        close(fillers[i]);
+    client_send(&world, &client, GET);
+    client_expect(&world, &client, "HTTP/1.1 200 OK", 1);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    client_done(&client);
+}
+END_TEST
+
 START_TEST(admin_socket_is_private_and_names_its_user)
 {
     struct client client;
@@ -663,6 +740,8 @@ int main(void)
     tcase_add_test(all, slow_body_is_cut_but_not_a_paused_one);
     tcase_add_test(all, idle_connection_is_closed);
     tcase_add_test(all, connections_over_the_limit_are_closed);
+    tcase_add_test(all, connections_of_one_address_are_limited_beyond_loopback);
+    tcase_add_test(all, accepting_goes_on_after_descriptors_ran_out);
     tcase_add_test(all, admin_socket_is_private_and_names_its_user);
     tcase_add_test(all, stale_admin_socket_is_replaced);
     tcase_add_test(all, listening_fails_with_a_reason);
