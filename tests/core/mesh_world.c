@@ -53,7 +53,7 @@ struct host {
     struct core *core;
     struct mn_arena arena;
     uint8_t boot;
-    bool is_frozen;
+    bool is_frozen, is_stalled;
     uint64_t accepted_last, writes_count;
     struct pair pairs[KEYS_MAX];
     struct write writes[512];
@@ -534,7 +534,7 @@ static void world_do(struct event *event)
     struct host *host = &hosts[event->node];
     bool is_stale = event->type == EVENT_DURABLE && event->boot != host->boot;
 
-    if (host->is_frozen) { /* it sees it when it thaws */
+    if (host->is_frozen || (host->is_stalled && event->type == EVENT_DURABLE)) { /* later */
         mn_heap_set(&events, &event->timer, now.mono + 10 * MN_MS);
         return;
     }
@@ -601,6 +601,11 @@ void world_leave(uint32_t node)
 void world_freeze(uint32_t node, bool is_frozen)
 {
     hosts[node].is_frozen = is_frozen;
+}
+
+void world_stall(uint32_t node, bool is_stalled)
+{
+    hosts[node].is_stalled = is_stalled;
 }
 
 void world_cut(uint32_t a, uint32_t b, bool is_cut)

@@ -42,6 +42,7 @@ void world_crash(uint32_t node); /* kill -9: links are reset, what was not durab
 void world_wipe(uint32_t node);  /* its disk */
 void world_leave(uint32_t node); /* and waits for STOPPED */
 void world_freeze(uint32_t node, bool is_frozen);
+void world_stall(uint32_t node, bool is_stalled);    /* its disk: nothing becomes durable */
 void world_cut(uint32_t a, uint32_t b, bool is_cut); /* both ways; what is sent is lost */
 void world_run(mn_time time);
 

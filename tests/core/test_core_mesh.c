@@ -255,6 +255,66 @@ START_TEST(members_whose_grants_ended_come_back_with_the_issuer)
 }
 END_TEST
 
+/* ---- nothing before it is durable ---- */
+
+START_TEST(a_mesh_is_founded_once_it_is_durable)
+{
+    world_stall(0, true);
+    world_start(0, &(struct world_config){.seed_node = -1});
+    world_run(MN_SEC);
+    ck_assert_int_eq(core_self(world_core(0)).state, CORE_JOINING);
+    ck_assert(!core_self(world_core(0)).is_ready);
+    world_stall(0, false);
+    world_run(100 * MN_MS);
+    ck_assert(core_self(world_core(0)).is_ready);
+}
+END_TEST
+
+START_TEST(a_grant_leaves_once_its_use_is_durable)
+{
+    found(0);
+    world_stall(0, true);
+    join(1);
+    world_run(MN_SEC);
+    ck_assert_int_eq(core_self(world_core(1)).state, CORE_JOINING);
+    world_stall(0, false);
+    world_until(world_is_whole, 5 * MN_SEC);
+}
+END_TEST
+
+START_TEST(an_issuer_killed_before_its_write_admitted_nobody)
+{
+    const struct core_reply *reply;
+    char token[80];
+
+    found(0);
+    reply = world_command(
+        0, (struct core_command){.type = CORE_TOKEN_CREATE, .uses = 1, .ttl_ms = 3600000});
+    snprintf(token, sizeof token, "%.*s", (int)reply->text.size, (const char *)reply->text.data);
+    world_stall(0, true);
+    world_start(1, &(struct world_config){.token = token, .seed_node = 0});
+    world_run(MN_SEC);
+    world_crash(0);
+    world_crash(1);
+    world_stall(0, false);
+    restart(0);
+    world_start(2, &(struct world_config){.token = token, .seed_node = 0}); /* its use is free */
+    world_until(world_is_whole, 5 * MN_SEC);
+}
+END_TEST
+
+START_TEST(a_member_announces_itself_once_it_is_durable)
+{
+    found(0);
+    world_stall(1, true);
+    join(1);
+    world_run(2 * MN_SEC);
+    ck_assert_uint_eq(membership_count(core_membership(world_core(0)), MEMBER_ALIVE), 1);
+    world_stall(1, false);
+    world_until(world_is_whole, 5 * MN_SEC);
+}
+END_TEST
+
 /* ---- coming back ---- */
 
 START_TEST(a_restarted_node_needs_no_token_and_counts_up)
@@ -519,6 +579,20 @@ START_TEST(a_call_to_a_frozen_node_ends_with_its_time)
 }
 END_TEST
 
+START_TEST(a_call_to_a_frozen_node_is_unknown_once_that_is_dead)
+{
+    struct world_call *call;
+
+    mesh(3);
+    world_offer(1, "files", "x", 0);
+    world_run(MN_SEC);
+    world_freeze(1, true);
+    call = world_call(0, "files", false);
+    world_run(16 * MN_SEC);
+    assert_failed(call, CALL_OUTCOME_UNKNOWN);
+}
+END_TEST
+
 START_TEST(a_cancel_reaches_the_other_node)
 {
     struct world_call *call;
@@ -689,6 +763,10 @@ int main(void)
     tcase_add_test(tcase, only_an_issuer_makes_tokens);
     tcase_add_test(tcase, grants_are_renewed_without_a_link_lost);
     tcase_add_test(tcase, members_whose_grants_ended_come_back_with_the_issuer);
+    tcase_add_test(tcase, a_mesh_is_founded_once_it_is_durable);
+    tcase_add_test(tcase, a_grant_leaves_once_its_use_is_durable);
+    tcase_add_test(tcase, an_issuer_killed_before_its_write_admitted_nobody);
+    tcase_add_test(tcase, a_member_announces_itself_once_it_is_durable);
     tcase_add_test(tcase, a_restarted_node_needs_no_token_and_counts_up);
     tcase_add_test(tcase, a_restarted_node_needs_no_seed_either);
     tcase_add_test(tcase, all_restart_at_once);
@@ -707,6 +785,7 @@ int main(void)
     tcase_add_test(tcase, a_server_that_is_down_is_left_for_a_replica);
     tcase_add_test(tcase, a_frozen_node_gets_no_new_calls_after_four_seconds);
     tcase_add_test(tcase, a_call_to_a_frozen_node_ends_with_its_time);
+    tcase_add_test(tcase, a_call_to_a_frozen_node_is_unknown_once_that_is_dead);
     tcase_add_test(tcase, a_cancel_reaches_the_other_node);
     tcase_add_test(tcase, a_callee_cancels_what_a_dead_caller_asked);
     tcase_add_test(tcase, local_servers_work_without_a_mesh);
