@@ -325,6 +325,7 @@ static void calls_on_link_up(struct calls *calls, const mn_id *node, mn_time rtt
     struct calls_peer *peer = calls_peer_get(calls, node);
 
     peer->is_linked = true;
+    peer->is_forgotten = false;
     if (rtt != 0) peer->rtt = rtt;
 }
 
@@ -343,14 +344,26 @@ static void calls_on_link_down(struct calls *calls, const mn_id *node)
         calls_on_failed(calls, call, CALL_OUTCOME_UNKNOWN, false, mn_span_str(text));
     }
     calls_serve_lost(calls, peer);
+    if (peer->is_forgotten) calls_peer_remove(calls, peer);
+}
+
+static void calls_on_routable(struct calls *calls, const mn_id *node, bool is_routable)
+{
+    struct calls_peer *peer = calls_peer_get(calls, node);
+
+    peer->is_routable = is_routable;
+    peer->is_forgotten = false;
 }
 
 static void calls_on_forget(struct calls *calls, const mn_id *node)
 {
     struct calls_peer *peer = calls_peer(calls, node);
 
-    if (peer == NULL || peer->is_linked) return;
-    calls_peer_remove(calls, peer);
+    if (peer == NULL || calls_peer_is_self(calls, peer)) return;
+    if (peer->is_linked)
+        peer->is_forgotten = true;
+    else
+        calls_peer_remove(calls, peer);
 }
 
 /* ---- time ---- */
@@ -429,7 +442,7 @@ static void calls_handle(struct calls *calls, const struct calls_input *input)
     case CALLS_IN_UNSENT: calls_on_unsent(calls, &input->node, input->tag); return;
     case CALLS_IN_LINK_UP: calls_on_link_up(calls, &input->node, input->link.rtt); return;
     case CALLS_IN_LINK_DOWN: calls_on_link_down(calls, &input->node); return;
-    case CALLS_IN_ROUTABLE: calls_peer_get(calls, &input->node)->is_routable = input->flag; return;
+    case CALLS_IN_ROUTABLE: calls_on_routable(calls, &input->node, input->flag); return;
     case CALLS_IN_LOAD: calls_on_load(calls, input); return;
     case CALLS_IN_FORGET: calls_on_forget(calls, &input->node); return;
     }

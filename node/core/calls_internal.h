@@ -29,6 +29,7 @@ struct calls_peer {
     struct mn_map_entry in_map;
     mn_id node;
     bool is_linked, is_routable;
+    bool is_forgotten; /* no member any more: goes with its link */
     mn_time rtt;
     uint32_t load;
 

@@ -144,6 +144,7 @@ void core_free(struct core *core)
     core_authority_done(core);
     core_parked_done(core);
     core_known_done(core);
+    core_wipe(core->config.token);
     identity_done(&core->identity);
     rng_done(&core->rng);
     mn_arena_done(&core->texts);

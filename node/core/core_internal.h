@@ -128,6 +128,9 @@ void core_trace(struct core *core, enum mn_event event, const mn_id *node, uint6
 
 /* ---- core_store.c ---- */
 
+/* Keys and tokens do not stay behind in memory that was given back. */
+void core_wipe(struct mn_span secret);
+
 void core_write(struct core *core, const char *key, struct mn_span value);
 
 /* Carries the output out at once, or as soon as everything written so far is durable. */

@@ -208,6 +208,7 @@ static void core_on_alive(struct core *core, const struct member *member)
 static void core_on_record(struct core *core, const struct member *member)
 {
     core_tell_admission(core, member);
+    core_tell_routable(core, member); /* a conflict may be over */
     if (!core_is_live(member)) return;
     core_tell_record_of(core, member);
     core_list_member(core, member);

@@ -62,8 +62,7 @@ static void core_park_copy(struct core_parked *parked)
     }
 }
 
-/* Keys and tokens do not stay behind in memory that was given back. */
-static void core_wipe(struct mn_span secret)
+void core_wipe(struct mn_span secret)
 {
     union {
         const uint8_t *in;

@@ -1112,6 +1112,26 @@ START_TEST(malformed_messages_are_counted)
 }
 END_TEST
 
+START_TEST(a_node_that_is_no_member_any_more_goes_with_its_link)
+{
+    struct calls_input forget = {.type = CALLS_IN_FORGET, .node = ids[1]};
+    uint64_t call;
+
+    offer(1, "files", 'x');
+    call = request(0, "files");
+    deliver();
+    step(0, &forget);
+    ck_assert(is_quiet(0)); /* the link decides */
+    link_set(0, 1, false);
+    assert_failed(0, call, CALL_OUTCOME_UNKNOWN);
+    step(0, &forget); /* unknown by now */
+    link_set(0, 1, true);
+    call = request(0, "files");
+    deliver();
+    (void)served(1);
+}
+END_TEST
+
 START_TEST(routes_are_explained)
 {
     struct calls_route *routes;
@@ -1262,6 +1282,7 @@ int main(void)
     tcase_add_test(tcase, all_calls_of_a_node_are_bounded);
     tcase_add_test(tcase, what_is_executed_for_one_node_is_bounded);
     tcase_add_test(tcase, malformed_messages_are_counted);
+    tcase_add_test(tcase, a_node_that_is_no_member_any_more_goes_with_its_link);
     tcase_add_test(tcase, routes_are_explained);
     tcase_add_loop_test(tcase, every_call_is_answered_and_never_executed_twice, 0, 50);
     suite_add_tcase(suite, tcase);
