@@ -399,7 +399,7 @@ static void advance(struct world *world, mn_time to)
 void world_run(struct world *world, mn_time duration)
 {
     mn_time end = world->now.mono + duration;
-    unsigned node;
+    unsigned node = 0;
 
     world_settle(world);
     for (mn_time at = next_deadline(world, &node); at <= end; at = next_deadline(world, &node)) {
