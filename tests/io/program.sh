@@ -58,6 +58,11 @@ expect 0 "complete" "$bin/meshnode" completion bash
 expect 2 "unknown command \"frobnicate\"" "$bin/meshnode" frobnicate
 expect 2 "did you mean --listen" "$bin/meshnode" --lisen x
 
+# Takes 30 s, so it runs beside the rest.
+timeout 60 "$bin/meshnode" --data "$home/patient" --listen 127.0.0.1:0 --http 127.0.0.1:0 \
+  --join 127.0.0.1:1 --join-required >"$home/patient.log" 2>&1 &
+patient=$!
+
 echo "== configuration"
 expect 78 "there is no such file" "$bin/meshnode" --config "$home/no.yaml"
 printf 'mesh:\n  lisen: x\n' >"$home/bad.yaml"
@@ -156,6 +161,10 @@ ends "$n1" 0
 echo "== a store that is damaged"
 for file in "$home"/n2/store/MANIFEST-*; do echo garbage >"$file"; done
 expect 69 "store" "$bin/meshnode" --data "$home/n2" --listen 127.0.0.1:0 --http 127.0.0.1:0
+
+echo "== joining was required"
+ends "$patient" 75
+grep -q "joining is required" "$home/patient.log" || fail "no reason: $(tail -n 2 "$home/patient.log")"
 
 [ $failed -eq 0 ] && echo "all as promised"
 exit $failed
