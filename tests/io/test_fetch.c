@@ -161,7 +161,7 @@ START_TEST(methods_without_body)
 }
 END_TEST
 
-/* Counts connections by their addresses is not possible; our server shows them by its limit. */
+/* The kernel's own table says how many connections there are. */
 START_TEST(connections_are_kept)
 {
     world.handle = echo;
@@ -537,6 +537,19 @@ START_TEST(what_is_not_http_fails)
 }
 END_TEST
 
+/* No trusted channel, no request: the server's answer to the greeting is not TLS. */
+START_TEST(failed_tls_sends_nothing)
+{
+    canned_start(&canned, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", false);
+    const char *url = mn_arena_format(&world.arena, "https://%s/", canned.address);
+    const struct edge_input *end = done(fetch_url("GET", url, NULL, 0, NULL));
+    ck_assert_int_eq(end->status, MN_UNREACHABLE);
+    ck_assert_uint_gt(end->text.size, 0);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_FETCH_HEAD, 0), 0);
+    canned_stop(&canned);
+}
+END_TEST
+
 START_TEST(endless_head_is_refused)
 {
     enum { LINES = 3000 };
@@ -657,6 +670,7 @@ int main(void)
     tcase_add_loop_test(all, response_without_length_ends_with_the_connection, 0, 2);
     tcase_add_loop_test(all, informational_responses_are_left_out, 0, 2);
     tcase_add_loop_test(all, what_is_not_http_fails, 0, 2);
+    tcase_add_test(all, failed_tls_sends_nothing);
     tcase_add_loop_test(all, endless_head_is_refused, 0, 2);
     tcase_add_loop_test(all, post_is_not_sent_twice, 0, 2);
     tcase_add_loop_test(all, closed_kept_connection_is_replaced, 0, 2);
