@@ -364,7 +364,9 @@ void membership_self_on_have(struct membership *core, const mn_id *from,
 void membership_self_on_link_up(struct membership *core, struct membership_link *link);
 void membership_self_ask_timeout(struct membership *core);
 void membership_self_announce_again(struct membership *core);
+/* To be called whenever the number of echoes, or of members that could echo, has changed. */
 void membership_self_check_joined(struct membership *core);
+void membership_self_check_left(struct membership *core);
 void membership_self_leave(struct membership *core);
 void membership_self_leave_done(struct membership *core);
 

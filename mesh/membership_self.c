@@ -141,7 +141,7 @@ void membership_self_check_joined(struct membership *core)
     membership_emit(core, MEMBERSHIP_OUT_JOINED);
 }
 
-static void membership_self_check_left(struct membership *core)
+void membership_self_check_left(struct membership *core)
 {
     uint32_t others = membership_self_others(core);
     uint32_t needed = others < MEMBERSHIP_SELF_LEAVE_ECHOES ? others : MEMBERSHIP_SELF_LEAVE_ECHOES;
@@ -326,7 +326,6 @@ void membership_self_announce_again(struct membership *core)
 {
     bool is_leaving = core->life == MEMBERSHIP_LEAVING;
 
-    membership_self_check_joined(core); /* who was to echo it may have died meanwhile */
     if (!is_leaving && (core->has_joined || core->life != MEMBERSHIP_LIVE)) return;
     membership_self_tell(core, MEMBERSHIP_GOSSIP_FANOUT);
     if (!is_leaving) core->announce_backoff *= 2;

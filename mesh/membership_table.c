@@ -106,6 +106,13 @@ static void membership_table_free_row(struct membership *core, struct membership
     mn_pool_free(&core->pool, row);
 }
 
+/* Those who wait for echoes may wait for fewer now. */
+static void membership_table_one_less(struct membership *core)
+{
+    membership_self_check_joined(core);
+    membership_self_check_left(core);
+}
+
 static void membership_table_remove(struct membership *core, struct membership_row *row)
 {
     uint32_t place = membership_table_place(core, &row->view.node_id);
@@ -120,6 +127,7 @@ static void membership_table_remove(struct membership *core, struct membership_r
     membership_gossip_drop(row);
     mn_list_push_back(&core->removed, &row->removed);
     membership_emit(core, MEMBERSHIP_OUT_REMOVED)->node = row->view.node_id;
+    membership_table_one_less(core);
 }
 
 void membership_table_free_removed(struct membership *core)
@@ -179,10 +187,12 @@ static void membership_table_set_status(struct membership *core, struct membersh
     }
     if (status == MEMBER_ALIVE || status == MEMBER_LEFT) row->accusation.size = 0;
     if (row->view.is_self) return;
-    if (membership_row_is_live(row))
+    if (membership_row_is_live(row)) {
         membership_probe_track(core, row);
-    else
+    } else {
         membership_probe_forget(core, row);
+        membership_table_one_less(core);
+    }
 }
 
 /* ---- records ---- */

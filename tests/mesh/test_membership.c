@@ -70,6 +70,36 @@ START_TEST(joiner_without_peers_has_not_joined)
 }
 END_TEST
 
+START_TEST(member_that_dies_need_not_echo_a_joiner)
+{
+    make_mesh(3, 5);
+    world_freeze(&world, 2, true);
+    world_kill(&world, 1);
+    world_start(&world, 1);
+    world_run(&world, 2 * MN_SEC);
+    ck_assert_uint_eq(world.nodes[1].joined_at, 0); /* one echo of two */
+    world_run(&world, 8 * MN_SEC);
+    ck_assert_int_eq(world_status(&world, 1, 2), MEMBER_DEAD);
+    ck_assert_uint_ne(world.nodes[1].joined_at, 0);
+}
+END_TEST
+
+START_TEST(member_that_dies_need_not_echo_a_leaver)
+{
+    world_init(&world, 3, 6);
+    world.timing.leave_timeout = MN_MINUTE;
+    world_start_all(&world);
+    world_run(&world, 5 * MN_SEC);
+    world_freeze(&world, 2, true);
+    world_run(&world, 4 * MN_SEC);
+    world_step(&world, 1, &(struct membership_input){.type = MEMBERSHIP_IN_LEAVE});
+    world_run(&world, MN_SEC);
+    ck_assert_uint_eq(world.nodes[1].leave_done_at, 0);
+    world_run(&world, 9 * MN_SEC);
+    ck_assert_uint_ne(world.nodes[1].leave_done_at, 0);
+}
+END_TEST
+
 START_TEST(lost_disk_takes_a_fresh_incarnation_from_peers)
 {
     make_mesh(4, 4);
@@ -202,8 +232,26 @@ START_TEST(node_that_was_frozen_for_dead_comes_back)
     ck_assert(world_run_until(&world, world_is_agreed, 3 * MN_SEC));
     ck_assert_uint_gt(incarnation_of(1), 1);
     world_run(&world, 20 * MN_SEC);
-    ck_assert(world_is_agreed(&world)); /* having been stalled, it buried nobody */
+    ck_assert(world_is_agreed(&world));
     ck_assert_uint_eq(world.false_deaths_count, 0);
+}
+END_TEST
+
+START_TEST(node_that_stalled_in_the_middle_of_a_probe_suspects_nobody)
+{
+    uint64_t sent;
+
+    make_mesh(5, 57);
+    sent = membership_stats(world.nodes[1].core).packets_out;
+    while (membership_stats(world.nodes[1].core).packets_out < sent + 4)
+        world_run(&world, 100 * MN_US);
+    world_freeze(&world, 1, true); /* four pings are out, the answers will wait in the inbox */
+    world_run(&world, 3500 * MN_MS);
+    world_freeze(&world, 1, false);
+    world_run(&world, 10 * MN_SEC);
+    for (int j = 0; j < 5; j++)
+        ck_assert_uint_eq(world.nodes[1].views[j].suspect_at, 0);
+    ck_assert(world_is_agreed(&world));
 }
 END_TEST
 
@@ -738,6 +786,8 @@ int main(void)
     tcase_add_test(tcase, founder_alone_has_joined_once_its_incarnation_is_on_disk);
     tcase_add_test(tcase, all_join_within_a_second);
     tcase_add_test(tcase, joiner_without_peers_has_not_joined);
+    tcase_add_test(tcase, member_that_dies_need_not_echo_a_joiner);
+    tcase_add_test(tcase, member_that_dies_need_not_echo_a_leaver);
     tcase_add_test(tcase, lost_disk_takes_a_fresh_incarnation_from_peers);
     tcase_add_loop_test(tcase, killed_node_is_dead_within_nine_seconds, 0, 60);
     tcase_add_loop_test(tcase, frozen_node_is_suspect_within_three_and_dead_within_fourteen_seconds,
@@ -746,6 +796,7 @@ int main(void)
     tcase_add_test(tcase, logarithm_is_exact_in_tenths);
     tcase_add_test(tcase, thirty_nodes_bury_a_frozen_one_within_the_bound);
     tcase_add_test(tcase, node_that_was_frozen_for_dead_comes_back);
+    tcase_add_test(tcase, node_that_stalled_in_the_middle_of_a_probe_suspects_nobody);
     tcase_add_test(tcase, reset_link_that_comes_back_at_once_suspects_nobody);
     tcase_add_test(tcase, member_without_a_link_lives_on_through_helpers);
     tcase_add_test(tcase, accused_node_refutes_with_a_persisted_incarnation);
