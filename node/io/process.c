@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -20,9 +21,22 @@
 #define PROCESS_NAME_SIZE 32
 #define PROCESS_LISTEN_STATE 0x0a /* TCP_LISTEN in /proc/net/tcp */
 #define PROCESS_SOCKETS_MAX 16
+#define PROCESS_DESCRIPTORS ((rlim_t)16384)
+
+/* Shells give 1,024 descriptors at most until asked for more; a node may hold more connections. */
+static void process_raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+    rlim_t wanted = limit.rlim_max < PROCESS_DESCRIPTORS ? limit.rlim_max : PROCESS_DESCRIPTORS;
+    if (limit.rlim_cur >= wanted) return;
+    limit.rlim_cur = wanted;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
 
 void process_harden(bool is_dev)
 {
+    process_raise_descriptors();
     umask(077);
     signal(SIGPIPE, SIG_IGN);
     if (!is_dev) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

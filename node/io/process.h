@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* No files for others, no signal from a closed pipe; unless [is_dev] no core dump, and no tracing
- * by processes of the same user. */
+/* No files for others, no signal from a closed pipe, enough descriptors; unless [is_dev] no core
+ * dump, and no tracing by processes of the same user. */
 void process_harden(bool is_dev);
 
 /* In process 1 (of a container): goes on in a child, and stays behind to hand signals on, reap

@@ -21,6 +21,8 @@ int run_open_data(struct run *run)
     struct files_error error;
     mn_status status =
         files_open(options_text(run->options, CONFIG_NODE_DATA), &run->files, &error);
+    if (status == MN_OK) /* what a killed process left would name the wrong one */
+        status = files_write(run->files, "run.json", mn_span(NULL, 0), &error);
     if (status == MN_OK) {
         run->is_first = !files_exists(run->files, "store");
         return 0;
