@@ -204,6 +204,36 @@ START_TEST(record_of_an_expired_grant_is_refused)
 }
 END_TEST
 
+START_TEST(record_with_a_link_key_that_the_node_key_did_not_sign_is_refused)
+{
+    struct record_numbers numbers = {.incarnation = 1};
+    struct record_self self = world_self(&world, 1);
+    struct identity forged = world.nodes[1].identity;
+    struct mn_span bytes;
+
+    memcpy(forged.noise_pk, world.nodes[2].identity.noise_pk, sizeof forged.noise_pk);
+    ck_assert_int_eq(
+        record_sign(&self, &numbers, &forged, &world.authority.mesh_id, &world.arena, &bytes),
+        MN_OK);
+    ck_assert_int_eq(judge(bytes), MN_BAD_SIGNATURE);
+}
+END_TEST
+
+/* The same body and signature in other bytes: a length with a needless last byte. */
+START_TEST(record_in_another_encoding_is_refused)
+{
+    struct mn_span made = world_record(&world, 1, 2, 0, 1);
+    uint8_t bytes[RECORD_SIZE_MAX + 1];
+
+    ck_assert_int_ge(made.data[1], 0x80); /* a length of two bytes */
+    memcpy(bytes, made.data, 3);
+    bytes[2] |= 0x80;
+    bytes[3] = 0;
+    memcpy(bytes + 4, made.data + 3, made.size - 3);
+    ck_assert_int_eq(judge(mn_span(bytes, made.size + 1)), MN_MALFORMED);
+}
+END_TEST
+
 START_TEST(record_of_another_mesh_is_refused)
 {
     struct record_self self = world_self(&world, 1);
@@ -299,6 +329,8 @@ int main(void)
     tcase_add_test(tcase, record_with_the_grant_of_another_node_is_refused);
     tcase_add_test(tcase, record_may_not_say_more_than_its_grant);
     tcase_add_test(tcase, record_of_an_expired_grant_is_refused);
+    tcase_add_test(tcase, record_with_a_link_key_that_the_node_key_did_not_sign_is_refused);
+    tcase_add_test(tcase, record_in_another_encoding_is_refused);
     tcase_add_test(tcase, record_of_another_mesh_is_refused);
     tcase_add_test(tcase, records_are_ordered_by_incarnation_then_left_then_seq);
     tcase_add_test(tcase, accusation_decodes_to_what_was_signed);
