@@ -1,5 +1,6 @@
 #include "node/node.h"
 
+#include "crypto/digest.h"
 #include "node/node_inside.h"
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
@@ -24,9 +25,11 @@ static struct core *node_make_core(struct node *node, const struct node_config *
 static struct mcp *node_make_mcp(struct node *node, const struct node_config *config)
 {
     struct mcp_config mcp = config->mcp;
+    uint8_t seed[RNG_SEED_SIZE]; /* of its own: not one bit of the core's stream */
 
+    digest_kdf(config->core.seed, 1, "mn-gatew", seed);
     mcp.self = core_self(node->core).node_id;
-    if (mcp.seed == NULL) mcp.seed = config->core.seed;
+    mcp.seed = seed;
     mcp.trace = &node->inner;
     return mcp_new(&mcp);
 }

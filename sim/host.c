@@ -196,7 +196,6 @@ static struct node *host_make_node(struct sim_host *host)
     struct mn_arena arena = {0};
     struct node_config config;
     struct mn_span why = mn_span(NULL, 0);
-    uint8_t mcp_seed[RNG_SEED_SIZE];
     char address[32];
     struct mn_span addresses[1], seeds[1];
     struct node_servers_text servers = {mn_span_str("mcp.json"), sim_server_json(host, &arena)};
@@ -208,8 +207,6 @@ static struct node *host_make_node(struct sim_host *host)
     node_config_default(&config);
     memcpy(config.core.identity_seed, host->identity_seed, sizeof config.core.identity_seed);
     rng_bytes(&sim->rng_node, config.core.seed, sizeof config.core.seed);
-    rng_bytes(&sim->rng_node, mcp_seed, sizeof mcp_seed);
-    config.mcp.seed = mcp_seed;
     config.core.name = mn_span_str(host->name);
     config.core.version = mn_span_str("sim");
     config.core.addresses = addresses;
