@@ -12,8 +12,36 @@ static bool is_member_now(const struct peers *peers)
 
 /* ---- what we say ---- */
 
-static void fill_member_part(struct peers *peers, Meshnode__Wire__Hello *hello)
+/* The link that [conn] has to be weighed against, as far as we know by now: the member link to the
+ * same node, or one that we dialed and that is about to become it. */
+static const struct conn *conn_other_link(const struct peers *peers, const struct conn *conn)
 {
+    const struct conn *member = peers_find_member(peers, &conn->info.node_id);
+
+    if (member != NULL && member != conn) return member;
+    MN_LIST_FOR_EACH (entry, &peers->conns) {
+        const struct conn *other = PEERS_CONN(entry, order);
+        if (other != conn && other->info.is_dialer && other->state >= CONN_HELLO &&
+            other->state <= CONN_UP && mn_id_equal(&other->info.node_id, &conn->info.node_id))
+            return other;
+    }
+    return NULL;
+}
+
+static void fill_rival(struct peers *peers, struct conn *conn, Meshnode__Wire__Hello *hello)
+{
+    const struct conn *other = conn_other_link(peers, conn);
+
+    if (conn->has_replaced)
+        hello->rival = pb_bytes(mn_span(conn->replaced, sizeof conn->replaced));
+    else if (other != NULL)
+        hello->rival = pb_bytes(mn_span(other->info.peer->handshake, PEERS_LINK_NAME_SIZE));
+    hello->replaces = conn->has_replaced;
+}
+
+static void fill_member_part(struct peers *peers, struct conn *conn, Meshnode__Wire__Hello *hello)
+{
+    fill_rival(peers, conn, hello);
     if (peers->self.authority != NULL)
         hello->authority_pin =
             pb_bytes(mn_span(authority_pin(peers->self.authority), DIGEST_PIN_SIZE));
@@ -38,7 +66,7 @@ static void conn_say_hello(struct peers *peers, struct mn_now now, struct conn *
     if (!mn_id_is_zero(&peers->self.mesh_id)) hello.mesh_id = pb_id_bytes(&peers->self.mesh_id);
     if (is_member_now(peers)) {
         hello.grant = pb_bytes(peers->self.grant);
-        if (!to_guest) fill_member_part(peers, &hello);
+        if (!to_guest) fill_member_part(peers, conn, &hello);
         conn->said_member = !to_guest;
     } else {
         hello.boot_id = pb_id_bytes(&peers->config.boot_id);
@@ -155,24 +183,55 @@ static void conn_challenge(struct peers *peers, struct mn_now now, struct conn *
     conn_set_timer(peers, conn);
 }
 
-static void conn_accept_member(struct peers *peers, struct mn_now now, struct conn *conn)
-{
-    struct conn *rival = peers_find_member(peers, &conn->info.node_id);
+/* What to do about the member link that exists already. */
+enum verdict {
+    VERDICT_TAKE_OVER = 1, /* both ends move from the old link to the new one: no gap */
+    VERDICT_GAP,           /* the peer has lost the old link: it is DOWN, then the new one is UP */
+    VERDICT_CHALLENGE      /* the old one stays if it lives */
+};
 
-    MN_ASSERT(rival != conn);
-    if (rival == NULL) {
-        if (peers->counts.members >= peers->config.limits.members) {
-            peers->counts.refused_full++;
-            conn_refuse(peers, now, conn, MN_BUSY, 0);
-            return;
-        }
+/* Did the peer's HELLO on [conn] name [other]? */
+static bool conn_names(const struct conn *conn, const struct conn *other)
+{
+    return conn->peer_has_rival &&
+           memcmp(other->info.peer->handshake, conn->peer_rival, PEERS_LINK_NAME_SIZE) == 0;
+}
+
+/* Both ends must come to the same: else one of them takes calls for lost that the other waits for.
+ * The acceptor decides first, its HELLO says how, and the dialer follows or ends the link. */
+static enum verdict conn_weigh(const struct peers *peers, const struct conn *conn,
+                               const struct conn *rival)
+{
+    bool peer_has_both = conn_names(conn, rival) || conn_names(rival, conn);
+
+    if (!mn_id_equal(&conn->info.boot_id, &rival->info.boot_id)) return VERDICT_CHALLENGE;
+    if (conn_names(conn, rival) && conn->peer_replaces) return VERDICT_TAKE_OVER;
+    /* The old link's dialer knows of it before the acceptor does: not naming it, it has lost it.
+     * Its acceptor may have got it only after it said this HELLO, if it was we who dialed it. */
+    if (!peer_has_both && (conn->info.is_dialer || !rival->info.is_dialer)) return VERDICT_GAP;
+    return conn_beats(peers, conn, rival) ? VERDICT_TAKE_OVER : VERDICT_CHALLENGE;
+}
+
+static void conn_take_over(struct peers *peers, struct mn_now now, struct conn *conn,
+                           struct conn *rival)
+{
+    conn->has_replaced = true;
+    memcpy(conn->replaced, rival->info.peer->handshake, PEERS_LINK_NAME_SIZE);
+    conn_retire(peers, now, rival, conn);
+    conn_up(peers, now, conn, PEERS_MEMBER);
+}
+
+static void conn_accept_against(struct peers *peers, struct mn_now now, struct conn *conn,
+                                struct conn *rival)
+{
+    switch (conn_weigh(peers, conn, rival)) {
+    case VERDICT_TAKE_OVER: conn_take_over(peers, now, conn, rival); return;
+    case VERDICT_GAP:
+        MN_PROBE("peers: the other end had lost the link already");
+        conn_cut(peers, now, rival, MN_CLOSED);
         conn_up(peers, now, conn, PEERS_MEMBER);
         return;
-    }
-    if (mn_id_equal(&conn->info.boot_id, &rival->info.boot_id) && conn_beats(peers, conn, rival)) {
-        conn_retire(peers, now, rival, conn);
-        conn_up(peers, now, conn, PEERS_MEMBER);
-        return;
+    case VERDICT_CHALLENGE: break;
     }
     if (conn->state == CONN_UP) { /* a guest while its member link came up: it may dial again */
         conn_goodbye(peers, now, conn, MN_BUSY, CODE(NONE));
@@ -180,6 +239,25 @@ static void conn_accept_member(struct peers *peers, struct mn_now now, struct co
     }
     link_set_phase(conn->link, LINK_MEMBER); /* the peer may think that it is up */
     conn_challenge(peers, now, conn, rival);
+}
+
+static void conn_accept_member(struct peers *peers, struct mn_now now, struct conn *conn)
+{
+    struct conn *rival = peers_find_member(peers, &conn->info.node_id);
+
+    MN_ASSERT(rival != conn);
+    if (rival != NULL) {
+        conn_accept_against(peers, now, conn, rival);
+    } else if (conn->peer_replaces) {
+        /* It moved here from a link that we have lost, and thinks that there was no gap. */
+        MN_PROBE("peers: taken over from a link that was lost");
+        conn_goodbye(peers, now, conn, MN_STATE, CODE(NONE));
+    } else if (peers->counts.members >= peers->config.limits.members) {
+        peers->counts.refused_full++;
+        conn_refuse(peers, now, conn, MN_BUSY, CODE(NONE));
+    } else {
+        conn_up(peers, now, conn, PEERS_MEMBER);
+    }
 }
 
 static void conn_accept_guest(struct peers *peers, struct mn_now now, struct conn *conn)
@@ -301,10 +379,14 @@ static mn_status conn_read_hello(struct conn *conn, struct mn_now now,
     if (status == MN_OK)
         status = read_optional(hello->boot_id, &info->boot_id, sizeof info->boot_id);
     if (status == MN_OK) status = read_optional(hello->authority_pin, info->pin, sizeof info->pin);
+    if (status == MN_OK)
+        status = read_optional(hello->rival, conn->peer_rival, sizeof conn->peer_rival);
     if (status == MN_OK && hello->grant.len > GRANT_SIZE_MAX) status = MN_TOO_BIG;
     if (status == MN_OK && (hello->kind < HELLO(MEMBER) || hello->kind > HELLO(RENEW)))
         status = MN_MALFORMED;
     if (status != MN_OK) return status;
+    conn->peer_has_rival = hello->rival.len > 0;
+    conn->peer_replaces = conn->peer_has_rival && hello->replaces;
     info->hello = hello->kind;
     info->wall_ms = hello->wall_ms;
     info->wall_difference_ms = (int64_t)(hello->wall_ms - mn_wall_ms(now));

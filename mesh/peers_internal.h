@@ -13,6 +13,7 @@
 
 #define PEERS_PROTOCOL_MIN 1u
 #define PEERS_PROTOCOL_MAX 1u
+#define PEERS_LINK_NAME_SIZE 16                 /* bytes of a handshake hash that name a link */
 #define PEERS_HELLO_MAX 2048u                   /* bytes of a Hello */
 #define PEERS_GUEST_BYTES_MAX ((uint64_t)32768) /* that a guest may send in all */
 #define PEERS_SCORE_THROTTLE 100u
@@ -51,6 +52,10 @@ struct conn {
     bool said_member;                /* our HELLO of a member is out */
     bool is_renewal;                 /* dialed to replace an old link to the same node */
     bool still_delivers;             /* CLOSING: envelopes under way are good */
+    bool has_replaced;               /* took over from the link that [replaced] names */
+    uint8_t replaced[PEERS_LINK_NAME_SIZE];
+    bool peer_has_rival, peer_replaces; /* as its HELLO says of the link named [peer_rival] */
+    uint8_t peer_rival[PEERS_LINK_NAME_SIZE];
     bool is_owner_paused, is_throttled, is_read_paused;
     mn_time throttled_until, renew_at;
     uint64_t guest_bytes;

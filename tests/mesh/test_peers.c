@@ -526,6 +526,44 @@ START_TEST(restarted_node_replaces_its_dead_link_after_the_challenge)
 }
 END_TEST
 
+static uint32_t count_gaps(int node)
+{
+    uint32_t gaps = 0;
+
+    for (uint32_t i = 0; i < world->nodes[node].log_count; i++) {
+        const struct said *said = &world->nodes[node].log[i];
+        gaps += said->type == PEERS_OUT_DOWN && said->status != MN_EXISTS;
+    }
+    return gaps;
+}
+
+/* One end lost the link and dials again before the other one noticed: what was under way is lost,
+ * and both must say so. */
+START_TEST(link_lost_at_one_end_is_a_gap_at_both)
+{
+    int loser = _i % 2, dialer = _i / 2 % 2;
+    struct wire *wire;
+
+    world_start(world, 0, (uint8_t)(_i + 1), MEMBER);
+    world_start(world, 1, (uint8_t)(200 - _i), MEMBER);
+    world_dial(world, dialer, 1 - dialer, false);
+    world_run(world, MN_SEC);
+    wire = &world->wires[0];
+    wire->is_blackhole = true;
+    wire->is_closed[wire->node[1] == loser] = true;
+    world_forget(world);
+    world_input(world, loser,
+                &(struct peers_input){.type = PEERS_IN_CLOSED,
+                                      .conn = wire->conn[wire->node[1] == loser],
+                                      .status = MN_IO});
+    world_dial(world, loser, 1 - loser, true);
+    world_run(world, 5 * MN_SEC);
+    ck_assert(world_is_linked(world, 0, 1));
+    ck_assert_uint_ge(count_gaps(0), 1);
+    ck_assert_uint_ge(count_gaps(1), 1);
+}
+END_TEST
+
 START_TEST(two_addresses_of_one_node_make_one_link)
 {
     world_start(world, 0, 1, MEMBER);
@@ -773,6 +811,7 @@ static TCase *links_case(void)
     tcase_add_loop_test(tcase, simultaneous_dials_leave_one_link_and_lose_nothing, 0, 20);
     tcase_add_loop_test(tcase, clone_of_a_live_member_is_refused, 0, 2);
     tcase_add_test(tcase, restarted_node_replaces_its_dead_link_after_the_challenge);
+    tcase_add_loop_test(tcase, link_lost_at_one_end_is_a_gap_at_both, 0, 40);
     tcase_add_test(tcase, two_addresses_of_one_node_make_one_link);
     tcase_add_test(tcase, old_link_gets_a_successor_without_loss);
     tcase_add_test(tcase, slow_reader_slows_only_itself);
