@@ -32,13 +32,6 @@ static struct mn_span front_http_trim(struct mn_span text)
     return text;
 }
 
-static struct mn_span front_http_find(const struct edge_http_request *http, const char *name)
-{
-    for (uint32_t i = 0; i < http->headers_count; i++)
-        if (mn_span_is(http->headers[i].name, name)) return front_http_trim(http->headers[i].value);
-    return mn_span(NULL, 0);
-}
-
 static bool front_http_equal(struct mn_span text, const char *lower)
 {
     size_t size = strlen(lower);
@@ -127,15 +120,15 @@ static struct front_refusal front_http_judge_peer(const struct front *front,
                                                   const struct edge_http_request *http,
                                                   mn_id *principal)
 {
+    const char *refusal;
+
     if (http->listener == EDGE_LISTENER_ADMIN) {
         *principal = guard_principal_uid(http->uid);
         return ACCEPT;
     }
-    if (!guard_allows_host(front->guard, front_http_find(http, "host")))
-        return REFUSE(403, "Host names another machine; add its name to http.hosts", NULL);
-    if (!guard_allows_origin(front->guard, front_http_find(http, "origin")))
-        return REFUSE(403, "Origin is not allowed; add its host to http.hosts", NULL);
-    if (!guard_allows_bearer(front->guard, front_http_find(http, "authorization"), principal))
+    refusal = guard_refusal(front->guard, http);
+    if (refusal != NULL) return REFUSE(403, refusal, NULL);
+    if (!guard_allows_bearer(front->guard, guard_header(http, "authorization"), principal))
         return REFUSE(401,
                       "send Authorization: Bearer with one of the node's http.auth.bearer "
                       "secrets",
@@ -146,9 +139,9 @@ static struct front_refusal front_http_judge_peer(const struct front *front,
 static struct front_refusal front_http_judge_post(const struct edge_http_request *http,
                                                   struct mn_span accept)
 {
-    if (front_http_is_too_long(front_http_find(http, "content-length")))
+    if (front_http_is_too_long(guard_header(http, "content-length")))
         return REFUSE(413, "the body is over 16 MiB", NULL);
-    if (!front_http_is_json(front_http_find(http, "content-type")))
+    if (!front_http_is_json(guard_header(http, "content-type")))
         return REFUSE(415, "Content-Type must be application/json", NULL);
     if (!front_http_accepts(accept, "application/json", "application/*") ||
         !front_http_accepts(accept, "text/event-stream", "text/*"))
@@ -160,7 +153,7 @@ static struct front_refusal front_http_judge(const struct front *front,
                                              const struct edge_http_request *http,
                                              struct mn_span *service, mn_id *principal)
 {
-    struct mn_span accept = front_http_find(http, "accept");
+    struct mn_span accept = guard_header(http, "accept");
     struct front_refusal refusal = front_http_judge_peer(front, http, principal);
 
     if (refusal.code != 0) return refusal;

@@ -6,8 +6,8 @@
 #define FRONT_STATE_H
 
 #include "crypto/rng.h"
+#include "node/guard.h"
 #include "node/mcp/front.h"
-#include "node/mcp/guard.h"
 #include "node/mcp/jsonrpc.h"
 #include "proto/base/heap.h"
 #include "proto/base/list.h"

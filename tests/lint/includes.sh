@@ -15,8 +15,9 @@ allowed() {
     crdt/*) echo '^(crdt|crypto|proto)/' ;;
     node/core/*) echo '^(node/core|mesh|consensus|crdt|crypto|proto)/' ;;
     node/json/*) echo '^(node/json|proto/base)/' ;;
-    node/mcp/*) echo '^(node/mcp|node/json|crypto|proto)/|^node/edge\.h$' ;;
-    node/admin/*) echo '^(node/(admin|json|core)|mesh|consensus|crdt|crypto|proto)/|^node/edge\.h$' ;;
+    node/mcp/*) echo '^(node/mcp|node/json|crypto|proto)/|^node/(edge|guard)\.h$' ;;
+    node/admin/*) echo '^(node/(admin|json|core)|mesh|consensus|crdt|crypto|proto)/|^node/(edge|guard)\.h$' ;;
+    node/guard.*) echo '^(crypto|proto)/|^node/(edge|guard)\.h$' ;;
     node/edge.*) echo '^proto/base/|^node/edge\.h$' ;;
     node/node* | sim/*) echo '^(sim|node/(admin|json|mcp|core)|mesh|consensus|crdt|crypto|proto)/|^node/(node|node_inside|edge)\.h$' ;;
     node/ctl/*) echo '^(node/ctl|node/json|proto/base)/|^node/io/(fetch|options)\.h$' ;;

@@ -1,4 +1,4 @@
-#include "node/mcp/guard.h"
+#include "node/guard.h"
 
 #include <sodium.h>
 
@@ -117,7 +117,7 @@ static bool guard_split(struct mn_span host, struct mn_span *name, struct mn_spa
     return end > 0 && port->size > 0;
 }
 
-bool guard_allows_host(const struct guard *guard, struct mn_span host)
+static bool guard_allows_host(const struct guard *guard, struct mn_span host)
 {
     static const char *const local[] = {"localhost", "127.0.0.1", "[::1]"};
     struct mn_span name, port, own_name, own_port;
@@ -133,7 +133,7 @@ bool guard_allows_host(const struct guard *guard, struct mn_span host)
     return false;
 }
 
-bool guard_allows_origin(const struct guard *guard, struct mn_span origin)
+static bool guard_allows_origin(const struct guard *guard, struct mn_span origin)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
@@ -146,6 +146,37 @@ bool guard_allows_origin(const struct guard *guard, struct mn_span origin)
                                  mn_span(origin.data + scheme.size, origin.size - scheme.size));
     }
     return false; /* "null" of sandboxed pages, and other schemes */
+}
+
+static bool guard_is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static struct mn_span guard_trim(struct mn_span text)
+{
+    while (text.size > 0 && guard_is_blank(text.data[0]))
+        text = mn_span(text.data + 1, text.size - 1);
+    while (text.size > 0 && guard_is_blank(text.data[text.size - 1]))
+        text.size--;
+    return text;
+}
+
+struct mn_span guard_header(const struct edge_http_request *http, const char *name)
+{
+    for (uint32_t i = 0; i < http->headers_count; i++)
+        if (mn_span_is(http->headers[i].name, name)) return guard_trim(http->headers[i].value);
+    return mn_span(NULL, 0);
+}
+
+const char *guard_refusal(const struct guard *guard, const struct edge_http_request *http)
+{
+    if (http->listener == EDGE_LISTENER_ADMIN) return NULL;
+    if (!guard_allows_host(guard, guard_header(http, "host")))
+        return "Host names another machine; add its name to http.hosts";
+    if (!guard_allows_origin(guard, guard_header(http, "origin")))
+        return "Origin is not allowed; add its host to http.hosts";
+    return NULL;
 }
 
 bool guard_allows_bearer(const struct guard *guard, struct mn_span authorization, mn_id *principal)
