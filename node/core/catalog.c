@@ -217,10 +217,10 @@ static void catalog_publish_due(struct catalog *catalog)
     if (!catalog_own_is_published(catalog)) catalog_publish(catalog);
 }
 
-static void catalog_on_start(struct catalog *catalog, const mn_id *mesh_id, uint64_t epoch)
+static void catalog_on_start(struct catalog *catalog, uint64_t epoch)
 {
     MN_ASSERT(catalog->epoch == 0 && epoch > 0);
-    catalog->mesh_id = *mesh_id;
+    MN_ASSERT(!mn_id_is_zero(&catalog->mesh_id));
     catalog->epoch = epoch;
     if (catalog->own_count > 0) catalog->publish_at = catalog->now.mono;
 }
@@ -383,9 +383,8 @@ static void catalog_handle(struct catalog *catalog, const struct catalog_input *
 {
     switch (input->type) {
     case CATALOG_IN_TICK: return;
-    case CATALOG_IN_START:
-        catalog_on_start(catalog, &input->start.mesh_id, input->start.epoch);
-        return;
+    case CATALOG_IN_MESH: catalog->mesh_id = input->mesh_id; return;
+    case CATALOG_IN_START: catalog_on_start(catalog, input->epoch); return;
     case CATALOG_IN_OFFER: catalog_on_offer(catalog, input->offer); return;
     case CATALOG_IN_MEMBER: catalog_on_member(catalog, input); return;
     case CATALOG_IN_GONE: catalog_on_gone(catalog, &input->node); return;

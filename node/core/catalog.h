@@ -47,7 +47,8 @@ struct catalog_offer {
 
 enum catalog_input_type {
     CATALOG_IN_TICK = 1,
-    CATALOG_IN_START,   /* the mesh and our epoch are known: sign and publish from now on */
+    CATALOG_IN_MESH,    /* the mesh is known: catalogs of others can be checked from now on */
+    CATALOG_IN_START,   /* after MESH: our epoch is known, sign and publish from now on */
     CATALOG_IN_OFFER,   /* a local server's offer came, changed or (body NULL) went */
     CATALOG_IN_MEMBER,  /* a live member's record came or changed */
     CATALOG_IN_GONE,    /* a member is dead or has left: forget its catalog */
@@ -60,10 +61,8 @@ struct catalog_input {
     enum catalog_input_type type;
     mn_id node; /* MEMBER, GONE, LINK_UP, LINK_DOWN, MESSAGE */
     union {
-        struct {
-            mn_id mesh_id;
-            uint64_t epoch;
-        } start;
+        mn_id mesh_id;                  /* MESH */
+        uint64_t epoch;                 /* START */
         const struct call_offer *offer; /* borrowed; the body is shared */
         struct {
             uint8_t sign_pk[SIGN_PK_SIZE];

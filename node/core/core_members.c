@@ -98,21 +98,18 @@ void core_become_member(struct core *core, bool is_joining)
         return;
     }
     if (core->state != CORE_LEAVING) core->state = CORE_MEMBER;
+    core_push_catalog(core, CATALOG_IN_MESH, NULL)->mesh_id = admission_mesh_id(core->admission);
     core_push_membership(core, MEMBERSHIP_IN_TICK); /* asks for its incarnation */
 }
 
 /* The first incarnation numbers what this run says: catalogs and calls. */
 void core_on_persisted(struct core *core, uint64_t incarnation)
 {
-    struct catalog_input *start;
-
     core->incarnation = incarnation;
     core_push_membership(core, MEMBERSHIP_IN_PERSISTED)->persisted.incarnation = incarnation;
     if (core->epoch != 0) return;
     core->epoch = incarnation;
-    start = core_push_catalog(core, CATALOG_IN_START, NULL);
-    start->start.mesh_id = admission_mesh_id(core->admission);
-    start->start.epoch = incarnation;
+    core_push_catalog(core, CATALOG_IN_START, NULL)->epoch = incarnation;
     core_push_calls(core, CALLS_IN_START, NULL)->epoch = incarnation;
     core_trace(core, MN_EV_NODE_STARTED, &core->identity.node_id, incarnation, 0,
                core_self(core).name);

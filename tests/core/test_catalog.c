@@ -19,6 +19,7 @@ static uint32_t changed[NODES][NODES], published[NODES], sent;
 static bool lose_bodies;
 static size_t memory_max;
 static const mn_id mesh = {{7}};
+static uint8_t roots[NODES][CATALOG_ROOT_SIZE]; /* as published last */
 
 struct letter {
     uint32_t from, to;
@@ -55,7 +56,6 @@ static void drain(uint32_t node)
     outboxes[node] = (struct catalog_outbox){.arena = &arenas[node]};
     for (uint32_t i = 0; i < out.count; i++) {
         struct catalog_output *item = &out.items[i];
-        uint8_t root[CATALOG_ROOT_SIZE];
         switch (item->type) {
         case CATALOG_OUT_SEND:
             ck_assert_uint_lt(letters_written, 4096);
@@ -65,8 +65,8 @@ static void drain(uint32_t node)
         case CATALOG_OUT_CHANGED: changed[node][index_of(&item->node)]++; break;
         case CATALOG_OUT_PUBLISH:
             published[node]++;
-            memcpy(root, item->root, sizeof root);
-            announce(node, root);
+            memcpy(roots[node], item->root, sizeof roots[node]);
+            announce(node, roots[node]);
             break;
         }
     }
@@ -147,7 +147,8 @@ static void link_set(uint32_t a, uint32_t b, bool is_up)
 
 static void start(uint32_t node, uint64_t epoch)
 {
-    step(node, &(struct catalog_input){.type = CATALOG_IN_START, .start = {mesh, epoch}});
+    step(node, &(struct catalog_input){.type = CATALOG_IN_MESH, .mesh_id = mesh});
+    step(node, &(struct catalog_input){.type = CATALOG_IN_START, .epoch = epoch});
 }
 
 static void create(uint32_t node)
@@ -319,6 +320,21 @@ START_TEST(without_any_link_it_comes_with_the_link)
     link_set(0, 1, true);
     deliver();
     ck_assert_str_eq(known(1, 0), "files=body");
+}
+END_TEST
+
+/* A joiner hears of others while its own incarnation is still on its way to the disk. */
+START_TEST(others_are_known_before_our_own_epoch)
+{
+    offer(0, "files", "body", 0);
+    run(MN_SEC);
+    create(1);
+    step(1, &(struct catalog_input){.type = CATALOG_IN_MESH, .mesh_id = mesh});
+    announce(0, roots[0]);
+    link_set(0, 1, true);
+    deliver();
+    ck_assert_str_eq(known(1, 0), "files=body");
+    ck_assert_uint_eq(catalog_stats(catalogs[1]).refused, 0);
 }
 END_TEST
 
@@ -576,6 +592,7 @@ int main(void)
     tcase_add_test(tcase, an_own_body_settles_a_wanted_one);
     tcase_add_test(tcase, without_a_link_to_the_owner_others_hand_it_on);
     tcase_add_test(tcase, without_any_link_it_comes_with_the_link);
+    tcase_add_test(tcase, others_are_known_before_our_own_epoch);
     tcase_add_test(tcase, who_is_gone_offers_nothing);
     tcase_add_test(tcase, a_restarted_owner_begins_anew);
     tcase_add_test(tcase, offers_serve_at_home_before_there_is_a_mesh);

@@ -26,7 +26,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct catalog_config config = {
         .self = &self, .memory_max = 100000, .coalesce = MN_MS, .retry = MN_SEC};
-    struct catalog_input input = {.type = CATALOG_IN_START, .start = {mesh, 1}};
+    struct catalog_input input = {.type = CATALOG_IN_MESH, .mesh_id = mesh};
     struct mn_arena arena = {0};
     struct catalog *catalog;
     uint8_t seed[IDENTITY_SEED_SIZE] = {1};
