@@ -74,7 +74,8 @@ enum edge_input_type {
     EDGE_IN_HTTP_OPEN, /* exchange, http: the request head */
     EDGE_IN_HTTP_BODY, /* exchange, bytes, is_last: each request has a last one, even when it has no
                           body */
-    EDGE_IN_HTTP_WRITABLE, /* exchange: queued response bytes fell below the low mark (64 KiB) */
+    EDGE_IN_HTTP_WRITABLE, /* exchange: of a streamed response more than 256 KiB were given since
+                              the last WRITABLE, and fewer than 64 KiB still wait */
     EDGE_IN_HTTP_GONE,     /* exchange: the client went away before the response was finished */
 
     /* HTTP requests of ours. */

@@ -9,9 +9,10 @@
  * away.
  *
  * A response is HTTP_HEAD, then HTTP_BODY up to the one that is the end. With HEAD's flag it is
- * streamed as it comes; WRITABLE follows when the queue has been over HTTP_QUEUE_HIGH and falls
- * below HTTP_QUEUE_LOW. A queue over HTTP_QUEUE_MAX cuts the connection. Without the flag the parts
- * are gathered and sent with their length. Connection, length and date headers are made here.
+ * streamed as it comes; each time more than HTTP_QUEUE_HIGH bytes of it were given and fewer than
+ * HTTP_QUEUE_LOW are left, one WRITABLE follows: who counts what it gave since then knows how far a
+ * reader is behind. A queue over HTTP_QUEUE_MAX cuts the connection. Without the flag the parts are
+ * gathered and sent with their length. Connection, length and date headers are made here.
  *
  * Bounds kept here: connections in all and per address beyond loopback, bytes and time of a head,
  * the rate of a body. A head that is too big is answered with 431 and never seen by the machine. */

@@ -223,8 +223,8 @@ static ssize_t http_exchange_on_read(void *cls, uint64_t position, char *to, siz
         http_suspend(conn);
         return 0;
     }
-    if (exchange->is_high && exchange->queued < HTTP_QUEUE_LOW) {
-        exchange->is_high = false;
+    if (exchange->given > HTTP_QUEUE_HIGH && exchange->queued < HTTP_QUEUE_LOW) {
+        exchange->given = 0;
         if (!exchange->is_finished)
             http_exchange_input(conn, &(struct edge_input){.type = EDGE_IN_HTTP_WRITABLE});
     }
@@ -364,7 +364,7 @@ static void http_exchange_push(struct http_conn *conn, struct mn_buf *buf)
     part->buf = mn_buf_ref(buf);
     mn_list_push_back(&exchange->parts, &part->entry);
     exchange->queued += buf->size;
-    if (exchange->queued > HTTP_QUEUE_HIGH) exchange->is_high = true;
+    exchange->given += buf->size;
 }
 
 /* All parts as one buffer. */

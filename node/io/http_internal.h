@@ -53,12 +53,13 @@ struct http_exchange {
     bool is_paused;    /* the machine takes no more body now */
     bool is_finished;  /* the machine said its last word */
     bool is_cut;       /* to be closed without a (whole) response */
-    bool is_stream, is_high;
+    bool is_stream;
     uint32_t code;
     struct mn_buf *head; /* response headers: name, NUL, value, NUL, and so on */
     struct mn_buf *body; /* of a response with a length, once there is more than none */
     struct mn_list parts;
     size_t queued; /* bytes in parts */
+    size_t given;  /* bytes of the response since the last WRITABLE */
 };
 
 struct http_conn {

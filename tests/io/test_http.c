@@ -351,6 +351,25 @@ START_TEST(slow_reader_is_told_of_once)
 }
 END_TEST
 
+/* Its queue never grows, yet whoever streams to it hears that it keeps up. */
+START_TEST(reader_that_keeps_up_is_told_of_too)
+{
+    enum { PART = 16 * 1024, PARTS = 40 };
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, id, 200, "text/plain", true);
+    for (uint32_t i = 1; i <= PARTS; i++) {
+        world_do_bytes(&world, EDGE_OUT_HTTP_BODY, id, PART - 1, false);
+        world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "#", false);
+        client_expect(&world, &client, "#", i);
+    }
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_WRITABLE, id), 2);
+    client_done(&client);
+}
+END_TEST
+
 START_TEST(overfull_stream_is_cut)
 {
     struct client client;
@@ -730,6 +749,7 @@ int main(void)
     tcase_add_test(all, client_that_leaves_an_idle_stream_is_gone);
     tcase_add_test(all, abort_cuts_without_gone);
     tcase_add_test(all, slow_reader_is_told_of_once);
+    tcase_add_test(all, reader_that_keeps_up_is_told_of_too);
     tcase_add_test(all, overfull_stream_is_cut);
     tcase_add_test(all, early_refusal_of_a_large_body_reaches_the_client);
     tcase_add_test(all, early_refusal_of_a_small_body_keeps_the_connection);
