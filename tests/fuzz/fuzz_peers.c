@@ -192,7 +192,7 @@ static void connect_end(struct run *run, bool is_dialed)
     flush(run);
 }
 
-static void say_hello(struct run *run, struct link *link, struct mn_span boot_id)
+static void say_hello(struct link *link, struct mn_span boot_id)
 {
     struct mn_arena arena = {0};
     Meshnode__Wire__Hello hello;
@@ -230,7 +230,7 @@ static void move(struct run *run, unsigned kind, struct mn_span bytes)
 
     switch (kind) {
     case MOVE_HELLO:
-        if (end->link != NULL) say_hello(run, end->link, bytes);
+        if (end->link != NULL) say_hello(end->link, bytes);
         break;
     case MOVE_ACCEPT: connect_end(run, false); break;
     case MOVE_DIAL: connect_end(run, true); break;
