@@ -133,13 +133,14 @@ healed() {
   others_are_well "$server" "$began"
 }
 
-cut_off() { docker network disconnect "${project}_default" "$(demo ps -q "$1")"; }
-connect() { docker network connect --alias "$1" "${project}_default" "$(demo ps -q "$1")"; }
+cut_off() { docker network disconnect "${project}_default" "${ids[$1]}"; }
+connect() { docker network connect --alias "$1" "${project}_default" "${ids[$1]}"; }
 
 # ---- the demo ----
 
 declare -A tools=([everything]=everything__echo [files]=files__read_text_file
   [memory]=memory__read_graph [thinking]=thinking__sequentialthinking)
+declare -A ids=() # containers, by service
 declare -A arguments=([everything]='{"message":"x"}' [files]='{"path":"/srv/files/hello.txt"}' [memory]='{}'
   [thinking]='{"thought":"x","thoughtNumber":1,"totalThoughts":1,"nextThoughtNeeded":false}')
 
@@ -156,41 +157,41 @@ demo up -d >/dev/null 2>&1
 ctl seed --quiet nodes wait --count 5 --ready --timeout 30s
 echo "   all are members: $(($(now) - began)) ms after \`up\`"
 address=$(demo port seed 7080)
+for node in seed "${!tools[@]}"; do ids[$node]=$(demo ps -q "$node"); done
 for server in "${!tools[@]}"; do client "$server" "${tools[$server]}" "${arguments[$server]}" & done
 sleep 1
 for server in "${!tools[@]}"; do until_first "$server" ok "$began" "${tools[$server]} answers through the seed"; done
-for node in seed everything files memory thinking; do
+for node in "${!ids[@]}"; do
   ctl "$node" --quiet nodes wait --count 5 --ready --timeout "${limit}s"
 done
 began=$(now)
 
-trouble files "docker pause: the node is frozen, its port still accepts" demo pause files
-healed files "docker unpause" demo unpause files
+trouble files "docker pause: the node is frozen, its port still accepts" docker pause "${ids[files]}"
+healed files "docker unpause" docker unpause "${ids[files]}"
 trouble everything "docker network disconnect" cut_off everything
 healed everything "docker network connect" connect everything
-trouble memory "docker kill -s KILL" demo kill -s KILL memory
-healed memory "docker start" demo start memory
+trouble memory "docker kill -s KILL" docker kill -s KILL "${ids[memory]}"
+healed memory "docker start" docker start "${ids[memory]}"
 
 say "docker kill -s KILL of the seed: the others go on"
 touch "$work/stop"
 wait
-demo kill -s KILL seed >/dev/null 2>&1
+docker kill -s KILL "${ids[seed]}" >/dev/null
 for _ in 1 2 3; do ctl files --quiet call everything__echo '{"message":"the seed is away"}' >/dev/null; done
-demo start seed >/dev/null 2>&1
+docker start "${ids[seed]}" >/dev/null
 ctl seed --quiet nodes wait --count 5 --ready --timeout "${limit}s"
 
 say "what is left behind"
 zombies=0
-for node in seed everything files memory thinking; do
-  found=$(demo exec -T "$node" sh -c 'cat /proc/[0-9]*/stat' 2>/dev/null | grep -c ') Z ' || true)
+for node in "${!ids[@]}"; do
+  found=$(docker exec "${ids[$node]}" sh -c 'cat /proc/[0-9]*/stat' 2>/dev/null | grep -c ') Z ' || true)
   zombies=$((zombies + found))
 done
 [ "$zombies" -eq 0 ] || fail "there are $zombies zombies"
-ids=$(demo ps -q)
 demo stop --timeout 20 >/dev/null 2>&1
-for id in $ids; do
-  code=$(docker inspect -f '{{.State.ExitCode}}' "$id")
-  [ "$code" -eq 0 ] || fail "a node stopped with exit code $code"
+for node in "${!ids[@]}"; do
+  code=$(docker inspect -f '{{.State.ExitCode}}' "${ids[$node]}")
+  [ "$code" -eq 0 ] || fail "$node stopped with exit code $code"
 done
 echo "   no zombies; all nodes stopped with exit code 0"
 
