@@ -50,6 +50,9 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     node->core = node_make_core(node, config);
     node->mcp = node_make_mcp(node, config);
     admin.core = node->core;
+    admin.hosts = config->mcp.hosts;
+    admin.hosts_count = config->mcp.hosts_count;
+    admin.needs_bearer = config->mcp.bearers_count > 0;
     node->admin = admin_new(&admin);
     status = node_servers_plan(node, config, arena, why);
     if (status != MN_OK) {
@@ -146,10 +149,11 @@ static void node_on_core_output(struct node *node, struct mn_now now,
 static void node_step_core(struct node *node, struct mn_now now, const struct core_input *input,
                            struct edge_outbox *outbox)
 {
-    uint32_t begin = node->core_outbox.count;
+    uint32_t begin = node->core_outbox.count, end;
 
     core_step(node->core, now, input, &node->core_outbox);
-    for (uint32_t i = begin; i < node->core_outbox.count; i++) {
+    end = node->core_outbox.count; /* what comes after it belongs to steps within this one */
+    for (uint32_t i = begin; i < end; i++) {
         struct core_output output = node->core_outbox.items[i]; /* the array may move */
         node_on_core_output(node, now, &output, outbox);
     }
@@ -160,11 +164,12 @@ static void node_step_core(struct node *node, struct mn_now now, const struct co
 void node_step_admin(struct node *node, struct mn_now now, const struct admin_input *input,
                      struct edge_outbox *outbox)
 {
-    uint32_t begin = node->admin_outbox.count;
+    uint32_t begin = node->admin_outbox.count, end;
 
     node->admin_outbox.edge = outbox;
     admin_step(node->admin, now, input, &node->admin_outbox);
-    for (uint32_t i = begin; i < node->admin_outbox.count; i++) {
+    end = node->admin_outbox.count; /* as in node_step_core() */
+    for (uint32_t i = begin; i < end; i++) {
         struct admin_output output = node->admin_outbox.items[i];
         if (output.type == ADMIN_OUT_GATEWAY)
             node_gateway_do(node, now, &output.gateway, outbox);

@@ -22,7 +22,7 @@ struct node_servers_text {
 struct node_config {
     struct core_config core;   /* its writes_count and trace are the node's own: ignored */
     struct mcp_config mcp;     /* its self and trace likewise */
-    struct admin_config admin; /* its core likewise */
+    struct admin_config admin; /* its core likewise; hosts and bearer are the gateway's */
     const struct node_servers_text *servers;
     uint32_t servers_count;
     const struct mn_span *server_options; /* 'NAME=COMMAND ARGS' or 'NAME=URL' */

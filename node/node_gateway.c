@@ -3,6 +3,11 @@
 #include "node/node_inside.h"
 #include "proto/base/check.h"
 
+#define NO_SUCH_SERVER "no server of that name is attached here"
+
+static const struct mn_span no_such_server = {(const uint8_t *)NO_SUCH_SERVER,
+                                              sizeof NO_SUCH_SERVER - 1};
+
 static mn_status gateway_restart(struct node *node, struct mn_now now, struct mn_span name,
                                  struct edge_outbox *outbox, struct mn_span *why)
 {
@@ -19,7 +24,7 @@ static mn_status gateway_logs(struct node *node, const struct admin_gateway_requ
     if (status == MN_OK)
         mcp_describe_logs(node->mcp, request->name, request->after, writer);
     else
-        *why = mn_span_str("no server of that name is attached here");
+        *why = no_such_server;
     return status;
 }
 
@@ -32,8 +37,12 @@ void node_gateway_do(struct node *node, struct mn_now now,
 
     switch (request->verb) {
     case ADMIN_GATEWAY_SERVERS: mcp_describe_servers(node->mcp, now, &writer); break;
+    case ADMIN_GATEWAY_SERVER:
+        answer.status = mcp_describe_server(node->mcp, now, request->name, &writer);
+        if (answer.status != MN_OK) answer.why = no_such_server;
+        break;
     case ADMIN_GATEWAY_TOOLS: mcp_describe_tools(node->mcp, &writer); break;
-    case ADMIN_GATEWAY_COUNTS: mcp_describe_counts(node->mcp, &writer); break;
+    case ADMIN_GATEWAY_COUNTS: mcp_describe_counts(node->mcp, now, &writer); break;
     case ADMIN_GATEWAY_TOOL:
         answer.status = mcp_describe_tool(node->mcp, request->name, &writer);
         break;

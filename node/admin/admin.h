@@ -17,22 +17,28 @@
 #include "proto/base/buf.h"
 #include "proto/base/trace.h"
 
+/* Borrowed for admin_new(), but for [core], which outlives the admin core. */
 struct admin_config {
-    const struct core *core;    /* borrowed, outlives the admin core */
-    bool is_dev;                /* `/v1` needs no token on loopback */
-    bool allows_remote_exec;    /* servers may be added with a command by other than the socket */
-    struct mn_span http_listen; /* "127.0.0.1:7080" as resolved; for `client`; copied */
+    const struct core *core;
+    bool is_dev;                 /* `/v1` needs no token on loopback */
+    bool allows_remote_exec;     /* servers may be added with a command by other than the socket */
+    bool needs_bearer;           /* what `/mcp` asks of clients over HTTP; for `client` */
+    struct mn_span http_listen;  /* "127.0.0.1:7080" as resolved; for `client` */
+    const struct mn_span *hosts; /* "name" or "name:port", allowed in Host and Origin */
+    uint32_t hosts_count;
 };
 
 enum admin_gateway_verb {
     ADMIN_GATEWAY_SERVERS = 1,    /* JSON array of servers */
+    ADMIN_GATEWAY_SERVER,         /* name: one of these; MN_NOT_FOUND */
     ADMIN_GATEWAY_SERVER_ADD,     /* text: {"NAME": {command, args, ... | url, ...}} */
     ADMIN_GATEWAY_SERVER_REMOVE,  /* name */
     ADMIN_GATEWAY_SERVER_RESTART, /* name */
     ADMIN_GATEWAY_SERVER_LOGS,    /* name, after: JSON array of {sequence, time, text} */
-    ADMIN_GATEWAY_TOOLS,          /* JSON array of {name, server, tool, nodes, definition} */
+    ADMIN_GATEWAY_TOOLS,          /* JSON array of {name, server, tool, nodes, ..., definition} */
     ADMIN_GATEWAY_TOOL,           /* name: one of these, also one that is callable but not listed */
-    ADMIN_GATEWAY_COUNTS          /* JSON object: NAME.NODE -> number of tools */
+    ADMIN_GATEWAY_COUNTS /* JSON object: {listed: tools that clients see, offered: {NAME.NODE:
+                            number of its tools}, servers: as above} */
 };
 
 struct admin_gateway_request {

@@ -1,56 +1,57 @@
 /* Servers and tools: what the gateway knows, passed on. */
 #include "node/admin/admin_internal.h"
 
+/* ---- servers ---- */
+
 static void servers_handle(struct admin_request *request)
 {
     admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_SERVERS});
 }
 
-static void tools_handle(struct admin_request *request)
-{
-    admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_TOOLS});
-}
-
-static void answer_list(struct admin_request *request, const char *kind,
-                        const struct admin_gateway_answer *gateway)
+static void servers_on_list(struct admin_request *request,
+                            const struct admin_gateway_answer *answer)
 {
     struct reply reply;
 
-    if (gateway->status != MN_OK) {
-        admin_fail_status(request, gateway->status, gateway->why);
-        return;
-    }
-    reply_begin(&reply, kind);
-    reply_raw(&reply, "items", gateway->json);
+    reply_begin(&reply, "ServerList");
+    reply_raw(&reply, "items", answer->json);
     reply_raw(&reply, "missing", mn_span_str("[]"));
     reply_raw(&reply, "warnings", mn_span_str("[]"));
     admin_answer(request, 200, &reply);
 }
 
-static void servers_answered(struct admin_request *request,
-                             const struct admin_gateway_answer *gateway,
-                             const struct core_reply *core_reply)
+static void ask_by_name(struct admin_request *request, enum admin_gateway_verb verb)
 {
-    (void)core_reply;
-    answer_list(request, "ServerList", gateway);
+    admin_ask_gateway(
+        request, (struct admin_gateway_request){.verb = verb, .name = request->exchange->rest});
 }
 
-static void tools_answered(struct admin_request *request,
-                           const struct admin_gateway_answer *gateway,
-                           const struct core_reply *core_reply)
+static void server_handle(struct admin_request *request)
 {
-    (void)core_reply;
-    answer_list(request, "ToolList", gateway);
+    ask_by_name(request, ADMIN_GATEWAY_SERVER);
 }
 
-static void done_answered(struct admin_request *request, const struct admin_gateway_answer *gateway,
-                          const struct core_reply *core_reply)
+static void server_on_one(struct admin_request *request, const struct admin_gateway_answer *answer)
+{
+    const struct json *server =
+        answer->status == MN_OK ? admin_parse(request, answer->json, 1) : NULL;
+    struct reply reply;
+
+    if (server == NULL) {
+        admin_fail_status(request, MN_NOT_FOUND, answer->why, "meshctl servers");
+        return;
+    }
+    reply_begin(&reply, "Server");
+    reply_members(&reply, server);
+    admin_answer(request, 200, &reply);
+}
+
+static void on_done(struct admin_request *request, const struct admin_gateway_answer *answer)
 {
     struct reply reply;
 
-    (void)core_reply;
-    if (gateway->status != MN_OK) {
-        admin_fail_status(request, gateway->status, gateway->why);
+    if (answer->status != MN_OK) {
+        admin_fail_status(request, answer->status, answer->why, "meshctl servers");
         return;
     }
     reply_begin(&reply, "Done");
@@ -72,9 +73,9 @@ static void add_handle(struct admin_request *request)
     if (body == NULL) return;
     if (!request->exchange->is_admin && !request->admin->config.allows_remote_exec &&
         body_has_command(body)) {
-        admin_fail(request, 403, "not_allowed",
-                   mn_span_str("a server that runs a command is added on the node's own host only"),
-                   "use meshctl there, or set admin.remote_exec: true on that node");
+        admin_fail_text(request, 403, "not_allowed",
+                        "a server that runs a command is added on the node's own host only",
+                        "use meshctl there, or set admin.remote_exec: true on that node");
         return;
     }
     admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_SERVER_ADD,
@@ -83,21 +84,130 @@ static void add_handle(struct admin_request *request)
 
 static void remove_handle(struct admin_request *request)
 {
-    admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_SERVER_REMOVE,
-                                                              .name = request->rest});
+    ask_by_name(request, ADMIN_GATEWAY_SERVER_REMOVE);
 }
 
 static void restart_handle(struct admin_request *request)
 {
-    admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_SERVER_RESTART,
-                                                              .name = request->rest});
+    ask_by_name(request, ADMIN_GATEWAY_SERVER_RESTART);
+}
+
+/* ---- tools ---- */
+
+/* Whether the nodes that offer a server would take a call now: all, some or none of them. */
+static const char *health_of(struct admin_request *request, struct mn_span server)
+{
+    const struct core *core = request->admin->config.core;
+    struct calls_route *routes = NULL;
+    uint32_t count = calls_explain(core_calls(core), request->now, server, request->outbox->arena,
+                                   &routes),
+             well = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (routes[i].reason == CALLS_REASON_OK) well++;
+    if (well == 0) return "down";
+    return well == count ? "ok" : "degraded";
+}
+
+/* Tools come in order of name, so those of one server mostly follow each other. */
+struct health {
+    struct mn_span server;
+    const char *word; /* NULL: not asked yet */
+};
+
+static void write_tool(struct reply *reply, struct admin_request *request, const struct json *tool,
+                       struct health *health)
+{
+    struct mn_span server = json_text(json_find_str(tool, "server"));
+
+    if (health->word == NULL || !mn_span_equal(health->server, server))
+        *health = (struct health){server, health_of(request, server)};
+    reply_members(reply, tool);
+    reply_text(reply, "health", health->word);
+}
+
+static uint8_t lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+/* Letters of ASCII in either case. */
+static bool span_has(struct mn_span text, struct mn_span part)
+{
+    for (size_t begin = 0; begin + part.size <= text.size; begin++) {
+        size_t same = 0;
+        while (same < part.size && lower(text.data[begin + same]) == lower(part.data[same]))
+            same++;
+        if (same == part.size) return true;
+    }
+    return false;
+}
+
+static bool tool_has(struct admin_request *request, const struct json *tool, struct mn_span text)
+{
+    const struct json *definition = json_find_str(tool, "definition");
+
+    if (text.size == 0) return true;
+    if (span_has(json_text(json_find_str(tool, "name")), text)) return true;
+    definition = definition == NULL ? NULL : admin_parse(request, definition->raw, 1);
+    return span_has(json_text(json_find_str(definition, "description")), text) ||
+           span_has(json_text(json_find_str(definition, "title")), text);
+}
+
+static void tools_handle(struct admin_request *request)
+{
+    admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_TOOLS});
+}
+
+static void tools_on_list(struct admin_request *request, const struct admin_gateway_answer *answer)
+{
+    const struct json *tools = admin_parse(request, answer->json, 1);
+    struct mn_span find = admin_query(request, "find");
+    struct health health = {0};
+    struct reply reply;
+
+    reply_list_begin(&reply, "ToolList");
+    for (const struct json *item = tools == NULL ? NULL : json_first(tools); item != NULL;
+         item = json_next(tools, item)) {
+        const struct json *tool = admin_parse(request, item->raw, 1);
+        if (tool == NULL || !tool_has(request, tool, find)) continue;
+        reply_object(&reply, NULL);
+        write_tool(&reply, request, tool, &health);
+        reply_object_end(&reply);
+    }
+    reply_list_end(&reply);
+    admin_answer(request, 200, &reply);
+}
+
+static void tool_handle(struct admin_request *request)
+{
+    ask_by_name(request, ADMIN_GATEWAY_TOOL);
+}
+
+static void tool_on_one(struct admin_request *request, const struct admin_gateway_answer *answer)
+{
+    const struct json *tool =
+        answer->status == MN_OK ? admin_parse(request, answer->json, 1) : NULL;
+    struct health health = {0};
+    struct reply reply;
+
+    if (tool == NULL) {
+        admin_fail_status(request, MN_NOT_FOUND, mn_span_str("no tool of that name in the mesh"),
+                          "meshctl tools");
+        return;
+    }
+    reply_begin(&reply, "Tool");
+    write_tool(&reply, request, tool, &health);
+    admin_answer(request, 200, &reply);
 }
 
 const struct admin_route admin_gateway_routes[] = {
-    {"GET", "/v1/servers", servers_handle, servers_answered},
-    {"POST", "/v1/servers", add_handle, done_answered},
-    {"DELETE", "/v1/servers/*", remove_handle, done_answered},
-    {"POST", "/v1/servers/*/restart", restart_handle, done_answered},
-    {"GET", "/v1/tools", tools_handle, tools_answered},
+    {"GET", "/v1/servers", NULL, servers_handle, servers_on_list, NULL},
+    {"POST", "/v1/servers", NULL, add_handle, on_done, NULL},
+    {"GET", "/v1/servers/*", NULL, server_handle, server_on_one, NULL},
+    {"DELETE", "/v1/servers/*", NULL, remove_handle, on_done, NULL},
+    {"POST", "/v1/servers/*/restart", NULL, restart_handle, on_done, NULL},
+    {"GET", "/v1/tools", "find", tools_handle, tools_on_list, NULL},
+    {"GET", "/v1/tools/*", NULL, tool_handle, tool_on_one, NULL},
     {0},
 };

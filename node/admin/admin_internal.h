@@ -1,16 +1,21 @@
-/* admin_internal.h: what the files of the admin core share; nobody else includes it. */
+/* admin_internal.h: what the files of the admin core share; nobody else includes it. admin.c owns
+ * the exchanges, admin_route.c finds who handles a path, admin_answer.c writes what goes out; the
+ * others handle the paths of one area each. */
 #ifndef ADMIN_INTERNAL_H
 #define ADMIN_INTERNAL_H
 
 #include "node/admin/admin.h"
 #include "node/admin/reply.h"
+#include "node/guard.h"
 #include "node/json/json.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
 #define ADMIN_EXCHANGES_MAX 256    /* at once; more: 503 */
+#define ADMIN_FOLLOWERS_MAX 64     /* of these, streams that last */
 #define ADMIN_BODY_MAX 262144      /* bytes of a request's body */
 #define ADMIN_PATH_MAX 1024        /* bytes of a request's target */
+#define ADMIN_METHOD_SIZE 8        /* of the longest method we know, its NUL included */
 #define ADMIN_EVENTS_MAX 1000      /* kept for `events` */
 #define ADMIN_STREAM_QUEUE 1048576 /* bytes a follower may lag behind before it is cut off */
 
@@ -20,77 +25,123 @@ struct admin_exchange {
     uint64_t id, ticket; /* ticket: it waits for the gateway or the core; 0: for neither */
     bool is_admin;       /* came over the admin socket */
     bool is_authorized;  /* may use /v1 */
-    char method[8];
+    bool is_json;        /* says that its body is JSON */
+    char method[ADMIN_METHOD_SIZE];
     char *path, *query; /* in one block; query without '?', maybe empty */
     struct mn_writer body;
     const struct admin_route *route; /* once dispatched */
+    struct mn_span rest;             /* what stands in the path where the route says `*` */
 
     bool is_stream;          /* follows events or a log */
-    char *server;            /* whose log it follows; NULL: events */
     uint64_t after;          /* newest line sent */
     size_t queued;           /* bytes since the last WRITABLE */
     struct mn_list follower; /* in admin->followers */
 };
 
 struct admin {
-    struct admin_config config;
+    struct admin_config config; /* its pointers but [core] are not used after admin_new() */
     char *http_listen;
+    struct guard *guard;
     struct mn_map exchanges; /* by id */
     uint64_t ticket_next;
     struct mn_list followers;
+    uint32_t followers_count;
     mn_time poll_at; /* next look at followed logs */
-    mn_time started;
     bool is_stopping;
     struct json_parser *parser;
     struct mn_trace_event *events; /* ring of ADMIN_EVENTS_MAX */
     mn_time *events_wall;
     uint64_t events_count;
-    uint64_t requests_count, refused_count;
 };
 
 /* What a handler works with. */
 struct admin_request {
     struct admin *admin;
-    struct admin_exchange *exchange;
+    struct admin_exchange *exchange; /* NULL: it is over, or never began */
+    uint64_t id;                     /* of the exchange */
     struct mn_now now;
-    struct mn_span rest; /* what stands in the path where the route says `*` */
     struct admin_outbox *outbox;
 };
 
+/* Handles a request, or goes on with the gateway's or the core's answer; the other one is NULL. */
+typedef void admin_handler(struct admin_request *request);
+typedef void admin_gateway_handler(struct admin_request *request,
+                                   const struct admin_gateway_answer *answer);
+typedef void admin_core_handler(struct admin_request *request, const struct core_reply *answer);
+
 struct admin_route {
-    const char *method, *path; /* one `*` in the path matches one segment, or the rest at its end */
-    void (*handle)(struct admin_request *request);
-    /* The answer of the gateway or the core, for routes that ask them. */
-    void (*answered)(struct admin_request *request, const struct admin_gateway_answer *gateway,
-                     const struct core_reply *reply);
+    const char *method, *path; /* one `*` in the path matches one segment that is not empty */
+    const char *params;        /* names of the query that it takes, between blanks; NULL: none */
+    admin_handler *handle;
+    admin_gateway_handler *on_gateway; /* for routes that ask the gateway */
+    admin_core_handler *on_core;       /* for routes that ask the core */
 };
 
-/* admin.c: each ends the exchange. */
-void admin_answer(struct admin_request *request, uint32_t code, struct reply *reply);
-void admin_fail(struct admin_request *request, uint32_t code, const char *name, struct mn_span text,
-                const char *hint);
-void admin_fail_status(struct admin_request *request, mn_status status, struct mn_span why);
+/* ---- admin.c ---- */
 
-/* The last byte of a streamed answer was emitted. */
-void admin_exchange_over(struct admin_request *request);
+/* The exchange is over: its last byte was emitted. */
+void admin_over(struct admin_request *request);
 
-/* Asks and waits: the route's answered() goes on. */
+/* Asks and waits: the route's on_gateway() or on_core() goes on. */
 void admin_ask_gateway(struct admin_request *request, struct admin_gateway_request gateway);
 void admin_ask_core(struct admin_request *request, struct core_command command);
+
+/* ---- admin_answer.c: each ends the exchange ---- */
+
+void admin_answer(struct admin_request *request, uint32_t code, struct reply *reply);
+
+/* {"error":{...}}. [name] is one of docs/API.md; [hint] is the next command to try. */
+void admin_fail(struct admin_request *request, uint32_t code, const char *name, struct mn_span text,
+                const char *hint);
+void admin_fail_text(struct admin_request *request, uint32_t code, const char *name,
+                     const char *text, const char *hint);
+
+/* What the gateway or the core refused, in its own words [why], which may be empty. */
+void admin_fail_status(struct admin_request *request, mn_status status, struct mn_span why,
+                       const char *hint);
+
+/* 405, with the methods that the path has. */
+void admin_fail_method(struct admin_request *request, const char *allow);
+
+/* Begins a stream of JSON lines, whose exchange goes on. */
+void admin_stream_head(struct admin_request *request);
+
+/* ---- admin_route.c ---- */
+
+/* The request is here, whole: hands it to its handler, or refuses it. */
+void admin_dispatch(struct admin_request *request);
 
 /* The body as one JSON object; NULL: it was refused, the exchange is over. */
 const struct json *admin_body(struct admin_request *request);
 
-/* Value of a query parameter, in the exchange's own text; empty when absent. */
-struct mn_span admin_query(const struct admin_exchange *exchange, const char *name);
+/* Value of a query parameter, decoded, in the arena of the turn; data == NULL: absent. */
+struct mn_span admin_query(struct admin_request *request, const char *name);
 
-/* admin_nodes.c, admin_status.c, admin_gateway.c, admin_tokens.c, admin_stream.c */
-extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
-    admin_token_routes[], admin_stream_routes[];
+/* JSON that another core wrote, or NULL. [depth_kept]: see json.h. */
+const struct json *admin_parse(struct admin_request *request, struct mn_span text,
+                               uint32_t depth_kept);
+
+/* ---- findings: what is not well, and the next command to try (admin_findings.c) ---- */
+
+enum findings_scope { FINDINGS_ALL = 0, FINDINGS_NODE, FINDINGS_MESH };
+
+/* Writes "level":"ok|warning|critical","findings":[...]; [counts]: what the gateway said of COUNTS,
+ * parsed two levels deep, or NULL. */
+void findings_write(struct reply *reply, struct admin_request *request, enum findings_scope scope,
+                    const struct json *counts);
+
+/* ---- streams (admin_stream.c) ---- */
 
 void admin_stream_event(struct admin *admin, struct mn_now now, const struct mn_trace_event *event,
                         struct admin_outbox *outbox);
 void admin_stream_poll(struct admin *admin, struct mn_now now, struct admin_outbox *outbox);
-void admin_stream_end(struct admin_exchange *exchange);
+
+/* The exchange ends, if it is a stream or not. */
+void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
+
+/* ---- the routes, by area; each ends with a zero ---- */
+
+extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
+    admin_token_routes[], admin_stream_routes[];
 
 #endif

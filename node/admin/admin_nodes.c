@@ -1,21 +1,66 @@
 /* The members, and which of them would take a call. */
 #include "node/admin/admin_internal.h"
+#include "proto/base/text.h"
 
-/* Tools of node [name]: the sum over its servers in {"NAME.NODE": count}. */
-static uint64_t node_tools(const struct json *counts, struct mn_span name)
+#define PREFIX_MIN 4     /* characters of an id that may stand for the whole */
+#define MATCHES_SHOWN 10 /* of an ambiguous name */
+
+/* ---- tools per node ---- */
+
+/* Sums up {"NAME.NODE": count} by NODE; server names have no dot. */
+struct tally {
+    struct mn_map_entry by_node;
+    uint64_t tools;
+};
+
+struct tallies {
+    struct mn_map map; /* entries live in the arena of the turn */
+};
+
+static void tallies_init(struct tallies *tallies, struct mn_arena *arena, const struct json *counts)
 {
-    uint64_t total = 0;
+    const struct json *offered = json_find_str(counts, "offered");
 
-    for (const struct json *key = counts == NULL ? NULL : json_first(counts); key != NULL;
-         key = json_next(counts, key)) {
+    mn_map_init(&tallies->map, 0);
+    if (!json_is(offered, JSON_OBJECT)) return;
+    for (const struct json *key = json_first(offered); key != NULL; key = json_next(offered, key)) {
+        const uint8_t *dot =
+            key->text.size == 0 ? NULL : memchr(key->text.data, '.', key->text.size);
+        struct mn_map_entry *entry;
+        struct mn_span node;
         int64_t count = 0;
-        size_t skip = key->text.size > name.size ? key->text.size - name.size : 0;
-        if (skip == 0 || key->text.data[skip - 1] != '.') continue;
-        if (!mn_span_equal(mn_span(key->text.data + skip, name.size), name)) continue;
-        if (json_i64(json_value(key), &count) == MN_OK && count > 0) total += (uint64_t)count;
+        if (dot == NULL || json_i64(json_value(key), &count) != MN_OK || count < 0) continue;
+        node = mn_span(dot + 1, key->text.size - (size_t)(dot + 1 - key->text.data));
+        entry = mn_map_find(&tallies->map, node);
+        if (entry == NULL) {
+            struct tally *tally = mn_arena_alloc(arena, sizeof *tally);
+            *tally = (struct tally){0};
+            entry = &tally->by_node;
+            mn_map_insert(&tallies->map, entry, node);
+        }
+        MN_CONTAINER(entry, struct tally, by_node)->tools += (uint64_t)count;
     }
-    return total;
 }
+
+static uint64_t tallies_get(const struct tallies *tallies, struct mn_span node)
+{
+    const struct mn_map_entry *entry = mn_map_find(&tallies->map, node);
+    return entry == NULL ? 0 : ((const struct tally *)(const void *)entry)->tools;
+}
+
+/* Live nodes that share a name are told apart by eight digits of their ids (services.h). */
+static uint64_t member_tools(const struct tallies *tallies, struct mn_arena *arena,
+                             const struct member *member)
+{
+    char digits[MN_ID_TEXT_SIZE];
+    const char *name = member->record->grant.name, *full;
+
+    if (member->status == MEMBER_DEAD || member->status == MEMBER_LEFT) return 0;
+    full = mn_arena_format(arena, "%s-%.8s", name, mn_id_format(&member->node_id, digits));
+    return tallies_get(tallies, mn_span_str(name)) + tallies_get(tallies, mn_span_str(full));
+}
+
+/* ---- one member ---- */
 
 static void write_link(struct reply *reply, const struct peers_link *link, struct mn_now now)
 {
@@ -28,7 +73,10 @@ static void write_link(struct reply *reply, const struct peers_link *link, struc
     reply_text(reply, "address", link->address);
     reply_bool(reply, "dialed", link->is_dialer);
     reply_ms(reply, "up_ms", now.mono - link->since);
-    reply_ms(reply, "rtt_ms", stats->rtt_us);
+    if (stats->rtt_us > 0)
+        reply_ms(reply, "rtt_ms", stats->rtt_us);
+    else
+        reply_null(reply, "rtt_ms");
     reply_u64(reply, "in_bytes", stats->bytes_in);
     reply_u64(reply, "out_bytes", stats->bytes_out);
     reply_u64(reply, "queued_bytes", queued);
@@ -38,85 +86,162 @@ static void write_link(struct reply *reply, const struct peers_link *link, struc
     reply_object_end(reply);
 }
 
-static void write_node(struct reply *reply, struct admin_request *request,
-                       const struct member *member, const struct json *counts)
+/* What is known only of ourselves and of those we have a link to. */
+static void write_near(struct reply *reply, struct admin_request *request,
+                       const struct member *member)
 {
     const struct core *core = request->admin->config.core;
     const struct peers_link *link = peers_find(core_peers(core), &member->node_id);
-    struct mn_span name = mn_span_str(member->record->grant.name);
 
-    reply_object(reply, NULL);
-    reply_str(reply, "name", name);
+    if (member->is_self)
+        reply_str(reply, "version", core_self(core).version);
+    else if (link != NULL)
+        reply_text(reply, "version", link->version);
+    else
+        reply_null(reply, "version");
+    if (link != NULL)
+        write_link(reply, link, request->now);
+    else
+        reply_null(reply, "link");
+}
+
+static void write_member(struct reply *reply, struct admin_request *request,
+                         const struct member *member, const struct tallies *tallies)
+{
+    const struct record *record = member->record;
+
+    reply_text(reply, "name", record->grant.name);
     reply_id(reply, "id", &member->node_id);
     reply_text(reply, "status", member_status_name(member->status));
     reply_bool(reply, "self", member->is_self);
     reply_bool(reply, "conflicted", member->is_conflicted);
-    reply_text(reply, "role", grant_role_name(member->record->said.role));
-    reply_str(reply, "region", member->record->said.region);
-    reply_str(reply, "zone", member->record->said.zone);
+    reply_text(reply, "role", grant_role_name(record->said.role));
+    reply_str(reply, "region", record->said.region);
+    reply_str(reply, "zone", record->said.zone);
     reply_u64(reply, "incarnation", member->incarnation);
-    reply_u64(reply, "tools", node_tools(counts, name));
+    reply_u64(reply, "tools", member_tools(tallies, request->outbox->arena, member));
     reply_ms(reply, "since_ms", request->now.mono - member->since);
-    reply_time(reply, "grant_expires", member->record->grant.not_after_ms * MN_MS);
+    reply_time(reply, "grant_expires", record->grant.not_after_ms * MN_MS);
     reply_array(reply, "addresses");
-    for (uint32_t i = 0; i < member->record->said.addrs_count; i++)
-        reply_str(reply, NULL, member->record->said.addrs[i]);
+    for (uint32_t i = 0; i < record->said.addrs_count; i++)
+        reply_str(reply, NULL, record->said.addrs[i]);
     reply_array_end(reply);
-    if (member->is_self) {
-        reply_str(reply, "version", core_self(core).version);
-    } else if (link != NULL) {
-        reply_str(reply, "version", mn_span_str(link->version));
-        write_link(reply, link, request->now);
-    } else {
-        reply_null(reply, "link");
-    }
-    reply_object_end(reply);
+    write_near(reply, request, member);
 }
 
-static void nodes_handle(struct admin_request *request)
+static void counts_ask(struct admin_request *request)
 {
     admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_COUNTS});
 }
 
-static void nodes_answered(struct admin_request *request,
-                           const struct admin_gateway_answer *gateway,
-                           const struct core_reply *core_reply)
+static void nodes_on_counts(struct admin_request *request,
+                            const struct admin_gateway_answer *answer)
 {
     const struct membership *membership = core_membership(request->admin->config.core);
-    const struct json_limits limits = {.depth_max = 2, .depth_kept = 1, .nodes_max = 65536};
-    const struct json *counts = NULL;
+    const struct member *member = NULL;
+    struct tallies tallies;
     struct reply reply;
 
-    (void)core_reply;
-    if (json_parse_copy(request->admin->parser, gateway->json, limits, request->outbox->arena,
-                        &counts) != MN_OK)
-        counts = NULL;
+    tallies_init(&tallies, request->outbox->arena, admin_parse(request, answer->json, 2));
     reply_list_begin(&reply, "NodeList");
-    for (const struct member *member = membership == NULL ? NULL
-                                                          : membership_next(membership, NULL);
-         member != NULL; member = membership_next(membership, member))
-        write_node(&reply, request, member, counts);
+    while (membership != NULL && (member = membership_next(membership, member)) != NULL) {
+        reply_object(&reply, NULL);
+        write_member(&reply, request, member, &tallies);
+        reply_object_end(&reply);
+    }
     reply_list_end(&reply);
+    mn_map_done(&tallies.map);
     admin_answer(request, 200, &reply);
 }
 
-static void route_handle(struct admin_request *request)
+/* ---- finding one by its name, its id, or the beginning of its id ---- */
+
+static bool id_begins(const mn_id *id, struct mn_span prefix)
 {
-    admin_ask_gateway(
-        request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_TOOL, .name = request->rest});
+    char text[MN_ID_TEXT_SIZE];
+
+    mn_id_format(id, text);
+    return prefix.size >= PREFIX_MIN && prefix.size < MN_ID_TEXT_SIZE &&
+           memcmp(text, prefix.data, prefix.size) == 0;
 }
 
-static void write_route(struct reply *reply, const struct calls_route *route)
+/* How well [name] names the member: the living before the dead, a name before an id's prefix. */
+static int match_rank(const struct member *member, struct mn_span name)
 {
-    const struct balance_explain *score = &route->score;
+    bool is_gone = member->status == MEMBER_DEAD || member->status == MEMBER_LEFT;
 
-    reply_object(reply, NULL);
-    reply_str(reply, "node", route->node_name);
-    reply_id(reply, "id", &route->node);
-    reply_bool(reply, "local", route->is_local);
-    reply_bool(reply, "winner", route->is_winner);
-    reply_text(reply, "reason", calls_reason_name(route->reason));
-    reply_ms(reply, "rtt_ms", route->rtt);
+    if (mn_span_is(name, member->record->grant.name)) return is_gone ? 2 : 3;
+    return id_begins(&member->node_id, name) ? 1 : 0;
+}
+
+struct match {
+    const struct member *member; /* the first of the best */
+    int rank;
+    uint32_t count; /* of that rank */
+    const char *all;
+};
+
+static struct match match_find(struct admin_request *request, struct mn_span name)
+{
+    const struct membership *membership = core_membership(request->admin->config.core);
+    const struct member *member = NULL;
+    struct match match = {.all = ""};
+    char id[MN_ID_TEXT_SIZE];
+
+    while (membership != NULL && (member = membership_next(membership, member)) != NULL) {
+        int rank = match_rank(member, name);
+        if (rank == 0 || rank < match.rank) continue;
+        if (rank > match.rank) match = (struct match){member, rank, 0, ""};
+        if (match.count++ >= MATCHES_SHOWN) continue;
+        match.all = mn_arena_format(request->outbox->arena, "%s%s%s (%s)", match.all,
+                                    match.count == 1 ? "" : ", ", member->record->grant.name,
+                                    mn_id_format(&member->node_id, id));
+    }
+    return match;
+}
+
+static void node_on_counts(struct admin_request *request, const struct admin_gateway_answer *answer)
+{
+    struct mn_span name = request->exchange->rest;
+    struct match match = match_find(request, name);
+    struct mn_arena *arena = request->outbox->arena;
+    struct tallies tallies;
+    struct reply reply;
+
+    if (match.count == 0) {
+        admin_fail_text(
+            request, 404, "not_found",
+            mn_arena_format(arena,
+                            "no member is called %.*s, and no id begins so (%u digits at "
+                            "least)",
+                            (int)name.size, (const char *)name.data, PREFIX_MIN),
+            "meshctl nodes");
+        return;
+    }
+    if (match.count > 1) {
+        admin_fail_text(request, 409, "ambiguous",
+                        mn_arena_format(arena, "%.*s may be %u members: %s", (int)name.size,
+                                        (const char *)name.data, match.count, match.all),
+                        "meshctl nodes show ID");
+        return;
+    }
+    tallies_init(&tallies, arena, admin_parse(request, answer->json, 2));
+    reply_begin(&reply, "Node");
+    write_member(&reply, request, match.member, &tallies);
+    mn_map_done(&tallies.map);
+    admin_answer(request, 200, &reply);
+}
+
+/* ---- route ---- */
+
+static void route_handle(struct admin_request *request)
+{
+    admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_TOOL,
+                                                              .name = request->exchange->rest});
+}
+
+static void write_score(struct reply *reply, const struct balance_explain *score)
+{
     reply_ms(reply, "latency_ms", score->latency);
     reply_u64(reply, "in_flight", score->in_flight);
     reply_u64(reply, "load", score->load);
@@ -128,40 +253,55 @@ static void write_route(struct reply *reply, const struct calls_route *route)
     reply_ms(reply, "breaker_open_ms", score->open_for);
     reply_u64(reply, "calls", score->calls);
     reply_u64(reply, "failures", score->failures);
+}
+
+static void write_route(struct reply *reply, const struct calls_route *route)
+{
+    reply_object(reply, NULL);
+    reply_str(reply, "node", route->node_name);
+    reply_id(reply, "id", &route->node);
+    reply_bool(reply, "local", route->is_local);
+    reply_bool(reply, "winner", route->is_winner);
+    reply_text(reply, "reason", calls_reason_name(route->reason));
+    if (route->rtt > 0)
+        reply_ms(reply, "rtt_ms", route->rtt);
+    else
+        reply_null(reply, "rtt_ms");
+    write_score(reply, &route->score);
     reply_object_end(reply);
 }
 
-static void route_answered(struct admin_request *request,
-                           const struct admin_gateway_answer *gateway,
-                           const struct core_reply *core_reply)
+static void route_on_tool(struct admin_request *request, const struct admin_gateway_answer *answer)
 {
-    const struct json_limits limits = {.depth_max = 64, .depth_kept = 1, .nodes_max = 1024};
-    const struct json *tool = NULL;
+    struct mn_arena *arena = request->outbox->arena;
+    const struct json *tool =
+        answer->status == MN_OK ? admin_parse(request, answer->json, 1) : NULL;
     struct calls_route *routes = NULL;
     struct mn_span server;
     uint32_t count;
     struct reply reply;
 
-    (void)core_reply;
-    if (gateway->status != MN_OK || json_parse_copy(request->admin->parser, gateway->json, limits,
-                                                    request->outbox->arena, &tool) != MN_OK) {
-        admin_fail(request, 404, "not_found", mn_span_str("no tool of that name in the mesh"),
-                   "meshctl tools");
+    if (tool == NULL) {
+        admin_fail_status(request, MN_NOT_FOUND, mn_span_str("no tool of that name in the mesh"),
+                          "meshctl tools");
         return;
     }
     server = json_text(json_find_str(tool, "server"));
-    count = calls_explain(core_calls(request->admin->config.core), request->now, server,
-                          request->outbox->arena, &routes);
-    reply_list_begin(&reply, "RouteList");
+    count = calls_explain(core_calls(request->admin->config.core), request->now, server, arena,
+                          &routes);
+    reply_begin(&reply, "RouteList");
+    reply_str(&reply, "tool", json_text(json_find_str(tool, "name")));
+    reply_str(&reply, "server", server);
+    reply_array(&reply, "items");
     for (uint32_t i = 0; i < count; i++)
         write_route(&reply, &routes[i]);
-    reply_array_end(&reply);
-    reply_str(&reply, "server", server);
+    reply_list_end(&reply);
     admin_answer(request, 200, &reply);
 }
 
 const struct admin_route admin_node_routes[] = {
-    {"GET", "/v1/nodes", nodes_handle, nodes_answered},
-    {"GET", "/v1/route/*", route_handle, route_answered},
+    {"GET", "/v1/nodes", NULL, counts_ask, nodes_on_counts, NULL},
+    {"GET", "/v1/nodes/*", NULL, counts_ask, node_on_counts, NULL},
+    {"GET", "/v1/route/*", NULL, route_handle, route_on_tool, NULL},
     {0},
 };

@@ -1,5 +1,10 @@
-/* The node itself: status, health, readiness, version, findings. */
+/* The node itself: status, health, readiness, version, and whether all is well. */
 #include "node/admin/admin_internal.h"
+
+static bool is_ready(const struct admin *admin)
+{
+    return core_self(admin->config.core).is_ready && !admin->is_stopping;
+}
 
 static void write_self(struct reply *reply, const struct admin *admin, struct mn_now now)
 {
@@ -9,7 +14,7 @@ static void write_self(struct reply *reply, const struct admin *admin, struct mn
     reply_str(reply, "name", self.name);
     reply_id(reply, "id", &self.node_id);
     reply_text(reply, "state", core_state_name(self.state));
-    reply_bool(reply, "ready", self.is_ready && !admin->is_stopping);
+    reply_bool(reply, "ready", is_ready(admin));
     reply_bool(reply, "issuer", self.is_issuer);
     reply_text(reply, "role", grant_role_name(self.role));
     reply_str(reply, "region", self.region);
@@ -18,10 +23,11 @@ static void write_self(struct reply *reply, const struct admin *admin, struct mn
     reply_u64(reply, "incarnation", self.incarnation);
     reply_ms(reply, "uptime_ms", now.mono - self.started);
     reply_str(reply, "http", admin->config.http_listen);
+    reply_text(reply, "http_auth", admin->config.needs_bearer ? "bearer" : "none");
     reply_object_end(reply);
 }
 
-static void write_mesh(struct reply *reply, const struct core *core, struct mn_now now)
+static void write_mesh(struct reply *reply, const struct core *core)
 {
     struct core_self self = core_self(core);
     const struct membership *membership = core_membership(core);
@@ -34,14 +40,31 @@ static void write_mesh(struct reply *reply, const struct core *core, struct mn_n
         reply_u64(reply, member_status_name(status),
                   membership == NULL ? 0 : membership_count(membership, status));
     reply_u64(reply, "links", peers_counts(core_peers(core)).members);
-    if (grant != NULL) {
+    if (grant != NULL)
         reply_time(reply, "grant_expires", grant->not_after_ms * MN_MS);
-        reply_bool(reply, "grant_expires_soon",
-                   grant->not_after_ms <
-                       mn_wall_ms(now) + (grant->not_after_ms - grant->not_before_ms) / 5);
-    }
-    if (self.state == CORE_JOINING)
+    else
+        reply_null(reply, "grant_expires");
+    if (self.state == CORE_JOINING && self.last_refusal != MESHNODE__TRUST__CODE__CODE_NONE)
         reply_text(reply, "last_refusal", admission_code_name(self.last_refusal));
+    reply_object_end(reply);
+}
+
+static void write_servers(struct reply *reply, struct admin_request *request,
+                          const struct json *counts)
+{
+    const struct json *servers = json_find_str(counts, "servers");
+    uint64_t total = 0, ready = 0;
+
+    if (!json_is(servers, JSON_ARRAY)) servers = NULL;
+    for (const struct json *item = servers == NULL ? NULL : json_first(servers); item != NULL;
+         item = json_next(servers, item)) {
+        const struct json *server = admin_parse(request, item->raw, 1);
+        total++;
+        if (mn_span_is(json_text(json_find_str(server, "state")), "ready")) ready++;
+    }
+    reply_object(reply, "servers");
+    reply_u64(reply, "total", total);
+    reply_u64(reply, "ready", ready);
     reply_object_end(reply);
 }
 
@@ -78,114 +101,78 @@ static void write_net(struct reply *reply, const struct core *core)
     reply_object_end(reply);
 }
 
-/* ---- findings: what is not well, and the next command to try ---- */
-
-struct finding {
-    const char *level, *code, *text, *next; /* level: "warning" or "critical" */
-};
-
-static uint32_t find_problems(const struct core *core, struct mn_now now, struct finding *ret)
-{
-    struct core_self self = core_self(core);
-    const struct membership *membership = core_membership(core);
-    const struct grant *grant = admission_grant(core_admission(core));
-    uint32_t count = 0;
-
-    if (self.state == CORE_JOINING)
-        ret[count++] = (struct finding){"critical", "not_joined", "not a member of a mesh yet",
-                                        "meshctl events: see who refuses it"};
-    if (membership != NULL && membership_count(membership, MEMBER_SUSPECT) > 0)
-        ret[count++] =
-            (struct finding){"warning", "suspects", "some members do not answer", "meshctl nodes"};
-    if (membership != NULL && membership_count(membership, MEMBER_DEAD) > 0)
-        ret[count++] =
-            (struct finding){"warning", "dead_members", "some members are dead", "meshctl nodes"};
-    if (self.is_issuer && membership != NULL && membership_count(membership, MEMBER_ALIVE) >= 3)
-        ret[count++] = (struct finding){"warning", "one_issuer",
-                                        "only this node can admit others: back up its identity.key",
-                                        "copy DATA/identity.key to a safe place"};
-    if (grant != NULL && grant->not_after_ms < mn_wall_ms(now) + 24 * MN_HOUR / MN_MS)
-        ret[count++] =
-            (struct finding){"warning", "grant_expires", "this node's grant ends within a day",
-                             "meshctl nodes: is the issuer alive?"};
-    return count;
-}
-
-#define FINDINGS_MAX 8
-
-static void write_findings(struct reply *reply, const struct core *core, struct mn_now now)
-{
-    struct finding findings[FINDINGS_MAX];
-    uint32_t count = find_problems(core, now, findings);
-
-    reply_array(reply, "findings");
-    for (uint32_t i = 0; i < count; i++) {
-        reply_object(reply, NULL);
-        reply_text(reply, "level", findings[i].level);
-        reply_text(reply, "code", findings[i].code);
-        reply_text(reply, "message", findings[i].text);
-        reply_text(reply, "next", findings[i].next);
-        reply_object_end(reply);
-    }
-    reply_array_end(reply);
-}
-
-static void status_handle(struct admin_request *request)
+static void counts_ask(struct admin_request *request)
 {
     admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_COUNTS});
 }
 
-/* The tools of the whole mesh: the sum over NAME.NODE. */
-static uint64_t count_tools(struct admin_request *request, struct mn_span counts)
-{
-    const struct json_limits limits = {.depth_max = 2, .depth_kept = 1, .nodes_max = 65536};
-    const struct json *root = NULL;
-    uint64_t total = 0;
-
-    if (json_parse_copy(request->admin->parser, counts, limits, request->outbox->arena, &root) !=
-        MN_OK)
-        return 0;
-    for (const struct json *key = json_first(root); key != NULL; key = json_next(root, key)) {
-        int64_t count = 0;
-        if (json_i64(json_value(key), &count) == MN_OK && count > 0) total += (uint64_t)count;
-    }
-    return total;
-}
-
-static void status_answered(struct admin_request *request,
-                            const struct admin_gateway_answer *gateway,
-                            const struct core_reply *core_reply)
+static void status_on_counts(struct admin_request *request,
+                             const struct admin_gateway_answer *answer)
 {
     const struct core *core = request->admin->config.core;
+    const struct json *counts = admin_parse(request, answer->json, 2);
+    int64_t listed = 0;
     struct reply reply;
 
-    (void)core_reply;
+    if (json_i64(json_find_str(counts, "listed"), &listed) != MN_OK) listed = 0;
     reply_begin(&reply, "Status");
+    reply_time(&reply, "time", request->now.wall);
     write_self(&reply, request->admin, request->now);
-    write_mesh(&reply, core, request->now);
-    reply_u64(&reply, "tools", count_tools(request, gateway->json));
+    write_mesh(&reply, core);
+    reply_i64(&reply, "tools", listed);
+    write_servers(&reply, request, counts);
     write_calls(&reply, core);
     write_net(&reply, core);
-    write_findings(&reply, core, request->now);
-    reply_time(&reply, "time", request->now.wall);
+    findings_write(&reply, request, FINDINGS_ALL, counts);
     admin_answer(request, 200, &reply);
+}
+
+/* ---- check ---- */
+
+static bool check_scope(struct admin_request *request, enum findings_scope *ret)
+{
+    struct mn_span of = admin_query(request, "of");
+
+    *ret = FINDINGS_ALL;
+    if (mn_span_is(of, "node")) *ret = FINDINGS_NODE;
+    if (mn_span_is(of, "mesh")) *ret = FINDINGS_MESH;
+    return of.data == NULL || *ret != FINDINGS_ALL;
 }
 
 static void check_handle(struct admin_request *request)
 {
+    enum findings_scope scope;
+
+    if (check_scope(request, &scope))
+        counts_ask(request);
+    else
+        admin_fail_text(request, 400, "bad_request", "of: node or mesh", "meshctl check mesh");
+}
+
+static void check_on_counts(struct admin_request *request,
+                            const struct admin_gateway_answer *answer)
+{
+    const struct core *core = request->admin->config.core;
+    const struct json *counts = admin_parse(request, answer->json, 2);
+    enum findings_scope scope;
     struct reply reply;
 
+    (void)check_scope(request, &scope);
     reply_begin(&reply, "Check");
-    write_findings(&reply, request->admin->config.core, request->now);
+    write_mesh(&reply, core);
+    write_servers(&reply, request, counts);
+    findings_write(&reply, request, scope, counts);
     admin_answer(request, 200, &reply);
 }
+
+/* ---- what answers at once ---- */
 
 static void version_handle(struct admin_request *request)
 {
     struct reply reply;
 
     reply_begin(&reply, "Version");
-    reply_str(&reply, "version", core_self(request->admin->config.core).version);
+    reply_str(&reply, "node", core_self(request->admin->config.core).version);
     admin_answer(request, 200, &reply);
 }
 
@@ -198,23 +185,32 @@ static void healthz_handle(struct admin_request *request)
     admin_answer(request, 200, &reply);
 }
 
+static const char *why_not_ready(const struct admin *admin)
+{
+    enum core_state state = core_self(admin->config.core).state;
+
+    if (admin->is_stopping || state >= CORE_LEAVING) return "it is stopping";
+    if (state == CORE_RECOVERING) return "it reads its store";
+    if (state == CORE_JOINING) return "it has not joined the mesh yet";
+    return "it does not know the whole mesh yet";
+}
+
 static void readyz_handle(struct admin_request *request)
 {
-    struct core_self self = core_self(request->admin->config.core);
-    bool is_ready = self.is_ready && !request->admin->is_stopping;
+    bool ready = is_ready(request->admin);
     struct reply reply = {0};
 
     reply_object(&reply, NULL);
-    reply_bool(&reply, "ready", is_ready);
-    reply_text(&reply, "state", core_state_name(self.state));
-    admin_answer(request, is_ready ? 200 : 503, &reply);
+    reply_bool(&reply, "ready", ready);
+    if (!ready) reply_text(&reply, "why", why_not_ready(request->admin));
+    admin_answer(request, ready ? 200 : 503, &reply);
 }
 
 const struct admin_route admin_status_routes[] = {
-    {"GET", "/healthz", healthz_handle, NULL},
-    {"GET", "/readyz", readyz_handle, NULL},
-    {"GET", "/v1/version", version_handle, NULL},
-    {"GET", "/v1/status", status_handle, status_answered},
-    {"GET", "/v1/check", check_handle, NULL},
+    {"GET", "/healthz", NULL, healthz_handle, NULL, NULL},
+    {"GET", "/readyz", NULL, readyz_handle, NULL, NULL},
+    {"GET", "/v1/version", NULL, version_handle, NULL, NULL},
+    {"GET", "/v1/status", NULL, counts_ask, status_on_counts, NULL},
+    {"GET", "/v1/check", "of", check_handle, check_on_counts, NULL},
     {0},
 };

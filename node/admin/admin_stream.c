@@ -6,7 +6,68 @@
 
 #define POLL_PERIOD (250 * MN_MS) /* between two looks at a followed log */
 
-/* ---- lines ---- */
+static const struct admin_route *const events_route = &admin_stream_routes[0];
+
+/* ---- streams ---- */
+
+static bool follows(struct admin_request *request)
+{
+    return mn_span_is(admin_query(request, "follow"), "1");
+}
+
+/* False: there are too many already, which was said. */
+static bool stream_begin(struct admin_request *request)
+{
+    struct admin *admin = request->admin;
+
+    if (follows(request) && admin->followers_count >= ADMIN_FOLLOWERS_MAX) {
+        admin_fail_text(request, 503, "busy", "too many follow already", "end one of them");
+        return false;
+    }
+    admin_stream_head(request);
+    if (!follows(request)) return true;
+    mn_list_push_back(&admin->followers, &request->exchange->follower);
+    admin->followers_count++;
+    return true;
+}
+
+void admin_stream_end(struct admin *admin, struct admin_exchange *exchange)
+{
+    if (!mn_list_is_empty(&exchange->follower)) admin->followers_count--;
+    mn_list_remove(&exchange->follower);
+}
+
+/* Takes [lines]. A follower that is too slow is cut off. */
+static void stream_send(struct admin_request *request, struct mn_writer *lines)
+{
+    struct edge_outbox *edge = request->outbox->edge;
+    struct admin_exchange *exchange = request->exchange;
+    struct edge_output *output;
+
+    if (mn_writer_size(lines) == 0) return;
+    if (exchange->queued + mn_writer_size(lines) > ADMIN_STREAM_QUEUE) {
+        mn_writer_drop(lines);
+        edge_emit(edge, EDGE_OUT_HTTP_ABORT, exchange->id);
+        admin_over(request);
+        return;
+    }
+    exchange->queued += mn_writer_size(lines);
+    output = edge_emit(edge, EDGE_OUT_HTTP_BODY, exchange->id);
+    output->buf = mn_writer_done(lines);
+}
+
+/* Takes [lines], the last ones. */
+static void stream_finish(struct admin_request *request, struct mn_writer *lines)
+{
+    struct edge_output *output =
+        edge_emit(request->outbox->edge, EDGE_OUT_HTTP_BODY, request->exchange->id);
+
+    output->buf = mn_writer_done(lines);
+    output->flag = true;
+    admin_over(request);
+}
+
+/* ---- events ---- */
 
 static const char *level_name(enum mn_level level)
 {
@@ -14,9 +75,22 @@ static const char *level_name(enum mn_level level)
     return names[level];
 }
 
-static void write_event(struct mn_writer *writer, const struct mn_trace_event *event, mn_time wall)
+/* What [a] and [b] mean is said in words ("status", "open for ms"): a key has no blanks. */
+static void write_number(struct reply *reply, const char *name, uint64_t value)
+{
+    char key[64];
+    size_t size = 0;
+
+    for (; name[size] != '\0' && size < sizeof key - 1; size++)
+        key[size] = (char)(name[size] == ' ' || name[size] == '-' ? '_' : name[size]);
+    key[size] = '\0';
+    if (size > 0) reply_u64(reply, key, value);
+}
+
+static void write_event(struct mn_writer *lines, const struct mn_trace_event *event, mn_time wall)
 {
     struct reply reply = {0};
+    struct mn_buf *line;
 
     reply_object(&reply, NULL);
     reply_time(&reply, "time", wall);
@@ -24,58 +98,12 @@ static void write_event(struct mn_writer *writer, const struct mn_trace_event *e
     reply_text(&reply, "event", mn_event_name(event->event));
     if (!mn_id_is_zero(&event->id)) reply_id(&reply, "id", &event->id);
     if (event->text[0] != '\0') reply_text(&reply, "text", event->text);
-    if (mn_event_a_name(event->event)[0] != '\0')
-        reply_u64(&reply, mn_event_a_name(event->event), event->a);
-    if (mn_event_b_name(event->event)[0] != '\0')
-        reply_u64(&reply, mn_event_b_name(event->event), event->b);
-    struct mn_buf *line = reply_end(&reply);
-    mn_writer_add(writer, mn_buf_span(line));
+    write_number(&reply, mn_event_a_name(event->event), event->a);
+    write_number(&reply, mn_event_b_name(event->event), event->b);
+    line = reply_end(&reply);
+    mn_writer_add(lines, mn_buf_span(line));
     mn_buf_unref(line);
 }
-
-/* ---- streams ---- */
-
-void admin_stream_end(struct admin_exchange *exchange)
-{
-    mn_list_remove(&exchange->follower);
-}
-
-static void stream_head(struct admin_request *request)
-{
-    struct edge_outbox *edge = request->outbox->edge;
-    struct edge_header *header = mn_arena_alloc(edge->arena, sizeof *header);
-    struct edge_output *output = edge_emit(edge, EDGE_OUT_HTTP_HEAD, request->exchange->id);
-
-    *header =
-        (struct edge_header){mn_span_str("content-type"), mn_span_str("application/x-ndjson")};
-    output->code = 200;
-    output->flag = true;
-    output->headers = header;
-    output->headers_count = 1;
-    request->exchange->is_stream = true;
-    mn_list_push_back(&request->admin->followers, &request->exchange->follower);
-}
-
-/* Takes [writer]. False: the follower was too slow and is gone (its GONE frees it). */
-static bool stream_send(struct admin_exchange *exchange, struct mn_writer *writer,
-                        struct edge_outbox *edge)
-{
-    struct edge_output *output;
-
-    if (mn_writer_size(writer) == 0) return true;
-    exchange->queued += mn_writer_size(writer);
-    if (exchange->queued > ADMIN_STREAM_QUEUE) {
-        mn_writer_drop(writer);
-        edge_emit(edge, EDGE_OUT_HTTP_ABORT, exchange->id);
-        admin_stream_end(exchange);
-        return false;
-    }
-    output = edge_emit(edge, EDGE_OUT_HTTP_BODY, exchange->id);
-    output->buf = mn_writer_done(writer);
-    return true;
-}
-
-/* ---- events ---- */
 
 void admin_stream_event(struct admin *admin, struct mn_now now, const struct mn_trace_event *event,
                         struct admin_outbox *outbox)
@@ -85,39 +113,35 @@ void admin_stream_event(struct admin *admin, struct mn_now now, const struct mn_
     admin->events[slot] = *event;
     admin->events_wall[slot] = now.wall;
     MN_LIST_FOR_EACH_SAFE (entry, &admin->followers) {
-        struct admin_exchange *exchange = MN_CONTAINER(entry, struct admin_exchange, follower);
-        struct mn_writer writer = {0};
-        if (exchange->server != NULL) continue;
-        write_event(&writer, event, now.wall);
-        stream_send(exchange, &writer, outbox->edge);
+        struct admin_request request = {.admin = admin, .now = now, .outbox = outbox};
+        struct mn_writer lines = {0};
+        request.exchange = MN_CONTAINER(entry, struct admin_exchange, follower);
+        if (request.exchange->route != events_route) continue;
+        write_event(&lines, event, now.wall);
+        stream_send(&request, &lines);
     }
 }
 
-static void write_history(const struct admin *admin, struct mn_writer *writer)
+static void write_history(const struct admin *admin, struct mn_writer *lines)
 {
     uint64_t first =
         admin->events_count > ADMIN_EVENTS_MAX ? admin->events_count - ADMIN_EVENTS_MAX : 0;
 
     for (uint64_t i = first; i < admin->events_count; i++)
-        write_event(writer, &admin->events[i % ADMIN_EVENTS_MAX],
+        write_event(lines, &admin->events[i % ADMIN_EVENTS_MAX],
                     admin->events_wall[i % ADMIN_EVENTS_MAX]);
 }
 
 static void events_handle(struct admin_request *request)
 {
-    struct mn_writer writer = {0};
+    struct mn_writer lines = {0};
 
-    stream_head(request);
-    write_history(request->admin, &writer);
-    if (mn_span_is(admin_query(request->exchange, "follow"), "1")) {
-        stream_send(request->exchange, &writer, request->outbox->edge);
-        return;
-    }
-    struct edge_output *output =
-        edge_emit(request->outbox->edge, EDGE_OUT_HTTP_BODY, request->exchange->id);
-    output->buf = mn_writer_done(&writer);
-    output->flag = true;
-    admin_exchange_over(request);
+    if (!stream_begin(request)) return;
+    write_history(request->admin, &lines);
+    if (follows(request))
+        stream_send(request, &lines);
+    else
+        stream_finish(request, &lines);
 }
 
 /* ---- logs of servers ---- */
@@ -127,77 +151,95 @@ static void logs_ask(struct admin_request *request)
     struct admin_exchange *exchange = request->exchange;
 
     admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_SERVER_LOGS,
-                                                              .name = mn_span_str(exchange->server),
+                                                              .name = exchange->rest,
                                                               .after = exchange->after});
+}
+
+/* Digits only, and few enough to fit. */
+static bool read_after(struct mn_span text, uint64_t *ret)
+{
+    *ret = 0;
+    if (text.data == NULL) return true;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') return false;
+        *ret = *ret * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    return text.size > 0 && text.size < 19;
 }
 
 static void logs_handle(struct admin_request *request)
 {
-    struct admin_exchange *exchange = request->exchange;
-
-    exchange->server = mn_alloc(request->rest.size + 1);
-    memcpy(exchange->server, request->rest.data, request->rest.size);
-    logs_ask(request);
+    if (read_after(admin_query(request, "after"), &request->exchange->after))
+        logs_ask(request);
+    else
+        admin_fail_text(request, 400, "bad_request", "after: the sequence of a line, a number",
+                        "see docs/API.md");
 }
 
-/* The lines as one JSON object each; remembers the newest. */
-static void write_lines(struct admin_request *request, struct mn_span json,
-                        struct mn_writer *writer)
+/* One line of the gateway's, {sequence, time_ms, text}, as it goes out; remembers the newest. */
+static void write_line(struct admin_request *request, const struct json *line,
+                       struct mn_writer *lines)
 {
-    const struct json_limits limits = {.depth_max = 4, .depth_kept = 2, .nodes_max = 65536};
-    const struct json *lines = NULL;
+    const struct json *text = json_find_str(line, "text");
+    int64_t sequence = 0, time_ms = 0;
+    struct reply reply = {0};
+    struct mn_buf *out;
 
-    if (json_parse_copy(request->admin->parser, json, limits, request->outbox->arena, &lines) !=
-        MN_OK)
+    if (json_i64(json_find_str(line, "sequence"), &sequence) != MN_OK ||
+        json_i64(json_find_str(line, "time_ms"), &time_ms) != MN_OK || text == NULL)
         return;
-    for (const struct json *line = json_first(lines); line != NULL; line = json_next(lines, line)) {
-        int64_t sequence = 0;
-        if (json_i64(json_find_str(line, "sequence"), &sequence) == MN_OK)
-            request->exchange->after = (uint64_t)sequence;
-        mn_writer_add(writer, line->raw);
-        mn_writer_str(writer, "\n");
-    }
+    request->exchange->after = (uint64_t)sequence;
+    reply_object(&reply, NULL);
+    reply_i64(&reply, "sequence", sequence);
+    reply_time(&reply, "time", (mn_time)time_ms * MN_MS);
+    reply_raw(&reply, "text", text->raw);
+    out = reply_end(&reply);
+    mn_writer_add(lines, mn_buf_span(out));
+    mn_buf_unref(out);
 }
 
-static void logs_answered(struct admin_request *request, const struct admin_gateway_answer *gateway,
-                          const struct core_reply *core_reply)
+static void write_lines(struct admin_request *request, struct mn_span json, struct mn_writer *lines)
 {
-    struct admin_exchange *exchange = request->exchange;
-    bool follows = mn_span_is(admin_query(exchange, "follow"), "1");
-    struct mn_writer writer = {0};
+    const struct json *all = admin_parse(request, json, 1);
 
-    (void)core_reply;
-    if (gateway->status != MN_OK && !exchange->is_stream) {
-        admin_fail_status(request, gateway->status, gateway->why);
+    for (const struct json *line = all == NULL ? NULL : json_first(all); line != NULL;
+         line = json_next(all, line))
+        write_line(request, admin_parse(request, line->raw, 1), lines);
+}
+
+/* A followed server that was detached ends the stream. */
+static void logs_on_lines(struct admin_request *request, const struct admin_gateway_answer *answer)
+{
+    struct admin *admin = request->admin;
+    struct mn_writer lines = {0};
+
+    if (answer->status != MN_OK && !request->exchange->is_stream) {
+        admin_fail_status(request, answer->status, answer->why, "meshctl servers");
         return;
     }
-    if (!exchange->is_stream) stream_head(request);
-    if (gateway->status == MN_OK) write_lines(request, gateway->json, &writer);
-    if (follows && gateway->status == MN_OK) {
-        stream_send(exchange, &writer, request->outbox->edge);
-        request->admin->poll_at =
-            mn_time_min(request->admin->poll_at, mn_time_after(request->now.mono, POLL_PERIOD));
-        return;
+    if (!request->exchange->is_stream && !stream_begin(request)) return;
+    if (answer->status == MN_OK) write_lines(request, answer->json, &lines);
+    if (follows(request) && answer->status == MN_OK) {
+        admin->poll_at = mn_time_min(admin->poll_at, mn_time_after(request->now.mono, POLL_PERIOD));
+        stream_send(request, &lines);
+    } else {
+        stream_finish(request, &lines);
     }
-    struct edge_output *output = edge_emit(request->outbox->edge, EDGE_OUT_HTTP_BODY, exchange->id);
-    output->buf = mn_writer_done(&writer);
-    output->flag = true;
-    admin_exchange_over(request);
 }
 
 void admin_stream_poll(struct admin *admin, struct mn_now now, struct admin_outbox *outbox)
 {
     admin->poll_at = MN_TIME_NEVER;
-    MN_LIST_FOR_EACH_SAFE (entry, &admin->followers) {
+    MN_LIST_FOR_EACH (entry, &admin->followers) {
         struct admin_request request = {.admin = admin, .now = now, .outbox = outbox};
         request.exchange = MN_CONTAINER(entry, struct admin_exchange, follower);
-        if (request.exchange->server == NULL || request.exchange->ticket != 0) continue;
+        if (request.exchange->route == events_route || request.exchange->ticket != 0) continue;
         logs_ask(&request);
     }
 }
 
 const struct admin_route admin_stream_routes[] = {
-    {"GET", "/v1/events", events_handle, NULL},
-    {"GET", "/v1/servers/*/logs", logs_handle, logs_answered},
+    {"GET", "/v1/events", "follow", events_handle, NULL, NULL},
+    {"GET", "/v1/servers/*/logs", "after follow", logs_handle, logs_on_lines, NULL},
     {0},
 };

@@ -3,6 +3,7 @@
 #include "proto/base/text.h"
 
 #define TOKEN_ID_SHOWN 8 /* bytes: 16 hex digits name a token everywhere */
+#define ADVICE "meshctl token ls"
 
 static void write_token(struct reply *reply, const struct admission_token *token)
 {
@@ -23,14 +24,12 @@ static void list_handle(struct admin_request *request)
     admin_ask_core(request, (struct core_command){.type = CORE_TOKEN_LIST});
 }
 
-static void list_answered(struct admin_request *request, const struct admin_gateway_answer *gateway,
-                          const struct core_reply *answer)
+static void on_list(struct admin_request *request, const struct core_reply *answer)
 {
     struct reply reply;
 
-    (void)gateway;
     if (answer->status != MN_OK) {
-        admin_fail_status(request, answer->status, answer->text);
+        admin_fail_status(request, answer->status, answer->text, ADVICE);
         return;
     }
     reply_list_begin(&reply, "TokenList");
@@ -62,14 +61,14 @@ static void create_handle(struct admin_request *request)
     if (body == NULL) return;
     role = json_find_str(body, "role");
     if (!read_number(body, "uses", 0, 1000, &uses)) {
-        admin_fail(request, 400, "bad_request", mn_span_str("uses: 0 (unlimited) to 1000"),
-                   "meshctl token create --uses 5");
+        admin_fail_text(request, 400, "bad_request", "uses: 0 (unlimited) to 1000",
+                        "meshctl token create --uses 5");
     } else if (!read_number(body, "ttl_ms", 1000, (int64_t)(30 * MN_DAY / MN_MS), &ttl_ms)) {
-        admin_fail(request, 400, "bad_request", mn_span_str("ttl: one second to 30 days"),
-                   "meshctl token create --ttl 2h");
+        admin_fail_text(request, 400, "bad_request", "ttl_ms: one second to 30 days",
+                        "meshctl token create --ttl 2h");
     } else if (role != NULL && grant_role_parse(json_text(role), &command.role) != MN_OK) {
-        admin_fail(request, 400, "bad_request", mn_span_str("role: auto, edge, learner or voter"),
-                   "meshctl token create --role voter");
+        admin_fail_text(request, 400, "bad_request", "role: auto, edge, learner or voter",
+                        "meshctl token create --role voter");
     } else {
         command.uses = (uint32_t)uses;
         command.ttl_ms = (uint64_t)ttl_ms;
@@ -77,14 +76,16 @@ static void create_handle(struct admin_request *request)
     }
 }
 
-static void one_answered(struct admin_request *request, const struct admin_gateway_answer *gateway,
-                         const struct core_reply *answer)
+static void on_one(struct admin_request *request, const struct core_reply *answer)
 {
     struct reply reply;
 
-    (void)gateway;
+    if (answer->status == MN_EXISTS) {
+        admin_fail(request, 409, "ambiguous", answer->text, ADVICE);
+        return;
+    }
     if (answer->status != MN_OK) {
-        admin_fail_status(request, answer->status, answer->text);
+        admin_fail_status(request, answer->status, answer->text, ADVICE);
         return;
     }
     reply_begin(&reply, "Token");
@@ -95,13 +96,13 @@ static void one_answered(struct admin_request *request, const struct admin_gatew
 
 static void withdraw_handle(struct admin_request *request)
 {
-    admin_ask_core(request,
-                   (struct core_command){.type = CORE_TOKEN_WITHDRAW, .id = request->rest});
+    admin_ask_core(
+        request, (struct core_command){.type = CORE_TOKEN_WITHDRAW, .id = request->exchange->rest});
 }
 
 const struct admin_route admin_token_routes[] = {
-    {"GET", "/v1/tokens", list_handle, list_answered},
-    {"POST", "/v1/tokens", create_handle, one_answered},
-    {"DELETE", "/v1/tokens/*", withdraw_handle, one_answered},
+    {"GET", "/v1/tokens", NULL, list_handle, NULL, on_list},
+    {"POST", "/v1/tokens", NULL, create_handle, NULL, on_one},
+    {"DELETE", "/v1/tokens/*", NULL, withdraw_handle, NULL, on_one},
     {0},
 };

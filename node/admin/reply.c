@@ -1,7 +1,5 @@
 #include "node/admin/reply.h"
 
-#include "node/json/json.h"
-
 static void reply_key(struct reply *reply, const char *key)
 {
     if (reply->needs_comma) mn_writer_str(&reply->writer, ",");
@@ -124,6 +122,16 @@ void reply_raw(struct reply *reply, const char *key, struct mn_span json)
 {
     reply_key(reply, key);
     mn_writer_add(&reply->writer, json);
+}
+
+void reply_members(struct reply *reply, const struct json *object)
+{
+    for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key)) {
+        reply_key(reply, NULL);
+        mn_writer_add(&reply->writer, key->raw);
+        mn_writer_str(&reply->writer, ":");
+        mn_writer_add(&reply->writer, json_value(key)->raw);
+    }
 }
 
 void reply_begin(struct reply *reply, const char *kind)

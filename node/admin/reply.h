@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "node/json/json.h"
 #include "proto/base/buf.h"
 #include "proto/base/id.h"
 #include "proto/base/time.h"
@@ -35,6 +36,9 @@ void reply_ms(struct reply *reply, const char *key, mn_time duration);
 
 /* JSON made elsewhere. */
 void reply_raw(struct reply *reply, const char *key, struct mn_span json);
+
+/* All members of an object that was parsed one level deep or more, as they stand there. */
+void reply_members(struct reply *reply, const struct json *object);
 
 /* {"api":"meshctl/v1","kind":[kind], and stays open: reply_end() closes it. */
 void reply_begin(struct reply *reply, const char *kind);

@@ -264,7 +264,7 @@ int ctl_version(struct ctl *ctl)
     printf("meshctl (meshnode) %s\n", MN_VERSION);
     if (access(ctl_socket_path(ctl), F_OK) != 0 && ctl->server == NULL) return CTL_OK;
     if (ctl_get(ctl, "/v1/version", &root) == CTL_OK) {
-        struct mn_span version = ctl_string(root, "version");
+        struct mn_span version = ctl_string(root, "node");
         printf("node %.*s\n", (int)version.size, (const char *)version.data);
     }
     return CTL_OK;

@@ -199,14 +199,11 @@ static int lines_follow(struct ctl *ctl, const char *path,
 
 static void print_log_line(struct ctl *ctl, const struct json *line)
 {
-    struct mn_span text = ctl_string(line, "text");
-    long long time_ms = ctl_number(line, "time_ms");
-    time_t seconds = (time_t)(time_ms / 1000);
-    char time[32];
+    struct mn_span text = ctl_string(line, "text"), time = ctl_string(line, "time");
 
     (void)ctl;
-    strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%S", gmtime(&seconds));
-    printf("%s.%03lldZ %.*s\n", time, time_ms % 1000, (int)text.size, (const char *)text.data);
+    printf("%.*s %.*s\n", (int)time.size, (const char *)time.data, (int)text.size,
+           (const char *)text.data);
 }
 
 int ctl_servers_logs(struct ctl *ctl)

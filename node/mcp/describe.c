@@ -54,6 +54,16 @@ void mcp_describe_servers(const struct mcp *mcp, struct mn_now now, struct mn_wr
     mn_writer_str(writer, "]");
 }
 
+mn_status mcp_describe_server(const struct mcp *mcp, struct mn_now now, struct mn_span name,
+                              struct mn_writer *writer)
+{
+    struct upstream_info info;
+    mn_status status = upstreams_find(mcp_upstreams(mcp), name, &info);
+
+    if (status == MN_OK) describe_server(&info, now, writer);
+    return status;
+}
+
 static void describe_tool(const struct mcp_tool *tool, struct mn_writer *writer)
 {
     mn_writer_str(writer, "{\"name\":");
@@ -89,14 +99,15 @@ mn_status mcp_describe_tool(struct mcp *mcp, struct mn_span name, struct mn_writ
     return status;
 }
 
-void mcp_describe_counts(struct mcp *mcp, struct mn_writer *writer)
+/* {NAME.NODE: number of its tools}; the bare names are groups of these. */
+static void describe_offered(struct mcp *mcp, struct mn_writer *writer)
 {
     const struct mn_map *services = &mcp_names(mcp)->services;
+    struct mn_map_entry *entry = NULL;
     bool is_first = true;
 
     mn_writer_str(writer, "{");
-    for (struct mn_map_entry *entry = mn_map_next(services, NULL); entry != NULL;
-         entry = mn_map_next(services, entry)) {
+    while ((entry = mn_map_next(services, entry)) != NULL) {
         const struct names_service *service = MN_CONTAINER(entry, struct names_service, by_name);
         if (memchr(service->name.data, '.', service->name.size) == NULL) continue;
         if (!is_first) mn_writer_str(writer, ",");
@@ -104,6 +115,15 @@ void mcp_describe_counts(struct mcp *mcp, struct mn_writer *writer)
         json_write_string(writer, service->name);
         mn_writer_format(writer, ":%u", service->tools_count);
     }
+    mn_writer_str(writer, "}");
+}
+
+void mcp_describe_counts(struct mcp *mcp, struct mn_now now, struct mn_writer *writer)
+{
+    mn_writer_format(writer, "{\"listed\":%u,\"offered\":", mcp_tools_count(mcp));
+    describe_offered(mcp, writer);
+    mn_writer_str(writer, ",\"servers\":");
+    mcp_describe_servers(mcp, now, writer);
     mn_writer_str(writer, "}");
 }
 

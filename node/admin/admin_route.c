@@ -1,0 +1,218 @@
+/* From a path to its handler, and what handlers read of a request. */
+#include "node/admin/admin_internal.h"
+#include "proto/base/check.h"
+
+#define BODY_LIMITS ((struct json_limits){.depth_max = 32, .depth_kept = 3, .nodes_max = 4096})
+
+static const struct admin_route *const route_tables[] = {admin_status_routes, admin_node_routes,
+                                                         admin_gateway_routes, admin_token_routes,
+                                                         admin_stream_routes};
+
+/* ---- percent-encoding (RFC 3986, section 2.1) ---- */
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+/* True when each % begins the code of a byte that is not NUL. */
+static bool percent_is_valid(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text != '%') continue;
+        if (hex_digit(text[1]) < 0 || hex_digit(text[2]) < 0) return false;
+        if (text[1] == '0' && text[2] == '0') return false;
+    }
+    return true;
+}
+
+/* Decodes [text], which is valid, into [to], which may be the same place. Returns bytes written. */
+static size_t percent_decode(struct mn_span text, char *to)
+{
+    const char *from = (const char *)text.data;
+    size_t size = 0;
+
+    for (size_t i = 0; i < text.size; i++) {
+        if (from[i] == '%') {
+            to[size++] = (char)(hex_digit(from[i + 1]) << 4 | hex_digit(from[i + 2]));
+            i += 2;
+        } else {
+            to[size++] = from[i];
+        }
+    }
+    return size;
+}
+
+/* ---- the query ---- */
+
+/* Takes the next NAME=VALUE off [at]; false at the end. A NAME alone has the value NULL. */
+static bool query_next(const char **at, struct mn_span *name, struct mn_span *value)
+{
+    size_t size, equals;
+
+    while (**at == '&')
+        ++*at;
+    if (**at == '\0') return false;
+    size = strcspn(*at, "&");
+    equals = strcspn(*at, "=&");
+    *name = mn_span(*at, equals);
+    *value = equals < size ? mn_span(*at + equals + 1, size - equals - 1) : mn_span(NULL, 0);
+    *at += size;
+    return true;
+}
+
+struct mn_span admin_query(struct admin_request *request, const char *name)
+{
+    const char *at = request->exchange->query;
+    struct mn_span key, value;
+
+    while (query_next(&at, &key, &value)) {
+        if (!mn_span_is(key, name)) continue;
+        char *text = mn_arena_alloc(request->outbox->arena, value.size + 1);
+        return mn_span(text, percent_decode(value, text));
+    }
+    return mn_span(NULL, 0);
+}
+
+static bool params_have(const char *params, struct mn_span name)
+{
+    while (params != NULL && *params != '\0') {
+        size_t size = strcspn(params, " ");
+        if (mn_span_equal(mn_span(params, size), name)) return true;
+        params += size + (params[size] == ' ' ? 1 : 0);
+    }
+    return false;
+}
+
+/* A misspelt parameter must not be taken for its default; and a secret in a query ends in logs. */
+static bool query_is_known(struct admin_request *request)
+{
+    struct admin_exchange *exchange = request->exchange;
+    const char *at = exchange->query;
+    struct mn_span name, value;
+
+    while (query_next(&at, &name, &value)) {
+        if (params_have(exchange->route->params, name)) continue;
+        admin_fail_text(request, 400, "bad_request",
+                        mn_arena_format(request->outbox->edge->arena,
+                                        "this path takes no parameter \"%.*s\"", (int)name.size,
+                                        (const char *)name.data),
+                        "see docs/API.md");
+        return false;
+    }
+    return true;
+}
+
+/* ---- the path ---- */
+
+/* `*` matches one segment (not empty), whose text is *rest. */
+static bool path_matches(const char *pattern, const char *path, struct mn_span *rest)
+{
+    const char *star = strchr(pattern, '*');
+    size_t before, after, size = strlen(path);
+
+    *rest = mn_span(NULL, 0);
+    if (star == NULL) return strcmp(pattern, path) == 0;
+    before = (size_t)(star - pattern);
+    after = strlen(star + 1);
+    if (size <= before + after || strncmp(pattern, path, before) != 0 ||
+        strcmp(path + size - after, star + 1) != 0)
+        return false;
+    *rest = mn_span(path + before, size - before - after);
+    return memchr(rest->data, '/', rest->size) == NULL;
+}
+
+/* The route, or NULL and the methods that the path has; "": there is no such path. */
+static const struct admin_route *route_find(struct admin_request *request, const char **allow)
+{
+    struct admin_exchange *exchange = request->exchange;
+
+    *allow = "";
+    for (size_t i = 0; i < sizeof route_tables / sizeof *route_tables; i++)
+        for (const struct admin_route *route = route_tables[i]; route->path != NULL; route++) {
+            if (!path_matches(route->path, exchange->path, &exchange->rest)) continue;
+            if (strcmp(route->method, exchange->method) == 0) return route;
+            *allow = mn_arena_format(request->outbox->edge->arena, "%s%s%s", *allow,
+                                     **allow == '\0' ? "" : ", ", route->method);
+        }
+    return NULL;
+}
+
+static bool is_free_for_all(const struct admin_exchange *exchange)
+{
+    return strncmp(exchange->path, "/v1/", 4) != 0;
+}
+
+/* Over HTTP nobody learns which paths of /v1 there are without being let in. */
+static bool request_is_allowed(struct admin_request *request)
+{
+    const struct admin_exchange *exchange = request->exchange;
+
+    if (is_free_for_all(exchange) || exchange->is_authorized) return true;
+    admin_fail_text(request, 401, "not_allowed",
+                    "/v1 over HTTP needs an API token, and this node has none",
+                    "use meshctl on the node's own host: it speaks over the admin socket");
+    return false;
+}
+
+void admin_dispatch(struct admin_request *request)
+{
+    struct admin_exchange *exchange = request->exchange;
+    const struct admin_route *route;
+    const char *allow;
+
+    if (!request_is_allowed(request)) return;
+    if (!percent_is_valid(exchange->path) || !percent_is_valid(exchange->query)) {
+        admin_fail_text(request, 400, "bad_request", "the path is not percent-encoded",
+                        "see docs/API.md");
+        return;
+    }
+    route = route_find(request, &allow);
+    if (route == NULL && *allow != '\0') {
+        admin_fail_method(request, allow);
+    } else if (route == NULL) {
+        admin_fail_text(request, 404, "not_found", "no such path on this node",
+                        "MCP clients connect to /mcp; see docs/API.md for the rest");
+    } else {
+        exchange->route = route;
+        exchange->rest.size =
+            percent_decode(exchange->rest, exchange->path + strcspn(route->path, "*"));
+        if (query_is_known(request)) route->handle(request);
+    }
+}
+
+/* ---- what handlers read ---- */
+
+const struct json *admin_body(struct admin_request *request)
+{
+    struct admin_exchange *exchange = request->exchange;
+    const struct json *root = NULL;
+    mn_status status;
+
+    if (!exchange->is_json) {
+        admin_fail_text(request, 415, "bad_request", "Content-Type must be application/json",
+                        "see docs/API.md");
+        return NULL;
+    }
+    status = json_parse_copy(request->admin->parser, mn_buf_span(exchange->body.buf), BODY_LIMITS,
+                             request->outbox->arena, &root);
+    if (status == MN_OK && root->type == JSON_OBJECT) return root;
+    admin_fail_text(request, 400, "bad_request", "the body must be one JSON object",
+                    "see docs/API.md");
+    return NULL;
+}
+
+const struct json *admin_parse(struct admin_request *request, struct mn_span text,
+                               uint32_t depth_kept)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, depth_kept, JSON_NODES_MAX};
+    const struct json *root = NULL;
+
+    if (json_parse_copy(request->admin->parser, text, limits, request->outbox->arena, &root) !=
+        MN_OK)
+        return NULL;
+    return root;
+}
