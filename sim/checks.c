@@ -1,54 +1,89 @@
-/* What must hold: after every step the node's own invariants, in the end the truth about members,
- * lists and calls. */
+/* What must hold: after every step the node's own invariants, whenever something happens to a call
+ * what was promised about it, and while nothing goes wrong the truth about members, lists and
+ * tools, everywhere. */
 #include <stdio.h>
 
-#include "mesh/membership.h"
-#include "node/core/core.h"
 #include "proto/base/memory.h"
-#include "sim/sim.h"
+#include "sim/http.h"
+
+#define SWEEP_TIME (10 * MN_SEC) /* for one call of every tool from every host */
+#define IDEMPOTENT_RUNS_MAX 5    /* as many attempts as a call has */
 
 void sim_check_step(struct sim_host *host)
 {
     node_check(host->node);
 }
 
-/* Everybody who runs is known to be alive by everybody who runs. */
+/* ---- calls ---- */
+
+/* A failure that promises that nothing was executed. */
+static bool reason_is_certain(const char *reason)
+{
+    static const char *const certain[] = {"not_found", "conflict", "unavailable", "busy"};
+
+    for (size_t i = 0; i < sizeof certain / sizeof *certain; i++)
+        if (strcmp(reason, certain[i]) == 0) return true;
+    return false;
+}
+
+void sim_check_call(struct sim *sim, const struct sim_call *call)
+{
+    uint32_t runs_max = call->is_idempotent ? IDEMPOTENT_RUNS_MAX : 1;
+
+    if (call->executions > runs_max)
+        sim_fail(sim, "call %s was executed %u times", call->key, call->executions);
+    if (call->state == SIM_CALL_ANSWERED && call->executions == 0)
+        sim_fail(sim, "call %s was answered but not executed", call->key);
+    if (call->state == SIM_CALL_FAILED && !call->is_idempotent && call->executions > 0 &&
+        reason_is_certain(call->reason))
+        sim_fail(sim, "call %s failed as %s, but was executed", call->key, call->reason);
+    if (call->state == SIM_CALL_FAILED && call->reason[0] == '\0')
+        sim_fail(sim, "call %s failed without a reason", call->key);
+}
+
+static void check_calls(struct sim *sim)
+{
+    for (struct mn_map_entry *e = mn_map_next(&sim->calls, NULL); e != NULL;
+         e = mn_map_next(&sim->calls, e)) {
+        const struct sim_call *call = MN_CONTAINER(e, struct sim_call, entry);
+        if (call->state == SIM_CALL_OPEN) sim_fail(sim, "call %s was never answered", call->key);
+    }
+    if (sim->stats.calls > 100 && sim->stats.answered * 10 < sim->stats.calls)
+        sim_fail(sim, "only %llu of %llu calls were answered",
+                 (unsigned long long)sim->stats.answered, (unsigned long long)sim->stats.calls);
+}
+
+/* ---- members ---- */
+
+/* Everybody who runs is known to be alive, and linked, by everybody who runs. */
+static void check_member(struct sim *sim, const struct sim_host *at, const struct sim_host *of)
+{
+    const struct core *core = node_core(at->node);
+    mn_id id = core_self(node_core(of->node)).node_id;
+    const struct member *member = membership_find(core_membership(core), &id);
+
+    if (member == NULL || member->status != MEMBER_ALIVE)
+        sim_fail(sim, "%s does not know that %s is alive", at->name, of->name);
+    if (peers_find(core_peers(core), &id) == NULL)
+        sim_fail(sim, "%s has no link to %s", at->name, of->name);
+}
+
 static void check_members(struct sim *sim)
 {
-    for (uint32_t i = 0; i < sim->hosts_count; i++) {
+    for (uint32_t i = 0; i < sim->hosts_count && !sim->has_failed; i++) {
         const struct core *core = node_core(sim->hosts[i].node);
-        const struct membership *membership = core_membership(core);
-        if (membership == NULL) {
-            sim_fail(sim, "%s is not a member at the end", sim->hosts[i].name);
-            return;
-        }
-        for (uint32_t k = 0; k < sim->hosts_count; k++) {
-            mn_id id = core_self(node_core(sim->hosts[k].node)).node_id;
-            const struct member *member = membership_find(membership, &id);
-            if (i == k) continue;
-            if (member == NULL || member->status != MEMBER_ALIVE)
-                sim_fail(sim, "%s does not know that %s is alive", sim->hosts[i].name,
-                         sim->hosts[k].name);
-        }
+        if (core_membership(core) == NULL)
+            sim_fail(sim, "%s is not a member", sim->hosts[i].name);
+        else if (!core_self(core).is_ready)
+            sim_fail(sim, "%s is a member, but not ready", sim->hosts[i].name);
+        for (uint32_t k = 0; k < sim->hosts_count && !sim->has_failed; k++)
+            if (i != k) check_member(sim, &sim->hosts[i], &sim->hosts[k]);
     }
 }
 
-struct lists {
-    struct mn_buf *first; /* the list as the first host tells it */
-    uint32_t count;
-};
+/* ---- lists ---- */
 
-static uint32_t count_text(struct mn_span text, const char *word)
-{
-    uint32_t count = 0;
-    size_t size = strlen(word);
-
-    for (size_t i = 0; i + size <= text.size; i++)
-        if (memcmp(text.data + i, word, size) == 0) count++;
-    return count;
-}
-
-/* The names of the tools of a list, for people: "a b c". */
+/* The names of the tools of a list, for people: "a b c ". */
 static const char *list_names(struct mn_span body, char *text, size_t size)
 {
     static const char mark[] = "{\"name\":\"";
@@ -66,71 +101,158 @@ static const char *list_names(struct mn_span body, char *text, size_t size)
     return text;
 }
 
-static void lists_done(struct sim *sim, struct sim_host *host, struct mn_span body, void *context)
+static bool has_text(struct mn_span body, const char *word)
 {
-    struct lists *lists = context;
-    uint32_t tools = count_text(body, "\"inputSchema\""), want = 2 * (sim->hosts_count + 1);
+    return body.size > 0 && memmem(body.data, body.size, word, strlen(word)) != NULL;
+}
+
+static uint32_t count_tools(struct mn_span body)
+{
+    static const char mark[] = "\"inputSchema\"";
+    uint32_t count = 0;
+
+    for (size_t i = 0; i + sizeof mark <= body.size; i++)
+        count += memcmp(body.data + i, mark, sizeof mark - 1) == 0;
+    return count;
+}
+
+static void check_has_tools(struct sim *sim, struct sim_server *server, struct mn_span body,
+                            const char *whose)
+{
+    char name[SIM_NAME_MAX], word[80], names[400];
+
+    for (uint32_t i = 0; i < sim_server_tools(server); i++) {
+        snprintf(word, sizeof word, "{\"name\":\"%s__%s\"", server->name, sim_server_tool(i, name));
+        if (!has_text(body, word))
+            sim_fail(sim, "%s lacks %s__%s: %s", whose, server->name, sim_server_tool(i, name),
+                     list_names(body, names, sizeof names));
+    }
+}
+
+/* Every tool of every server once, and nothing else. */
+static void check_list(struct sim *sim, struct mn_span body, const char *whose)
+{
+    uint32_t want = sim_server_tools(&sim->hosts[0].servers[1]);
     char names[400];
 
-    lists->count++;
-    if (lists->first == NULL) lists->first = mn_buf_copy(body);
-    if (!mn_span_equal(mn_buf_span(lists->first), body))
-        sim_fail(sim, "%s lists other tools than the first host: %s", host->name,
+    check_has_tools(sim, &sim->hosts[0].servers[1], body, whose);
+    for (uint32_t i = 0; i < sim->hosts_count; i++) {
+        check_has_tools(sim, &sim->hosts[i].servers[0], body, whose);
+        want += sim_server_tools(&sim->hosts[i].servers[0]);
+    }
+    if (count_tools(body) != want)
+        sim_fail(sim, "%s has %u tools instead of %u: %s", whose, count_tools(body), want,
                  list_names(body, names, sizeof names));
-    if (tools != want)
-        sim_fail(sim, "%s lists %u tools instead of %u: %s", host->name, tools, want,
-                 list_names(body, names, sizeof names));
+}
+
+struct lists {
+    struct mn_buf *first; /* as the first host answers */
+    uint32_t count;
+};
+
+static void listed(struct sim *sim, void *context, const struct sim_response *response)
+{
+    struct lists *lists = context;
+
+    check_list(sim, response->message, "a list");
+    if (lists->count++ == 0) lists->first = mn_buf_copy(response->message);
+    if (!mn_span_equal(mn_buf_span(lists->first), response->message))
+        sim_fail(sim, "two nodes answer tools/list with other bytes");
 }
 
 static void check_lists(struct sim *sim)
 {
     struct lists lists = {0};
+    char whose[64];
 
     for (uint32_t i = 0; i < sim->hosts_count; i++)
-        sim_client_list(&sim->hosts[i], lists_done, &lists);
-    sim_run_until(sim, sim->time + 1 * MN_SEC);
-    if (lists.count != sim->hosts_count && !sim->has_failed)
-        sim_fail(sim, "only %u of %u hosts answered tools/list", lists.count, sim->hosts_count);
+        sim_http_ask(&sim->hosts[i], &(struct sim_request){.method = "tools/list",
+                                                           .body = mn_span_str(SIM_LIST_MODERN),
+                                                           .patience = MN_SEC,
+                                                           .is_steadfast = true,
+                                                           .on_end = listed,
+                                                           .context = &lists});
+    sim_run_until(sim, sim->time + MN_SEC);
     mn_buf_unref(lists.first);
+    for (uint32_t i = 0; i < sim->hosts_count && !sim->has_failed; i++) {
+        snprintf(whose, sizeof whose, "the list that a client of %s holds", sim->hosts[i].name);
+        check_list(sim, sim_watch_list(sim, i), whose);
+    }
 }
 
-/* A failure that promises that nothing was executed. */
-static bool reason_is_certain(const char *reason)
-{
-    static const char *const certain[] = {"not_found", "conflict", "unavailable", "busy"};
+/* ---- every tool from everywhere ---- */
 
-    for (size_t i = 0; i < sizeof certain / sizeof *certain; i++)
-        if (strcmp(reason, certain[i]) == 0) return true;
-    return false;
+static void swept(struct sim *sim, void *context, const struct sim_response *response)
+{
+    struct sim_call *call = context;
+
+    sim_call_answered(sim, call, response);
+    if (call->state != SIM_CALL_ANSWERED)
+        sim_fail(sim, "call %s, a while after the last fault, failed: %s", call->key, call->reason);
 }
 
-static void check_call(struct sim *sim, const struct sim_call *call)
+static void sweep_server(struct sim *sim, struct sim_host *from, struct sim_server *server)
 {
-    if (call->state == SIM_CALL_OPEN) sim_fail(sim, "call %s was never answered", call->key);
-    if (!call->is_idempotent && call->executions > 1)
-        sim_fail(sim, "call %s was executed %u times", call->key, call->executions);
-    if (call->state == SIM_CALL_ANSWERED && call->executions == 0)
-        sim_fail(sim, "call %s was answered but not executed", call->key);
-    if (call->state == SIM_CALL_FAILED && !call->is_idempotent && call->executions > 0 &&
-        reason_is_certain(call->reason))
-        sim_fail(sim, "call %s failed as %s, but was executed", call->key, call->reason);
-    if (call->state == SIM_CALL_FAILED && call->reason[0] == '\0')
-        sim_fail(sim, "call %s failed without a reason", call->key);
+    for (uint32_t i = 0; i < sim_server_tools(server); i++) {
+        struct sim_call *call = sim_call_new(sim, from, i == 1);
+        char name[SIM_NAME_MAX], tool[64];
+        struct mn_buf *body;
+
+        snprintf(tool, sizeof tool, "%s__%s", server->name, sim_server_tool(i, name));
+        body = sim_call_body(call, tool, true, 0);
+        sim_http_ask(from, &(struct sim_request){.method = "tools/call",
+                                                 .name = tool,
+                                                 .body = mn_buf_span(body),
+                                                 .patience = SWEEP_TIME,
+                                                 .is_steadfast = true,
+                                                 .on_end = swept,
+                                                 .context = call});
+        mn_buf_unref(body);
+    }
 }
 
-static void check_calls(struct sim *sim)
+static void check_sweep(struct sim *sim)
 {
-    for (struct mn_map_entry *e = mn_map_next(&sim->calls, NULL); e != NULL;
-         e = mn_map_next(&sim->calls, e))
-        check_call(sim, MN_CONTAINER(e, struct sim_call, entry));
-    if (sim->stats.calls > 100 && sim->stats.answered * 10 < sim->stats.calls)
-        sim_fail(sim, "only %llu of %llu calls were answered",
-                 (unsigned long long)sim->stats.answered, (unsigned long long)sim->stats.calls);
+    for (uint32_t i = 0; i < sim->hosts_count; i++) {
+        sweep_server(sim, &sim->hosts[i], &sim->hosts[i].servers[1]);
+        for (uint32_t k = 0; k < sim->hosts_count; k++)
+            sweep_server(sim, &sim->hosts[i], &sim->hosts[k].servers[0]);
+    }
+    sim_run_until(sim, sim->time + SWEEP_TIME + MN_SEC);
+}
+
+/* ---- nothing is left behind ---- */
+
+static void check_idle(struct sim *sim, const struct sim_host *host)
+{
+    struct calls_stats calls = calls_stats(core_calls(node_core(host->node)));
+    struct peers_counts peers = peers_counts(core_peers(node_core(host->node)));
+    struct mcp_stats mcp;
+
+    mcp_stats(node_mcp(host->node), &mcp);
+    if (calls.open + calls.served + mcp.calls_count > 0)
+        sim_fail(sim, "%s still has %u calls open, %u served, %u at its clients", host->name,
+                 calls.open, calls.served, mcp.calls_count);
+    if (peers.members != sim->hosts_count - 1 || peers.guests + peers.half_open + peers.dials > 0)
+        sim_fail(sim, "%s has %u member links, %u guests, %u half-open connections, %u dials",
+                 host->name, peers.members, peers.guests, peers.half_open, peers.dials);
+    if (mcp.exchanges_count != 1) /* that of the watcher */
+        sim_fail(sim, "%s has %u exchanges open", host->name, mcp.exchanges_count);
+    if (mn_list_is_empty(&host->children) || host->children.next != host->children.prev)
+        sim_fail(sim, "%s does not have exactly one child process", host->name);
+}
+
+void sim_check_settled(struct sim *sim)
+{
+    check_members(sim);
+    if (!sim->has_failed) check_lists(sim);
 }
 
 void sim_check_end(struct sim *sim)
 {
-    check_members(sim);
-    check_lists(sim);
-    check_calls(sim);
+    sim_check_settled(sim);
+    if (!sim->has_failed) check_sweep(sim);
+    if (!sim->has_failed) check_calls(sim);
+    for (uint32_t i = 0; i < sim->hosts_count && !sim->has_failed; i++)
+        check_idle(sim, &sim->hosts[i]);
 }

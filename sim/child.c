@@ -1,5 +1,6 @@
 /* Child processes of a host: a scripted server behind stdin and stdout, one JSON message per line.
  */
+#include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/sim.h"
 
@@ -80,22 +81,35 @@ static void line_out(struct sim *sim, void *context)
     mn_buf_unref(buf);
 }
 
+static void child_say(struct child *child, struct mn_buf *text, mn_time delay)
+{
+    struct sim *sim = child->host->sim;
+    struct line *line = mn_alloc(sizeof *line);
+
+    line->child = child;
+    line->buf = mn_buf_ref(text);
+    mn_list_push_back(&child->lines, &line->list);
+    sim_at(sim, &line->event, sim->time + delay, line_out, line);
+}
+
 static void child_message(struct child *child, struct mn_span message)
 {
     struct sim *sim = child->host->sim;
     struct sim_reply reply = sim_server_answer(sim, child->server, message);
-    struct line *line;
     struct mn_writer writer = {0};
+    struct mn_buf *text;
 
-    if (reply.buf == NULL) return;
-    mn_writer_add(&writer, mn_buf_span(reply.buf));
-    mn_writer_str(&writer, "\n");
+    if (reply.is_break) {
+        MN_PROBE("sim: a child died in the middle of a call");
+        sim_at(sim, &child->exit, sim->time + reply.delay, child_exit, child);
+    } else if (reply.buf != NULL) {
+        mn_writer_add(&writer, mn_buf_span(reply.buf));
+        mn_writer_str(&writer, "\n");
+        text = mn_writer_done(&writer);
+        child_say(child, text, reply.delay);
+        mn_buf_unref(text);
+    }
     mn_buf_unref(reply.buf);
-    line = mn_alloc(sizeof *line);
-    line->child = child;
-    line->buf = mn_writer_done(&writer);
-    mn_list_push_back(&child->lines, &line->list);
-    sim_at(sim, &line->event, sim->time + reply.delay, line_out, line);
 }
 
 static void child_write(struct child *child, struct mn_span bytes)
@@ -126,6 +140,7 @@ static void child_start(struct sim_host *host, const struct edge_output *output)
                                                   .text = mn_span_str("command not found")});
         return;
     }
+    server->listen_id = mn_buf_unref(server->listen_id); /* the new process knows of none */
     child = mn_alloc(sizeof *child);
     *child = (struct child){.host = host, .server = server, .id = output->id};
     mn_list_init(&child->lines);
@@ -154,6 +169,13 @@ void sim_child_host_down(struct sim_host *host)
 {
     while (!mn_list_is_empty(&host->children))
         child_free(MN_CONTAINER(host->children.next, struct child, list));
+}
+
+void sim_child_say(struct sim_host *host, struct mn_buf *line)
+{
+    MN_LIST_FOR_EACH (entry, &host->children) {
+        child_say(MN_CONTAINER(entry, struct child, list), line, 1 * MN_MS);
+    }
 }
 
 void sim_child_crash_one(struct sim_host *host)

@@ -35,18 +35,24 @@ static void write_free(struct sim_write *write)
     mn_free(write);
 }
 
-void sim_disk_done(struct sim_host *host)
+void sim_disk_wipe(struct sim_host *host)
 {
     struct sim_disk *disk = &host->disk;
     struct mn_map_entry *entry;
 
+    sim_cancel(host->sim, &disk->sync);
     while (!mn_list_is_empty(&disk->pending))
         write_free(MN_CONTAINER(disk->pending.next, struct sim_write, list));
     while ((entry = mn_map_next(&disk->pairs, NULL)) != NULL) {
         mn_map_remove(&disk->pairs, entry);
         pair_free(MN_CONTAINER(entry, struct sim_pair, entry));
     }
-    mn_map_done(&disk->pairs);
+}
+
+void sim_disk_done(struct sim_host *host)
+{
+    sim_disk_wipe(host);
+    mn_map_done(&host->disk.pairs);
 }
 
 static void disk_apply(struct sim_disk *disk, struct sim_write *write)
@@ -65,18 +71,32 @@ static void disk_apply(struct sim_disk *disk, struct sim_write *write)
     mn_map_insert(&disk->pairs, &pair->entry, mn_buf_span(pair->key));
 }
 
-static void disk_synced(struct sim *sim, void *context)
+/* Writes all that waits; the number of the newest. */
+static uint64_t disk_flush(struct sim_host *host)
 {
-    struct sim_host *host = context;
     uint64_t upto = 0;
 
-    (void)sim;
     while (!mn_list_is_empty(&host->disk.pending)) {
         struct sim_write *write = MN_CONTAINER(host->disk.pending.next, struct sim_write, list);
         disk_apply(&host->disk, write);
         upto = write->number;
         write_free(write);
     }
+    return upto;
+}
+
+void sim_disk_close(struct sim_host *host)
+{
+    sim_cancel(host->sim, &host->disk.sync);
+    disk_flush(host);
+}
+
+static void disk_synced(struct sim *sim, void *context)
+{
+    struct sim_host *host = context;
+    uint64_t upto = disk_flush(host);
+
+    (void)sim;
     sim_host_input(host, &(struct edge_input){.type = EDGE_IN_DURABLE, .id = upto});
 }
 

@@ -1,4 +1,5 @@
 /* HTTP requests of a host: all go to the scripted server `shared`, which answers with JSON. */
+#include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/sim.h"
 
@@ -6,7 +7,8 @@ struct fetch {
     struct mn_list list; /* in host->fetches */
     struct sim_host *host;
     uint64_t id;
-    uint32_t code;
+    uint32_t code; /* 0: the connection breaks, or (status UNREACHABLE) never came about */
+    mn_status status;
     struct mn_buf *body; /* of the answer */
     struct sim_event event;
 };
@@ -17,6 +19,20 @@ static void fetch_free(struct fetch *fetch)
     mn_list_remove(&fetch->list);
     mn_buf_unref(fetch->body);
     mn_free(fetch);
+}
+
+static void fetch_break(struct sim *sim, void *context)
+{
+    struct fetch *fetch = context;
+    struct sim_host *host = fetch->host;
+    struct edge_input done = {.type = EDGE_IN_FETCH_DONE,
+                              .id = fetch->id,
+                              .status = fetch->status,
+                              .text = mn_span_str("the connection broke")};
+
+    (void)sim;
+    fetch_free(fetch);
+    sim_host_input(host, &done);
 }
 
 static void fetch_answer(struct sim *sim, void *context)
@@ -43,25 +59,46 @@ static void fetch_answer(struct sim *sim, void *context)
     mn_buf_unref(body);
 }
 
+/* The server takes the request. False: it never answers. */
+static bool fetch_post(struct fetch *fetch, const struct edge_fetch *start, mn_time *ret_delay)
+{
+    struct sim_host *host = fetch->host;
+    struct sim_reply reply = sim_server_answer(
+        host->sim, sim_server_find(host, mn_span_str("shared")), mn_buf_span(start->body));
+
+    *ret_delay = reply.delay;
+    fetch->code = reply.buf == NULL ? 202 : 200;
+    fetch->body = reply.buf;
+    if (reply.is_break) {
+        MN_PROBE("sim: a connection to a server broke in the middle of a call");
+        fetch->code = 0;
+        fetch->status = MN_IO;
+    }
+    return !reply.is_silent;
+}
+
 static void fetch_start(struct sim_host *host, const struct edge_output *output)
 {
     const struct edge_fetch *start = output->fetch_start;
     struct sim *sim = host->sim;
-    struct sim_reply reply = {.delay = 1 * MN_MS};
     struct fetch *fetch = mn_alloc(sizeof *fetch);
+    bool is_silent = false;
+    mn_time delay = 1 * MN_MS;
 
     fetch->host = host;
     fetch->id = output->id;
     mn_list_push_back(&host->fetches, &fetch->list);
-    if (mn_span_is(start->method, "POST")) {
-        reply = sim_server_answer(sim, sim_server_find(host, mn_span_str("shared")),
-                                  mn_buf_span(start->body));
-        fetch->code = reply.buf == NULL ? 202 : 200;
-        fetch->body = reply.buf;
+    if (sim->trouble > 0 && rng_below(&sim->rng_work, 2 * sim->trouble) == 0) {
+        MN_PROBE("sim: no connection to a server");
+        fetch->status = MN_UNREACHABLE;
+    } else if (mn_span_is(start->method, "POST")) {
+        is_silent = !fetch_post(fetch, start, &delay);
     } else {
         fetch->code = 405; /* no GET stream, no session to DELETE */
     }
-    sim_at(sim, &fetch->event, sim->time + 2 * MN_MS + reply.delay, fetch_answer, fetch);
+    if (is_silent) return;
+    sim_at(sim, &fetch->event, sim->time + 2 * MN_MS + delay,
+           fetch->code == 0 ? fetch_break : fetch_answer, fetch);
 }
 
 void sim_fetch_do(struct sim_host *host, const struct edge_output *output)

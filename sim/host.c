@@ -1,9 +1,12 @@
-/* A machine with one node process on it: starts, kill -9, freezes, and the delivery of what happens
- * outside to node_step(), one input at a time. */
+/* A machine with one node process on it: starts, stops, kill -9, freezes, and the delivery of what
+ * happens outside to node_step(), one input at a time. */
 #include <stdio.h>
 
 #include "proto/base/memory.h"
-#include "sim/sim.h"
+#include "sim/http.h"
+
+#define SKEW_MAX (200 * MN_MS)  /* between the wall clocks of two good hosts */
+#define STOP_TIME (40 * MN_SEC) /* a node that was told to stop is gone by then */
 
 struct sim_held_input {
     struct mn_list list;
@@ -17,6 +20,7 @@ void sim_host_init(struct sim *sim, struct sim_host *host, uint32_t index)
     snprintf(host->name, sizeof host->name, "n%u", index + 1);
     rng_bytes(&sim->rng_node, host->identity_seed, sizeof host->identity_seed);
     host->outbox.arena = &host->arena;
+    host->wall_offset = (int64_t)rng_below(&sim->rng_node, SKEW_MAX);
     mn_trace_init(&host->trace, host->trace_ring,
                   sizeof host->trace_ring / sizeof *host->trace_ring);
     mn_list_init(&host->held);
@@ -42,7 +46,7 @@ void sim_host_done(struct sim_host *host)
 {
     sim_child_host_down(host);
     sim_fetch_host_down(host);
-    sim_client_host_down(host);
+    sim_http_host_down(host);
     node_free(host->node);
     host_drop_held(host);
     sim_disk_done(host);
@@ -105,6 +109,51 @@ static void host_print_trace(struct sim_host *host)
     }
 }
 
+/* What the process leaves behind, however it ended. */
+static void host_down(struct sim_host *host)
+{
+    struct sim *sim = host->sim;
+
+    sim_cancel(sim, &host->tick);
+    sim_cancel(sim, &host->exit);
+    sim_cancel(sim, &host->stop_limit);
+    node_free(host->node);
+    host->node = NULL;
+    host->is_frozen = host->is_stopping = false;
+    host_drop_held(host);
+    sim_net_host_down(host);
+    sim_child_host_down(host);
+    sim_fetch_host_down(host);
+    sim_http_host_down(host);
+}
+
+static void host_boot(struct sim *sim, void *context)
+{
+    (void)sim;
+    sim_host_start(context);
+}
+
+/* STOPPED: the process ends by itself, its writes are all on disk. */
+static void host_exit(struct sim *sim, void *context)
+{
+    struct sim_host *host = context;
+
+    sim_disk_close(host);
+    host_down(host);
+    sim_host_start_at(host, sim->time + (sim->is_quiet ? 0 : host->down_for));
+}
+
+static void host_stop_late(struct sim *sim, void *context)
+{
+    struct sim_host *host = context;
+
+    if (sim_host_was_frozen(host, STOP_TIME))
+        sim_at(sim, &host->stop_limit, sim->time + STOP_TIME, host_stop_late, host);
+    else
+        sim_fail(sim, "%s was told to stop, and did not within %llu s", host->name,
+                 (unsigned long long)(STOP_TIME / MN_SEC));
+}
+
 static void host_do(struct sim_host *host, const struct edge_output *output)
 {
     struct sim *sim = host->sim;
@@ -119,7 +168,7 @@ static void host_do(struct sim_host *host, const struct edge_output *output)
     case EDGE_OUT_HTTP_HEAD:
     case EDGE_OUT_HTTP_BODY:
     case EDGE_OUT_HTTP_PAUSE:
-    case EDGE_OUT_HTTP_ABORT: sim_client_do(host, output); break;
+    case EDGE_OUT_HTTP_ABORT: sim_http_do(host, output); break;
     case EDGE_OUT_FETCH_START:
     case EDGE_OUT_FETCH_PAUSE:
     case EDGE_OUT_FETCH_CANCEL: sim_fetch_do(host, output); break;
@@ -133,7 +182,7 @@ static void host_do(struct sim_host *host, const struct edge_output *output)
             snprintf(sim->token, sizeof sim->token, "%.*s", (int)output->bytes.size,
                      (const char *)output->bytes.data);
         break;
-    case EDGE_OUT_STOPPED: host->has_left = true; break;
+    case EDGE_OUT_STOPPED: sim_at(sim, &host->exit, sim->time, host_exit, host); break;
     case EDGE_OUT_FATAL:
         sim_fail(sim, "%s stopped itself with code %u: %.*s", host->name, output->code,
                  (int)output->text.size, (const char *)output->text.data);
@@ -150,6 +199,14 @@ static void host_tick(struct sim *sim, void *context)
     sim_host_input(host, &(struct edge_input){.type = EDGE_IN_TICK});
 }
 
+static struct mn_now host_now(const struct sim_host *host)
+{
+    struct mn_now now = sim_now(host->sim);
+
+    now.wall = (mn_time)((int64_t)now.wall + host->wall_offset);
+    return now;
+}
+
 static void host_step(struct sim_host *host, const struct edge_input *input)
 {
     struct sim *sim = host->sim;
@@ -157,7 +214,7 @@ static void host_step(struct sim_host *host, const struct edge_input *input)
     sim->stats.steps++;
     sim_hash(sim, (uint64_t)host->index << 16 | input->type, input->bytes);
     host->is_stepping = true;
-    node_step(host->node, sim_now(sim), input, &host->outbox);
+    node_step(host->node, host_now(host), input, &host->outbox);
     host_print_trace(host);
     for (uint32_t i = 0; i < host->outbox.count; i++)
         host_do(host, &host->outbox.items[i]);
@@ -216,6 +273,8 @@ static struct node *host_make_node(struct sim_host *host)
         config.core.seeds_count = 1;
         config.core.token = mn_span_str(sim->token);
     }
+    config.core.is_identity_old = host->boots > 1;
+    config.mcp.call_timeout = SIM_CALL_TIMEOUT;
     config.servers = &servers;
     config.servers_count = 1;
     config.trace = &host->trace;
@@ -227,27 +286,37 @@ static struct node *host_make_node(struct sim_host *host)
 
 void sim_host_start(struct sim_host *host)
 {
-    if (host->node != NULL || host->has_left) return;
+    if (host->node != NULL) return;
+    sim_cancel(host->sim, &host->boot);
     host->boots++;
     host->is_frozen = false;
     host->node = host_make_node(host);
     sim_disk_recover(host);
 }
 
+void sim_host_start_at(struct sim_host *host, mn_time at)
+{
+    sim_at(host->sim, &host->boot, at, host_boot, host);
+}
+
 void sim_host_crash(struct sim_host *host)
 {
     if (host->node == NULL) return;
     host->sim->stats.crashes++;
-    sim_cancel(host->sim, &host->tick);
-    node_free(host->node);
-    host->node = NULL;
-    host->is_frozen = false;
-    host_drop_held(host);
     sim_disk_crash(host);
-    sim_net_host_down(host);
-    sim_child_host_down(host);
-    sim_fetch_host_down(host);
-    sim_client_host_down(host);
+    host_down(host);
+}
+
+void sim_host_stop(struct sim_host *host, mn_time down_for)
+{
+    struct sim *sim = host->sim;
+
+    if (host->node == NULL || host->is_stopping) return;
+    sim->stats.stops++;
+    host->is_stopping = true;
+    host->down_for = down_for;
+    sim_at(sim, &host->stop_limit, sim->time + STOP_TIME, host_stop_late, host);
+    sim_host_input(host, &(struct edge_input){.type = EDGE_IN_STOP});
 }
 
 void sim_host_freeze(struct sim_host *host)
@@ -261,8 +330,14 @@ void sim_host_thaw(struct sim_host *host)
 {
     if (!host->is_frozen) return;
     host->is_frozen = false;
+    host->thawed = host->sim->time;
     host_drain(host); /* the inbox before the timers, as a real process finds it */
     sim_net_thawed(host);
     if (host->node != NULL)
         sim_at(host->sim, &host->tick, node_deadline(host->node), host_tick, host);
+}
+
+bool sim_host_was_frozen(const struct sim_host *host, mn_time time)
+{
+    return host->is_frozen || (host->thawed > 0 && host->thawed + time > host->sim->time);
 }

@@ -122,7 +122,6 @@ static void print_failure(const struct campaign *campaign, const struct sim *sim
 
 static void add_stats(struct sim_stats *total, const struct sim_stats *one)
 {
-    total->events += one->events;
     total->steps += one->steps;
     total->calls += one->calls;
     total->answered += one->answered;

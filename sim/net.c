@@ -1,6 +1,6 @@
-/* Streams between hosts: delay, bandwidth, cuts in one direction or both, resets. A stream loses
- * nothing while it lives; when it dies, what was in flight arrives up to some point and no further,
- * and the sender does not learn where that was. */
+/* Streams between hosts: delay, bandwidth, cuts in one direction or both, slow paths, resets,
+ * strangers. A stream loses nothing while it lives; when it dies, what was in flight arrives up to
+ * some point and no further, and the sender does not learn where that was. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -42,17 +42,23 @@ struct sim_conn {
     bool is_open, is_dying;
 };
 
+static struct sim_path *net_path(const struct sim *sim, const struct sim_host *from,
+                                 const struct sim_host *to)
+{
+    return &sim->net.paths[from->index * sim->hosts_count + to->index];
+}
+
 static bool net_is_cut(const struct sim *sim, const struct sim_host *from,
                        const struct sim_host *to)
 {
-    return sim->net.cuts[from->index * sim->hosts_count + to->index] != 0;
+    return net_path(sim, from, to)->is_cut;
 }
 
 void sim_net_init(struct sim *sim)
 {
     sim->net.delay = 100 + rng_below(&sim->rng_net, 20000);
     sim->net.bytes_per_sec = 1000000U << rng_below(&sim->rng_net, 8);
-    sim->net.cuts = mn_alloc((size_t)sim->hosts_count * sim->hosts_count);
+    sim->net.paths = mn_alloc((size_t)sim->hosts_count * sim->hosts_count * sizeof *sim->net.paths);
     mn_list_init(&sim->net.conns);
 }
 
@@ -85,7 +91,8 @@ void sim_net_done(struct sim *sim)
 {
     while (!mn_list_is_empty(&sim->net.conns))
         conn_free(MN_CONTAINER(sim->net.conns.next, struct sim_conn, list));
-    mn_free(sim->net.cuts);
+    mn_free(sim->net.paths);
+    mn_buf_unref(sim->net.recorded);
 }
 
 static mn_time net_delay(struct sim *sim)
@@ -298,22 +305,37 @@ static void net_dial(struct sim_host *host, const struct edge_output *output)
     sim_at(sim, &conn->open, sim->time + wait, net_connected, conn);
 }
 
+/* When the bytes of [chunk], the newest in the pipe, arrive: after all earlier ones. */
+static void pipe_time(struct sim_conn *conn, int side, struct chunk *chunk)
+{
+    struct sim *sim = conn->sim;
+    struct pipe *pipe = &conn->pipes[side];
+    const struct sim_path *path = net_path(sim, conn->hosts[side], conn->hosts[1 - side]);
+    mn_time begin = pipe->free_at > sim->time ? pipe->free_at : sim->time;
+    uint64_t rate = sim->net.bytes_per_sec / (path->slow > 0 ? path->slow : 1);
+
+    pipe->free_at = begin + (mn_time)chunk->buf->size * MN_SEC / rate;
+    chunk->arrives = pipe->free_at + net_delay(sim) + path->slow * MN_MS;
+    if (chunk->list.prev != &pipe->chunks) {
+        struct chunk *earlier = MN_CONTAINER(chunk->list.prev, struct chunk, list);
+        if (chunk->arrives < earlier->arrives) chunk->arrives = earlier->arrives;
+    }
+}
+
 static void net_send(struct sim_conn *conn, int side, struct mn_buf *buf)
 {
     struct sim *sim = conn->sim;
     struct pipe *pipe = &conn->pipes[side];
     struct chunk *chunk = mn_alloc(sizeof *chunk);
-    mn_time begin = pipe->free_at > sim->time ? pipe->free_at : sim->time;
 
-    MN_ASSERT(!pipe->is_sent_due); /* one SEND outstanding */
-    pipe->free_at = begin + (mn_time)buf->size * MN_SEC / sim->net.bytes_per_sec;
-    chunk->buf = mn_buf_ref(buf);
-    chunk->arrives = pipe->free_at + net_delay(sim);
-    if (!mn_list_is_empty(&pipe->chunks)) {
-        struct chunk *newest = MN_CONTAINER(pipe->chunks.prev, struct chunk, list);
-        if (chunk->arrives < newest->arrives) chunk->arrives = newest->arrives; /* in order */
+    MN_ASSERT(!pipe->is_sent_due);         /* one SEND outstanding */
+    if (side == 0 && pipe->free_at == 0) { /* the first words of a dialer */
+        mn_buf_unref(sim->net.recorded);
+        sim->net.recorded = mn_buf_ref(buf);
     }
+    chunk->buf = mn_buf_ref(buf);
     mn_list_push_back(&pipe->chunks, &chunk->list);
+    pipe_time(conn, side, chunk);
     pipe->queued += buf->size;
     pipe->is_sent_due = true;
     if (pipe->queued <= WINDOW) sim_at(sim, &pipe->sent, sim->time + 10, pipe_sent, conn);
@@ -376,39 +398,95 @@ void sim_net_thawed(struct sim_host *host)
     net_schedule_all(host->sim);
 }
 
+/* Each side hears of it at a moment of its own, and until then reads what still comes. */
+static void conn_reset(struct sim_conn *conn)
+{
+    struct sim *sim = conn->sim;
+
+    if (!conn->is_open || conn->is_dying) return;
+    conn->is_dying = true;
+    sim->stats.resets++;
+    for (int side = 0; side < 2; side++)
+        sim_at(sim, &conn->closed[side],
+               sim->time + 1 + rng_below_u64(&sim->rng_net, 2 * sim->net.delay), conn_closed, conn);
+}
+
 void sim_net_reset_one(struct sim *sim)
 {
-    uint32_t count = 0, chosen;
+    struct sim_conn *chosen = NULL;
+    uint32_t count = 0;
 
     MN_LIST_FOR_EACH (entry, &sim->net.conns) {
-        count++;
-    }
-    if (count == 0) return;
-    chosen = rng_below(&sim->rng_fault, count);
-    MN_LIST_FOR_EACH_SAFE (entry, &sim->net.conns) {
         struct sim_conn *conn = MN_CONTAINER(entry, struct sim_conn, list);
-        if (chosen-- > 0) continue;
-        if (!conn->is_open || conn->is_dying) return;
-        conn->is_dying = true;
-        sim->stats.resets++;
-        for (int side = 0; side < 2; side++)
-            sim_at(sim, &conn->closed[side],
-                   sim->time + 1 + rng_below_u64(&sim->rng_net, 2 * sim->net.delay), conn_closed,
-                   conn);
-        return;
+        if (rng_below(&sim->rng_fault, ++count) == 0) chosen = conn;
+    }
+    if (chosen != NULL) conn_reset(chosen);
+}
+
+void sim_net_reset_all(struct sim *sim)
+{
+    MN_LIST_FOR_EACH (entry, &sim->net.conns) {
+        conn_reset(MN_CONTAINER(entry, struct sim_conn, list));
     }
 }
 
 void sim_net_cut(struct sim *sim, uint32_t from, uint32_t to, bool is_cut)
 {
     if (from == to) return;
-    sim->net.cuts[from * sim->hosts_count + to] = is_cut;
+    net_path(sim, &sim->hosts[from], &sim->hosts[to])->is_cut = is_cut;
     if (is_cut) sim->stats.cuts++;
     net_schedule_all(sim);
 }
 
+/* What is on its way travels on at the new speed. */
+static void pipe_retime(struct sim_conn *conn, int side)
+{
+    struct pipe *pipe = &conn->pipes[side];
+
+    pipe->free_at = conn->sim->time;
+    MN_LIST_FOR_EACH (entry, &pipe->chunks) {
+        pipe_time(conn, side, MN_CONTAINER(entry, struct chunk, list));
+    }
+    pipe_schedule(conn, side);
+}
+
+void sim_net_slow(struct sim *sim, uint32_t from, uint32_t to, uint32_t factor)
+{
+    net_path(sim, &sim->hosts[from], &sim->hosts[to])->slow = factor;
+    MN_LIST_FOR_EACH (entry, &sim->net.conns) {
+        struct sim_conn *conn = MN_CONTAINER(entry, struct sim_conn, list);
+        for (int side = 0; side < 2; side++)
+            if (conn->hosts[side]->index == from && conn->hosts[1 - side]->index == to)
+                pipe_retime(conn, side);
+    }
+}
+
 void sim_net_heal(struct sim *sim)
 {
-    memset(sim->net.cuts, 0, (size_t)sim->hosts_count * sim->hosts_count);
+    for (uint32_t from = 0; from < sim->hosts_count; from++)
+        for (uint32_t to = 0; to < sim->hosts_count; to++) {
+            net_path(sim, &sim->hosts[from], &sim->hosts[to])->is_cut = false;
+            sim_net_slow(sim, from, to, 0);
+        }
     net_schedule_all(sim);
+}
+
+/* Noise, another protocol, or the first words of some dialer once more. It never closes: the node
+ * has to. */
+void sim_net_stranger(struct sim_host *host)
+{
+    struct sim *sim = host->sim;
+    uint64_t id = sim_host_id(host);
+    struct edge_input bytes = {.type = EDGE_IN_NET_BYTES, .id = id};
+    uint32_t kind = rng_below(&sim->rng_fault, 3);
+    uint8_t noise[256];
+
+    rng_bytes(&sim->rng_fault, noise, sizeof noise);
+    bytes.bytes = mn_span(noise, 1 + rng_below(&sim->rng_fault, sizeof noise));
+    if (kind == 1) bytes.bytes = mn_span_str("GET / HTTP/1.1\r\nHost: n1\r\n\r\n");
+    if (kind == 2 && sim->net.recorded != NULL) bytes.bytes = mn_buf_span(sim->net.recorded);
+    sim_host_input(host, &(struct edge_input){.type = EDGE_IN_NET_ACCEPTED,
+                                              .id = id,
+                                              .text = mn_span_str("192.0.2.7:999")});
+    sim_host_input(host, &bytes);
 }

@@ -1,12 +1,27 @@
-/* Scripted MCP servers: what a small honest server of either era says. It counts each execution in
- * the world's ledger, where no crash can hide it. */
+/* Scripted MCP servers: what a small honest server of either era says, and in times of trouble what
+ * a slow, hanging or crashing one does. It counts each execution in the world's ledger, where no
+ * crash can hide it. */
 #include <stdio.h>
 
 #include "node/json/json.h"
+#include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/sim.h"
 
 #define LIMITS ((struct json_limits){.depth_max = 64, .depth_kept = 8, .nodes_max = 4096})
+#define TOOLS_MIN 2 /* "work" and "look" are always there */
+#define TOOLS_MAX 6
+
+/* How a call goes. */
+enum mood {
+    MOOD_FINE,
+    MOOD_SLOW,        /* takes long, but not too long */
+    MOOD_HANGS,       /* works and never answers */
+    MOOD_DIES_BEFORE, /* its process or connection ends without a trace of work */
+    MOOD_DIES_AFTER,  /* the same, but the work is done */
+    MOOD_REFUSES,     /* answers with an error */
+    MOOD_COUNT
+};
 
 void sim_server_init(struct sim_host *host)
 {
@@ -20,7 +35,7 @@ void sim_server_init(struct sim_host *host)
         server->host = host;
         server->kind = i == 0 ? SIM_SERVER_CHILD : SIM_SERVER_HTTP;
         server->is_modern = rng_below(&sim->rng_work, 2) == 0;
-        server->tools_count = 2;
+        server->own_tools = TOOLS_MIN;
         server->work = 1 * MN_MS + rng_below(&sim->rng_work, 200 * MN_MS);
     }
     snprintf(host->servers[0].name, sizeof host->servers[0].name, "own-%s", host->name);
@@ -31,6 +46,8 @@ void sim_server_init(struct sim_host *host)
 
 void sim_server_done(struct sim_host *host)
 {
+    for (uint32_t i = 0; i < host->servers_count; i++)
+        mn_buf_unref(host->servers[i].listen_id);
     mn_free(host->servers);
     host->servers = NULL;
 }
@@ -51,40 +68,120 @@ struct sim_server *sim_server_find(struct sim_host *host, struct mn_span name)
     return NULL;
 }
 
+/* ---- its tools ---- */
+
+/* What is behind one URL is one server, whoever asks: the first host's entry speaks for it. */
+static struct sim_server *server_itself(struct sim_server *server)
+{
+    struct sim *sim = server->host->sim;
+    return server->kind == SIM_SERVER_HTTP ? &sim->hosts[0].servers[1] : server;
+}
+
+uint32_t sim_server_tools(struct sim_server *server)
+{
+    return server_itself(server)->own_tools;
+}
+
+const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX])
+{
+    if (index < TOOLS_MIN) return index == 0 ? "work" : "look";
+    snprintf(name, SIM_NAME_MAX, "extra%u", index);
+    return name;
+}
+
+/* A child that is told of by a notification; what is behind a URL is found out by looking again. */
+void sim_server_change(struct sim_host *host)
+{
+    struct sim *sim = host->sim;
+    struct sim_server *server = &host->servers[rng_below(&sim->rng_fault, host->servers_count)];
+    struct sim_server *itself = server_itself(server);
+    struct mn_writer writer = {0};
+    struct mn_buf *message;
+
+    itself->own_tools = TOOLS_MIN + rng_below(&sim->rng_fault, TOOLS_MAX - TOOLS_MIN + 1);
+    if (server->kind == SIM_SERVER_HTTP) return;
+    if (server->is_modern && server->listen_id == NULL) return; /* nobody asked to be told */
+    mn_writer_str(&writer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"");
+    if (server->is_modern) {
+        mn_writer_str(&writer,
+                      ",\"params\":{\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
+        mn_writer_add(&writer, mn_buf_span(server->listen_id));
+        mn_writer_str(&writer, "}}");
+    }
+    mn_writer_str(&writer, "}\n");
+    message = mn_writer_done(&writer);
+    sim_child_say(host, message);
+    mn_buf_unref(message);
+}
+
 static void write_tools(struct sim_server *server, struct mn_writer *writer)
 {
+    char name[SIM_NAME_MAX];
+
     mn_writer_str(writer, "\"tools\":[");
-    for (uint32_t i = 0; i < server->tools_count; i++)
+    for (uint32_t i = 0; i < sim_server_tools(server); i++)
         mn_writer_format(writer,
                          "%s{\"name\":\"%s\",\"description\":\"does the work %u\","
                          "\"inputSchema\":{\"type\":\"object\",\"properties\":{\"key\":{\"type\":"
-                         "\"string\"}}}%s}",
-                         i == 0 ? "" : ",",
-                         i == 0   ? "work"
-                         : i == 1 ? "look"
-                                  : "extra",
-                         i, i == 1 ? ",\"annotations\":{\"readOnlyHint\":true}" : "");
+                         "\"string\"},\"pad\":{\"type\":\"string\"}}}%s}",
+                         i == 0 ? "" : ",", sim_server_tool(i, name), i,
+                         i == 1 ? ",\"annotations\":{\"readOnlyHint\":true}" : "");
     mn_writer_str(writer, "]");
 }
 
-/* Does the work of one call: the ledger notes it, whoever asked. */
-static void write_call(struct sim *sim, const struct json *params, struct mn_writer *writer)
+/* ---- calls ---- */
+
+static void do_work(struct sim *sim, struct mn_span key)
 {
-    struct mn_span key = json_text(json_find_str(json_find_str(params, "arguments"), "key"));
     struct mn_map_entry *entry = mn_map_find(&sim->calls, key);
+    struct sim_call *call;
 
     if (entry == NULL) {
         sim_fail(sim, "a server was called with a key nobody sent: %.*s", (int)key.size,
                  (const char *)key.data);
         return;
     }
-    MN_CONTAINER(entry, struct sim_call, entry)->executions++;
+    call = MN_CONTAINER(entry, struct sim_call, entry);
+    call->executions++;
     sim->stats.executions++;
-    mn_writer_format(writer, "\"content\":[{\"type\":\"text\",\"text\":\"did %.*s\"}]",
-                     (int)key.size, (const char *)key.data);
+    sim_check_call(sim, call);
 }
 
-static struct mn_buf *answer(struct mn_span id, const char *kind, struct mn_writer *body)
+static enum mood draw_mood(struct sim *sim)
+{
+    if (sim->trouble == 0 || rng_below(&sim->rng_work, sim->trouble) != 0) return MOOD_FINE;
+    return (enum mood)(1 + rng_below(&sim->rng_work, MOOD_COUNT - 1));
+}
+
+/* Does the work of one call, as well as its mood lets it. */
+static const char *write_call(struct sim_server *server, const struct json *params,
+                              struct mn_writer *writer, struct sim_reply *reply)
+{
+    struct sim *sim = server->host->sim;
+    struct mn_span key = json_text(json_find_str(json_find_str(params, "arguments"), "key"));
+    enum mood mood = draw_mood(sim);
+
+    reply->delay = server->work;
+    reply->is_silent = mood == MOOD_HANGS;
+    reply->is_break = mood == MOOD_DIES_BEFORE || mood == MOOD_DIES_AFTER;
+    if (mood != MOOD_DIES_BEFORE && mood != MOOD_REFUSES) do_work(sim, key);
+    if (mood == MOOD_SLOW) {
+        MN_PROBE("sim: a server is slow");
+        reply->delay += rng_below_u64(&sim->rng_work, SIM_CALL_TIMEOUT - 5 * MN_SEC);
+    }
+    if (mood == MOOD_REFUSES) {
+        mn_writer_drop(writer);
+        mn_writer_str(writer, "\"code\":-32000,\"message\":\"not in the mood\"");
+        return "error";
+    }
+    mn_writer_format(writer, "\"content\":[{\"type\":\"text\",\"text\":\"did %.*s\"}]",
+                     (int)key.size, (const char *)key.data);
+    return "result";
+}
+
+/* ---- what it says ---- */
+
+static struct mn_buf *write_answer(struct mn_span id, const char *kind, struct mn_writer *body)
 {
     struct mn_writer writer = {0};
     struct mn_buf *inside = mn_writer_done(body);
@@ -98,14 +195,37 @@ static struct mn_buf *answer(struct mn_span id, const char *kind, struct mn_writ
     return mn_writer_done(&writer);
 }
 
-static const char *write_result(struct sim *sim, struct sim_server *server, struct mn_span method,
-                                const struct json *params, struct mn_writer *body)
+/* A listen is not answered but acknowledged. */
+static struct mn_buf *acknowledge(struct sim_server *server, struct mn_span id)
+{
+    struct mn_writer writer = {0};
+
+    mn_buf_unref(server->listen_id);
+    server->listen_id = mn_buf_copy(id);
+    mn_writer_str(&writer,
+                  "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\","
+                  "\"params\":{\"notifications\":{\"toolsListChanged\":true},\"_meta\":{"
+                  "\"io.modelcontextprotocol/subscriptionId\":");
+    mn_writer_add(&writer, id);
+    mn_writer_str(&writer, "}}}");
+    return mn_writer_done(&writer);
+}
+
+static void write_discover(const struct sim_server *server, struct mn_writer *body)
+{
+    mn_writer_format(body,
+                     "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{%s}},"
+                     "\"ttlMs\":0,\"cacheScope\":\"private\"",
+                     server->kind == SIM_SERVER_CHILD ? "\"listChanged\":true" : "");
+}
+
+static const char *write_result(struct sim_server *server, struct mn_span method,
+                                const struct json *params, struct mn_writer *body,
+                                struct sim_reply *reply)
 {
     if (server->is_modern) mn_writer_str(body, "\"resultType\":\"complete\",");
     if (server->is_modern && mn_span_is(method, "server/discover")) {
-        mn_writer_str(body,
-                      "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{}},"
-                      "\"ttlMs\":0,\"cacheScope\":\"private\"");
+        write_discover(server, body);
     } else if (!server->is_modern && mn_span_is(method, "initialize")) {
         mn_writer_str(body, "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"tools\":{"
                             "\"listChanged\":true}},\"serverInfo\":{\"name\":\"sim\","
@@ -114,7 +234,7 @@ static const char *write_result(struct sim *sim, struct sim_server *server, stru
         write_tools(server, body);
         if (server->is_modern) mn_writer_str(body, ",\"ttlMs\":0,\"cacheScope\":\"private\"");
     } else if (mn_span_is(method, "tools/call")) {
-        write_call(sim, params, body);
+        return write_call(server, params, body, reply);
     } else if (!server->is_modern && mn_span_is(method, "ping")) {
         return "result";
     } else {
@@ -125,24 +245,37 @@ static const char *write_result(struct sim *sim, struct sim_server *server, stru
     return "result";
 }
 
+static void server_answer(struct sim_server *server, const struct json *root,
+                          struct sim_reply *reply)
+{
+    const struct json *id = json_find_str(root, "id");
+    struct mn_span method = json_text(json_find_str(root, "method"));
+    struct mn_writer body = {0};
+
+    if (id == NULL || method.size == 0) return; /* a notification */
+    if (server->is_modern && mn_span_is(method, "subscriptions/listen")) {
+        reply->buf = acknowledge(server, id->raw);
+        return;
+    }
+    const char *kind = write_result(server, method, json_find_str(root, "params"), &body, reply);
+    if (reply->is_silent)
+        mn_writer_drop(&body);
+    else
+        reply->buf = write_answer(id->raw, kind, &body);
+}
+
 struct sim_reply sim_server_answer(struct sim *sim, struct sim_server *server,
                                    struct mn_span message)
 {
     struct json_parser *parser = json_parser_new();
     struct mn_arena arena = {0};
-    struct sim_reply reply = {0};
-    const struct json *root, *id;
-    struct mn_writer body = {0};
+    struct sim_reply reply = {.delay = 1 * MN_MS};
+    const struct json *root;
 
-    if (json_parse_copy(parser, message, LIMITS, &arena, &root) != MN_OK) {
+    if (json_parse_copy(parser, message, LIMITS, &arena, &root) == MN_OK)
+        server_answer(server, root, &reply);
+    else
         sim_fail(sim, "%s was sent what is not JSON", server->name);
-    } else if ((id = json_find_str(root, "id")) != NULL && json_find_str(root, "method") != NULL) {
-        struct mn_span method = json_text(json_find_str(root, "method"));
-        const char *kind = write_result(sim, server, method, json_find_str(root, "params"), &body);
-        reply.delay = mn_span_is(method, "tools/call") ? server->work : 1 * MN_MS;
-        reply.buf = answer(id->raw, kind, &body);
-    }
-    mn_writer_drop(&body);
     mn_arena_done(&arena);
     json_parser_free(parser);
     return reply;

@@ -4,8 +4,10 @@
  * node/edge.h to them. Same seed, same trace hash, whatever the compiler, sanitizer or load.
  *
  * The files: world.c time and events, host.c a machine with a node, net.c streams between hosts,
- * disk.c what survives a crash, server.c scripted MCP servers behind child.c and fetch.c, client.c
- * scripted MCP clients, plan.c the faults, checks.c what must hold. */
+ * disk.c what survives a crash, server.c scripted MCP servers behind child.c and fetch.c, http.c
+ * requests of clients, client.c those that call tools, watch.c those that follow the lists,
+ * faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c how fast failures are
+ * noticed. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -21,6 +23,7 @@
 
 #define SIM_PORT 7000
 #define SIM_NAME_MAX 16
+#define SIM_CALL_TIMEOUT (20 * MN_SEC) /* as the nodes are configured */
 
 struct sim;
 
@@ -45,12 +48,18 @@ struct sim_options {
 /* ---- net.c ---- */
 struct sim_conn;
 
+/* From one host to another. */
+struct sim_path {
+    bool is_cut;   /* nothing passes */
+    uint32_t slow; /* divides the bandwidth, and so many ms more delay; 0: as fast as any */
+};
+
 struct sim_net {
     mn_time delay;          /* one way, between any two hosts */
     uint64_t bytes_per_sec; /* per connection and direction */
-    uint8_t *cuts;          /* [from * hosts + to]: 1 = nothing passes in this direction */
+    struct sim_path *paths; /* [from * hosts + to] */
     struct mn_list conns;
-    uint64_t resets, cuts_made, lost_bytes; /* for the report */
+    struct mn_buf *recorded; /* first words of some dialer, for strangers to say again; or NULL */
 };
 
 /* ---- disk.c ---- */
@@ -81,7 +90,12 @@ struct sim_host {
     struct mn_trace_event trace_ring[256];
     struct sim_disk disk;
     struct sim_event tick; /* the node's deadline */
-    bool is_frozen, is_stepping, has_left;
+    struct sim_event boot, exit, stop_limit;
+    bool is_frozen, is_stepping;
+    bool is_stopping;    /* it was told to, and still runs */
+    mn_time down_for;    /* once it has stopped */
+    mn_time thawed;      /* when it was last; 0: never */
+    int64_t wall_offset; /* of its wall clock, us */
     struct mn_list held; /* struct sim_held_input */
     uint64_t id_next;    /* odd ids for accepted connections and exchanges */
     struct mn_list children, fetches, exchanges;
@@ -98,8 +112,9 @@ struct sim_server {
     char name[2 * SIM_NAME_MAX];
     enum sim_server_kind kind;
     bool is_modern;
-    uint32_t tools_count; /* grows when the script adds a tool */
-    mn_time work;         /* how long a call takes */
+    uint32_t own_tools;       /* see sim_server_tools() */
+    struct mn_buf *listen_id; /* modern child: of the listen of its present process; or NULL */
+    mn_time work;             /* how long a call takes */
 };
 
 /* ---- client.c: one call's life, as an outside observer sees it ---- */
@@ -117,11 +132,13 @@ struct sim_call {
 };
 
 struct sim_client;
+struct sim_watcher;
+struct sim_response;
 struct sim_plan;
 
 struct sim_stats {
-    uint64_t events, steps, calls, answered, failed, gone, executions;
-    uint64_t crashes, freezes, resets, cuts, lists;
+    uint64_t steps, calls, answered, failed, gone, executions;
+    uint64_t crashes, stops, freezes, resets, cuts, notifications;
 };
 
 struct sim {
@@ -135,12 +152,14 @@ struct sim {
     struct mn_map calls;
     uint64_t calls_count;
     struct sim_plan *plan; /* NULL while nothing goes wrong */
+    uint32_t trouble;      /* one call in so many meets a server in trouble; 0: none does */
     struct sim_client *clients;
     uint32_t clients_count;
-    char token[128];   /* joins the mesh; made by the first host */
-    bool is_quiet;     /* the faults are over */
-    bool is_load_over; /* no new calls */
-    uint64_t hash;     /* of all that happened */
+    struct sim_watcher *watchers; /* one per host, or NULL */
+    char token[128];              /* joins the mesh; made by the first host */
+    bool is_quiet;                /* the faults are over */
+    bool is_load_over;            /* no new calls */
+    uint64_t hash;                /* of all that happened */
     struct sim_stats stats;
     bool has_failed;
     char failure[512];
@@ -163,11 +182,16 @@ struct mn_now sim_now(const struct sim *sim);
 void sim_host_init(struct sim *sim, struct sim_host *host, uint32_t index);
 void sim_host_done(struct sim_host *host);
 void sim_host_start(struct sim_host *host);
+void sim_host_start_at(struct sim_host *host, mn_time at);
 void sim_host_crash(struct sim_host *host); /* kill -9: unsynced writes may be lost */
+/* A node that was told to stop finishes what runs, leaves and ends; then it starts again. */
+void sim_host_stop(struct sim_host *host, mn_time down_for);
 void sim_host_freeze(struct sim_host *host);
 void sim_host_thaw(struct sim_host *host);
 void sim_host_input(struct sim_host *host, const struct edge_input *input);
 uint64_t sim_host_id(struct sim_host *host); /* the next odd id */
+/* Was it frozen at some moment of the last [time]? */
+bool sim_host_was_frozen(const struct sim_host *host, mn_time time);
 
 /* net.c */
 void sim_net_init(struct sim *sim);
@@ -176,7 +200,10 @@ void sim_net_do(struct sim_host *host, const struct edge_output *output);
 void sim_net_host_down(struct sim_host *host);
 void sim_net_thawed(struct sim_host *host);
 void sim_net_reset_one(struct sim *sim); /* cuts a random connection, losing what is in flight */
+void sim_net_reset_all(struct sim *sim);
 void sim_net_cut(struct sim *sim, uint32_t from, uint32_t to, bool is_cut);
+void sim_net_slow(struct sim *sim, uint32_t from, uint32_t to, uint32_t factor); /* 0: fast */
+void sim_net_stranger(struct sim_host *host); /* who is no node connects to it */
 void sim_net_heal(struct sim *sim);
 
 /* disk.c */
@@ -185,11 +212,15 @@ void sim_disk_done(struct sim_host *host);
 void sim_disk_do(struct sim_host *host, const struct edge_output *output);
 void sim_disk_recover(struct sim_host *host); /* RECOVER..., RECOVERED */
 void sim_disk_crash(struct sim_host *host);
+void sim_disk_close(struct sim_host *host); /* all writes arrive */
+void sim_disk_wipe(struct sim_host *host);
 
 /* server.c, child.c, fetch.c */
 struct sim_reply {
-    struct mn_buf *buf; /* JSON, no newline; the caller owns the ref; NULL: say nothing */
+    struct mn_buf *buf; /* JSON, no newline; the caller owns the ref; NULL: nothing to say */
     mn_time delay;
+    bool is_silent; /* it should answer, and never does */
+    bool is_break;  /* instead of the answer its process or connection ends */
 };
 struct sim_reply sim_server_answer(struct sim *sim, struct sim_server *server,
                                    struct mn_span message);
@@ -197,21 +228,30 @@ void sim_server_init(struct sim_host *host);
 void sim_server_done(struct sim_host *host);
 struct mn_span sim_server_json(struct sim_host *host, struct mn_arena *arena); /* its mcp.json */
 struct sim_server *sim_server_find(struct sim_host *host, struct mn_span name);
+uint32_t sim_server_tools(struct sim_server *server); /* how many it has now */
+/* The name of one of them; [name] is where it may be written. */
+const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX]);
+void sim_server_change(struct sim_host *host); /* one of its servers gets other tools */
 void sim_child_do(struct sim_host *host, const struct edge_output *output);
 void sim_child_host_down(struct sim_host *host);
 void sim_child_crash_one(struct sim_host *host);
+void sim_child_say(struct sim_host *host, struct mn_buf *line); /* a line of its stdout */
 void sim_fetch_do(struct sim_host *host, const struct edge_output *output);
 void sim_fetch_host_down(struct sim_host *host);
 
 /* client.c */
 void sim_client_start(struct sim *sim);
 void sim_client_stop(struct sim *sim); /* no new calls; those under way go on */
-void sim_client_do(struct sim_host *host, const struct edge_output *output);
-void sim_client_host_down(struct sim_host *host);
-/* A tools/list of [host], as bytes of the answer; [done] runs with the body (NULL: no answer). */
-typedef void sim_list_done(struct sim *sim, struct sim_host *host, struct mn_span body,
-                           void *context);
-void sim_client_list(struct sim_host *host, sim_list_done *done, void *context);
+struct sim_call *sim_call_new(struct sim *sim, struct sim_host *host, bool is_idempotent);
+/* A tools/call; the caller owns the ref. [pad]: bytes that it is larger than it must be. */
+struct mn_buf *sim_call_body(const struct sim_call *call, const char *tool, bool is_modern,
+                             uint32_t pad);
+void sim_call_answered(struct sim *sim, struct sim_call *call, const struct sim_response *response);
+
+/* watch.c */
+void sim_watch_start(struct sim *sim);
+void sim_watch_done(struct sim *sim);
+struct mn_span sim_watch_list(const struct sim *sim, uint32_t host); /* as the watcher knows it */
 
 /* plan.c */
 void sim_plan_start(struct sim *sim);
@@ -219,6 +259,8 @@ void sim_plan_stop(struct sim *sim);
 
 /* checks.c */
 void sim_check_step(struct sim_host *host);
+void sim_check_call(struct sim *sim, const struct sim_call *call); /* whenever it changes */
+void sim_check_settled(struct sim *sim); /* everybody knows everybody, and all tools */
 void sim_check_end(struct sim *sim);
 
 #endif

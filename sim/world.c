@@ -58,7 +58,6 @@ void sim_run_until(struct sim *sim, mn_time until)
         event = MN_CONTAINER(first, struct sim_event, due);
         sim->time = first->at;
         mn_heap_remove(&sim->events, first);
-        sim->stats.events++;
         event->action(sim, event->context);
     }
     if (!sim->has_failed) sim->time = until;
@@ -109,6 +108,7 @@ void sim_free(struct sim *sim)
     }
     mn_map_done(&sim->calls);
     mn_free(sim->clients);
+    sim_watch_done(sim);
     mn_heap_done(&sim->events);
     mn_free(sim->hosts);
     mn_free(sim);
@@ -122,14 +122,16 @@ bool sim_run(struct sim *sim)
         sim_host_start(&sim->hosts[i]);
         sim_run_until(sim, sim->time + 200 * MN_MS); /* the founder first: it makes the token */
     }
+    sim_watch_start(sim);
     sim_run_until(sim, settled);
+    sim_check_settled(sim);
     sim_client_start(sim);
     if (sim->options.has_faults) sim_plan_start(sim);
     sim_run_until(sim, faults_end);
     sim_plan_stop(sim);
     sim_run_until(sim, faults_end + sim->options.quiet_for);
     sim_client_stop(sim);
-    sim_run_until(sim, sim->time + 210 * MN_SEC); /* nobody waits for an answer any more */
+    sim_run_until(sim, sim->time + 2 * SIM_CALL_TIMEOUT); /* nobody waits for an answer */
     if (!sim->has_failed) sim_check_end(sim);
     return !sim->has_failed;
 }
