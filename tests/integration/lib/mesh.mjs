@@ -125,7 +125,9 @@ export class Mesh {
         node.process.kill('SIGTERM');
         if (node.pid) try { process.kill(node.pid, 'SIGTERM'); } catch {}
       }
-    await Promise.race([Promise.all(this.nodes.map(node => node.exited)), sleep(15_000)]);
+    let limit;
+    await Promise.race([Promise.all(this.nodes.map(node => node.exited)), new Promise(done => { limit = setTimeout(done, 15_000); })]);
+    clearTimeout(limit); // it would keep the whole program waiting
     for (const node of this.nodes) if (!node.exit) try { process.kill(node.pid, 'SIGKILL'); } catch {}
     for (const child of this.processes) child.kill('SIGKILL');
     rmSync(this.dir, {recursive: true, force: true});
