@@ -41,10 +41,10 @@ void node_gateway_do(struct node *node, struct mn_now now,
         answer.status = mcp_describe_server(node->mcp, now, request->name, &writer);
         if (answer.status != MN_OK) answer.why = no_such_server;
         break;
-    case ADMIN_GATEWAY_TOOLS: mcp_describe_tools(node->mcp, &writer); break;
+    case ADMIN_GATEWAY_TOOLS: mcp_describe_tools(node->mcp, now, &writer); break;
     case ADMIN_GATEWAY_COUNTS: mcp_describe_counts(node->mcp, now, &writer); break;
     case ADMIN_GATEWAY_TOOL:
-        answer.status = mcp_describe_tool(node->mcp, request->name, &writer);
+        answer.status = mcp_describe_tool(node->mcp, now, request->name, &writer);
         break;
     case ADMIN_GATEWAY_SERVER_LOGS:
         answer.status = gateway_logs(node, request, &writer, &answer.why);

@@ -71,12 +71,18 @@ static void describe_tool(const struct mcp_tool *tool, struct mn_writer *writer)
     write_str(writer, "server", tool->service);
     write_str(writer, "tool", tool->tool);
     write_u64(writer, "nodes", tool->providers_count);
+    write_u64(writer, "calls_per_minute", tool->calls_per_minute);
+    if (tool->p95 == MN_TIME_NEVER)
+        mn_writer_str(writer, ",\"p95_ms\":null");
+    else
+        mn_writer_format(writer, ",\"p95_ms\":%llu.%03llu", (unsigned long long)(tool->p95 / MN_MS),
+                         (unsigned long long)(tool->p95 % MN_MS));
     mn_writer_str(writer, ",\"definition\":");
     mn_writer_add(writer, tool->definition);
     mn_writer_str(writer, "}");
 }
 
-void mcp_describe_tools(struct mcp *mcp, struct mn_writer *writer)
+void mcp_describe_tools(struct mcp *mcp, struct mn_now now, struct mn_writer *writer)
 {
     uint32_t count = mcp_tools_count(mcp);
 
@@ -84,16 +90,17 @@ void mcp_describe_tools(struct mcp *mcp, struct mn_writer *writer)
     for (uint32_t i = 0; i < count; i++) {
         struct mcp_tool tool;
         if (i > 0) mn_writer_str(writer, ",");
-        mcp_tool(mcp, i, &tool);
+        mcp_tool(mcp, now, i, &tool);
         describe_tool(&tool, writer);
     }
     mn_writer_str(writer, "]");
 }
 
-mn_status mcp_describe_tool(struct mcp *mcp, struct mn_span name, struct mn_writer *writer)
+mn_status mcp_describe_tool(struct mcp *mcp, struct mn_now now, struct mn_span name,
+                            struct mn_writer *writer)
 {
     struct mcp_tool tool;
-    mn_status status = mcp_tool_find(mcp, name, &tool);
+    mn_status status = mcp_tool_find(mcp, now, name, &tool);
 
     if (status == MN_OK) describe_tool(&tool, writer);
     return status;

@@ -14,12 +14,12 @@ void mcp_describe_servers(const struct mcp *mcp, struct mn_now now, struct mn_wr
 MN_MUST_USE mn_status mcp_describe_server(const struct mcp *mcp, struct mn_now now,
                                           struct mn_span name, struct mn_writer *writer);
 
-/* Array of the listed tools of the mesh, in their order: {name, server, tool, nodes, definition}.
- */
-void mcp_describe_tools(struct mcp *mcp, struct mn_writer *writer);
+/* Array of the listed tools of the mesh, in their order: {name, server, tool, nodes,
+ * calls_per_minute, p95_ms, definition}. */
+void mcp_describe_tools(struct mcp *mcp, struct mn_now now, struct mn_writer *writer);
 
 /* One such object, also of a tool that is not listed. MN_NOT_FOUND: nothing was written. */
-MN_MUST_USE mn_status mcp_describe_tool(struct mcp *mcp, struct mn_span name,
+MN_MUST_USE mn_status mcp_describe_tool(struct mcp *mcp, struct mn_now now, struct mn_span name,
                                         struct mn_writer *writer);
 
 /* Object: {listed: number of tools that clients see, offered: {NAME.NODE: number of its tools, for

@@ -18,6 +18,7 @@ struct front *front_new(const struct mcp_config *config)
         guard_new(config->hosts, config->hosts_count, config->bearers, config->bearers_count);
     front->parser = json_parser_new();
     names_init(&front->names, front->parser, rng_u64(&front->rng));
+    usage_init(&front->usage, rng_u64(&front->rng));
     mn_map_init(&front->exchanges, rng_u64(&front->rng));
     mn_map_init(&front->sessions, rng_u64(&front->rng));
     mn_map_init(&front->calls, rng_u64(&front->rng));
@@ -28,6 +29,7 @@ struct front *front_new(const struct mcp_config *config)
 
 void front_call_free(struct front *front, struct front_call *call)
 {
+    usage_drop(&front->usage, call->usage);
     mn_map_remove(&front->calls, &call->by_ticket);
     mn_list_remove(&call->in_exchange);
     mn_list_remove(&call->in_session);
@@ -78,6 +80,7 @@ void front_free(struct front *front)
     mn_heap_done(&front->timers);
     mn_heap_done(&front->expiries);
     names_done(&front->names);
+    usage_done(&front->usage);
     json_parser_free(front->parser);
     guard_free(front->guard);
     rng_done(&front->rng);
@@ -195,6 +198,11 @@ bool front_is_idle(const struct front *front)
     return front->exchanges.count == 0;
 }
 
+const struct usage *front_usage(const struct front *front)
+{
+    return &front->usage;
+}
+
 struct names *front_names(struct front *front)
 {
     return &front->names;
@@ -233,6 +241,7 @@ void front_check(const struct front *front)
         bodies_size += mn_writer_size(&exchange->body);
         streams_count += !mn_list_is_empty(&exchange->in_streams);
     }
+    usage_check(&front->usage);
     MN_ASSERT(bodies_size == front->bodies_size);
     MN_ASSERT(streams_count == front->streams_count);
     MN_ASSERT(front->streams_count <= MCP_STREAMS_MAX);

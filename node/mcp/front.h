@@ -15,6 +15,7 @@
 
 #include "node/mcp/mcp.h"
 #include "node/mcp/names.h"
+#include "node/mcp/usage.h"
 
 struct front; /* opaque */
 
@@ -29,6 +30,7 @@ void front_check(const struct front *front);
 bool front_is_idle(const struct front *front);
 
 struct names *front_names(struct front *front);
+const struct usage *front_usage(const struct front *front);
 void front_stats(const struct front *front, struct mcp_stats *ret);
 
 #endif

@@ -186,6 +186,8 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
         .is_idempotent = tool != NULL && tool->is_idempotent,
         .trace = mn_arena_copy(calls->arena, front_call_trace(meta)),
     };
+    call->started = front->now.mono;
+    if (tool != NULL) call->usage = usage_begin(&front->usage, tool->exposed);
     if (exchange->timer.index_plus_one == 0)
         mn_heap_set(&front->timers, &exchange->timer,
                     mn_time_after(front->now.mono, FRONT_UPGRADE));
@@ -410,6 +412,14 @@ static void front_call_on_log(struct front *front, struct front_call *call, stru
     mn_writer_drop(&message);
 }
 
+/* Its server's answer, or the mesh's refusal: the latter's time says nothing of the tool. */
+static void front_call_count(struct front *front, struct front_call *call, bool has_answer)
+{
+    usage_end(&front->usage, call->usage, front->now.mono, front->now.mono - call->started,
+              has_answer);
+    call->usage = NULL;
+}
+
 void front_call_on_event(struct front *front, const struct call_event *event)
 {
     struct mn_map_entry *entry =
@@ -420,6 +430,7 @@ void front_call_on_event(struct front *front, const struct call_event *event)
 
     if (entry == NULL) return; /* cancelled meanwhile */
     call = MN_CONTAINER(entry, struct front_call, by_ticket);
+    if (is_last) front_call_count(front, call, event->kind == CALL_EVENT_RESULT);
     if (event->kind == CALL_EVENT_FAILED) {
         front_call_on_failed(front, call, event);
         return;

@@ -9,6 +9,7 @@
 #include "node/guard.h"
 #include "node/mcp/front.h"
 #include "node/mcp/jsonrpc.h"
+#include "node/mcp/usage.h"
 #include "proto/base/heap.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
@@ -76,6 +77,8 @@ struct front_call {
     struct mn_span id;       /* the client's, verbatim */
     struct mn_span progress; /* the client's token, verbatim; empty: none */
     bool wants_log;
+    struct usage_tool *usage; /* NULL: not counted */
+    mn_time started;
 };
 
 struct front {
@@ -87,6 +90,7 @@ struct front {
     struct json_parser *parser;
     struct mn_arena scratch; /* reset after each step */
     struct names names;
+    struct usage usage;
     struct mn_map exchanges, sessions, calls;
     struct mn_list streams;
     uint32_t streams_count;

@@ -115,13 +115,18 @@ const struct upstreams *mcp_upstreams(const struct mcp *mcp)
     return mcp->upstreams;
 }
 
-static struct mcp_tool mcp_tool_of(const struct names_tool *tool)
+static struct mcp_tool mcp_tool_of(struct mcp *mcp, struct mn_now now,
+                                   const struct names_tool *tool)
 {
+    struct usage_view usage = usage_get(front_usage(mcp->front), now.mono, tool->exposed);
+
     return (struct mcp_tool){.name = tool->exposed,
                              .service = tool->service->name,
                              .tool = tool->own,
                              .definition = tool->definition,
-                             .providers_count = tool->service->providers_count};
+                             .providers_count = tool->service->providers_count,
+                             .calls_per_minute = usage.calls_per_minute,
+                             .p95 = usage.p95};
 }
 
 uint32_t mcp_tools_count(struct mcp *mcp)
@@ -130,21 +135,22 @@ uint32_t mcp_tools_count(struct mcp *mcp)
     return names_listed(front_names(mcp->front), &tools);
 }
 
-void mcp_tool(struct mcp *mcp, uint32_t index, struct mcp_tool *ret)
+void mcp_tool(struct mcp *mcp, struct mn_now now, uint32_t index, struct mcp_tool *ret)
 {
     struct names_tool **tools;
     uint32_t count = names_listed(front_names(mcp->front), &tools);
 
     MN_ASSERT(index < count);
-    *ret = mcp_tool_of(tools[index]);
+    *ret = mcp_tool_of(mcp, now, tools[index]);
 }
 
-mn_status mcp_tool_find(struct mcp *mcp, struct mn_span name, struct mcp_tool *ret)
+mn_status mcp_tool_find(struct mcp *mcp, struct mn_now now, struct mn_span name,
+                        struct mcp_tool *ret)
 {
     const struct names_tool *tool = names_tool(front_names(mcp->front), name);
 
     if (tool == NULL) return MN_NOT_FOUND;
-    *ret = mcp_tool_of(tool);
+    *ret = mcp_tool_of(mcp, now, tool);
     return MN_OK;
 }
 

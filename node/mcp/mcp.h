@@ -98,14 +98,17 @@ struct mcp_tool {
     struct mn_span tool;       /* what that server calls it */
     struct mn_span definition; /* JSON object with the server's own name in it */
     uint32_t providers_count;  /* nodes that can serve it now */
+    uint32_t calls_per_minute; /* of clients of this node, that ended within the last minute */
+    mn_time p95; /* of these and some before them (usage.h); MN_TIME_NEVER: none was answered */
 };
 
 /* The aggregated list, in its order; [index] < mcp_tools_count(). */
 uint32_t mcp_tools_count(struct mcp *mcp);
-void mcp_tool(struct mcp *mcp, uint32_t index, struct mcp_tool *ret);
+void mcp_tool(struct mcp *mcp, struct mn_now now, uint32_t index, struct mcp_tool *ret);
 
 /* Also finds tools that are callable but not listed. MN_NOT_FOUND. */
-MN_MUST_USE mn_status mcp_tool_find(struct mcp *mcp, struct mn_span name, struct mcp_tool *ret);
+MN_MUST_USE mn_status mcp_tool_find(struct mcp *mcp, struct mn_now now, struct mn_span name,
+                                    struct mcp_tool *ret);
 
 /* The table behind it all; for describe.h. */
 struct names *mcp_names(struct mcp *mcp);

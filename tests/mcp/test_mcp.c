@@ -238,11 +238,11 @@ START_TEST(a_child_s_tool_is_listed_and_found)
     ck_assert_uint_eq(code, 200);
     ck_assert_ptr_nonnull(strstr(answer(), "\"name\":\"srv__echo\""));
     ck_assert_uint_eq(mcp_tools_count(mcp), 1);
-    mcp_tool(mcp, 0, &tool);
+    mcp_tool(mcp, now, 0, &tool);
     ck_assert(mn_span_is(tool.service, "srv"));
     ck_assert(mn_span_is(tool.tool, "echo"));
-    ck_assert_int_eq(mcp_tool_find(mcp, mn_span_str("srv__echo"), &tool), MN_OK);
-    ck_assert_int_eq(mcp_tool_find(mcp, mn_span_str("echo"), &tool), MN_NOT_FOUND);
+    ck_assert_int_eq(mcp_tool_find(mcp, now, mn_span_str("srv__echo"), &tool), MN_OK);
+    ck_assert_int_eq(mcp_tool_find(mcp, now, mn_span_str("echo"), &tool), MN_NOT_FOUND);
     ck_assert_uint_eq(upstreams_count(mcp_upstreams(mcp)), 1);
 }
 END_TEST
@@ -262,6 +262,25 @@ START_TEST(a_call_goes_through_and_comes_back_verbatim)
     ck_assert_str_eq(answer(), "{\"jsonrpc\":\"2.0\",\"id\":\"c\",\"result\":{\"resultType\":"
                                "\"complete\",\"content\":[ {\"n\":-0.0} ],\"zz\":1E400}}");
     ck_assert(is_ended);
+}
+END_TEST
+
+START_TEST(calls_are_counted_where_they_came_in)
+{
+    struct mcp_tool tool;
+    char *id;
+
+    mcp_tool(mcp, now, 0, &tool);
+    ck_assert_uint_eq(tool.calls_per_minute, 0);
+    ck_assert_uint_eq(tool.p95, MN_TIME_NEVER);
+    post("tools/call", CALL);
+    id = strstr(hears(), "\"id\":");
+    pass(2 * MN_SEC);
+    answers(strtol(id + 5, NULL, 10), "\"result\":{\"content\":[]}");
+    mcp_tool(mcp, now, 0, &tool);
+    ck_assert_uint_eq(tool.calls_per_minute, 1);
+    ck_assert_uint_ge(tool.p95, 2 * MN_SEC);
+    ck_assert_uint_lt(tool.p95, 3 * MN_SEC);
 }
 END_TEST
 
@@ -344,6 +363,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_child_s_tool_is_listed_and_found);
     tcase_add_test(tcase, a_call_goes_through_and_comes_back_verbatim);
+    tcase_add_test(tcase, calls_are_counted_where_they_came_in);
     tcase_add_test(tcase, progress_of_the_child_reaches_the_client_under_its_token);
     tcase_add_test(tcase, a_client_that_leaves_cancels_at_the_child);
     tcase_add_test(tcase, a_child_that_dies_leaves_the_outcome_unknown);
