@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <rocksdb/c.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "proto/base/check.h"
@@ -18,6 +19,7 @@
 #define STORE_CHUNK_SIZE ((size_t)256 << 10) /* bytes of recovered pairs handed over at a time */
 #define STORE_CHUNKS_MAX 8                   /* of them that the loop has not taken yet */
 #define STORE_TEXT_SIZE 512
+#define STORE_ROOM_SIZE ((off_t)256 << 10) /* free space without which we do not begin */
 
 /* One write, or one recovered pair: key_size, value_size, key, value. */
 struct store_record {
@@ -146,10 +148,33 @@ static void store_set_options(struct store *store)
                                           rocksdb_tolerate_corrupted_tail_records_recovery);
 }
 
+/* Is there room to write? RocksDB built with assertions, as Debian's is, aborts when the disk is
+ * full while it opens. Returns 0 or an errno. */
+static int store_find_room(const struct store *store)
+{
+    char name[4096];
+    snprintf(name, sizeof name, "%s/room", store->path);
+    if (mkdir(store->path, 0700) != 0 && errno != EEXIST) return errno;
+    int fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return errno;
+    int code = posix_fallocate(fd, 0, STORE_ROOM_SIZE);
+    close(fd);
+    unlink(name);
+    return code;
+}
+
 static bool store_open(struct store *store)
 {
     char *message = NULL;
+    int code = store_find_room(store);
     store_set_options(store);
+    if (code != 0) {
+        store_fail(store, STORE_UNAVAILABLE,
+                   code == ENOSPC || code == EDQUOT
+                       ? "the disk is full; make room, or choose another directory with --data"
+                       : strerror(code));
+        return false;
+    }
     store->db = rocksdb_open(store->options, store->path, &message);
     if (message == NULL) return true;
     char text[STORE_TEXT_SIZE];
