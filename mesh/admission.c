@@ -442,6 +442,11 @@ bool admission_is_issuer(const struct admission *a)
     return a->state == ADMISSION_MEMBER && authority_is_issuer(head, a->config.self->key.pk);
 }
 
+bool admission_has_foreign_state(const struct admission *a)
+{
+    return a->is_foreign;
+}
+
 mn_status admission_check_peer(const struct admission *a, struct mn_now now,
                                struct mn_span grant_bytes, const uint8_t sign_pk[SIGN_PK_SIZE],
                                struct grant *ret)

@@ -268,6 +268,9 @@ const struct grant *admission_grant(const struct admission *admission);
 
 bool admission_is_issuer(const struct admission *admission);
 
+/* EMPTY although something was stored: it was made with another node key. */
+bool admission_has_foreign_state(const struct admission *admission);
+
 /* grant_check() of a peer's Signed Grant under our head, and that it is for this node key: for
  * HELLO and for member records. MN_STATE when we know no mesh yet; others as grant_check(). */
 MN_MUST_USE mn_status admission_check_peer(const struct admission *admission, struct mn_now now,

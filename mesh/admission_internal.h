@@ -132,6 +132,7 @@ struct admission {
     uint32_t founds_count;
     mn_id bootstrap_token;    /* whose file is to be removed at its end; zero: none */
     struct mn_list recovered; /* documents until RECOVERED puts them in order */
+    bool is_foreign;          /* what is stored was made with another node key */
 
     struct admission_counts counts;
 

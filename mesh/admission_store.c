@@ -213,8 +213,8 @@ void admission_on_recovered(struct admission *a)
     head = authority_chain_head(&a->chain);
     a->state = ADMISSION_EMPTY;
     if (head == NULL || a->grant_bytes == NULL) return;
-    if (memcmp(a->grant.sign_pk, a->config.self->key.pk, SIGN_PK_SIZE) != 0) return;
-    if (!mn_id_equal(&a->grant.mesh_id, &head->mesh_id)) return;
+    a->is_foreign = memcmp(a->grant.sign_pk, a->config.self->key.pk, SIGN_PK_SIZE) != 0;
+    if (a->is_foreign || !mn_id_equal(&a->grant.mesh_id, &head->mesh_id)) return;
     if (head->dev != a->config.dev) {
         admission_fail(a, CODE(DEV_MISMATCH));
         return;

@@ -154,6 +154,12 @@ static void core_begin_empty(struct core *core)
 void core_begin(struct core *core)
 {
     MN_ASSERT(core->state == CORE_RECOVERING);
+    if (admission_has_foreign_state(core->admission)) {
+        core_fatal(core, 77,
+                   "the stored state was made with another identity.key: put that key back, or "
+                   "start with an empty data directory");
+        return;
+    }
     if (admission_state(core->admission) == ADMISSION_EMPTY) {
         core_begin_empty(core);
         return;

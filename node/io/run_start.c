@@ -24,7 +24,7 @@ int run_open_data(struct run *run)
     if (status == MN_OK) /* what a killed process left would name the wrong one */
         status = files_write(run->files, "run.json", mn_span(NULL, 0), &error);
     if (status == MN_OK) {
-        run->is_first = !files_exists(run->files, "store");
+        run->is_first = !files_exists(run->files, "store/CURRENT"); /* RocksDB's last step */
         return 0;
     }
     RUN_LOG(run, ERROR, "data.failed", "%s", error.text);
@@ -143,6 +143,13 @@ static bool run_joins_only_itself(struct run *run, const struct run_texts *texts
     return true;
 }
 
+/* Founding writes a new root key, and the one that is there may be the only copy. */
+static bool run_would_lose_root(struct run *run, const struct run_texts *texts)
+{
+    bool founds = texts->seeds_count == 0 || options_bool(run->options, CONFIG_MESH_BOOTSTRAP);
+    return run->is_first && founds && files_exists(run->files, "root.key");
+}
+
 static void run_fill_core(struct run *run, struct run_texts *texts, struct core_config *core)
 {
     const struct options *options = run->options;
@@ -195,6 +202,13 @@ static int run_build(struct run *run, struct run_texts *texts)
         RUN_LOG(run, ERROR, "config.invalid",
                 "mesh.join names only this node: to found a mesh, give --bootstrap");
         code = RUN_CONFIG;
+    }
+    if (code == 0 && run_would_lose_root(run, texts)) {
+        RUN_LOG(run, ERROR, "data.failed",
+                "%s belongs to a mesh founded here, but the store is gone: to re-enter that mesh, "
+                "give --join; to found a new one, move that file to a safe place",
+                files_path(run->files, "root.key"));
+        code = RUN_REFUSED;
     }
     if (code == 0) {
         run_fill_core(run, texts, &config->core);

@@ -147,6 +147,20 @@ START_TEST(founder_that_lost_its_disk_comes_back_as_issuer)
 }
 END_TEST
 
+START_TEST(node_with_another_key_does_not_take_the_stored_state_for_its_own)
+{
+    uint8_t seed[IDENTITY_SEED_SIZE] = {0x77};
+
+    join_at(joiner, founder, bootstrap());
+    world_crash(world, joiner);
+    identity_init(&node(joiner)->identity, seed);
+    world_start(world, joiner);
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_EMPTY);
+    ck_assert(admission_has_foreign_state(node(joiner)->admission));
+    ck_assert(!admission_has_foreign_state(node(founder)->admission));
+}
+END_TEST
+
 START_TEST(stranger_with_a_known_looking_key_is_denied)
 {
     world_join(world, joiner, NULL, true); /* says renew, but the mesh has never seen it */
@@ -455,6 +469,7 @@ int main(void)
     tcase_add_test(tcase, joiner_that_lost_its_disk_gets_its_grant_back_without_a_token);
     tcase_add_test(tcase, joiner_that_lost_its_disk_may_show_its_used_up_token_again);
     tcase_add_test(tcase, founder_that_lost_its_disk_comes_back_as_issuer);
+    tcase_add_test(tcase, node_with_another_key_does_not_take_the_stored_state_for_its_own);
     tcase_add_test(tcase, stranger_with_a_known_looking_key_is_denied);
     tcase_add_test(tcase, second_holder_of_a_live_identity_is_sent_away);
     tcase_add_test(tcase, member_is_sent_away_as_a_clone_only_when_nobody_else_knows_it);
