@@ -1,5 +1,6 @@
 #include "node/io/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -81,6 +82,24 @@ static mn_status files_lock(struct files *files, struct files_error *error)
                       files->root, (int)holder);
 }
 
+/* Nothing in it, or what only a node leaves there. The root of a volume has a lost+found. */
+static bool files_is_ours(struct files *files)
+{
+    if (files_exists(files, "lock") || files_exists(files, "identity.key")) return true;
+    int fd = openat(files->directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *item;
+    bool is_empty = listing != NULL;
+    while (is_empty && (item = readdir(listing)) != NULL)
+        is_empty = strcmp(item->d_name, ".") == 0 || strcmp(item->d_name, "..") == 0 ||
+                   strcmp(item->d_name, "lost+found") == 0;
+    if (listing != NULL)
+        closedir(listing);
+    else if (fd >= 0)
+        close(fd);
+    return is_empty;
+}
+
 static mn_status files_own(struct files *files, struct files_error *error)
 {
     struct stat info;
@@ -89,9 +108,13 @@ static mn_status files_own(struct files *files, struct files_error *error)
         return files_fail(error, MN_DENIED,
                           "data directory %.300s belongs to user %u, this is user %u", files->root,
                           (unsigned)info.st_uid, (unsigned)geteuid());
-    if ((info.st_mode & FILES_OTHERS) != 0 && fchmod(files->directory, 0700) != 0)
-        return files_fail_errno(error, files->root);
-    return MN_OK;
+    if ((info.st_mode & FILES_OTHERS) == 0) return MN_OK;
+    if (!files_is_ours(files)) /* "--data /tmp" must not shut everybody else out of it */
+        return files_fail(error, MN_DENIED,
+                          "%.300s holds other things and others may enter it (mode %04o): give "
+                          "--data a directory of its own, or chmod 700 this one",
+                          files->root, (unsigned)info.st_mode & 07777);
+    return fchmod(files->directory, 0700) == 0 ? MN_OK : files_fail_errno(error, files->root);
 }
 
 mn_status files_open(const char *path, struct files **ret, struct files_error *error)

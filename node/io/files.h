@@ -16,7 +16,8 @@ struct files_error {
 struct files; /* an open data directory, locked for this process */
 
 /* Makes the directory (and those above it) when missing, mode 0700; takes away what others may do
- * in it. MN_DENIED: it belongs to somebody else; MN_BUSY: another process holds it, named in
+ * in it when it is empty or a node's already. MN_DENIED: it belongs to somebody else, or is shared
+ * with others and used for other things; MN_BUSY: another process holds it, named in
  * [error]; MN_IO. */
 MN_MUST_USE mn_status files_open(const char *path, struct files **ret, struct files_error *error);
 

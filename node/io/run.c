@@ -17,6 +17,11 @@ void run_end(struct run *run, int exit_code)
 
 /* ---- what the node wants ---- */
 
+static const char *run_join_address(const struct run *run)
+{
+    return run->advertised_count > 0 ? run->advertised[0] : run->mesh_bound[0];
+}
+
 /* The one moment at which somebody can copy the token of a new mesh from the screen. A file or a
  * journal gets its id only. */
 static void run_announce_mesh(struct run *run, struct mn_span token_text)
@@ -24,7 +29,7 @@ static void run_announce_mesh(struct run *run, struct mn_span token_text)
     struct token token;
     struct core_self self = core_self(node_core(run->node));
     char mesh_id[MN_ID_TEXT_SIZE], token_id_text[TOKEN_ID_TEXT_SIZE];
-    const char *seed = run->advertised_count > 0 ? run->advertised[0] : run->mesh_bound[0];
+    const char *seed = run_join_address(run);
     if (token_decode(token_text, &token) != MN_OK || !token.has_secret) return;
     mn_id id = token_id(&token);
     token_done(&token);
@@ -42,6 +47,18 @@ static void run_announce_mesh(struct run *run, struct mn_span token_text)
             mesh_id, seed, (int)token_text.size, (const char *)token_text.data);
 }
 
+/* A mesh that was founded with a token made before it: who has the file can join. */
+static void run_announce_given(struct run *run)
+{
+    const char *given = options_text(run->options, CONFIG_MESH_TOKEN);
+    struct core_self self = core_self(node_core(run->node));
+    char mesh_id[MN_ID_TEXT_SIZE];
+    if (given[0] == '\0') return;
+    RUN_LOG(run, INFO, "mesh.new", "NEW MESH %s; to join it: meshnode --join %s --token %s",
+            mn_id_format(&self.mesh_id, mesh_id), run_join_address(run),
+            given[0] == '@' ? given : "@FILE, with the token given here");
+}
+
 static void run_write_secret(struct run *run, const struct edge_output *output)
 {
     char name[64];
@@ -54,12 +71,14 @@ static void run_write_secret(struct run *run, const struct edge_output *output)
         return;
     }
     if (bytes.size == 0) return;
-    if (strcmp(name, "join-token") == 0)
+    if (strcmp(name, "join-token") == 0) {
         run_announce_mesh(run, bytes);
-    else if (strcmp(name, "root.key") == 0)
+    } else if (strcmp(name, "root.key") == 0) {
         RUN_LOG(run, WARN, "mesh.root_key",
                 "the root key of this mesh is in %s: keep two copies elsewhere and delete it here",
                 files_path(run->files, name));
+        run_announce_given(run);
+    }
 }
 
 static void run_on_end(struct run *run, const struct edge_output *output)

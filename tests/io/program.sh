@@ -84,6 +84,10 @@ mkdir -m 700 "$home/loose" && head -c 32 /dev/zero >"$home/loose/identity.key"
 chmod 644 "$home/loose/identity.key"
 expect 77 "others may read it" "$bin/meshnode" --data "$home/loose" --listen 127.0.0.1:0 --http 127.0.0.1:0
 
+mkdir -m 755 "$home/shared" && touch "$home/shared/file"
+expect 77 "holds other things" "$bin/meshnode" --data "$home/shared" --listen 127.0.0.1:0 --http 127.0.0.1:0
+[ "$(stat -c %a "$home/shared")" = 755 ] || fail "somebody else's directory was closed to others"
+
 echo "== a new mesh"
 start n1
 n1=$pid
@@ -157,6 +161,29 @@ grep -q "event=node.stopping" "$home/n2.log" || fail "no word about stopping"
 [ -e "$home/n2/run.json" ] && fail "run.json outlived its node"
 kill -INT "$n1"
 ends "$n1" 0
+
+echo "== a node whose store or key is gone does not found another mesh over it"
+cp -a "$home/n1" "$home/no-store" && rm -r "$home/no-store/store"
+expect 77 "root.key belongs to a mesh founded here" \
+  "$bin/meshnode" --data "$home/no-store" --listen 127.0.0.1:0 --http 127.0.0.1:0
+cmp -s "$home/n1/root.key" "$home/no-store/root.key" || fail "the root key was written over"
+cp -a "$home/n1" "$home/no-key" && rm "$home/no-key/identity.key"
+expect 77 "another identity.key" "$bin/meshnode" --data "$home/no-key" --listen 127.0.0.1:0 --http 127.0.0.1:0
+cmp -s "$home/n1/root.key" "$home/no-key/root.key" || fail "the root key was written over"
+
+echo "== a token made before its mesh"
+"$bin/meshnode" token new 2>/dev/null >"$home/made"
+start n5 --bootstrap --token "@$home/made"
+wait_for "$home/n5.log" "NEW MESH .*--token @$home/made"
+kill -9 "$pid"
+
+echo "== a disk that is full"
+if [ "$(id -u)" = 0 ] && mkdir "$home/disk" && mount -t tmpfs -o size=128k none "$home/disk" 2>/dev/null; then
+  expect 69 "the disk is full" "$bin/meshnode" --data "$home/disk/n" --listen 127.0.0.1:0 --http 127.0.0.1:0
+  umount "$home/disk"
+else
+  echo "SKIPPED: needs root"
+fi
 
 echo "== a store that is damaged"
 for file in "$home"/n2/store/MANIFEST-*; do echo garbage >"$file"; done
