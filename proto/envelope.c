@@ -307,11 +307,15 @@ static bool take_bytes(struct mn_span *from, uint64_t size, struct mn_span *ret)
     return true;
 }
 
+#define TAG_SIZE_MAX 5 /* bytes; longer ones are refused by other decoders too */
+
 static bool take_field(struct mn_span *from, struct field *ret)
 {
+    const uint8_t *begin = from->data;
     uint64_t tag, size;
 
-    if (!take_varint(from, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return false;
+    if (!take_varint(from, &tag) || from->data - begin > TAG_SIZE_MAX) return false;
+    if (tag > UINT32_MAX || tag >> 3 == 0) return false;
     ret->number = (uint32_t)(tag >> 3);
     ret->wire = (unsigned)(tag & 7);
     switch (ret->wire) {

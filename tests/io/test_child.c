@@ -25,7 +25,7 @@ static void set_up(void)
     struct child_config config;
     child_config_default(&config);
     config.term_delay = 100 * MN_MS;
-    config.kill_delay = 200 * MN_MS;
+    config.kill_delay = 3 * MN_SEC; /* a loaded machine must not turn a TERM into a KILL */
     world_init(&world);
     child = child_new(world.io, &config);
     world.wrapper = child;
