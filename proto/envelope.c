@@ -307,20 +307,23 @@ static bool take_bytes(struct mn_span *from, uint64_t size, struct mn_span *ret)
     return true;
 }
 
-#define TAG_SIZE_MAX 5 /* bytes; longer ones are refused by other decoders too */
+/* A tag or a length: at most 5 bytes, as other decoders have it. */
+static bool take_short_varint(struct mn_span *from, uint64_t *ret)
+{
+    const uint8_t *begin = from->data;
+    return take_varint(from, ret) && from->data - begin <= 5;
+}
 
 static bool take_field(struct mn_span *from, struct field *ret)
 {
-    const uint8_t *begin = from->data;
     uint64_t tag, size;
 
-    if (!take_varint(from, &tag) || from->data - begin > TAG_SIZE_MAX) return false;
-    if (tag > UINT32_MAX || tag >> 3 == 0) return false;
+    if (!take_short_varint(from, &tag) || tag > UINT32_MAX || tag >> 3 == 0) return false;
     ret->number = (uint32_t)(tag >> 3);
     ret->wire = (unsigned)(tag & 7);
     switch (ret->wire) {
     case WIRE_VARINT: return take_varint(from, &ret->varint);
-    case WIRE_BYTES: return take_varint(from, &size) && take_bytes(from, size, &ret->bytes);
+    case WIRE_BYTES: return take_short_varint(from, &size) && take_bytes(from, size, &ret->bytes);
     case WIRE_FIXED64: return take_bytes(from, 8, &ret->bytes);
     case WIRE_FIXED32: return take_bytes(from, 4, &ret->bytes);
     default: return false; /* groups are history */
