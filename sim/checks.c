@@ -132,14 +132,16 @@ static void check_has_tools(struct sim *sim, struct sim_server *server, struct m
 /* Every tool of every server once, and nothing else. */
 static void check_list(struct sim *sim, struct mn_span body, const char *whose)
 {
-    uint32_t want = sim_server_tools(&sim->hosts[0].servers[1]);
+    uint32_t want = 0;
     char names[400];
 
-    check_has_tools(sim, &sim->hosts[0].servers[1], body, whose);
-    for (uint32_t i = 0; i < sim->hosts_count; i++) {
-        check_has_tools(sim, &sim->hosts[i].servers[0], body, whose);
-        want += sim_server_tools(&sim->hosts[i].servers[0]);
-    }
+    for (uint32_t i = 0; i < sim->hosts_count; i++)
+        for (uint32_t k = 0; k < sim->hosts[i].servers_count; k++) {
+            struct sim_server *server = &sim->hosts[i].servers[k];
+            if (sim_server_itself(server) != server) continue;
+            check_has_tools(sim, server, body, whose);
+            want += sim_server_tools(server);
+        }
     if (count_tools(body) != want)
         sim_fail(sim, "%s has %u tools instead of %u: %s", whose, count_tools(body), want,
                  list_names(body, names, sizeof names));
@@ -193,6 +195,7 @@ static void swept(struct sim *sim, void *context, const struct sim_response *res
 
 static void sweep_server(struct sim *sim, struct sim_host *from, struct sim_server *server)
 {
+    if (sim_server_itself(server) != server) return;
     for (uint32_t i = 0; i < sim_server_tools(server); i++) {
         struct sim_call *call = sim_call_new(sim, from, i == 1);
         char name[SIM_NAME_MAX], tool[64];
@@ -213,11 +216,10 @@ static void sweep_server(struct sim *sim, struct sim_host *from, struct sim_serv
 
 static void check_sweep(struct sim *sim)
 {
-    for (uint32_t i = 0; i < sim->hosts_count; i++) {
-        sweep_server(sim, &sim->hosts[i], &sim->hosts[i].servers[1]);
+    for (uint32_t i = 0; i < sim->hosts_count; i++)
         for (uint32_t k = 0; k < sim->hosts_count; k++)
-            sweep_server(sim, &sim->hosts[i], &sim->hosts[k].servers[0]);
-    }
+            for (uint32_t s = 0; s < sim->hosts[k].servers_count; s++)
+                sweep_server(sim, &sim->hosts[i], &sim->hosts[k].servers[s]);
     sim_run_until(sim, sim->time + SWEEP_TIME + MN_SEC);
 }
 

@@ -163,12 +163,12 @@ static void client_initialize(struct sim_client *client, struct sim_host *host)
 /* "work" must never be done twice, "look" may. */
 static const char *client_pick_tool(struct sim *sim, char *name, size_t size, bool *is_look)
 {
+    const struct sim_host *host = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
+
     *is_look = rng_below(&sim->rng_work, 3) == 0;
-    if (rng_below(&sim->rng_work, 2) == 0)
-        snprintf(name, size, "shared__%s", *is_look ? "look" : "work");
-    else
-        snprintf(name, size, "own-n%u__%s", 1 + rng_below(&sim->rng_work, sim->hosts_count),
-                 *is_look ? "look" : "work");
+    snprintf(name, size, "%s__%s",
+             host->servers[rng_below(&sim->rng_work, host->servers_count)].name,
+             *is_look ? "look" : "work");
     return name;
 }
 

@@ -53,6 +53,14 @@ static void relief_clock(struct sim *sim, void *context)
     mn_free(relief);
 }
 
+static void relief_offline(struct sim *sim, void *context)
+{
+    struct relief *relief = context;
+    (void)sim;
+    relief->host->is_offline = false;
+    mn_free(relief);
+}
+
 static void relief_cut(struct sim *sim, void *context)
 {
     struct relief *relief = context;
@@ -238,6 +246,16 @@ static void fault_trouble(struct sim *sim)
     sim->trouble = sim->trouble > 0 ? 0 : 1 + rng_below(&sim->rng_fault, 40);
 }
 
+static void fault_offline(struct sim *sim)
+{
+    struct sim_host *host = pick(sim);
+    struct relief *relief = relief_new(host);
+
+    host->is_offline = true;
+    sim_at(sim, &relief->event, sim->time + draw(sim, 100 * MN_MS, 20 * MN_SEC), relief_offline,
+           relief);
+}
+
 static void fault_tools(struct sim *sim)
 {
     MN_PROBE("sim: a server got other tools");
@@ -268,6 +286,7 @@ const struct sim_fault sim_faults[] = {
     {"stranger", fault_stranger},
     {"child", fault_child},
     {"trouble", fault_trouble},
+    {"offline", fault_offline},
     {"tools", fault_tools},
     {"give-up", fault_give_up},
 };

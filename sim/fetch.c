@@ -1,4 +1,5 @@
-/* HTTP requests of a host: all go to the scripted server `shared`, which answers with JSON. */
+/* HTTP requests of a host, to the scripted servers at http://NAME.test/mcp; they answer with JSON.
+ */
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/sim.h"
@@ -59,12 +60,18 @@ static void fetch_answer(struct sim *sim, void *context)
     mn_buf_unref(body);
 }
 
+static struct sim_server *fetch_server(struct sim_host *host, struct mn_span url)
+{
+    size_t before = strlen("http://"), after = strlen(".test/mcp");
+    return sim_server_find(host, mn_span(url.data + before, url.size - before - after));
+}
+
 /* The server takes the request. False: it never answers. */
 static bool fetch_post(struct fetch *fetch, const struct edge_fetch *start, mn_time *ret_delay)
 {
     struct sim_host *host = fetch->host;
-    struct sim_reply reply = sim_server_answer(
-        host->sim, sim_server_find(host, mn_span_str("shared")), mn_buf_span(start->body));
+    struct sim_reply reply =
+        sim_server_answer(host->sim, fetch_server(host, start->url), mn_buf_span(start->body));
 
     *ret_delay = reply.delay;
     fetch->code = reply.buf == NULL ? 202 : 200;
@@ -88,7 +95,7 @@ static void fetch_start(struct sim_host *host, const struct edge_output *output)
     fetch->host = host;
     fetch->id = output->id;
     mn_list_push_back(&host->fetches, &fetch->list);
-    if (sim->trouble > 0 && rng_below(&sim->rng_work, 2 * sim->trouble) == 0) {
+    if (host->is_offline) {
         MN_PROBE("sim: no connection to a server");
         fetch->status = MN_UNREACHABLE;
     } else if (mn_span_is(start->method, "POST")) {

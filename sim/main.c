@@ -13,7 +13,7 @@ extern struct mn_probe *__start_mn_probes[], *__stop_mn_probes[];
 
 static const char usage[] =
     "usage: meshsim [--nodes N] [--seed S | --seeds FROM..TO] [--faults SECONDS]\n"
-    "               [--quiet SECONDS] [--no-faults] [--twice] [--probes] [-v]\n"
+    "               [--quiet SECONDS] [--no-faults] [--scenario NAME] [--twice] [--probes] [-v]\n"
     "\n"
     "  --nodes N         nodes in the mesh; 0 (default): drawn from the seed, 1 to 7\n"
     "  --seed S          one run (default 1)\n"
@@ -21,6 +21,7 @@ static const char usage[] =
     "  --faults SECONDS  how long faults and load last, virtual (default 60)\n"
     "  --quiet SECONDS   how long the mesh then has to recover, virtual (default 120)\n"
     "  --no-faults       load only\n"
+    "  --scenario detect kills and freezes each node once: how soon do the others notice?\n"
     "  --twice           run each seed twice and compare the trace hashes\n"
     "  --probes          list the marks that no run reached; exit 1 if there are any\n"
     "  -v                print what the nodes report\n"
@@ -30,8 +31,9 @@ static const char usage[] =
 struct campaign {
     struct sim_options options;
     uint64_t first, last;
-    bool is_twice, has_probes;
+    bool is_twice, has_probes, is_detect;
     struct sim_stats total;
+    uint64_t hash; /* of the hashes of all runs */
 };
 
 static bool parse_u64(const char *text, const char *end_marks, uint64_t *ret, const char **rest)
@@ -81,6 +83,7 @@ static bool parse_option(int option, const char *value, struct campaign *campaig
     case 'q': return parse_seconds(value, &campaign->options.quiet_for);
     case 'N': campaign->options.has_faults = false; return true;
     case 't': campaign->is_twice = true; return true;
+    case 'D': campaign->is_detect = strcmp(value, "detect") == 0; return campaign->is_detect;
     case 'p': campaign->has_probes = true; return true;
     case 'v': campaign->options.is_verbose = true; return true;
     default: return false;
@@ -89,12 +92,17 @@ static bool parse_option(int option, const char *value, struct campaign *campaig
 
 static bool parse_arguments(int argc, char **argv, struct campaign *campaign)
 {
-    static const struct option options[] = {
-        {"nodes", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'S'}, {"faults", required_argument, NULL, 'f'},
-        {"quiet", required_argument, NULL, 'q'}, {"no-faults", no_argument, NULL, 'N'},
-        {"twice", no_argument, NULL, 't'},       {"probes", no_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"nodes", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"seeds", required_argument, NULL, 'S'},
+                                            {"faults", required_argument, NULL, 'f'},
+                                            {"quiet", required_argument, NULL, 'q'},
+                                            {"no-faults", no_argument, NULL, 'N'},
+                                            {"scenario", required_argument, NULL, 'D'},
+                                            {"twice", no_argument, NULL, 't'},
+                                            {"probes", no_argument, NULL, 'p'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "v", options, NULL)) != -1) {
@@ -113,11 +121,12 @@ static void print_failure(const struct campaign *campaign, const struct sim *sim
 
     printf("FAILED seed %llu at %.3f s: %s\n", (unsigned long long)sim->options.seed,
            (double)sim->time / 1e6, sim->failure);
-    printf("replay: meshsim --nodes %u --seed %llu --faults %llu --quiet %llu%s -v\n",
+    printf("replay: meshsim --nodes %u --seed %llu --faults %llu --quiet %llu%s%s -v\n",
            options->nodes_count, (unsigned long long)sim->options.seed,
            (unsigned long long)(options->faults_for / MN_SEC),
            (unsigned long long)(options->quiet_for / MN_SEC),
-           options->has_faults ? "" : " --no-faults");
+           options->has_faults ? "" : " --no-faults",
+           campaign->is_detect ? " --scenario detect" : "");
 }
 
 static void add_stats(struct sim_stats *total, const struct sim_stats *one)
@@ -129,6 +138,8 @@ static void add_stats(struct sim_stats *total, const struct sim_stats *one)
     total->gone += one->gone;
     total->executions += one->executions;
     total->crashes += one->crashes;
+    total->stops += one->stops;
+    total->notifications += one->notifications;
     total->freezes += one->freezes;
     total->resets += one->resets;
     total->cuts += one->cuts;
@@ -142,8 +153,9 @@ static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
 
     campaign->options.seed = seed;
     sim = sim_new(&campaign->options);
-    is_good = sim_run(sim);
+    is_good = campaign->is_detect ? sim_run_detect(sim) : sim_run(sim);
     *hash = sim->hash;
+    campaign->hash = (campaign->hash ^ sim->hash) * 0x100000001b3U;
     if (!is_good) print_failure(campaign, sim);
     add_stats(&campaign->total, &sim->stats);
     if (campaign->first == campaign->last)
@@ -178,13 +190,32 @@ static bool print_probes(void)
     return is_all;
 }
 
+static void print_total(const struct campaign *campaign, unsigned long long bad)
+{
+    const struct sim_stats *total = &campaign->total;
+
+    printf("%llu seeds, %llu failed, trace hash %016llx\n",
+           (unsigned long long)(campaign->last - campaign->first + 1), bad,
+           (unsigned long long)campaign->hash);
+    printf(
+        "%llu steps; %llu calls: %llu answered, %llu failed clearly, %llu cut off; %llu work done; "
+        "%llu notifications\n",
+        (unsigned long long)total->steps, (unsigned long long)total->calls,
+        (unsigned long long)total->answered, (unsigned long long)total->failed,
+        (unsigned long long)total->gone, (unsigned long long)total->executions,
+        (unsigned long long)total->notifications);
+    printf("%llu crashes, %llu stops, %llu freezes, %llu resets, %llu cuts\n",
+           (unsigned long long)total->crashes, (unsigned long long)total->stops,
+           (unsigned long long)total->freezes, (unsigned long long)total->resets,
+           (unsigned long long)total->cuts);
+}
+
 int main(int argc, char **argv)
 {
     struct campaign campaign = {
         .options = {.faults_for = 60 * MN_SEC, .quiet_for = 120 * MN_SEC, .has_faults = true},
         .first = 1,
         .last = 1};
-    const struct sim_stats *total = &campaign.total;
     unsigned long long bad = 0;
 
     if (!parse_arguments(argc, argv, &campaign)) {
@@ -194,14 +225,7 @@ int main(int argc, char **argv)
     if (sodium_init() < 0) return 1;
     for (uint64_t seed = campaign.first; seed <= campaign.last; seed++)
         if (!run_seed(&campaign, seed)) bad++;
-    printf("%llu seeds, %llu failed; %llu steps; %llu calls: %llu answered, %llu failed clearly, "
-           "%llu lost with their node; %llu crashes, %llu freezes, %llu resets, %llu cuts\n",
-           (unsigned long long)(campaign.last - campaign.first + 1), bad,
-           (unsigned long long)total->steps, (unsigned long long)total->calls,
-           (unsigned long long)total->answered, (unsigned long long)total->failed,
-           (unsigned long long)total->gone, (unsigned long long)total->crashes,
-           (unsigned long long)total->freezes, (unsigned long long)total->resets,
-           (unsigned long long)total->cuts);
+    print_total(&campaign, bad);
     if (campaign.has_probes && !print_probes()) return 1;
     return bad == 0 ? 0 : 1;
 }

@@ -54,6 +54,7 @@ void sim_plan_stop(struct sim *sim)
     sim_net_heal(sim);
     for (uint32_t i = 0; i < sim->hosts_count; i++) {
         sim->hosts[i].wall_offset = 0;
+        sim->hosts[i].is_offline = false;
         sim_host_thaw(&sim->hosts[i]);
         sim_host_start(&sim->hosts[i]);
     }

@@ -23,42 +23,60 @@ enum mood {
     MOOD_COUNT
 };
 
+static struct sim_server *server_add(struct sim_host *host, enum sim_server_kind kind,
+                                     const char *name, bool is_modern)
+{
+    struct sim *sim = host->sim;
+    struct sim_server *server = &host->servers[host->servers_count++];
+
+    MN_ASSERT(host->servers_count <= SIM_SERVERS_MAX);
+    server->host = host;
+    server->kind = kind;
+    server->is_modern = is_modern;
+    server->own_tools = TOOLS_MIN;
+    server->work = 1 * MN_MS + rng_below(&sim->rng_work, 200 * MN_MS);
+    snprintf(server->name, sizeof server->name, "%s", name);
+    return server;
+}
+
+/* Each host has a child of its own. Every host offers "shared", every second one "pool", each at
+ * one URL: replicas of each other. Calls of "shared" stay at home, those of "pool" must be routed.
+ */
 void sim_server_init(struct sim_host *host)
 {
     struct sim *sim = host->sim;
-    struct sim_server *server;
+    bool is_even = sim->options.seed % 2 == 0;
+    char name[2 * SIM_NAME_MAX];
 
-    host->servers_count = 2;
-    host->servers = mn_alloc(host->servers_count * sizeof *host->servers);
-    for (uint32_t i = 0; i < host->servers_count; i++) {
-        server = &host->servers[i];
-        server->host = host;
-        server->kind = i == 0 ? SIM_SERVER_CHILD : SIM_SERVER_HTTP;
-        server->is_modern = rng_below(&sim->rng_work, 2) == 0;
-        server->own_tools = TOOLS_MIN;
-        server->work = 1 * MN_MS + rng_below(&sim->rng_work, 200 * MN_MS);
-    }
-    snprintf(host->servers[0].name, sizeof host->servers[0].name, "own-%s", host->name);
-    /* Every host offers this one, at one URL: replicas of each other. */
-    snprintf(host->servers[1].name, sizeof host->servers[1].name, "shared");
-    host->servers[1].is_modern = sim->options.seed % 2 == 0;
+    snprintf(name, sizeof name, "own-%s", host->name);
+    server_add(host, SIM_SERVER_CHILD, name, rng_below(&sim->rng_work, 2) == 0);
+    server_add(host, SIM_SERVER_HTTP, "shared", is_even);
+    if (host->index % 2 == 1) server_add(host, SIM_SERVER_HTTP, "pool", !is_even);
 }
 
 void sim_server_done(struct sim_host *host)
 {
     for (uint32_t i = 0; i < host->servers_count; i++)
         mn_buf_unref(host->servers[i].listen_id);
-    mn_free(host->servers);
-    host->servers = NULL;
 }
 
 struct mn_span sim_server_json(struct sim_host *host, struct mn_arena *arena)
 {
-    return mn_span_str(
-        mn_arena_format(arena,
-                        "{\"mcpServers\":{\"%s\":{\"command\":\"sim-server\",\"args\":[\"%s\"]},"
-                        "\"shared\":{\"url\":\"http://shared.test/mcp\"}}}",
-                        host->servers[0].name, host->servers[0].name));
+    struct mn_writer writer = {0};
+    struct mn_buf *text;
+    struct mn_span copy;
+
+    mn_writer_format(&writer,
+                     "{\"mcpServers\":{\"%s\":{\"command\":\"sim-server\",\"args\":[\"%s\"]}",
+                     host->servers[0].name, host->servers[0].name);
+    for (uint32_t i = 1; i < host->servers_count; i++)
+        mn_writer_format(&writer, ",\"%s\":{\"url\":\"http://%s.test/mcp\"}", host->servers[i].name,
+                         host->servers[i].name);
+    mn_writer_str(&writer, "}}");
+    text = mn_writer_done(&writer);
+    copy = mn_arena_copy(arena, mn_buf_span(text));
+    mn_buf_unref(text);
+    return copy;
 }
 
 struct sim_server *sim_server_find(struct sim_host *host, struct mn_span name)
@@ -70,16 +88,19 @@ struct sim_server *sim_server_find(struct sim_host *host, struct mn_span name)
 
 /* ---- its tools ---- */
 
-/* What is behind one URL is one server, whoever asks: the first host's entry speaks for it. */
-static struct sim_server *server_itself(struct sim_server *server)
+struct sim_server *sim_server_itself(struct sim_server *server)
 {
     struct sim *sim = server->host->sim;
-    return server->kind == SIM_SERVER_HTTP ? &sim->hosts[0].servers[1] : server;
+    struct sim_server *first = NULL;
+
+    for (uint32_t i = 0; first == NULL; i++)
+        first = sim_server_find(&sim->hosts[i], mn_span_str(server->name));
+    return first;
 }
 
 uint32_t sim_server_tools(struct sim_server *server)
 {
-    return server_itself(server)->own_tools;
+    return sim_server_itself(server)->own_tools;
 }
 
 const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX])
@@ -94,7 +115,7 @@ void sim_server_change(struct sim_host *host)
 {
     struct sim *sim = host->sim;
     struct sim_server *server = &host->servers[rng_below(&sim->rng_fault, host->servers_count)];
-    struct sim_server *itself = server_itself(server);
+    struct sim_server *itself = sim_server_itself(server);
     struct mn_writer writer = {0};
     struct mn_buf *message;
 

@@ -23,6 +23,7 @@
 
 #define SIM_PORT 7000
 #define SIM_NAME_MAX 16
+#define SIM_SERVERS_MAX 3              /* of one host */
 #define SIM_CALL_TIMEOUT (20 * MN_SEC) /* as the nodes are configured */
 
 struct sim;
@@ -74,6 +75,22 @@ struct sim_disk {
     uint64_t lost_writes;
 };
 
+/* ---- server.c ---- */
+struct sim_host;
+
+enum sim_server_kind { SIM_SERVER_CHILD = 1, SIM_SERVER_HTTP };
+
+/* A scripted MCP server; it lives in the world, so what it did survives its process. */
+struct sim_server {
+    struct sim_host *host; /* whose configuration names it */
+    char name[2 * SIM_NAME_MAX];
+    enum sim_server_kind kind;
+    bool is_modern;
+    uint32_t own_tools;       /* see sim_server_tools() */
+    struct mn_buf *listen_id; /* modern child: of the listen of its present process; or NULL */
+    mn_time work;             /* how long a call takes */
+};
+
 /* ---- host.c ---- */
 struct sim_held_input; /* an input that waits while the host is frozen */
 
@@ -92,6 +109,7 @@ struct sim_host {
     struct sim_event tick; /* the node's deadline */
     struct sim_event boot, exit, stop_limit;
     bool is_frozen, is_stepping;
+    bool is_offline;     /* URLs cannot be reached from it */
     bool is_stopping;    /* it was told to, and still runs */
     mn_time down_for;    /* once it has stopped */
     mn_time thawed;      /* when it was last; 0: never */
@@ -100,23 +118,8 @@ struct sim_host {
     uint64_t id_next;    /* odd ids for accepted connections and exchanges */
     struct mn_list children, fetches, exchanges;
     uint32_t servers_count;
-    struct sim_server *servers; /* what its configuration attaches */
+    struct sim_server servers[SIM_SERVERS_MAX]; /* what its configuration attaches */
 };
-
-/* ---- server.c ---- */
-enum sim_server_kind { SIM_SERVER_CHILD = 1, SIM_SERVER_HTTP };
-
-/* A scripted MCP server; it lives in the world, so what it did survives its process. */
-struct sim_server {
-    struct sim_host *host; /* whose configuration names it */
-    char name[2 * SIM_NAME_MAX];
-    enum sim_server_kind kind;
-    bool is_modern;
-    uint32_t own_tools;       /* see sim_server_tools() */
-    struct mn_buf *listen_id; /* modern child: of the listen of its present process; or NULL */
-    mn_time work;             /* how long a call takes */
-};
-
 /* ---- client.c: one call's life, as an outside observer sees it ---- */
 enum sim_call_state { SIM_CALL_OPEN = 1, SIM_CALL_ANSWERED, SIM_CALL_FAILED, SIM_CALL_GONE };
 
@@ -168,6 +171,8 @@ struct sim {
 /* world.c */
 struct sim *sim_new(const struct sim_options *options);
 void sim_free(struct sim *sim);
+/* Starts all nodes, one after the other, until everybody knows everybody. */
+void sim_boot(struct sim *sim);
 /* Runs to the end, or to the first failed check. True: all held. */
 bool sim_run(struct sim *sim);
 void sim_at(struct sim *sim, struct sim_event *event, mn_time at, sim_action *action,
@@ -228,6 +233,8 @@ void sim_server_init(struct sim_host *host);
 void sim_server_done(struct sim_host *host);
 struct mn_span sim_server_json(struct sim_host *host, struct mn_arena *arena); /* its mcp.json */
 struct sim_server *sim_server_find(struct sim_host *host, struct mn_span name);
+/* What is behind one URL is one server, whoever asks: the first host's entry speaks for it. */
+struct sim_server *sim_server_itself(struct sim_server *server);
 uint32_t sim_server_tools(struct sim_server *server); /* how many it has now */
 /* The name of one of them; [name] is where it may be written. */
 const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX]);
@@ -256,6 +263,9 @@ struct mn_span sim_watch_list(const struct sim *sim, uint32_t host); /* as the w
 /* plan.c */
 void sim_plan_start(struct sim *sim);
 void sim_plan_stop(struct sim *sim);
+
+/* detect.c: a scenario instead of sim_run(). True: all held. */
+bool sim_run_detect(struct sim *sim);
 
 /* checks.c */
 void sim_check_step(struct sim_host *host);

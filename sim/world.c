@@ -8,6 +8,8 @@
 /* A wall clock that is plainly not the real one: 2030-01-01. */
 #define WALL_START ((mn_time)1893456000 * MN_SEC)
 
+#define SETTLE_TIME (5 * MN_SEC) /* from the last start to everything known everywhere */
+
 struct mn_now sim_now(const struct sim *sim)
 {
     return (struct mn_now){.mono = sim->time, .wall = WALL_START + sim->time};
@@ -114,17 +116,23 @@ void sim_free(struct sim *sim)
     mn_free(sim);
 }
 
-bool sim_run(struct sim *sim)
+void sim_boot(struct sim *sim)
 {
-    mn_time settled = 20 * MN_SEC, faults_end = settled + sim->options.faults_for;
-
     for (uint32_t i = 0; i < sim->hosts_count; i++) {
         sim_host_start(&sim->hosts[i]);
         sim_run_until(sim, sim->time + 200 * MN_MS); /* the founder first: it makes the token */
     }
     sim_watch_start(sim);
-    sim_run_until(sim, settled);
+    sim_run_until(sim, sim->time + SETTLE_TIME);
     sim_check_settled(sim);
+}
+
+bool sim_run(struct sim *sim)
+{
+    mn_time faults_end;
+
+    sim_boot(sim);
+    faults_end = sim->time + sim->options.faults_for;
     sim_client_start(sim);
     if (sim->options.has_faults) sim_plan_start(sim);
     sim_run_until(sim, faults_end);
