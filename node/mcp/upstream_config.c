@@ -308,8 +308,8 @@ void upstream_config_replica_key(const struct upstream_config *config, uint8_t r
     memset(ret, 0, CALL_KEY_SIZE);
     if (config->url.size == 0 && !config->is_replica) return;
     digest_begin(&digest, DIGEST_REPLICA, CALL_KEY_SIZE);
-    digest_variable(&digest, mn_span_str(config->url.size > 0 ? "url" : "replica"));
-    digest_variable(&digest, config->url.size > 0 ? config->url : config->name);
+    digest_variable(&digest, mn_span_str(config->is_replica ? "replica" : "url"));
+    digest_variable(&digest, config->is_replica ? config->name : config->url);
     digest_end(&digest, ret);
 }
 

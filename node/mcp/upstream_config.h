@@ -56,8 +56,8 @@ struct upstream_config *upstream_config_copy(const struct upstream_config *confi
 /* Two configurations a server need not be restarted for. */
 bool upstream_config_equal(const struct upstream_config *a, const struct upstream_config *b);
 
-/* Servers of one name with equal offers are replicas when these agree: same URL, or marked so.
- * Zero: never a replica. */
+/* Servers of one name with equal offers are replicas when these agree: all marked so, whatever
+ * their URLs are, or none, with the same URL. Zero: never a replica. */
 void upstream_config_replica_key(const struct upstream_config *config, uint8_t ret[CALL_KEY_SIZE]);
 
 /* The command line, or the URL without its query: for people, without secrets. */

@@ -230,8 +230,14 @@ START_TEST(replicas_share_a_url_or_a_mark)
     upstream_config_replica_key(&x, a);
     upstream_config_replica_key(&y, b);
     ck_assert_mem_ne(a, b, sizeof a);
-    x.is_replica = true;
-    upstream_config_replica_key(&x, b);
+    y = url("http://x/");
+    upstream_config_replica_key(&y, b);
+    ck_assert_mem_eq(a, b, sizeof a);
+    /* One service on several hosts has several URLs: there the mark says it. */
+    y = url("http://y/");
+    x.is_replica = y.is_replica = true;
+    upstream_config_replica_key(&x, a);
+    upstream_config_replica_key(&y, b);
     ck_assert_mem_eq(a, b, sizeof a);
 }
 END_TEST
