@@ -131,6 +131,7 @@ static struct channel *admission_add_channel(struct admission *a, const struct a
 
     if (channel == NULL) return NULL;
     channel->id = link->link;
+    channel->heard_at = a->now.mono;
     channel->peer = *link;
     channel->peer.grant = mn_span(NULL, 0);
     channel->grant = mn_buf_copy(link->grant);
@@ -148,6 +149,8 @@ static void admission_on_link_up(struct admission *a, const struct admission_lin
     if (channel != NULL) { /* a sponsor's link goes on as one between members */
         channel->peer.kind = link->kind;
         memcpy(channel->peer.pin, link->pin, sizeof channel->peer.pin);
+        channel->peer.wall_ms = link->wall_ms;
+        channel->heard_at = a->now.mono;
         return;
     }
     channel = admission_add_channel(a, link);
@@ -159,6 +162,7 @@ static void admission_on_link_up(struct admission *a, const struct admission_lin
     }
     if (link->kind == ADMISSION_LINK_SPONSOR) admission_on_sponsor_up(a, channel);
     if (link->kind == ADMISSION_LINK_MEMBER) admission_pull_chain(a, channel);
+    if (a->state == ADMISSION_MEMBER) (void)admission_clock_is_off(a);
 }
 
 static void admission_on_link_down(struct admission *a, uint64_t link)
@@ -248,9 +252,13 @@ void admission_set_timer(struct admission *a, struct timer *timer, mn_time at)
 
 static void admission_upkeep(struct admission *a)
 {
-    mn_time renew_at = admission_renew_if_due(a);
-    mn_time upkeep_at = mn_time_after(a->now.mono, ADMISSION_UPKEEP);
+    mn_time renew_at, upkeep_at = mn_time_after(a->now.mono, ADMISSION_UPKEEP);
 
+    if (admission_clock_is_off(a)) { /* nothing is due by a clock that is wrong */
+        admission_set_timer(a, &a->upkeep_timer, upkeep_at);
+        return;
+    }
+    renew_at = admission_renew_if_due(a);
     admission_expire_invites(a);
     admission_expire_holders(a);
     admission_set_timer(a, &a->upkeep_timer, mn_time_min(renew_at, upkeep_at));
@@ -263,6 +271,7 @@ static void admission_on_timer(struct admission *a, struct timer *timer)
     case TIMER_FORWARD: admission_on_forward_timer(a, timer_forward(timer)); break;
     case TIMER_JOIN: admission_on_join_timer(a); break;
     case TIMER_UPKEEP: admission_upkeep(a); break;
+    case TIMER_CLOCK: admission_on_clock_timer(a); break;
     }
 }
 
@@ -306,6 +315,9 @@ static void admission_handle(struct admission *a, const struct admission_input *
     case ADMISSION_IN_REFUSE:
         admission_on_refuse_input(a, input->refuse.link, input->refuse.code);
         break;
+    case ADMISSION_IN_CLOCK:
+        admission_on_clock_input(a, &input->clock.node_id, input->clock.wall_ms);
+        break;
     case ADMISSION_IN_PEER: admission_on_peer_input(a, input); break;
     case ADMISSION_IN_TOKEN_CREATE: admission_on_token_create(a, input); break;
     case ADMISSION_IN_TOKEN_LIST: admission_on_token_list(a, input->token_list.request); break;
@@ -327,7 +339,10 @@ void admission_step(struct admission *a, struct mn_now now, const struct admissi
     if (a->state != ADMISSION_FAILED || input->type == ADMISSION_IN_LINK_DOWN)
         admission_handle(a, input);
     if (a->state != ADMISSION_RECOVERING && a->state != ADMISSION_FAILED) {
-        if (before != ADMISSION_MEMBER && a->state == ADMISSION_MEMBER) admission_upkeep(a);
+        if (before != ADMISSION_MEMBER && a->state == ADMISSION_MEMBER) {
+            admission_upkeep(a);
+            admission_on_clock_timer(a);
+        }
         admission_run_timers(a);
     }
     a->outbox = NULL;
@@ -361,6 +376,7 @@ struct admission *admission_new(const struct admission_config *config)
     authority_chain_init(&a->chain);
     a->join_timer.kind = TIMER_JOIN;
     a->upkeep_timer.kind = TIMER_UPKEEP;
+    a->clock_timer.kind = TIMER_CLOCK;
     a->state = ADMISSION_RECOVERING;
     return a;
 }

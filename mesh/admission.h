@@ -94,6 +94,7 @@ enum admission_input_type {
     ADMISSION_IN_LINK_DOWN,
     ADMISSION_IN_MESSAGE,
     ADMISSION_IN_REFUSE, /* the owner refuses a peer, such as a second holder of a live identity */
+    ADMISSION_IN_CLOCK,  /* a member was refused because its grant seems to be of another time */
     ADMISSION_IN_PEER,   /* membership: a member came, changed or went (issuers need it) */
     ADMISSION_IN_TOKEN_CREATE,
     ADMISSION_IN_TOKEN_LIST,
@@ -127,6 +128,10 @@ struct admission_input {
             uint64_t link;
             admission_code code;
         } refuse;
+        struct {
+            mn_id node_id;
+            uint64_t wall_ms; /* from its HELLO */
+        } clock;
         struct {
             mn_id node_id;
             bool is_live; /* alive or suspect: its name is taken */
@@ -207,7 +212,8 @@ struct admission_output {
         } failed;
         struct {
             uint64_t request;
-            mn_status status;    /* MN_DENIED: not an issuer; MN_NOT_FOUND, MN_CONFIG, MN_FULL */
+            mn_status status;    /* MN_DENIED: not an issuer; MN_NOT_FOUND, MN_CONFIG, MN_FULL;
+                                    MN_NOT_YET: our clock is off */
             struct mn_span text; /* the token string, for CREATE and FOUND; a secret */
             struct admission_token token;
         } token;
@@ -276,6 +282,10 @@ bool admission_has_foreign_state(const struct admission *admission);
 MN_MUST_USE mn_status admission_check_peer(const struct admission *admission, struct mn_now now,
                                            struct mn_span grant_bytes,
                                            const uint8_t sign_pk[SIGN_PK_SIZE], struct grant *ret);
+
+/* 0: our wall clock is fine as far as we know; else the median of at least three peers' clocks less
+ * ours, in ms. As long as it is off, an issuer signs nothing and nothing is taken for ended. */
+int64_t admission_clock_off_ms(const struct admission *admission);
 
 struct admission_counts {
     uint64_t messages_malformed; /* did not decode, or not allowed on that link */

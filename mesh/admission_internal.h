@@ -6,7 +6,8 @@
  *   admission_renew.c    member: renewal of its own grant
  *   admission_sponsor.c  sponsor: ASK, JOIN, forwarding
  *   admission_issuer.c   issuer: who gets a grant
- *   admission_token.c    issuer: founding, tokens */
+ *   admission_token.c    issuer: founding, tokens
+ *   admission_clock.c    our wall clock against those of others */
 #ifndef ADMISSION_INTERNAL_H
 #define ADMISSION_INTERNAL_H
 
@@ -26,9 +27,11 @@
 #define ADMISSION_RETRY_MIN (1 * MN_SEC)
 #define ADMISSION_RETRY_MAX (30 * MN_SEC)
 #define ADMISSION_GIVE_UP (30 * MN_SEC) /* name_taken and mesh_mismatch become final */
-#define ADMISSION_NAME_HOLD                                                                   \
-    (60 * MN_SEC)                      /* a fresh grant holds its name until membership knows \
-                                        */
+#define ADMISSION_NAME_HOLD                                              \
+    (60 * MN_SEC) /* a fresh grant holds its name until membership knows \
+                   */
+#define ADMISSION_CLOCK_CHECK (1 * MN_MINUTE)
+#define ADMISSION_CLOCKS_MAX 8
 #define ADMISSION_UPKEEP (1 * MN_HOUR) /* renewal tries, expired invites */
 #define ADMISSION_RENEW_MAX_MS \
     ((uint64_t)60 * 86400 * 1000) /* after its end a grant still renews */
@@ -40,7 +43,7 @@
 #define ADMISSION_BOOTSTRAP_USES 32
 #define ADMISSION_BOOTSTRAP_TTL_MS ((uint64_t)86400 * 1000)
 
-enum timer_kind { TIMER_CHANNEL = 1, TIMER_FORWARD, TIMER_JOIN, TIMER_UPKEEP };
+enum timer_kind { TIMER_CHANNEL = 1, TIMER_FORWARD, TIMER_JOIN, TIMER_UPKEEP, TIMER_CLOCK };
 
 struct timer {
     struct mn_heap_entry entry;
@@ -54,6 +57,7 @@ struct channel {
     struct timer timer;        /* SPONSOR: ASK or JOIN not answered in time */
     uint64_t id;
     struct admission_link peer;   /* without its grant */
+    mn_time heard_at;             /* mono: its HELLO, with its wall clock */
     struct mn_buf *grant;         /* SPONSOR: of its HELLO */
     struct authority_chain chain; /* SPONSOR: as it shows it */
     struct mn_buf *found;         /* SPONSOR: the Signed Found it showed */
@@ -83,6 +87,13 @@ struct invite_entry {
     struct mn_buf *bytes;      /* Signed Invite; NULL while only the withdrawal is known */
     struct invite invite;
     bool is_withdrawn;
+};
+
+/* What a member's wall clock said. */
+struct clock_heard {
+    mn_id node_id;
+    uint64_t wall_ms;
+    mn_time at; /* mono */
 };
 
 struct found_entry {
@@ -121,7 +132,11 @@ struct admission {
     struct mn_map links;
     struct mn_list links_all;
     struct joining joining;
-    struct timer join_timer, upkeep_timer;
+    struct timer join_timer, upkeep_timer, clock_timer;
+
+    struct clock_heard clocks[ADMISSION_CLOCKS_MAX]; /* of members that were refused */
+    uint32_t clocks_count;
+    int64_t clock_off_ms; /* the median of others less ours when it is too much; 0: fine */
 
     struct mn_list forwards;
     uint32_t forwards_count;
@@ -257,6 +272,13 @@ struct invite_entry *admission_keep_withdrawal(struct admission *a, const mn_id 
 /* Drops invites a day after their end, and the bootstrap token's file at its end. */
 void admission_expire_invites(struct admission *a);
 void admission_invites_done(struct admission *a);
+
+/* ---- admission_clock.c ---- */
+
+/* Looks again, and tells when the answer changed. */
+bool admission_clock_is_off(struct admission *a);
+void admission_on_clock_timer(struct admission *a);
+void admission_on_clock_input(struct admission *a, const mn_id *node_id, uint64_t wall_ms);
 
 static inline struct channel *timer_channel(struct timer *timer)
 {

@@ -182,10 +182,14 @@ void admission_issue_to_self(struct admission *a, grant_via via)
 
 /* ---- renewal ---- */
 
-static bool admission_is_past_half(const struct admission *a, const struct grant *grant)
+/* From half of its life on; or it was made while the issuer's clock was ahead. */
+static bool admission_wants_renewal(struct admission *a, const struct grant *grant)
 {
-    return mn_wall_ms(a->now) >=
-           grant->not_before_ms + (grant->not_after_ms - grant->not_before_ms) / 2;
+    uint64_t wall_ms = mn_wall_ms(a->now);
+
+    if (admission_clock_is_off(a)) return false;
+    return wall_ms < grant->not_before_ms ||
+           wall_ms >= grant->not_before_ms + (grant->not_after_ms - grant->not_before_ms) / 2;
 }
 
 static admission_code admission_reissue(struct admission *a, const struct grant *old,
@@ -226,11 +230,12 @@ static bool admission_decide_known(struct admission *a, const struct invite_join
     if (holder != NULL && admission_is_renewable(a, &holder->grant)) {
         *ret_code = CODE(NONE);
         *ret_grant = mn_buf_span(holder->bytes);
-        if (admission_is_past_half(a, &holder->grant))
+        if (admission_wants_renewal(a, &holder->grant))
             *ret_code = admission_reissue(a, &holder->grant, ret_grant);
         return true;
     }
-    if (join->is_renewal && admission_carried_grant(a, join, &carried)) {
+    if (join->is_renewal && !admission_clock_is_off(a) &&
+        admission_carried_grant(a, join, &carried)) {
         *ret_code = admission_reissue(a, &carried, ret_grant);
         return true;
     }
@@ -318,7 +323,9 @@ admission_code admission_decide(struct admission *a, const struct invite_join *j
         if (code == CODE(NONE)) a->counts.renewals++;
         return code;
     }
-    if (!mn_id_is_zero(&join->token_id))
+    if (admission_clock_is_off(a))
+        code = CODE(ISSUER_UNAVAILABLE); /* what it signed now would end at a wrong time */
+    else if (!mn_id_is_zero(&join->token_id))
         code = admission_decide_token(a, join, ret_grant);
     else if (authority_chain_head(&a->chain)->dev)
         code = admission_decide_dev(a, join, ret_grant);

@@ -38,6 +38,7 @@ static uint64_t admission_renewal_due_ms(struct admission *a)
     uint64_t life = a->grant.not_after_ms - a->grant.not_before_ms;
     uint64_t jitter = mn_load_u64(a->config.self->node_id.bytes) % (life / 10 + 1);
 
+    if (mn_wall_ms(a->now) < a->grant.not_before_ms) return 0; /* made by a clock that was ahead */
     return a->grant.not_before_ms + life / 2 + (admission_is_issuer(a) ? 0 : jitter);
 }
 
@@ -71,10 +72,13 @@ static void admission_renew(struct admission *a)
     if (channel != NULL) admission_send_join(a, channel, &head->mesh_id, true);
 }
 
-static bool admission_grant_has_ended(struct admission *a)
+/* Ended, or not begun: it is of no use now. */
+static bool admission_grant_is_idle(struct admission *a)
 {
-    return grant_check(&a->grant, authority_chain_head(&a->chain), NULL, mn_wall_ms(a->now)) ==
-           MN_EXPIRED;
+    mn_status status =
+        grant_check(&a->grant, authority_chain_head(&a->chain), NULL, mn_wall_ms(a->now));
+
+    return status == MN_EXPIRED || status == MN_NOT_YET;
 }
 
 /* Nobody takes us for a member any more, but the mesh knows our key: back in as a guest. */
@@ -94,7 +98,7 @@ mn_time admission_renew_if_due(struct admission *a)
     due_ms = admission_renewal_due_ms(a);
     if (wall_ms >= due_ms) {
         admission_renew(a);
-        if (!admission_is_issuer(a) && admission_grant_has_ended(a)) admission_renew_as_guest(a);
+        if (!admission_is_issuer(a) && admission_grant_is_idle(a)) admission_renew_as_guest(a);
         return mn_time_after(a->now.mono, ADMISSION_UPKEEP);
     }
     if (due_ms - wall_ms > ADMISSION_UPKEEP / MN_MS) return MN_TIME_NEVER; /* upkeep comes first */

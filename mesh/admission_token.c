@@ -203,6 +203,7 @@ void admission_on_token_create(struct admission *a, const struct admission_input
     struct token token;
     mn_status status = admission_read_create(a, input, &invite);
 
+    if (status == MN_OK && admission_clock_is_off(a)) status = MN_NOT_YET;
     if (status != MN_OK) {
         admission_reply(a, input->token_create.request, status);
         return;

@@ -199,8 +199,9 @@ enum peers_output_type {
     PEERS_OUT_ENVELOPE, /* link, node_id, envelope: of a member link */
     PEERS_OUT_CONTROL,  /* link, node_id, kind, bytes: an admission message */
     PEERS_OUT_UNSENT,   /* node_id, tag, status: certainly not sent */
-    PEERS_OUT_REFUSED,  /* node_id, address, status, code, flag: a handshaken peer that is not let
-                           in (flag: it refused us); for `code` see meshnode.trust.Code */
+    PEERS_OUT_REFUSED,  /* node_id, address, status, code, flag, wall_ms: a handshaken peer that is
+                           not let in (flag: it refused us; wall_ms: its clock, 0 without a HELLO);
+                           for `code` see meshnode.trust.Code */
     PEERS_OUT_OWN_ADDRESS, /* address: it is ourselves; not dialed again */
     PEERS_OUT_DIAL_FAILED, /* node_id, address, status */
     PEERS_OUT_IDLE         /* after STOP: no connection is left */
@@ -218,7 +219,7 @@ struct peers_output {
     enum peers_kind kind;
     Meshnode__Trust__Code code;
     bool flag;
-    uint64_t conn, link, tag;
+    uint64_t conn, link, tag, wall_ms;
     mn_id node_id;
     union {
         struct mn_buf *buf; /* SEND: the outbox's own ref */

@@ -140,6 +140,7 @@ static void report_refused(struct peers *peers, struct mn_now now, struct conn *
     output->status = status;
     output->code = code;
     output->flag = by_peer;
+    output->wall_ms = conn->info.wall_ms;
     output->address = mn_arena_copy(peers->outbox->arena, mn_span_str(address));
     mn_trace(peers->config.trace, now.mono, MN_EV_LINK_REFUSED, &conn->info.node_id,
              (uint64_t)status, 0, address);

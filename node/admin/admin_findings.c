@@ -80,6 +80,20 @@ static void find_grant(struct findings *findings)
                               ADVICE_NODES});
 }
 
+static void find_own_clock(struct findings *findings)
+{
+    int64_t off = admission_clock_off_ms(core_admission(findings->request->admin->config.core));
+
+    if (off == 0) return;
+    find(findings,
+         (struct finding){FINDING_CRITICAL, FINDINGS_NODE, "clock_alarm",
+                          mn_arena_format(findings->arena,
+                                          "its clock is %lld s %s most members': it signs nothing",
+                                          (long long)(off < 0 ? -off : off) / 1000,
+                                          off < 0 ? "ahead of" : "behind"),
+                          "set the clock: run a time service such as chrony"});
+}
+
 static bool server_is_well(struct mn_span state)
 {
     return mn_span_is(state, "ready") || mn_span_is(state, "starting") ||
@@ -232,6 +246,7 @@ void findings_write(struct reply *reply, struct admin_request *request, enum fin
 
     find_state(&findings, &self);
     find_grant(&findings);
+    find_own_clock(&findings);
     find_servers(&findings, counts);
     find_mesh(&findings, &self);
     find_no_tools(&findings, counts);

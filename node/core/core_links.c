@@ -136,7 +136,14 @@ static void core_on_unsent(struct core *core, const struct peers_output *output)
 static void core_on_refused_by(struct core *core, const struct peers_output *output)
 {
     bool is_known = core_known_find(core, &output->node_id) != NULL;
+    struct admission_input *clock;
 
+    /* Its grant is good but for the time: whose clock is wrong, is for the majority to say. */
+    if (!output->flag && (output->status == MN_EXPIRED || output->status == MN_NOT_YET)) {
+        clock = core_push_admission(core, ADMISSION_IN_CLOCK);
+        clock->clock.node_id = output->node_id;
+        clock->clock.wall_ms = output->wall_ms;
+    }
     if (!output->flag || output->code != MESHNODE__TRUST__CODE__CODE_IDENTITY_IN_USE) return;
     if (core->state != CORE_MEMBER || !is_known || peers_counts(core->peers).members > 0) return;
     core_fatal(core, 77,

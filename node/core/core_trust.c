@@ -255,6 +255,9 @@ static const char *core_token_advice(mn_status status)
     case MN_FULL: return "too many tokens are valid: withdraw some, meshctl token revoke ID";
     case MN_CONFIG: return "uses must be 0 to 1000, and the time at most 30 days";
     case MN_STATE: return "this node is not a member of a mesh yet";
+    case MN_NOT_YET:
+        return "this node's clock is off by more than five minutes from most members': set it "
+               "first";
     default: return mn_status_text(status);
     }
 }

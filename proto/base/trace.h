@@ -56,7 +56,8 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
     X(SESSION_OPENED, "session.opened", DEBUG, "", "")                        \
     X(SESSION_CLOSED, "session.closed", DEBUG, "", "")                        \
     X(HTTP_REFUSED, "http.refused", WARN, "status", "")                       \
-    X(STORE_FAILED, "store.failed", ERROR, "status", "")
+    X(STORE_FAILED, "store.failed", ERROR, "status", "")                      \
+    X(CLOCK_FINE, "trust.clock_fine", INFO, "", "")
 
 enum mn_event {
     MN_EV_NONE = 0,

@@ -54,6 +54,7 @@ struct host {
     struct mn_arena arena;
     uint8_t boot;
     bool is_frozen, is_stalled;
+    int64_t clock_off; /* us */
     uint64_t accepted_last, writes_count;
     struct pair pairs[KEYS_MAX];
     struct write writes[512];
@@ -431,7 +432,8 @@ static void world_step(uint32_t node, const struct core_input *input)
     struct core_outbox outbox = {.arena = &arena, .calls = &messages};
 
     if (host->core == NULL) return;
-    core_step(host->core, now, input, &outbox);
+    core_step(host->core, (struct mn_now){now.mono, now.wall + (mn_time)host->clock_off}, input,
+              &outbox);
     core_check(host->core);
     for (uint32_t i = 0; i < outbox.count; i++)
         world_on_output(node, &outbox.items[i]);
@@ -586,6 +588,11 @@ void world_until(bool (*done)(void), mn_time limit)
 
     while (!done())
         ck_assert_msg(world_moment(end), "it did not come true in time");
+}
+
+void world_set_clock(uint32_t node, int64_t off)
+{
+    hosts[node].clock_off = off;
 }
 
 void world_leave(uint32_t node)

@@ -44,6 +44,7 @@ void world_leave(uint32_t node); /* and waits for STOPPED */
 void world_freeze(uint32_t node, bool is_frozen);
 void world_stall(uint32_t node, bool is_stalled);    /* its disk: nothing becomes durable */
 void world_cut(uint32_t a, uint32_t b, bool is_cut); /* both ways; what is sent is lost */
+void world_set_clock(uint32_t node, int64_t off);    /* its wall clock, against the right one, us */
 void world_run(mn_time time);
 
 /* Runs until [done] holds; fails after [limit]. */

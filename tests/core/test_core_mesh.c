@@ -688,6 +688,30 @@ static bool is_answered_clearly(const struct world_call *call)
 }
 
 /* Crashes, cuts and freezes under load; then all is well. */
+/* Its own grants look ended to it, or not begun; the others never notice more than its absence. */
+START_TEST(a_clock_that_is_far_off_harms_its_own_node_only)
+{
+    static const int64_t offs[] = {40 * (int64_t)MN_DAY, -40 * (int64_t)MN_DAY};
+
+    mesh(5);
+    world_set_clock((uint32_t)_i / 2, offs[_i % 2]);
+    world_run(5 * MN_MINUTE);
+    for (uint32_t i = 0; i < 5; i++) {
+        int64_t off = admission_clock_off_ms(core_admission(world_core(i)));
+        ck_assert_int_eq(world_fatal(i), 0);
+        if (i == (uint32_t)_i / 2)
+            ck_assert_int_lt(llabs(off + offs[_i % 2] / (int64_t)MN_MS), 1000);
+        else
+            ck_assert_int_eq(off, 0);
+    }
+    world_set_clock((uint32_t)_i / 2, 0);
+    world_until(world_is_whole, 3 * MN_MINUTE);
+    world_run(2 * MN_MINUTE);
+    ck_assert(world_is_whole());
+    ck_assert_int_eq(admission_clock_off_ms(core_admission(world_core((uint32_t)_i / 2))), 0);
+}
+END_TEST
+
 START_TEST(all_is_well_after_faults)
 {
     struct world_call *calls[600];
@@ -791,6 +815,7 @@ int main(void)
     tcase_add_test(tcase, local_servers_work_without_a_mesh);
     tcase_add_test(tcase, many_calls_at_once_all_end);
     tcase_add_test(tcase, a_partition_heals);
+    tcase_add_loop_test(tcase, a_clock_that_is_far_off_harms_its_own_node_only, 0, 4);
     tcase_add_loop_test(tcase, all_is_well_after_faults, 0, 20);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
