@@ -109,12 +109,16 @@ static void front_on_edge(struct front *front, const struct edge_input *input)
         front_http_open(front, input);
         return;
     }
-    if (input->type != EDGE_IN_HTTP_BODY && input->type != EDGE_IN_HTTP_GONE) return;
+    if (input->type != EDGE_IN_HTTP_BODY && input->type != EDGE_IN_HTTP_WRITABLE &&
+        input->type != EDGE_IN_HTTP_GONE)
+        return;
     entry = mn_map_find(&front->exchanges, mn_span(&input->id, sizeof input->id));
     if (entry == NULL) return;
     exchange = MN_CONTAINER(entry, struct front_exchange, by_id);
     if (input->type == EDGE_IN_HTTP_BODY)
         front_http_body(front, exchange, input);
+    else if (input->type == EDGE_IN_HTTP_WRITABLE)
+        exchange->unread = 0;
     else
         front_http_gone(front, exchange);
 }

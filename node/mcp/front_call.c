@@ -391,8 +391,7 @@ static void front_call_on_progress(struct front *front, struct front_call *call,
     if (value->count > 0) mn_writer_str(&params, ",");
     mn_writer_add(&params, mn_span(value->raw.data + 1, value->raw.size - 1));
     jsonrpc_write_notification(&message, "notifications/progress", mn_buf_span(params.buf));
-    front_reply_open(front, call->exchange);
-    front_reply_event(front, call->exchange, mn_buf_span(message.buf));
+    front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
     mn_writer_drop(&params);
     mn_writer_drop(&message);
 }
@@ -407,8 +406,7 @@ static void front_call_on_log(struct front *front, struct front_call *call, stru
         return;
     if (value->type != JSON_OBJECT) return;
     jsonrpc_write_notification(&message, "notifications/message", value->raw);
-    front_reply_open(front, call->exchange);
-    front_reply_event(front, call->exchange, mn_buf_span(message.buf));
+    front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
     mn_writer_drop(&message);
 }
 

@@ -171,7 +171,19 @@ void front_reply_event(struct front *front, struct front_exchange *exchange, str
 
     MN_ASSERT(exchange->is_stream);
     sse_write_message(&writer, mn_span(NULL, 0), json);
+    exchange->unread += mn_writer_size(&writer);
     front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
+void front_reply_notification(struct front *front, struct front_exchange *exchange,
+                              struct mn_span json)
+{
+    front_reply_open(front, exchange);
+    if (exchange->unread > FRONT_UNREAD_MAX) {
+        MN_PROBE("front: a client that does not read misses notifications");
+        return;
+    }
+    front_reply_event(front, exchange, json);
 }
 
 void front_reply_keepalive(struct front *front, struct front_exchange *exchange)

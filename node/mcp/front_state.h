@@ -16,6 +16,7 @@
 
 #define FRONT_UPGRADE (15 * MN_SEC) /* of silence before a waiting answer becomes a stream */
 #define FRONT_SESSION_ID_SIZE 32    /* hex digits: 128 random bits */
+#define FRONT_UNREAD_MAX 1048576    /* bytes a client may be behind and still hear notifications */
 
 enum front_exchange_kind {
     FRONT_EXCHANGE_POST = 1, /* ends with the answer to what was posted */
@@ -39,6 +40,7 @@ struct front_exchange {
 
     /* The response. */
     bool is_stream;                              /* its head is out: events follow */
+    size_t unread;                               /* bytes of events since it last kept up */
     bool is_batch;                               /* answers are collected in an array */
     uint32_t pending_count;                      /* requests without their answer */
     struct mn_writer batch;                      /* answers so far: [a,b */
@@ -154,6 +156,11 @@ void front_reply_nothing(struct front *front, struct front_exchange *exchange);
 /* Makes the response a stream of events, if it is none yet. */
 void front_reply_open(struct front *front, struct front_exchange *exchange);
 void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json);
+
+/* An event that may be left out, as progress may: it is when the client does not read. Opens the
+ * stream. */
+void front_reply_notification(struct front *front, struct front_exchange *exchange,
+                              struct mn_span json);
 void front_reply_keepalive(struct front *front, struct front_exchange *exchange);
 void front_reply_end(struct front *front, struct front_exchange *exchange);
 

@@ -225,6 +225,11 @@ void client_body(uint64_t id, const char *bytes, size_t size, bool is_last)
     free(copy);
 }
 
+void client_writable(uint64_t id)
+{
+    client_edge(&(struct edge_input){.type = EDGE_IN_HTTP_WRITABLE, .id = id});
+}
+
 void client_gone(uint64_t id)
 {
     client_edge(&(struct edge_input){.type = EDGE_IN_HTTP_GONE, .id = id});

@@ -49,6 +49,7 @@ const struct client_response *client_send(const char *method, const char *target
 uint64_t client_open(const char *method, const char *target, const char *const *headers);
 void client_body(uint64_t id, const char *bytes, size_t size, bool is_last);
 void client_gone(uint64_t id);
+void client_writable(uint64_t id); /* it has read what was given */
 const struct client_response *client_response(uint64_t id);
 
 /* POST to /mcp: of a session (legacy), or with the modern headers made from method and name. */

@@ -392,6 +392,33 @@ START_TEST(progress_makes_the_answer_a_stream_and_comes_first)
 }
 END_TEST
 
+START_TEST(a_client_that_does_not_read_misses_progress_and_gets_its_answer)
+{
+    uint64_t id = start_call(",\"progressToken\":1");
+    const struct client_response *response = client_response(id);
+    char *progress = mn_alloc(100001);
+    size_t size;
+
+    memset(progress, ' ', 100000);
+    memcpy(progress, "{\"progress\":1", 13);
+    progress[99999] = '}';
+    for (int i = 0; i < 50; i++)
+        client_progress(client_calls[0].ticket, progress);
+    size = response->body_size;
+    ck_assert_uint_gt(size, 1000000);
+    ck_assert_uint_lt(size, 1500000);
+    client_writable(id);
+    client_progress(client_calls[0].ticket, progress);
+    ck_assert_uint_gt(response->body_size, size + 99999);
+    for (int i = 0; i < 50; i++)
+        client_progress(client_calls[0].ticket, progress);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"content\":[]"));
+    ck_assert(response->is_ended);
+    mn_free(progress);
+}
+END_TEST
+
 START_TEST(progress_nobody_asked_for_is_dropped)
 {
     const struct client_response *response = client_response(start_call(""));
@@ -690,6 +717,7 @@ int main(void)
     tcase_add_test(tcase, failures_of_the_mesh_say_what_is_known);
     tcase_add_test(tcase, a_result_that_is_no_object_is_an_error);
     tcase_add_test(tcase, progress_makes_the_answer_a_stream_and_comes_first);
+    tcase_add_test(tcase, a_client_that_does_not_read_misses_progress_and_gets_its_answer);
     tcase_add_test(tcase, progress_nobody_asked_for_is_dropped);
     tcase_add_test(tcase, progress_with_a_token_of_its_own_is_dropped);
     tcase_add_test(tcase, log_messages_travel_when_a_level_was_asked_for);
