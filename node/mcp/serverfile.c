@@ -343,10 +343,14 @@ static mn_status serverfile_words(const struct serverfile_reader *reader, struct
     return MN_OK;
 }
 
+/* SCHEME:// of any scheme: a mistyped one is a bad URL, not a command. */
 static bool serverfile_is_url(struct mn_span text)
 {
-    return (text.size > 7 && memcmp(text.data, "http://", 7) == 0) ||
-           (text.size > 8 && memcmp(text.data, "https://", 8) == 0);
+    size_t end = 0;
+
+    while (end < text.size && ((text.data[end] | 0x20) >= 'a' && (text.data[end] | 0x20) <= 'z'))
+        end++;
+    return end > 0 && text.size - end >= 3 && memcmp(text.data + end, "://", 3) == 0;
 }
 
 mn_status serverfile_read_option(struct mn_span option, struct mn_arena *arena,

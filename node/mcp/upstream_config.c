@@ -90,6 +90,23 @@ static config_fault upstream_config_check_child(const struct upstream_config *co
     return NULL;
 }
 
+/* After the last colon of HOST:PORT; [::1] has colons of its own. */
+static bool upstream_config_has_good_port(struct mn_span authority)
+{
+    size_t at = authority.size;
+    uint32_t port = 0;
+
+    while (at > 0 && authority.data[at - 1] != ':' && authority.data[at - 1] != ']')
+        at--;
+    if (at == 0 || authority.data[at - 1] == ']') return at == 0 || at == authority.size;
+    if (at == authority.size || authority.size - at > 5) return false;
+    for (; at < authority.size; at++) {
+        if (authority.data[at] < '0' || authority.data[at] > '9') return false;
+        port = 10 * port + (authority.data[at] - '0');
+    }
+    return port >= 1 && port <= 65535;
+}
+
 static config_fault upstream_config_check_url(struct mn_span url)
 {
     size_t scheme = upstream_config_has_prefix(url, "http://")    ? 7
@@ -103,6 +120,8 @@ static config_fault upstream_config_check_url(struct mn_span url)
     if (end == scheme || url.data[scheme] == ':') return "the url names no host";
     if (memchr(url.data + scheme, '@', end - scheme) != NULL)
         return "the url holds a user or password; use headers: {\"Authorization\": ...}";
+    if (!upstream_config_has_good_port(mn_span(url.data + scheme, end - scheme)))
+        return "the url's port is not a number from 1 to 65535";
     for (size_t i = 0; i < url.size; i++)
         if (url.data[i] <= 0x20 || url.data[i] >= 0x7f)
             return "the url has a blank, a control or a non-ASCII character; percent-encode it";

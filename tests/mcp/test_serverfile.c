@@ -176,6 +176,8 @@ START_TEST(wrong_options_say_how_to_write_them)
         {"a=", "server a: the command is empty"},
         {"a=  ", "server a: the command is empty"},
         {"a='x", "server a: a quote in the command is not closed"},
+        {"a=htp://h/", "server a: the url must begin with http:// or https://"},
+        {"a=http://", "server a: the url names no host"},
     };
     struct upstream_config config;
     struct mn_span why;

@@ -122,9 +122,16 @@ START_TEST(urls_are_plain)
                                            {"http://x/a b", "percent-encode"},
                                            {"http://x/\n", "percent-encode"},
                                            {"http://x/\xc3\xa9", "percent-encode"},
+                                           {"http://x:0/", "port"},
+                                           {"http://x:65536/", "port"},
+                                           {"http://x:080800/", "port"},
+                                           {"http://x:/", "port"},
+                                           {"http://x:8o", "port"},
+                                           {"http://[::1]8080/", "port"},
                                            {"http://x/#a", "fragment"}};
-    static const char *const right[] = {"http://x", "https://x/?a=b@c", "http://[::1]:8080/mcp",
-                                        "http://x/a@b"};
+    static const char *const right[] = {"http://x",     "https://x/?a=b@c", "http://[::1]:8080/mcp",
+                                        "http://x/a@b", "http://x:65535",   "http://[::1]/",
+                                        "http://x/a:b"};
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         struct upstream_config config = url(wrong[i][0]);
