@@ -467,7 +467,7 @@ void core_check(const struct core *core)
     services_check(core->services);
     calls_check(core->calls);
     MN_ASSERT(mn_list_is_empty(&core->parked) || core->durable < core->write_last);
-    MN_ASSERT(core->epoch <= core->incarnation);
+    MN_ASSERT(core->epoch == 0 || core->incarnation > 0);
 }
 
 /* ---- looking ---- */
@@ -483,6 +483,11 @@ const char *core_state_name(enum core_state state)
     }
     MN_ASSERT(false && "a state of the list");
     return NULL;
+}
+
+struct mn_span core_keys(const struct core *core)
+{
+    return mn_span(&core->identity, sizeof core->identity);
 }
 
 struct core_self core_self(const struct core *core)

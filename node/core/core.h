@@ -194,6 +194,9 @@ struct core_self {
     mn_time started;             /* mono, of the first step */
 };
 
+/* The block that holds the node's keys, for the driver to lock into memory. */
+struct mn_span core_keys(const struct core *core);
+
 struct core_self core_self(const struct core *core);
 
 /* "recovering", "joining", "member", "leaving", "stopped". */

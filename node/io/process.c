@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -40,6 +41,14 @@ void process_harden(bool is_dev)
     umask(077);
     signal(SIGPIPE, SIG_IGN);
     if (!is_dev) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+bool process_lock(const void *at, size_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = (uintptr_t)at & ~(page - 1);
+    uintptr_t end = ((uintptr_t)at + size + page - 1) & ~(page - 1);
+    bool is_hidden = madvise((void *)first, end - first, MADV_DONTDUMP) == 0;
+    return mlock(at, size) == 0 && is_hidden;
 }
 
 void process_random(void *to, size_t size)

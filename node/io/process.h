@@ -15,6 +15,10 @@ void process_harden(bool is_dev);
  * orphans, and end with the child's exit code. Elsewhere does nothing. Before any thread. */
 void process_be_init(void);
 
+/* Keeps a block with keys out of swap and, page by page, out of core dumps. False: the limit on
+ * locked memory (RLIMIT_MEMLOCK) does not allow it. */
+bool process_lock(const void *at, size_t size);
+
 /* Fills [to] from the kernel's generator. */
 void process_random(void *to, size_t size);
 

@@ -232,10 +232,19 @@ int run_read_texts(struct run *run, struct run_texts *texts)
     return RUN_CONFIG;
 }
 
+static void run_lock_keys(struct run *run)
+{
+    struct mn_span keys = core_keys(node_core(run->node));
+    if (process_lock(keys.data, keys.size)) return;
+    RUN_LOG(run, WARN, "keys.not_locked",
+            "the node's keys could be swapped out: raise the limit of locked memory (ulimit -l)");
+}
+
 int run_make_node(struct run *run, struct run_texts *texts)
 {
     if (sodium_init() < 0) return RUN_FATAL;
     int code = run_build(run, texts);
+    if (code == 0) run_lock_keys(run);
     if (code == 0 && options_bool(run->options, CONFIG_DEV))
         RUN_LOG(run, WARN, "node.dev",
                 "DEVELOPMENT MODE: any local user may join and call tools; never for real data");
