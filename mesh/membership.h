@@ -167,6 +167,7 @@ struct membership_output {
         } dial;
         struct {
             uint64_t incarnation;
+            bool is_reborn; /* others remember a life of ours that we do not */
         } persist;
         const struct member *member; /* until the next step */
         mn_id node;

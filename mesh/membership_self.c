@@ -154,11 +154,16 @@ void membership_self_check_left(struct membership *core)
 /* ---- incarnations ---- */
 
 /* Our next incarnation is at least [incarnation]; it counts once it is on disk. */
-static void membership_self_want_incarnation(struct membership *core, uint64_t incarnation)
+static void membership_self_want_incarnation(struct membership *core, uint64_t incarnation,
+                                             bool is_reborn)
 {
+    struct membership_output *output;
+
     if (incarnation <= core->incarnation_wanted) return;
     core->incarnation_wanted = incarnation;
-    membership_emit(core, MEMBERSHIP_OUT_PERSIST)->persist.incarnation = incarnation;
+    output = membership_emit(core, MEMBERSHIP_OUT_PERSIST);
+    output->persist.incarnation = incarnation;
+    output->persist.is_reborn = is_reborn;
 }
 
 static void membership_self_stop_asking(struct membership *core)
@@ -166,7 +171,7 @@ static void membership_self_stop_asking(struct membership *core)
     MN_ASSERT(core->life == MEMBERSHIP_ASKING);
     membership_arm(core, &core->ask, MN_TIME_NEVER);
     core->life = MEMBERSHIP_SILENT;
-    membership_self_want_incarnation(core, core->incarnation_heard + 1);
+    membership_self_want_incarnation(core, core->incarnation_heard + 1, false);
 }
 
 void membership_self_start(struct membership *core)
@@ -196,14 +201,14 @@ void membership_self_on_persisted(struct membership *core, uint64_t incarnation)
     membership_self_check_left(core);
 }
 
-static void membership_self_refute(struct membership *core, uint64_t seen)
+static void membership_self_refute(struct membership *core, uint64_t seen, bool is_reborn)
 {
     if (core->incarnation_wanted > seen || seen >= UINT64_MAX - 2) return; /* under way */
     core->stats.refutations++;
     membership_probe_add_health(core, 1);
     mn_trace(core->trace, core->now.mono, MN_EV_MEMBER_REFUTED, &core->identity->node_id, seen + 1,
              0, NULL);
-    membership_self_want_incarnation(core, seen + 1);
+    membership_self_want_incarnation(core, seen + 1, is_reborn);
 }
 
 /* ---- evidence about ourselves ---- */
@@ -244,7 +249,7 @@ void membership_self_on_record(struct membership *core, const mn_id *from,
         if (record->incarnation > core->incarnation_heard && record->incarnation < UINT64_MAX - 2)
             core->incarnation_heard = record->incarnation;
     } else if (core->life != MEMBERSHIP_GONE) {
-        membership_self_refute(core, record->incarnation);
+        membership_self_refute(core, record->incarnation, true);
     }
 }
 
@@ -253,7 +258,7 @@ void membership_self_on_accusation(struct membership *core, const mn_id *from,
 {
     if (core->life != MEMBERSHIP_LIVE) return;
     if (accusation->subject_incarnation == core->incarnation)
-        membership_self_refute(core, core->incarnation);
+        membership_self_refute(core, core->incarnation, false);
     else if (accusation->subject_incarnation < core->incarnation)
         membership_self_send_announce(core, from); /* it missed our answer */
 }
@@ -349,7 +354,7 @@ void membership_self_leave(struct membership *core)
     core->echoes_count = 0;
     membership_probe_forget_all(core);
     membership_arm(core, &core->leave, mn_time_after(core->now.mono, core->timing.leave_timeout));
-    membership_self_want_incarnation(core, core->incarnation_wanted + 1);
+    membership_self_want_incarnation(core, core->incarnation_wanted + 1, false);
 }
 
 void membership_self_leave_done(struct membership *core)

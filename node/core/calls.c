@@ -32,6 +32,7 @@ static struct calls_peer *calls_peer_get(struct calls *calls, const mn_id *node)
     peer->node = *node;
     peer->is_routable = true;
     peer->budget = CALLS_BUDGET_MAX;
+    peer->seq_last = calls->seq_floor;
     mn_list_init(&peer->attempts);
     mn_list_init(&peer->served);
     mn_map_insert(&calls->peers, &peer->in_map, mn_span(peer->node.bytes, sizeof peer->node));
@@ -41,6 +42,7 @@ static struct calls_peer *calls_peer_get(struct calls *calls, const mn_id *node)
 static void calls_peer_remove(struct calls *calls, struct calls_peer *peer)
 {
     MN_ASSERT(mn_list_is_empty(&peer->attempts) && mn_list_is_empty(&peer->served));
+    if (peer->seq_last > calls->seq_floor) calls->seq_floor = peer->seq_last;
     mn_map_remove(&calls->peers, &peer->in_map);
     mn_free(peer->window);
     mn_free(peer);
@@ -320,6 +322,34 @@ static void calls_on_unsent(struct calls *calls, const mn_id *node, uint64_t tag
     calls_on_failed(calls, call, CALL_UNAVAILABLE, true, mn_span_str(text));
 }
 
+/* A call that was sent in an earlier epoch than the present one, or NULL. */
+static struct call *calls_find_older(const struct calls *calls)
+{
+    struct mn_map_entry *entry = NULL;
+
+    while ((entry = mn_map_next(&calls->remote, entry)) != NULL) {
+        struct call *call = MN_CONTAINER(entry, struct call, in_remote);
+        if (call->boot != calls->epoch) return call;
+    }
+    return NULL;
+}
+
+/* Others may take our numbers for those of an earlier run and not even answer: whoever executes
+ * something for us shall stop, and what it was is unknown. Then we number anew. */
+static void calls_on_start(struct calls *calls, uint64_t epoch)
+{
+    struct mn_map_entry *entry = NULL;
+    struct call *call;
+
+    MN_ASSERT(epoch > calls->epoch);
+    while ((entry = mn_map_next(&calls->remote, entry)) != NULL)
+        calls_attempt_abort(calls, MN_CONTAINER(entry, struct call, in_remote));
+    calls->epoch = epoch;
+    while ((call = calls_find_older(calls)) != NULL)
+        calls_on_failed(calls, call, CALL_OUTCOME_UNKNOWN, false,
+                        mn_span_str("this node began anew while the call was in flight"));
+}
+
 static void calls_on_link_up(struct calls *calls, const mn_id *node, mn_time rtt)
 {
     struct calls_peer *peer = calls_peer_get(calls, node);
@@ -433,10 +463,7 @@ static void calls_handle(struct calls *calls, const struct calls_input *input)
 {
     switch (input->type) {
     case CALLS_IN_TICK: return;
-    case CALLS_IN_START:
-        MN_ASSERT(calls->epoch == 0 && input->epoch > 0);
-        calls->epoch = input->epoch;
-        return;
+    case CALLS_IN_START: calls_on_start(calls, input->epoch); return;
     case CALLS_IN_GATEWAY: calls_on_gateway(calls, input->gateway); return;
     case CALLS_IN_MESSAGE: calls_on_message(calls, &input->node, input->message); return;
     case CALLS_IN_UNSENT: calls_on_unsent(calls, &input->node, input->tag); return;

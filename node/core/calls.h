@@ -48,7 +48,8 @@ struct calls_config calls_config_default(void);
 
 enum calls_input_type {
     CALLS_IN_TICK = 1,
-    CALLS_IN_START,   /* epoch: of this run, higher than that of any earlier one */
+    CALLS_IN_START,   /* epoch: of this run, higher than that of any earlier one; again, with a
+                         higher one, when such a run has turned up: calls at other nodes are lost */
     CALLS_IN_GATEWAY, /* REQUEST, CANCEL or EVENT of our own gateway */
     CALLS_IN_MESSAGE, /* from a linked node */
     CALLS_IN_UNSENT,  /* node, tag: of a SEND that certainly never left; before the LINK_DOWN */

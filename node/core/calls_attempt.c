@@ -241,6 +241,7 @@ static void calls_execute_there(struct calls *calls, struct call *call)
     };
 
     call->state = CALL_REMOTE;
+    call->boot = calls->epoch;
     mn_map_insert(&calls->remote, &call->in_remote, calls_key(&call->peer->node, seq, call->key));
     calls_send(calls, call->peer, &request, calls_tag(CALLS_TAG_REQUEST, seq));
 }

@@ -76,6 +76,7 @@ struct call {
     char node_name[SERVICES_NODE_NAME_MAX + 1];
     struct mn_list in_peer;
     struct mn_map_entry in_remote; /* REMOTE: by peer and seq */
+    uint64_t boot;                 /* REMOTE: the epoch it was sent in */
     uint8_t key[CALLS_KEY_SIZE];
     struct execution local; /* LOCAL */
     mn_time sent_at, took;  /* took: to the first event; 0: none yet */
@@ -106,7 +107,8 @@ struct served {
 
 struct calls {
     struct calls_config config;
-    uint64_t epoch; /* 0: not started */
+    uint64_t epoch;     /* 0: not started */
+    uint64_t seq_floor; /* peers that come back go on from here: they may remember us */
     struct balance *balance;
     struct calls_peer *self;
     struct mn_map peers, open, remote, executions, served, waitlists;

@@ -219,7 +219,7 @@ static void catalog_publish_due(struct catalog *catalog)
 
 static void catalog_on_start(struct catalog *catalog, uint64_t epoch)
 {
-    MN_ASSERT(catalog->epoch == 0 && epoch > 0);
+    MN_ASSERT(epoch > catalog->epoch);
     MN_ASSERT(!mn_id_is_zero(&catalog->mesh_id));
     catalog->epoch = epoch;
     if (catalog->own_count > 0) catalog->publish_at = catalog->now.mono;

@@ -48,7 +48,8 @@ struct catalog_offer {
 enum catalog_input_type {
     CATALOG_IN_TICK = 1,
     CATALOG_IN_MESH,    /* the mesh is known: catalogs of others can be checked from now on */
-    CATALOG_IN_START,   /* after MESH: our epoch is known, sign and publish from now on */
+    CATALOG_IN_START,   /* after MESH: our epoch is known, sign and publish from now on; again, with
+                           a higher one, when an earlier run of ours has turned up */
     CATALOG_IN_OFFER,   /* a local server's offer came, changed or (body NULL) went */
     CATALOG_IN_MEMBER,  /* a live member's record came or changed */
     CATALOG_IN_GONE,    /* a member is dead or has left: forget its catalog */

@@ -44,6 +44,7 @@ struct core_parked {
     uint64_t write;
     bool is_incarnation; /* else an output of admission */
     uint64_t incarnation;
+    bool is_reborn;
     struct admission_output output;
     struct mn_arena arena; /* what the output points to */
 };
@@ -135,7 +136,7 @@ void core_write(struct core *core, const char *key, struct mn_span value);
 
 /* Carries the output out at once, or as soon as everything written so far is durable. */
 void core_park_admission(struct core *core, const struct admission_output *output);
-void core_park_incarnation(struct core *core, uint64_t incarnation);
+void core_park_incarnation(struct core *core, uint64_t incarnation, bool is_reborn);
 void core_on_durable(struct core *core, uint64_t write);
 void core_parked_done(struct core *core);
 void core_on_recover(struct core *core, struct mn_span key, struct mn_span value);
@@ -196,7 +197,7 @@ void core_on_catalog(struct core *core, const struct catalog_output *output);
 void core_tell_record(struct core *core);
 void core_tell_trust(struct core *core);
 void core_list_self(struct core *core);
-void core_on_persisted(struct core *core, uint64_t incarnation);
+void core_on_persisted(struct core *core, uint64_t incarnation, bool is_reborn);
 void core_check_ready(struct core *core);
 
 #endif

@@ -3,6 +3,8 @@
 #include "proto/base/check.h"
 
 #define PROTOCOL_VERSION 1
+#define EPOCH_MINOR_BITS 40 /* seconds of the wall clock */
+#define EPOCH_MAJOR_MAX (((uint64_t)1 << 24) - 1)
 #define READY_TIME (5 * MN_SEC) /* for catalogs of others; then ready without them */
 
 /* ---- ourselves ---- */
@@ -102,15 +104,27 @@ void core_become_member(struct core *core, bool is_joining)
     core_push_membership(core, MEMBERSHIP_IN_TICK); /* asks for its incarnation */
 }
 
-/* The first incarnation numbers what this run says: catalogs and calls. */
-void core_on_persisted(struct core *core, uint64_t incarnation)
+/* A number for what this run says, catalogs and calls, higher than that of any earlier run: by its
+ * first incarnation or, when a disk was lost and nobody told us of our latest one, by the clock. */
+static uint64_t core_epoch(const struct core *core)
 {
+    uint64_t major = core->incarnation < EPOCH_MAJOR_MAX ? core->incarnation : EPOCH_MAJOR_MAX;
+    return major << EPOCH_MINOR_BITS |
+           (mn_wall_ms(core->now) / 1000 & (((uint64_t)1 << EPOCH_MINOR_BITS) - 1));
+}
+
+/* [is_reborn]: an earlier run, of which we knew nothing, may have used the numbers of this one. */
+void core_on_persisted(struct core *core, uint64_t incarnation, bool is_reborn)
+{
+    bool is_first = core->epoch == 0;
+
     core->incarnation = incarnation;
     core_push_membership(core, MEMBERSHIP_IN_PERSISTED)->persisted.incarnation = incarnation;
-    if (core->epoch != 0) return;
-    core->epoch = incarnation;
-    core_push_catalog(core, CATALOG_IN_START, NULL)->epoch = incarnation;
-    core_push_calls(core, CALLS_IN_START, NULL)->epoch = incarnation;
+    if (!is_first && !is_reborn) return;
+    core->epoch = core_epoch(core);
+    core_push_catalog(core, CATALOG_IN_START, NULL)->epoch = core->epoch;
+    core_push_calls(core, CALLS_IN_START, NULL)->epoch = core->epoch;
+    if (!is_first) return;
     core_trace(core, MN_EV_NODE_STARTED, &core->identity.node_id, incarnation, 0,
                core_self(core).name);
 }
@@ -295,7 +309,9 @@ void core_on_membership(struct core *core, const struct membership_output *outpu
     switch (output->type) {
     case MEMBERSHIP_OUT_SEND: core_on_packet(core, &output->send.to, output->send.packet); return;
     case MEMBERSHIP_OUT_DIAL: core_on_dial(core, output); return;
-    case MEMBERSHIP_OUT_PERSIST: core_park_incarnation(core, output->persist.incarnation); return;
+    case MEMBERSHIP_OUT_PERSIST:
+        core_park_incarnation(core, output->persist.incarnation, output->persist.is_reborn);
+        return;
     case MEMBERSHIP_OUT_ALIVE: core_on_alive(core, output->member); return;
     case MEMBERSHIP_OUT_SUSPECT: core_tell_routable(core, output->member); return;
     case MEMBERSHIP_OUT_DEAD:

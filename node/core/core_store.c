@@ -102,7 +102,7 @@ void core_park_admission(struct core *core, const struct admission_output *outpu
     core_park_copy(parked);
 }
 
-void core_park_incarnation(struct core *core, uint64_t incarnation)
+void core_park_incarnation(struct core *core, uint64_t incarnation, bool is_reborn)
 {
     struct core_parked *parked;
     uint8_t value[sizeof incarnation];
@@ -112,6 +112,7 @@ void core_park_incarnation(struct core *core, uint64_t incarnation)
     parked = core_park(core);
     parked->is_incarnation = true;
     parked->incarnation = incarnation;
+    parked->is_reborn = is_reborn;
 }
 
 void core_on_durable(struct core *core, uint64_t write)
@@ -121,7 +122,7 @@ void core_on_durable(struct core *core, uint64_t write)
         struct core_parked *parked = MN_CONTAINER(core->parked.next, struct core_parked, in_parked);
         if (parked->write > core->durable) return;
         if (parked->is_incarnation)
-            core_on_persisted(core, parked->incarnation);
+            core_on_persisted(core, parked->incarnation, parked->is_reborn);
         else
             core_do_admission(core, &parked->output);
         core_run(core); /* inputs may point into what is freed now */
