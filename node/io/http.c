@@ -17,7 +17,7 @@
 void http_config_default(struct http_config *config)
 {
     *config = (struct http_config){
-        .connections_max = 1024,
+        .connections_max = 4096,
         .connections_per_address = 256,
         .head_timeout = 10 * MN_SEC,
         .idle_timeout = 75 * MN_SEC,
@@ -267,11 +267,20 @@ static struct http_conn *http_conn_new(struct http_listener *listener, int fd)
     return conn;
 }
 
+/* The last places are the administrator's: whoever floods the port does not lock him out. */
+static bool http_has_room(const struct http_listener *listener)
+{
+    const struct http *http = listener->http;
+    uint32_t kept =
+        listener->type == EDGE_LISTENER_ADMIN ? 0 : http->config.connections_max / HTTP_ADMIN_SHARE;
+    return http->free_count > kept;
+}
+
 void http_add(struct http_listener *listener, int fd, const struct sockaddr *from,
               socklen_t from_size)
 {
     struct http *http = listener->http;
-    if (http->free_count == 0) {
+    if (!http_has_room(listener)) {
         close(fd);
         return;
     }

@@ -25,6 +25,7 @@
 #define HTTP_LISTENERS_MAX 16      /* TCP and Unix together */
 #define HTTP_HEAD_MAX 16384        /* bytes of a request's names and values */
 #define HTTP_HEADERS_MAX 100       /* lines of a request's head */
+#define HTTP_ADMIN_SHARE 32        /* of that many connections one is kept for the admin socket */
 #define HTTP_QUEUE_LOW (64 * 1024) /* response bytes not yet taken by the kernel */
 #define HTTP_QUEUE_HIGH (256 * 1024)
 #define HTTP_QUEUE_MAX (64 * 1024 * 1024)
@@ -40,7 +41,7 @@ struct http_config {
                                the machine pauses the body */
 };
 
-/* 1,024 connections, 256 per address, 10 s, 75 s, 16 KiB/s. */
+/* 4,096 connections, 256 per address, 10 s, 75 s, 16 KiB/s. */
 void http_config_default(struct http_config *config);
 
 struct http *http_new(struct io *io, const struct http_config *config);

@@ -663,6 +663,34 @@ START_TEST(admin_socket_is_private_and_names_its_user)
 }
 END_TEST
 
+START_TEST(the_last_places_are_the_administrators)
+{
+    struct client clients[HTTP_ADMIN_SHARE];
+    struct http_config config;
+    const char *error = NULL;
+    char folder[] = "/tmp/meshnode-test-XXXXXX", path[64];
+    tear_down();
+    http_config_default(&config);
+    config.connections_max = HTTP_ADMIN_SHARE;
+    start(&config);
+    world.handle = echo;
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/admin.sock", folder);
+    ck_assert_int_eq(http_listen_admin(http, path, -1, &error), MN_OK);
+    for (int i = 0; i < HTTP_ADMIN_SHARE; i++)
+        client_connect(&clients[i], address);
+    client_expect_closed(&world, &clients[HTTP_ADMIN_SHARE - 1]);
+    client_done(&clients[HTTP_ADMIN_SHARE - 1]);
+    client_connect_unix(&clients[HTTP_ADMIN_SHARE - 1], path);
+    client_send(&world, &clients[HTTP_ADMIN_SHARE - 1], GET);
+    client_expect(&world, &clients[HTTP_ADMIN_SHARE - 1], "HTTP/1.1 200 OK", 1);
+    for (int i = 0; i < HTTP_ADMIN_SHARE; i++)
+        client_done(&clients[i]);
+    http_close_listeners(http);
+    rmdir(folder);
+}
+END_TEST
+
 START_TEST(stale_admin_socket_is_replaced)
 {
     const char *error = NULL;
@@ -760,6 +788,7 @@ int main(void)
     tcase_add_test(all, slow_body_is_cut_but_not_a_paused_one);
     tcase_add_test(all, idle_connection_is_closed);
     tcase_add_test(all, connections_over_the_limit_are_closed);
+    tcase_add_test(all, the_last_places_are_the_administrators);
     tcase_add_test(all, connections_of_one_address_are_limited_beyond_loopback);
     tcase_add_test(all, accepting_goes_on_after_descriptors_ran_out);
     tcase_add_test(all, admin_socket_is_private_and_names_its_user);
