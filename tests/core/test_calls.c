@@ -1132,6 +1132,59 @@ START_TEST(a_node_that_is_no_member_any_more_goes_with_its_link)
 }
 END_TEST
 
+/* The other side may have kept its link's memory of us. */
+START_TEST(a_member_that_is_removed_and_comes_back_is_not_called_with_old_numbers)
+{
+    struct calls_input forget = {.type = CALLS_IN_FORGET, .node = ids[1]};
+    uint64_t call;
+
+    offer(1, "files", 'x');
+    for (int i = 0; i < 3; i++) {
+        call = request(0, "files");
+        deliver();
+        result(1, served(1), "done");
+        assert_result(0, call, "done", 1);
+    }
+    link_set(0, 1, false);
+    step(0, &forget);
+    link_set(0, 1, true);
+    call = request(0, "files");
+    deliver();
+    result(1, served(1), "done");
+    assert_result(0, call, "done", 1);
+    ck_assert_uint_eq(stats(1).duplicates, 0);
+}
+END_TEST
+
+/* A node lost its disk, and hears only later what it had said before. */
+START_TEST(a_caller_that_forgot_a_run_is_heard_once_it_begins_anew)
+{
+    uint64_t lost, again, there;
+
+    offer(1, "files", 'x');
+    (void)request(0, "files");
+    deliver();
+    result(1, served(1), "done");
+    (void)next(0);
+    create(0, 3); /* 1 remembers run 5 */
+    step(0, &(struct calls_input){.type = CALLS_IN_LINK_UP, .node = ids[1]});
+    step(0, &(struct calls_input){.type = CALLS_IN_LINK_UP, .node = ids[2]});
+    offer(2, "mail", 'y');
+    (void)request(0, "mail");
+    deliver();
+    there = served(2);
+    lost = ticket_last;
+    step(0, &(struct calls_input){.type = CALLS_IN_START, .epoch = 6});
+    assert_failed(0, lost, CALL_OUTCOME_UNKNOWN);
+    deliver();
+    assert_cancelled(2, there);
+    again = request(0, "files");
+    deliver();
+    result(1, served(1), "done");
+    assert_result(0, again, "done", 1);
+}
+END_TEST
+
 START_TEST(routes_are_explained)
 {
     struct calls_route *routes;
@@ -1283,6 +1336,8 @@ int main(void)
     tcase_add_test(tcase, what_is_executed_for_one_node_is_bounded);
     tcase_add_test(tcase, malformed_messages_are_counted);
     tcase_add_test(tcase, a_node_that_is_no_member_any_more_goes_with_its_link);
+    tcase_add_test(tcase, a_member_that_is_removed_and_comes_back_is_not_called_with_old_numbers);
+    tcase_add_test(tcase, a_caller_that_forgot_a_run_is_heard_once_it_begins_anew);
     tcase_add_test(tcase, routes_are_explained);
     tcase_add_loop_test(tcase, every_call_is_answered_and_never_executed_twice, 0, 50);
     suite_add_tcase(suite, tcase);

@@ -370,6 +370,22 @@ START_TEST(a_restarted_owner_begins_anew)
 }
 END_TEST
 
+START_TEST(an_owner_that_forgot_an_epoch_is_believed_in_a_higher_one)
+{
+    offer(0, "files", "old", 0);
+    run(MN_SEC);
+    create(0);
+    start(0, 1); /* as before: 1 cannot tell that it is another run */
+    link_set(0, 1, true);
+    offer(0, "files", "new", 0);
+    run(MN_SEC);
+    ck_assert_str_eq(known(1, 0), "files=old");
+    step(0, &(struct catalog_input){.type = CATALOG_IN_START, .epoch = 2});
+    run(MN_SEC);
+    ck_assert_str_eq(known(1, 0), "files=new");
+}
+END_TEST
+
 START_TEST(offers_serve_at_home_before_there_is_a_mesh)
 {
     create(0);
@@ -595,6 +611,7 @@ int main(void)
     tcase_add_test(tcase, others_are_known_before_our_own_epoch);
     tcase_add_test(tcase, who_is_gone_offers_nothing);
     tcase_add_test(tcase, a_restarted_owner_begins_anew);
+    tcase_add_test(tcase, an_owner_that_forgot_an_epoch_is_believed_in_a_higher_one);
     tcase_add_test(tcase, offers_serve_at_home_before_there_is_a_mesh);
     tcase_add_test(tcase, older_versions_are_ignored);
     tcase_add_test(tcase, every_flipped_bit_is_refused);

@@ -280,6 +280,35 @@ END_TEST
 
 /* ---- refuting ---- */
 
+/* Nobody who remembers it can be asked: it starts low, and learns of its earlier life later. */
+START_TEST(lost_disk_without_peers_is_told_of_its_earlier_life_later)
+{
+    make_mesh(3, 4);
+    for (int restart = 0; restart < 3; restart++) {
+        world_kill(&world, 2);
+        world_start(&world, 2);
+        world_run(&world, 3 * MN_SEC);
+    }
+    world_kill(&world, 2);
+    for (int i = 0; i < 2; i++) {
+        world_cut(&world, i, 2, true);
+        world_cut(&world, 2, i, true);
+    }
+    world.nodes[2].keeps_disk = world.nodes[2].expects_peers = false;
+    world_start(&world, 2);
+    world_run(&world, MN_SEC);
+    ck_assert_uint_eq(incarnation_of(2), 1);
+    ck_assert_uint_eq(world.nodes[2].reborn_count, 0);
+    for (int i = 0; i < 2; i++) {
+        world_cut(&world, i, 2, false);
+        world_cut(&world, 2, i, false);
+    }
+    ck_assert(world_run_until(&world, world_is_agreed, 30 * MN_SEC));
+    ck_assert_uint_ge(world.nodes[2].reborn_count, 1);
+    ck_assert_uint_gt(incarnation_of(2), 4);
+}
+END_TEST
+
 START_TEST(accused_node_refutes_with_a_persisted_incarnation)
 {
     make_mesh(4, 60);
@@ -290,6 +319,7 @@ START_TEST(accused_node_refutes_with_a_persisted_incarnation)
     ck_assert_int_eq(world_status(&world, 0, 1), MEMBER_ALIVE);
     ck_assert_uint_eq(incarnation_of(1), 2);
     ck_assert_uint_eq(world.nodes[1].incarnation_stored, 2);
+    ck_assert_uint_eq(world.nodes[1].reborn_count, 0);
     world_run(&world, MN_SEC);
     ck_assert(world_is_agreed(&world));
 }
@@ -799,6 +829,7 @@ int main(void)
     tcase_add_test(tcase, node_that_stalled_in_the_middle_of_a_probe_suspects_nobody);
     tcase_add_test(tcase, reset_link_that_comes_back_at_once_suspects_nobody);
     tcase_add_test(tcase, member_without_a_link_lives_on_through_helpers);
+    tcase_add_test(tcase, lost_disk_without_peers_is_told_of_its_earlier_life_later);
     tcase_add_test(tcase, accused_node_refutes_with_a_persisted_incarnation);
     tcase_add_test(tcase, hearsay_of_death_is_passed_to_a_member_that_is_heard);
     tcase_add_test(tcase, lying_accuser_cannot_keep_a_node_dead);

@@ -263,6 +263,7 @@ static void do_output(struct world *world, int i, const struct membership_output
     case MEMBERSHIP_OUT_SEND: do_send(world, i, output); break;
     case MEMBERSHIP_OUT_DIAL: do_dial(world, i, output); break;
     case MEMBERSHIP_OUT_PERSIST:
+        node->reborn_count += output->persist.is_reborn;
         event_push(world, (struct world_event){.at = world->now + 2 * MN_MS,
                                                .type = EVENT_PERSISTED,
                                                .to = i,

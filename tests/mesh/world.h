@@ -30,6 +30,7 @@ struct world_node {
     uint64_t incarnation_stored;
     uint64_t incarnation_first; /* announced since the start; 0: none */
     uint32_t boots_count;
+    uint32_t reborn_count; /* how often it was told of a life it did not know */
     uint32_t trust_needed_count, faults_count, removed_count, conflicts_count, dials_count;
     mn_time started_at, joined_at, leave_done_at; /* 0: not yet */
     struct world_view views[WORLD_NODES_MAX];
