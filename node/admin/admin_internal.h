@@ -32,6 +32,7 @@ struct admin_exchange {
     const struct admin_route *route; /* once dispatched */
     struct mn_span rest;             /* what stands in the path where the route says `*` */
 
+    bool is_chosen;          /* token to withdraw: the one that is meant is found */
     bool is_stream;          /* follows events or a log */
     uint64_t after;          /* newest line sent */
     size_t queued;           /* bytes since the last WRITABLE */

@@ -3,6 +3,8 @@
 #include "proto/base/text.h"
 
 #define TOKEN_ID_SHOWN 8 /* bytes: 16 hex digits name a token everywhere */
+#define PREFIX_MIN 4     /* digits that may stand for the whole id */
+#define MATCHES_SHOWN 10 /* of an ambiguous one */
 #define ADVICE "meshctl token ls"
 
 static void write_token(struct reply *reply, const struct admission_token *token)
@@ -80,10 +82,6 @@ static void on_one(struct admin_request *request, const struct core_reply *answe
 {
     struct reply reply;
 
-    if (answer->status == MN_EXISTS) {
-        admin_fail(request, 409, "ambiguous", answer->text, ADVICE);
-        return;
-    }
     if (answer->status != MN_OK) {
         admin_fail_status(request, answer->status, answer->text, ADVICE);
         return;
@@ -94,15 +92,70 @@ static void on_one(struct admin_request *request, const struct core_reply *answe
     admin_answer(request, 200, &reply);
 }
 
-static void withdraw_handle(struct admin_request *request)
+/* ---- withdrawing: the beginning of an id will do, when it is the beginning of one only ---- */
+
+struct match {
+    const struct admission_token *token; /* the first one */
+    uint32_t count;
+    const char *all;
+};
+
+static struct match match_find(struct mn_arena *arena, struct mn_span prefix,
+                               const struct core_reply *list)
 {
-    admin_ask_core(
-        request, (struct core_command){.type = CORE_TOKEN_WITHDRAW, .id = request->exchange->rest});
+    struct match match = {.all = ""};
+    char id[2 * sizeof(mn_id) + 1];
+
+    for (uint32_t i = 0; i < list->count && prefix.size >= PREFIX_MIN; i++) {
+        mn_hex_encode(mn_span(list->items[i].id.bytes, sizeof(mn_id)), id);
+        if (prefix.size >= sizeof id || memcmp(id, prefix.data, prefix.size) != 0) continue;
+        if (match.count == 0) match.token = &list->items[i];
+        if (match.count++ >= MATCHES_SHOWN) continue;
+        match.all = mn_arena_format(arena, "%s%s%.*s", match.all, match.count == 1 ? "" : ", ",
+                                    2 * TOKEN_ID_SHOWN, id);
+    }
+    return match;
+}
+
+static void withdraw_chosen(struct admin_request *request, const struct core_reply *list)
+{
+    struct mn_arena *arena = request->outbox->arena;
+    struct mn_span prefix = request->exchange->rest;
+    struct match match = match_find(arena, prefix, list);
+    char id[2 * sizeof(mn_id) + 1];
+
+    if (match.count == 0) {
+        admin_fail_text(request, 404, "not_found",
+                        mn_arena_format(arena,
+                                        "no token has an id that begins with %.*s (%d "
+                                        "digits at least)",
+                                        (int)prefix.size, (const char *)prefix.data, PREFIX_MIN),
+                        ADVICE);
+    } else if (match.count > 1) {
+        admin_fail_text(request, 409, "ambiguous",
+                        mn_arena_format(arena, "%.*s may be %u tokens: %s", (int)prefix.size,
+                                        (const char *)prefix.data, match.count, match.all),
+                        ADVICE);
+    } else {
+        mn_hex_encode(mn_span(match.token->id.bytes, sizeof(mn_id)), id);
+        request->exchange->is_chosen = true;
+        admin_ask_core(request, (struct core_command){.type = CORE_TOKEN_WITHDRAW,
+                                                      .id = mn_arena_copy(arena, mn_span_str(id))});
+    }
+}
+
+/* First the list came, then what became of the one that was chosen. */
+static void withdraw_on_reply(struct admin_request *request, const struct core_reply *answer)
+{
+    if (answer->status != MN_OK || request->exchange->is_chosen)
+        on_one(request, answer);
+    else
+        withdraw_chosen(request, answer);
 }
 
 const struct admin_route admin_token_routes[] = {
     {"GET", "/v1/tokens", NULL, list_handle, NULL, on_list},
     {"POST", "/v1/tokens", NULL, create_handle, NULL, on_one},
-    {"DELETE", "/v1/tokens/*", NULL, withdraw_handle, NULL, on_one},
+    {"DELETE", "/v1/tokens/*", NULL, list_handle, NULL, withdraw_on_reply},
     {0},
 };

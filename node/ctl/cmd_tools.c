@@ -1,6 +1,4 @@
-/* tools, call: the tools of the mesh, and calling one as any MCP client would. */
-#include <stdio.h>
-#include <stdlib.h>
+/* tools, route: what the mesh offers, and who would serve it. */
 #include <string.h>
 
 #include "node/ctl/ctl.h"
@@ -11,6 +9,9 @@ static const struct ctl_column tool_columns[] = {
     {"NAME", "name", CTL_AS_TEXT, false},
     {"SERVER", "server", CTL_AS_TEXT, false},
     {"NODES", "nodes", CTL_AS_TEXT, false},
+    {"HEALTH", "health", CTL_AS_STATE, false},
+    {"CALLS/M", "calls_per_minute", CTL_AS_TEXT, false},
+    {"P95", "p95_ms", CTL_AS_MS, false},
     {"DESCRIPTION", "definition.description", CTL_AS_TEXT, true},
 };
 
@@ -19,8 +20,7 @@ static int tools_once(struct ctl *ctl)
     const struct json *root;
     int status = ctl_get(ctl, "/v1/tools", &root);
 
-    if (status == CTL_OK) ctl_print_list(ctl, root, tool_columns, COUNT(tool_columns));
-    return status;
+    return status == CTL_OK ? ctl_print_list(ctl, root, tool_columns, COUNT(tool_columns)) : status;
 }
 
 int ctl_tools(struct ctl *ctl)
@@ -28,288 +28,152 @@ int ctl_tools(struct ctl *ctl)
     return ctl_watch(ctl, tools_once);
 }
 
-static int tool_get(struct ctl *ctl, const char *name, const struct json **ret)
+static const struct ctl_column found_columns[] = {
+    {"NAME", "name", CTL_AS_TEXT, false},
+    {"SERVER", "server", CTL_AS_TEXT, false},
+    {"DESCRIPTION", "definition.description", CTL_AS_TEXT, false},
+};
+
+static int find_once(struct ctl *ctl)
 {
     const struct json *root, *items;
-    int status = ctl_get(ctl, "/v1/tools", &root);
+    int status = ctl_get(ctl, ctl_path(ctl, "/v1/tools?find=", ctl->args[0], ""), &root);
 
     if (status != CTL_OK) return status;
     items = json_find_str(root, "items");
-    for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item))
-        if (mn_span_is(ctl_string(item, "name"), name)) {
-            *ret = item;
-            return CTL_OK;
-        }
-    return ctl_error(ctl, CTL_NOT_FOUND, "not_found", "meshctl tools", "no tool %s in the mesh",
-                     name);
+    if (json_is(items, JSON_ARRAY) && items->count == 0)
+        return ctl_error(ctl, CTL_NOT_FOUND, "not_found", "meshctl tools",
+                         "no tool has %s in its name or description", ctl->args[0]);
+    return ctl_print_list(ctl, root, found_columns, COUNT(found_columns));
+}
+
+int ctl_tools_find(struct ctl *ctl)
+{
+    return ctl_watch(ctl, find_once);
+}
+
+/* ---- one tool ---- */
+
+static void print_arguments(struct ctl *ctl, const struct json *schema)
+{
+    const struct json *properties = json_find_str(schema, "properties");
+    const struct json *required = json_find_str(schema, "required");
+
+    if (!json_is(properties, JSON_OBJECT) || properties->count == 0) return;
+    fprintf(ctl->out, "\narguments:\n");
+    for (const struct json *key = json_first(properties); key != NULL;
+         key = json_next(properties, key)) {
+        bool is_required = false;
+        for (const struct json *name = json_is(required, JSON_ARRAY) ? json_first(required) : NULL;
+             name != NULL; name = json_next(required, name))
+            is_required = is_required || mn_span_equal(json_text(name), key->text);
+        fprintf(ctl->out, "  %-20s %-8s %s%s\n", ctl_show_span(ctl, key->text),
+                ctl_show(ctl, json_value(key), "type"), is_required ? "" : "(optional) ",
+                ctl_show(ctl, json_value(key), "description"));
+    }
 }
 
 int ctl_tools_show(struct ctl *ctl)
 {
     const struct json *tool;
-    int status = tool_get(ctl, ctl->args[0], &tool);
+    int status = ctl_get(ctl, ctl_path(ctl, "/v1/tools/", ctl->args[0], ""), &tool);
+    const char *health;
 
     if (status != CTL_OK) return status;
-    if (ctl->format == CTL_TABLE || ctl->format == CTL_WIDE) {
-        struct mn_span server = ctl_string(tool, "server");
-        struct mn_span text = ctl_string(tool, "definition.description");
-        printf("%s, a tool of server %.*s on %lld node(s)\n%.*s\n", ctl->args[0], (int)server.size,
-               (const char *)server.data, ctl_number(tool, "nodes"), (int)text.size,
-               (const char *)text.data);
-        ctl_print_json(ctl_find(tool, "definition"));
-    } else {
-        ctl_print_json(tool);
+    if (ctl_wants_json(ctl)) return ctl_print_object(ctl, tool);
+    health = ctl_show(ctl, tool, "health");
+    fprintf(ctl->out, "%s: tool %s of server %s, on %.0f node(s), %s%s%s\n",
+            ctl_show(ctl, tool, "name"), ctl_show(ctl, tool, "tool"), ctl_show(ctl, tool, "server"),
+            ctl_number(tool, "nodes"), ctl_colour(ctl, health), health, ctl_colour_end(ctl));
+    fprintf(ctl->out, "%s\n", ctl_show(ctl, tool, "definition.description"));
+    print_arguments(ctl, ctl_find(tool, "definition.inputSchema"));
+    if (ctl->format == CTL_WIDE) {
+        putc('\n', ctl->out);
+        ctl_print_json(ctl, ctl_find(tool, "definition"));
     }
     return CTL_OK;
 }
 
-int ctl_tools_find(struct ctl *ctl)
-{
-    const struct json *root, *items;
-    int status = ctl_get(ctl, "/v1/tools", &root), found = 0;
+/* ---- route ---- */
 
-    if (status != CTL_OK) return status;
-    items = json_find_str(root, "items");
-    for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item)) {
-        struct mn_span name = ctl_string(item, "name");
-        char *text =
-            mn_arena_format(&ctl->arena, "%.*s %.*s", (int)name.size, (const char *)name.data,
-                            (int)item->raw.size, (const char *)item->raw.data);
-        if (strcasestr(text, ctl->args[0]) == NULL) continue;
-        found++;
-        if (ctl->format == CTL_JSON || ctl->format == CTL_JSONL)
-            ctl_print_json(item);
-        else
-            printf("%.*s\n", (int)name.size, (const char *)name.data);
-    }
-    if (found == 0)
-        return ctl_error(ctl, CTL_NOT_FOUND, "not_found", "meshctl tools", "no tool has %s in it",
-                         ctl->args[0]);
-    return CTL_OK;
-}
-
-/* ---- calling: a short legacy session, which needs nothing of the tool's schema in headers ---- */
-
-struct call {
-    struct ctl *ctl;
-    const char *path;       /* /mcp or /mcp/servers/NAME.NODE */
-    const char *tool;       /* as that endpoint calls it */
-    char session[300];      /* header */
-    struct mn_writer bytes; /* of the answer so far */
-    struct mn_buf *result;  /* JSON-RPC response, once it is there */
+static const struct ctl_column route_columns[] = {
+    {"NODE", "node", CTL_AS_TEXT, false},
+    {"TAKES-IT", "winner", CTL_AS_BOOL, false},
+    {"REASON", "reason", CTL_AS_STATE, false},
+    {"SCORE", "score", CTL_AS_TEXT, false},
+    {"LATENCY", "latency_ms", CTL_AS_MS, false},
+    {"RTT", "rtt_ms", CTL_AS_MS, false},
+    {"IN-FLIGHT", "in_flight", CTL_AS_TEXT, false},
+    {"LOAD", "load", CTL_AS_TEXT, false},
+    {"CALLS", "calls", CTL_AS_TEXT, false},
+    {"FAILURES", "failures", CTL_AS_TEXT, false},
+    {"LOCAL", "local", CTL_AS_BOOL, true},
+    {"HOT", "hot", CTL_AS_BOOL, true},
+    {"OPEN-FOR", "breaker_open_ms", CTL_AS_MS, true},
+    {"BY-LATENCY", "score_latency", CTL_AS_TEXT, true},
+    {"BY-LOAD", "score_load", CTL_AS_TEXT, true},
+    {"BY-FAILURES", "score_availability", CTL_AS_TEXT, true},
 };
 
-static struct mn_span read_stdin(struct ctl *ctl)
+/* Why it is not taken, where that is the reason. */
+static const char *reason_words(struct mn_span reason)
 {
-    struct mn_writer writer = {0};
-    char block[4096];
-    struct mn_buf *buf;
-    struct mn_span text;
-
-    for (size_t got; (got = fread(block, 1, sizeof block, stdin)) > 0;)
-        mn_writer_add(&writer, mn_span(block, got));
-    buf = mn_writer_done(&writer);
-    text = mn_arena_copy(&ctl->arena, mn_buf_span(buf));
-    mn_buf_unref(buf);
-    return text;
+    if (mn_span_is(reason, "no_link")) return "there is no link to it";
+    if (mn_span_is(reason, "suspect")) return "it does not answer probes";
+    if (mn_span_is(reason, "breaker_open"))
+        return "too many of its calls failed; it is tried again soon";
+    if (mn_span_is(reason, "busy")) return "it has as many calls of ours as it may";
+    return NULL;
 }
 
-/* --node: that node's server under its own name, and the tool as the server calls it. */
-static int call_target(struct call *call)
+static void explain_winner(struct ctl *ctl, const struct json *winner, uint32_t others)
 {
-    struct ctl *ctl = call->ctl;
-    const char *node = ctl_value(ctl, "--node"), *dot;
-    const struct json *tool;
-    struct mn_span server, own;
-    int status;
+    const char *node = ctl_show(ctl, winner, "node");
 
-    call->path = "/mcp";
-    call->tool = ctl->args[0];
-    if (node == NULL) return CTL_OK;
-    status = tool_get(ctl, ctl->args[0], &tool);
-    if (status != CTL_OK) return status;
-    server = ctl_string(tool, "server");
-    own = ctl_string(tool, "tool");
-    dot = memchr(server.data, '.', server.size);
-    if (dot != NULL) server.size = (size_t)(dot - (const char *)server.data);
-    call->path = mn_arena_format(&ctl->arena, "/mcp/servers/%.*s.%s", (int)server.size,
-                                 (const char *)server.data, node);
-    call->tool = mn_arena_format(&ctl->arena, "%.*s", (int)own.size, (const char *)own.data);
-    return CTL_OK;
-}
-
-static void call_on_message(struct call *call, struct mn_span text)
-{
-    const struct json *message = ctl_parse_json(call->ctl, text);
-    const struct json *params = json_find_str(message, "params");
-
-    if (message == NULL) return;
-    if (json_find_str(message, "id") != NULL) {
-        mn_buf_unref(call->result);
-        call->result = mn_buf_copy(text);
-    } else if (mn_span_is(ctl_string(message, "method"), "notifications/progress") &&
-               !call->ctl->is_quiet) {
-        struct mn_span words = ctl_string(params, "message");
-        fprintf(stderr, "progress %lld/%lld %.*s\n", ctl_number(params, "progress"),
-                ctl_number(params, "total"), (int)words.size, (const char *)words.data);
-    }
-}
-
-/* JSON, or an event stream: each `data:` line is a message. */
-static bool call_on_bytes(struct ctl *ctl, struct mn_span bytes, void *context)
-{
-    struct call *call = context;
-
-    (void)ctl;
-    for (size_t i = 0; i < bytes.size; i++) {
-        if (bytes.data[i] != '\n') {
-            mn_writer_add(&call->bytes, mn_span(&bytes.data[i], 1));
-            continue;
-        }
-        struct mn_buf *line = mn_writer_done(&call->bytes);
-        if (line->size > 5 && memcmp(line->bytes, "data:", 5) == 0)
-            call_on_message(call, mn_span(line->bytes + 5, line->size - 5));
-        else if (line->size > 0 && line->bytes[0] == '{')
-            call_on_message(call, mn_buf_span(line));
-        mn_buf_unref(line);
-    }
-    return true;
-}
-
-static int call_open(struct call *call)
-{
-    static const char body[] =
-        "{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
-        "\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":\"meshctl\",\"version\":"
-        "\"" MN_VERSION "\"}}}";
-    static const char *const headers[] = {"Accept: application/json, text/event-stream", NULL};
-    const struct ctl_request request = {
-        .method = "POST", .path = call->path, .body = mn_span_str(body), .headers = headers};
-    struct ctl_answer answer;
-    int status = ctl_http(call->ctl, &request, &answer);
-
-    if (status != CTL_OK) return status;
-    mn_buf_unref(answer.body);
-    if (answer.status == 404)
-        return ctl_error(call->ctl, CTL_NOT_FOUND, "not_found", "meshctl nodes; meshctl tools",
-                         "that node has no such server");
-    if (answer.status != 200 || answer.session[0] == '\0')
-        return ctl_error(call->ctl, answer.status == 401 ? CTL_DENIED : CTL_FAILED, "refused",
-                         "meshctl status", "the node refused an MCP session (%ld)", answer.status);
-    snprintf(call->session, sizeof call->session, "Mcp-Session-Id: %s", answer.session);
-    return CTL_OK;
-}
-
-static int call_send(struct call *call, struct mn_span arguments)
-{
-    const char *headers[] = {"Accept: application/json, text/event-stream", call->session, NULL};
-    struct mn_writer writer = {0};
-    struct mn_buf *body;
-    struct ctl_answer answer;
-    int status;
-
-    mn_writer_str(&writer, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{"
-                           "\"_meta\":{\"progressToken\":1},\"name\":");
-    json_write_string(&writer, mn_span_str(call->tool));
-    mn_writer_str(&writer, ",\"arguments\":");
-    mn_writer_add(&writer, arguments);
-    mn_writer_str(&writer, "}}");
-    body = mn_writer_done(&writer);
-    status = ctl_http(call->ctl,
-                      &(struct ctl_request){.method = "POST",
-                                            .path = call->path,
-                                            .body = mn_buf_span(body),
-                                            .headers = headers,
-                                            .on_bytes = call_on_bytes,
-                                            .context = call},
-                      &answer);
-    mn_buf_unref(body);
-    if (status != CTL_OK) return status;
-    mn_buf_unref(answer.body);
-    body = mn_writer_done(&call->bytes); /* a JSON answer needs no newline at its end */
-    if (body->size > 0) call_on_message(call, mn_buf_span(body));
-    mn_buf_unref(body);
-    return CTL_OK;
-}
-
-static void call_close(struct call *call)
-{
-    const char *headers[] = {call->session, NULL};
-    struct ctl_answer answer;
-
-    if (ctl_http(call->ctl,
-                 &(struct ctl_request){.method = "DELETE", .path = call->path, .headers = headers},
-                 &answer) == CTL_OK)
-        mn_buf_unref(answer.body);
-}
-
-static void print_content(const struct json *result)
-{
-    const struct json *content = json_find_str(result, "content");
-
-    if (!json_is(content, JSON_ARRAY)) return;
-    for (const struct json *block = json_first(content); block != NULL;
-         block = json_next(content, block)) {
-        struct mn_span text = ctl_string(block, "text");
-        if (mn_span_is(ctl_string(block, "type"), "text"))
-            printf("%.*s\n", (int)text.size, (const char *)text.data);
-        else
-            ctl_print_json(block);
-    }
-}
-
-static int call_print(struct call *call)
-{
-    struct ctl *ctl = call->ctl;
-    const struct json *message, *result, *error;
-
-    if (call->result == NULL)
-        return ctl_error(ctl, CTL_FAILED, "no_answer", "meshctl events",
-                         "the node closed the call without an answer");
-    message = ctl_parse_json(ctl, mn_buf_span(call->result));
-    error = json_find_str(message, "error");
-    if (error != NULL) {
-        struct mn_span text = ctl_string(error, "message"),
-                       reason = ctl_string(error, "data.reason");
-        return ctl_error(ctl, mn_span_is(reason, "not_found") ? CTL_NOT_FOUND : CTL_FAILED,
-                         reason.size > 0 ? mn_arena_format(&ctl->arena, "%.*s", (int)reason.size,
-                                                           (const char *)reason.data)
-                                         : "tool_error",
-                         "meshctl tools; meshctl route explain TOOL", "%.*s", (int)text.size,
-                         (const char *)text.data);
-    }
-    result = json_find_str(message, "result");
-    if (result == NULL)
-        return ctl_error(ctl, CTL_FAILED, "bad_answer", "meshctl events", "not a JSON-RPC answer");
-    if (ctl->format == CTL_JSON || ctl->format == CTL_JSONL)
-        ctl_print_json(result);
+    if (ctl_is_true(winner, "local"))
+        fprintf(ctl->out, "%s takes it: it is this node, and a local replica always wins\n", node);
+    else if (others == 0)
+        fprintf(ctl->out, "%s takes it: nobody else can\n", node);
     else
-        print_content(result);
-    return ctl_is_true(result, "isError") ? CTL_FAILED : CTL_OK;
+        fprintf(ctl->out,
+                "%s scores best (lower is better); each call compares two nodes drawn at random, "
+                "so others are taken too\n",
+                node);
 }
 
-int ctl_call(struct ctl *ctl)
+static void explain(struct ctl *ctl, const struct json *root)
 {
-    struct call call = {.ctl = ctl};
-    struct mn_span arguments = mn_span_str(ctl->args_count > 1 ? ctl->args[1] : "{}");
-    const struct json *root;
-    int status;
+    const struct json *items = json_find_str(root, "items"), *winner = NULL;
+    uint32_t able = 0;
 
-    if (mn_span_is(arguments, "-")) arguments = read_stdin(ctl);
-    root = ctl_parse_json(ctl, arguments);
-    if (!json_is(root, JSON_OBJECT))
-        return ctl_error(ctl, CTL_USAGE, "usage",
-                         "meshctl call everything__echo '{\"message\":\"hi\"}'",
-                         "the arguments are not a JSON object");
-    status = call_target(&call);
-    if (status == CTL_OK) status = call_open(&call);
+    fprintf(ctl->out, "\n%s is a tool of server %s\n", ctl_show(ctl, root, "tool"),
+            ctl_show(ctl, root, "server"));
+    for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item)) {
+        const char *why = reason_words(ctl_string(item, "reason"));
+        if (ctl_is_true(item, "winner")) winner = item;
+        if (why == NULL)
+            able++;
+        else
+            fprintf(ctl->out, "%s is left out: %s\n", ctl_show(ctl, item, "node"), why);
+    }
+    if (winner != NULL)
+        explain_winner(ctl, winner, able - 1);
+    else
+        fprintf(ctl->out, "nobody can take a call now\n");
+}
+
+static int route_once(struct ctl *ctl)
+{
+    const struct json *root;
+    int status = ctl_get(ctl, ctl_path(ctl, "/v1/route/", ctl->args[0], ""), &root);
+
     if (status != CTL_OK) return status;
-    ctl->timeout_ms =
-        ctl->timeout_ms == 30000 ? 3600000 : ctl->timeout_ms; /* a tool may take long */
-    status = call_send(&call, arguments);
-    if (status == CTL_OK) status = call_print(&call);
-    ctl->timeout_ms = 2000;
-    call_close(&call);
-    mn_buf_unref(call.result);
+    status = ctl_print_list(ctl, root, route_columns, COUNT(route_columns));
+    if (status == CTL_OK && ctl->format <= CTL_WIDE && !ctl->is_quiet) explain(ctl, root);
     return status;
+}
+
+int ctl_route(struct ctl *ctl)
+{
+    return ctl_watch(ctl, route_once);
 }

@@ -1,104 +1,46 @@
-/* Lists of objects, for people or for programs. */
-#include <stdio.h>
+/* Lists and objects, for people or for programs. */
+#include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "node/ctl/ctl.h"
 
-#define CELL_MAX 512
+#define COLUMNS_MAX 32
+#define ID_SHOWN 8
 
-const struct json *ctl_find(const struct json *object, const char *path)
+/* ---- one cell ---- */
+
+static const char *cell_people(struct ctl *ctl, const struct json *value, struct mn_span text,
+                               const struct ctl_column *column)
 {
-    while (object != NULL && *path != '\0') {
-        size_t size = strcspn(path, ".");
-        object = json_find(object, mn_span(path, size));
-        path += size + (path[size] == '.' ? 1 : 0);
-    }
-    return object;
-}
-
-bool ctl_is_true(const struct json *object, const char *path)
-{
-    return json_is_true(ctl_find(object, path));
-}
-
-long long ctl_number(const struct json *object, const char *path)
-{
-    const struct json *value = ctl_find(object, path);
-    char text[32];
-    double number = 0;
-
-    if (!json_is(value, JSON_NUMBER) || value->raw.size >= sizeof text) return 0;
-    memcpy(text, value->raw.data, value->raw.size);
-    text[value->raw.size] = '\0';
-    sscanf(text, "%lf", &number);
-    return (long long)number;
-}
-
-struct mn_span ctl_string(const struct json *object, const char *path)
-{
-    return json_text(ctl_find(object, path));
-}
-
-/* 93 s as "1m", 3700 s as "1h1m": the two largest units, as kubectl has it. */
-static void format_age(long long ms, char *buffer, size_t size)
-{
-    long long s = ms / 1000;
-
-    if (s < 60)
-        snprintf(buffer, size, "%llds", s);
-    else if (s < 3600)
-        snprintf(buffer, size, "%lldm%llds", s / 60, s % 60);
-    else if (s < 86400)
-        snprintf(buffer, size, "%lldh%lldm", s / 3600, s / 60 % 60);
-    else
-        snprintf(buffer, size, "%lldd%lldh", s / 86400, s / 3600 % 24);
-}
-
-/* Text of others may hold anything: control characters would move a terminal. */
-static void make_printable(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f) *text = ' ';
-}
-
-const char *ctl_text(const struct json *object, const struct ctl_column *column, char *buffer,
-                     size_t size)
-{
-    const struct json *value = ctl_find(object, column->key);
-    struct mn_span text;
-
-    if (value == NULL || value->type == JSON_NULL) {
-        snprintf(buffer, size, "-");
-        return buffer;
-    }
-    text = value->type == JSON_STRING ? value->text : value->raw;
     switch (column->as) {
-    case CTL_AS_ID: snprintf(buffer, size, "%.8s", (const char *)text.data); break;
-    case CTL_AS_MS:
-        snprintf(buffer, size, "%.*s ms", (int)text.size, (const char *)text.data);
+    case CTL_AS_ID:
+        if (ctl->format != CTL_WIDE && text.size > ID_SHOWN) text.size = ID_SHOWN;
         break;
-    case CTL_AS_AGE: format_age(ctl_number(object, column->key), buffer, size); break;
-    case CTL_AS_BOOL: snprintf(buffer, size, "%s", json_is_true(value) ? "yes" : "no"); break;
+    case CTL_AS_MS: return ctl_show_time(ctl, ctl_number(value, ""));
+    case CTL_AS_AGE: return ctl_show_age(ctl, ctl_number(value, ""));
+    case CTL_AS_BOOL: return json_is_true(value) ? "yes" : "no";
+    case CTL_AS_TIME: /* 2026-01-02T03:04:05.678Z */
+        if (text.size == 24) return mn_arena_format(&ctl->arena, "%.19sZ", (const char *)text.data);
+        break;
     case CTL_AS_TEXT:
-        snprintf(buffer, size, "%.*s", (int)text.size,
-                 text.size > 0 ? (const char *)text.data : "");
-        break;
+    case CTL_AS_STATE: break;
     }
-    if (buffer[0] == '\0') snprintf(buffer, size, "-");
-    make_printable(buffer);
-    return buffer;
+    return ctl_show_span(ctl, text);
 }
 
-void ctl_print_json(const struct json *value)
+/* Never empty: a column must not vanish. */
+static const char *cell(struct ctl *ctl, const struct json *item, const struct ctl_column *column)
 {
-    fwrite(value->raw.data, 1, value->raw.size, stdout);
-    putchar('\n');
-}
+    const struct json *value = ctl_find(item, column->key);
+    struct mn_span text;
+    const char *shown;
 
-static bool column_is_shown(const struct ctl *ctl, const struct ctl_column *column)
-{
-    return !column->is_wide || ctl->format == CTL_WIDE || ctl->format == CTL_PLAIN;
+    if (value == NULL || value->type == JSON_NULL) return "-";
+    text = value->type == JSON_STRING ? value->text : value->raw;
+    shown =
+        ctl->format == CTL_PLAIN ? ctl_show_span(ctl, text) : cell_people(ctl, value, text, column);
+    return *shown == '\0' ? "-" : shown;
 }
 
 static int utf8_width(const char *text)
@@ -110,76 +52,188 @@ static int utf8_width(const char *text)
     return width;
 }
 
-static void print_row(const struct ctl *ctl, const struct json *item,
-                      const struct ctl_column *columns, size_t count, const int *widths)
-{
-    char cell[CELL_MAX];
-    bool is_first = true;
-    size_t last = count - 1;
+/* ---- a table ---- */
 
-    while (last > 0 && !column_is_shown(ctl, &columns[last]))
-        last--;
-    for (size_t i = 0; i < count; i++) {
-        if (!column_is_shown(ctl, &columns[i])) continue;
-        const char *text =
-            item == NULL ? columns[i].title : ctl_text(item, &columns[i], cell, sizeof cell);
-        if (!is_first) fputs(ctl->format == CTL_PLAIN ? "\t" : "  ", stdout);
-        fputs(text, stdout);
-        if (ctl->format != CTL_PLAIN && i != last)
-            for (int pad = utf8_width(text); pad < widths[i]; pad++)
-                putchar(' ');
-        is_first = false;
-    }
-    putchar('\n');
+static bool column_is_shown(const struct ctl *ctl, const struct ctl_column *column)
+{
+    return !column->is_wide || ctl->format == CTL_WIDE || ctl->format == CTL_PLAIN;
 }
 
-static void print_table(const struct ctl *ctl, const struct json *items,
-                        const struct ctl_column *columns, size_t count)
+static void print_cell(struct ctl *ctl, const char *text, int width, bool has_colour)
 {
-    int widths[32] = {0};
-    char cell[CELL_MAX];
+    fprintf(ctl->out, "%s%s%s", has_colour ? ctl_colour(ctl, text) : "", text,
+            has_colour ? ctl_colour_end(ctl) : "");
+    for (int pad = utf8_width(text); pad < width; pad++)
+        putc(' ', ctl->out);
+}
 
+/* [cells] of the shown columns; the last one is not padded. */
+static void print_row(struct ctl *ctl, const char *const *cells,
+                      const struct ctl_column *const *columns, size_t count, const int *widths,
+                      bool is_title)
+{
     for (size_t i = 0; i < count; i++) {
-        widths[i] = utf8_width(columns[i].title);
-        for (const struct json *item = json_first(items); item != NULL;
-             item = json_next(items, item)) {
-            int width = utf8_width(ctl_text(item, &columns[i], cell, sizeof cell));
+        bool is_last = i + 1 == count, is_plain = ctl->format == CTL_PLAIN;
+        print_cell(ctl, cells[i], is_plain || is_last ? 0 : widths[i],
+                   !is_title && columns[i]->as == CTL_AS_STATE);
+        fputs(is_last ? "\n" : is_plain ? "\t" : "  ", ctl->out);
+    }
+}
+
+static void print_table(struct ctl *ctl, const struct json *items, const struct ctl_column *columns,
+                        size_t columns_count)
+{
+    const struct ctl_column *shown[COLUMNS_MAX];
+    const char **cells =
+        mn_arena_alloc(&ctl->arena, ((size_t)items->count + 1) * columns_count * sizeof *cells);
+    int widths[COLUMNS_MAX] = {0};
+    size_t count = 0, row = 0;
+
+    for (size_t i = 0; i < columns_count && count < COLUMNS_MAX; i++)
+        if (column_is_shown(ctl, &columns[i])) shown[count++] = &columns[i];
+    for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item)) {
+        for (size_t i = 0; i < count; i++) {
+            int width = utf8_width(cells[row * count + i] = cell(ctl, item, shown[i]));
             if (width > widths[i]) widths[i] = width;
         }
+        row++;
     }
-    if (ctl->format != CTL_PLAIN && !ctl->is_quiet) print_row(ctl, NULL, columns, count, widths);
-    for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item))
-        print_row(ctl, item, columns, count, widths);
+    if (ctl->format != CTL_PLAIN && !ctl->is_quiet) {
+        const char *titles[COLUMNS_MAX];
+        for (size_t i = 0; i < count; i++) {
+            titles[i] = shown[i]->title;
+            if (utf8_width(titles[i]) > widths[i]) widths[i] = utf8_width(titles[i]);
+        }
+        print_row(ctl, titles, shown, count, widths, true);
+    }
+    for (size_t i = 0; i < row; i++)
+        print_row(ctl, &cells[i * count], shown, count, widths, false);
 }
 
-void ctl_print_list(const struct ctl *ctl, const struct json *root,
-                    const struct ctl_column *columns, size_t columns_count)
+/* What could not be asked is said beside the result. */
+static int tell_missing(struct ctl *ctl, const struct json *root)
+{
+    const struct json *missing = json_find_str(root, "missing");
+    const char *names = "";
+
+    if (!json_is(missing, JSON_ARRAY) || missing->count == 0) return CTL_OK;
+    for (const struct json *item = json_first(missing); item != NULL;
+         item = json_next(missing, item))
+        names = mn_arena_format(&ctl->arena, "%s%s%s", names, *names == '\0' ? "" : ", ",
+                                ctl_show_span(ctl, json_text(item)));
+    return ctl_error(ctl, CTL_PARTIAL, "partial", "meshctl nodes", "did not answer: %s", names);
+}
+
+int ctl_print_list(struct ctl *ctl, const struct json *root, const struct ctl_column *columns,
+                   size_t columns_count)
 {
     const struct json *items = json_find_str(root, "items");
 
-    if (ctl->format == CTL_JSON) {
-        ctl_print_json(root);
-    } else if (!json_is(items, JSON_ARRAY)) {
-        return;
-    } else if (ctl->format == CTL_JSONL) {
+    if (!json_is(items, JSON_ARRAY))
+        return ctl_error(ctl, CTL_FAILED, "bad_answer", "is it a meshnode? meshctl doctor",
+                         "the answer is no list");
+    if (ctl->format == CTL_JSON)
+        ctl_print_json(ctl, root);
+    else if (ctl->format != CTL_JSONL)
+        print_table(ctl, items, columns, columns_count);
+    else
         for (const struct json *item = json_first(items); item != NULL;
              item = json_next(items, item))
-            ctl_print_json(item);
-    } else {
-        print_table(ctl, items, columns, columns_count);
+            ctl_print_json(ctl, item);
+    return tell_missing(ctl, root);
+}
+
+/* ---- one object ---- */
+
+static void print_members(struct ctl *ctl, const struct json *object, int indent)
+{
+    for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key)) {
+        const struct json *value = json_value(key);
+        const char *name = ctl_show_span(ctl, key->text);
+        if (indent == 0 && (strcmp(name, "api") == 0 || strcmp(name, "kind") == 0)) continue;
+        fprintf(ctl->out, "%*s%s:", indent, "", name);
+        if (value->type == JSON_OBJECT && value->count > 0) {
+            putc('\n', ctl->out);
+            print_members(ctl, value, indent + 2);
+            continue;
+        }
+        fprintf(ctl->out, " %s\n",
+                ctl_show_span(ctl, value->type == JSON_STRING ? value->text : value->raw));
     }
 }
+
+int ctl_print_object(struct ctl *ctl, const struct json *object)
+{
+    if (ctl_wants_json(ctl))
+        ctl_print_json(ctl, object);
+    else
+        print_members(ctl, object, 0);
+    return CTL_OK;
+}
+
+void ctl_print_json(struct ctl *ctl, const struct json *value)
+{
+    fwrite(value->raw.data, 1, value->raw.size, ctl->out);
+    putc('\n', ctl->out);
+}
+
+int ctl_print_done(struct ctl *ctl, const struct json *root, const char *format, ...)
+{
+    va_list args;
+
+    if (ctl_wants_json(ctl)) {
+        ctl_print_json(ctl, root);
+    } else if (!ctl->is_quiet) {
+        va_start(args, format);
+        vfprintf(ctl->err, format, args);
+        va_end(args);
+        putc('\n', ctl->err);
+    }
+    return CTL_OK;
+}
+
+/* ---- JSON of our own ---- */
+
+void ctl_json_begin(struct mn_writer *writer, const char *kind)
+{
+    mn_writer_format(writer, "{\"api\":\"meshctl/v1\",\"kind\":\"%s\"", kind);
+}
+
+void ctl_json_str(struct mn_writer *writer, const char *key, const char *text)
+{
+    mn_writer_format(writer, ",\"%s\":", key);
+    if (text == NULL)
+        mn_writer_str(writer, "null");
+    else
+        json_write_string(writer, mn_span_str(text));
+}
+
+void ctl_json_end(struct ctl *ctl, struct mn_writer *writer)
+{
+    struct mn_buf *line;
+
+    mn_writer_str(writer, "}\n");
+    line = mn_writer_done(writer);
+    fwrite(line->bytes, 1, line->size, ctl->out);
+    mn_buf_unref(line);
+}
+
+/* ---- again and again ---- */
 
 int ctl_watch(struct ctl *ctl, int (*once)(struct ctl *ctl))
 {
     int status;
 
     do {
-        if (ctl->is_watching && isatty(STDOUT_FILENO)) fputs("\033[H\033[2J", stdout);
+        if (ctl->is_watching && ctl->is_terminal) fputs("\033[H\033[2J", ctl->out);
         status = once(ctl);
-        fflush(stdout);
-        mn_arena_reset(&ctl->arena);
-        if (ctl->is_watching) sleep(2);
-    } while (ctl->is_watching && (status == CTL_OK || status == CTL_UNREACHABLE));
+        fflush(ctl->out);
+        if (ctl->is_watching) {
+            mn_arena_reset(&ctl->arena);
+            sleep(2);
+        }
+    } while (ctl->is_watching && !ferror(ctl->out) &&
+             (status == CTL_OK || status == CTL_UNREACHABLE || status == CTL_TIMEOUT ||
+              status == CTL_PARTIAL));
     return status;
 }
