@@ -1,0 +1,197 @@
+/* Snapshots: taking, sending and installing them. A transfer keeps its own snapshot alive, however
+ * often a newer one is taken meanwhile, so that a slow one ends. */
+#include "consensus/raft_internal.h"
+
+#include "proto/base/check.h"
+
+/* CRC-32C (Castagnoli, reflected), four bits at a time. */
+static uint32_t raft_snapshot_crc(struct mn_span bytes)
+{
+    static const uint32_t table[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+                                       0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
+                                       0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+                                       0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
+    uint32_t crc = UINT32_MAX;
+
+    for (size_t i = 0; i < bytes.size; i++) {
+        crc ^= bytes.data[i];
+        crc = crc >> 4 ^ table[crc & 15];
+        crc = crc >> 4 ^ table[crc & 15];
+    }
+    return ~crc;
+}
+
+/* ---- taking ---- */
+
+void raft_snapshot_ask(struct raft *raft)
+{
+    uint64_t entries = raft->applied - raft->snapshot.index, size;
+
+    if (raft->is_snapshot_asked || entries == 0) return;
+    size = raft_log_end(&raft->log, raft->applied) - raft_log_end(&raft->log, raft->snapshot.index);
+    if (entries < raft->config.compact_entries && size < raft->config.compact_size) return;
+    raft->is_snapshot_asked = true;
+    raft_emit(raft, RAFT_OUT_SNAPSHOT_WANTED);
+}
+
+static void raft_snapshot_replace(struct raft *raft, const struct raft_snapshot *snapshot)
+{
+    mn_buf_unref(raft->snapshot.data);
+    raft->snapshot = *snapshot;
+    raft->is_snapshot_dirty = raft->is_dirty = true;
+    raft->is_snapshot_asked = false;
+}
+
+void raft_snapshot_on_taken(struct raft *raft, uint64_t index, struct mn_buf *data)
+{
+    struct raft_snapshot snapshot = {.index = index};
+    uint64_t config_index, keep = raft->config.keep_entries;
+
+    raft->is_snapshot_asked = false;
+    if (index <= raft->snapshot.index || index > raft->applied) return;
+    raft_config_find(raft, index, &snapshot.config, &config_index);
+    if (snapshot.config.members_count == 0) return; /* of use to nobody */
+    if (!raft_log_term(&raft->log, index, &snapshot.term)) return;
+    snapshot.data = mn_buf_ref(data);
+    raft_snapshot_replace(raft, &snapshot);
+    if (raft->members_index < index) raft->members_index = index; /* it is the snapshot's now */
+    if (index > keep && index - keep > raft->log.base_index)
+        raft_log_compact(&raft->log, index - keep);
+    raft_save(raft);
+}
+
+/* ---- sending ---- */
+
+void raft_snapshot_stop(struct raft_peer *peer)
+{
+    if (peer->sending == NULL) return;
+    mn_buf_unref(peer->sending->data);
+    mn_free(peer->sending);
+    peer->sending = NULL;
+}
+
+static void raft_snapshot_begin(struct raft *raft, struct raft_peer *peer)
+{
+    MN_ASSERT(raft->snapshot.config.members_count > 0);
+    peer->state = RAFT_SNAPSHOT;
+    peer->sending = mn_alloc(sizeof *peer->sending);
+    *peer->sending = raft->snapshot;
+    mn_buf_ref(peer->sending->data);
+    peer->offset = 0;
+}
+
+/* One chunk is out at a time. */
+void raft_snapshot_send(struct raft *raft, struct raft_peer *peer)
+{
+    const struct raft_snapshot *snapshot;
+    struct mn_span data;
+    struct raft_msg *msg;
+    size_t left;
+
+    if (peer->sending == NULL) raft_snapshot_begin(raft, peer);
+    snapshot = peer->sending;
+    data = mn_buf_span(snapshot->data);
+    MN_ASSERT(peer->offset <= data.size);
+    left = data.size - peer->offset;
+    if (left > raft->config.message_size) left = raft->config.message_size;
+    peer->chunk_at = raft->now.mono;
+    msg = raft_send(raft, RAFT_MSG_SNAPSHOT, &peer->id, 0);
+    msg->ctx = raft_replicate_ctx(raft);
+    msg->index = snapshot->index;
+    msg->log_term = snapshot->term;
+    msg->config = &snapshot->config;
+    msg->offset = peer->offset;
+    msg->total = data.size;
+    msg->data = left == 0 ? mn_span(NULL, 0) : mn_span(data.data + peer->offset, left);
+    msg->crc = raft_snapshot_crc(msg->data);
+}
+
+void raft_snapshot_on_ack(struct raft *raft, const struct raft_msg *msg)
+{
+    struct raft_peer *peer = raft_replicate_peer(raft, &msg->from);
+
+    if (peer == NULL || raft->role != RAFT_LEADER || msg->term != raft->term) return;
+    raft_replicate_heard(raft, peer, msg);
+    if (peer->state != RAFT_SNAPSHOT || msg->index != peer->sending->index) return;
+    if (msg->offset > mn_buf_span(peer->sending->data).size || msg->offset == peer->offset) return;
+    if (msg->offset < peer->offset) MN_PROBE("raft: a snapshot goes back to what was received");
+    peer->offset = msg->offset;
+    raft_snapshot_send(raft, peer);
+}
+
+/* ---- installing ---- */
+
+void raft_snapshot_forget_incoming(struct raft *raft)
+{
+    mn_writer_drop(&raft->incoming_data);
+    raft->incoming = (struct raft_snapshot){0};
+}
+
+static void raft_snapshot_install(struct raft *raft)
+{
+    struct raft_snapshot snapshot = raft->incoming;
+
+    snapshot.data = mn_writer_done(&raft->incoming_data);
+    raft->incoming = (struct raft_snapshot){0};
+    raft_snapshot_replace(raft, &snapshot);
+    if (raft_log_matches(&raft->log, snapshot.index, snapshot.term)) {
+        MN_PROBE("raft: a snapshot installed under a log that goes on");
+        raft_log_compact(&raft->log, snapshot.index);
+    } else {
+        MN_PROBE("raft: a snapshot replaced the log");
+        raft_log_reset(&raft->log, snapshot.index, snapshot.term);
+        raft->is_reset_dirty = true;
+    }
+    raft_config_refresh(raft);
+    raft->commit = raft->applied = snapshot.index;
+    raft_emit(raft, RAFT_OUT_RESTORE)->restore = &raft->snapshot;
+}
+
+static bool raft_snapshot_is_valid(const struct raft *raft, const struct raft_msg *msg)
+{
+    if (msg->config == NULL || msg->index == 0 || msg->log_term > msg->term) return false;
+    if (msg->total > raft->config.snapshot_size || msg->data.size > msg->total) return false;
+    if (msg->offset > msg->total - msg->data.size) return false;
+    if (msg->data.size == 0 && msg->total > 0) return false;
+    return raft_snapshot_crc(msg->data) == msg->crc;
+}
+
+static void raft_snapshot_answer_match(struct raft *raft, const struct raft_msg *chunk)
+{
+    struct raft_msg *msg = raft_send(raft, RAFT_MSG_APPEND_ACK, &chunk->from, raft_save(raft));
+
+    msg->index = raft->commit;
+    msg->ctx = chunk->ctx;
+    msg->heal = raft->is_wounded ? raft->heal : 0;
+}
+
+void raft_snapshot_on_chunk(struct raft *raft, const struct raft_msg *msg)
+{
+    struct raft_msg *ack;
+
+    if (!raft_snapshot_is_valid(raft, msg)) {
+        raft->dropped++;
+        return;
+    }
+    if (msg->index <= raft->commit) {
+        raft_snapshot_answer_match(raft, msg);
+        return;
+    }
+    if (raft->incoming.index != msg->index || raft->incoming.term != msg->log_term) {
+        raft_snapshot_forget_incoming(raft);
+        raft->incoming.index = msg->index;
+        raft->incoming.term = msg->log_term;
+        raft->incoming.config = *msg->config;
+    }
+    if (msg->offset == mn_writer_size(&raft->incoming_data) && msg->data.size > 0)
+        mn_writer_add(&raft->incoming_data, msg->data);
+    if (mn_writer_size(&raft->incoming_data) == msg->total) {
+        raft_snapshot_install(raft);
+        raft_snapshot_answer_match(raft, msg);
+        return;
+    }
+    ack = raft_send(raft, RAFT_MSG_SNAPSHOT_ACK, &msg->from, raft_save(raft));
+    ack->index = msg->index;
+    ack->offset = mn_writer_size(&raft->incoming_data);
+    ack->ctx = msg->ctx;
+}

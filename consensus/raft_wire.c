@@ -1,0 +1,198 @@
+#include "consensus/raft_wire.h"
+
+#include "proto/base/check.h"
+#include "proto/pb.h"
+#include "proto/raft.pb-c.h"
+
+#define CONFIG_SIZE_MAX 2048 /* bytes: 32 members of at most 16 + 2 + 2 * 6 + 2 + 2 */
+
+/* The descriptor structs that an encoding needs besides the message itself. */
+struct raft_wire_config {
+    Meshnode__Raft__Config base;
+    Meshnode__Raft__Member members[QUORUM_MEMBERS_MAX];
+    Meshnode__Raft__Member *pointers[QUORUM_MEMBERS_MAX];
+};
+
+static void raft_wire_config(const struct quorum_config *config, struct raft_wire_config *ret)
+{
+    Meshnode__Raft__Config base = MESHNODE__RAFT__CONFIG__INIT;
+    Meshnode__Raft__Member empty = MESHNODE__RAFT__MEMBER__INIT;
+
+    for (uint32_t i = 0; i < config->members_count; i++) {
+        ret->members[i] = empty;
+        ret->members[i].id = pb_id_bytes(&config->members[i].id);
+        ret->members[i].weight = config->members[i].weight;
+        ret->members[i].weight_old = config->members[i].weight_old;
+        ret->members[i].is_learner = config->members[i].is_learner;
+        ret->pointers[i] = &ret->members[i];
+    }
+    base.members = ret->pointers;
+    base.n_members = config->members_count;
+    base.is_joint = config->is_joint;
+    ret->base = base;
+}
+
+static mn_status raft_wire_read_config(const Meshnode__Raft__Config *from,
+                                       struct quorum_config *ret)
+{
+    struct quorum_config config = {.is_joint = from->is_joint};
+
+    if (from->n_members > QUORUM_MEMBERS_MAX) return MN_MALFORMED;
+    for (size_t i = 0; i < from->n_members; i++) {
+        struct quorum_member *member = &config.members[i];
+        if (pb_id(from->members[i]->id, &member->id) != MN_OK) return MN_MALFORMED;
+        member->weight = from->members[i]->weight;
+        member->weight_old = from->members[i]->weight_old;
+        member->is_learner = from->members[i]->is_learner;
+    }
+    config.members_count = (uint32_t)from->n_members;
+    if (quorum_check(&config) != MN_OK) return MN_MALFORMED;
+    *ret = config;
+    return MN_OK;
+}
+
+struct mn_buf *raft_config_encode(const struct quorum_config *config)
+{
+    struct raft_wire_config wire;
+
+    raft_wire_config(config, &wire);
+    return pb_pack(&wire.base.base);
+}
+
+mn_status raft_config_decode(struct mn_span bytes, struct quorum_config *ret)
+{
+    struct mn_arena arena = {0};
+    const Meshnode__Raft__Config *config;
+    mn_status status = MN_MALFORMED;
+
+    if (bytes.size > CONFIG_SIZE_MAX) return MN_MALFORMED;
+    config = pb_unpack(&meshnode__raft__config__descriptor, &arena, bytes);
+    if (config != NULL) status = raft_wire_read_config(config, ret);
+    mn_arena_done(&arena);
+    return status;
+}
+
+static void raft_wire_entries(const struct raft_msg *msg, struct mn_arena *arena,
+                              Meshnode__Raft__Message *ret)
+{
+    Meshnode__Raft__Entry empty = MESHNODE__RAFT__ENTRY__INIT;
+    Meshnode__Raft__Entry *entries;
+
+    if (msg->entries_count == 0) return;
+    entries = mn_arena_alloc(arena, msg->entries_count * sizeof *entries);
+    ret->entries = mn_arena_alloc(arena, msg->entries_count * sizeof *ret->entries);
+    ret->n_entries = msg->entries_count;
+    for (uint32_t i = 0; i < msg->entries_count; i++) {
+        entries[i] = empty;
+        entries[i].term = msg->entries[i].term;
+        entries[i].kind = (uint32_t)msg->entries[i].kind;
+        entries[i].data = pb_bytes(msg->entries[i].data);
+        ret->entries[i] = &entries[i];
+    }
+}
+
+struct mn_buf *raft_msg_encode(const struct raft_msg *msg)
+{
+    Meshnode__Raft__Message wire = MESHNODE__RAFT__MESSAGE__INIT;
+    struct raft_wire_config config;
+    struct mn_arena arena = {0};
+    struct mn_buf *buf;
+
+    wire.type = (uint32_t)msg->type;
+    wire.from = pb_id_bytes(&msg->from);
+    wire.to = pb_id_bytes(&msg->to);
+    wire.term = msg->term;
+    wire.index = msg->index;
+    wire.log_term = msg->log_term;
+    wire.commit = msg->commit;
+    wire.ctx = msg->ctx;
+    wire.is_pre = msg->is_pre;
+    wire.is_transfer = msg->is_transfer;
+    wire.is_granted = msg->is_granted;
+    wire.is_reject = msg->is_reject;
+    wire.hint_index = msg->hint_index;
+    wire.hint_term = msg->hint_term;
+    wire.heal = msg->heal;
+    wire.heal_index = msg->heal_index;
+    raft_wire_entries(msg, &arena, &wire);
+    if (msg->config != NULL) {
+        raft_wire_config(msg->config, &config);
+        wire.config = &config.base;
+    }
+    wire.offset = msg->offset;
+    wire.total = msg->total;
+    wire.crc = msg->crc;
+    wire.data = pb_bytes(msg->data);
+    buf = pb_pack(&wire.base);
+    mn_arena_done(&arena);
+    return buf;
+}
+
+static mn_status raft_wire_read_entries(const Meshnode__Raft__Message *wire, struct mn_arena *arena,
+                                        struct raft_msg *msg)
+{
+    struct raft_entry *entries;
+
+    if (wire->n_entries > RAFT_ENTRIES_MAX) return MN_TOO_BIG;
+    if (wire->n_entries == 0) return MN_OK;
+    if (msg->index > UINT64_MAX - wire->n_entries) return MN_MALFORMED;
+    entries = mn_arena_alloc(arena, wire->n_entries * sizeof *entries);
+    for (size_t i = 0; i < wire->n_entries; i++) {
+        const Meshnode__Raft__Entry *from = wire->entries[i];
+        if (from->kind < RAFT_ENTRY_COMMAND || from->kind > RAFT_ENTRY_CONFIG) return MN_MALFORMED;
+        if (from->data.len > RAFT_ENTRY_MAX) return MN_TOO_BIG;
+        entries[i] = (struct raft_entry){.index = msg->index + 1 + i,
+                                         .term = from->term,
+                                         .kind = (enum raft_entry_kind)from->kind,
+                                         .data = pb_span(from->data)};
+    }
+    msg->entries = entries;
+    msg->entries_count = (uint32_t)wire->n_entries;
+    return MN_OK;
+}
+
+static mn_status raft_wire_read(const Meshnode__Raft__Message *wire, struct mn_arena *arena,
+                                struct raft_msg *msg)
+{
+    if (wire->type < RAFT_MSG_VOTE_ASK || wire->type > RAFT_MSG_READ) return MN_MALFORMED;
+    *msg = (struct raft_msg){.type = (enum raft_msg_type)wire->type,
+                             .term = wire->term,
+                             .index = wire->index,
+                             .log_term = wire->log_term,
+                             .commit = wire->commit,
+                             .ctx = wire->ctx,
+                             .is_pre = wire->is_pre,
+                             .is_transfer = wire->is_transfer,
+                             .is_granted = wire->is_granted,
+                             .is_reject = wire->is_reject,
+                             .hint_index = wire->hint_index,
+                             .hint_term = wire->hint_term,
+                             .heal = wire->heal,
+                             .heal_index = wire->heal_index,
+                             .offset = wire->offset,
+                             .total = wire->total,
+                             .crc = wire->crc,
+                             .data = pb_span(wire->data)};
+    if (pb_id(wire->from, &msg->from) != MN_OK) return MN_MALFORMED;
+    if (pb_id(wire->to, &msg->to) != MN_OK) return MN_MALFORMED;
+    if (wire->config != NULL) {
+        struct quorum_config *config = mn_arena_alloc(arena, sizeof *config);
+        if (raft_wire_read_config(wire->config, config) != MN_OK) return MN_MALFORMED;
+        msg->config = config;
+    }
+    return raft_wire_read_entries(wire, arena, msg);
+}
+
+mn_status raft_msg_decode(struct mn_span bytes, struct mn_arena *arena, struct raft_msg *ret)
+{
+    const Meshnode__Raft__Message *wire;
+    struct raft_msg msg;
+    mn_status status;
+
+    if (bytes.size > RAFT_MSG_SIZE_MAX) return MN_TOO_BIG;
+    wire = pb_unpack(&meshnode__raft__message__descriptor, arena, bytes);
+    if (wire == NULL) return MN_MALFORMED;
+    status = raft_wire_read(wire, arena, &msg);
+    if (status == MN_OK) *ret = msg;
+    return status;
+}

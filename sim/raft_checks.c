@@ -1,0 +1,222 @@
+/* What must hold across nodes (Ongaro & Ousterhout, figure 3), and between configurations. The sums
+ * here are made from the definition, not by the arithmetic under test. */
+#include "consensus/raft_wire.h"
+#include "sim/raft_sim.h"
+
+#define LEADER_WITHIN (20u) /* election timeouts after the faults ended */
+
+struct known { /* an entry, or the leader of a term */
+    struct mn_map_entry entry;
+    uint64_t key[2];
+    uint64_t value[2];
+};
+
+/* Notes (key -> value) or compares with what was noted. */
+static bool note(struct mn_map *map, uint64_t a, uint64_t b, uint64_t value, uint64_t more)
+{
+    uint64_t key[2] = {a, b};
+    struct mn_map_entry *found = mn_map_find(map, mn_span(key, sizeof key));
+    struct known *known;
+
+    if (found != NULL) {
+        known = MN_CONTAINER(found, struct known, entry);
+        return known->value[0] == value && known->value[1] == more;
+    }
+    known = mn_alloc(sizeof *known);
+    known->key[0] = a;
+    known->key[1] = b;
+    known->value[0] = value;
+    known->value[1] = more;
+    mn_map_insert(map, &known->entry, mn_span(known->key, sizeof known->key));
+    return true;
+}
+
+static void forget(struct mn_map *map)
+{
+    struct mn_map_entry *entry;
+
+    while ((entry = mn_map_next(map, NULL)) != NULL) {
+        mn_map_remove(map, entry);
+        mn_free(MN_CONTAINER(entry, struct known, entry));
+    }
+    mn_map_done(map);
+}
+
+void raft_checks_init(struct raft_world *world)
+{
+    mn_map_init(&world->leaders, 1);
+    mn_map_init(&world->entries, 2);
+}
+
+void raft_checks_done(struct raft_world *world)
+{
+    forget(&world->leaders);
+    forget(&world->entries);
+    mn_free(world->chain);
+}
+
+/* Log matching: an index and a term name one entry, after one other. */
+void raft_checks_persist(struct raft_host *host, const struct raft_persist *persist)
+{
+    struct raft_entry before;
+
+    for (uint32_t i = 0; i < persist->entries_count; i++) {
+        const struct raft_entry *entry = &persist->entries[i];
+        uint64_t hash = (uint64_t)entry->kind;
+        if (!raft_entry_at(host->raft, entry->index - 1, &before)) continue;
+        for (size_t k = 0; k < entry->data.size; k++)
+            hash = (hash ^ entry->data.data[k]) * 0x100000001b3U;
+        if (!note(&host->world->entries, entry->index, entry->term, before.term, hash))
+            raft_world_fail(host->world, "log matching: n%u has another entry at %llu, term %llu",
+                            host->index, (unsigned long long)entry->index,
+                            (unsigned long long)entry->term);
+    }
+}
+
+static void chain_grow(struct raft_world *world, uint64_t index)
+{
+    while (world->chain_capacity <= index) {
+        uint64_t capacity = world->chain_capacity == 0 ? 1024 : 2 * world->chain_capacity;
+        world->chain = mn_realloc(world->chain, capacity * sizeof *world->chain);
+        for (uint64_t i = world->chain_capacity; i < capacity; i++)
+            world->chain[i] = (struct raft_chain){0};
+        world->chain_capacity = capacity;
+    }
+}
+
+void raft_checks_applied(struct raft_host *host, const struct raft_entry *entry)
+{
+    struct raft_world *world = host->world;
+    struct raft_chain *chain;
+
+    if (entry->kind == RAFT_ENTRY_CONFIG && entry->index > world->committed_index) {
+        world->committed_index = entry->index;
+        if (raft_config_decode(entry->data, &world->committed) != MN_OK)
+            raft_world_fail(world, "a configuration does not decode");
+    }
+
+    chain_grow(world, entry->index);
+    chain = &world->chain[entry->index];
+    if (chain->committed_in == 0) {
+        *chain = (struct raft_chain){entry->term, host->kv.chain, raft_view(host->raft).term};
+        if (entry->index > world->chain_count) world->chain_count = entry->index;
+    }
+    if (chain->hash != host->kv.chain)
+        raft_world_fail(world, "state machine safety: n%u applied something else at %llu",
+                        host->index, (unsigned long long)entry->index);
+}
+
+void raft_checks_restored(struct raft_host *host, const struct raft_snapshot *snapshot)
+{
+    struct raft_world *world = host->world;
+
+    if (snapshot->index == 0) return;
+    if (host->kv.index != snapshot->index || snapshot->index >= world->chain_capacity ||
+        world->chain[snapshot->index].hash != host->kv.chain)
+        raft_world_fail(world, "state machine safety: n%u has a wrong snapshot at %llu",
+                        host->index, (unsigned long long)snapshot->index);
+}
+
+/* A leader has all that was committed in terms before its own. */
+static void check_complete(struct raft_host *host, const struct raft_view *view)
+{
+    struct raft_world *world = host->world;
+    struct raft_entry entry;
+
+    for (uint64_t i = view->snapshot_index + 1; i <= world->chain_count; i++) {
+        const struct raft_chain *chain = &world->chain[i];
+        if (chain->committed_in == 0 || chain->committed_in >= view->term) continue;
+        if (raft_entry_at(host->raft, i, &entry) && entry.term == chain->term) continue;
+        raft_world_fail(world, "leader completeness: n%u leads term %llu without entry %llu",
+                        host->index, (unsigned long long)view->term, (unsigned long long)i);
+        return;
+    }
+}
+
+/* ---- configurations ---- */
+
+static bool is_quorum(const struct quorum_config *config, uint32_t hosts)
+{
+    uint64_t in[2] = {0}, all[2] = {0};
+
+    for (uint32_t i = 0; i < config->members_count; i++) {
+        const struct quorum_member *member = &config->members[i];
+        uint32_t host = member->id.bytes[15] - 1u;
+        const uint32_t weights[2] = {member->weight, member->weight_old};
+        for (int half = 0; half < 2; half++) {
+            all[half] += weights[half];
+            if (hosts >> host & 1) in[half] += weights[half];
+        }
+    }
+    return 2 * in[0] > all[0] && (all[1] == 0 || 2 * in[1] > all[1]);
+}
+
+static bool do_intersect(const struct raft_world *world, const struct quorum_config *a,
+                         const struct quorum_config *b)
+{
+    uint32_t sets = 1u << world->hosts_count;
+
+    for (uint32_t set = 0; set < sets; set++)
+        if (is_quorum(a, set) && is_quorum(b, sets - 1 - set)) return false;
+    return true;
+}
+
+/* A configuration that may decide meets the newest committed one, which may decide too. */
+static void check_config(struct raft_host *host, const struct raft_view *view)
+{
+    struct raft_world *world = host->world;
+
+    if (view->config->members_count == 0) return;
+    if (view->config_index > world->committed_index &&
+        !do_intersect(world, view->config, &world->committed))
+        raft_world_fail(world, "configurations: n%u may decide without the committed one",
+                        host->index);
+}
+
+void raft_checks_step(struct raft_host *host)
+{
+    struct raft_world *world = host->world;
+    struct raft_view view = raft_view(host->raft);
+
+    raft_check(host->raft);
+    if (view.commit < host->commit_seen) raft_world_fail(world, "commit fell at n%u", host->index);
+    host->commit_seen = view.commit;
+    check_config(host, &view);
+    if (view.role != RAFT_LEADER) return;
+    if (!note(&world->leaders, view.term, 0, host->index, 0))
+        raft_world_fail(world, "election safety: two leaders of term %llu",
+                        (unsigned long long)view.term);
+    check_complete(host, &view);
+}
+
+/* ---- the end: nothing was disturbed for a while ---- */
+
+void raft_checks_end(struct raft_world *world)
+{
+    struct raft_host *leader = raft_world_leader(world);
+    struct raft_view view;
+
+    if (leader == NULL) {
+        raft_world_fail(world, "liveness: no leader at the end");
+        return;
+    }
+    view = raft_view(leader->raft);
+    for (uint32_t i = 0; i < view.config->members_count; i++) {
+        const struct raft_host *host = &world->hosts[view.config->members[i].id.bytes[15] - 1];
+        struct raft_view other = raft_view(host->raft);
+        if (other.commit != view.commit || other.is_wounded || host->kv.chain != leader->kv.chain)
+            raft_world_fail(world, "liveness: n%u is at %llu, the leader n%u at %llu", host->index,
+                            (unsigned long long)other.commit, leader->index,
+                            (unsigned long long)view.commit);
+    }
+    if (view.config->is_joint) raft_world_fail(world, "liveness: a joint configuration stays");
+    if (world->stats.slowest_leader > LEADER_WITHIN * leader->config.election_timeout)
+        raft_world_fail(world, "liveness: a leader only %llu us after the faults",
+                        (unsigned long long)world->stats.slowest_leader);
+    for (uint32_t i = 0; i < RAFT_CLIENTS; i++)
+        if (world->clients[i].is_open)
+            raft_world_fail(world, "liveness: an operation is not answered");
+    for (uint32_t key = 0; key < RAFT_KEYS; key++)
+        if (!raft_linear_check(world->history[key].ops, world->history[key].count))
+            raft_world_fail(world, "linearizability: no order explains key %u", key);
+}

@@ -1,0 +1,162 @@
+/* Clients: one operation each at a time, tried again elsewhere with the same number until it is
+ * answered or given up; then the session is given up with it. */
+#include "sim/raft_sim.h"
+
+#define TRY_FOR (400 * MN_MS)
+#define GIVE_UP (5 * MN_SEC)
+
+static void client_step(struct raft_world *world, struct raft_event *event);
+
+static void client_next(struct raft_world *world, uint32_t number, mn_time delay)
+{
+    raft_world_at(world, world->time + delay, client_step, NULL)->number = number;
+}
+
+static void client_record(struct raft_world *world, struct raft_client *client)
+{
+    struct raft_history *history = &world->history[client->op.command.key];
+
+    client->is_open = false;
+    if (client->op.command.kind == RAFT_OP_GET && client->op.returned == MN_TIME_NEVER) return;
+    history->ops[history->count++] = client->op;
+}
+
+static void client_answer(struct raft_world *world, uint32_t number, uint64_t result)
+{
+    struct raft_client *client = &world->clients[number];
+
+    client->op.result = result;
+    client->op.returned = world->time;
+    world->stats.answered++;
+    client_record(world, client);
+}
+
+/* Reserves the place in the history that every operation may need. */
+static bool client_has_room(const struct raft_world *world, uint32_t key)
+{
+    uint32_t open = 0;
+
+    for (uint32_t i = 0; i < RAFT_CLIENTS; i++)
+        open += world->clients[i].is_open && world->clients[i].op.command.key == key;
+    return world->history[key].count + open < RAFT_OPS_MAX;
+}
+
+static void client_begin(struct raft_world *world, struct raft_client *client)
+{
+    struct raft_command *command = &client->op.command;
+    uint32_t draw = rng_below(&world->rng_work, 10);
+    uint32_t key = rng_below(&world->rng_work, RAFT_KEYS);
+
+    if (!client_has_room(world, key)) return;
+    client->op = (struct raft_op){.called = world->time, .returned = MN_TIME_NEVER};
+    command->key = key;
+    command->kind = draw < 4 ? RAFT_OP_GET : draw < 8 ? RAFT_OP_PUT : RAFT_OP_CAS;
+    command->client = client->session;
+    command->seq = ++client->seq;
+    command->value = ++world->values_next;
+    command->expected = world->values_next - 1 - rng_below(&world->rng_work, 3);
+    client->is_open = true;
+    client->deadline = world->time + GIVE_UP;
+    client->tried = 0;
+    world->stats.ops++;
+}
+
+/* Knocks at a host: mostly the leader, as a client that was told would. */
+static void client_try(struct raft_world *world, struct raft_client *client)
+{
+    struct raft_host *host = raft_world_leader(world);
+    struct raft_input input = {.type = RAFT_IN_READ};
+
+    if (host == NULL || rng_below(&world->rng_work, 4) == 0)
+        host = &world->hosts[rng_below(&world->rng_work, world->hosts_count)];
+    client->tried = world->time;
+    client->attempt = ++world->attempts;
+    if (host->raft == NULL || host->paused_until > world->time) return;
+    if (client->op.command.kind == RAFT_OP_GET) {
+        input.read.request = client->attempt;
+        raft_world_input(host, &input);
+    } else {
+        input.type = RAFT_IN_PROPOSE;
+        input.propose.request = client->attempt;
+        input.propose.data = raft_kv_encode(&client->op.command);
+        raft_world_input(host, &input);
+        mn_buf_unref(input.propose.data);
+    }
+}
+
+static void client_step(struct raft_world *world, struct raft_event *event)
+{
+    uint32_t number = (uint32_t)event->number;
+    struct raft_client *client = &world->clients[number];
+
+    if (client->is_open && world->time >= client->deadline) {
+        client_record(world, client);
+        client->session = ++world->sessions_next;
+        client->seq = 0;
+    }
+    if (!client->is_open && !world->is_load_over) client_begin(world, client);
+    if (client->is_open && (client->tried == 0 || world->time >= client->tried + TRY_FOR))
+        client_try(world, client);
+    client_next(world, number, 20 * MN_MS + rng_below(&world->rng_work, 400000));
+}
+
+static int client_of(struct raft_world *world, uint64_t attempt)
+{
+    for (uint32_t i = 0; i < RAFT_CLIENTS; i++)
+        if (world->clients[i].is_open && world->clients[i].attempt == attempt) return (int)i;
+    return -1;
+}
+
+void raft_client_on_output(struct raft_host *host, const struct raft_output *out)
+{
+    struct raft_world *world = host->world;
+    struct raft_waiting *waiting;
+    int client;
+
+    if (out->type == RAFT_OUT_READ) {
+        client = client_of(world, out->read.request);
+        if (client < 0 || out->read.status != MN_OK) return;
+        world->stats.reads++;
+        client_answer(world, (uint32_t)client,
+                      host->kv.values[world->clients[client].op.command.key]);
+    } else if (out->type == RAFT_OUT_ACCEPTED) {
+        client = client_of(world, out->accepted.request);
+        if (client < 0) return;
+        waiting = mn_alloc(sizeof *waiting);
+        waiting->index = out->accepted.index;
+        waiting->term = out->accepted.term;
+        waiting->client = (uint32_t)client;
+        waiting->attempt = out->accepted.request;
+        mn_list_push_back(&host->waiting, &waiting->list);
+    }
+}
+
+void raft_client_applied(struct raft_host *host, const struct raft_entry *entry, uint64_t result)
+{
+    MN_LIST_FOR_EACH_SAFE (item, &host->waiting) {
+        struct raft_waiting *waiting = MN_CONTAINER(item, struct raft_waiting, list);
+        struct raft_client *client = &host->world->clients[waiting->client];
+        if (waiting->index > entry->index) continue;
+        if (waiting->index == entry->index && waiting->term == entry->term && client->is_open &&
+            client->attempt == waiting->attempt)
+            client_answer(host->world, waiting->client, result);
+        mn_list_remove(item);
+        mn_free(waiting);
+    }
+}
+
+void raft_client_lost(struct raft_host *host)
+{
+    struct mn_list *item;
+
+    while ((item = mn_list_take(&host->waiting)) != NULL)
+        mn_free(MN_CONTAINER(item, struct raft_waiting, list));
+}
+
+void raft_client_start(struct raft_world *world)
+{
+    for (uint32_t i = 0; i < RAFT_CLIENTS; i++) {
+        world->clients[i].session = ++world->sessions_next;
+        client_next(world, i, rng_below(&world->rng_work, 100000));
+    }
+}

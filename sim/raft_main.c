@@ -1,0 +1,170 @@
+/* raftsim: consensus groups in a virtual world, one seed or many, and what to type to see a failure
+ * again. */
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "proto/base/check.h"
+#include "sim/raft_sim.h"
+
+extern struct mn_probe *__start_mn_probes[], *__stop_mn_probes[];
+
+static const char usage[] =
+    "usage: raftsim [--seeds FROM..TO | --seed S] [--faults SECONDS] [--quiet SECONDS]\n"
+    "               [--twice] [--probes] [-v]\n"
+    "\n"
+    "  --seed S          one run (default 1)\n"
+    "  --seeds FROM..TO  one run per seed; ends at the first that fails\n"
+    "  --faults SECONDS  how long faults last, virtual (default 20)\n"
+    "  --quiet SECONDS   how long the group then has to recover, virtual (default 16)\n"
+    "  --twice           run each seed twice and compare the trace hashes\n"
+    "  --probes          list the marks that no run reached; exit 1 if there are any\n"
+    "  -v                print who leads when\n"
+    "\n"
+    "exit status: 0 all held, 1 a check failed (the line says how to replay it), 2 usage\n";
+
+struct campaign {
+    struct raft_options options;
+    unsigned long long first, last;
+    bool is_twice, has_probes;
+    struct raft_stats total;
+};
+
+static bool parse_seconds(const char *text, mn_time *ret)
+{
+    unsigned long long seconds;
+    char rest;
+
+    if (sscanf(text, "%llu%c", &seconds, &rest) != 1 || seconds > 100000) return false;
+    *ret = seconds * MN_SEC;
+    return true;
+}
+
+static bool parse_option(int option, const char *value, struct campaign *campaign)
+{
+    char rest;
+
+    switch (option) {
+    case 's':
+        if (sscanf(value, "%llu%c", &campaign->first, &rest) != 1) return false;
+        campaign->last = campaign->first;
+        return true;
+    case 'S':
+        return sscanf(value, "%llu..%llu%c", &campaign->first, &campaign->last, &rest) == 2 &&
+               campaign->first <= campaign->last;
+    case 'f': return parse_seconds(value, &campaign->options.faults_for);
+    case 'q': return parse_seconds(value, &campaign->options.quiet_for);
+    case 't': campaign->is_twice = true; return true;
+    case 'p': campaign->has_probes = true; return true;
+    case 'v': campaign->options.is_verbose = true; return true;
+    default: return false;
+    }
+}
+
+static bool parse_arguments(int argc, char **argv, struct campaign *campaign)
+{
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'S'},
+        {"faults", required_argument, NULL, 'f'}, {"quiet", required_argument, NULL, 'q'},
+        {"twice", no_argument, NULL, 't'},        {"probes", no_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    int option;
+
+    while ((option = getopt_long(argc, argv, "v", options, NULL)) != -1) {
+        if (option == 'h') {
+            fputs(usage, stdout);
+            exit(0);
+        }
+        if (!parse_option(option, optarg, campaign)) return false;
+    }
+    return optind == argc;
+}
+
+static void add_stats(struct raft_stats *total, const struct raft_stats *one)
+{
+    total->events += one->events;
+    total->steps += one->steps;
+    total->ops += one->ops;
+    total->answered += one->answered;
+    total->reads += one->reads;
+    total->elections += one->elections;
+    total->crashes += one->crashes;
+    total->corruptions += one->corruptions;
+    total->changes += one->changes;
+    total->snapshots += one->snapshots;
+    if (one->slowest_leader > total->slowest_leader) total->slowest_leader = one->slowest_leader;
+}
+
+static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
+{
+    struct raft_world *world;
+    bool is_good;
+
+    campaign->options.seed = seed;
+    world = raft_world_new(&campaign->options);
+    is_good = raft_world_run(world);
+    *hash = world->hash;
+    if (!is_good)
+        printf("FAILED seed %llu at %.6f s: %s\nreplay: raftsim --seed %llu --faults %llu --quiet "
+               "%llu -v\n",
+               (unsigned long long)seed, (double)world->time / 1e6, world->failure,
+               (unsigned long long)seed,
+               (unsigned long long)(campaign->options.faults_for / MN_SEC),
+               (unsigned long long)(campaign->options.quiet_for / MN_SEC));
+    add_stats(&campaign->total, &world->stats);
+    raft_world_free(world);
+    return is_good;
+}
+
+static bool run_seed(struct campaign *campaign, uint64_t seed)
+{
+    uint64_t hash, again;
+
+    if (!run_once(campaign, seed, &hash)) return false;
+    if (campaign->first == campaign->last) printf("trace hash %016llx\n", (unsigned long long)hash);
+    if (!campaign->is_twice) return true;
+    if (!run_once(campaign, seed, &again)) return false;
+    if (hash == again) return true;
+    printf("FAILED seed %llu: two runs differ: something is not deterministic\n",
+           (unsigned long long)seed);
+    return false;
+}
+
+static bool print_probes(void)
+{
+    bool is_all = true;
+
+    for (struct mn_probe **probe = __start_mn_probes; probe < __stop_mn_probes; probe++) {
+        if ((*probe)->hits > 0) continue;
+        printf("never reached: %s (%s)\n", (*probe)->text, (*probe)->file);
+        is_all = false;
+    }
+    return is_all;
+}
+
+int main(int argc, char **argv)
+{
+    struct campaign campaign = {.first = 1, .last = 1};
+    const struct raft_stats *total = &campaign.total;
+
+    campaign.options.faults_for = 20 * MN_SEC;
+    campaign.options.quiet_for = 16 * MN_SEC;
+    if (!parse_arguments(argc, argv, &campaign)) {
+        fputs(usage, stderr);
+        return 2;
+    }
+    if (sodium_init() < 0) return 2;
+    for (uint64_t seed = campaign.first; seed <= campaign.last; seed++)
+        if (!run_seed(&campaign, seed)) return 1;
+    printf("%llu seeds held: %llu events, %llu ops (%llu answered, %llu reads), %llu elections, "
+           "%llu crashes, %llu corrupt logs, %llu changes, %llu snapshots; slowest leader %.3f s\n",
+           campaign.last - campaign.first + 1, (unsigned long long)total->events,
+           (unsigned long long)total->ops, (unsigned long long)total->answered,
+           (unsigned long long)total->reads, (unsigned long long)total->elections,
+           (unsigned long long)total->crashes, (unsigned long long)total->corruptions,
+           (unsigned long long)total->changes, (unsigned long long)total->snapshots,
+           (double)total->slowest_leader / 1e6);
+    if (campaign.has_probes && !print_probes()) return 1;
+    return 0;
+}

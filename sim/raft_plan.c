@@ -1,0 +1,196 @@
+/* What goes wrong. Every run draws a subset of the faults and their rates (swarm testing, Groce et
+ * al., 2012). The last good copy of anything is never destroyed: one log at a time is corrupted,
+ * and only while the others can do without its vote. */
+#include "sim/raft_sim.h"
+
+static uint32_t plan_draw(struct raft_world *world, uint32_t bound)
+{
+    return rng_below(&world->rng_fault, bound);
+}
+
+static struct raft_host *plan_host(struct raft_world *world)
+{
+    struct raft_host *leader = raft_world_leader(world);
+
+    if (leader != NULL && plan_draw(world, 3) == 0) return leader;
+    return &world->hosts[plan_draw(world, world->hosts_count)];
+}
+
+static void plan_heal(struct raft_world *world, struct raft_event *event)
+{
+    struct raft_host *host = &world->hosts[event->number];
+
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        world->cut[host->index][i] = world->cut[i][host->index] = 0;
+}
+
+static void plan_cut(struct raft_world *world, bool is_one_way)
+{
+    struct raft_host *host = plan_host(world);
+    bool is_out = plan_draw(world, 2) == 0;
+    uint32_t spared = plan_draw(world, 2 * world->hosts_count); /* a bridge, half of the time */
+
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        if (i == spared) continue;
+        if (!is_one_way || is_out) world->cut[host->index][i] = 1;
+        if (!is_one_way || !is_out) world->cut[i][host->index] = 1;
+    }
+    raft_world_at(world, world->time + 100 * MN_MS + plan_draw(world, 3000000), plan_heal, NULL)
+        ->number = host->index;
+}
+
+static void plan_restart(struct raft_world *world, struct raft_event *event)
+{
+    (void)world;
+    raft_world_start(event->host, event->number == 1);
+}
+
+static void plan_crash(struct raft_host *host, bool is_corrupt)
+{
+    struct raft_world *world = host->world;
+    mn_time down = 5 * MN_MS + plan_draw(world, 1500000);
+
+    if (host->raft == NULL) return;
+    world->stats.crashes++;
+    raft_world_crash(host);
+    raft_world_at(world, world->time + down, plan_restart, host)->number = is_corrupt;
+}
+
+/* Is everybody well, and can every group in force do without [host]? */
+static bool plan_may_corrupt(const struct raft_world *world, const struct raft_host *host)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        struct raft_view view;
+        int member;
+        if (world->hosts[i].raft == NULL) return false;
+        view = raft_view(world->hosts[i].raft);
+        if (view.is_wounded || view.config->is_joint) return false;
+        member = quorum_find(view.config, &host->id);
+        if (member >= 0 && !quorum_has(view.config, ~(1u << member))) return false;
+    }
+    return true;
+}
+
+/* One member more, one less, promoted, or weighing something else. */
+static void plan_churn(struct raft_world *world)
+{
+    struct raft_host *leader = raft_world_leader(world);
+    struct raft_host *host = &world->hosts[plan_draw(world, world->hosts_count)];
+    struct quorum_member member = {.id = host->id};
+    struct raft_input input = {.type = RAFT_IN_CONFIGURE};
+    struct quorum_config wanted;
+    int found;
+
+    if (leader == NULL) return;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (world->hosts[i].raft == NULL || raft_view(world->hosts[i].raft).is_wounded) return;
+    wanted = *raft_view(leader->raft).config;
+    found = quorum_find(&wanted, &host->id);
+    if (found >= 0 && plan_draw(world, 3) == 0) {
+        quorum_remove(&wanted, &host->id);
+    } else {
+        member.is_learner = found < 0;
+        member.weight = found < 0 ? 0 : 1 + plan_draw(world, 3);
+        if (quorum_set(&wanted, &member) != MN_OK) return;
+    }
+    if (wanted.members_count < 3) return;
+    for (uint32_t i = 0, voters = 0; i < wanted.members_count; i++) {
+        voters += wanted.members[i].weight > 0;
+        if (i + 1 == wanted.members_count && voters < 3) return;
+    }
+    world->stats.changes++;
+    input.configure.config = &wanted;
+    raft_world_input(leader, &input);
+}
+
+static void plan_transfer(struct raft_world *world)
+{
+    struct raft_host *leader = raft_world_leader(world);
+    struct raft_input input = {.type = RAFT_IN_TRANSFER};
+
+    if (leader == NULL) return;
+    if (plan_draw(world, 2) == 0)
+        input.transfer.target = world->hosts[plan_draw(world, world->hosts_count)].id;
+    raft_world_input(leader, &input);
+}
+
+static void plan_pause(struct raft_world *world, struct raft_host *host)
+{
+    host->paused_until = world->time + 50 * MN_MS + plan_draw(world, 2000000);
+}
+
+/* The kernel says so at once when a process is gone. */
+static void plan_reset(struct raft_world *world, const struct raft_host *gone)
+{
+    struct raft_input input = {.type = RAFT_IN_UNREACHABLE, .unreachable.node = gone->id};
+
+    if (plan_draw(world, 2) == 0) return;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (world->hosts[i].raft != NULL && world->hosts[i].paused_until <= world->time)
+            raft_world_input(&world->hosts[i], &input);
+}
+
+static void plan_do(struct raft_world *world, enum raft_fault fault)
+{
+    struct raft_host *host = plan_host(world);
+
+    world->stats.faults[fault]++;
+    switch (fault) {
+    case RAFT_FAULT_CUT: plan_cut(world, false); break;
+    case RAFT_FAULT_CUT_ONE_WAY: plan_cut(world, true); break;
+    case RAFT_FAULT_CRASH:
+        plan_crash(host, false);
+        plan_reset(world, host);
+        break;
+    case RAFT_FAULT_PAUSE: plan_pause(world, host); break;
+    case RAFT_FAULT_SLOW_DISK:
+        host->disk.slow_until = world->time + plan_draw(world, 4000000);
+        break;
+    case RAFT_FAULT_CORRUPT:
+        if (plan_may_corrupt(world, host)) plan_crash(host, true);
+        break;
+    case RAFT_FAULT_CHURN: plan_churn(world); break;
+    case RAFT_FAULT_TRANSFER: plan_transfer(world); break;
+    case RAFT_FAULT_LOSS:
+    case RAFT_FAULT_DUPLICATE:
+    case RAFT_FAULT_DELAY:
+    case RAFT_FAULT_CLOCK:
+    case RAFT_FAULT_COUNT: break; /* last for the whole run */
+    }
+}
+
+static void plan_next(struct raft_world *world, struct raft_event *event)
+{
+    enum raft_fault fault = (enum raft_fault)plan_draw(world, RAFT_FAULT_COUNT);
+
+    (void)event;
+    if (world->is_quiet) return;
+    if (world->faults >> fault & 1) plan_do(world, fault);
+    raft_world_at(world, world->time + 10 * MN_MS + plan_draw(world, 300000), plan_next, NULL);
+}
+
+void raft_plan_start(struct raft_world *world)
+{
+    world->faults = rng_u32(&world->rng_fault);
+    if (world->faults >> RAFT_FAULT_LOSS & 1) world->loss_permille = plan_draw(world, 300);
+    if (world->faults >> RAFT_FAULT_DUPLICATE & 1)
+        world->duplicate_permille = plan_draw(world, 200);
+    if (world->faults >> RAFT_FAULT_DELAY & 1) world->delay_max = plan_draw(world, 1000000);
+    if (world->faults >> RAFT_FAULT_CLOCK & 1)
+        for (uint32_t i = 0; i < world->hosts_count; i++)
+            world->hosts[i].clock_permille = 980 + plan_draw(world, 41);
+    raft_world_at(world, world->time + MN_SEC, plan_next, NULL);
+}
+
+void raft_plan_stop(struct raft_world *world)
+{
+    world->is_quiet = true;
+    world->loss_permille = world->duplicate_permille = 0;
+    world->delay_max = 0;
+    memset(world->cut, 0, sizeof world->cut);
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        world->hosts[i].paused_until = 0;
+        world->hosts[i].disk.slow_until = 0;
+        raft_world_start(&world->hosts[i], false);
+    }
+}

@@ -1,0 +1,550 @@
+/* One node of a group, step by step: input, then outputs. What needs several nodes and bad luck is
+ * raftsim's. */
+#include <check.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "consensus/raft.h"
+#include "consensus/raft_wire.h"
+
+#define E (300 * MN_MS)
+
+static struct raft *raft;
+static struct mn_arena arena;
+static struct raft_outbox out;
+static struct raft_config config;
+static struct raft_recovered disk;
+static struct mn_now now;
+
+static mn_id id_of(uint32_t n)
+{
+    mn_id id = {{0}};
+
+    id.bytes[15] = (uint8_t)n;
+    return id;
+}
+
+static struct quorum_config members(uint32_t count, uint32_t weight_of_1)
+{
+    struct quorum_config ret = {.members_count = count};
+
+    for (uint32_t i = 0; i < count; i++) {
+        ret.members[i].id = id_of(i + 1);
+        ret.members[i].weight = i == 0 ? weight_of_1 : 1;
+    }
+    return ret;
+}
+
+static void start(void)
+{
+    ck_assert_int_eq(raft_new(&config, &disk, now, &raft), MN_OK);
+}
+
+static void setup(void)
+{
+    ck_assert_int_ge(sodium_init(), 0);
+    now = (struct mn_now){MN_SEC, MN_SEC};
+    config = raft_config_default();
+    config.self = id_of(1);
+    disk = (struct raft_recovered){.snapshot.config = members(3, 1)};
+}
+
+static void teardown(void)
+{
+    raft_free(raft);
+    raft = NULL;
+    mn_arena_done(&arena);
+}
+
+static void step(const struct raft_input *input)
+{
+    mn_arena_reset(&arena);
+    out = (struct raft_outbox){.arena = &arena};
+    raft_step(raft, now, input, &out);
+    raft_check(raft);
+}
+
+static void tick_at(mn_time mono)
+{
+    if (mono > now.mono) now.mono = now.wall = mono;
+    step(&(struct raft_input){.type = RAFT_IN_TICK});
+}
+
+static void receive(struct raft_msg msg)
+{
+    if (mn_id_is_zero(&msg.to)) msg.to = id_of(1);
+    step(&(struct raft_input){.type = RAFT_IN_MESSAGE, .msg = &msg});
+}
+
+/* The [n]th output of this type; NULL when there are fewer. */
+static const struct raft_output *output(enum raft_output_type type, uint32_t n)
+{
+    for (uint32_t i = 0; i < out.count; i++)
+        if (out.items[i].type == type && n-- == 0) return &out.items[i];
+    return NULL;
+}
+
+static const struct raft_output *sent(enum raft_msg_type type)
+{
+    for (uint32_t i = 0; i < out.count; i++)
+        if (out.items[i].type == RAFT_OUT_SEND && out.items[i].msg.type == type)
+            return &out.items[i];
+    return NULL;
+}
+
+/* Everything handed to the disk in this step is durable. */
+static void sync_disk(void)
+{
+    const struct raft_output *persist = output(RAFT_OUT_PERSIST, 0);
+    struct raft_input input = {.type = RAFT_IN_PERSISTED};
+
+    ck_assert_ptr_nonnull(persist);
+    for (uint32_t n = 0; output(RAFT_OUT_PERSIST, n) != NULL; n++)
+        persist = output(RAFT_OUT_PERSIST, n);
+    input.persisted.write = persist->persist.write;
+    input.persisted.mark = persist->persist.mark;
+    step(&input);
+}
+
+/* Node 1 leads term 1; its no-op and the first configuration are at 1 and 2, not committed. */
+static void lead(void)
+{
+    start();
+    tick_at(raft_deadline(raft));
+    ck_assert_ptr_nonnull(sent(RAFT_MSG_VOTE_ASK));
+    receive((struct raft_msg){
+        .type = RAFT_MSG_VOTE, .from = id_of(2), .term = 1, .is_pre = true, .is_granted = true});
+    sync_disk();
+    receive(
+        (struct raft_msg){.type = RAFT_MSG_VOTE, .from = id_of(2), .term = 1, .is_granted = true});
+    ck_assert_int_eq(raft_view(raft).role, RAFT_LEADER);
+    sync_disk();
+}
+
+static void ack(uint32_t from, uint64_t index, uint64_t ctx)
+{
+    receive((struct raft_msg){.type = RAFT_MSG_APPEND_ACK,
+                              .from = id_of(from),
+                              .term = raft_view(raft).term,
+                              .index = index,
+                              .ctx = ctx});
+}
+
+static void propose(uint64_t request)
+{
+    struct mn_buf *data = mn_buf_copy(mn_span_str("x"));
+    struct raft_input input = {.type = RAFT_IN_PROPOSE};
+
+    input.propose.request = request;
+    input.propose.data = data;
+    step(&input);
+    mn_buf_unref(data);
+}
+
+static struct raft_msg append(uint64_t term, uint64_t index, uint64_t log_term,
+                              const struct raft_entry *entries, uint32_t count)
+{
+    return (struct raft_msg){.type = RAFT_MSG_APPEND,
+                             .from = id_of(2),
+                             .term = term,
+                             .index = index,
+                             .log_term = log_term,
+                             .entries = entries,
+                             .entries_count = count};
+}
+
+START_TEST(vote_waits_for_its_own_write)
+{
+    start();
+    receive((struct raft_msg){.type = RAFT_MSG_VOTE_ASK, .from = id_of(2), .term = 6});
+    ck_assert_ptr_nonnull(output(RAFT_OUT_PERSIST, 0));
+    ck_assert_uint_eq(output(RAFT_OUT_PERSIST, 0)->persist.term, 6);
+    ck_assert(sent(RAFT_MSG_VOTE)->msg.is_granted);
+    ck_assert_uint_eq(sent(RAFT_MSG_VOTE)->after_write, output(RAFT_OUT_PERSIST, 0)->persist.write);
+    receive((struct raft_msg){.type = RAFT_MSG_VOTE_ASK, .from = id_of(3), .term = 6});
+    ck_assert(!sent(RAFT_MSG_VOTE)->msg.is_granted);
+}
+END_TEST
+
+START_TEST(pre_vote_changes_nothing)
+{
+    start();
+    receive(
+        (struct raft_msg){.type = RAFT_MSG_VOTE_ASK, .from = id_of(2), .term = 6, .is_pre = true});
+    ck_assert(sent(RAFT_MSG_VOTE)->msg.is_granted && sent(RAFT_MSG_VOTE)->msg.is_pre);
+    ck_assert_ptr_null(output(RAFT_OUT_PERSIST, 0));
+    ck_assert_uint_eq(raft_view(raft).term, 0);
+}
+END_TEST
+
+START_TEST(pre_vote_grant_is_no_vote)
+{
+    start();
+    tick_at(raft_deadline(raft));
+    receive((struct raft_msg){
+        .type = RAFT_MSG_VOTE, .from = id_of(2), .term = 1, .is_pre = true, .is_granted = true});
+    ck_assert_int_eq(raft_view(raft).role, RAFT_CANDIDATE);
+    sync_disk();
+    receive((struct raft_msg){
+        .type = RAFT_MSG_VOTE, .from = id_of(3), .term = 1, .is_pre = true, .is_granted = true});
+    ck_assert_int_eq(raft_view(raft).role, RAFT_CANDIDATE);
+}
+END_TEST
+
+START_TEST(own_vote_counts_once_it_is_durable)
+{
+    disk.snapshot.config = members(1, 1);
+    start();
+    tick_at(raft_deadline(raft));
+    ck_assert_int_eq(raft_view(raft).role, RAFT_CANDIDATE);
+    sync_disk();
+    ck_assert_int_eq(raft_view(raft).role, RAFT_LEADER);
+    ck_assert_uint_eq(raft_view(raft).commit, 0);
+    sync_disk();
+    ck_assert_uint_eq(raft_view(raft).commit, 2);
+}
+END_TEST
+
+START_TEST(votes_are_not_considered_while_a_leader_is_heard)
+{
+    start();
+    receive(append(1, 0, 0, NULL, 0));
+    receive((struct raft_msg){.type = RAFT_MSG_VOTE_ASK, .from = id_of(3), .term = 9});
+    ck_assert_uint_eq(out.count, 0);
+    receive((struct raft_msg){
+        .type = RAFT_MSG_VOTE_ASK, .from = id_of(3), .term = 9, .is_transfer = true});
+    ck_assert(sent(RAFT_MSG_VOTE)->msg.is_granted);
+}
+END_TEST
+
+START_TEST(older_log_gets_no_vote)
+{
+    const struct raft_entry entries[] = {{1, 3, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
+
+    disk.term = 3;
+    disk.entries = entries;
+    disk.entries_count = 1;
+    start();
+    receive((struct raft_msg){
+        .type = RAFT_MSG_VOTE_ASK, .from = id_of(2), .term = 6, .index = 9, .log_term = 2});
+    ck_assert(!sent(RAFT_MSG_VOTE)->msg.is_granted);
+    receive((struct raft_msg){
+        .type = RAFT_MSG_VOTE_ASK, .from = id_of(3), .term = 6, .index = 1, .log_term = 3});
+    ck_assert(sent(RAFT_MSG_VOTE)->msg.is_granted);
+}
+END_TEST
+
+START_TEST(append_is_acknowledged_after_its_write)
+{
+    const struct raft_entry entries[] = {{1, 1, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
+
+    start();
+    receive(append(1, 0, 0, entries, 1));
+    ck_assert_uint_eq(sent(RAFT_MSG_APPEND_ACK)->msg.index, 1);
+    ck_assert_uint_eq(sent(RAFT_MSG_APPEND_ACK)->after_write,
+                      output(RAFT_OUT_PERSIST, 0)->persist.write);
+    receive(append(1, 5, 1, NULL, 0));
+    ck_assert(sent(RAFT_MSG_APPEND_ACK)->msg.is_reject);
+    ck_assert_uint_eq(sent(RAFT_MSG_APPEND_ACK)->msg.hint_index, 1);
+}
+END_TEST
+
+START_TEST(completion_of_a_log_that_was_cut_is_ignored)
+{
+    const struct raft_entry old[] = {{1, 1, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
+    const struct raft_entry new[] = {{1, 2, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
+    struct raft_input input = {.type = RAFT_IN_PERSISTED};
+
+    start();
+    receive(append(1, 0, 0, old, 1));
+    input.persisted.write = output(RAFT_OUT_PERSIST, 0)->persist.write;
+    input.persisted.mark = output(RAFT_OUT_PERSIST, 0)->persist.mark;
+    receive(append(2, 0, 0, new, 1));
+    step(&input);
+    ck_assert_uint_eq(raft_view(raft).stale, 1);
+}
+END_TEST
+
+START_TEST(absurd_messages_are_counted_and_dropped)
+{
+    const struct raft_entry gap[] = {{7, 1, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
+    const struct raft_entry later[] = {{1, 9, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
+    const struct raft_entry junk[] = {{1, 1, RAFT_ENTRY_CONFIG, {(const uint8_t *)"?", 1}, NULL}};
+
+    start();
+    receive((struct raft_msg){.type = RAFT_MSG_APPEND, .from = id_of(1), .term = 1});
+    receive(
+        (struct raft_msg){.type = RAFT_MSG_APPEND, .from = id_of(2), .to = id_of(9), .term = 1});
+    receive((struct raft_msg){.type = RAFT_MSG_VOTE_ASK, .from = id_of(2), .term = UINT64_MAX});
+    receive(append(1, 0, 0, gap, 1));
+    receive(append(1, 0, 0, later, 1));
+    receive(append(1, 0, 0, junk, 1));
+    receive((struct raft_msg){.type = RAFT_MSG_SNAPSHOT, .from = id_of(2), .term = 1, .index = 4});
+    ck_assert_uint_eq(raft_view(raft).dropped, 7);
+    ck_assert_uint_eq(raft_view(raft).last_index, 0);
+}
+END_TEST
+
+START_TEST(commit_needs_weight_not_heads)
+{
+    disk.snapshot.config = members(4, 3); /* 3, 1, 1, 1: a quorum is more than 3 */
+    lead();
+    ck_assert_uint_eq(raft_view(raft).commit, 0); /* three of six is no majority */
+    ack(2, 2, 0);
+    ck_assert_uint_eq(raft_view(raft).commit, 2);
+}
+END_TEST
+
+START_TEST(followers_alone_can_commit_before_the_leaders_disk)
+{
+    lead();
+    ack(2, 2, 0);
+    propose(7);
+    ck_assert_uint_eq(output(RAFT_OUT_ACCEPTED, 0)->accepted.index, 3);
+    tick_at(raft_deadline(raft)); /* the batch goes out; the write is under way */
+    ck_assert_ptr_nonnull(output(RAFT_OUT_PERSIST, 0));
+    ack(2, 3, 0);
+    ck_assert_uint_eq(raft_view(raft).commit, 2); /* our own copy does not count yet */
+    ack(3, 3, 0);
+    ck_assert_uint_eq(raft_view(raft).commit, 3);
+}
+END_TEST
+
+START_TEST(read_waits_for_an_answer_to_something_sent_after_it)
+{
+    struct raft_input read = {.type = RAFT_IN_READ, .read.request = 5};
+    uint64_t before;
+
+    lead();
+    ack(2, 2, 0);
+    tick_at(raft_deadline(raft));
+    before = sent(RAFT_MSG_HEARTBEAT)->msg.ctx;
+    step(&read);
+    ck_assert_ptr_null(output(RAFT_OUT_READ, 0));
+    ack(2, 2, before); /* sent before the read came */
+    ck_assert_ptr_null(output(RAFT_OUT_READ, 0));
+    tick_at(raft_deadline(raft));
+    ack(2, 2, sent(RAFT_MSG_HEARTBEAT)->msg.ctx);
+    ck_assert_uint_eq(output(RAFT_OUT_READ, 0)->read.request, 5);
+    ck_assert_uint_eq(output(RAFT_OUT_READ, 0)->read.index, 2);
+}
+END_TEST
+
+START_TEST(lease_runs_from_the_time_of_sending)
+{
+    struct raft_input read = {.type = RAFT_IN_READ, .read.request = 5};
+    uint64_t ctx;
+
+    config.uses_lease = true;
+    lead();
+    ack(2, 2, 0);
+    tick_at(raft_deadline(raft));
+    ctx = sent(RAFT_MSG_HEARTBEAT)->msg.ctx;
+    now.mono += 250 * MN_MS;
+    ack(2, 2, ctx);
+    step(&read);
+    ck_assert_ptr_nonnull(output(RAFT_OUT_READ, 0));
+    now.mono += 40 * MN_MS; /* 290 ms after sending, 40 ms after the answer */
+    step(&read);
+    ck_assert_ptr_null(output(RAFT_OUT_READ, 0));
+}
+END_TEST
+
+START_TEST(leader_that_hears_no_quorum_steps_down)
+{
+    lead();
+    ack(2, 2, 0);
+    for (mn_time end = now.mono + 2 * E; now.mono < end;)
+        tick_at(raft_deadline(raft));
+    ck_assert_int_ne(raft_view(raft).role, RAFT_LEADER);
+}
+END_TEST
+
+START_TEST(learner_is_promoted_only_when_it_has_caught_up)
+{
+    struct quorum_config wanted = members(3, 1);
+    struct quorum_member learner = {.id = id_of(4), .is_learner = true};
+    struct raft_input input = {.type = RAFT_IN_CONFIGURE, .configure.config = &wanted};
+
+    lead();
+    ack(2, 2, 0);
+    ck_assert_int_eq(quorum_set(&wanted, &learner), MN_OK);
+    step(&input);
+    ck_assert_ptr_nonnull(output(RAFT_OUT_ACCEPTED, 0)); /* in one step: no weight changes */
+    ck_assert(!raft_view(raft).config->is_joint);
+    sync_disk();
+    step(&input);
+    ck_assert_int_eq(output(RAFT_OUT_REFUSED, 0)->refused.status, MN_BUSY);
+    ack(2, 3, 0);
+    wanted.members[3].is_learner = false;
+    wanted.members[3].weight = 1;
+    step(&input);
+    ck_assert_int_eq(output(RAFT_OUT_REFUSED, 0)->refused.status, MN_NOT_YET);
+    tick_at(raft_deadline(raft));
+    ack(4, 3, 0);
+    step(&input);
+    ck_assert_ptr_nonnull(output(RAFT_OUT_ACCEPTED, 0));
+}
+END_TEST
+
+START_TEST(changes_wait_for_the_first_commit_and_respect_the_guard)
+{
+    struct quorum_config heavy = members(3, 5), fair = members(2, 1);
+    struct raft_input input = {.type = RAFT_IN_CONFIGURE, .configure.config = &fair};
+
+    lead();
+    step(&input);
+    ck_assert_int_eq(output(RAFT_OUT_REFUSED, 0)->refused.status, MN_NOT_YET);
+    ack(2, 2, 0);
+    input.configure.config = &heavy;
+    step(&input);
+    ck_assert_int_eq(output(RAFT_OUT_REFUSED, 0)->refused.status, MN_CONFIG);
+}
+END_TEST
+
+START_TEST(wounded_node_has_no_vote_until_it_is_healed)
+{
+    const struct raft_entry entries[] = {{1, 1, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
+    struct raft_msg msg = append(1, 0, 0, entries, 1);
+    uint64_t heal;
+
+    disk.term = 1;
+    disk.damage = RAFT_DAMAGE_CORRUPT;
+    start();
+    tick_at(raft_deadline(raft));
+    ck_assert_ptr_null(sent(RAFT_MSG_VOTE_ASK));
+    receive((struct raft_msg){.type = RAFT_MSG_VOTE_ASK, .from = id_of(2), .term = 6});
+    ck_assert_ptr_null(sent(RAFT_MSG_VOTE));
+    receive(msg);
+    heal = sent(RAFT_MSG_APPEND_ACK)->msg.heal;
+    ck_assert_uint_ne(heal, 0);
+    ck_assert(raft_view(raft).is_wounded);
+    msg.heal = heal;
+    msg.heal_index = 2; /* more than this message brings */
+    receive(msg);
+    ck_assert(raft_view(raft).is_wounded);
+    msg.heal_index = 1;
+    receive(msg);
+    ck_assert(!raft_view(raft).is_wounded);
+    ck_assert(!output(RAFT_OUT_PERSIST, 0)->persist.is_wounded);
+}
+END_TEST
+
+START_TEST(torn_tail_is_not_corruption)
+{
+    ck_assert_int_eq(raft_damage_judge(100, 100, false), RAFT_DAMAGE_TORN);
+    ck_assert_int_eq(raft_damage_judge(99, 100, false), RAFT_DAMAGE_CORRUPT);
+    ck_assert_int_eq(raft_damage_judge(100, 100, true), RAFT_DAMAGE_CORRUPT);
+}
+END_TEST
+
+START_TEST(leader_with_a_slow_disk_hands_over)
+{
+    lead();
+    ack(2, 2, 0);
+    for (uint64_t i = 0; i < 3; i++) {
+        propose(i);
+        tick_at(raft_deadline(raft));
+        while (output(RAFT_OUT_PERSIST, 0) == NULL)
+            tick_at(raft_deadline(raft));
+        now.mono += 160 * MN_MS; /* more than E / 2 */
+        ck_assert(!raft_view(raft).is_transferring);
+        if (i == 2) break;
+        sync_disk();
+        ack(2, 3 + i, 0);
+    }
+    sync_disk(); /* nothing else was emitted since: the third slow sync */
+    ck_assert(raft_view(raft).is_transferring);
+    ck_assert_ptr_null(sent(RAFT_MSG_TIMEOUT_NOW)); /* not before it has caught up */
+    ack(2, 5, 0);
+    ck_assert_ptr_nonnull(sent(RAFT_MSG_TIMEOUT_NOW));
+}
+END_TEST
+
+START_TEST(bad_configuration_and_recovery_are_refused)
+{
+    const struct raft_entry gap[] = {{2, 1, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
+
+    config.heartbeat_interval = E;
+    ck_assert_int_eq(raft_new(&config, &disk, now, &raft), MN_CONFIG);
+    config = raft_config_default();
+    ck_assert_int_eq(raft_new(&config, &disk, now, &raft), MN_CONFIG); /* no self */
+    config.self = id_of(1);
+    disk.term = 1;
+    disk.entries = gap;
+    disk.entries_count = 1;
+    ck_assert_int_eq(raft_new(&config, &disk, now, &raft), MN_CONFIG);
+    ck_assert_ptr_null(raft);
+}
+END_TEST
+
+START_TEST(messages_survive_the_wire_and_bad_ones_do_not)
+{
+    const struct raft_entry entries[] = {
+        {8, 2, RAFT_ENTRY_COMMAND, {(const uint8_t *)"abc", 3}, NULL},
+        {9, 3, RAFT_ENTRY_NOOP, {NULL, 0}, NULL}};
+    struct quorum_config joint = members(3, 1);
+    struct raft_msg msg = append(3, 7, 2, entries, 2), back;
+    struct mn_buf *buf;
+
+    joint.is_joint = true;
+    joint.members[1].weight_old = 4;
+    msg.to = id_of(1);
+    msg.config = &joint;
+    msg.data = mn_span_str("data");
+    msg.crc = 7;
+    buf = raft_msg_encode(&msg);
+    ck_assert_int_eq(raft_msg_decode(mn_buf_span(buf), &arena, &back), MN_OK);
+    ck_assert_uint_eq(back.entries_count, 2);
+    ck_assert_uint_eq(back.entries[1].index, 9);
+    ck_assert(mn_span_is(back.entries[0].data, "abc") && mn_span_is(back.data, "data"));
+    ck_assert(quorum_equal(back.config, &joint));
+    ck_assert_uint_eq(back.crc, 7);
+    for (size_t size = 0; size < buf->size; size++) { /* never more than a refusal */
+        mn_status status = raft_msg_decode(mn_span(buf->bytes, size), &arena, &back);
+        ck_assert(status == MN_OK || status == MN_MALFORMED);
+    }
+    mn_buf_unref(buf);
+    joint.members[1].weight = 0; /* no role in the new half, and zero in the old one */
+    joint.members[1].weight_old = 0;
+    buf = raft_config_encode(&joint);
+    ck_assert_int_eq(raft_config_decode(mn_buf_span(buf), &joint), MN_MALFORMED);
+    mn_buf_unref(buf);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("raft");
+    TCase *tcase = tcase_create("one node");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_test(tcase, vote_waits_for_its_own_write);
+    tcase_add_test(tcase, pre_vote_changes_nothing);
+    tcase_add_test(tcase, pre_vote_grant_is_no_vote);
+    tcase_add_test(tcase, own_vote_counts_once_it_is_durable);
+    tcase_add_test(tcase, votes_are_not_considered_while_a_leader_is_heard);
+    tcase_add_test(tcase, older_log_gets_no_vote);
+    tcase_add_test(tcase, append_is_acknowledged_after_its_write);
+    tcase_add_test(tcase, completion_of_a_log_that_was_cut_is_ignored);
+    tcase_add_test(tcase, absurd_messages_are_counted_and_dropped);
+    tcase_add_test(tcase, commit_needs_weight_not_heads);
+    tcase_add_test(tcase, followers_alone_can_commit_before_the_leaders_disk);
+    tcase_add_test(tcase, read_waits_for_an_answer_to_something_sent_after_it);
+    tcase_add_test(tcase, lease_runs_from_the_time_of_sending);
+    tcase_add_test(tcase, leader_that_hears_no_quorum_steps_down);
+    tcase_add_test(tcase, learner_is_promoted_only_when_it_has_caught_up);
+    tcase_add_test(tcase, changes_wait_for_the_first_commit_and_respect_the_guard);
+    tcase_add_test(tcase, wounded_node_has_no_vote_until_it_is_healed);
+    tcase_add_test(tcase, torn_tail_is_not_corruption);
+    tcase_add_test(tcase, leader_with_a_slow_disk_hands_over);
+    tcase_add_test(tcase, bad_configuration_and_recovery_are_refused);
+    tcase_add_test(tcase, messages_survive_the_wire_and_bad_ones_do_not);
+    suite_add_tcase(suite, tcase);
+    srunner_run_all(runner, CK_NORMAL);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
