@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <yaml.h>
 
 #include "node/io/config.h"
@@ -59,8 +60,17 @@ static mn_status config_yaml_next(struct config_yaml *yaml, yaml_event_t *event)
 
 /* ---- ${env:X} and ${file:/path} ---- */
 
+/* Only a warning: secrets that a container engine mounts are readable by all, of few. */
+static void config_warn_if_shared(const struct config_yaml *yaml, size_t line, const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 || (info.st_mode & 077) == 0) return;
+    fprintf(stderr, "meshnode: %s:%zu: %s: others may read %s (mode %04o): chmod 600\n", yaml->name,
+            line, yaml->key, path, (unsigned)info.st_mode & 07777);
+}
+
 static mn_status config_expand_file(struct config_yaml *yaml, size_t line, const char *path,
-                                    struct mn_span *ret)
+                                    bool is_secret, struct mn_span *ret)
 {
     struct mn_buf *buf = NULL;
     if (path[0] != '/')
@@ -72,6 +82,7 @@ static mn_status config_expand_file(struct config_yaml *yaml, size_t line, const
                                 OPTIONS_VALUE_MAX);
     if (status != MN_OK)
         return config_yaml_fail(yaml, line, "%s: %.300s: %s", yaml->key, path, strerror(errno));
+    if (is_secret) config_warn_if_shared(yaml, line, path);
     struct mn_span text = mn_buf_span(buf);
     while (text.size > 0 && strchr(" \t\r\n", text.data[text.size - 1]) != NULL)
         text.size--;
@@ -82,10 +93,10 @@ static mn_status config_expand_file(struct config_yaml *yaml, size_t line, const
 }
 
 static mn_status config_expand(struct config_yaml *yaml, size_t line, const char *reference,
-                               struct mn_span *ret)
+                               bool is_secret, struct mn_span *ret)
 {
     if (strncmp(reference, "file:", 5) == 0)
-        return config_expand_file(yaml, line, reference + 5, ret);
+        return config_expand_file(yaml, line, reference + 5, is_secret, ret);
     if (strncmp(reference, "env:", 4) != 0)
         return config_yaml_fail(yaml, line, "%s: ${%.200s}: write ${env:NAME} or ${file:/path}",
                                 yaml->key, reference);
@@ -115,7 +126,8 @@ static mn_status config_yaml_item(struct config_yaml *yaml, const yaml_event_t *
     if (text.size < 3 || memcmp(text.data, "${", 2) != 0 || text.data[text.size - 1] != '}')
         return config_yaml_fail(yaml, line, "%s: ${...} must be the whole value", yaml->key);
     struct mn_span reference = mn_arena_copy(&yaml->arena, mn_span(text.data + 2, text.size - 3));
-    return config_expand(yaml, line, (const char *)reference.data, ret);
+    return config_expand(yaml, line, (const char *)reference.data,
+                         (spec->attributes & OPTION_IS_SECRET) != 0, ret);
 }
 
 /* ---- structure ---- */

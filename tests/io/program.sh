@@ -75,6 +75,14 @@ expect 78 "mcp.json: there is no such file" "$bin/meshnode" --servers "$home/mcp
 expect 78 "names only this node" "$bin/meshnode" --listen 127.0.0.1:7999 --http 127.0.0.1:0 \
   --join 127.0.0.1:7999 --data "$home/alone"
 expect 0 "flag --name" "$bin/meshnode" check --name n9
+"$bin/meshnode" token new >"$home/secret" 2>/dev/null
+printf 'mesh:\n  token: "${file:%s}"\n' "$home/secret" >"$home/secret.yaml"
+chmod 640 "$home/secret"
+expect 0 "secret.yaml:2: mesh.token: others may read $home/secret (mode 0640)" \
+  "$bin/meshnode" check --config "$home/secret.yaml"
+chmod 600 "$home/secret"
+"$bin/meshnode" check --config "$home/secret.yaml" 2>&1 | grep -q "others may read\|mnt1" &&
+  fail "a secret of our own is complained about, or shown"
 expect 0 "meshnode.yaml written" "$bin/meshnode" init --dir "$home/init"
 expect 0 "meshnode.yaml:" "$bin/meshnode" check --config "$home/init/meshnode.yaml"
 expect 0 "is there already" "$bin/meshnode" init --dir "$home/init"
