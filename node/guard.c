@@ -174,8 +174,10 @@ const char *guard_refusal(const struct guard *guard, const struct edge_http_requ
     if (http->listener == EDGE_LISTENER_ADMIN) return NULL;
     if (!guard_allows_host(guard, guard_header(http, "host")))
         return "Host names another machine; add its name to http.hosts";
-    if (!guard_allows_origin(guard, guard_header(http, "origin")))
-        return "Origin is not allowed; add its host to http.hosts";
+    for (uint32_t i = 0; i < http->headers_count; i++)
+        if (mn_span_is(http->headers[i].name, "origin") &&
+            !guard_allows_origin(guard, guard_trim(http->headers[i].value)))
+            return "Origin is not allowed; add its host to http.hosts";
     return NULL;
 }
 

@@ -73,7 +73,7 @@ struct http_head {
     struct edge_header headers[HTTP_HEADERS_MAX];
     uint32_t count;
     size_t size;
-    bool is_too_big;
+    bool is_too_big, has_host;
 };
 
 static struct mn_span http_lower_case(struct mn_arena *arena, const char *name, size_t size)
@@ -97,7 +97,11 @@ static enum MHD_Result http_on_header(void *cls, enum MHD_ValueKind kind, const 
     struct edge_header *header = &head->headers[head->count++];
     header->name = http_lower_case(head->arena, name, name_size);
     header->value = mn_span(value, value_size);
-    if (mn_span_is(header->name, "content-length")) {
+    if (mn_span_is(header->name, "host")) {
+        head->exchange->is_ambiguous |= head->has_host;
+        head->has_host = true;
+    } else if (mn_span_is(header->name, "content-length")) {
+        head->exchange->is_ambiguous |= head->exchange->has_length;
         head->exchange->has_length = true;
         head->exchange->content_length = strtoull(value, NULL, 10); /* was checked before us */
     } else if (mn_span_is(header->name, "transfer-encoding")) {
@@ -132,6 +136,12 @@ static void http_exchange_open(struct http_conn *conn, const char *method)
     if (head.is_too_big || head.size > HTTP_HEAD_MAX) {
         http_exchange_refuse(conn, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
                              "The request's head is too big.\n");
+        return;
+    }
+    if (exchange->is_ambiguous) { /* RFC 9112, sections 3.2 and 6.3 */
+        http_exchange_refuse(conn, MHD_HTTP_BAD_REQUEST,
+                             "Host or Content-Length stands there twice.\n");
+        mn_arena_reset(&http->arena);
         return;
     }
     exchange->id = http_exchange_next_id(http, conn->slot);
@@ -260,6 +270,7 @@ static enum MHD_Result http_exchange_reply(struct http_conn *conn)
         MHD_add_response_header(response, at, value); /* refuses what would break the head */
         at = value + strlen(value) + 1;
     }
+    if (exchange->is_ambiguous) MHD_add_response_header(response, "Connection", "close");
     http_exchange_set_phase(conn, HTTP_PHASE_REPLY);
     conn->http->is_unsettled = true;
     enum MHD_Result result = MHD_queue_response(conn->mhd, exchange->code, response);
@@ -300,8 +311,8 @@ enum MHD_Result http_exchange_on_request(void *cls, struct MHD_Connection *mhd, 
     http_exchange_open(conn, method);
     if (exchange->is_cut) return MHD_NO;
     /* Queueing now means that the body is not read, and that the connection closes. */
-    bool is_early = http_has_body(exchange) &&
-                    (exchange->is_chunked || exchange->content_length > HTTP_EARLY_MIN);
+    bool is_early = http_has_body(exchange) && (exchange->is_chunked || exchange->is_ambiguous ||
+                                                exchange->content_length > HTTP_EARLY_MIN);
     if (is_early && exchange->is_finished) return http_exchange_reply(conn);
     return MHD_YES;
 }

@@ -48,6 +48,7 @@ struct http_exchange {
     uint64_t content_length;
     uint64_t received, received_before; /* body bytes in all; before the phase was timed anew */
     bool has_length, is_chunked;
+    bool is_ambiguous; /* where the request ends is not certain: the connection ends with it */
     bool is_open;      /* the machine knows it */
     bool is_body_done; /* and got its is_last */
     bool is_paused;    /* the machine takes no more body now */

@@ -136,9 +136,27 @@ static struct front_refusal front_http_judge_peer(const struct front *front,
     return ACCEPT;
 }
 
+static bool front_http_is_kept(struct mn_span name)
+{
+    return (name.size > 4 && memcmp(name.data, "mcp-", 4) == 0) ||
+           mn_span_is(name, "meshnode-trail");
+}
+
+/* What is compared with the body, and with what others on the way saw, must say one thing. */
+static bool front_http_says_twice(const struct edge_http_request *http)
+{
+    for (uint32_t i = 0; i < http->headers_count; i++) {
+        if (!front_http_is_kept(http->headers[i].name)) continue;
+        for (uint32_t j = 0; j < i; j++)
+            if (mn_span_equal(http->headers[i].name, http->headers[j].name)) return true;
+    }
+    return false;
+}
+
 static struct front_refusal front_http_judge_post(const struct edge_http_request *http,
                                                   struct mn_span accept)
 {
+    if (front_http_says_twice(http)) return REFUSE(400, "an Mcp- header stands there twice", NULL);
     if (front_http_is_too_long(guard_header(http, "content-length")))
         return REFUSE(413, "the body is over 16 MiB", NULL);
     if (!front_http_is_json(guard_header(http, "content-type")))
@@ -166,12 +184,6 @@ static struct front_refusal front_http_judge(const struct front *front,
     if (!front_http_accepts(accept, "text/event-stream", "text/*"))
         return REFUSE(406, "Accept must list text/event-stream", NULL);
     return ACCEPT;
-}
-
-static bool front_http_is_kept(struct mn_span name)
-{
-    return (name.size > 4 && memcmp(name.data, "mcp-", 4) == 0) ||
-           mn_span_is(name, "meshnode-trail");
 }
 
 static struct mn_span front_http_keep(uint8_t **to, struct mn_span text)

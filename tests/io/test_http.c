@@ -453,6 +453,25 @@ START_TEST(too_many_headers_are_refused_here)
 }
 END_TEST
 
+/* Whoever stands before us may have taken the other one. */
+START_TEST(a_request_of_uncertain_host_or_length_ends_its_connection)
+{
+    static const char *const requests[] = {
+        "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 30\r\n\r\n{}",
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct client client;
+        client_connect(&client, address);
+        client_send(&world, &client, requests[i]);
+        client_expect(&world, &client, "HTTP/1.1 400 ", 1);
+        client_expect_closed(&world, &client);
+        client_done(&client);
+    }
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 0);
+}
+END_TEST
+
 START_TEST(garbage_opens_nothing)
 {
     static const char *const garbage[] = {
@@ -783,6 +802,7 @@ int main(void)
     tcase_add_test(all, early_refusal_of_a_small_body_keeps_the_connection);
     tcase_add_test(all, too_large_head_is_refused_here);
     tcase_add_test(all, too_many_headers_are_refused_here);
+    tcase_add_test(all, a_request_of_uncertain_host_or_length_ends_its_connection);
     tcase_add_test(all, garbage_opens_nothing);
     tcase_add_test(all, slow_head_is_cut);
     tcase_add_test(all, slow_body_is_cut_but_not_a_paused_one);

@@ -85,6 +85,15 @@ START_TEST(origin_must_be_absent_or_ours)
         ck_assert_msg(code_with(good[i], NULL) == 200, "%s", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         ck_assert_msg(code_with(bad[i], NULL) == 403, "%s", bad[i]);
+    ck_assert_uint_eq(code_with(good[0], bad[1]), 403);
+}
+END_TEST
+
+START_TEST(what_is_compared_with_the_body_says_one_thing)
+{
+    ck_assert_uint_eq(code_with("mcp-method: a", "mcp-method: b"), 400);
+    ck_assert_uint_eq(code_with("mcp-session-id: a", "mcp-session-id: a"), 400);
+    ck_assert_uint_eq(code_with("x-other: a", "x-other: b"), 200);
 }
 END_TEST
 
@@ -315,6 +324,7 @@ int main(void)
     tcase_add_checked_fixture(open, setup_open, client_teardown);
     tcase_add_test(open, host_must_name_this_machine);
     tcase_add_test(open, origin_must_be_absent_or_ours);
+    tcase_add_test(open, what_is_compared_with_the_body_says_one_thing);
     tcase_add_test(open, paths_and_methods);
     tcase_add_test(open, content_types_and_accept);
     tcase_add_test(open, a_get_must_take_events);
