@@ -173,10 +173,10 @@ export async function ctlJson(node, ...args) {
 export const url = (node, path = '/mcp') => `http://${node.http}${path}`;
 
 // One modern, stateless JSON-RPC request by hand; the whole answer.
-export async function modern(node, method, params = {}, {path = '/mcp', id = 1, headers = {}} = {}) {
+export async function modern(node, method, params = {}, {path = '/mcp', id = 1, headers = {}, signal} = {}) {
   const name = params.name ?? params.uri;
   const response = await fetch(url(node, path), {
-    method: 'POST',
+    method: 'POST', signal,
     headers: {
       'content-type': 'application/json', accept: 'application/json, text/event-stream',
       'mcp-protocol-version': '2026-07-28', 'mcp-method': method, ...(name ? {'mcp-name': name} : {}), ...headers,

@@ -1,0 +1,233 @@
+// Servers and clients that get everything wrong: each harms only itself, and says what is the matter.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import net from 'node:net';
+import {join} from 'node:path';
+import {readFileSync} from 'node:fs';
+import {fileURLToPath} from 'node:url';
+import {withMesh, waitFor, ctl, ctlJson, modern, bin, sleep, nodejs} from './lib/mesh.mjs';
+import {hostile, kinds, modes} from './lib/hostile.mjs';
+
+const script = fileURLToPath(new URL('./lib/hostile.mjs', import.meta.url));
+const good = {good: {command: join(bin, 'mcp-tool-stdio')}};
+const listed = async (node, name) => (await modern(node, 'tools/list')).message.result.tools.some(t => t.name === name);
+const call = (node, name, args = {}, more = {}) => modern(node, 'tools/call', {name, arguments: args, ...more.params}, more);
+const megabytes = node => Math.round(Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${node.pid}/status`, 'utf8'))[1]) / 1024);
+
+async function assertWell(node, label) {
+  const answer = await call(node, 'good__echo', {text: 'well'});
+  assert.ok(answer.message.result, `${label}: ${answer.text}`);
+  console.log(`# ${label}: ${megabytes(node)} MB`);
+}
+
+test('servers that get everything wrong', withMesh('servers', async mesh => {
+  const upstream = await hostile();
+  const servers = {...good};
+  for (const kind of Object.keys(kinds)) servers[`http-${kind}`] = {url: upstream.url(kind)};
+  for (const mode of Object.keys(modes)) servers[`stdio-${mode}`] = {command: nodejs, args: [script, mode]};
+  // These are taken away again, which those of a file are not.
+  delete servers['http-flapping'];
+  delete servers['stdio-stubborn'];
+  const [n1, n2] = await mesh.cluster(2, {n2: servers});
+  assert.equal((await ctl(n2, 'servers', 'add', 'http-flapping', '--url', upstream.url('flapping'))).code, 0);
+  assert.equal((await ctl(n2, 'servers', 'add', 'stdio-stubborn', '--', nodejs, script, 'stubborn')).code, 0);
+  const state = async name => (await ctlJson(n2, 'servers')).items.find(s => s.name === name);
+  const at = (name, args) => call(n1, 'echo', args, {path: `/mcp/servers/${name}`});
+  await waitFor('the good one is listed', () => listed(n1, 'good__echo'));
+
+  const answered = ['http-plain', 'http-odd', 'http-repeating', 'http-endless', 'http-many', 'http-badlist', 'http-flapping',
+    'http-equal', 'stdio-exits', 'stdio-stubborn', 'stdio-crlf', 'stdio-garbage', 'stdio-asks'];
+  for (const name of answered) {
+    await waitFor(`${name} is ready`, async () => (await state(name)).state === 'ready');
+    await waitFor(`${name} answers`, async () => (await at(name, {text: name})).message.result);
+  }
+  assert.equal((await at('http-odd')).message.result.content[0].text, 'ünïcödé 🎉');
+  assert.equal((await state('http-many')).tools, 5000);
+  assert.equal((await state('http-badlist')).tools, 1);
+
+  // What a call of each says; and meanwhile another server answers.
+  const refused = {
+    'http-image': /larger than a call may carry/, 'http-toobig': /more than 32 MiB/, 'http-deep': /nothing that is MCP/,
+    'http-resetting': /^outcome unknown/, 'http-flooding': /more than 32 MiB/, 'http-liar': /nothing that is MCP/,
+    'stdio-endless': /^outcome unknown/, 'stdio-dies': /^outcome unknown/,
+  };
+  for (const [name, text] of Object.entries(refused)) {
+    await waitFor(`${name} is ready`, async () => (await state(name)).state === 'ready');
+    const {message} = await at(name);
+    assert.match(message.error?.message ?? '', text, `${name}: ${JSON.stringify(message).slice(0, 300)}`);
+    await assertWell(n1, name);
+  }
+  // These are never there, and say why.
+  assert.match((await state('http-refusing')).error, /401/);
+  assert.match((await state('http-html')).error, /MCP endpoint/);
+  assert.match((await state('http-toomany')).error, /5000 tools/);
+  for (const name of ['http-silent', 'stdio-mute']) assert.notEqual((await state(name)).state, 'ready');
+
+  // One that never answers holds nobody up, and its call ends with its client.
+  const abort = new AbortController();
+  const hanging = call(n1, 'echo', {}, {path: '/mcp/servers/http-hanging', signal: abort.signal}).catch(() => 'aborted');
+  await waitFor('it is called', async () => (await state('http-hanging')).in_flight === 1);
+  await assertWell(n1, 'while a call hangs');
+  abort.abort();
+  assert.equal(await hanging, 'aborted');
+  await waitFor('nothing is in flight', async () => (await state('http-hanging')).in_flight === 0);
+
+  // A list that is announced as changed, and is not, is no change in the mesh.
+  assert.equal((await ctl(n2, 'servers', 'rm', 'http-flapping')).code, 0);
+  await waitFor('it is gone', async () => !await listed(n1, 'http-flapping__echo'));
+  const changes = () => n1.log.split('\n').filter(line => line.includes('catalog.changed')).length;
+  await waitFor('those that restart have settled', async () => (await state('stdio-dies')).state === 'ready' && (await state('stdio-endless')).state === 'ready');
+  await sleep(500);
+  const before = changes();
+  await sleep(1500);
+  assert.equal(changes(), before);
+  assert.equal((await ctl(n2, 'servers', 'rm', 'stdio-stubborn')).code, 0);
+  await waitFor('the stubborn one is gone', async () => !await state('stdio-stubborn'));
+  for (const node of [n1, n2]) assert.ok(megabytes(node) < 300, `${megabytes(node)} MB`);
+  await upstream.close();
+}));
+
+test('an HTTP server that goes away and comes back', withMesh('restart', async mesh => {
+  let upstream = await hostile();
+  const [n1] = await mesh.cluster(2, {n2: {web: {url: upstream.url('plain')}}});
+  await waitFor('it is listed', () => listed(n1, 'web__echo'));
+  await upstream.close();
+  const {message} = await call(n1, 'web__echo');
+  assert.ok(message.error, JSON.stringify(message));
+  upstream = await hostile(upstream.port);
+  await waitFor('it answers again', async () => (await call(n1, 'web__echo')).message.result);
+  await upstream.close();
+}));
+
+test('replicas: local first, fail over only when safe, the breaker, what route explain says', withMesh('replicas', async mesh => {
+  const upstreams = [await hostile(0, {rep: {...kinds.plain, calls: 0}}), await hostile(0, {rep: {...kinds.plain, calls: 0}})];
+  const rep = i => ({rep: {url: upstreams[i].url('rep'), replica: true}});
+  const [n1, n2, n3] = await mesh.cluster(3, {n1: rep(0), n2: rep(1)});
+  const routes = async node => (await ctlJson(node, 'route', 'explain', 'rep__echo')).items;
+  const calls = i => upstreams[i].kinds.rep.calls;
+  for (const node of [n1, n2, n3]) await waitFor(`${node.name} knows both`, async () => (await routes(node)).length === 2);
+
+  for (let i = 0; i < 10; i++) assert.ok((await call(n1, 'rep__echo')).message.result);
+  assert.deepEqual([calls(0), calls(1)], [10, 0]);
+  assert.equal((await routes(n1)).find(route => route.winner).node, 'n1');
+
+  // What may be repeated is, elsewhere; then the breaker keeps calls away.
+  upstreams[0].kinds.rep.post = kinds.resetting.post;
+  for (let i = 0; i < 10; i++) assert.ok((await call(n1, 'rep__echo')).message.result);
+  const open = (await routes(n1)).find(route => route.node === 'n1');
+  assert.equal(open.reason, 'breaker_open');
+  assert.equal((await routes(n1)).find(route => route.winner).node, 'n2');
+  // What may not be repeated is not.
+  await waitFor('n1 is tried again', async () => (await routes(n1))[0].reason === 'ok');
+  const executed = calls(1), {message} = await call(n1, 'rep__write');
+  assert.match(message.error.message, /^outcome unknown: the tool may have run/);
+  assert.equal(message.error.data.reason, 'outcome_unknown');
+  assert.equal(calls(1), executed);
+  upstreams[0].kinds.rep.post = undefined;
+  await waitFor('the breaker closes', async () => {
+    const before = calls(0);
+    assert.ok((await call(n1, 'rep__echo')).message.result);
+    return calls(0) > before;
+  });
+  // One that is gone is no route any more.
+  await upstreams[0].close();
+  for (let i = 0; i < 10; i++) assert.ok((await call(n3, 'rep__echo')).message.result);
+  await upstreams[1].close();
+}));
+
+test('the trace context and what we do not know of _meta reach the server', withMesh('meta', async mesh => {
+  const upstream = await hostile();
+  const [n1] = await mesh.cluster(2, {n2: {web: {url: upstream.url('plain')}}});
+  await waitFor('it is listed', () => listed(n1, 'web__echo'));
+  const meta = {traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01', tracestate: 'a=b', baggage: 'k=v', 'example.org/x': {y: [1.50]}};
+  assert.ok((await call(n1, 'web__echo', {}, {params: {_meta: meta}})).message.result);
+  assert.deepEqual(upstream.kinds.plain.params._meta, meta);
+  await upstream.close();
+}));
+
+/* ---- clients ---- */
+
+const meta = {'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {}};
+
+function request(node, method, params, {id = 1, extra = '', more = {}} = {}) {
+  const body = JSON.stringify({jsonrpc: '2.0', id, method, params: {...params, _meta: {...meta, ...more}}});
+  return `POST /mcp HTTP/1.1\r\nHost: ${node.http}\r\nContent-Type: application/json\r\nAccept: application/json, text/event-stream\r\n` +
+    `MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: ${method}\r\n${params.name ? `Mcp-Name: ${params.name}\r\n` : ''}${extra}` +
+    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
+}
+
+function connect(node) {
+  const [host, port] = node.http.split(':');
+  const socket = net.connect(Number(port), host);
+  socket.got = '';
+  socket.on('error', () => {});
+  socket.on('data', bytes => { socket.got += bytes; });
+  socket.on('close', () => { socket.isClosed = true; });
+  return new Promise(done => socket.once('connect', () => done(socket)));
+}
+
+const twoNodes = (name, body) => withMesh(name, async mesh => {
+  const [n1, n2] = await mesh.cluster(2, {n2: good});
+  await waitFor('n1 lists good__echo', () => listed(n1, 'good__echo'));
+  await body(n1, n2);
+});
+
+async function sendAll(node, count, text, isReading) {
+  const sockets = [];
+  for (let i = 0; i < count; i++) {
+    const socket = await connect(node);
+    if (!isReading) socket.pause();
+    socket.write(text(i));
+    sockets.push(socket);
+  }
+  return sockets;
+}
+
+test('clients that stop reading', twoNodes('unread', async (n1, n2) => {
+  const big = await sendAll(n1, 8, () => request(n1, 'tools/call', {name: 'good__big', arguments: {bytes: 14_000_000}}), false);
+  await sleep(2000);
+  await assertWell(n1, 'eight unread answers of 14 MB');
+  big.forEach(socket => socket.destroy());
+  const chatty = await sendAll(n1, 5, i => request(n1, 'tools/call', {name: 'good__progress', arguments: {steps: 200_000, ms: 0}},
+    {id: i, more: {progressToken: 'x'.repeat(200)}}), false);
+  await waitFor('all have their answers', async () => (await ctlJson(n2, 'servers')).items[0].in_flight === 0);
+  await assertWell(n1, 'a million unread notifications');
+  assert.ok(megabytes(n1) < 250, `${megabytes(n1)} MB`);
+  chatty.forEach(socket => socket.destroy());
+}));
+
+test('2,000 idle streams: all are told, and the administrator still gets in', twoNodes('idle', async (n1, n2) => {
+  const idle = await sendAll(n1, 2000, i => request(n1, 'subscriptions/listen', {notifications: {toolsListChanged: true}}, {id: i}), true);
+  await waitFor('all are acknowledged', () => idle.every(socket => socket.got.includes('acknowledged')));
+  await assertWell(n1, '2,000 streams');
+  assert.equal((await ctl(n1, 'status')).code, 0);
+  assert.equal((await ctl(n2, 'servers', 'add', 'second', '--', join(bin, 'mcp-tool-stdio'))).code, 0);
+  await waitFor('all are told', () => idle.every(socket => socket.got.includes('tools/list_changed')));
+  idle.forEach(socket => socket.destroy());
+}));
+
+test('heads, ids and bodies that are wrong', twoNodes('heads', async n1 => {
+  const same = await Promise.all([1, 2, 3].map(() => call(n1, 'good__sleep', {ms: 100}, {id: 'same'})));
+  for (const {message} of same) assert.equal(message.id, 'same');
+  const plain = {name: 'good__echo', arguments: {text: 'x'}};
+  const pipelined = await connect(n1);
+  pipelined.write(request(n1, 'tools/call', plain).repeat(20));
+  await waitFor('all of a pipeline are answered', () => pipelined.got.split('HTTP/1.1 200').length === 21);
+  pipelined.destroy();
+  const table = [
+    ['Mcp-Method: tools/list\r\n', 400], ['Mcp-Name: other\r\n', 400], ['Host: evil.example\r\n', 400, 403],
+    [`Origin: http://${n1.http}\r\nOrigin: http://evil.example\r\n`, 400, 403], ['Content-Length: 5\r\n', 400],
+    ['Transfer-Encoding: chunked\r\n', 400], [`X-Big: ${'a'.repeat(100_000)}\r\n`, 413, 431], ['X-Many: 1\r\n'.repeat(500), 413, 431],
+  ];
+  for (const [extra, ...codes] of table) {
+    const socket = await connect(n1);
+    socket.write(request(n1, 'tools/call', plain, {extra}));
+    await waitFor(`an answer to ${extra.slice(0, 30).trim()}`, () => socket.isClosed || /^HTTP\/1.1 \d+/.test(socket.got));
+    if (socket.got) assert.ok(codes.some(code => socket.got.startsWith(`HTTP/1.1 ${code}`)), `${extra.slice(0, 80)}: ${socket.got.slice(0, 300)}`);
+    socket.destroy();
+  }
+  const slow = await sendAll(n1, 500, () => request(n1, 'tools/call', {name: 'good__echo', arguments: {text: 'x'.repeat(200_000)}}).slice(0, 100_000), true);
+  const half = await sendAll(n1, 500, () => 'POST /mcp HT', true);
+  await assertWell(n1, '500 half bodies, 500 half heads');
+  await waitFor('all of them are cut', () => [...slow, ...half].every(socket => socket.isClosed));
+}));
