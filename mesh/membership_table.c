@@ -346,6 +346,7 @@ void membership_table_on_record(struct membership *core, const mn_id *from, stru
     order = row == NULL ? 1 : record_compare(&record, row->kept);
     if (order < 0 || (order == 0 && mn_span_equal(bytes, row->kept->signed_bytes))) {
         core->stats.records_stale++; /* not worth a signature check */
+        MN_PROBE("membership: an old record came");
         return;
     }
     status = record_verify(&record, core->authority, core->revoked, mn_wall_ms(core->now));

@@ -83,6 +83,7 @@ static void conn_report_drops(struct peers *peers, struct conn *conn)
         output->tag = drop.tag;
         output->status = drop.status;
         peers->counts.unsent++;
+        MN_PROBE("peers: queued envelopes were dropped");
     }
 }
 
@@ -179,6 +180,7 @@ void conn_retire(struct peers *peers, struct mn_now now, struct conn *old, struc
     link_move_queue(old->link, heir->link);
     old->still_delivers = true;
     peers->counts.replaced++;
+    MN_PROBE("peers: both ends had dialed each other");
     if (heir->info.is_dialer) {
         conn_goodbye(peers, now, old, MN_EXISTS, 0);
         return;
@@ -297,6 +299,7 @@ void conn_update_pause(struct peers *peers, struct mn_now now, struct conn *conn
 
     if (conn->is_read_paused == paused) return;
     conn->is_read_paused = conn->info.is_paused = paused;
+    MN_PROBE("peers: reading pauses");
     link_set_paused(conn->link, now, paused);
     conn_set_timer(peers, conn);
     output = peers_emit(peers, PEERS_OUT_PAUSE);

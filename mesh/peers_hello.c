@@ -175,6 +175,7 @@ static void conn_challenge(struct peers *peers, struct mn_now now, struct conn *
         return;
     }
     peers->counts.challenged++;
+    MN_PROBE("peers: a second process with one identity is challenged");
     conn->state = CONN_CHALLENGER;
     conn->rival = rival;
     rival->challenger = conn;

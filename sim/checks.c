@@ -190,19 +190,21 @@ static void swept(struct sim *sim, void *context, const struct sim_response *res
 
     sim_call_answered(sim, call, response);
     if (call->state != SIM_CALL_ANSWERED)
-        sim_fail(sim, "call %s, a while after the last fault, failed: %s", call->key, call->reason);
+        sim_fail(sim, "call %s of %s at %s, a while after the last fault, failed: %s", call->key,
+                 call->tool, sim->hosts[call->entry_host].name, call->reason);
 }
 
 static void sweep_server(struct sim *sim, struct sim_host *from, struct sim_server *server)
 {
     if (sim_server_itself(server) != server) return;
     for (uint32_t i = 0; i < sim_server_tools(server); i++) {
-        struct sim_call *call = sim_call_new(sim, from, i == 1);
         char name[SIM_NAME_MAX], tool[64];
+        struct sim_call *call;
         struct mn_buf *body;
 
         snprintf(tool, sizeof tool, "%s__%s", server->name, sim_server_tool(i, name));
-        body = sim_call_body(call, tool, true, 0);
+        call = sim_call_new(sim, from, tool, i == 1);
+        body = sim_call_body(call, true, 0);
         sim_http_ask(from, &(struct sim_request){.method = "tools/call",
                                                  .name = tool,
                                                  .body = mn_buf_span(body),

@@ -34,7 +34,8 @@ static void client_again(struct sim_client *client)
 
 /* ---- the ledger ---- */
 
-struct sim_call *sim_call_new(struct sim *sim, struct sim_host *host, bool is_idempotent)
+struct sim_call *sim_call_new(struct sim *sim, struct sim_host *host, const char *tool,
+                              bool is_idempotent)
 {
     struct sim_call *call = mn_alloc(sizeof *call);
 
@@ -43,6 +44,7 @@ struct sim_call *sim_call_new(struct sim *sim, struct sim_host *host, bool is_id
     call->is_idempotent = is_idempotent;
     call->started = sim->time;
     call->entry_host = host->index;
+    snprintf(call->tool, sizeof call->tool, "%s", tool);
     mn_map_insert(&sim->calls, &call->entry, mn_span_str(call->key));
     sim->stats.calls++;
     return call;
@@ -58,6 +60,10 @@ static void call_end(struct sim *sim, struct sim_call *call, enum sim_call_state
     if (state == SIM_CALL_ANSWERED) sim->stats.answered++;
     if (state == SIM_CALL_FAILED) sim->stats.failed++;
     if (state == SIM_CALL_GONE) sim->stats.gone++;
+    if (sim->options.is_verbose && state != SIM_CALL_ANSWERED)
+        printf("%9.3f %-3s call %s of %s, made at %.3f: %s\n", (double)sim->time / 1e6,
+               sim->hosts[call->entry_host].name, call->key, call->tool,
+               (double)call->started / 1e6, state == SIM_CALL_GONE ? "cut off" : call->reason);
     sim_check_call(sim, call);
 }
 
@@ -111,15 +117,14 @@ void sim_call_answered(struct sim *sim, struct sim_call *call, const struct sim_
 
 /* ---- asking ---- */
 
-struct mn_buf *sim_call_body(const struct sim_call *call, const char *tool, bool is_modern,
-                             uint32_t pad)
+struct mn_buf *sim_call_body(const struct sim_call *call, bool is_modern, uint32_t pad)
 {
     struct mn_writer writer = {0};
 
     mn_writer_format(&writer,
                      "{\"jsonrpc\":\"2.0\",\"id\":\"%s\",\"method\":\"tools/call\",\"params\":{"
                      "\"name\":\"%s\",\"arguments\":{\"key\":\"%s\",\"pad\":\"",
-                     call->key, tool, call->key);
+                     call->key, call->tool, call->key);
     memset(mn_writer_take(&writer, pad), 'x', pad);
     mn_writer_format(&writer, "\"}%s}}", is_modern ? "," SIM_MODERN_META : "");
     return mn_writer_done(&writer);
@@ -184,8 +189,8 @@ static void client_call(struct sim_client *client, struct sim_host *host)
 
     client_pick_tool(sim, tool, sizeof tool, &is_look);
     asked->client = client;
-    asked->call = sim_call_new(sim, host, is_look);
-    body = sim_call_body(asked->call, tool, client->is_modern,
+    asked->call = sim_call_new(sim, host, tool, is_look);
+    body = sim_call_body(asked->call, client->is_modern,
                          is_big ? rng_below(&sim->rng_work, PAD_MAX) : 0);
     memcpy(session, client->session, sizeof session);
     request.body = mn_buf_span(body);

@@ -97,8 +97,8 @@ static void called(struct sim *sim, void *context, const struct sim_response *re
 
 static void call_pool(struct sim_host *from)
 {
-    struct sim_call *call = sim_call_new(from->sim, from, false);
-    struct mn_buf *body = sim_call_body(call, "pool__work", true, 0);
+    struct sim_call *call = sim_call_new(from->sim, from, "pool__work", false);
+    struct mn_buf *body = sim_call_body(call, true, 0);
 
     sim_http_ask(from, &(struct sim_request){.method = "tools/call",
                                              .name = "pool__work",

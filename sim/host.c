@@ -102,6 +102,7 @@ static void host_print_trace(struct sim_host *host)
     while ((event = mn_trace_take(&host->trace)) != NULL) {
         char id[MN_ID_TEXT_SIZE];
         sim_hash(host->sim, event->event, mn_span_str(event->text));
+        host->sim->reported[event->event]++;
         if (host->sim->options.is_verbose)
             printf("%9.3f %-3s %-24s %.8s a=%llu b=%llu %s\n", (double)host->sim->time / 1e6,
                    host->name, mn_event_name(event->event), mn_id_format(&event->id, id),

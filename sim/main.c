@@ -13,7 +13,8 @@ extern struct mn_probe *__start_mn_probes[], *__stop_mn_probes[];
 
 static const char usage[] =
     "usage: meshsim [--nodes N] [--seed S | --seeds FROM..TO] [--faults SECONDS]\n"
-    "               [--quiet SECONDS] [--no-faults] [--scenario NAME] [--twice] [--probes] [-v]\n"
+    "               [--quiet SECONDS] [--no-faults] [--scenario NAME] [--twice] [--first]\n"
+    "               [--probes] [-v]\n"
     "\n"
     "  --nodes N         nodes in the mesh; 0 (default): drawn from the seed, 1 to 7\n"
     "  --seed S          one run (default 1)\n"
@@ -23,7 +24,8 @@ static const char usage[] =
     "  --no-faults       load only\n"
     "  --scenario detect kills and freezes each node once: how soon do the others notice?\n"
     "  --twice           run each seed twice and compare the trace hashes\n"
-    "  --probes          list the marks that no run reached; exit 1 if there are any\n"
+    "  --first           end with the first failure\n"
+    "  --probes          list the marks and events that no run reached; exit 1 if there are any\n"
     "  -v                print what the nodes report\n"
     "\n"
     "exit status: 0 all held, 1 a check failed (the line says how to replay it), 2 usage\n";
@@ -33,7 +35,9 @@ struct campaign {
     uint64_t first, last;
     bool is_twice, has_probes, is_detect;
     struct sim_stats total;
+    bool is_first; /* failure ends the campaign */
     uint64_t hash; /* of the hashes of all runs */
+    uint64_t reported[MN_EV_COUNT];
 };
 
 static bool parse_u64(const char *text, const char *end_marks, uint64_t *ret, const char **rest)
@@ -85,6 +89,7 @@ static bool parse_option(int option, const char *value, struct campaign *campaig
     case 't': campaign->is_twice = true; return true;
     case 'D': campaign->is_detect = strcmp(value, "detect") == 0; return campaign->is_detect;
     case 'p': campaign->has_probes = true; return true;
+    case '1': campaign->is_first = true; return true;
     case 'v': campaign->options.is_verbose = true; return true;
     default: return false;
     }
@@ -92,17 +97,13 @@ static bool parse_option(int option, const char *value, struct campaign *campaig
 
 static bool parse_arguments(int argc, char **argv, struct campaign *campaign)
 {
-    static const struct option options[] = {{"nodes", required_argument, NULL, 'n'},
-                                            {"seed", required_argument, NULL, 's'},
-                                            {"seeds", required_argument, NULL, 'S'},
-                                            {"faults", required_argument, NULL, 'f'},
-                                            {"quiet", required_argument, NULL, 'q'},
-                                            {"no-faults", no_argument, NULL, 'N'},
-                                            {"scenario", required_argument, NULL, 'D'},
-                                            {"twice", no_argument, NULL, 't'},
-                                            {"probes", no_argument, NULL, 'p'},
-                                            {"help", no_argument, NULL, 'h'},
-                                            {NULL, 0, NULL, 0}};
+    static const struct option options[] = {
+        {"nodes", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
+        {"seeds", required_argument, NULL, 'S'},    {"faults", required_argument, NULL, 'f'},
+        {"quiet", required_argument, NULL, 'q'},    {"no-faults", no_argument, NULL, 'N'},
+        {"scenario", required_argument, NULL, 'D'}, {"twice", no_argument, NULL, 't'},
+        {"first", no_argument, NULL, '1'},          {"probes", no_argument, NULL, 'p'},
+        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "v", options, NULL)) != -1) {
@@ -158,6 +159,8 @@ static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
     campaign->hash = (campaign->hash ^ sim->hash) * 0x100000001b3U;
     if (!is_good) print_failure(campaign, sim);
     add_stats(&campaign->total, &sim->stats);
+    for (int event = 0; event < MN_EV_COUNT; event++)
+        campaign->reported[event] += sim->reported[event];
     if (campaign->first == campaign->last)
         printf("seed %llu: %u nodes, %.0f s, trace hash %016llx\n", (unsigned long long)seed,
                sim->hosts_count, (double)sim->time / 1e6, (unsigned long long)sim->hash);
@@ -178,10 +181,16 @@ static bool run_seed(struct campaign *campaign, uint64_t seed)
     return false;
 }
 
-static bool print_probes(void)
+/* Marks in the code, and events that the nodes can report. */
+static bool print_probes(const struct campaign *campaign)
 {
     bool is_all = true;
 
+    for (int event = MN_EV_NONE + 1; event < MN_EV_COUNT; event++) {
+        if (campaign->reported[event] > 0) continue;
+        printf("never reported: %s\n", mn_event_name((enum mn_event)event));
+        is_all = false;
+    }
     for (struct mn_probe **probe = __start_mn_probes; probe < __stop_mn_probes; probe++) {
         if ((*probe)->hits > 0) continue;
         printf("never reached: %s (%s)\n", (*probe)->text, (*probe)->file);
@@ -224,8 +233,8 @@ int main(int argc, char **argv)
     }
     if (sodium_init() < 0) return 1;
     for (uint64_t seed = campaign.first; seed <= campaign.last; seed++)
-        if (!run_seed(&campaign, seed)) bad++;
+        if (!run_seed(&campaign, seed) && ++bad > 0 && campaign.is_first) break;
     print_total(&campaign, bad);
-    if (campaign.has_probes && !print_probes()) return 1;
+    if (campaign.has_probes && !print_probes(&campaign)) return 1;
     return bad == 0 ? 0 : 1;
 }

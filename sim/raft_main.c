@@ -1,6 +1,7 @@
 /* raftsim: consensus groups in a virtual world, one seed or many, and what to type to see a failure
  * again. */
 #include <getopt.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,9 @@ static const char usage[] =
     "  -v                print who leads when\n"
     "\n"
     "exit status: 0 all held, 1 a check failed (the line says how to replay it), 2 usage\n";
+
+/* Of the run under way: a failed assertion must say how to see it again. */
+static struct raft_options running;
 
 struct campaign {
     struct raft_options options;
@@ -96,22 +100,38 @@ static void add_stats(struct raft_stats *total, const struct raft_stats *one)
     if (one->slowest_leader > total->slowest_leader) total->slowest_leader = one->slowest_leader;
 }
 
+static void print_replay(const struct raft_options *options)
+{
+    printf("replay: raftsim --seed %llu --faults %llu --quiet %llu -v\n",
+           (unsigned long long)options->seed, (unsigned long long)(options->faults_for / MN_SEC),
+           (unsigned long long)(options->quiet_for / MN_SEC));
+}
+
+/* Raised by the thread itself, between two instructions of ours: printing is safe. */
+static void on_abort(int number)
+{
+    (void)number;
+    printf("FAILED seed %llu: an assertion\n", (unsigned long long)running.seed);
+    print_replay(&running);
+    fflush(stdout);
+    _Exit(1);
+}
+
 static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
 {
     struct raft_world *world;
     bool is_good;
 
     campaign->options.seed = seed;
+    running = campaign->options;
     world = raft_world_new(&campaign->options);
     is_good = raft_world_run(world);
     *hash = world->hash;
-    if (!is_good)
-        printf("FAILED seed %llu at %.6f s: %s\nreplay: raftsim --seed %llu --faults %llu --quiet "
-               "%llu -v\n",
-               (unsigned long long)seed, (double)world->time / 1e6, world->failure,
-               (unsigned long long)seed,
-               (unsigned long long)(campaign->options.faults_for / MN_SEC),
-               (unsigned long long)(campaign->options.quiet_for / MN_SEC));
+    if (!is_good) {
+        printf("FAILED seed %llu at %.6f s: %s\n", (unsigned long long)seed,
+               (double)world->time / 1e6, world->failure);
+        print_replay(&campaign->options);
+    }
     add_stats(&campaign->total, &world->stats);
     raft_world_free(world);
     return is_good;
@@ -155,6 +175,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (sodium_init() < 0) return 2;
+    signal(SIGABRT, on_abort);
     for (uint64_t seed = campaign.first; seed <= campaign.last; seed++)
         if (!run_seed(&campaign, seed)) return 1;
     printf("%llu seeds held: %llu events, %llu ops (%llu answered, %llu reads), %llu elections, "

@@ -126,6 +126,7 @@ enum sim_call_state { SIM_CALL_OPEN = 1, SIM_CALL_ANSWERED, SIM_CALL_FAILED, SIM
 struct sim_call {
     struct mn_map_entry entry; /* in sim->calls, by key */
     char key[24];              /* argument of the tool, unique */
+    char tool[2 * SIM_NAME_MAX + 16];
     enum sim_call_state state;
     uint32_t executions; /* how often a server did the work */
     bool is_idempotent;
@@ -164,6 +165,7 @@ struct sim {
     bool is_load_over;            /* no new calls */
     uint64_t hash;                /* of all that happened */
     struct sim_stats stats;
+    uint64_t reported[MN_EV_COUNT]; /* how often each event was */
     bool has_failed;
     char failure[512];
 };
@@ -249,10 +251,10 @@ void sim_fetch_host_down(struct sim_host *host);
 /* client.c */
 void sim_client_start(struct sim *sim);
 void sim_client_stop(struct sim *sim); /* no new calls; those under way go on */
-struct sim_call *sim_call_new(struct sim *sim, struct sim_host *host, bool is_idempotent);
+struct sim_call *sim_call_new(struct sim *sim, struct sim_host *host, const char *tool,
+                              bool is_idempotent);
 /* A tools/call; the caller owns the ref. [pad]: bytes that it is larger than it must be. */
-struct mn_buf *sim_call_body(const struct sim_call *call, const char *tool, bool is_modern,
-                             uint32_t pad);
+struct mn_buf *sim_call_body(const struct sim_call *call, bool is_modern, uint32_t pad);
 void sim_call_answered(struct sim *sim, struct sim_call *call, const struct sim_response *response);
 
 /* watch.c */

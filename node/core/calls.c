@@ -345,9 +345,11 @@ static void calls_on_start(struct calls *calls, uint64_t epoch)
     while ((entry = mn_map_next(&calls->remote, entry)) != NULL)
         calls_attempt_abort(calls, MN_CONTAINER(entry, struct call, in_remote));
     calls->epoch = epoch;
-    while ((call = calls_find_older(calls)) != NULL)
+    while ((call = calls_find_older(calls)) != NULL) {
+        MN_PROBE("calls: began anew with a call in flight");
         calls_on_failed(calls, call, CALL_OUTCOME_UNKNOWN, false,
                         mn_span_str("this node began anew while the call was in flight"));
+    }
 }
 
 static void calls_on_link_up(struct calls *calls, const mn_id *node, mn_time rtt)

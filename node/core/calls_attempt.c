@@ -283,6 +283,7 @@ static bool calls_wait(struct calls *calls, struct call *call)
     }
     if (list->count >= calls->config.queued_max) return false;
     call->state = CALL_WAITING;
+    MN_PROBE("calls: a call waits for room");
     mn_list_push_back(&list->calls, &call->in_wait);
     list->count++;
     calls->queued_count++;
@@ -340,6 +341,7 @@ static bool calls_may_retry(struct calls *calls, const struct call *call, struct
     if (call->tried_count + 1 >= calls->config.attempts_max) return false;
     if (peer->budget < BUDGET_RETRY) {
         calls->stats.retries_refused++;
+        MN_PROBE("calls: the retry budget is used up");
         return false;
     }
     peer->budget -= BUDGET_RETRY;

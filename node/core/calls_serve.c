@@ -77,6 +77,7 @@ void calls_serve_request(struct calls *calls, struct calls_peer *peer,
 
     if (!calls_serve_is_new(calls, peer, message)) {
         calls->stats.duplicates++;
+        MN_PROBE("calls: a call that came already");
         return;
     }
     if (calls->served.count >= calls->config.served_max ||
@@ -109,7 +110,9 @@ void calls_serve_cancel(struct calls *calls, struct calls_peer *peer,
     if (calls_serve_is_new(calls, peer, message)) return;
     if (message->boot != peer->boot) return;
     found = mn_map_find(&calls->served, calls_key(&peer->node, message->seq, key));
-    if (found != NULL) calls_serve_abort(calls, MN_CONTAINER(found, struct served, in_map));
+    if (found == NULL) return;
+    MN_PROBE("calls: cancelled by the caller");
+    calls_serve_abort(calls, MN_CONTAINER(found, struct served, in_map));
 }
 
 static void calls_serve_send(struct calls *calls, struct served *served,

@@ -330,7 +330,10 @@ static void catalog_on_catalog(struct catalog *catalog, const mn_id *from,
         catalog_refuse(catalog, from, MN_NOT_FOUND);
         return;
     }
-    if (!catalog_is_newer(wire, owner->current) || !catalog_is_newer(wire, owner->next)) return;
+    if (!catalog_is_newer(wire, owner->current) || !catalog_is_newer(wire, owner->next)) {
+        MN_PROBE("catalog: an older one came");
+        return;
+    }
     message = mn_buf_copy(bytes);
     set = catalog_set_new(catalog, owner, wire, message, NULL);
     mn_buf_unref(message);

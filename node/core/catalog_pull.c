@@ -37,6 +37,7 @@ static const struct owner *catalog_pull_source(struct catalog *catalog, const st
     const struct owner *owner = catalog_owner(catalog, &pull->from);
 
     if (owner != NULL && owner->is_linked && pull->tries % 2 == 0) return owner;
+    MN_PROBE("catalog: somebody else than the owner is asked");
     return catalog_pull_any(catalog);
 }
 
