@@ -42,6 +42,7 @@ const char *call_failure_name(enum call_failure failure)
         [CALL_TIMED_OUT] = "timed_out",
         [CALL_OUTCOME_UNKNOWN] = "outcome_unknown",
         [CALL_UPSTREAM] = "upstream",
+        [CALL_TOO_BIG] = "too_big",
     };
     MN_ASSERT((unsigned)failure < sizeof names / sizeof *names);
     return names[failure];

@@ -63,7 +63,8 @@ enum call_failure {
     CALL_BUSY,            /* certainly not executed: limits */
     CALL_TIMED_OUT,       /* outcome unknown */
     CALL_OUTCOME_UNKNOWN, /* the serving node or server was lost in the middle */
-    CALL_UPSTREAM         /* the server answered, but not with anything usable */
+    CALL_UPSTREAM,        /* the server answered, but not with anything usable */
+    CALL_TOO_BIG          /* the server answered with more than a call may carry */
 };
 
 struct call_event {

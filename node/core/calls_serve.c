@@ -145,7 +145,7 @@ void calls_serve_event(struct calls *calls, struct served *served, const struct 
     if (!is_too_big)
         calls_serve_send(calls, served, event);
     else if (event->kind == CALL_EVENT_RESULT)
-        calls_serve_refuse(calls, served->peer, served->seq, CALL_UPSTREAM, false,
+        calls_serve_refuse(calls, served->peer, served->seq, CALL_TOO_BIG, false,
                            "the server's answer is larger than a call may carry (16 MiB)");
     if (event->kind != CALL_EVENT_PROGRESS) calls_serve_end(calls, served);
 }

@@ -249,7 +249,7 @@ static void upstream_http_refuse(struct upstream_exchange *exchange)
 
     upstream_http_end(exchange);
     if (request != NULL)
-        upstream_request_failed(request, CALL_UPSTREAM, "it answered with more than 32 MiB");
+        upstream_request_failed(request, CALL_TOO_BIG, "it answered with more than 32 MiB");
     else if (is_stream)
         upstream_stream_ended(server, false);
 }

@@ -655,7 +655,7 @@ START_TEST(answer_over_32_mib_is_refused)
     for (int i = 0; i < 34 && !fetch->is_cancelled; i++)
         world_body(&w, fetch, block);
     ck_assert(fetch->is_cancelled);
-    ck_assert_int_eq(world_event(&w)->failure, CALL_UPSTREAM);
+    ck_assert_int_eq(world_event(&w)->failure, CALL_TOO_BIG);
     free(block);
 }
 END_TEST
