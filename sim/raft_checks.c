@@ -3,7 +3,10 @@
 #include "consensus/raft_wire.h"
 #include "sim/raft_sim.h"
 
-#define LEADER_WITHIN (20u) /* election timeouts after the faults ended */
+/* A leader is there so soon after the faults ended: what was under way then, a late message or a
+ * slow write, may take its time; then come some election timeouts. */
+#define SETTLE (1500 * MN_MS)
+#define LEADER_WITHIN 20u
 
 struct known { /* an entry, or the leader of a term */
     struct mn_map_entry entry;
@@ -84,6 +87,48 @@ static void chain_grow(struct raft_world *world, uint64_t index)
     }
 }
 
+static bool is_quorum(const struct quorum_config *config, uint32_t hosts)
+{
+    uint64_t in[2] = {0}, all[2] = {0};
+
+    for (uint32_t i = 0; i < config->members_count; i++) {
+        const struct quorum_member *member = &config->members[i];
+        uint32_t host = member->id.bytes[15] - 1u;
+        const uint32_t weights[2] = {member->weight, member->weight_old};
+        for (int half = 0; half < 2; half++) {
+            all[half] += weights[half];
+            if (hosts >> host & 1) in[half] += weights[half];
+        }
+    }
+    return 2 * in[0] > all[0] && (all[1] == 0 || 2 * in[1] > all[1]);
+}
+
+static bool is_on_disk(const struct raft_disk *disk, const struct raft_entry *entry)
+{
+    const struct raft_recovered *now = &disk->now;
+    uint64_t first = now->entries_count == 0 ? 0 : now->entries[0].index;
+
+    if (entry->index <= now->snapshot.index) return true;
+    if (first == 0 || entry->index < first || entry->index - first >= now->entries_count)
+        return false;
+    return now->entries[entry->index - first].term == entry->term;
+}
+
+/* Committed for the first time anywhere: it is durable at a majority of the weight. (A log that was
+ * corrupted may have held it.) */
+static void check_durable(struct raft_host *host, const struct raft_entry *entry)
+{
+    struct raft_world *world = host->world;
+    uint32_t holders = 0;
+
+    if (world->faults >> RAFT_FAULT_CORRUPT & 1) return;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (is_on_disk(&world->hosts[i].disk, entry)) holders |= 1u << i;
+    if (!is_quorum(raft_view(host->raft).config, holders))
+        raft_world_fail(world, "durability: n%u commits %llu, which no quorum has on disk",
+                        host->index, (unsigned long long)entry->index);
+}
+
 void raft_checks_applied(struct raft_host *host, const struct raft_entry *entry)
 {
     struct raft_world *world = host->world;
@@ -98,6 +143,7 @@ void raft_checks_applied(struct raft_host *host, const struct raft_entry *entry)
     chain_grow(world, entry->index);
     chain = &world->chain[entry->index];
     if (chain->committed_in == 0) {
+        check_durable(host, entry);
         *chain = (struct raft_chain){entry->term, host->kv.chain, raft_view(host->raft).term};
         if (entry->index > world->chain_count) world->chain_count = entry->index;
     }
@@ -134,22 +180,6 @@ static void check_complete(struct raft_host *host, const struct raft_view *view)
 }
 
 /* ---- configurations ---- */
-
-static bool is_quorum(const struct quorum_config *config, uint32_t hosts)
-{
-    uint64_t in[2] = {0}, all[2] = {0};
-
-    for (uint32_t i = 0; i < config->members_count; i++) {
-        const struct quorum_member *member = &config->members[i];
-        uint32_t host = member->id.bytes[15] - 1u;
-        const uint32_t weights[2] = {member->weight, member->weight_old};
-        for (int half = 0; half < 2; half++) {
-            all[half] += weights[half];
-            if (hosts >> host & 1) in[half] += weights[half];
-        }
-    }
-    return 2 * in[0] > all[0] && (all[1] == 0 || 2 * in[1] > all[1]);
-}
 
 static bool do_intersect(const struct raft_world *world, const struct quorum_config *a,
                          const struct quorum_config *b)
@@ -210,7 +240,7 @@ void raft_checks_end(struct raft_world *world)
                             (unsigned long long)view.commit);
     }
     if (view.config->is_joint) raft_world_fail(world, "liveness: a joint configuration stays");
-    if (world->stats.slowest_leader > LEADER_WITHIN * leader->config.election_timeout)
+    if (world->stats.slowest_leader > SETTLE + LEADER_WITHIN * leader->config.election_timeout)
         raft_world_fail(world, "liveness: a leader only %llu us after the faults",
                         (unsigned long long)world->stats.slowest_leader);
     for (uint32_t i = 0; i < RAFT_CLIENTS; i++)

@@ -2,7 +2,7 @@
  * answered or given up; then the session is given up with it. */
 #include "sim/raft_sim.h"
 
-#define TRY_FOR (400 * MN_MS)
+#define TRY_FOR (200 * MN_MS)
 #define GIVE_UP (5 * MN_SEC)
 
 static void client_step(struct raft_world *world, struct raft_event *event);
@@ -97,7 +97,7 @@ static void client_step(struct raft_world *world, struct raft_event *event)
     if (!client->is_open && !world->is_load_over) client_begin(world, client);
     if (client->is_open && (client->tried == 0 || world->time >= client->tried + TRY_FOR))
         client_try(world, client);
-    client_next(world, number, 20 * MN_MS + rng_below(&world->rng_work, 400000));
+    client_next(world, number, 20 * MN_MS + rng_below(&world->rng_work, 200000));
 }
 
 static int client_of(struct raft_world *world, uint64_t attempt)

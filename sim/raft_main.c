@@ -17,8 +17,8 @@ static const char usage[] =
     "\n"
     "  --seed S          one run (default 1)\n"
     "  --seeds FROM..TO  one run per seed; ends at the first that fails\n"
-    "  --faults SECONDS  how long faults last, virtual (default 20)\n"
-    "  --quiet SECONDS   how long the group then has to recover, virtual (default 16)\n"
+    "  --faults SECONDS  how long faults last, virtual (default 12)\n"
+    "  --quiet SECONDS   how long the group then has to recover, virtual (default 10)\n"
     "  --twice           run each seed twice and compare the trace hashes\n"
     "  --probes          list the marks that no run reached; exit 1 if there are any\n"
     "  -v                print who leads when\n"
@@ -117,6 +117,26 @@ static void on_abort(int number)
     _Exit(1);
 }
 
+static void print_hosts(const struct raft_world *world)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        struct raft_view view;
+        if (world->hosts[i].raft == NULL) {
+            printf("n%u is down\n", i);
+            continue;
+        }
+        view = raft_view(world->hosts[i].raft);
+        printf("n%u role %d term %llu last %llu/%llu commit %llu%s, weights at %llu:", i,
+               (int)view.role, (unsigned long long)view.term, (unsigned long long)view.last_index,
+               (unsigned long long)view.last_term, (unsigned long long)view.commit,
+               view.is_wounded ? " wounded" : "", (unsigned long long)view.config_index);
+        for (uint32_t k = 0; k < view.config->members_count; k++)
+            printf(" n%u=%u/%u", view.config->members[k].id.bytes[15] - 1u,
+                   view.config->members[k].weight, view.config->members[k].weight_old);
+        printf("\n");
+    }
+}
+
 static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
 {
     struct raft_world *world;
@@ -130,6 +150,7 @@ static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
     if (!is_good) {
         printf("FAILED seed %llu at %.6f s: %s\n", (unsigned long long)seed,
                (double)world->time / 1e6, world->failure);
+        if (campaign->options.is_verbose) print_hosts(world);
         print_replay(&campaign->options);
     }
     add_stats(&campaign->total, &world->stats);
@@ -168,8 +189,8 @@ int main(int argc, char **argv)
     struct campaign campaign = {.first = 1, .last = 1};
     const struct raft_stats *total = &campaign.total;
 
-    campaign.options.faults_for = 20 * MN_SEC;
-    campaign.options.quiet_for = 16 * MN_SEC;
+    campaign.options.faults_for = 12 * MN_SEC;
+    campaign.options.quiet_for = 10 * MN_SEC;
     if (!parse_arguments(argc, argv, &campaign)) {
         fputs(usage, stderr);
         return 2;

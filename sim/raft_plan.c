@@ -56,6 +56,28 @@ static void plan_crash(struct raft_host *host, bool is_corrupt)
     raft_world_at(world, world->time + down, plan_restart, host)->number = is_corrupt;
 }
 
+static void plan_crash_now(struct raft_world *world, struct raft_event *event)
+{
+    if (world->is_quiet) return;
+    world->stats.crashes++;
+    raft_world_crash(event->host);
+    raft_world_at(world, world->time + MN_MS + plan_draw(world, 50000), plan_restart, event->host);
+}
+
+/* A crash that finds a write under way and a process that is soon back: most of all when a vote or
+ * a term is on its way to the disk, while others still wait for the outcome. */
+void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist)
+{
+    struct raft_world *world = host->world;
+    bool is_new_term = persist->term != host->disk.now.term;
+
+    if (world->is_quiet || (world->faults >> RAFT_FAULT_CRASH_WRITE & 1) == 0) return;
+    if (plan_draw(world, is_new_term ? 10 : 400) != 0) return;
+    world->stats.faults[RAFT_FAULT_CRASH_WRITE]++;
+    raft_world_at(world, world->time + plan_draw(world, 8000), plan_crash_now, host)->boot =
+        host->boot;
+}
+
 /* Is everybody well, and can every group in force do without [host]? */
 static bool plan_may_corrupt(const struct raft_world *world, const struct raft_host *host)
 {
@@ -65,6 +87,9 @@ static bool plan_may_corrupt(const struct raft_world *world, const struct raft_h
         if (world->hosts[i].raft == NULL) return false;
         view = raft_view(world->hosts[i].raft);
         if (view.is_wounded || view.config->is_joint) return false;
+        /* Healed, but a crash now would take that back. */
+        if (world->hosts[i].disk.now.is_wounded) return false;
+        if (world->hosts[i].disk.now.damage != RAFT_DAMAGE_NONE) return false;
         member = quorum_find(view.config, &host->id);
         if (member >= 0 && !quorum_has(view.config, ~(1u << member))) return false;
     }
@@ -155,6 +180,7 @@ static void plan_do(struct raft_world *world, enum raft_fault fault)
     case RAFT_FAULT_DUPLICATE:
     case RAFT_FAULT_DELAY:
     case RAFT_FAULT_CLOCK:
+    case RAFT_FAULT_CRASH_WRITE:
     case RAFT_FAULT_COUNT: break; /* last for the whole run */
     }
 }
@@ -166,12 +192,14 @@ static void plan_next(struct raft_world *world, struct raft_event *event)
     (void)event;
     if (world->is_quiet) return;
     if (world->faults >> fault & 1) plan_do(world, fault);
-    raft_world_at(world, world->time + 10 * MN_MS + plan_draw(world, 300000), plan_next, NULL);
+    raft_world_at(world, world->time + rng_below_u64(&world->rng_fault, world->fault_every),
+                  plan_next, NULL);
 }
 
 void raft_plan_start(struct raft_world *world)
 {
     world->faults = rng_u32(&world->rng_fault);
+    world->fault_every = 20 * MN_MS + plan_draw(world, 300000);
     if (world->faults >> RAFT_FAULT_LOSS & 1) world->loss_permille = plan_draw(world, 300);
     if (world->faults >> RAFT_FAULT_DUPLICATE & 1)
         world->duplicate_permille = plan_draw(world, 200);

@@ -136,6 +136,7 @@ enum raft_fault {
     RAFT_FAULT_CHURN,
     RAFT_FAULT_TRANSFER,
     RAFT_FAULT_CLOCK,
+    RAFT_FAULT_CRASH_WRITE, /* while something is on its way to the disk */
     RAFT_FAULT_COUNT
 };
 
@@ -166,7 +167,7 @@ struct raft_world {
     uint8_t cut[RAFT_HOSTS_MAX][RAFT_HOSTS_MAX];
     uint32_t faults; /* set of enum raft_fault */
     uint32_t loss_permille, duplicate_permille;
-    mn_time delay_max;
+    mn_time delay_max, fault_every;
     bool is_quiet, is_load_over;
     struct raft_client clients[RAFT_CLIENTS];
     uint64_t sessions_next, attempts, values_next;
@@ -205,6 +206,7 @@ void raft_client_lost(struct raft_host *host); /* the process ended */
 /* raft_plan.c */
 void raft_plan_start(struct raft_world *world);
 void raft_plan_stop(struct raft_world *world);
+void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist);
 
 /* raft_checks.c */
 void raft_checks_init(struct raft_world *world);

@@ -253,6 +253,7 @@ static void disk_write(struct raft_host *host, const struct raft_persist *persis
         mn_buf_ref(persist->entries[i].buf);
     }
     mn_list_push_back(&host->disk.pending, &write->list);
+    raft_plan_on_write(host, persist);
     if (!host->disk.is_busy) disk_begin(host);
 }
 
@@ -380,7 +381,8 @@ void raft_world_crash(struct raft_host *host)
     MN_LIST_FOR_EACH (entry, &host->disk.pending) {
         count++;
     }
-    kept = rng_below(&host->world->rng_disk, count + 1);
+    kept = rng_below(&host->world->rng_disk, 2) == 0 ? 0
+                                                     : rng_below(&host->world->rng_disk, count + 1);
     while (!mn_list_is_empty(&host->disk.pending)) {
         struct raft_write *write = MN_CONTAINER(host->disk.pending.next, struct raft_write, list);
         if (kept > 0) disk_apply(&host->disk, write);
@@ -435,10 +437,12 @@ static struct raft_config world_config(struct raft_world *world)
     struct rng *rng = &world->rng_node;
     struct raft_config config = raft_config_default();
 
+    config.election_timeout = (20 + rng_below(rng, rng_below(rng, 2) == 0 ? 40 : 280)) * MN_MS;
+    config.heartbeat_interval = config.election_timeout / 3;
     config.batch_delay = rng_below(rng, 2000);
     config.batch_size = 64 + rng_below(rng, 512);
-    config.message_size = 64 + rng_below(rng, 4096);
-    config.inflight_count = 1 + rng_below(rng, 16);
+    config.message_size = 40 + rng_below(rng, rng_below(rng, 2) == 0 ? 8 : 4096); /* one entry */
+    config.inflight_count = 1 + rng_below(rng, rng_below(rng, 2) == 0 ? 1 : 16);
     config.inflight_size = 64 + rng_below(rng, 4096);
     config.compact_entries = 5 + rng_below(rng, 60);
     config.keep_entries = rng_below(rng, 20);

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Plants known bugs into the consensus core, one at a time, and counts how many seeds raftsim needs to
+notice each. A judge that lets one of them live is not worth its verdict on the real code.
+
+usage: consensus.py BUILD_DIR [SEEDS] [NAME...]    (the build must have raftsim; default 2000 seeds)
+
+Prints one line per mutant: name, seeds to kill, what was seen. Exits 1 if one survives, 2 if one no
+longer fits the source."""
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ELECTION, REPLICATE = "consensus/raft_election.c", "consensus/raft_replicate.c"
+QUORUM, READ, RAFT = "consensus/quorum.c", "consensus/raft_read.c", "consensus/raft.c"
+CONFIG, SNAPSHOT, KV = "consensus/raft_config.c", "consensus/raft_snapshot.c", "sim/raft_kv.c"
+
+# name: [(file, text that stands there exactly once, what replaces it)]
+MUTANTS = {
+    "commit-prior-term": [(REPLICATE,
+        "    if (!raft_log_matches(&raft->log, commit, raft->term)) return;\n", "")],
+    "vote-not-synced": [(ELECTION,
+        "raft_send(raft, RAFT_MSG_VOTE, &ask->from, raft_save(raft));",
+        "(raft_save(raft), raft_send(raft, RAFT_MSG_VOTE, &ask->from, 0));")],
+    "append-ack-not-synced": [(REPLICATE,
+        "raft_send(raft, type, &ask->from, raft_save(raft));",
+        "(raft_save(raft), raft_send(raft, type, &ask->from, 0));")],
+    "sync-is-no-op": [(RAFT,
+        "return raft->write_last > raft->write_durable ? raft->write_last : 0;", "return 0;")],
+    "leader-counts-unsynced": [(REPLICATE,
+        "raft_is_self(raft, i) ? raft->log.synced : raft->peers[i].match",
+        "raft_is_self(raft, i) ? raft_log_last(&raft->log) : raft->peers[i].match")],
+    "stale-completion-counts": [(RAFT,
+        "if (mark->generation != raft->log.generation ||\n"
+        "        !raft_log_matches(&raft->log, mark->index, mark->term)) {",
+        "if (mark->index > raft_log_last(&raft->log)) {")],
+    "pre-vote-counts-as-vote": [
+        (ELECTION, "enum raft_role role = msg->is_pre ? RAFT_PRE_CANDIDATE : RAFT_CANDIDATE;",
+         "enum raft_role role = msg->is_pre && raft->role != RAFT_CANDIDATE ? RAFT_PRE_CANDIDATE\n"
+         ": RAFT_CANDIDATE;"),
+        (ELECTION, "uint64_t asked = raft->term + is_pre_grant;",
+         "uint64_t asked = raft->term + (is_pre_grant && raft->role != RAFT_CANDIDATE);")],
+    "vote-for-older-log": [(ELECTION,
+        "    return msg->index >= raft_log_last(&raft->log);", "    return true;")],
+    "vote-twice": [(ELECTION,
+        "(mn_id_is_zero(&raft->vote) || mn_id_equal(&raft->vote, &msg->from)) &&", "")],
+    "weights-as-counts": [(QUORUM,
+        "sum += quorum_weight(config, i, half);", "sum += quorum_weight(config, i, half) != 0;")],
+    "half-is-quorum": [(QUORUM, "return 2 * sum > total;", "return 2 * sum >= total;")],
+    "one-step-of-three": [(QUORUM, "if (changed <= 1) return true;",
+        "if (changed <= 3) return true;")],
+    "joint-new-half-only": [(QUORUM,
+        "return quorum_has_half(config, set, QUORUM_NEW) && quorum_has_half(config, set, QUORUM_OLD);",
+        "return quorum_has_half(config, set, QUORUM_NEW);")],
+    "truncation-keeps-config": [(REPLICATE, "        raft_config_refresh(raft);\n", "")],
+    "snapshot-over-newer-config": [(SNAPSHOT, "    raft_config_refresh(raft);\n",
+        "    raft->members = snapshot.config;\n    raft->members_index = snapshot.index;\n")],
+    "change-before-first-commit": [
+        (CONFIG, "    if (raft->commit < raft->term_start) return MN_NOT_YET;", "    "),
+        (CONFIG, "|| raft->commit < raft->members_index) return MN_BUSY;", ") return MN_BUSY;")],
+    "read-before-first-commit": [(READ,
+        "    if (raft->commit < raft->term_start) {\n        read->state = RAFT_READ_EARLY;\n"
+        "        return;\n    }\n", "")],
+    "read-not-confirmed": [(READ, "(quorum_ctx >= read->ctx || raft_read_has_lease(raft))",
+        "(quorum_ctx >= read->ctx || raft->role == RAFT_LEADER)")],
+    "lease-from-receive-time": [(READ,
+        "    mn_time start = raft_replicate_quorum_ctx(raft);\n",
+        "    uint64_t heard[QUORUM_MEMBERS_MAX] = {0};\n"
+        "    for (uint32_t i = 0; i < raft->members.members_count; i++)\n"
+        "        heard[i] = raft_is_self(raft, i) ? UINT64_MAX : raft->peers[i].heard;\n"
+        "    mn_time start = quorum_commit(&raft->members, heard);\n")],
+    "lease-survives-transfer": [(CONFIG, "    raft->is_lease_void = true;\n", "")],
+    "wounded-node-votes": [
+        (ELECTION, "    if (raft->is_wounded) {", "    if (false) {"),
+        (RAFT, "return !raft->is_wounded && quorum_is_voter", "return quorum_is_voter"),
+        (RAFT, "    if (raft->is_wounded) MN_ASSERT(raft->role == RAFT_FOLLOWER);\n", ""),
+        (RAFT, "!raft->is_wounded && raft->term_start", "raft->term_start")],
+    "dedup-lost-in-snapshot": [(KV,
+        "        memcpy(kv, snapshot->data->bytes, sizeof *kv);\n",
+        "        memcpy(kv, snapshot->data->bytes, sizeof *kv);\n"
+        "    memset(kv->sessions, 0, sizeof kv->sessions);\n")],
+}
+
+
+def plant(tree, changes):
+    """False when a text does not stand there exactly once any more."""
+    for name, old, new in changes:
+        path = tree / name
+        text = path.read_text()
+        if text.count(old) != 1:
+            print(f"{name}: found {text.count(old)} times: {old.strip()!r}")
+            return False
+        path.write_text(text.replace(old, new))
+    return True
+
+
+def build(tree, libs, target):
+    sources = sorted(map(str, [*(tree / "consensus").glob("*.c"), *(tree / "sim").glob("raft_*.c")]))
+    command = ["cc", "-std=gnu17", "-O1", "-w", "-D_GNU_SOURCE", f"-I{tree}", f"-I{libs}/pb",
+               f"-I{ROOT}", *sources, f"{libs}/crypto/libmn_crypto.a", f"{libs}/proto/libmn_proto.a",
+               f"{libs}/proto/libmn_base.a", "-lprotobuf-c", "-lsodium", "-o", str(target)]
+    subprocess.run(command, check=True)
+
+
+def hunt(program, seeds):
+    """(the seed that saw it, what it saw), or None."""
+    try:
+        run = subprocess.run([program, "--seeds", f"1..{seeds}"], capture_output=True, text=True,
+                             timeout=600)
+    except subprocess.TimeoutExpired:
+        return "-", "hangs"
+    found = re.search(r"FAILED seed (\d+)[^:]*: (.*)", run.stdout)
+    if found is None:
+        return None
+    asserted = re.search(r"assertion failed: (.*)", run.stderr)
+    return found[1], asserted[0] if asserted else found[2]
+
+
+def main():
+    if len(sys.argv) < 2:
+        print(__doc__)
+        return 2
+    libs = pathlib.Path(sys.argv[1]).resolve()
+    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
+    names = sys.argv[3:] or list(MUTANTS)
+    alive = 0
+    print(f"| {'mutant':28} | seeds | seen as |\n|{'-' * 30}|-------|---------|", flush=True)
+    for name in names:
+        with tempfile.TemporaryDirectory() as directory:
+            tree = pathlib.Path(directory)
+            for folder in ("consensus", "sim"):
+                shutil.copytree(ROOT / folder, tree / folder)
+            if not plant(tree, MUTANTS[name]):
+                return 2
+            build(tree, libs, tree / "raftsim")
+            seen = hunt(tree / "raftsim", seeds)
+        alive += seen is None
+        seed, what = seen or ("alive", f"not in {seeds} seeds")
+        print(f"| {name:28} | {seed:>5} | {what[:90]} |", flush=True)
+    return 1 if alive else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
