@@ -1,6 +1,7 @@
 /* meshsim: runs real nodes in a virtual world, one seed or many, and prints what to type to see a
  * failure again. */
 #include <getopt.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,18 +117,36 @@ static bool parse_arguments(int argc, char **argv, struct campaign *campaign)
     return optind == argc;
 }
 
-static void print_failure(const struct campaign *campaign, const struct sim *sim)
+static void print_replay(const struct campaign *campaign)
 {
     const struct sim_options *options = &campaign->options;
 
-    printf("FAILED seed %llu at %.3f s: %s\n", (unsigned long long)sim->options.seed,
-           (double)sim->time / 1e6, sim->failure);
     printf("replay: meshsim --nodes %u --seed %llu --faults %llu --quiet %llu%s%s -v\n",
-           options->nodes_count, (unsigned long long)sim->options.seed,
+           options->nodes_count, (unsigned long long)options->seed,
            (unsigned long long)(options->faults_for / MN_SEC),
            (unsigned long long)(options->quiet_for / MN_SEC),
            options->has_faults ? "" : " --no-faults",
            campaign->is_detect ? " --scenario detect" : "");
+}
+
+static void print_failure(const struct campaign *campaign, const struct sim *sim)
+{
+    printf("FAILED seed %llu at %.3f s: %s\n", (unsigned long long)sim->options.seed,
+           (double)sim->time / 1e6, sim->failure);
+    print_replay(campaign);
+}
+
+/* A failed assertion of a node says what, this says when. It comes from our own abort(), never out
+ * of the middle of printf(). */
+static const struct campaign *running;
+
+static void on_abort(int signal_number)
+{
+    (void)signal_number;
+    printf("FAILED seed %llu: an assertion, or memory\n",
+           (unsigned long long)running->options.seed);
+    print_replay(running);
+    fflush(stdout);
 }
 
 static void add_stats(struct sim_stats *total, const struct sim_stats *one)
@@ -232,6 +251,8 @@ int main(int argc, char **argv)
         return 2;
     }
     if (sodium_init() < 0) return 1;
+    running = &campaign;
+    signal(SIGABRT, on_abort);
     for (uint64_t seed = campaign.first; seed <= campaign.last; seed++)
         if (!run_seed(&campaign, seed) && ++bad > 0 && campaign.is_first) break;
     print_total(&campaign, bad);
