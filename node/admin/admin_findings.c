@@ -208,7 +208,7 @@ static void find_mesh(struct findings *findings, const struct core_self *self)
 {
     const struct core *core = findings->request->admin->config.core;
     const struct membership *membership = core_membership(core);
-    uint32_t alive;
+    uint32_t alive, others;
 
     if (membership == NULL) return;
     find_members(findings, membership, core);
@@ -217,7 +217,9 @@ static void find_mesh(struct findings *findings, const struct core_self *self)
         find(findings, (struct finding){FINDING_WARNING, FINDINGS_MESH, "one_issuer",
                                         "only this node can admit others and renew their grants",
                                         "copy its DATA/identity.key to a safe place"});
-    if (self->is_issuer && alive == 1 && !self->is_dev)
+    others =
+        membership_count(membership, MEMBER_SUSPECT) + membership_count(membership, MEMBER_DEAD);
+    if (self->is_issuer && alive == 1 && others == 0 && !self->is_dev)
         find(findings,
              (struct finding){FINDING_INFO, FINDINGS_MESH, "alone", "it is the only member",
                               "meshctl token create, and on another host: meshnode "

@@ -134,19 +134,73 @@ static void counts_ask(struct admin_request *request)
     admin_ask_gateway(request, (struct admin_gateway_request){.verb = ADMIN_GATEWAY_COUNTS});
 }
 
+/* ---- all of them, by name ---- */
+
+static bool member_is_before(const struct member *a, const struct member *b)
+{
+    int order = strcmp(a->record->grant.name, b->record->grant.name);
+    return order != 0 ? order < 0 : mn_id_compare(&a->node_id, &b->node_id) < 0;
+}
+
+/* Merges the sorted from[begin..middle) and from[middle..end) into [to]. */
+static void members_merge(const struct member **from, const struct member **to, uint32_t begin,
+                          uint32_t middle, uint32_t end)
+{
+    uint32_t left = begin, right = middle;
+
+    for (uint32_t i = begin; i < end; i++)
+        to[i] = right >= end || (left < middle && !member_is_before(from[right], from[left]))
+                    ? from[left++]
+                    : from[right++];
+}
+
+/* Returns one of the two arrays, sorted. Merge sort: the standard library's qsort() may allocate.
+ */
+static const struct member **members_sort(const struct member **members,
+                                          const struct member **scratch, uint32_t count)
+{
+    for (uint32_t run = 1; run < count; run *= 2) {
+        const struct member **sorted = scratch;
+        for (uint32_t begin = 0; begin < count; begin += 2 * run) {
+            uint32_t middle = begin + run < count ? begin + run : count;
+            uint32_t end = begin + 2 * run < count ? begin + 2 * run : count;
+            members_merge(members, sorted, begin, middle, end);
+        }
+        scratch = members;
+        members = sorted;
+    }
+    return members;
+}
+
+static const struct member **members_by_name(struct admin_request *request, uint32_t *count)
+{
+    const struct membership *membership = core_membership(request->admin->config.core);
+    const struct member *member = NULL, **members = NULL, **scratch;
+    uint32_t capacity = 0;
+
+    *count = 0;
+    while (membership != NULL && (member = membership_next(membership, member)) != NULL) {
+        members =
+            mn_arena_grow(request->outbox->arena, members, *count, &capacity, sizeof *members);
+        members[(*count)++] = member;
+    }
+    scratch = mn_arena_alloc(request->outbox->arena, *count * sizeof *scratch);
+    return members_sort(members, scratch, *count);
+}
+
 static void nodes_on_counts(struct admin_request *request,
                             const struct admin_gateway_answer *answer)
 {
-    const struct membership *membership = core_membership(request->admin->config.core);
-    const struct member *member = NULL;
+    uint32_t count;
+    const struct member **members = members_by_name(request, &count);
     struct tallies tallies;
     struct reply reply;
 
     tallies_init(&tallies, request->outbox->arena, admin_parse(request, answer->json, 2));
     reply_list_begin(&reply, "NodeList");
-    while (membership != NULL && (member = membership_next(membership, member)) != NULL) {
+    for (uint32_t i = 0; i < count; i++) {
         reply_object(&reply, NULL);
-        write_member(&reply, request, member, &tallies);
+        write_member(&reply, request, members[i], &tallies);
         reply_object_end(&reply);
     }
     reply_list_end(&reply);

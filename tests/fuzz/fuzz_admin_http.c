@@ -1,0 +1,251 @@
+/* Arbitrary HTTP exchanges, answers of the gateway and the core, events and times into the admin
+ * core, over the real core of a founder. The input is a script: one letter and its operands per
+ * step; whatever it says, the invariants hold, every exchange has at most one head and nothing
+ * after its end, and nothing is left at the end. */
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "node/admin/admin.h"
+
+#define EXCHANGES 32
+#define ASKED_MAX 64
+
+struct script {
+    const uint8_t *data;
+    size_t size;
+};
+
+struct asked {
+    uint64_t ticket;
+    bool is_core;
+};
+
+static struct core *core; /* of a founder; only read */
+static struct admin *admin;
+static struct mn_now now;
+static struct mn_arena arena, edge_arena;
+static struct {
+    uint64_t id;
+    bool has_head, is_ended;
+} exchanges[EXCHANGES];
+static uint64_t id_last;
+static struct asked asked[ASKED_MAX];
+static uint32_t asked_count;
+
+static uint8_t take(struct script *script)
+{
+    if (script->size == 0) return 0;
+    script->size--;
+    return *script->data++;
+}
+
+/* Up to the next line feed. */
+static struct mn_span take_line(struct script *script)
+{
+    const uint8_t *end = script->size == 0 ? NULL : memchr(script->data, '\n', script->size);
+    size_t size = end == NULL ? script->size : (size_t)(end - script->data);
+    struct mn_span line = mn_span(script->data, size);
+
+    script->data += size + (end != NULL);
+    script->size -= size + (end != NULL);
+    return line;
+}
+
+static void found(void)
+{
+    struct core_config config = {.name = mn_span_str("n1"),
+                                 .version = mn_span_str("0"),
+                                 .role = MESHNODE__TRUST__ROLE__ROLE_AUTO};
+    struct call_outbox calls = {.arena = &arena};
+    struct core_outbox outbox = {.arena = &arena, .calls = &calls};
+    struct core_input input = {.type = CORE_IN_RECOVERED};
+    uint64_t written = 0;
+
+    now = (struct mn_now){MN_SEC, 1800000000 * MN_SEC};
+    core = core_new(&config);
+    for (uint32_t done = 0;;) {
+        core_step(core, now, &input, &outbox);
+        for (uint64_t before = written; done < outbox.count; done++) {
+            if (outbox.items[done].type == CORE_OUT_WRITE)
+                written = outbox.items[done].write.number;
+            if (outbox.items[done].type == CORE_OUT_NET_SEND)
+                mn_buf_unref(outbox.items[done].net.buf);
+            if (done + 1 == outbox.count && written == before) break;
+        }
+        if (input.type == CORE_IN_DURABLE && input.durable == written) break;
+        input = (struct core_input){.type = CORE_IN_DURABLE, .durable = written};
+    }
+    call_outbox_reset(&calls);
+    if (core_self(core).state != CORE_MEMBER) abort();
+}
+
+static void watch(const struct edge_output *output)
+{
+    size_t i = (size_t)(output->id / 2 % EXCHANGES);
+
+    if (exchanges[i].id != output->id || exchanges[i].is_ended) abort();
+    if (output->type == EDGE_OUT_HTTP_HEAD) {
+        if (exchanges[i].has_head) abort();
+        exchanges[i].has_head = true;
+    } else if (output->type == EDGE_OUT_HTTP_BODY) {
+        if (!exchanges[i].has_head) abort();
+        exchanges[i].is_ended = output->flag;
+    } else if (output->type == EDGE_OUT_HTTP_ABORT) {
+        exchanges[i].is_ended = true;
+    } else {
+        abort();
+    }
+}
+
+static void step(const struct admin_input *input)
+{
+    struct edge_outbox edge = {.arena = &edge_arena};
+    struct admin_outbox outbox = {.arena = &arena, .edge = &edge};
+
+    admin_step(admin, now, input, &outbox);
+    admin_check(admin);
+    for (uint32_t i = 0; i < edge.count; i++)
+        watch(&edge.items[i]);
+    for (uint32_t i = 0; i < outbox.count; i++) {
+        bool is_core = outbox.items[i].type == ADMIN_OUT_COMMAND;
+        uint64_t ticket =
+            is_core ? outbox.items[i].command.request : outbox.items[i].gateway.ticket;
+        asked[asked_count++ % ASKED_MAX] = (struct asked){ticket, is_core};
+    }
+    edge_outbox_reset(&edge);
+    mn_arena_reset(&arena);
+}
+
+static void step_edge(const struct edge_input *input)
+{
+    step(&(struct admin_input){.type = ADMIN_IN_EDGE, .edge = input});
+}
+
+/* o FLAGS METHOD\n TARGET\n CONTENT-TYPE\n HOST\n */
+static void open_exchange(struct script *script)
+{
+    uint8_t flags = take(script);
+    struct edge_header headers[2] = {{.name = mn_span_str("content-type")},
+                                     {.name = mn_span_str("host")}};
+    struct edge_http_request http = {.listener =
+                                         flags & 1 ? EDGE_LISTENER_HTTP : EDGE_LISTENER_ADMIN,
+                                     .is_loopback = (flags & 2) != 0,
+                                     .headers = headers,
+                                     .headers_count = 2};
+    struct edge_input input = {.type = EDGE_IN_HTTP_OPEN, .http = &http};
+
+    http.method = take_line(script);
+    http.target = take_line(script);
+    headers[0].value = take_line(script);
+    headers[1].value = take_line(script);
+    id_last += 2;
+    input.id = flags & 4 ? id_last - 2 : id_last; /* an id twice is no new exchange */
+    if (input.id == id_last) {
+        size_t i = (size_t)(id_last / 2 % EXCHANGES);
+        struct edge_input gone = {.type = EDGE_IN_HTTP_GONE, .id = exchanges[i].id};
+        if (gone.id != 0) step_edge(&gone); /* its place is needed */
+        exchanges[i].id = id_last;
+        exchanges[i].has_head = exchanges[i].is_ended = false;
+    }
+    step_edge(&input);
+}
+
+static void send_edge(struct script *script, enum edge_input_type type)
+{
+    uint8_t which = take(script);
+    struct edge_input input = {.type = type, .id = exchanges[which % EXCHANGES].id};
+
+    input.is_last = (which & 0x80) != 0;
+    if (type == EDGE_IN_HTTP_BODY) input.bytes = take_line(script);
+    if (input.id != 0) step_edge(&input);
+}
+
+/* a STATUS WHY\n JSON\n: to the question asked last. */
+static void answer(struct script *script)
+{
+    mn_status status = -(mn_status)(take(script) % 22);
+    struct mn_span why = take_line(script), json = take_line(script);
+    struct admission_token items[3] = {{.uses = 1}, {.uses = 2}, {.uses = 3}};
+    struct asked to;
+
+    if (asked_count == 0) return;
+    to = asked[--asked_count % ASKED_MAX];
+    if (to.is_core) {
+        struct core_reply reply = {
+            .request = to.ticket, .status = status, .text = why, .items = items};
+        for (size_t i = 0; i < json.size && i < sizeof items[0].id.bytes; i++)
+            items[i % 3].id.bytes[i / 3] = json.data[i];
+        reply.count = status == MN_OK ? (uint32_t)json.size % 4 : 0;
+        step(&(struct admin_input){.type = ADMIN_IN_REPLY, .reply = &reply});
+    } else {
+        struct admin_gateway_answer gateway = {
+            .ticket = to.ticket, .status = status, .json = json, .why = why};
+        step(&(struct admin_input){.type = ADMIN_IN_GATEWAY, .gateway = &gateway});
+    }
+}
+
+static void happen(struct script *script)
+{
+    struct mn_trace_event event = {.mono = now.mono};
+    struct mn_span text;
+
+    event.event = (enum mn_event)(1 + take(script) % (MN_EV_COUNT - 1));
+    text = take_line(script);
+    if (text.size > sizeof event.text - 1) text.size = sizeof event.text - 1;
+    if (text.size > 0) memcpy(event.text, text.data, text.size);
+    event.a = text.size;
+    step(&(struct admin_input){.type = ADMIN_IN_EVENT, .event = &event});
+}
+
+static void play(struct script *script)
+{
+    switch (take(script)) {
+    case 'o': open_exchange(script); break;
+    case 'b': send_edge(script, EDGE_IN_HTTP_BODY); break;
+    case 'g': send_edge(script, EDGE_IN_HTTP_GONE); break;
+    case 'w': send_edge(script, EDGE_IN_HTTP_WRITABLE); break;
+    case 'a': answer(script); break;
+    case 'e': happen(script); break;
+    case 's': step(&(struct admin_input){.type = ADMIN_IN_STOP}); break;
+    case 't':
+        now.mono += take(script) * 10 * MN_MS;
+        step(&(struct admin_input){.type = ADMIN_IN_TICK});
+        break;
+    default: break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct script script = {data, size};
+    struct admin_config config = {.http_listen = mn_span_str("127.0.0.1:1")};
+
+    if (core == NULL) {
+        if (sodium_init() < 0) abort();
+        found();
+    }
+    memset(exchanges, 0, sizeof exchanges);
+    id_last = 3;
+    asked_count = 0;
+    now.mono = MN_SEC;
+    config.core = core;
+    config.is_dev = size % 2 == 0;
+    admin = admin_new(&config);
+    while (script.size > 0)
+        play(&script);
+    for (size_t i = 0; i < EXCHANGES; i++)
+        if (exchanges[i].id != 0)
+            step_edge(&(struct edge_input){.type = EDGE_IN_HTTP_GONE, .id = exchanges[i].id});
+    admin_check(admin);
+    if (admin_deadline(admin) != MN_TIME_NEVER) {
+        now.mono += MN_MINUTE;
+        step(&(struct admin_input){.type = ADMIN_IN_TICK});
+        if (admin_deadline(admin) != MN_TIME_NEVER) abort();
+    }
+    admin_free(admin);
+    mn_arena_done(&arena);
+    mn_arena_done(&edge_arena);
+    return 0;
+}
