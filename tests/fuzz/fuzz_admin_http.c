@@ -32,6 +32,11 @@ static uint64_t id_last;
 static struct asked asked[ASKED_MAX];
 static uint32_t asked_count;
 
+static size_t place(uint64_t id)
+{
+    return (size_t)(id / 2 % EXCHANGES);
+}
+
 static uint8_t take(struct script *script)
 {
     if (script->size == 0) return 0;
@@ -81,7 +86,7 @@ static void found(void)
 
 static void watch(const struct edge_output *output)
 {
-    size_t i = (size_t)(output->id / 2 % EXCHANGES);
+    size_t i = place(output->id);
 
     if (exchanges[i].id != output->id || exchanges[i].is_ended) abort();
     if (output->type == EDGE_OUT_HTTP_HEAD) {
@@ -138,15 +143,16 @@ static void open_exchange(struct script *script)
     http.target = take_line(script);
     headers[0].value = take_line(script);
     headers[1].value = take_line(script);
-    id_last += 2;
-    input.id = flags & 4 ? id_last - 2 : id_last; /* an id twice is no new exchange */
-    if (input.id == id_last) {
-        size_t i = (size_t)(id_last / 2 % EXCHANGES);
-        struct edge_input gone = {.type = EDGE_IN_HTTP_GONE, .id = exchanges[i].id};
+    if ((flags & 4) == 0 || exchanges[place(id_last)].id == 0 ||
+        exchanges[place(id_last)].is_ended) {
+        struct edge_input gone = {.type = EDGE_IN_HTTP_GONE};
+        id_last += 2;
+        gone.id = exchanges[place(id_last)].id;
         if (gone.id != 0) step_edge(&gone); /* its place is needed */
-        exchanges[i].id = id_last;
-        exchanges[i].has_head = exchanges[i].is_ended = false;
-    }
+        exchanges[place(id_last)].id = id_last;
+        exchanges[place(id_last)].has_head = exchanges[place(id_last)].is_ended = false;
+    } /* else one that is open comes twice */
+    input.id = id_last;
     step_edge(&input);
 }
 
