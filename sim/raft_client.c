@@ -61,10 +61,23 @@ static void client_begin(struct raft_world *world, struct raft_client *client)
     world->stats.ops++;
 }
 
+/* One that thinks it leads, or NULL: an old one has a story to tell. */
+static struct raft_host *client_find_leader(struct raft_world *world)
+{
+    uint32_t first = rng_below(&world->rng_work, world->hosts_count);
+
+    if (rng_below(&world->rng_work, 2) == 0) return raft_world_leader(world);
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        struct raft_host *host = &world->hosts[(first + i) % world->hosts_count];
+        if (host->raft != NULL && raft_view(host->raft).role == RAFT_LEADER) return host;
+    }
+    return NULL;
+}
+
 /* Knocks at a host: mostly the leader, as a client that was told would. */
 static void client_try(struct raft_world *world, struct raft_client *client)
 {
-    struct raft_host *host = raft_world_leader(world);
+    struct raft_host *host = client_find_leader(world);
     struct raft_input input = {.type = RAFT_IN_READ};
 
     if (host == NULL || rng_below(&world->rng_work, 4) == 0)

@@ -191,6 +191,7 @@ static void plan_next(struct raft_world *world, struct raft_event *event)
 
     (void)event;
     if (world->is_quiet) return;
+    if (plan_draw(world, 3) == 0) fault = RAFT_FAULT_CHURN; /* most often refused: one at a time */
     if (world->faults >> fault & 1) plan_do(world, fault);
     raft_world_at(world, world->time + rng_below_u64(&world->rng_fault, world->fault_every),
                   plan_next, NULL);
