@@ -107,7 +107,7 @@ static void find_servers(struct findings *findings, const struct json *counts)
     if (!json_is(servers, JSON_ARRAY)) return;
     for (const struct json *item = json_first(servers); item != NULL;
          item = json_next(servers, item)) {
-        const struct json *server = admin_parse(findings->request, item->raw, 1);
+        const struct json *server = admin_parse(findings->request, item->raw, JSON_OBJECT, 1);
         struct mn_span name = json_text(json_find_str(server, "name"));
         struct mn_span state = json_text(json_find_str(server, "state"));
         struct mn_span error = json_text(json_find_str(server, "error"));

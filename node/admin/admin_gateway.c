@@ -34,7 +34,7 @@ static void server_handle(struct admin_request *request)
 static void server_on_one(struct admin_request *request, const struct admin_gateway_answer *answer)
 {
     const struct json *server =
-        answer->status == MN_OK ? admin_parse(request, answer->json, 1) : NULL;
+        answer->status == MN_OK ? admin_parse(request, answer->json, JSON_OBJECT, 1) : NULL;
     struct reply reply;
 
     if (server == NULL) {
@@ -149,7 +149,7 @@ static bool tool_has(struct admin_request *request, const struct json *tool, str
 
     if (text.size == 0) return true;
     if (span_has(json_text(json_find_str(tool, "name")), text)) return true;
-    definition = definition == NULL ? NULL : admin_parse(request, definition->raw, 1);
+    definition = definition == NULL ? NULL : admin_parse(request, definition->raw, JSON_OBJECT, 1);
     return span_has(json_text(json_find_str(definition, "description")), text) ||
            span_has(json_text(json_find_str(definition, "title")), text);
 }
@@ -161,7 +161,7 @@ static void tools_handle(struct admin_request *request)
 
 static void tools_on_list(struct admin_request *request, const struct admin_gateway_answer *answer)
 {
-    const struct json *tools = admin_parse(request, answer->json, 1);
+    const struct json *tools = admin_parse(request, answer->json, JSON_ARRAY, 1);
     struct mn_span find = admin_query(request, "find");
     struct health health = {0};
     struct reply reply;
@@ -169,7 +169,7 @@ static void tools_on_list(struct admin_request *request, const struct admin_gate
     reply_list_begin(&reply, "ToolList");
     for (const struct json *item = tools == NULL ? NULL : json_first(tools); item != NULL;
          item = json_next(tools, item)) {
-        const struct json *tool = admin_parse(request, item->raw, 1);
+        const struct json *tool = admin_parse(request, item->raw, JSON_OBJECT, 1);
         if (tool == NULL || !tool_has(request, tool, find)) continue;
         reply_object(&reply, NULL);
         write_tool(&reply, request, tool, &health);
@@ -187,7 +187,7 @@ static void tool_handle(struct admin_request *request)
 static void tool_on_one(struct admin_request *request, const struct admin_gateway_answer *answer)
 {
     const struct json *tool =
-        answer->status == MN_OK ? admin_parse(request, answer->json, 1) : NULL;
+        answer->status == MN_OK ? admin_parse(request, answer->json, JSON_OBJECT, 1) : NULL;
     struct health health = {0};
     struct reply reply;
 

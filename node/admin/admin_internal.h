@@ -118,9 +118,9 @@ const struct json *admin_body(struct admin_request *request);
 /* Value of a query parameter, decoded, in the arena of the turn; data == NULL: absent. */
 struct mn_span admin_query(struct admin_request *request, const char *name);
 
-/* JSON that another core wrote, or NULL. [depth_kept]: see json.h. */
+/* JSON that another core wrote, if it is of that type; else NULL. [depth_kept]: see json.h. */
 const struct json *admin_parse(struct admin_request *request, struct mn_span text,
-                               uint32_t depth_kept);
+                               enum json_type type, uint32_t depth_kept);
 
 /* ---- findings: what is not well, and the next command to try (admin_findings.c) ---- */
 

@@ -196,7 +196,8 @@ static void nodes_on_counts(struct admin_request *request,
     struct tallies tallies;
     struct reply reply;
 
-    tallies_init(&tallies, request->outbox->arena, admin_parse(request, answer->json, 2));
+    tallies_init(&tallies, request->outbox->arena,
+                 admin_parse(request, answer->json, JSON_OBJECT, 2));
     reply_list_begin(&reply, "NodeList");
     for (uint32_t i = 0; i < count; i++) {
         reply_object(&reply, NULL);
@@ -279,7 +280,7 @@ static void node_on_counts(struct admin_request *request, const struct admin_gat
                         "meshctl nodes show ID");
         return;
     }
-    tallies_init(&tallies, arena, admin_parse(request, answer->json, 2));
+    tallies_init(&tallies, arena, admin_parse(request, answer->json, JSON_OBJECT, 2));
     reply_begin(&reply, "Node");
     write_member(&reply, request, match.member, &tallies);
     mn_map_done(&tallies.map);
@@ -329,7 +330,7 @@ static void route_on_tool(struct admin_request *request, const struct admin_gate
 {
     struct mn_arena *arena = request->outbox->arena;
     const struct json *tool =
-        answer->status == MN_OK ? admin_parse(request, answer->json, 1) : NULL;
+        answer->status == MN_OK ? admin_parse(request, answer->json, JSON_OBJECT, 1) : NULL;
     struct calls_route *routes = NULL;
     struct mn_span server;
     uint32_t count;

@@ -206,7 +206,7 @@ const struct json *admin_body(struct admin_request *request)
 }
 
 const struct json *admin_parse(struct admin_request *request, struct mn_span text,
-                               uint32_t depth_kept)
+                               enum json_type type, uint32_t depth_kept)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, depth_kept, JSON_NODES_MAX};
     const struct json *root = NULL;
@@ -214,5 +214,5 @@ const struct json *admin_parse(struct admin_request *request, struct mn_span tex
     if (json_parse_copy(request->admin->parser, text, limits, request->outbox->arena, &root) !=
         MN_OK)
         return NULL;
-    return root;
+    return root->type == type ? root : NULL;
 }

@@ -58,7 +58,7 @@ static void write_servers(struct reply *reply, struct admin_request *request,
     if (!json_is(servers, JSON_ARRAY)) servers = NULL;
     for (const struct json *item = servers == NULL ? NULL : json_first(servers); item != NULL;
          item = json_next(servers, item)) {
-        const struct json *server = admin_parse(request, item->raw, 1);
+        const struct json *server = admin_parse(request, item->raw, JSON_OBJECT, 1);
         total++;
         if (mn_span_is(json_text(json_find_str(server, "state")), "ready")) ready++;
     }
@@ -110,7 +110,7 @@ static void status_on_counts(struct admin_request *request,
                              const struct admin_gateway_answer *answer)
 {
     const struct core *core = request->admin->config.core;
-    const struct json *counts = admin_parse(request, answer->json, 2);
+    const struct json *counts = admin_parse(request, answer->json, JSON_OBJECT, 2);
     int64_t listed = 0;
     struct reply reply;
 
@@ -153,7 +153,7 @@ static void check_on_counts(struct admin_request *request,
                             const struct admin_gateway_answer *answer)
 {
     const struct core *core = request->admin->config.core;
-    const struct json *counts = admin_parse(request, answer->json, 2);
+    const struct json *counts = admin_parse(request, answer->json, JSON_OBJECT, 2);
     enum findings_scope scope;
     struct reply reply;
 

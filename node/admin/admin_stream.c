@@ -200,11 +200,11 @@ static void write_line(struct admin_request *request, const struct json *line,
 
 static void write_lines(struct admin_request *request, struct mn_span json, struct mn_writer *lines)
 {
-    const struct json *all = admin_parse(request, json, 1);
+    const struct json *all = admin_parse(request, json, JSON_ARRAY, 1);
 
     for (const struct json *line = all == NULL ? NULL : json_first(all); line != NULL;
          line = json_next(all, line))
-        write_line(request, admin_parse(request, line->raw, 1), lines);
+        write_line(request, admin_parse(request, line->raw, JSON_OBJECT, 1), lines);
 }
 
 /* A followed server that was detached ends the stream. */

@@ -164,6 +164,7 @@ static void send_edge(struct script *script, enum edge_input_type type)
     input.is_last = (which & 0x80) != 0;
     if (type == EDGE_IN_HTTP_BODY) input.bytes = take_line(script);
     if (input.id != 0) step_edge(&input);
+    if (type == EDGE_IN_HTTP_GONE) exchanges[which % EXCHANGES].is_ended = true;
 }
 
 /* a STATUS WHY\n JSON\n: to the question asked last. */
