@@ -99,8 +99,13 @@ static void child_message(struct child *child, struct mn_span message)
     struct mn_writer writer = {0};
     struct mn_buf *text;
 
+    if (reply.is_noisy) {
+        text = mn_buf_copy(mn_span_str("working on it\n"));
+        child_say(child, text, 0);
+        mn_buf_unref(text);
+    }
     if (reply.is_break) {
-        MN_PROBE("sim: a child died in the middle of a call");
+        MN_PROBE("sim: a child died instead of answering");
         sim_at(sim, &child->exit, sim->time + reply.delay, child_exit, child);
     } else if (reply.buf != NULL) {
         mn_writer_add(&writer, mn_buf_span(reply.buf));

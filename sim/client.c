@@ -9,6 +9,7 @@
 #define CLIENTS_PER_HOST 2
 #define PATIENCE (SIM_CALL_TIMEOUT + 10 * MN_SEC)
 #define PATIENCE_INITIALIZE (5 * MN_SEC)
+#define BURST_MIN 300  /* more than one server is sent at once */
 #define PAD_MAX 300000 /* bytes: more than a connection has on its way */
 #define LIMITS ((struct json_limits){.depth_max = 64, .depth_kept = 8, .nodes_max = 65536})
 
@@ -146,6 +147,27 @@ static void client_answered(struct sim *sim, void *context, const struct sim_res
     client_again(asked.client);
 }
 
+static void client_left(struct sim *sim, void *context, const struct sim_response *response)
+{
+    (void)sim;
+    (void)response;
+    client_again(context);
+}
+
+/* Ends its legacy session as clients should. */
+static void client_leave(struct sim_client *client)
+{
+    char session[SIM_SESSION_SIZE];
+
+    memcpy(session, client->session, sizeof session);
+    client->session[0] = '\0';
+    sim_http_ask(client->host, &(struct sim_request){.verb = "DELETE",
+                                                     .session = session,
+                                                     .patience = PATIENCE_INITIALIZE,
+                                                     .on_end = client_left,
+                                                     .context = client});
+}
+
 static void client_initialized(struct sim *sim, void *context, const struct sim_response *response)
 {
     struct sim_client *client = context;
@@ -226,6 +248,8 @@ static void client_act(struct sim *sim, void *context)
                client->session_boot != home->boots) {
         client->session[0] = '\0';
         client_initialize(client, host);
+    } else if (rng_below(&sim->rng_work, 50) == 0) {
+        client_leave(client);
     } else {
         client_call(client, home);
     }
@@ -246,4 +270,53 @@ void sim_client_stop(struct sim *sim)
     sim->is_load_over = true;
     for (uint32_t i = 0; i < sim->clients_count; i++)
         sim_cancel(sim, &sim->clients[i].next);
+}
+
+/* ---- what only happens on purpose ---- */
+
+static void burst_answered(struct sim *sim, void *context, const struct sim_response *response)
+{
+    sim_call_answered(sim, context, response);
+}
+
+void sim_client_burst(struct sim_host *host)
+{
+    struct sim *sim = host->sim;
+    char tool[64];
+    bool is_look;
+
+    client_pick_tool(sim, tool, sizeof tool, &is_look);
+    for (uint32_t left = BURST_MIN + rng_below(&sim->rng_work, BURST_MIN); left > 0; left--) {
+        struct sim_call *call = sim_call_new(sim, host, tool, is_look);
+        struct mn_buf *body = sim_call_body(call, true, 0);
+        sim_http_ask(host, &(struct sim_request){.method = "tools/call",
+                                                 .name = tool,
+                                                 .body = mn_buf_span(body),
+                                                 .patience = PATIENCE,
+                                                 .on_end = burst_answered,
+                                                 .context = call});
+        mn_buf_unref(body);
+    }
+}
+
+static void nonsense_refused(struct sim *sim, void *context, const struct sim_response *response)
+{
+    (void)context;
+    if (!response->is_lost && (response->code < 400 || response->code >= 500))
+        sim_fail(sim, "a request that is none was answered with %u", response->code);
+}
+
+/* From another site's page; no JSON; a session that never was. */
+void sim_client_nonsense(struct sim_host *host)
+{
+    struct sim_request request = {.body = mn_span_str(SIM_LIST_LEGACY),
+                                  .patience = PATIENCE_INITIALIZE,
+                                  .on_end = nonsense_refused};
+
+    switch (rng_below(&host->sim->rng_work, 3)) {
+    case 0: request.host = "evil.example"; break;
+    case 1: request.body = mn_span_str("{\"jsonrpc\":"); break;
+    default: request.session = "0123456789abcdef"; break;
+    }
+    sim_http_ask(host, &request);
 }

@@ -114,6 +114,7 @@ void sim_disk_do(struct sim_host *host, const struct edge_output *output)
         sim_at(sim, &host->disk.sync, sim->time + sync, disk_synced, host);
     }
     mn_list_push_back(&host->disk.pending, &write->list);
+    sim_host_writes(host);
 }
 
 /* Keeps a random number of the oldest unsynced writes: the kernel may have got that far. */

@@ -87,6 +87,17 @@ static void fault_crash(struct sim *sim)
     sim_host_start_at(host, sim->time + draw(sim, 10 * MN_MS, 20 * MN_SEC));
 }
 
+/* What it said before the write was on disk it should not have said. */
+static void fault_crash_writing(struct sim *sim)
+{
+    struct sim_host *host = pick(sim);
+
+    sim_host_crash_writing(host);
+    if (host->node == NULL || rng_below(&sim->rng_fault, 2) == 0) return;
+    sim_host_crash(host); /* then it is what it writes when it starts */
+    sim_host_start_at(host, sim->time + draw(sim, 10 * MN_MS, 2 * MN_SEC));
+}
+
 static void fault_crash_all(struct sim *sim)
 {
     MN_PROBE("sim: all nodes were killed at once");
@@ -115,6 +126,7 @@ static void fault_lost_disk(struct sim *sim)
     MN_PROBE("sim: a node lost its disk");
     sim_host_crash(host);
     sim_disk_wipe(host);
+    sim->has_lost_disk = true;
     sim_host_start_at(host, sim->time + draw(sim, 10 * MN_MS, 20 * MN_SEC));
 }
 
@@ -262,6 +274,28 @@ static void fault_tools(struct sim *sim)
     sim_server_change(pick(sim));
 }
 
+static void fault_forget(struct sim *sim)
+{
+    MN_PROBE("sim: a server forgot its sessions");
+    sim_server_forget(pick(sim));
+}
+
+static void fault_burst(struct sim *sim)
+{
+    struct sim_host *host = pick_live(sim);
+
+    if (host == NULL) return;
+    MN_PROBE("sim: many calls at once");
+    sim_client_burst(host);
+}
+
+static void fault_nonsense(struct sim *sim)
+{
+    struct sim_host *host = pick_live(sim);
+
+    if (host != NULL && !host->is_stopping) sim_client_nonsense(host);
+}
+
 static void fault_give_up(struct sim *sim)
 {
     struct sim_host *host = pick_live(sim);
@@ -272,6 +306,7 @@ static void fault_give_up(struct sim *sim)
 
 const struct sim_fault sim_faults[] = {
     {"crash", fault_crash},
+    {"crash-writing", fault_crash_writing},
     {"crash-all", fault_crash_all},
     {"stop", fault_stop},
     {"lost-disk", fault_lost_disk},
@@ -288,6 +323,9 @@ const struct sim_fault sim_faults[] = {
     {"trouble", fault_trouble},
     {"offline", fault_offline},
     {"tools", fault_tools},
+    {"forget", fault_forget},
+    {"burst", fault_burst},
+    {"nonsense", fault_nonsense},
     {"give-up", fault_give_up},
 };
 

@@ -12,6 +12,6 @@ struct sim_fault {
 
 extern const struct sim_fault sim_faults[];
 
-#define SIM_FAULTS_COUNT 18
+#define SIM_FAULTS_COUNT 22
 
 #endif

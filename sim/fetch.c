@@ -1,5 +1,7 @@
 /* HTTP requests of a host, to the scripted servers at http://NAME.test/mcp; they answer with JSON.
  */
+#include <stdio.h>
+
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/sim.h"
@@ -11,6 +13,7 @@ struct fetch {
     uint32_t code; /* 0: the connection breaks, or (status UNREACHABLE) never came about */
     mn_status status;
     struct mn_buf *body; /* of the answer */
+    char session[16];    /* Mcp-Session-Id of the answer; empty: none */
     struct sim_event event;
 };
 
@@ -42,16 +45,21 @@ static void fetch_answer(struct sim *sim, void *context)
     struct sim_host *host = fetch->host;
     uint64_t id = fetch->id, boot = host->boots;
     struct mn_buf *body = mn_buf_ref(fetch->body);
-    struct edge_header type = {mn_span_str("content-type"), mn_span_str("application/json")};
-    uint32_t code = fetch->code;
+    char session[sizeof fetch->session];
+    struct edge_header headers[] = {{mn_span_str("content-type"), mn_span_str("application/json")},
+                                    {mn_span_str("mcp-session-id"), mn_span(NULL, 0)}};
+    uint32_t code = fetch->code, headers_count = body == NULL ? 0 : 1;
 
     (void)sim;
+    memcpy(session, fetch->session, sizeof session);
+    headers[1].value = mn_span_str(session);
+    if (session[0] != '\0') headers_count = 2;
     fetch_free(fetch);
     sim_host_input(host, &(struct edge_input){.type = EDGE_IN_FETCH_HEAD,
                                               .id = id,
                                               .code = code,
-                                              .headers = &type,
-                                              .headers_count = body == NULL ? 0 : 1});
+                                              .headers = headers,
+                                              .headers_count = headers_count});
     if (body != NULL && host->boots == boot)
         sim_host_input(host, &(struct edge_input){
                                  .type = EDGE_IN_FETCH_BODY, .id = id, .bytes = mn_buf_span(body)});
@@ -66,13 +74,33 @@ static struct sim_server *fetch_server(struct sim_host *host, struct mn_span url
     return sim_server_find(host, mn_span(url.data + before, url.size - before - after));
 }
 
+/* Legacy: does the server know the session? It gives one to whoever brings none: that is the
+ * handshake. */
+static bool fetch_session(struct fetch *fetch, struct sim_server *server,
+                          const struct edge_fetch *start)
+{
+    char session[sizeof fetch->session];
+
+    snprintf(session, sizeof session, "s%u", sim_server_itself(server)->session);
+    for (uint32_t i = 0; i < start->headers_count; i++)
+        if (mn_span_is(start->headers[i].name, "mcp-session-id"))
+            return mn_span_is(start->headers[i].value, session);
+    memcpy(fetch->session, session, sizeof session);
+    return true;
+}
+
 /* The server takes the request. False: it never answers. */
 static bool fetch_post(struct fetch *fetch, const struct edge_fetch *start, mn_time *ret_delay)
 {
     struct sim_host *host = fetch->host;
-    struct sim_reply reply =
-        sim_server_answer(host->sim, fetch_server(host, start->url), mn_buf_span(start->body));
+    struct sim_server *server = fetch_server(host, start->url);
+    struct sim_reply reply;
 
+    if (!server->is_modern && !fetch_session(fetch, server, start)) {
+        fetch->code = 404;
+        return true;
+    }
+    reply = sim_server_answer(host->sim, server, mn_buf_span(start->body));
     *ret_delay = reply.delay;
     fetch->code = reply.buf == NULL ? 202 : 200;
     fetch->body = reply.buf;

@@ -2,6 +2,7 @@
  * happens outside to node_step(), one input at a time. */
 #include <stdio.h>
 
+#include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/http.h"
 
@@ -103,6 +104,9 @@ static void host_print_trace(struct sim_host *host)
         char id[MN_ID_TEXT_SIZE];
         sim_hash(host->sim, event->event, mn_span_str(event->text));
         host->sim->reported[event->event]++;
+        if (event->event == MN_EV_KEY_CONFLICT && !host->sim->has_lost_disk)
+            sim_fail(host->sim, "%s was told two things with one number by %.8s", host->name,
+                     mn_id_format(&event->id, id));
         if (host->sim->options.is_verbose)
             printf("%9.3f %-3s %-24s %.8s a=%llu b=%llu %s\n", (double)host->sim->time / 1e6,
                    host->name, mn_event_name(event->event), mn_id_format(&event->id, id),
@@ -118,6 +122,7 @@ static void host_down(struct sim_host *host)
     sim_cancel(sim, &host->tick);
     sim_cancel(sim, &host->exit);
     sim_cancel(sim, &host->stop_limit);
+    sim_cancel(sim, &host->death);
     node_free(host->node);
     host->node = NULL;
     host->is_frozen = host->is_stopping = false;
@@ -142,6 +147,16 @@ static void host_exit(struct sim *sim, void *context)
     sim_disk_close(host);
     host_down(host);
     sim_host_start_at(host, sim->time + (sim->is_quiet ? 0 : host->down_for));
+}
+
+static void host_die(struct sim *sim, void *context)
+{
+    struct sim_host *host = context;
+
+    if (host->node == NULL) return;
+    MN_PROBE("sim: a node was killed while it wrote");
+    sim_host_crash(host);
+    sim_host_start_at(host, sim->time + 10 * MN_MS + rng_below_u64(&sim->rng_fault, 2 * MN_SEC));
 }
 
 static void host_stop_late(struct sim *sim, void *context)
@@ -306,6 +321,20 @@ void sim_host_crash(struct sim_host *host)
     host->sim->stats.crashes++;
     sim_disk_crash(host);
     host_down(host);
+}
+
+void sim_host_crash_writing(struct sim_host *host)
+{
+    host->dies_writing = true;
+}
+
+void sim_host_writes(struct sim_host *host)
+{
+    struct sim *sim = host->sim;
+
+    if (!host->dies_writing) return;
+    host->dies_writing = false;
+    sim_at(sim, &host->death, sim->time + rng_below(&sim->rng_fault, 3 * MN_MS), host_die, host);
 }
 
 void sim_host_stop(struct sim_host *host, mn_time down_for)

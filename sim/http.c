@@ -156,12 +156,14 @@ static uint32_t request_headers(const struct sim_request *request, struct edge_h
 {
     uint32_t count = 0;
 
-    headers[count++] = (struct edge_header){mn_span_str("host"), mn_span_str("127.0.0.1:7080")};
+    headers[count++] = (struct edge_header){
+        mn_span_str("host"), mn_span_str(request->host != NULL ? request->host : "127.0.0.1:7080")};
     headers[count++] =
         (struct edge_header){mn_span_str("content-type"), mn_span_str("application/json")};
     headers[count++] = (struct edge_header){
         mn_span_str("accept"),
-        mn_span_str(request->is_get ? "text/event-stream" : "application/json, text/event-stream")};
+        mn_span_str(request->verb != NULL ? "text/event-stream"
+                                          : "application/json, text/event-stream")};
     if (request->method != NULL) {
         headers[count++] =
             (struct edge_header){mn_span_str("mcp-protocol-version"), mn_span_str("2026-07-28")};
@@ -180,12 +182,13 @@ static uint32_t request_headers(const struct sim_request *request, struct edge_h
 void sim_http_ask(struct sim_host *host, const struct sim_request *request)
 {
     struct edge_header headers[HEADERS_MAX];
-    struct edge_http_request http = {.listener = EDGE_LISTENER_HTTP,
-                                     .method = mn_span_str(request->is_get ? "GET" : "POST"),
-                                     .target = mn_span_str("/mcp"),
-                                     .address = mn_span_str("127.0.0.1"),
-                                     .is_loopback = true,
-                                     .headers = headers};
+    struct edge_http_request http = {
+        .listener = EDGE_LISTENER_HTTP,
+        .method = mn_span_str(request->verb != NULL ? request->verb : "POST"),
+        .target = mn_span_str("/mcp"),
+        .address = mn_span_str("127.0.0.1"),
+        .is_loopback = true,
+        .headers = headers};
     uint64_t id = exchange_new(host, request)->id;
 
     http.headers_count = request_headers(request, headers);

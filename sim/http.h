@@ -19,7 +19,8 @@ typedef void sim_http_message(struct sim *sim, void *context, struct mn_span mes
 typedef void sim_http_end(struct sim *sim, void *context, const struct sim_response *response);
 
 struct sim_request {
-    bool is_get;                  /* else POST with [body] */
+    const char *verb;             /* "GET", "DELETE"; NULL: POST with [body] */
+    const char *host;             /* as the client calls the node; NULL: as it should */
     const char *method;           /* modern: JSON-RPC method of [body]; NULL: legacy */
     const char *name;             /* modern: of the tool, or NULL */
     const char *session;          /* legacy, or NULL */

@@ -53,6 +53,8 @@ void sim_plan_stop(struct sim *sim)
     sim->is_quiet = true;
     sim_net_heal(sim);
     for (uint32_t i = 0; i < sim->hosts_count; i++) {
+        sim->hosts[i].dies_writing = false;
+        sim_cancel(sim, &sim->hosts[i].death);
         sim->hosts[i].wall_offset = 0;
         sim->hosts[i].is_offline = false;
         sim_host_thaw(&sim->hosts[i]);

@@ -20,6 +20,7 @@ enum mood {
     MOOD_DIES_BEFORE, /* its process or connection ends without a trace of work */
     MOOD_DIES_AFTER,  /* the same, but the work is done */
     MOOD_REFUSES,     /* answers with an error */
+    MOOD_NOISY,       /* writes what is no message before it answers */
     MOOD_COUNT
 };
 
@@ -34,6 +35,8 @@ static struct sim_server *server_add(struct sim_host *host, enum sim_server_kind
     server->kind = kind;
     server->is_modern = is_modern;
     server->own_tools = TOOLS_MIN;
+    server->is_fragile = kind == SIM_SERVER_CHILD && rng_below(&sim->rng_work, 2) == 0;
+    server->session = 1;
     server->work = 1 * MN_MS + rng_below(&sim->rng_work, 200 * MN_MS);
     snprintf(server->name, sizeof server->name, "%s", name);
     return server;
@@ -135,6 +138,13 @@ void sim_server_change(struct sim_host *host)
     mn_buf_unref(message);
 }
 
+void sim_server_forget(struct sim_host *host)
+{
+    struct sim_server *server = &host->servers[host->servers_count - 1];
+
+    if (server->kind == SIM_SERVER_HTTP) sim_server_itself(server)->session++;
+}
+
 static void write_tools(struct sim_server *server, struct mn_writer *writer)
 {
     char name[SIM_NAME_MAX];
@@ -184,6 +194,7 @@ static const char *write_call(struct sim_server *server, const struct json *para
 
     reply->delay = server->work;
     reply->is_silent = mood == MOOD_HANGS;
+    reply->is_noisy = mood == MOOD_NOISY;
     reply->is_break = mood == MOOD_DIES_BEFORE || mood == MOOD_DIES_AFTER;
     if (mood != MOOD_DIES_BEFORE && mood != MOOD_REFUSES) do_work(sim, key);
     if (mood == MOOD_SLOW) {
@@ -274,6 +285,10 @@ static void server_answer(struct sim_server *server, const struct json *root,
     struct mn_writer body = {0};
 
     if (id == NULL || method.size == 0) return; /* a notification */
+    if (!server->is_modern && server->is_fragile && mn_span_is(method, "server/discover")) {
+        reply->is_break = true;
+        return;
+    }
     if (server->is_modern && mn_span_is(method, "subscriptions/listen")) {
         reply->buf = acknowledge(server, id->raw);
         return;

@@ -87,6 +87,8 @@ struct sim_server {
     enum sim_server_kind kind;
     bool is_modern;
     uint32_t own_tools;       /* see sim_server_tools() */
+    bool is_fragile;          /* legacy child: exits when asked what it does not know */
+    uint32_t session;         /* legacy, at a URL: the only one it knows; see sim_server_forget() */
     struct mn_buf *listen_id; /* modern child: of the listen of its present process; or NULL */
     mn_time work;             /* how long a call takes */
 };
@@ -107,7 +109,8 @@ struct sim_host {
     struct mn_trace_event trace_ring[256];
     struct sim_disk disk;
     struct sim_event tick; /* the node's deadline */
-    struct sim_event boot, exit, stop_limit;
+    struct sim_event boot, exit, stop_limit, death;
+    bool dies_writing; /* soon after its next write has begun */
     bool is_frozen, is_stepping;
     bool is_offline;     /* URLs cannot be reached from it */
     bool is_stopping;    /* it was told to, and still runs */
@@ -163,6 +166,7 @@ struct sim {
     char token[128];              /* joins the mesh; made by the first host */
     bool is_quiet;                /* the faults are over */
     bool is_load_over;            /* no new calls */
+    bool has_lost_disk;           /* so a node may have forgotten what it said */
     uint64_t hash;                /* of all that happened */
     struct sim_stats stats;
     uint64_t reported[MN_EV_COUNT]; /* how often each event was */
@@ -191,6 +195,9 @@ void sim_host_done(struct sim_host *host);
 void sim_host_start(struct sim_host *host);
 void sim_host_start_at(struct sim_host *host, mn_time at);
 void sim_host_crash(struct sim_host *host); /* kill -9: unsynced writes may be lost */
+/* kill -9 while it writes next, then a restart. */
+void sim_host_crash_writing(struct sim_host *host);
+void sim_host_writes(struct sim_host *host); /* it has just begun to */
 /* A node that was told to stop finishes what runs, leaves and ends; then it starts again. */
 void sim_host_stop(struct sim_host *host, mn_time down_for);
 void sim_host_freeze(struct sim_host *host);
@@ -227,6 +234,7 @@ struct sim_reply {
     struct mn_buf *buf; /* JSON, no newline; the caller owns the ref; NULL: nothing to say */
     mn_time delay;
     bool is_silent; /* it should answer, and never does */
+    bool is_noisy;  /* a child writes what is no message before */
     bool is_break;  /* instead of the answer its process or connection ends */
 };
 struct sim_reply sim_server_answer(struct sim *sim, struct sim_server *server,
@@ -241,6 +249,7 @@ uint32_t sim_server_tools(struct sim_server *server); /* how many it has now */
 /* The name of one of them; [name] is where it may be written. */
 const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX]);
 void sim_server_change(struct sim_host *host); /* one of its servers gets other tools */
+void sim_server_forget(struct sim_host *host); /* one behind a URL forgets its sessions */
 void sim_child_do(struct sim_host *host, const struct edge_output *output);
 void sim_child_host_down(struct sim_host *host);
 void sim_child_crash_one(struct sim_host *host);
@@ -250,7 +259,9 @@ void sim_fetch_host_down(struct sim_host *host);
 
 /* client.c */
 void sim_client_start(struct sim *sim);
-void sim_client_stop(struct sim *sim); /* no new calls; those under way go on */
+void sim_client_stop(struct sim *sim);           /* no new calls; those under way go on */
+void sim_client_burst(struct sim_host *host);    /* more calls of one tool at once than may run */
+void sim_client_nonsense(struct sim_host *host); /* a request that must be refused */
 struct sim_call *sim_call_new(struct sim *sim, struct sim_host *host, const char *tool,
                               bool is_idempotent);
 /* A tools/call; the caller owns the ref. [pad]: bytes that it is larger than it must be. */

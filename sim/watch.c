@@ -105,7 +105,7 @@ static void watcher_listen(struct sim_watcher *watcher)
                                    "listen\",\"params\":{\"notifications\":{\"toolsListChanged\":"
                                    "true}," SIM_MODERN_META "}}");
     } else {
-        request.is_get = true;
+        request.verb = "GET";
         request.session = watcher->session;
     }
     sim_http_ask(watcher->host, &request);
