@@ -108,6 +108,7 @@ export async function hostile(port = 0, served = kinds) {
     serve(served[request.url.slice(1)], request, response).catch(() => response.destroy());
   });
   await new Promise(done => server.listen(port, '127.0.0.1', done));
+  server.unref(); // a test that fails shall end all the same
   return {
     kinds: served,
     port: server.address().port,
