@@ -6,11 +6,13 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+#include "node/io/net_stream.h"
 #include "proto/base/check.h"
 #include "proto/base/map.h"
 #include "proto/base/memory.h"
 
 #define NET_RECEIVE_SIZE 65536u
+#define NET_RECEIVES_MAX 4 /* at a time from one connection, while the buffer gets full */
 #define NET_LISTENERS_MAX 8u
 #define NET_DIAL_TIMEOUT_MS 10000
 #define NET_LINGER_MS 1000u      /* for the last send of a connection that is to be closed */
@@ -18,7 +20,7 @@
 #define NET_TURN_BATCHES_MAX 16  /* completions taken before the loop looks elsewhere */
 #define NET_DIAL_TEXT_SIZE 272   /* "tcp://", a host name of 253, ":65535" */
 
-enum net_operation { NET_RECEIVE = 1, NET_SEND, NET_DIAL, NET_ACCEPT, NET_REAP };
+enum net_operation { NET_SEND = 1, NET_DIAL, NET_ACCEPT, NET_REAP };
 
 /* A completed operation, linked by the nng thread that saw it complete. */
 struct net_done {
@@ -39,15 +41,19 @@ struct net_conn {
     struct mn_map_entry entry; /* by id, while the id is alive */
     struct mn_list linger;     /* in net->lingering, oldest first */
     mn_time linger_until;
+    struct net *net;
     uint64_t id;
     nng_stream_dialer *dialer; /* while dialling */
     nng_stream *stream;
-    nng_aio *receive_aio, *send_aio;
-    struct net_done receive_done, send_done;
-    uint8_t *bytes;      /* NET_RECEIVE_SIZE */
-    struct mn_buf *sent; /* the outstanding SEND; NULL: none */
-    size_t sent_size;    /* bytes of it that the kernel took */
-    bool is_receiving, is_sending;
+    nng_aio *dial_aio, *send_aio;
+    struct net_done dial_done, send_done; /* the former for REAP too */
+    uv_poll_t poll;                       /* of the stream, once there is one */
+    struct mn_buf *sent;                  /* the outstanding SEND; NULL: none */
+    size_t sent_size;                     /* bytes of it that the kernel took */
+    struct mn_list sent_now; /* in net->sent_now: the SEND is over, which is not reported yet */
+    int sent_now_error;
+    bool is_dialing, is_sending;
+    bool has_poll, is_polling;
     bool is_paused;
     bool is_accepted;
     bool is_dead; /* its id is: nothing is reported any more */
@@ -59,6 +65,10 @@ struct net {
     struct net_config config;
     uv_async_t async;
     uv_timer_t timer; /* ends lingering, retries accepts */
+    uv_idle_t idle;   /* active while [sent_now] is not empty */
+    nng_aio *now_aio; /* of operations that do not wait */
+    uint8_t *bytes;   /* NET_RECEIVE_SIZE */
+    struct mn_list sent_now;
     _Atomic(struct net_done *) done;
     struct net_listener listeners[NET_LISTENERS_MAX];
     uint32_t listeners_count;
@@ -127,9 +137,11 @@ static mn_status net_status(int error)
 static struct net_conn *net_conn_new(struct net *net, uint64_t id)
 {
     struct net_conn *conn = mn_alloc(sizeof *conn);
+    conn->net = net;
     conn->id = id;
     mn_list_init(&conn->linger);
-    conn->receive_aio = net_aio_new(net, &conn->receive_done, conn);
+    mn_list_init(&conn->sent_now);
+    conn->dial_aio = net_aio_new(net, &conn->dial_done, conn);
     conn->send_aio = net_aio_new(net, &conn->send_done, conn);
     mn_map_insert(&net->conns, &conn->entry, mn_span(&conn->id, sizeof conn->id));
     net->conns_count++;
@@ -142,22 +154,39 @@ static struct net_conn *net_find(struct net *net, uint64_t id)
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct net_conn, entry);
 }
 
+static void net_finish(struct net *net);
+
 /* No operation is under way, so nng holds nothing of it; at worst the callback that told us so is
  * still returning, and nng_aio_free() waits for that. */
-static void net_conn_free(struct net *net, struct net_conn *conn)
+static void net_conn_free(struct net_conn *conn)
 {
-    MN_ASSERT(conn->is_dead && !conn->is_receiving && !conn->is_sending);
-    nng_aio_stop(conn->receive_aio);
+    struct net *net = conn->net;
+    MN_ASSERT(conn->is_dead && !conn->is_dialing && !conn->is_sending);
+    nng_aio_stop(conn->dial_aio);
     nng_aio_stop(conn->send_aio);
     if (conn->dialer != NULL) nng_stream_dialer_free(conn->dialer);
     if (conn->stream != NULL) nng_stream_free(conn->stream);
-    nng_aio_free(conn->receive_aio);
+    nng_aio_free(conn->dial_aio);
     nng_aio_free(conn->send_aio);
     mn_buf_unref(conn->sent);
-    mn_free(conn->bytes);
     if (conn->is_accepted) net->accepted_count--;
     net->conns_count--;
     mn_free(conn);
+    if (net->is_closing) net_finish(net);
+}
+
+static void net_on_poll_closed(uv_handle_t *handle)
+{
+    net_conn_free(handle->data);
+}
+
+/* The loop lets go of the descriptor before nng does. */
+static void net_conn_end(struct net_conn *conn)
+{
+    if (conn->has_poll)
+        uv_close((uv_handle_t *)&conn->poll, net_on_poll_closed);
+    else
+        net_conn_free(conn);
 }
 
 /* Ends its operations now; it is freed when the last of them has been seen to complete, and never
@@ -169,15 +198,18 @@ static void net_cut(struct net_conn *conn)
     mn_list_remove(&conn->linger);
     if (conn->dialer != NULL) nng_stream_dialer_close(conn->dialer);
     if (conn->stream != NULL) nng_stream_close(conn->stream);
-    if (conn->is_receiving || conn->is_sending) return;
-    conn->receive_done.operation = NET_REAP;
-    net_push(&conn->receive_done);
+    if (conn->is_dialing || conn->is_sending) return;
+    conn->dial_done.operation = NET_REAP;
+    net_push(&conn->dial_done);
 }
+
+static void net_watch(struct net_conn *conn);
 
 static void net_forget(struct net *net, struct net_conn *conn)
 {
     if (!conn->is_dead) mn_map_remove(&net->conns, &conn->entry);
     conn->is_dead = true;
+    net_watch(conn);
 }
 
 static void net_report_closed(struct net *net, struct net_conn *conn, mn_status status,
@@ -191,14 +223,35 @@ static void net_report_closed(struct net *net, struct net_conn *conn, mn_status 
     io_input(net->io, &input);
 }
 
-static void net_receive(struct net_conn *conn)
+static void net_on_readable(uv_poll_t *handle, int status, int events)
 {
-    if (conn->is_dead || conn->is_paused || conn->is_receiving) return;
-    nng_iov iov = {.iov_buf = conn->bytes, .iov_len = NET_RECEIVE_SIZE};
-    nng_aio_set_iov(conn->receive_aio, 1, &iov);
-    conn->is_receiving = true;
-    conn->receive_done.operation = NET_RECEIVE;
-    nng_stream_recv(conn->stream, conn->receive_aio);
+    struct net_conn *conn = handle->data;
+    size_t size = NET_RECEIVE_SIZE;
+    (void)status, (void)events; /* whatever it is, receiving tells */
+    for (int i = 0; i < NET_RECEIVES_MAX && size == NET_RECEIVE_SIZE && conn->is_polling; i++) {
+        int error = net_stream_receive(conn->stream, conn->net->now_aio, conn->net->bytes,
+                                       NET_RECEIVE_SIZE, &size);
+        if (error == NNG_ECANCELED) return;
+        if (error != 0) {
+            net_report_closed(conn->net, conn, net_status(error), nng_strerror(error));
+            return;
+        }
+        const struct edge_input input = {
+            .type = EDGE_IN_NET_BYTES, .id = conn->id, .bytes = mn_span(conn->net->bytes, size)};
+        io_input(conn->net->io, &input);
+    }
+}
+
+/* Receives while there is somebody to receive for. */
+static void net_watch(struct net_conn *conn)
+{
+    bool is_wanted = conn->has_poll && !conn->is_dead && !conn->is_paused;
+    if (is_wanted == conn->is_polling) return;
+    conn->is_polling = is_wanted;
+    if (is_wanted)
+        uv_poll_start(&conn->poll, UV_READABLE, net_on_readable);
+    else
+        uv_poll_stop(&conn->poll);
 }
 
 static void net_send_rest(struct net_conn *conn)
@@ -211,36 +264,23 @@ static void net_send_rest(struct net_conn *conn)
     nng_stream_send(conn->stream, conn->send_aio);
 }
 
-static void net_format_address(const nng_sockaddr *address, char text[NET_ADDRESS_SIZE])
-{
-    static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
-    char host[INET6_ADDRSTRLEN] = "?";
-    if (address->s_family == NNG_AF_INET6) {
-        const nng_sockaddr_in6 *in6 = &address->s_in6;
-        if (memcmp(in6->sa_addr, mapped_prefix, sizeof mapped_prefix) != 0) {
-            inet_ntop(AF_INET6, in6->sa_addr, host, sizeof host);
-            snprintf(text, NET_ADDRESS_SIZE, "[%s]:%u", host, ntohs(in6->sa_port));
-            return;
-        }
-        inet_ntop(AF_INET, in6->sa_addr + sizeof mapped_prefix, host, sizeof host);
-    } else if (address->s_family == NNG_AF_INET) {
-        inet_ntop(AF_INET, &address->s_in.sa_addr, host, sizeof host);
-    }
-    snprintf(text, NET_ADDRESS_SIZE, "%s:%u", host, ntohs(address->s_in.sa_port));
-}
-
 /* The stream is there: says so, then begins to read. */
 static void net_open(struct net *net, struct net_conn *conn, enum edge_input_type type)
 {
     nng_sockaddr address = {0};
     char text[NET_ADDRESS_SIZE];
-    conn->bytes = mn_realloc(NULL, NET_RECEIVE_SIZE);
+    int fd = net_stream_descriptor(conn->stream);
+    conn->has_poll = fd >= 0 && uv_poll_init(io_uv(net->io), &conn->poll, fd) == 0;
+    conn->poll.data = conn;
     nng_stream_set_bool(conn->stream, NNG_OPT_TCP_NODELAY, true);
     nng_stream_get_addr(conn->stream, NNG_OPT_REMADDR, &address);
     net_format_address(&address, text);
     const struct edge_input input = {.type = type, .id = conn->id, .text = mn_span_str(text)};
     io_input(net->io, &input);
-    net_receive(conn);
+    if (conn->has_poll)
+        net_watch(conn);
+    else
+        net_report_closed(net, conn, MN_IO, "its descriptor is not to be found");
 }
 
 /* ---- what the node wants ---- */
@@ -273,18 +313,36 @@ static void net_dial(struct net *net, const struct edge_output *output)
         net_report_closed(net, conn, MN_CONFIG, "not an address of the form host:port");
         return;
     }
-    nng_aio_set_timeout(conn->receive_aio, NET_DIAL_TIMEOUT_MS);
-    conn->is_receiving = true;
-    conn->receive_done.operation = NET_DIAL;
-    nng_stream_dialer_dial(conn->dialer, conn->receive_aio);
+    nng_aio_set_timeout(conn->dial_aio, NET_DIAL_TIMEOUT_MS);
+    conn->is_dialing = true;
+    conn->dial_done.operation = NET_DIAL;
+    nng_stream_dialer_dial(conn->dialer, conn->dial_aio);
 }
 
-static void net_send(struct net_conn *conn, struct mn_buf *buf)
+static void net_on_idle(uv_idle_t *handle);
+
+/* SENT is reported at the end of the loop's turn: what the node has for this peer until then goes
+ * out as one frame. */
+static void net_send(struct net *net, struct net_conn *conn, struct mn_buf *buf)
 {
+    size_t size = 0;
+    int error = 0;
     MN_ASSERT(!conn->is_sending && conn->stream != NULL && buf != NULL && buf->size > 0);
     conn->sent = mn_buf_ref(buf);
     conn->sent_size = 0;
-    net_send_rest(conn);
+    while (error == 0 && conn->sent_size < buf->size) {
+        struct mn_span rest = mn_span(buf->bytes + conn->sent_size, buf->size - conn->sent_size);
+        error = net_stream_send(conn->stream, net->now_aio, rest, &size);
+        conn->sent_size += size;
+    }
+    if (error == NNG_ECANCELED) {
+        net_send_rest(conn);
+        return;
+    }
+    conn->is_sending = true;
+    conn->sent_now_error = error;
+    mn_list_push_back(&net->sent_now, &conn->sent_now);
+    uv_idle_start(&net->idle, net_on_idle);
 }
 
 static void net_arm(struct net *net, uint64_t delay_ms);
@@ -311,10 +369,10 @@ void net_do(struct net *net, const struct edge_output *output)
     struct net_conn *conn = net_find(net, output->id);
     if (conn == NULL) return;
     if (output->type == EDGE_OUT_NET_SEND) {
-        net_send(conn, output->buf);
+        net_send(net, conn, output->buf);
     } else if (output->type == EDGE_OUT_NET_PAUSE) {
         conn->is_paused = output->flag;
-        if (conn->stream != NULL) net_receive(conn);
+        net_watch(conn);
     } else if (output->type == EDGE_OUT_NET_CLOSE) {
         net_linger(net, conn);
     }
@@ -353,9 +411,9 @@ static void net_on_accept(struct net *net, struct net_listener *listener)
 
 static void net_on_dial(struct net *net, struct net_conn *conn)
 {
-    int error = nng_aio_result(conn->receive_aio);
-    conn->is_receiving = false;
-    if (error == 0) conn->stream = nng_aio_get_output(conn->receive_aio, 0);
+    int error = nng_aio_result(conn->dial_aio);
+    conn->is_dialing = false;
+    if (error == 0) conn->stream = nng_aio_get_output(conn->dial_aio, 0);
     if (conn->is_dead) return;
     if (error != 0) {
         net_report_closed(net, conn, net_status(error), nng_strerror(error));
@@ -363,38 +421,13 @@ static void net_on_dial(struct net *net, struct net_conn *conn)
     }
     nng_stream_dialer_free(conn->dialer);
     conn->dialer = NULL;
-    nng_aio_set_timeout(conn->receive_aio, NNG_DURATION_INFINITE);
     net_open(net, conn, EDGE_IN_NET_CONNECTED);
 }
 
-static void net_on_receive(struct net *net, struct net_conn *conn)
+/* The SEND is over. */
+static void net_on_sent(struct net *net, struct net_conn *conn, int error)
 {
-    int error = nng_aio_result(conn->receive_aio);
-    conn->is_receiving = false;
-    if (conn->is_dead) return;
-    if (error != 0) {
-        net_report_closed(net, conn, net_status(error), nng_strerror(error));
-        return;
-    }
-    const struct edge_input input = {.type = EDGE_IN_NET_BYTES,
-                                     .id = conn->id,
-                                     .bytes =
-                                         mn_span(conn->bytes, nng_aio_count(conn->receive_aio))};
-    io_input(net->io, &input);
-    net_receive(conn);
-}
-
-static void net_on_send(struct net *net, struct net_conn *conn)
-{
-    int error = nng_aio_result(conn->send_aio);
     conn->is_sending = false;
-    if (error == 0) {
-        conn->sent_size += nng_aio_count(conn->send_aio);
-        if (conn->sent_size < conn->sent->size && !conn->is_cut) {
-            net_send_rest(conn);
-            return;
-        }
-    }
     conn->sent = mn_buf_unref(conn->sent);
     if (conn->is_dead) {
         net_cut(conn); /* it lingered for this */
@@ -406,6 +439,25 @@ static void net_on_send(struct net *net, struct net_conn *conn)
     }
 }
 
+static void net_on_send(struct net *net, struct net_conn *conn)
+{
+    int error = nng_aio_result(conn->send_aio);
+    if (error == 0) {
+        conn->sent_size += nng_aio_count(conn->send_aio);
+        if (conn->sent_size < conn->sent->size && !conn->is_cut) {
+            net_send_rest(conn);
+            return;
+        }
+    }
+    net_on_sent(net, conn, error);
+}
+
+/* What was cut before had this operation under way, so no reaping was asked for. */
+static void net_reap(struct net_conn *conn, bool was_cut)
+{
+    if (was_cut && !conn->is_dialing && !conn->is_sending) net_conn_end(conn);
+}
+
 static void net_on_done(struct net *net, struct net_done *done)
 {
     enum net_operation operation = done->operation;
@@ -415,18 +467,15 @@ static void net_on_done(struct net *net, struct net_done *done)
     }
     struct net_conn *conn = done->owner;
     if (operation == NET_REAP) {
-        net_conn_free(net, conn);
+        net_conn_end(conn);
         return;
     }
     bool was_cut = conn->is_cut;
     if (operation == NET_DIAL)
         net_on_dial(net, conn);
-    else if (operation == NET_RECEIVE)
-        net_on_receive(net, conn);
     else
         net_on_send(net, conn);
-    /* What was cut before had this operation under way, so no reaping was asked for. */
-    if (was_cut && !conn->is_receiving && !conn->is_sending) net_conn_free(net, conn);
+    net_reap(conn, was_cut);
 }
 
 static void net_on_closed(uv_handle_t *handle)
@@ -436,10 +485,16 @@ static void net_on_closed(uv_handle_t *handle)
     mn_free(net);
 }
 
-static void net_on_timer_closed(uv_handle_t *handle)
+static void net_on_idle_closed(uv_handle_t *handle)
 {
     struct net *net = handle->data;
     uv_close((uv_handle_t *)&net->async, net_on_closed);
+}
+
+static void net_on_timer_closed(uv_handle_t *handle)
+{
+    struct net *net = handle->data;
+    uv_close((uv_handle_t *)&net->idle, net_on_idle_closed);
 }
 
 static void net_finish(struct net *net)
@@ -453,6 +508,8 @@ static void net_finish(struct net *net)
         nng_stream_listener_free(net->listeners[i].stream);
         nng_aio_free(net->listeners[i].aio);
     }
+    nng_aio_free(net->now_aio);
+    mn_free(net->bytes);
     uv_close((uv_handle_t *)&net->timer, net_on_timer_closed);
 }
 
@@ -469,6 +526,20 @@ static void net_on_async(uv_async_t *handle)
         }
     }
     if (atomic_load_explicit(&net->done, memory_order_relaxed) != NULL) uv_async_send(&net->async);
+    if (net->is_closing) net_finish(net);
+}
+
+static void net_on_idle(uv_idle_t *handle)
+{
+    struct net *net = handle->data;
+    for (int i = 0; i < NET_TURN_BATCHES_MAX && !mn_list_is_empty(&net->sent_now); i++) {
+        struct net_conn *conn =
+            MN_CONTAINER(mn_list_take(&net->sent_now), struct net_conn, sent_now);
+        bool was_cut = conn->is_cut;
+        net_on_sent(net, conn, conn->sent_now_error);
+        net_reap(conn, was_cut);
+    }
+    if (mn_list_is_empty(&net->sent_now)) uv_idle_stop(handle);
     if (net->is_closing) net_finish(net);
 }
 
@@ -504,10 +575,15 @@ struct net *net_new(struct io *io, const struct net_config *config)
     net->config = *config;
     net->conn_next = 1;
     mn_list_init(&net->lingering);
+    mn_list_init(&net->sent_now);
     mn_map_init(&net->conns, 0);
+    net->bytes = mn_realloc(NULL, NET_RECEIVE_SIZE);
+    int error = nng_aio_alloc(&net->now_aio, NULL, NULL);
+    MN_ASSERT(error == 0); /* out of memory */
     uv_async_init(io_uv(io), &net->async, net_on_async);
     uv_timer_init(io_uv(io), &net->timer);
-    net->async.data = net->timer.data = net;
+    uv_idle_init(io_uv(io), &net->idle);
+    net->async.data = net->timer.data = net->idle.data = net;
     return net;
 }
 

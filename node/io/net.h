@@ -1,6 +1,8 @@
-/* net.h: byte streams for the mesh, on nng's stream layer (TCP). One connection has at most one
- * receive and one send under way. nng's own threads only record that an operation is complete, on
- * a lock-free list which the loop takes as a whole; all else happens on the loop thread. */
+/* net.h: byte streams for the mesh, on nng's stream layer (TCP). The loop watches the sockets and
+ * receives; a connection has at most one send under way, most often completed within the call. What
+ * does take time (dialling, accepting, a send that the kernel does not take) completes on threads
+ * of nng: they only record it, on a lock-free list which the loop takes as a whole. All else
+ * happens on the loop thread. */
 #ifndef IO_NET_H
 #define IO_NET_H
 
