@@ -43,6 +43,9 @@ void sim_check_call(struct sim *sim, const struct sim_call *call)
 
 static void check_calls(struct sim *sim)
 {
+    if (!sim->options.has_faults && sim->stats.failed > 0)
+        sim_fail(sim, "%llu calls failed, though nothing went wrong",
+                 (unsigned long long)sim->stats.failed);
     for (struct mn_map_entry *e = mn_map_next(&sim->calls, NULL); e != NULL;
          e = mn_map_next(&sim->calls, e)) {
         const struct sim_call *call = MN_CONTAINER(e, struct sim_call, entry);
@@ -55,30 +58,60 @@ static void check_calls(struct sim *sim)
 
 /* ---- members ---- */
 
-/* Everybody who runs is known to be alive, and linked, by everybody who runs. */
-static void check_member(struct sim *sim, const struct sim_host *at, const struct sim_host *of)
+/* What [at] lacks of [of]; NULL: nothing. */
+static const char *lacks(const struct sim_host *at, const struct sim_host *of)
 {
     const struct core *core = node_core(at->node);
     mn_id id = core_self(node_core(of->node)).node_id;
     const struct member *member = membership_find(core_membership(core), &id);
+    uint32_t offers;
 
-    if (member == NULL || member->status != MEMBER_ALIVE)
-        sim_fail(sim, "%s does not know that %s is alive", at->name, of->name);
-    if (peers_find(core_peers(core), &id) == NULL)
-        sim_fail(sim, "%s has no link to %s", at->name, of->name);
+    if (member == NULL || member->status != MEMBER_ALIVE) return "does not know that it is alive";
+    if (at != of && peers_find(core_peers(core), &id) == NULL) return "has no link to it";
+    (void)catalog_offers(core_catalog(core), &id, &offers);
+    return offers == of->servers_count ? NULL : "does not know what it offers";
+}
+
+/* The first host that lacks something, and what, of whom; NULL: everybody knows everybody. */
+static const struct sim_host *first_that_lacks(const struct sim *sim, const char **what,
+                                               const struct sim_host **whose)
+{
+    for (uint32_t i = 0; i < sim->hosts_count; i++) {
+        const struct sim_host *at = &sim->hosts[i];
+        *whose = at;
+        *what = at->node == NULL                               ? "does not run"
+                : core_membership(node_core(at->node)) == NULL ? "is not a member"
+                : !core_self(node_core(at->node)).is_ready     ? "is not ready"
+                                                               : NULL;
+        if (*what != NULL) return at;
+    }
+    for (uint32_t i = 0; i < sim->hosts_count; i++)
+        for (uint32_t k = 0; k < sim->hosts_count; k++) {
+            *whose = &sim->hosts[k];
+            *what = lacks(&sim->hosts[i], &sim->hosts[k]);
+            if (*what != NULL) return &sim->hosts[i];
+        }
+    return NULL;
+}
+
+bool sim_is_settled(const struct sim *sim)
+{
+    const struct sim_host *whose;
+    const char *what;
+
+    return first_that_lacks(sim, &what, &whose) == NULL;
 }
 
 static void check_members(struct sim *sim)
 {
-    for (uint32_t i = 0; i < sim->hosts_count && !sim->has_failed; i++) {
-        const struct core *core = node_core(sim->hosts[i].node);
-        if (core_membership(core) == NULL)
-            sim_fail(sim, "%s is not a member", sim->hosts[i].name);
-        else if (!core_self(core).is_ready)
-            sim_fail(sim, "%s is a member, but not ready", sim->hosts[i].name);
-        for (uint32_t k = 0; k < sim->hosts_count && !sim->has_failed; k++)
-            if (i != k) check_member(sim, &sim->hosts[i], &sim->hosts[k]);
-    }
+    const struct sim_host *whose, *at;
+    const char *what;
+
+    at = first_that_lacks(sim, &what, &whose);
+    if (at == whose && at != NULL)
+        sim_fail(sim, "%s %s", at->name, what);
+    else if (at != NULL)
+        sim_fail(sim, "of %s, %s %s", whose->name, at->name, what);
 }
 
 /* ---- lists ---- */

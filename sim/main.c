@@ -163,6 +163,7 @@ static void add_stats(struct sim_stats *total, const struct sim_stats *one)
     total->freezes += one->freezes;
     total->resets += one->resets;
     total->cuts += one->cuts;
+    if (one->recovery > total->recovery) total->recovery = one->recovery;
 }
 
 /* One run; the hash of its trace. */
@@ -232,10 +233,11 @@ static void print_total(const struct campaign *campaign, unsigned long long bad)
         (unsigned long long)total->answered, (unsigned long long)total->failed,
         (unsigned long long)total->gone, (unsigned long long)total->executions,
         (unsigned long long)total->notifications);
-    printf("%llu crashes, %llu stops, %llu freezes, %llu resets, %llu cuts\n",
-           (unsigned long long)total->crashes, (unsigned long long)total->stops,
-           (unsigned long long)total->freezes, (unsigned long long)total->resets,
-           (unsigned long long)total->cuts);
+    printf(
+        "%llu crashes, %llu stops, %llu freezes, %llu resets, %llu cuts; recovered within %.1f s\n",
+        (unsigned long long)total->crashes, (unsigned long long)total->stops,
+        (unsigned long long)total->freezes, (unsigned long long)total->resets,
+        (unsigned long long)total->cuts, (double)total->recovery / 1e6);
 }
 
 int main(int argc, char **argv)

@@ -146,6 +146,7 @@ struct sim_plan;
 struct sim_stats {
     uint64_t steps, calls, answered, failed, gone, executions;
     uint64_t crashes, stops, freezes, resets, cuts, notifications;
+    mn_time recovery; /* from the last fault to everything known everywhere again */
 };
 
 struct sim {
@@ -283,7 +284,8 @@ bool sim_run_detect(struct sim *sim);
 /* checks.c */
 void sim_check_step(struct sim_host *host);
 void sim_check_call(struct sim *sim, const struct sim_call *call); /* whenever it changes */
-void sim_check_settled(struct sim *sim); /* everybody knows everybody, and all tools */
+bool sim_is_settled(const struct sim *sim);                        /* everybody knows everybody */
+void sim_check_settled(struct sim *sim); /* that, and all lists are true */
 void sim_check_end(struct sim *sim);
 
 #endif
