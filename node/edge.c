@@ -16,3 +16,31 @@ void edge_outbox_reset(struct edge_outbox *outbox)
     outbox->count = outbox->capacity = 0;
     mn_arena_reset(outbox->arena);
 }
+
+static const struct edge_log_snapshot *
+edge_log_copy_snapshot(struct mn_arena *arena, const struct edge_log_snapshot *snapshot)
+{
+    struct edge_log_snapshot *copy = mn_arena_alloc(arena, sizeof *copy);
+
+    *copy = *snapshot;
+    copy->config = mn_arena_copy(arena, snapshot->config);
+    if (snapshot->data.data != NULL) copy->data = mn_arena_copy(arena, snapshot->data);
+    return copy;
+}
+
+const struct edge_log *edge_log_copy(struct mn_arena *arena, const struct edge_log *log)
+{
+    struct edge_log *copy = mn_arena_alloc(arena, sizeof *copy);
+    struct edge_log_entry *entries = NULL;
+
+    *copy = *log;
+    if (log->snapshot != NULL) copy->snapshot = edge_log_copy_snapshot(arena, log->snapshot);
+    if (log->entries_count > 0)
+        entries = mn_arena_alloc(arena, log->entries_count * sizeof *entries);
+    for (uint32_t i = 0; i < log->entries_count; i++) {
+        entries[i] = log->entries[i];
+        entries[i].data = mn_arena_copy(arena, log->entries[i].data);
+    }
+    copy->entries = entries;
+    return copy;
+}

@@ -17,6 +17,7 @@
 
 #include "proto/base/buf.h"
 #include "proto/base/bytes.h"
+#include "proto/base/id.h"
 #include "proto/base/memory.h"
 #include "proto/base/status.h"
 #include "proto/base/time.h"
@@ -59,6 +60,56 @@ struct edge_child {
     struct mn_span cwd; /* empty: the node's own */
 };
 
+/* ---- the log ----
+ *
+ * One log per node, apart from the store, in which many consensus groups keep their terms, votes,
+ * entries and snapshots. Its writes have a rising number of their own. One write is about one
+ * group, happens wholly or not at all (its entries: a prefix of them), and in the order of the
+ * numbers; all that is emitted in a turn is one write to the disk and one sync. So a write maps
+ * onto one `struct raft_persist`, field by field. */
+
+#define EDGE_LOG_ENTRY_MAX ((size_t)1 << 20)      /* bytes of one entry's data */
+#define EDGE_LOG_SNAPSHOT_MAX ((size_t)256 << 20) /* bytes of a snapshot's data */
+#define EDGE_LOG_CONFIG_MAX ((size_t)2 << 10)     /* bytes of a snapshot's configuration */
+
+struct edge_log_entry {
+    uint64_t index, term;
+    uint32_t kind; /* 1..255; the log does not know what it means */
+    struct mn_span data;
+};
+
+/* The state after [index]: entries up to it are not needed any more and are let go. Its data is
+ * kept in the log too, as records of their own that count once this write is whole. */
+struct edge_log_snapshot {
+    uint64_t index, term;
+    struct mn_span config; /* encoded; the log does not look inside */
+    struct mn_span data;   /* .data NULL: none, which is not the same as empty */
+};
+
+struct edge_log {
+    uint64_t group;        /* never 0 */
+    uint64_t term, commit; /* replace what was known, as vote and is_wounded do */
+    mn_id vote;
+    bool is_wounded;
+    bool is_reset; /* forget all entries first */
+    bool is_end;   /* forget the group: nothing of it comes back, and its number is free */
+    const struct edge_log_snapshot *snapshot; /* NULL: the old one stays */
+    const struct edge_log_entry *entries; /* replace what stands at entries[0].index and after it */
+    uint32_t entries_count;
+};
+
+/* A copy of all of it in [arena]. */
+const struct edge_log *edge_log_copy(struct mn_arena *arena, const struct edge_log *log);
+
+/* What was found when the log was read back. The tail that a crash tore is cut off in silence:
+ * nobody was told that it is durable. */
+enum edge_log_damage {
+    EDGE_LOG_SOUND = 0,
+    EDGE_LOG_CORRUPT /* something is unreadable or gone that had been synced. What is given of the
+                      * group ends before the damage; it must not vote until it is healed. Group 0:
+                      * records of groups that nothing else tells of may be lost too */
+};
+
 /* What happens outside. */
 enum edge_input_type {
     EDGE_IN_TICK = 1, /* time passed; nothing else */
@@ -93,8 +144,18 @@ enum edge_input_type {
 
     /* The store. */
     EDGE_IN_RECOVER,   /* key, bytes: one stored pair, in key order, before anything else */
-    EDGE_IN_RECOVERED, /* all pairs were given */
+    EDGE_IN_RECOVERED, /* all pairs were given, and all of the log */
     EDGE_IN_DURABLE,   /* write: every write up to this number is on stable storage */
+
+    /* The log. */
+    EDGE_IN_LOG_RECOVER, /* log, code = enum edge_log_damage: a group as it is on disk, before
+                            RECOVERED. Groups in order of their number; a group with many entries
+                            comes in pieces: each has the state, the first one the snapshot, and
+                            their entries follow each other without a gap */
+    EDGE_IN_LOG_DURABLE, /* write: every write to the log up to this number is on stable storage */
+    EDGE_IN_LOG_ROOM,    /* code 0: the disk, or the log's share of it, is full, text says which:
+                            what is under way still fits, nothing new should be begun. 1: there is
+                            room again */
 
     /* The process. */
     EDGE_IN_STOP /* leave the mesh, finish what runs; STOPPED is emitted at the end */
@@ -108,6 +169,7 @@ struct edge_input {
     bool is_last;
     struct mn_span bytes, key;
     struct mn_span text; /* for people */
+    const struct edge_log *log;
     const struct edge_http_request *http;
     const struct edge_header *headers;
     uint32_t headers_count;
@@ -137,6 +199,7 @@ enum edge_output_type {
 
     EDGE_OUT_WRITE,   /* write number, key, bytes (data == NULL: delete): in this order, one
                          DURABLE may answer many */
+    EDGE_OUT_LOG,     /* write number, log: in this order, one LOG_DURABLE may answer many */
     EDGE_OUT_SECRET,  /* text = file name in the data directory, bytes = its new contents, kept from
                          others (mode 0600); no bytes: remove it */
     EDGE_OUT_STOPPED, /* all done: exit with [code] */
@@ -154,6 +217,7 @@ struct edge_output {
     uint32_t headers_count;
     const struct edge_fetch *fetch_start;
     const struct edge_child *child_start;
+    const struct edge_log *log;
 };
 
 /* Owned by the driver, zeroed but for [arena]. A step appends; the driver carries out what it finds

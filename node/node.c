@@ -296,6 +296,9 @@ static void node_on_input(struct node *node, struct mn_now now, const struct edg
         node_step_core(node, now,
                        &(struct core_input){.type = CORE_IN_DURABLE, .durable = input->id}, outbox);
         break;
+    case EDGE_IN_LOG_RECOVER: /* no group runs here yet */
+    case EDGE_IN_LOG_DURABLE:
+    case EDGE_IN_LOG_ROOM: break;
     case EDGE_IN_STOP: node_on_stop(node, now, outbox); break;
     }
 }

@@ -84,6 +84,7 @@ static void host_hold(struct sim_host *host, const struct edge_input *input)
     held->input.key = mn_arena_copy(arena, input->key);
     held->input.text = mn_arena_copy(arena, input->text);
     held->input.headers = headers_copy(arena, input->headers, input->headers_count);
+    if (input->log != NULL) held->input.log = edge_log_copy(arena, input->log);
     if (input->http != NULL) {
         struct edge_http_request *http = mn_arena_alloc(arena, sizeof *http);
         *http = *input->http;
@@ -193,6 +194,7 @@ static void host_do(struct sim_host *host, const struct edge_output *output)
     case EDGE_OUT_CHILD_PAUSE:
     case EDGE_OUT_CHILD_STOP: sim_child_do(host, output); break;
     case EDGE_OUT_WRITE: sim_disk_do(host, output); break;
+    case EDGE_OUT_LOG: MN_ASSERT(false); break; /* no group runs in a node yet */
     case EDGE_OUT_SECRET:
         if (mn_span_is(output->text, "join-token") && output->bytes.size > 0)
             snprintf(sim->token, sizeof sim->token, "%.*s", (int)output->bytes.size,

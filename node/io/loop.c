@@ -68,6 +68,7 @@ static void io_enqueue(struct io *io, const struct edge_input *input)
     queued->input.key = mn_arena_copy(arena, input->key);
     queued->input.text = mn_arena_copy(arena, input->text);
     queued->input.headers = io_copy_headers(arena, input->headers, input->headers_count);
+    if (input->log != NULL) queued->input.log = edge_log_copy(arena, input->log);
     if (input->http != NULL) {
         queued->http = *input->http;
         io_copy_request(arena, &queued->http);

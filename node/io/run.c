@@ -109,6 +109,7 @@ static void run_carry_out(void *owner, const struct edge_output *output)
     case EDGE_OUT_CHILD_PAUSE:
     case EDGE_OUT_CHILD_STOP: child_do(run->child, output); break;
     case EDGE_OUT_WRITE: store_do(run->store, output); break;
+    case EDGE_OUT_LOG: MN_ASSERT(false); break; /* no group runs in a node yet */
     case EDGE_OUT_SECRET: run_write_secret(run, output); break;
     case EDGE_OUT_STOPPED:
     case EDGE_OUT_FATAL: run_on_end(run, output); break;

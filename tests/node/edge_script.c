@@ -230,6 +230,7 @@ static void note(struct script *script, const struct edge_output *output)
         if (output->id == script->exchange) script->code = output->code;
         break;
     case EDGE_OUT_HTTP_BODY: http_body(script, output); break;
+    case EDGE_OUT_LOG: script->log_last = output->id; break;
     case EDGE_OUT_SECRET: script->secrets_count++; break;
     case EDGE_OUT_STOPPED:
         script->is_stopped = true;
@@ -270,7 +271,7 @@ static void carry_out(struct script *script)
 {
     uint32_t count = script->outbox.count;
     struct effect *effects = calloc(count + 1, sizeof *effects);
-    uint64_t write = 0;
+    uint64_t write = 0, log_before = script->log_last;
 
     for (uint32_t i = 0; i < count; i++) {
         const struct edge_output *output = &script->outbox.items[i];
@@ -286,6 +287,9 @@ static void carry_out(struct script *script)
     free(effects);
     if (write != 0 && !script->is_disk_slow)
         script_step(script, &(struct edge_input){.type = EDGE_IN_DURABLE, .id = write});
+    if (script->log_last != log_before && !script->is_disk_slow)
+        script_step(script,
+                    &(struct edge_input){.type = EDGE_IN_LOG_DURABLE, .id = script->log_last});
 }
 
 void script_step(struct script *script, const struct edge_input *input)

@@ -28,7 +28,7 @@ struct script {
 
     struct script_pair pairs[SCRIPT_PAIRS_MAX]; /* survive the node */
     uint32_t pairs_count;
-    uint64_t write_last;
+    uint64_t write_last, log_last;
     bool is_disk_slow; /* writes do not become durable by themselves */
 
     struct script_child children[SCRIPT_CHILDREN_MAX]; /* all of this run */
