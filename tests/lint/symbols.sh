@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the pure archives may need from outside: their own names, mem*/str*, libsodium without its own
-# randomness and allocator, protobuf-c, the JSON shim. An unresolved clock_gettime, printf or rand in
+# randomness and allocator, protobuf-c, PCRE2, the JSON shim. An unresolved clock_gettime, printf or rand in
 # a core is a failing test, not an opinion. usage: symbols.sh ARCHIVE...
 set -euo pipefail
 
@@ -9,9 +9,10 @@ libc='mem(cpy|move|set|cmp|chr)|str(len|cmp|ncmp|chr|rchr|nlen|str|spn|cspn)|__m
 tools='__asan_.*|__ubsan_.*|__tsan_.*|__sanitizer_.*|_GLOBAL_OFFSET_TABLE_|__start_mn_probes|__stop_mn_probes'
 sodium='crypto_.*|sodium_(memzero|memcmp|pad|unpad|base642bin|bin2base64|increment|is_zero|bin2hex|hex2bin|add|sub|compare)'
 protobufc='protobuf_c_.*'
+regex='pcre2_.*_8'
 shim='_ZN8simdjson25get_active_implementationEv'
 
-allowed="^($libc|$tools|$sodium|$protobufc|$shim)$"
+allowed="^($libc|$tools|$sodium|$protobufc|$regex|$shim)$"
 defined=$(mktemp) && trap 'rm -f "$defined"' EXIT
 # Everything that any of the archives (or base, whose job is to wrap libc) defines is our own.
 nm --defined-only --format=posix "$@" 2>/dev/null | awk 'NF >= 2 {print $1}' | sort -u >"$defined"
