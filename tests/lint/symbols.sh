@@ -10,9 +10,10 @@ tools='__asan_.*|__ubsan_.*|__tsan_.*|__sanitizer_.*|_GLOBAL_OFFSET_TABLE_|__sta
 sodium='crypto_.*|sodium_(memzero|memcmp|pad|unpad|base642bin|bin2base64|increment|is_zero|bin2hex|hex2bin|add|sub|compare)'
 protobufc='protobuf_c_.*'
 regex='pcre2_.*_8'
+arithmetic='__u(mod|div)ti3' # of 128 bits, from the compiler
 shim='_ZN8simdjson25get_active_implementationEv'
 
-allowed="^($libc|$tools|$sodium|$protobufc|$regex|$shim)$"
+allowed="^($libc|$tools|$sodium|$protobufc|$regex|$arithmetic|$shim)$"
 defined=$(mktemp) && trap 'rm -f "$defined"' EXIT
 # Everything that any of the archives (or base, whose job is to wrap libc) defines is our own.
 nm --defined-only --format=posix "$@" 2>/dev/null | awk 'NF >= 2 {print $1}' | sort -u >"$defined"
