@@ -120,7 +120,7 @@ static void describe_offered(struct mcp *mcp, struct mn_writer *writer)
         if (!is_first) mn_writer_str(writer, ",");
         is_first = false;
         json_write_string(writer, service->name);
-        mn_writer_format(writer, ":%u", service->tools_count);
+        mn_writer_format(writer, ":%u", service->counts[NAMES_TOOLS]);
     }
     mn_writer_str(writer, "}");
 }

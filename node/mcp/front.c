@@ -14,6 +14,7 @@ struct front *front_new(const struct mcp_config *config)
     front->call_timeout_total =
         config->call_timeout_total == 0 ? CALL_TIMEOUT_TOTAL : config->call_timeout_total;
     rng_init(&front->rng, config->seed);
+    front_seal_init(&front->seal, &front->rng);
     front->guard =
         guard_new(config->hosts, config->hosts_count, config->bearers, config->bearers_count);
     front->parser = json_parser_new();
@@ -33,6 +34,7 @@ void front_call_free(struct front *front, struct front_call *call)
     mn_map_remove(&front->calls, &call->by_ticket);
     mn_list_remove(&call->in_exchange);
     mn_list_remove(&call->in_session);
+    mn_buf_unref(call->payload);
     mn_free(call);
 }
 
@@ -83,6 +85,7 @@ void front_free(struct front *front)
     usage_done(&front->usage);
     json_parser_free(front->parser);
     guard_free(front->guard);
+    front_seal_done(&front->seal);
     rng_done(&front->rng);
     mn_arena_done(&front->scratch);
     mn_free(front);
@@ -126,7 +129,7 @@ static void front_on_edge(struct front *front, const struct edge_input *input)
 static void front_on_call(struct front *front, const struct call_message *message)
 {
     if (message->type == CALL_MESSAGE_EVENT) {
-        front_call_on_event(front, &message->event);
+        front_answer_on_event(front, &message->event);
         return;
     }
     if (message->type != CALL_MESSAGE_SERVICE) return;

@@ -35,13 +35,55 @@ void front_about_server(struct mn_writer *writer, const struct names_service *se
     }
 }
 
-void front_about_capabilities(struct mn_writer *writer, const struct names_service *service)
+/* Of /mcp: always all, so that servers may come later without a new session. */
+static const char aggregated[] = "\"capabilities\":{\"tools\":{\"listChanged\":true},"
+                                 "\"prompts\":{\"listChanged\":true},"
+                                 "\"resources\":{\"listChanged\":true},"
+                                 "\"completions\":{},\"logging\":{}}";
+
+/* Of one server: what it declared, less what is not carried. */
+static void front_about_own(struct front *front, struct mn_writer *writer,
+                            const struct names_service *service)
 {
-    bool has_tools = service == NULL || service->has_tools;
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json *capabilities = NULL;
+    bool is_first = true;
 
     mn_writer_str(writer, "\"capabilities\":{");
-    if (has_tools) mn_writer_str(writer, "\"tools\":{\"listChanged\":true}");
+    if (service->capabilities.size > 0 &&
+        json_parse_copy(front->parser, service->capabilities, limits, &front->scratch,
+                        &capabilities) != MN_OK)
+        capabilities = NULL;
+    if (service->has[NAMES_TOOLS] && json_find_str(capabilities, "tools") == NULL) {
+        mn_writer_str(writer, "\"tools\":{\"listChanged\":true}");
+        is_first = false;
+    }
+    if (json_is(capabilities, JSON_OBJECT))
+        for (const struct json *key = json_first(capabilities); key != NULL;
+             key = json_next(capabilities, key))
+            if (!mn_span_is(key->text, "tasks")) front_call_write_member(writer, key, &is_first);
     mn_writer_str(writer, "}");
+}
+
+void front_about_capabilities(struct front *front, struct mn_writer *writer,
+                              const struct names_service *service)
+{
+    if (service == NULL)
+        mn_writer_str(writer, aggregated);
+    else
+        front_about_own(front, writer, service);
+}
+
+bool front_about_has(struct front *front, const struct names_service *service, const char *name)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *capabilities;
+
+    if (service == NULL) return true;
+    return service->capabilities.size > 0 &&
+           json_parse_copy(front->parser, service->capabilities, limits, &front->scratch,
+                           &capabilities) == MN_OK &&
+           json_find_str(capabilities, name) != NULL;
 }
 
 void front_about_instructions(struct mn_writer *writer, const struct names_service *service)
@@ -49,10 +91,4 @@ void front_about_instructions(struct mn_writer *writer, const struct names_servi
     if (service == NULL || service->instructions.size == 0) return;
     mn_writer_str(writer, ",\"instructions\":");
     json_write_string(writer, service->instructions);
-}
-
-bool front_about_cursor(const struct jsonrpc_message *message)
-{
-    const struct json *cursor = json_find_str(message->params, "cursor");
-    return cursor == NULL || cursor->type == JSON_NULL;
 }

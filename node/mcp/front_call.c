@@ -1,6 +1,5 @@
-/* tools/call: from the client's message to the core's request, and the events on their way back.
- * Arguments and results are spliced, never rebuilt: what is not ours to change stays as its author
- * wrote it. */
+/* Requests that go to a server: from the client's message to the core's request. Arguments are
+ * spliced, never rebuilt: what is not ours to change stays as its author wrote it. */
 #include "node/mcp/front_state.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -9,8 +8,6 @@
 #define TRAIL_MAX 8
 #define TRACEPARENT_SIZE 55 /* characters, W3C Trace Context level 1, version 00 */
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
-
-static const struct json_limits kept_members = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
 
 /* Members of _meta that are about this hop alone. */
 static bool front_call_is_hop_key(struct mn_span key)
@@ -23,8 +20,7 @@ static bool front_call_is_hop_key(struct mn_span key)
     return false;
 }
 
-static void front_call_write_member(struct mn_writer *writer, const struct json *key,
-                                    bool *is_first)
+void front_call_write_member(struct mn_writer *writer, const struct json *key, bool *is_first)
 {
     const struct json *value = json_value(key);
     const uint8_t *end = value->raw.data + value->raw.size;
@@ -50,20 +46,53 @@ static void front_call_write_meta(struct mn_writer *writer, const struct json *m
     mn_writer_str(writer, "}");
 }
 
-/* The params as the server shall see them: its own name for the tool, no _meta of this hop. */
-static void front_call_write_params(struct mn_writer *writer, const struct json *params,
-                                    struct mn_span own)
+static void front_call_write_key(struct mn_writer *writer, const struct json *key, bool *is_first)
+{
+    if (!*is_first) mn_writer_str(writer, ",");
+    *is_first = false;
+    mn_writer_add(writer, key->raw);
+    mn_writer_str(writer, ":");
+}
+
+/* An object whose member [name], or [other], says [own] instead of what the client wrote. */
+static void front_call_write_renamed(struct mn_writer *writer, const struct json *object,
+                                     const char *name, const char *other, struct mn_span own)
 {
     bool is_first = true;
 
     mn_writer_str(writer, "{");
+    for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key)) {
+        bool is_name =
+            mn_span_is(key->text, name) || (other != NULL && mn_span_is(key->text, other));
+        if (is_name) {
+            front_call_write_key(writer, key, &is_first);
+            json_write_string(writer, own);
+        } else if (mn_span_is(key->text, "_meta")) {
+            front_call_write_meta(writer, json_value(key), &is_first);
+        } else {
+            front_call_write_member(writer, key, &is_first);
+        }
+    }
+    mn_writer_str(writer, "}");
+}
+
+/* The params as the server shall see them: its own name for what is asked, no _meta of this hop. */
+static void front_call_write_params(struct mn_writer *writer, const struct front_method *method,
+                                    const struct json *params, const struct front_target *target)
+{
+    bool is_first = true;
+
+    if (target->own.data != NULL && method->member != NULL) {
+        front_call_write_renamed(writer, params, method->member, NULL, target->own);
+        return;
+    }
+    mn_writer_str(writer, "{");
     for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key)) {
         if (mn_span_is(key->text, "_meta")) {
             front_call_write_meta(writer, json_value(key), &is_first);
-        } else if (mn_span_is(key->text, "name")) {
-            mn_writer_str(writer, is_first ? "\"name\":" : ",\"name\":");
-            json_write_string(writer, own);
-            is_first = false;
+        } else if (target->own.data != NULL && mn_span_is(key->text, "ref")) {
+            front_call_write_key(writer, key, &is_first);
+            front_call_write_renamed(writer, json_value(key), "name", "uri", target->own);
         } else {
             front_call_write_member(writer, key, &is_first);
         }
@@ -98,22 +127,24 @@ static char *front_call_string(struct front *front, struct mn_span text)
 static struct mn_buf *front_call_payload(struct front *front, const struct front_exchange *exchange,
                                          const struct front_call *call,
                                          const struct jsonrpc_message *message,
-                                         const struct front_meta *meta, struct mn_span own)
+                                         const struct front_meta *meta,
+                                         const struct front_target *target)
 {
     Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
     struct mn_writer params = {0};
     mn_id ids[TRAIL_MAX];
     ProtobufCBinaryData trail[TRAIL_MAX];
     struct mn_buf *payload;
-    char method[] = "tools/call";
 
-    front_call_write_params(&params, message->params, own);
-    request.method = method;
+    front_call_write_params(&params, call->method, message->params, target);
+    request.method = (char *)(uintptr_t)call->method->name;
     request.params = pb_bytes(mn_buf_span(params.buf));
     if (call->session != NULL) {
         request.client_info = pb_bytes(call->session->client_info);
         request.client_capabilities = pb_bytes(call->session->client_capabilities);
         request.protocol_version = front_call_string(front, mn_span_str(call->session->version));
+        request.log_level =
+            front_call_string(front, mn_span_str(loglevel_name(call->session->log_level)));
     } else {
         if (meta->info != NULL) request.client_info = pb_bytes(meta->info->raw);
         request.client_capabilities = pb_bytes(meta->capabilities->raw);
@@ -138,20 +169,45 @@ static struct mn_span front_call_keep(uint8_t **to, struct mn_span text)
     return mn_span(copy, text.size);
 }
 
-static struct front_call *front_call_new(struct front *front, struct front_exchange *exchange,
-                                         struct front_session *session, struct mn_span id,
-                                         const struct front_meta *meta)
+/* The candidates after the first one. */
+static void front_call_keep_candidates(uint8_t **to, struct front_call *call,
+                                       const struct front_target *target)
+{
+    call->services = (struct mn_span *)(void *)(call + 1);
+    call->services_count = target->count - 1;
+    for (uint32_t i = 1; i < target->count; i++)
+        call->services[i - 1] = front_call_keep(to, target->services[i]);
+}
+
+static struct front_call *
+front_call_new(struct front *front, struct front_exchange *exchange, struct front_session *session,
+               const struct front_method *method, const struct jsonrpc_message *message,
+               const struct front_meta *meta, const struct front_target *target)
 {
     struct mn_span progress = meta->progress == NULL ? mn_span(NULL, 0) : meta->progress->raw;
-    struct front_call *call = mn_alloc(sizeof *call + id.size + progress.size);
-    uint8_t *to = (uint8_t *)(call + 1);
+    struct mn_span uri = mn_span(NULL, 0);
+    size_t table_size = (target->count - 1) * sizeof(struct mn_span), size;
+    struct front_call *call;
+    uint8_t *to;
 
+    if (target->own.data != NULL && method->kind == NAMES_RESOURCES && method->member != NULL)
+        uri = json_text(json_find_str(message->params, method->member));
+    size = message->id.size + progress.size + uri.size + (uri.size > 0 ? target->own.size : 0);
+    for (uint32_t i = 1; i < target->count; i++)
+        size += target->services[i].size;
+    call = mn_alloc(sizeof *call + table_size + size);
+    to = (uint8_t *)(call + 1) + table_size;
     call->ticket = ++front->ticket_last;
+    call->method = method;
     call->exchange = exchange;
     call->session = session;
-    call->id = front_call_keep(&to, id);
+    call->is_aggregated = exchange->service.size == 0;
+    call->id = front_call_keep(&to, message->id);
     call->progress = front_call_keep(&to, progress);
-    call->wants_log = session == NULL && meta->log_level != NULL;
+    call->uri = front_call_keep(&to, uri);
+    if (uri.size > 0) call->own = front_call_keep(&to, target->own);
+    front_call_keep_candidates(&to, call, target);
+    call->wants_log = session != NULL || meta->log_level != NULL;
     mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));
     mn_list_push_back(&exchange->calls, &call->in_exchange);
     mn_list_init(&call->in_session);
@@ -165,286 +221,101 @@ static struct mn_span front_call_trace(const struct front_meta *meta)
     return trace.size == TRACEPARENT_SIZE ? trace : mn_span(NULL, 0);
 }
 
-static void front_call_send(struct front *front, struct front_exchange *exchange,
-                            struct front_session *session, const struct jsonrpc_message *message,
-                            const struct front_meta *meta, const struct names_tool *tool)
+/* Asks the core; takes the ref of [payload]. */
+static void front_call_emit(struct front *front, struct front_call *call, struct mn_span service,
+                            struct mn_buf *payload, bool is_idempotent, struct mn_span trace)
 {
     struct call_outbox *calls = front->outbox->calls;
-    bool is_aggregated = exchange->service.size == 0;
-    struct front_call *call = front_call_new(front, exchange, session, message->id, meta);
-    struct mn_span own =
-        tool != NULL ? tool->own : json_text(json_find_str(message->params, "name"));
-    struct call_message *request = call_emit(calls, CALL_MESSAGE_REQUEST);
 
-    request->request = (struct call_request){
+    call_emit(calls, CALL_MESSAGE_REQUEST)->request = (struct call_request){
         .ticket = call->ticket,
-        .service =
-            mn_arena_copy(calls->arena, is_aggregated ? tool->service->name : exchange->service),
-        .payload = front_call_payload(front, exchange, call, message, meta, own),
+        .service = mn_arena_copy(calls->arena, service),
+        .payload = payload,
         .timeout = front->call_timeout,
         .timeout_total = front->call_timeout_total,
-        .is_idempotent = tool != NULL && tool->is_idempotent,
-        .trace = mn_arena_copy(calls->arena, front_call_trace(meta)),
+        .is_idempotent = is_idempotent,
+        .trace = mn_arena_copy(calls->arena, trace),
     };
+}
+
+static void front_call_send(struct front *front, struct front_exchange *exchange,
+                            struct front_session *session, const struct front_method *method,
+                            const struct jsonrpc_message *message, const struct front_meta *meta,
+                            const struct front_target *target)
+{
+    struct front_call *call =
+        front_call_new(front, exchange, session, method, message, meta, target);
+    struct mn_buf *payload = front_call_payload(front, exchange, call, message, meta, target);
+    /* Everything but tools only reads. */
+    bool is_idempotent =
+        method->kind != NAMES_TOOLS || (target->tool != NULL && target->tool->is_idempotent);
+
+    if (call->services_count > 0) call->payload = mn_buf_ref(payload);
     call->started = front->now.mono;
-    if (tool != NULL) call->usage = usage_begin(&front->usage, tool->exposed);
+    front_call_emit(front, call, target->services[0], payload, is_idempotent,
+                    front_call_trace(meta));
+    if (target->tool != NULL) call->usage = usage_begin(&front->usage, target->tool->exposed);
     if (exchange->timer.index_plus_one == 0)
         mn_heap_set(&front->timers, &exchange->timer,
                     mn_time_after(front->now.mono, FRONT_UPGRADE));
     front->stats.calls_total++;
 }
 
-/* The tool that is meant. At the endpoint of one server any name goes: it knows best. False: there
- * is none, which has been answered. */
-static bool front_call_find(struct front *front, struct front_exchange *exchange,
-                            const struct jsonrpc_message *message, struct names_tool **ret)
+bool front_call_next(struct front *front, struct front_call *call)
 {
-    const struct json *name = json_find_str(message->params, "name");
-    struct names_service *service;
-    const char *text;
+    struct mn_span service;
 
-    if (!json_is(name, JSON_STRING)) {
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.name must be a string");
-        return false;
-    }
-    if (exchange->service.size > 0) {
-        service = names_service(&front->names, exchange->service);
-        *ret = service == NULL ? NULL : names_service_tool(service, name->text);
-        return true;
-    }
-    *ret = names_tool(&front->names, name->text);
-    if (*ret != NULL) return true;
-    text = mn_arena_format(&front->scratch, "unknown tool: %.*s",
-                           (int)(name->text.size < 200 ? name->text.size : 200),
-                           (const char *)name->text.data);
-    front_reply_error(front, exchange, 200, message->id, JSONRPC_INVALID_PARAMS, mn_span_str(text),
-                      mn_span_str("{\"reason\":\"not_found\"}"));
-    return false;
+    if (call->services_count == 0) return false;
+    service = *call->services++;
+    call->services_count--;
+    mn_map_remove(&front->calls, &call->by_ticket);
+    call->ticket = ++front->ticket_last;
+    mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));
+    front_call_emit(front, call, service, mn_buf_ref(call->payload), true, mn_span(NULL, 0));
+    return true;
+}
+
+/* What is wrong with params as such; NULL: nothing. */
+static const char *front_call_fault(const struct jsonrpc_message *message,
+                                    const struct front_meta *meta, const struct json *parts[5])
+{
+    static const char *const names[] = {"arguments", "name", "uri", "ref", "_meta"};
+    const struct json *token = meta->progress;
+
+    if (message->params == NULL || json_pick(message->params, names, 5, parts) != MN_OK)
+        return "params must be an object with one name and at most one of each other member";
+    if (token != NULL && (token->raw.size > JSONRPC_ID_SIZE_MAX ||
+                          (token->type != JSON_STRING && token->type != JSON_NUMBER)))
+        return "progressToken must be a string or a number";
+    return NULL;
 }
 
 void front_call_start(struct front *front, struct front_exchange *exchange,
-                      struct front_session *session, const struct jsonrpc_message *message,
-                      const struct front_meta *meta)
+                      struct front_session *session, const struct front_method *method,
+                      const struct jsonrpc_message *message, const struct front_meta *meta)
 {
-    static const char *const names[] = {"name", "arguments", "_meta"};
-    const struct json *parts[3], *token = meta->progress;
-    struct names_tool *tool = NULL;
-    const char *fault = NULL;
+    const struct json *parts[5];
+    struct front_target target = {0};
+    const char *fault = front_call_fault(message, meta, parts);
 
-    if (message->params == NULL || json_pick(message->params, names, 3, parts) != MN_OK) {
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
-             "params must be an object with one name and at most one of each other member");
+    if (fault != NULL) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, fault);
         return;
     }
-    if (!front_call_find(front, exchange, message, &tool)) return;
-    if (session == NULL && tool != NULL)
-        fault = front_modern_param_fault(front, exchange, tool, parts[1]);
+    if (!front_route(front, exchange, method, message, &target)) return;
+    if (session == NULL && target.tool != NULL)
+        fault = front_modern_param_fault(front, exchange, target.tool, parts[0]);
     if (fault != NULL)
         FAIL(400, message->id, JSONRPC_HEADER_MISMATCH, fault);
-    else if (token != NULL && (token->raw.size > JSONRPC_ID_SIZE_MAX ||
-                               (token->type != JSON_STRING && token->type != JSON_NUMBER)))
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
-             "progressToken must be a string or a number");
     else if (front->calls.count >= MCP_CALLS_MAX)
         FAIL(200, message->id, JSONRPC_INTERNAL,
              "this node has too many calls under way; try again");
     else
-        front_call_send(front, exchange, session, message, meta, tool);
+        front_call_send(front, exchange, session, method, message, meta, &target);
 }
 
 void front_call_cancel(struct front *front, struct front_call *call)
 {
     call_emit(front->outbox->calls, CALL_MESSAGE_CANCEL)->ticket = call->ticket;
     front_call_free(front, call);
-}
-
-/* Answers the client, if it is still there, and forgets the call. */
-static void front_call_fail(struct front *front, struct front_call *call, uint32_t http_code,
-                            int64_t code, struct mn_span text, struct mn_span data)
-{
-    struct front_exchange *exchange = call->exchange;
-    struct mn_span id = mn_arena_copy(&front->scratch, call->id);
-
-    front_call_free(front, call);
-    front->stats.calls_failed++;
-    if (exchange != NULL) front_reply_error(front, exchange, http_code, id, code, text, data);
-}
-
-static void front_call_broken(struct front *front, struct front_call *call, const char *text)
-{
-    front_call_fail(front, call, 200, JSONRPC_INTERNAL, mn_span_str(text), mn_span(NULL, 0));
-}
-
-static void front_call_on_failed(struct front *front, struct front_call *call,
-                                 const struct call_event *event)
-{
-    struct mn_writer data = {0};
-    char node[MN_ID_TEXT_SIZE];
-    bool is_unknown = event->failure == CALL_NOT_FOUND || event->failure == CALL_CONFLICT;
-    struct mn_span text = event->text;
-
-    if (event->failure == CALL_TIMED_OUT || event->failure == CALL_OUTCOME_UNKNOWN)
-        text = mn_span_str(mn_arena_format(&front->scratch,
-                                           "outcome unknown: the tool may have run (%.*s)",
-                                           (int)text.size, (const char *)text.data));
-    mn_writer_format(&data, "{\"reason\":\"%s\"", call_failure_name(event->failure));
-    if (!mn_id_is_zero(&event->node))
-        mn_writer_format(&data, ",\"node\":\"%s\"", mn_id_format(&event->node, node));
-    mn_writer_str(&data, "}");
-    front_call_fail(front, call, 200, is_unknown ? JSONRPC_INVALID_PARAMS : JSONRPC_INTERNAL, text,
-                    mn_buf_span(data.buf));
-    mn_writer_drop(&data);
-}
-
-/* An error of the server goes on as it is; modern clients also get its HTTP status. */
-static void front_call_on_error(struct front *front, struct front_call *call,
-                                const Meshnode__Gateway__Error *error)
-{
-    struct mn_span data = pb_span(error->data);
-    const struct json *value;
-    uint32_t http_code = 200;
-    int64_t code = error->code;
-
-    if (data.size > 0 &&
-        json_parse_copy(front->parser, data, kept_members, &front->scratch, &value) != MN_OK)
-        data = mn_span(NULL, 0);
-    if (call->session == NULL) {
-        if (code == JSONRPC_METHOD_NOT_FOUND) http_code = 404;
-        if (code <= JSONRPC_HEADER_MISMATCH && code >= JSONRPC_UNSUPPORTED_VERSION) http_code = 400;
-        /* Codes that modern clients must not see. */
-        if (code == JSONRPC_RESOURCE_NOT_FOUND) code = JSONRPC_INVALID_PARAMS;
-        if (code == JSONRPC_URL_ELICITATION) code = JSONRPC_INTERNAL;
-    }
-    front_call_fail(front, call, http_code, code, pb_text(error->message), data);
-}
-
-/* The result for a legacy client: no resultType, and structuredContent only as an object. */
-static void front_call_write_legacy(struct mn_writer *writer, const struct json *result)
-{
-    bool is_first = true;
-
-    mn_writer_str(writer, "{");
-    for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key)) {
-        const struct json *value = json_value(key);
-        if (mn_span_is(key->text, "resultType")) continue;
-        if (!mn_span_is(key->text, "structuredContent") || value->type == JSON_OBJECT) {
-            front_call_write_member(writer, key, &is_first);
-            continue;
-        }
-        mn_writer_str(writer, is_first ? "" : ",");
-        mn_writer_str(writer, "\"structuredContent\":{\"result\":");
-        mn_writer_add(writer, value->raw);
-        mn_writer_str(writer, "}");
-        is_first = false;
-    }
-    mn_writer_str(writer, "}");
-}
-
-static void front_call_write_modern(struct mn_writer *writer, const struct json *result)
-{
-    mn_writer_str(writer, "{\"resultType\":\"complete\"");
-    if (result->count > 0) mn_writer_str(writer, ",");
-    mn_writer_add(writer, mn_span(result->raw.data + 1, result->raw.size - 1));
-}
-
-static void front_call_on_result(struct front *front, struct front_call *call, struct mn_span text)
-{
-    static const char *const names[] = {"resultType", "structuredContent"};
-    struct front_exchange *exchange = call->exchange;
-    const struct json *result, *parts[2];
-    struct mn_writer writer = {0};
-    bool is_changed, is_legacy = call->session != NULL;
-    struct mn_span id = mn_arena_copy(&front->scratch, call->id);
-
-    if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &result) != MN_OK ||
-        result->type != JSON_OBJECT || json_pick(result, names, 2, parts) != MN_OK) {
-        front_call_broken(front, call, "the server's result is not usable JSON");
-        return;
-    }
-    if (parts[0] != NULL && is_legacy && !mn_span_is(json_text(parts[0]), "complete")) {
-        front_call_broken(front, call, "the server wants input that this client cannot give");
-        return;
-    }
-    is_changed = is_legacy ? parts[0] != NULL || (parts[1] != NULL && parts[1]->type != JSON_OBJECT)
-                           : parts[0] == NULL;
-    if (is_changed && is_legacy) front_call_write_legacy(&writer, result);
-    if (is_changed && !is_legacy) front_call_write_modern(&writer, result);
-    front_call_free(front, call);
-    if (exchange != NULL)
-        front_reply_result(front, exchange, id, is_changed ? mn_buf_span(writer.buf) : result->raw);
-    mn_writer_drop(&writer);
-}
-
-/* params of notifications/progress, with the client's token back in. */
-static void front_call_on_progress(struct front *front, struct front_call *call,
-                                   struct mn_span text)
-{
-    struct mn_writer params = {0}, message = {0};
-    const struct json *value;
-
-    if (call->exchange == NULL || call->progress.size == 0) return;
-    if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
-        return;
-    if (value->type != JSON_OBJECT || json_find_str(value, "progressToken") != NULL) return;
-    mn_writer_str(&params, "{\"progressToken\":");
-    mn_writer_add(&params, call->progress);
-    if (value->count > 0) mn_writer_str(&params, ",");
-    mn_writer_add(&params, mn_span(value->raw.data + 1, value->raw.size - 1));
-    jsonrpc_write_notification(&message, "notifications/progress", mn_buf_span(params.buf));
-    front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
-    mn_writer_drop(&params);
-    mn_writer_drop(&message);
-}
-
-static void front_call_on_log(struct front *front, struct front_call *call, struct mn_span text)
-{
-    struct mn_writer message = {0};
-    const struct json *value;
-
-    if (call->exchange == NULL || !call->wants_log) return;
-    if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
-        return;
-    if (value->type != JSON_OBJECT) return;
-    jsonrpc_write_notification(&message, "notifications/message", value->raw);
-    front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
-    mn_writer_drop(&message);
-}
-
-/* Its server's answer, or the mesh's refusal: the latter's time says nothing of the tool. */
-static void front_call_count(struct front *front, struct front_call *call, bool has_answer)
-{
-    usage_end(&front->usage, call->usage, front->now.mono, front->now.mono - call->started,
-              has_answer);
-    call->usage = NULL;
-}
-
-void front_call_on_event(struct front *front, const struct call_event *event)
-{
-    struct mn_map_entry *entry =
-        mn_map_find(&front->calls, mn_span(&event->ticket, sizeof event->ticket));
-    const Meshnode__Gateway__Event *payload = NULL;
-    bool is_last = event->kind != CALL_EVENT_PROGRESS;
-    struct front_call *call;
-
-    if (entry == NULL) return; /* cancelled meanwhile */
-    call = MN_CONTAINER(entry, struct front_call, by_ticket);
-    if (is_last) front_call_count(front, call, event->kind == CALL_EVENT_RESULT);
-    if (event->kind == CALL_EVENT_FAILED) {
-        front_call_on_failed(front, call, event);
-        return;
-    }
-    if (event->payload != NULL)
-        payload = pb_unpack(&meshnode__gateway__event__descriptor, &front->scratch,
-                            mn_buf_span(event->payload));
-    if (payload != NULL && is_last && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT)
-        front_call_on_result(front, call, pb_span(payload->result));
-    else if (payload != NULL && is_last &&
-             payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_ERROR)
-        front_call_on_error(front, call, payload->error);
-    else if (is_last)
-        front_call_broken(front, call, "the serving node sent nothing usable");
-    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_PROGRESS)
-        front_call_on_progress(front, call, pb_span(payload->progress));
-    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_LOG)
-        front_call_on_log(front, call, pb_span(payload->log));
 }

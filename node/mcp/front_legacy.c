@@ -72,7 +72,11 @@ static struct front_session *front_legacy_open(struct front *front,
     session->client_info = front_legacy_keep(&to, info);
     session->client_capabilities = front_legacy_keep(&to, capabilities);
     mn_list_init(&session->calls);
-    names_digest(&front->names, session->service, session->digest);
+    session->log_level = LOGLEVEL_INFO;
+    for (int kind = 0; kind < NAMES_LISTS; kind++) {
+        session->known.wants[kind] = true;
+        front_stream_know(front, session->service, &session->known, (enum names_kind)kind);
+    }
     mn_map_insert(&front->sessions, &session->by_id, mn_span(session->id, FRONT_SESSION_ID_SIZE));
     front_legacy_touch(front, session);
     mn_trace(front->trace, front->now.mono, MN_EV_SESSION_OPENED, NULL, 0, 0, version);
@@ -86,7 +90,7 @@ static void front_legacy_welcome(struct front *front, struct front_exchange *exc
     struct mn_writer result = {0};
 
     mn_writer_format(&result, "{\"protocolVersion\":\"%s\",", version);
-    front_about_capabilities(&result, service);
+    front_about_capabilities(front, &result, service);
     mn_writer_str(&result, ",\"serverInfo\":");
     front_about_server(&result, service);
     front_about_instructions(&result, service);
@@ -156,46 +160,69 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
     return session;
 }
 
-static void front_legacy_list(struct front *front, struct front_exchange *exchange,
-                              struct front_session *session, const struct jsonrpc_message *message)
+/* The service of the session's endpoint, NULL at /mcp. False: answered. */
+static bool front_legacy_service(struct front *front, struct front_exchange *exchange,
+                                 const struct front_session *session, struct mn_span id,
+                                 struct names_service **ret)
 {
-    struct names_service *service = NULL;
+    *ret = NULL;
+    if (session->service.size == 0) return true;
+    *ret = names_service(&front->names, session->service);
+    if (*ret != NULL && !(*ret)->is_conflict) return true;
+    FAIL(200, id, JSONRPC_INTERNAL, "the server of this session is not in the mesh now");
+    return false;
+}
 
-    if (!front_about_cursor(message)) {
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "unknown cursor");
-        return;
+static void front_legacy_list(struct front *front, struct front_exchange *exchange,
+                              struct front_session *session, const struct jsonrpc_message *message,
+                              enum names_kind kind)
+{
+    struct names_service *service;
+
+    if (!front_legacy_service(front, exchange, session, message->id, &service)) return;
+    front_stream_know(front, session->service, &session->known, kind);
+    front_list(front, exchange, false, message, service, kind);
+}
+
+static void front_legacy_set_level(struct front *front, struct front_exchange *exchange,
+                                   struct front_session *session,
+                                   const struct jsonrpc_message *message)
+{
+    enum loglevel level = loglevel_parse(json_text(json_find_str(message->params, "level")));
+    struct names_service *service;
+
+    if (!front_legacy_service(front, exchange, session, message->id, &service)) return;
+    if (!front_about_has(front, service, "logging")) {
+        FAIL(200, message->id, JSONRPC_METHOD_NOT_FOUND, "Method not found");
+    } else if (level == LOGLEVEL_NONE) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.level must be a log level");
+    } else {
+        session->log_level = level;
+        front_reply_result(front, exchange, message->id, mn_span_str("{}"));
     }
-    if (session->service.size > 0) {
-        service = names_service(&front->names, session->service);
-        if (service == NULL || service->is_conflict) {
-            FAIL(200, message->id, JSONRPC_INTERNAL,
-                 "the server of this session is not in the mesh now");
-            return;
-        }
-    }
-    names_digest(&front->names, session->service, session->digest);
-    front_reply_result(front, exchange, message->id,
-                       names_list(&front->names, service, NAMES_LEGACY));
 }
 
 void front_legacy_request(struct front *front, struct front_exchange *exchange,
                           struct front_session *session, const struct jsonrpc_message *message)
 {
+    const struct front_method *method = front_route_method(message->method, false);
     struct front_meta meta;
 
     if (!front_message_meta(message, &meta))
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
              "params._meta must be an object that says nothing twice");
-    else if (mn_span_is(message->method, "tools/call"))
-        front_call_start(front, exchange, session, message, &meta);
-    else if (mn_span_is(message->method, "tools/list"))
-        front_legacy_list(front, exchange, session, message);
-    else if (mn_span_is(message->method, "ping"))
-        front_reply_result(front, exchange, message->id, mn_span_str("{}"));
     else if (mn_span_is(message->method, "initialize"))
         FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "a batch cannot hold initialize");
-    else
+    else if (method == NULL)
         FAIL(200, message->id, JSONRPC_METHOD_NOT_FOUND, "method not found");
+    else if (method->what == FRONT_CALL)
+        front_call_start(front, exchange, session, method, message, &meta);
+    else if (method->what == FRONT_LIST)
+        front_legacy_list(front, exchange, session, message, method->kind);
+    else if (method->what == FRONT_SET_LEVEL)
+        front_legacy_set_level(front, exchange, session, message);
+    else
+        front_reply_result(front, exchange, message->id, mn_span_str("{}"));
 }
 
 static void front_legacy_cancel(struct front *front, struct front_session *session,

@@ -76,18 +76,14 @@ static const char *front_modern_header_fault(struct front *front,
 
 static const char *front_modern_meta_fault(const struct front_meta *meta)
 {
-    static const char *const levels[] = {"debug", "info",     "notice", "warning",
-                                         "error", "critical", "alert",  "emergency"};
-
     if (!json_is(meta->version, JSON_STRING))
         return "params._meta must have io.modelcontextprotocol/protocolVersion, a string";
     if (!json_is(meta->capabilities, JSON_OBJECT))
         return "params._meta must have io.modelcontextprotocol/clientCapabilities, an object";
     if (meta->info != NULL && meta->info->type != JSON_OBJECT)
         return "io.modelcontextprotocol/clientInfo must be an object";
-    if (meta->log_level == NULL) return NULL;
-    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++)
-        if (mn_span_is(json_text(meta->log_level), levels[i])) return NULL;
+    if (meta->log_level == NULL || loglevel_parse(json_text(meta->log_level)) != LOGLEVEL_NONE)
+        return NULL;
     return "io.modelcontextprotocol/logLevel is not a log level";
 }
 
@@ -138,7 +134,7 @@ static void front_modern_discover(struct front *front, struct front_exchange *ex
     struct mn_writer result = {0};
 
     mn_writer_str(&result, "{\"resultType\":\"complete\",\"supportedVersions\":[\"" VERSION "\"],");
-    front_about_capabilities(&result, service);
+    front_about_capabilities(front, &result, service);
     front_about_instructions(&result, service);
     mn_writer_str(&result, ",\"ttlMs\":0,\"cacheScope\":\"private\","
                            "\"_meta\":{\"io.modelcontextprotocol/serverInfo\":");
@@ -146,17 +142,6 @@ static void front_modern_discover(struct front *front, struct front_exchange *ex
     mn_writer_str(&result, "}}");
     front_reply_result(front, exchange, id, mn_buf_span(result.buf));
     mn_writer_drop(&result);
-}
-
-static void front_modern_list(struct front *front, struct front_exchange *exchange,
-                              const struct jsonrpc_message *message, struct names_service *service)
-{
-    if (!front_about_cursor(message)) {
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "unknown cursor");
-        return;
-    }
-    front_reply_result(front, exchange, message->id,
-                       names_list(&front->names, service, NAMES_MODERN));
 }
 
 /* The integer in a number that may have an empty fraction: 42 and 42.0 are the same argument. */
@@ -195,7 +180,7 @@ static bool front_modern_param_equal(const struct json *value, struct mn_span he
 }
 
 const char *front_modern_param_fault(struct front *front, const struct front_exchange *exchange,
-                                     const struct names_tool *tool, const struct json *arguments)
+                                     const struct names_item *tool, const struct json *arguments)
 {
     const struct json_limits deep = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 
@@ -224,24 +209,22 @@ const char *front_modern_param_fault(struct front *front, const struct front_exc
 void front_modern_request(struct front *front, struct front_exchange *exchange,
                           const struct jsonrpc_message *message, const struct front_meta *meta)
 {
-    struct mn_span method = message->method;
+    const struct front_method *method = front_route_method(message->method, true);
     struct names_service *service = NULL;
-    bool is_call = mn_span_is(method, "tools/call"), is_list = mn_span_is(method, "tools/list");
-    bool is_listen = mn_span_is(method, "subscriptions/listen");
 
     if (!front_modern_check(front, exchange, message, meta)) return;
-    if (!is_call && !is_list && !is_listen && !mn_span_is(method, "server/discover")) {
+    if (method == NULL) {
         FAIL(404, message->id, JSONRPC_METHOD_NOT_FOUND, "method not found");
         return;
     }
     if (!front_about_endpoint(front, exchange, message->id, &service)) return;
-    if (is_call)
-        front_call_start(front, exchange, NULL, message, meta);
+    if (method->what == FRONT_CALL)
+        front_call_start(front, exchange, NULL, method, message, meta);
     else if (front_message_is_loop(front, exchange))
         FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "this mesh cannot be attached to itself");
-    else if (is_list)
-        front_modern_list(front, exchange, message, service);
-    else if (is_listen)
+    else if (method->what == FRONT_LIST)
+        front_list(front, exchange, true, message, service, method->kind);
+    else if (method->what == FRONT_LISTEN)
         front_stream_listen(front, exchange, message);
     else
         front_modern_discover(front, exchange, message->id, service);

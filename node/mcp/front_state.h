@@ -1,14 +1,18 @@
 /* front_state.h: what the parts of the front share. front.c owns the tables and their lives;
  * front_http reads requests, front_reply writes responses, front_message decides what a message is,
- * front_modern and front_legacy serve the two eras, front_about says what is served, front_call
- * carries calls, front_stream the streams that wait for changes. Nobody else includes this. */
+ * front_modern and front_legacy serve the two eras, front_about says what is served, front_list
+ * lists it, front_route finds who is asked, front_call carries calls there and front_answer what
+ * comes back, front_stream the streams that wait for changes. Nobody else includes this. */
 #ifndef FRONT_STATE_H
 #define FRONT_STATE_H
 
 #include "crypto/rng.h"
 #include "node/guard.h"
 #include "node/mcp/front.h"
+#include "node/mcp/front_seal.h"
 #include "node/mcp/jsonrpc.h"
+#include "node/mcp/loglevel.h"
+#include "node/mcp/names_route.h"
 #include "node/mcp/usage.h"
 #include "proto/base/heap.h"
 #include "proto/base/list.h"
@@ -22,6 +26,12 @@ enum front_exchange_kind {
     FRONT_EXCHANGE_POST = 1, /* ends with the answer to what was posted */
     FRONT_EXCHANGE_LISTEN,   /* modern subscriptions/listen: lasts */
     FRONT_EXCHANGE_GET       /* stream of a legacy session: lasts */
+};
+
+/* Lists as a client knows them; those it asked to be told of. */
+struct front_known {
+    bool wants[NAMES_LISTS];
+    uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
 };
 
 /* One HTTP exchange, from its head until its response is complete or the client is gone. */
@@ -49,10 +59,9 @@ struct front_exchange {
 
     /* LISTEN and GET. */
     struct mn_list in_streams;
-    struct mn_buf *listen_id;          /* LISTEN: verbatim id of its request */
-    bool wants_tools;                  /* LISTEN: toolsListChanged was asked for */
-    struct front_session *session;     /* GET: whose stream it is */
-    uint8_t digest[NAMES_DIGEST_SIZE]; /* LISTEN: of the list the client knows of */
+    struct mn_buf *listen_id;      /* LISTEN: verbatim id of its request */
+    struct front_known known;      /* LISTEN: the lists that were asked for */
+    struct front_session *session; /* GET: whose stream it is */
 };
 
 /* A legacy session. */
@@ -64,21 +73,54 @@ struct front_session {
     struct mn_span service; /* the endpoint it was opened at; empty: /mcp */
     struct mn_span client_info, client_capabilities;
     struct mn_heap_entry expiry;
-    struct mn_list calls;              /* front_call.in_session */
-    struct front_exchange *stream;     /* its GET stream; NULL: none is open */
-    uint8_t digest[NAMES_DIGEST_SIZE]; /* of the list the client knows of */
+    struct mn_list calls;          /* front_call.in_session */
+    struct front_exchange *stream; /* its GET stream; NULL: none is open */
+    struct front_known known;
+    enum loglevel log_level; /* of the messages it wants */
 };
 
-/* A tools/call under way in the mesh. */
+/* A request of a client, by what becomes of it. */
+enum front_what {
+    FRONT_DISCOVER = 1,
+    FRONT_LIST,
+    FRONT_CALL, /* goes to a server */
+    FRONT_LISTEN,
+    FRONT_PING,
+    FRONT_SET_LEVEL
+};
+
+struct front_method {
+    const char *name;
+    enum front_what what;
+    enum names_kind kind; /* LIST: of what; CALL: of what kind is the thing that is named */
+    const char *member;   /* CALL: the member of params that names it; NULL: "ref" does */
+    bool is_modern, is_legacy;
+};
+
+/* Who is asked: these, one after the other, until one knows what is asked for. */
+struct front_target {
+    struct mn_span services[NAMES_CANDIDATES_MAX];
+    uint32_t count;
+    struct mn_span own;      /* what stands in params instead; data NULL: what the client wrote */
+    struct names_item *tool; /* tools/call: if it is known */
+};
+
+/* A request under way in the mesh. */
 struct front_call {
     struct mn_map_entry by_ticket;
     uint64_t ticket;
+    const struct front_method *method;
     struct front_exchange *exchange; /* NULL: the client went away */
     struct front_session *session;   /* NULL: modern */
     struct mn_list in_exchange, in_session;
     struct mn_span id;       /* the client's, verbatim */
     struct mn_span progress; /* the client's token, verbatim; empty: none */
     bool wants_log;
+    bool is_aggregated;       /* asked at /mcp */
+    struct mn_span own, uri;  /* where a URI was replaced: by what, and what the client calls it */
+    struct mn_buf *payload;   /* for the candidates that are left; NULL: there are none */
+    struct mn_span *services; /* these */
+    uint32_t services_count;
     struct usage_tool *usage; /* NULL: not counted */
     mn_time started;
 };
@@ -88,6 +130,7 @@ struct front {
     mn_time call_timeout, call_timeout_total;
     struct mn_trace *trace;
     struct rng rng;
+    struct front_seal seal;
     struct guard *guard;
     struct json_parser *parser;
     struct mn_arena scratch; /* reset after each step */
@@ -186,7 +229,24 @@ bool front_modern_is_version(struct mn_span version);
 
 /* What is wrong with the Mcp-Param-* headers of a call of [tool]; NULL: nothing. */
 const char *front_modern_param_fault(struct front *front, const struct front_exchange *exchange,
-                                     const struct names_tool *tool, const struct json *arguments);
+                                     const struct names_item *tool, const struct json *arguments);
+
+/* ---- front_route.c ---- */
+
+/* NULL: no such method in that era. */
+const struct front_method *front_route_method(struct mn_span name, bool is_modern);
+
+/* Who is asked. False: nobody, which has been answered. */
+bool front_route(struct front *front, struct front_exchange *exchange,
+                 const struct front_method *method, const struct jsonrpc_message *message,
+                 struct front_target *ret);
+
+/* ---- front_list.c ---- */
+
+/* Answers a list method: of the service, or (NULL) of /mcp. */
+void front_list(struct front *front, struct front_exchange *exchange, bool is_modern,
+                const struct jsonrpc_message *message, struct names_service *service,
+                enum names_kind kind);
 
 /* ---- front_about.c ---- */
 
@@ -196,11 +256,12 @@ bool front_about_endpoint(struct front *front, struct front_exchange *exchange, 
 
 /* serverInfo; "capabilities":{...}; ,"instructions":"..." if there are any. NULL: of /mcp. */
 void front_about_server(struct mn_writer *writer, const struct names_service *service);
-void front_about_capabilities(struct mn_writer *writer, const struct names_service *service);
+void front_about_capabilities(struct front *front, struct mn_writer *writer,
+                              const struct names_service *service);
 void front_about_instructions(struct mn_writer *writer, const struct names_service *service);
 
-/* Lists come whole, so every cursor is an unknown one: false when the request has one. */
-bool front_about_cursor(const struct jsonrpc_message *message);
+/* Whether the server declared that capability; /mcp has all. */
+bool front_about_has(struct front *front, const struct names_service *service, const char *name);
 
 /* ---- front_legacy.c ---- */
 void front_legacy_initialize(struct front *front, struct front_exchange *exchange,
@@ -219,14 +280,26 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
 
 /* ---- front_call.c ---- */
 void front_call_start(struct front *front, struct front_exchange *exchange,
-                      struct front_session *session, const struct jsonrpc_message *message,
-                      const struct front_meta *meta);
-void front_call_on_event(struct front *front, const struct call_event *event);
+                      struct front_session *session, const struct front_method *method,
+                      const struct jsonrpc_message *message, const struct front_meta *meta);
+
+/* Asks the next candidate. False: there is none left. */
+bool front_call_next(struct front *front, struct front_call *call);
 
 /* Nobody wants the result any more: tells the core, and forgets the call. */
 void front_call_cancel(struct front *front, struct front_call *call);
 
+/* A member of an object, verbatim. */
+void front_call_write_member(struct mn_writer *writer, const struct json *key, bool *is_first);
+
+/* ---- front_answer.c ---- */
+void front_answer_on_event(struct front *front, const struct call_event *event);
+
 /* ---- front_stream.c ---- */
+
+/* From now on the client knows the lists as they are. */
+void front_stream_know(struct front *front, struct mn_span service, struct front_known *known,
+                       enum names_kind kind);
 void front_stream_listen(struct front *front, struct front_exchange *exchange,
                          const struct jsonrpc_message *message);
 void front_stream_get(struct front *front, struct front_exchange *exchange,

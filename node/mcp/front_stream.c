@@ -13,17 +13,34 @@ static void front_stream_add(struct front *front, struct front_exchange *exchang
     front_reply_open(front, exchange);
 }
 
-static void front_stream_notify(struct front *front, struct front_exchange *exchange)
+/* Resources and their templates change together for clients. */
+static const struct {
+    const char *wish, *method;
+} lists[NAMES_LISTS] = {
+    {"toolsListChanged", "notifications/tools/list_changed"},
+    {"promptsListChanged", "notifications/prompts/list_changed"},
+    {"resourcesListChanged", "notifications/resources/list_changed"},
+    {NULL, "notifications/resources/list_changed"},
+};
+
+/* ,"_meta":{subscriptionId}} : the end of params on a listen. */
+static void front_stream_write_meta(struct mn_writer *writer, const struct front_exchange *exchange)
+{
+    mn_writer_str(writer, "\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
+    mn_writer_add(writer, mn_buf_span(exchange->listen_id));
+    mn_writer_str(writer, "}}");
+}
+
+static void front_stream_notify(struct front *front, struct front_exchange *exchange,
+                                enum names_kind kind)
 {
     struct mn_writer params = {0}, message = {0};
 
     if (exchange->kind == FRONT_EXCHANGE_LISTEN) {
-        mn_writer_str(&params, "{\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
-        mn_writer_add(&params, mn_buf_span(exchange->listen_id));
-        mn_writer_str(&params, "}}");
+        mn_writer_str(&params, "{");
+        front_stream_write_meta(&params, exchange);
     }
-    jsonrpc_write_notification(&message, "notifications/tools/list_changed",
-                               mn_buf_span(params.buf));
+    jsonrpc_write_notification(&message, lists[kind].method, mn_buf_span(params.buf));
     front_reply_event(front, exchange, mn_buf_span(message.buf));
     mn_writer_drop(&params);
     mn_writer_drop(&message);
@@ -32,17 +49,27 @@ static void front_stream_notify(struct front *front, struct front_exchange *exch
 static void front_stream_acknowledge(struct front *front, struct front_exchange *exchange)
 {
     struct mn_writer params = {0}, message = {0};
+    const char *comma = "";
 
-    mn_writer_str(&params, exchange->wants_tools ? "{\"notifications\":{\"toolsListChanged\":true}"
-                                                 : "{\"notifications\":{}");
-    mn_writer_str(&params, ",\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
-    mn_writer_add(&params, mn_buf_span(exchange->listen_id));
-    mn_writer_str(&params, "}}");
+    mn_writer_str(&params, "{\"notifications\":{");
+    for (int kind = 0; kind < NAMES_TEMPLATES; kind++) {
+        if (!exchange->known.wants[kind]) continue;
+        mn_writer_format(&params, "%s\"%s\":true", comma, lists[kind].wish);
+        comma = ",";
+    }
+    mn_writer_str(&params, "},");
+    front_stream_write_meta(&params, exchange);
     jsonrpc_write_notification(&message, "notifications/subscriptions/acknowledged",
                                mn_buf_span(params.buf));
     front_reply_event(front, exchange, mn_buf_span(message.buf));
     mn_writer_drop(&params);
     mn_writer_drop(&message);
+}
+
+void front_stream_know(struct front *front, struct mn_span service, struct front_known *known,
+                       enum names_kind kind)
+{
+    names_digest(&front->names, service, kind, known->digests[kind]);
 }
 
 void front_stream_listen(struct front *front, struct front_exchange *exchange,
@@ -59,23 +86,31 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
         return;
     }
     exchange->listen_id = mn_buf_copy(message->id);
-    exchange->wants_tools = json_is_true(json_find_str(filter, "toolsListChanged"));
-    names_digest(&front->names, exchange->service, exchange->digest);
+    for (int kind = 0; kind < NAMES_LISTS; kind++) {
+        exchange->known.wants[kind] = kind == NAMES_TEMPLATES
+                                          ? exchange->known.wants[NAMES_RESOURCES]
+                                          : json_is_true(json_find_str(filter, lists[kind].wish));
+        front_stream_know(front, exchange->service, &exchange->known, (enum names_kind)kind);
+    }
     front_stream_add(front, exchange, FRONT_EXCHANGE_LISTEN);
     front_stream_acknowledge(front, exchange);
 }
 
 static void front_stream_refresh(struct front *front, struct front_exchange *exchange)
 {
-    uint8_t *known =
-        exchange->kind == FRONT_EXCHANGE_GET ? exchange->session->digest : exchange->digest;
-    uint8_t digest[NAMES_DIGEST_SIZE];
+    struct front_known *known =
+        exchange->kind == FRONT_EXCHANGE_GET ? &exchange->session->known : &exchange->known;
+    bool is_told = false;
 
-    names_digest(&front->names, exchange->service, digest);
-    if (memcmp(known, digest, sizeof digest) == 0) return;
-    memcpy(known, digest, sizeof digest);
-    if (exchange->kind == FRONT_EXCHANGE_GET || exchange->wants_tools)
-        front_stream_notify(front, exchange);
+    for (int kind = 0; kind < NAMES_LISTS; kind++) {
+        uint8_t digest[NAMES_DIGEST_SIZE];
+        names_digest(&front->names, exchange->service, (enum names_kind)kind, digest);
+        if (memcmp(known->digests[kind], digest, sizeof digest) == 0) continue;
+        memcpy(known->digests[kind], digest, sizeof digest);
+        if (!known->wants[kind] || (kind == NAMES_TEMPLATES && is_told)) continue;
+        front_stream_notify(front, exchange, (enum names_kind)kind);
+        is_told = kind == NAMES_RESOURCES;
+    }
 }
 
 void front_stream_get(struct front *front, struct front_exchange *exchange,
@@ -108,10 +143,8 @@ void front_stream_stop(struct front *front)
         struct front_exchange *exchange = MN_CONTAINER(entry, struct front_exchange, in_streams);
         struct mn_writer result = {0}, message = {0};
         if (exchange->kind == FRONT_EXCHANGE_LISTEN) {
-            mn_writer_str(&result, "{\"resultType\":\"complete\",\"_meta\":{"
-                                   "\"io.modelcontextprotocol/subscriptionId\":");
-            mn_writer_add(&result, mn_buf_span(exchange->listen_id));
-            mn_writer_str(&result, "}}");
+            mn_writer_str(&result, "{\"resultType\":\"complete\",");
+            front_stream_write_meta(&result, exchange);
             jsonrpc_write_result(&message, mn_buf_span(exchange->listen_id),
                                  mn_buf_span(result.buf));
             front_reply_event(front, exchange, mn_buf_span(message.buf));

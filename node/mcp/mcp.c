@@ -116,7 +116,7 @@ const struct upstreams *mcp_upstreams(const struct mcp *mcp)
 }
 
 static struct mcp_tool mcp_tool_of(struct mcp *mcp, struct mn_now now,
-                                   const struct names_tool *tool)
+                                   const struct names_item *tool)
 {
     struct usage_view usage = usage_get(front_usage(mcp->front), now.mono, tool->exposed);
 
@@ -131,14 +131,14 @@ static struct mcp_tool mcp_tool_of(struct mcp *mcp, struct mn_now now,
 
 uint32_t mcp_tools_count(struct mcp *mcp)
 {
-    struct names_tool **tools;
-    return names_listed(front_names(mcp->front), &tools);
+    struct names_item **tools;
+    return names_listed(front_names(mcp->front), NAMES_TOOLS, &tools);
 }
 
 void mcp_tool(struct mcp *mcp, struct mn_now now, uint32_t index, struct mcp_tool *ret)
 {
-    struct names_tool **tools;
-    uint32_t count = names_listed(front_names(mcp->front), &tools);
+    struct names_item **tools;
+    uint32_t count = names_listed(front_names(mcp->front), NAMES_TOOLS, &tools);
 
     MN_ASSERT(index < count);
     *ret = mcp_tool_of(mcp, now, tools[index]);
@@ -147,7 +147,7 @@ void mcp_tool(struct mcp *mcp, struct mn_now now, uint32_t index, struct mcp_too
 mn_status mcp_tool_find(struct mcp *mcp, struct mn_now now, struct mn_span name,
                         struct mcp_tool *ret)
 {
-    const struct names_tool *tool = names_tool(front_names(mcp->front), name);
+    const struct names_item *tool = names_tool(front_names(mcp->front), name);
 
     if (tool == NULL) return MN_NOT_FOUND;
     *ret = mcp_tool_of(mcp, now, tool);

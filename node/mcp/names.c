@@ -11,25 +11,49 @@
 
 _Static_assert(CUT_MAX == 55, "the rule in names.h, and in every node");
 
+static const struct {
+    const char *member, *key;
+} kinds[NAMES_LISTS] = {{"tools", "name"},
+                        {"prompts", "name"},
+                        {"resources", "uri"},
+                        {"resourceTemplates", "uriTemplate"}};
+
+const char *names_key(enum names_kind kind)
+{
+    return kinds[kind].key;
+}
+
 void names_init(struct names *names, struct json_parser *parser, uint64_t seed)
 {
     *names = (struct names){.parser = parser, .seed = seed};
     mn_map_init(&names->services, seed);
-    mn_map_init(&names->tools, seed);
+    for (int kind = 0; kind < NAMES_KINDS; kind++)
+        mn_map_init(&names->tables[kind], seed);
 }
 
-static void names_drop_lists(struct mn_buf *lists[NAMES_ERAS])
+static void names_drop_lists(struct mn_buf *lists[NAMES_LISTS][NAMES_ERAS])
 {
-    for (int era = 0; era < NAMES_ERAS; era++)
-        lists[era] = mn_buf_unref(lists[era]);
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        for (int era = 0; era < NAMES_ERAS; era++)
+            lists[kind][era] = mn_buf_unref(lists[kind][era]);
+}
+
+/* The tables point into services: they are emptied before one goes. */
+static void names_drop_tables(struct names *names)
+{
+    for (int kind = 0; kind < NAMES_KINDS; kind++) {
+        mn_map_done(&names->tables[kind]);
+        if (kind < NAMES_LISTS) names->listed_counts[kind] = 0;
+    }
 }
 
 static void names_service_free(struct names_service *service)
 {
     names_drop_lists(service->lists);
-    mn_map_done(&service->tools_by_own);
-    mn_arena_done(&service->params_arena);
-    mn_free(service->tools);
+    for (int kind = 0; kind < NAMES_KINDS; kind++)
+        mn_map_done(&service->by_own[kind]);
+    mn_arena_done(&service->arena);
+    mn_free(service->all);
     mn_free(service);
 }
 
@@ -37,13 +61,14 @@ void names_done(struct names *names)
 {
     struct mn_map_entry *entry = NULL;
 
-    mn_map_done(&names->tools);
+    names_drop_tables(names);
     while ((entry = mn_map_next(&names->services, NULL)) != NULL) {
         mn_map_remove(&names->services, entry);
         names_service_free(MN_CONTAINER(entry, struct names_service, by_name));
     }
     mn_map_done(&names->services);
     names_drop_lists(names->lists);
+    mn_buf_unref(names->page);
     mn_arena_done(&names->arena);
     mn_arena_done(&names->scratch);
 }
@@ -56,9 +81,7 @@ static struct names_service *names_service_find(const struct names *names, struc
 
 static void names_service_drop(struct names *names, struct names_service *service)
 {
-    /* The table points into the service: empty it before the service goes. */
-    mn_map_done(&names->tools);
-    names->listed_count = 0;
+    names_drop_tables(names);
     mn_map_remove(&names->services, &service->by_name);
     names_service_free(service);
 }
@@ -80,7 +103,8 @@ void names_on_service(struct names *names, const struct call_service *change)
     service->is_listed = change->is_listed && change->body != NULL;
     service->is_conflict = change->is_conflict;
     service->providers_count = change->providers_count;
-    mn_map_init(&service->tools_by_own, names->seed);
+    for (int kind = 0; kind < NAMES_KINDS; kind++)
+        mn_map_init(&service->by_own[kind], names->seed);
     names->dropped_count += names_offer_load(service, change->body, names->parser, &names->scratch);
     mn_map_insert(&names->services, &service->by_name, service->name);
 }
@@ -92,7 +116,7 @@ static bool names_is_plain(uint8_t c)
 }
 
 /* server__tool with only allowed characters; of any length. */
-static struct mn_span names_plain(struct mn_arena *arena, const struct names_tool *tool)
+static struct mn_span names_plain(struct mn_arena *arena, const struct names_item *tool)
 {
     struct mn_span service = tool->service->name;
     size_t size = service.size + 2 + tool->own.size;
@@ -107,7 +131,7 @@ static struct mn_span names_plain(struct mn_arena *arena, const struct names_too
 }
 
 /* The form for names that are too long or not unique. */
-static struct mn_span names_hashed(struct mn_arena *arena, const struct names_tool *tool,
+static struct mn_span names_hashed(struct mn_arena *arena, const struct names_item *tool,
                                    struct mn_span plain)
 {
     size_t cut = plain.size < CUT_MAX ? plain.size : CUT_MAX;
@@ -160,87 +184,144 @@ static struct names_service **names_sorted(const struct names *names, struct mn_
     return sorted;
 }
 
-/* Finds out which listed tools share their plain name. */
-static void names_mark_ambiguous(struct names *names, struct names_service **sorted)
+/* Finds out which listed tools, or prompts, share their plain name. */
+static void names_mark_ambiguous(struct names *names, enum names_kind kind)
 {
     struct mn_map plain;
 
     mn_map_init(&plain, names->seed);
     for (uint32_t i = 0; i < names->services.count; i++) {
-        if (!sorted[i]->is_listed) continue;
-        for (uint32_t k = 0; k < sorted[i]->tools_count; k++) {
-            struct names_tool *tool = &sorted[i]->tools[k], *other;
-            struct mn_span name = names_plain(&names->scratch, tool);
+        struct names_service *service = names->sorted[i];
+        if (!service->is_listed) continue;
+        for (uint32_t k = 0; k < service->counts[kind]; k++) {
+            struct names_item *item = &service->items[kind][k], *other;
+            struct mn_span name = names_plain(&names->scratch, item);
             struct mn_map_entry *entry = mn_map_find(&plain, name);
-            tool->is_ambiguous = entry != NULL || name.size > NAMES_TOOL_MAX;
+            item->is_ambiguous = entry != NULL || name.size > NAMES_TOOL_MAX;
             if (entry == NULL) {
-                mn_map_insert(&plain, &tool->by_exposed, name);
+                mn_map_insert(&plain, &item->by_exposed, name);
                 continue;
             }
-            other = MN_CONTAINER(entry, struct names_tool, by_exposed);
+            other = MN_CONTAINER(entry, struct names_item, by_exposed);
             other->is_ambiguous = true;
         }
     }
     mn_map_done(&plain);
 }
 
-/* Gives [tool] the first free one of its two names. False: both are taken. */
-static bool names_expose(struct names *names, struct names_tool *tool)
+/* Gives [item] the first free one of its two names. False: both are taken. */
+static bool names_expose(struct names *names, enum names_kind kind, struct names_item *item)
 {
-    struct mn_span name = names_plain(&names->arena, tool);
+    struct mn_map *table = &names->tables[kind];
+    struct mn_span name = names_plain(&names->arena, item);
 
-    if (tool->is_ambiguous || name.size > NAMES_TOOL_MAX ||
-        mn_map_find(&names->tools, name) != NULL)
-        name = names_hashed(&names->arena, tool, name);
-    tool->exposed = mn_span(NULL, 0);
-    if (mn_map_find(&names->tools, name) != NULL) return false;
-    tool->exposed = name;
-    mn_map_insert(&names->tools, &tool->by_exposed, name);
+    if (item->is_ambiguous || name.size > NAMES_TOOL_MAX || mn_map_find(table, name) != NULL)
+        name = names_hashed(&names->arena, item, name);
+    item->exposed = mn_span(NULL, 0);
+    if (mn_map_find(table, name) != NULL) return false;
+    item->exposed = name;
+    mn_map_insert(table, &item->by_exposed, name);
     return true;
 }
 
-static void names_expose_all(struct names *names, struct names_service **sorted, bool is_listed)
+static void names_expose_all(struct names *names, enum names_kind kind, bool is_listed)
 {
     for (uint32_t i = 0; i < names->services.count; i++) {
-        if (sorted[i]->is_listed != is_listed) continue;
-        for (uint32_t k = 0; k < sorted[i]->tools_count; k++) {
-            struct names_tool *tool = &sorted[i]->tools[k];
-            if (!is_listed) tool->is_ambiguous = false;
-            if (names_expose(names, tool) && is_listed) names->listed[names->listed_count++] = tool;
+        struct names_service *service = names->sorted[i];
+        if (service->is_listed != is_listed) continue;
+        for (uint32_t k = 0; k < service->counts[kind]; k++) {
+            struct names_item *item = &service->items[kind][k];
+            if (!is_listed) item->is_ambiguous = false;
+            if (names_expose(names, kind, item) && is_listed)
+                names->listed[kind][names->listed_counts[kind]++] = item;
         }
     }
 }
 
-static void names_digest_listed(struct names *names)
+/* Enters a URI of a listed service; a second owner makes it ambiguous for both. */
+static void names_own(struct names *names, enum names_kind kind, struct names_item *item)
+{
+    struct mn_map_entry *entry = mn_map_find(&names->tables[kind], item->own);
+
+    item->is_ambiguous = entry != NULL;
+    if (entry != NULL)
+        MN_CONTAINER(entry, struct names_item, by_exposed)->is_ambiguous = true;
+    else
+        mn_map_insert(&names->tables[kind], &item->by_exposed, item->own);
+}
+
+/* Resources and templates. */
+static void names_own_all(struct names *names, enum names_kind kind)
+{
+    for (uint32_t i = 0; i < names->services.count; i++) {
+        struct names_service *service = names->sorted[i];
+        if (!service->is_listed) continue;
+        for (uint32_t k = 0; k < service->counts[kind]; k++) {
+            names_own(names, kind, &service->items[kind][k]);
+            names->listed[kind][names->listed_counts[kind]++] = &service->items[kind][k];
+        }
+    }
+    for (uint32_t i = 0; i < names->listed_counts[kind]; i++) {
+        struct names_item *item = names->listed[kind][i];
+        item->exposed = item->own;
+        if (item->is_ambiguous)
+            item->exposed = mn_span_str(mn_arena_format(
+                &names->arena, NAMES_URI_PREFIX "%.*s/%.*s", (int)item->service->name.size,
+                (const char *)item->service->name.data, (int)item->own.size,
+                (const char *)item->own.data));
+    }
+}
+
+static void names_own_ui(struct names *names)
+{
+    for (uint32_t i = 0; i < names->services.count; i++) {
+        const struct mn_map *map = &names->sorted[i]->by_own[NAMES_UI];
+        if (!names->sorted[i]->is_listed) continue;
+        for (struct mn_map_entry *entry = mn_map_next(map, NULL); entry != NULL;
+             entry = mn_map_next(map, entry))
+            names_own(names, NAMES_UI, MN_CONTAINER(entry, struct names_item, by_own));
+    }
+}
+
+static void names_digest_listed(struct names *names, enum names_kind kind)
 {
     struct digest digest;
 
     digest_begin(&digest, DIGEST_TOOL, NAMES_DIGEST_SIZE);
-    for (uint32_t i = 0; i < names->listed_count; i++) {
-        digest_variable(&digest, names->listed[i]->exposed);
-        digest_variable(&digest, names->listed[i]->definition);
+    for (uint32_t i = 0; i < names->listed_counts[kind]; i++) {
+        digest_variable(&digest, names->listed[kind][i]->exposed);
+        digest_variable(&digest, names->listed[kind][i]->definition);
     }
-    digest_end(&digest, names->digest);
+    digest_end(&digest, names->digests[kind]);
+}
+
+static void names_rebuild(struct names *names, enum names_kind kind)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < names->services.count; i++)
+        count += names->sorted[i]->counts[kind];
+    names->listed[kind] = mn_arena_alloc(&names->arena, count * sizeof *names->listed[kind]);
+    if (kind == NAMES_TOOLS || kind == NAMES_PROMPTS) {
+        names_mark_ambiguous(names, kind);
+        names_expose_all(names, kind, true);
+        names_expose_all(names, kind, false);
+    } else {
+        names_own_all(names, kind);
+    }
+    mn_arena_reset(&names->scratch);
+    names_digest_listed(names, kind);
 }
 
 static void names_refresh(struct names *names)
 {
-    struct names_service **sorted;
-    uint32_t count = 0;
-
     if (!names->is_stale) return;
-    mn_map_done(&names->tools);
+    names_drop_tables(names);
     mn_arena_reset(&names->arena);
-    sorted = names_sorted(names, &names->scratch);
-    for (uint32_t i = 0; i < names->services.count; i++)
-        count += sorted[i]->tools_count;
-    names->listed = mn_arena_alloc(&names->arena, count * sizeof *names->listed);
-    names->listed_count = 0;
-    names_mark_ambiguous(names, sorted);
-    names_expose_all(names, sorted, true);
-    names_expose_all(names, sorted, false);
-    mn_arena_reset(&names->scratch);
-    names_digest_listed(names);
+    names->sorted = names_sorted(names, &names->arena);
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        names_rebuild(names, (enum names_kind)kind);
+    names_own_ui(names);
     names_drop_lists(names->lists);
     names->is_stale = false;
 }
@@ -251,64 +332,99 @@ struct names_service *names_service(struct names *names, struct mn_span name)
     return names_service_find(names, name);
 }
 
-struct names_tool *names_tool(struct names *names, struct mn_span exposed)
+static struct names_item *names_exposed(struct names *names, enum names_kind kind,
+                                        struct mn_span exposed)
 {
     struct mn_map_entry *entry;
 
     names_refresh(names);
-    entry = mn_map_find(&names->tools, exposed);
-    return entry == NULL ? NULL : MN_CONTAINER(entry, struct names_tool, by_exposed);
+    entry = mn_map_find(&names->tables[kind], exposed);
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct names_item, by_exposed);
 }
 
-uint32_t names_listed(struct names *names, struct names_tool ***ret)
+struct names_item *names_tool(struct names *names, struct mn_span exposed)
+{
+    return names_exposed(names, NAMES_TOOLS, exposed);
+}
+
+struct names_item *names_prompt(struct names *names, struct mn_span exposed)
+{
+    return names_exposed(names, NAMES_PROMPTS, exposed);
+}
+
+uint32_t names_listed(struct names *names, enum names_kind kind, struct names_item ***ret)
 {
     names_refresh(names);
-    *ret = names->listed;
-    return names->listed_count;
+    *ret = names->listed[kind];
+    return names->listed_counts[kind];
 }
 
-struct names_tool *names_service_tool(struct names_service *service, struct mn_span own)
+struct names_item *names_service_item(struct names_service *service, enum names_kind kind,
+                                      struct mn_span own)
 {
-    struct mn_map_entry *entry = mn_map_find(&service->tools_by_own, own);
-    return entry == NULL ? NULL : MN_CONTAINER(entry, struct names_tool, by_own);
+    struct mn_map_entry *entry = mn_map_find(&service->by_own[kind], own);
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct names_item, by_own);
 }
 
-void names_digest(struct names *names, struct mn_span service_name, uint8_t ret[NAMES_DIGEST_SIZE])
+void names_digest(struct names *names, struct mn_span service_name, enum names_kind kind,
+                  uint8_t ret[NAMES_DIGEST_SIZE])
 {
     struct names_service *service;
 
     names_refresh(names);
     if (service_name.size == 0) {
-        memcpy(ret, names->digest, NAMES_DIGEST_SIZE);
+        memcpy(ret, names->digests[kind], NAMES_DIGEST_SIZE);
         return;
     }
     service = names_service_find(names, service_name);
     memset(ret, 0, NAMES_DIGEST_SIZE);
-    if (service != NULL && !service->is_conflict) memcpy(ret, service->digest, NAMES_DIGEST_SIZE);
+    if (service != NULL && !service->is_conflict)
+        memcpy(ret, service->digests[kind], NAMES_DIGEST_SIZE);
 }
 
-struct mn_span names_list(struct names *names, struct names_service *service, enum names_era era)
+uint32_t names_count(struct names *names, const struct names_service *service, enum names_kind kind)
 {
-    struct mn_buf **list;
+    names_refresh(names);
+    return service == NULL ? names->listed_counts[kind] : service->counts[kind];
+}
+
+static struct mn_buf *names_write(struct names *names, const struct names_service *service,
+                                  enum names_kind kind, enum names_era era, uint32_t page)
+{
+    uint32_t count = names_count(names, service, kind);
+    uint32_t first = page > count / NAMES_PAGE ? count : page * NAMES_PAGE;
+    uint32_t end = count - first > NAMES_PAGE ? first + NAMES_PAGE : count;
     struct mn_writer writer = {0};
 
-    names_refresh(names);
-    list = service == NULL ? &names->lists[era] : &service->lists[era];
-    if (*list == NULL) {
-        mn_writer_str(&writer, "{\"tools\":[");
-        for (uint32_t i = 0; service == NULL && i < names->listed_count; i++)
-            names_offer_write(&writer, names->listed[i], true, era, i == 0, names->parser,
-                              &names->scratch);
-        for (uint32_t i = 0; service != NULL && i < service->tools_count; i++)
-            names_offer_write(&writer, &service->tools[i], false, era, i == 0, names->parser,
-                              &names->scratch);
-        mn_writer_str(&writer, "]");
-        if (era == NAMES_MODERN)
-            /* Nothing tells how long a list stays true; those who listen are told. */
-            mn_writer_str(&writer, ",\"resultType\":\"complete\",\"ttlMs\":0,"
-                                   "\"cacheScope\":\"private\"");
-        mn_writer_str(&writer, "}");
-        *list = mn_writer_done(&writer);
+    mn_writer_format(&writer, "{\"%s\":[", kinds[kind].member);
+    for (uint32_t i = first; i < end; i++) {
+        const struct names_item *item =
+            service == NULL ? names->listed[kind][i] : &service->items[kind][i];
+        if (i > first) mn_writer_str(&writer, ",");
+        names_offer_write(&writer, item, kind, service == NULL, era, names->parser,
+                          &names->scratch);
     }
+    mn_writer_str(&writer, "]");
+    if (era == NAMES_MODERN)
+        /* Nothing tells how long a list stays true; those who listen are told. */
+        mn_writer_str(&writer, ",\"resultType\":\"complete\",\"ttlMs\":0,"
+                               "\"cacheScope\":\"private\"");
+    mn_writer_str(&writer, "}");
+    return mn_writer_done(&writer);
+}
+
+struct mn_span names_list(struct names *names, struct names_service *service, enum names_kind kind,
+                          enum names_era era, uint32_t page)
+{
+    struct mn_buf **list;
+
+    names_refresh(names);
+    if (page > 0) {
+        mn_buf_unref(names->page);
+        names->page = names_write(names, service, kind, era, page);
+        return mn_buf_span(names->page);
+    }
+    list = service == NULL ? &names->lists[kind][era] : &service->lists[kind][era];
+    if (*list == NULL) *list = names_write(names, service, kind, era, 0);
     return mn_buf_span(*list);
 }

@@ -5,7 +5,8 @@
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
-#define OWN_NAME_MAX 1024 /* bytes of a tool's own name */
+#define OWN_NAME_MAX 4096 /* bytes of a name, URI or template */
+#define UI_PREFIX "ui://"
 
 static const struct json_limits kept_shallow = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
 static const struct json_limits kept_all = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
@@ -26,7 +27,7 @@ static bool names_offer_mentions(struct mn_span text, const char *word)
 
 /* The arguments a modern client repeats in headers. A schema that breaks the rules for them has
  * none here: such a tool is unusable over HTTP for clients that mind, and plain for the others. */
-static void names_offer_params(struct names_service *service, struct names_tool *tool,
+static void names_offer_params(struct names_service *service, struct names_item *tool,
                                struct json_parser *parser, struct mn_arena *scratch)
 {
     const struct json *definition;
@@ -34,7 +35,7 @@ static void names_offer_params(struct names_service *service, struct names_tool 
 
     if (!names_offer_mentions(tool->definition, "x-mcp-header")) return;
     if (json_parse_copy(parser, tool->definition, kept_all, scratch, &definition) != MN_OK) return;
-    if (upstream_headers_params(json_find_str(definition, "inputSchema"), &service->params_arena,
+    if (upstream_headers_params(json_find_str(definition, "inputSchema"), &service->arena,
                                 &params) == MN_OK)
         tool->params = params;
 }
@@ -49,11 +50,33 @@ static struct mn_span names_offer_keep(uint8_t **to, struct mn_span text)
     return mn_span(copy, text.size);
 }
 
-static bool names_offer_is_tool(const struct names_service *service, struct mn_span own,
-                                struct mn_span text, struct json_parser *parser,
+/* The resource that a tool names as its user interface (MCP Apps) need not be listed: whoever reads
+ * it is led to the server of the tool. */
+static void names_offer_ui(struct names_service *service, const struct names_item *tool,
+                           struct json_parser *parser, struct mn_arena *scratch)
+{
+    const struct json *definition, *meta, *uri;
+    struct names_item *item;
+
+    if (!names_offer_mentions(tool->definition, UI_PREFIX)) return;
+    if (json_parse_copy(parser, tool->definition, kept_all, scratch, &definition) != MN_OK) return;
+    meta = json_find_str(definition, "_meta");
+    uri = json_find_str(json_find_str(meta, "ui"), "resourceUri");
+    if (uri == NULL) uri = json_find_str(meta, "ui/resourceUri");
+    if (json_text(uri).size == 0 || json_text(uri).size > OWN_NAME_MAX ||
+        names_service_item(service, NAMES_UI, uri->text) != NULL)
+        return;
+    item = mn_arena_alloc(&service->arena, sizeof *item);
+    *item =
+        (struct names_item){.service = service, .own = mn_arena_copy(&service->arena, uri->text)};
+    mn_map_insert(&service->by_own[NAMES_UI], &item->by_own, item->own);
+}
+
+static bool names_offer_is_item(const struct names_service *service, enum names_kind kind,
+                                struct mn_span own, struct mn_span text, struct json_parser *parser,
                                 struct mn_arena *scratch)
 {
-    static const char *const names[] = {"name", "inputSchema"};
+    const char *names[] = {names_key(kind), "inputSchema"};
     const struct json *definition, *parts[2];
 
     if (json_parse_copy(parser, text, kept_shallow, scratch, &definition) != MN_OK) return false;
@@ -61,28 +84,40 @@ static bool names_offer_is_tool(const struct names_service *service, struct mn_s
     if (json_pick(definition, names, 2, parts) != MN_OK) return false;
     if (own.size == 0 || own.size > OWN_NAME_MAX) return false;
     if (!json_is(parts[0], JSON_STRING) || !mn_span_equal(parts[0]->text, own)) return false;
-    if (!json_is(parts[1], JSON_OBJECT)) return false;
-    return mn_map_find(&service->tools_by_own, own) == NULL;
+    if (kind == NAMES_TOOLS && !json_is(parts[1], JSON_OBJECT)) return false;
+    return mn_map_find(&service->by_own[kind], own) == NULL;
+}
+
+/* NULL: it is none. */
+static struct names_item *names_offer_load_item(struct names_service *service, enum names_kind kind,
+                                                uint8_t **to, struct mn_span own,
+                                                struct mn_span definition,
+                                                struct json_parser *parser,
+                                                struct mn_arena *scratch)
+{
+    struct names_item *item = &service->items[kind][service->counts[kind]];
+
+    if (service->counts[kind] == NAMES_SERVICE_ITEMS_MAX) return NULL;
+    if (!names_offer_is_item(service, kind, own, definition, parser, scratch)) return NULL;
+    *item = (struct names_item){.service = service,
+                                .own = names_offer_keep(to, own),
+                                .definition = names_offer_keep(to, definition)};
+    mn_map_insert(&service->by_own[kind], &item->by_own, item->own);
+    service->counts[kind]++;
+    return item;
 }
 
 static bool names_offer_load_tool(struct names_service *service, uint8_t **to,
                                   const Meshnode__Gateway__Tool *from, struct json_parser *parser,
                                   struct mn_arena *scratch)
 {
-    struct names_tool *tool = &service->tools[service->tools_count];
-    struct mn_span definition = pb_span(from->definition), own = pb_text(from->name);
+    struct names_item *tool = names_offer_load_item(service, NAMES_TOOLS, to, pb_text(from->name),
+                                                    pb_span(from->definition), parser, scratch);
 
-    if (service->tools_count == NAMES_SERVICE_TOOLS_MAX) return false;
-    if (!names_offer_is_tool(service, own, definition, parser, scratch)) return false;
-    *tool = (struct names_tool){
-        .service = service,
-        .own = names_offer_keep(to, own),
-        .definition = names_offer_keep(to, definition),
-        .is_idempotent = from->read_only || from->idempotent,
-    };
+    if (tool == NULL) return false;
+    tool->is_idempotent = from->read_only || from->idempotent;
     names_offer_params(service, tool, parser, scratch);
-    mn_map_insert(&service->tools_by_own, &tool->by_own, tool->own);
-    service->tools_count++;
+    names_offer_ui(service, tool, parser, scratch);
     return true;
 }
 
@@ -102,39 +137,90 @@ static void names_offer_about(struct names_service *service, uint8_t **to,
                               const Meshnode__Gateway__Offer *offer, struct json_parser *parser,
                               struct mn_arena *scratch)
 {
+    static const char *const groups[NAMES_LISTS] = {"tools", "prompts", "resources", "resources"};
     const struct json *capabilities;
     mn_status status =
         json_parse_copy(parser, pb_span(offer->capabilities), kept_shallow, scratch, &capabilities);
 
-    service->has_tools = service->tools_count > 0 ||
-                         (status == MN_OK && json_find_str(capabilities, "tools") != NULL);
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        service->has[kind] = service->counts[kind] > 0 ||
+                             (status == MN_OK && json_find_str(capabilities, groups[kind]) != NULL);
+    service->has[NAMES_TEMPLATES] = service->has[NAMES_RESOURCES] =
+        service->has[NAMES_TEMPLATES] || service->has[NAMES_RESOURCES];
     service->server_info =
         names_offer_keep(to, names_offer_object(pb_span(offer->server_info), parser, scratch));
+    service->capabilities =
+        names_offer_keep(to, names_offer_object(pb_span(offer->capabilities), parser, scratch));
     service->instructions = names_offer_keep(to, pb_text(offer->instructions));
 }
 
-static void names_offer_digest(struct names_service *service)
+static void names_offer_digest(struct names_service *service, enum names_kind kind)
 {
     struct digest digest;
 
+    if (service->counts[kind] == 0) return; /* an empty list is as good as none: zero */
     digest_begin(&digest, DIGEST_TOOL, NAMES_DIGEST_SIZE);
     digest_variable(&digest, service->name); /* so that no service has the digest zero */
-    for (uint32_t i = 0; i < service->tools_count; i++)
-        digest_variable(&digest, service->tools[i].definition);
-    digest_end(&digest, service->digest);
+    for (uint32_t i = 0; i < service->counts[kind]; i++)
+        digest_variable(&digest, service->items[kind][i].definition);
+    digest_end(&digest, service->digests[kind]);
 }
 
-/* One block for all tools and texts: mesh-wide there may be very many services. */
+/* What an offer has beside tools. */
+struct names_offer_rows {
+    size_t count;
+    Meshnode__Gateway__Item **rows;
+};
+
+static struct names_offer_rows names_offer_rows(const Meshnode__Gateway__Offer *offer,
+                                                enum names_kind kind)
+{
+    if (kind == NAMES_PROMPTS) return (struct names_offer_rows){offer->n_prompts, offer->prompts};
+    if (kind == NAMES_RESOURCES)
+        return (struct names_offer_rows){offer->n_resources, offer->resources};
+    return (struct names_offer_rows){offer->n_templates, offer->templates};
+}
+
+/* One block for all items and texts: mesh-wide there may be very many services. */
 static uint8_t *names_offer_block(struct names_service *service,
                                   const Meshnode__Gateway__Offer *offer)
 {
-    size_t size = offer->n_tools * sizeof *service->tools;
+    size_t count = offer->n_tools, at = 0;
+    size_t size =
+        offer->server_info.len + offer->capabilities.len + pb_text(offer->instructions).size;
 
     for (size_t i = 0; i < offer->n_tools; i++)
         size += offer->tools[i]->definition.len + pb_text(offer->tools[i]->name).size;
-    size += offer->server_info.len + pb_text(offer->instructions).size;
-    service->tools = mn_alloc(size);
-    return (uint8_t *)(service->tools + offer->n_tools);
+    for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++) {
+        struct names_offer_rows rows = names_offer_rows(offer, (enum names_kind)kind);
+        for (size_t i = 0; i < rows.count; i++)
+            size += rows.rows[i]->definition.len + pb_text(rows.rows[i]->key).size;
+        count += rows.count;
+    }
+    service->all = mn_alloc(count * sizeof *service->all + size);
+    service->items[NAMES_TOOLS] = service->all;
+    at = offer->n_tools;
+    for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++) {
+        service->items[kind] = service->all + at;
+        at += names_offer_rows(offer, (enum names_kind)kind).count;
+    }
+    return (uint8_t *)(service->all + count);
+}
+
+static uint64_t names_offer_load_rows(struct names_service *service, enum names_kind kind,
+                                      uint8_t **to, const Meshnode__Gateway__Offer *offer,
+                                      struct json_parser *parser, struct mn_arena *scratch)
+{
+    struct names_offer_rows rows = names_offer_rows(offer, kind);
+    uint64_t dropped_count = 0;
+
+    for (size_t i = 0; i < rows.count; i++) {
+        dropped_count +=
+            names_offer_load_item(service, kind, to, pb_text(rows.rows[i]->key),
+                                  pb_span(rows.rows[i]->definition), parser, scratch) == NULL;
+        mn_arena_reset(scratch);
+    }
+    return dropped_count;
 }
 
 uint64_t names_offer_load(struct names_service *service, struct mn_buf *body,
@@ -156,8 +242,12 @@ uint64_t names_offer_load(struct names_service *service, struct mn_buf *body,
         dropped_count += !names_offer_load_tool(service, &to, offer->tools[i], parser, scratch);
         mn_arena_reset(scratch);
     }
+    for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++)
+        dropped_count +=
+            names_offer_load_rows(service, (enum names_kind)kind, &to, offer, parser, scratch);
     names_offer_about(service, &to, offer, parser, scratch);
-    names_offer_digest(service);
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        names_offer_digest(service, (enum names_kind)kind);
     mn_arena_reset(scratch);
     mn_arena_done(&unpacked);
     return dropped_count;
@@ -170,27 +260,27 @@ static bool names_offer_is_unknown(struct mn_span key, const struct json *value,
            !mn_span_is(json_text(json_find_str(value, "type")), "object");
 }
 
-void names_offer_write(struct mn_writer *writer, const struct names_tool *tool, bool is_exposed,
-                       enum names_era era, bool is_first, struct json_parser *parser,
-                       struct mn_arena *scratch)
+void names_offer_write(struct mn_writer *writer, const struct names_item *item,
+                       enum names_kind kind, bool is_exposed, enum names_era era,
+                       struct json_parser *parser, struct mn_arena *scratch)
 {
     const struct json *definition;
     bool is_first_member = true;
     mn_status status =
-        json_parse_copy(parser, tool->definition, kept_shallow, scratch, &definition);
+        json_parse_copy(parser, item->definition, kept_shallow, scratch, &definition);
 
     MN_ASSERT(status == MN_OK); /* names_offer_load() has seen it */
-    mn_writer_str(writer, is_first ? "{" : ",{");
+    mn_writer_str(writer, "{");
     for (const struct json *key = json_first(definition); key != NULL;
          key = json_next(definition, key)) {
         const struct json *value = json_value(key);
-        if (names_offer_is_unknown(key->text, value, era)) continue;
+        if (kind == NAMES_TOOLS && names_offer_is_unknown(key->text, value, era)) continue;
         if (!is_first_member) mn_writer_str(writer, ",");
         is_first_member = false;
         mn_writer_add(writer, key->raw);
         mn_writer_str(writer, ":");
-        if (is_exposed && mn_span_is(key->text, "name"))
-            json_write_string(writer, tool->exposed);
+        if (is_exposed && mn_span_is(key->text, names_key(kind)))
+            json_write_string(writer, item->exposed);
         else
             mn_writer_add(writer, value->raw);
     }

@@ -35,7 +35,9 @@ static void upstream_forget_session(struct upstream *server)
     server->server_info = mn_buf_unref(server->server_info);
     server->capabilities = mn_buf_unref(server->capabilities);
     server->instructions = mn_buf_unref(server->instructions);
-    server->has_tools = server->has_list_changed = false;
+    server->has_tools = server->has_prompts = server->has_resources = false;
+    server->has_logging = server->has_list_changed = false;
+    server->log_level = LOGLEVEL_NONE;
 }
 
 static void upstream_free_requests(struct mn_list *requests)

@@ -3,7 +3,7 @@
  *
  *   upstream            life: start, ready, broken, backoff, stop; what is offered
  *   upstream_handshake  which era it speaks; initialize or discover
- *   upstream_list       tools/list, page by page, into an offer
+ *   upstream_list       its four lists, page by page, into an offer
  *   upstream_request    what was asked of it and is not answered yet
  *   upstream_call       the calls of the core
  *   upstream_message    JSON-RPC texts to it and from it
@@ -18,6 +18,7 @@
 
 #include "node/json/json.h"
 #include "node/mcp/jsonrpc.h"
+#include "node/mcp/loglevel.h"
 #include "node/mcp/upstream_http.h"
 #include "node/mcp/upstream_list.h"
 #include "node/mcp/upstream_log.h"
@@ -80,6 +81,7 @@ enum upstream_request_kind {
     UPSTREAM_REQUEST_INITIALIZE,
     UPSTREAM_REQUEST_LIST,
     UPSTREAM_REQUEST_LISTEN,
+    UPSTREAM_REQUEST_SET_LEVEL,
     UPSTREAM_REQUEST_CALL
 };
 
@@ -91,7 +93,8 @@ struct upstream_request {
     struct mn_list link; /* in server->sent or server->queue */
     struct upstream_timer timer;
     enum upstream_request_kind kind;
-    bool is_sent, wants_progress, wants_log, was_retried;
+    bool is_sent, wants_progress, was_retried;
+    enum loglevel wants_log;      /* call: the least urgent one its client wants; NONE: no logs */
     bool was_modern, had_session; /* when it was sent; the server may have been asked again since */
     struct mn_buf *payload;       /* call: the gateway's request */
     struct upstream_exchange *exchange; /* HTTP, while sent */
@@ -120,7 +123,9 @@ struct upstream {
     bool is_era_guessed;                 /* legacy only because it exited when asked */
     char version[UPSTREAM_VERSION_SIZE]; /* spoken in this session; empty: not yet */
     struct mn_buf *server_info, *capabilities, *instructions; /* JSON, JSON, text; NULL: none */
-    bool has_tools, has_list_changed;
+    bool has_tools, has_prompts, has_resources, has_logging;  /* as it declared */
+    bool has_list_changed;                                    /* of any of its lists */
+    enum loglevel log_level; /* last one set in this legacy session; NONE: not yet */
 
     struct mn_list sent, queue; /* requests */
     uint32_t calls_count;       /* calls in both */

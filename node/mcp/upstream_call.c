@@ -95,6 +95,16 @@ static struct mn_span upstream_call_trail(struct upstream_host *host,
     return mn_span(ids, count * sizeof(mn_id));
 }
 
+/* What Mcp-Name repeats. */
+static struct mn_span upstream_call_name(const char *method, const struct json *params)
+{
+    const char *member = "name";
+
+    if (strcmp(method, "resources/read") == 0) member = "uri";
+    if (strncmp(method, "tasks/", 6) == 0) member = "taskId";
+    return json_text(json_find_str(params, member));
+}
+
 static void upstream_call_post(struct upstream_request *request,
                                const Meshnode__Gateway__Request *payload, const struct json *params,
                                struct mn_buf *text)
@@ -103,10 +113,12 @@ static void upstream_call_post(struct upstream_request *request,
     struct upstream_host *host = server->host;
     struct edge_header headers[UPSTREAM_PARAMS_MAX];
     struct upstream_http_about about = {.method = payload->method,
-                                        .name = json_text(json_find_str(params, "name")),
+                                        .name = upstream_call_name(payload->method, params),
                                         .params = headers,
                                         .trail = upstream_call_trail(host, payload)};
-    const struct upstream_tool *tool = upstream_tools_find(&server->tools, about.name);
+    bool is_tool = strcmp(payload->method, "tools/call") == 0;
+    const struct upstream_tool *tool =
+        is_tool ? upstream_tools_find(&server->tools, about.name) : NULL;
     const struct json *arguments = json_find_str(params, "arguments");
     const struct json_limits limits = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 
@@ -115,6 +127,16 @@ static void upstream_call_post(struct upstream_request *request,
         about.params_count =
             upstream_headers_fill(&tool->params, arguments, &host->scratch, headers);
     upstream_http_request(server, request, text, &about);
+}
+
+static bool upstream_call_is_carried(const char *method)
+{
+    static const char *const methods[] = {"tools/call", "prompts/get", "resources/read",
+                                          "completion/complete"};
+
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (strcmp(method, methods[i]) == 0) return true;
+    return false;
 }
 
 /* What a call asks for; on an error the call is answered. */
@@ -138,7 +160,7 @@ static bool upstream_call_judge(struct upstream_request *request,
                            "attached here leads back to it");
         return false;
     }
-    if (strcmp(payload->method, "tools/call") != 0) {
+    if (!upstream_call_is_carried(payload->method)) {
         upstream_call_answer_error(request, JSONRPC_METHOD_NOT_FOUND,
                                    mn_span_str("the mesh does not carry this method"), none);
         return false;
@@ -151,7 +173,8 @@ static bool upstream_call_judge(struct upstream_request *request,
         return false;
     }
     struct mn_span name = json_text(json_find_str(*params, "name"));
-    if (server->config->tools_count > 0 && upstream_tools_find(&server->tools, name) == NULL) {
+    if (strcmp(payload->method, "tools/call") == 0 && server->config->tools_count > 0 &&
+        upstream_tools_find(&server->tools, name) == NULL) {
         upstream_call_answer_error(
             request, JSONRPC_INVALID_PARAMS,
             mn_span_str(mn_arena_format(&host->scratch, "Unknown tool: %.*s",
@@ -161,6 +184,19 @@ static bool upstream_call_judge(struct upstream_request *request,
         return false;
     }
     return true;
+}
+
+/* A legacy server logs per session: as much as the most curious of its callers wants. */
+static void upstream_call_set_level(struct upstream *server, enum loglevel level)
+{
+    struct upstream_request *request;
+
+    if (upstream_is_modern(server) || !server->has_logging || level == LOGLEVEL_NONE) return;
+    if (server->log_level != LOGLEVEL_NONE && server->log_level <= level) return;
+    server->log_level = level;
+    request = upstream_request_new(server, UPSTREAM_REQUEST_SET_LEVEL, MN_MINUTE);
+    upstream_request_carry(request, upstream_message_set_level(server, request->id, level),
+                           "logging/setLevel");
 }
 
 static void upstream_call_send(struct upstream_request *request)
@@ -174,7 +210,8 @@ static void upstream_call_send(struct upstream_request *request)
     MN_ASSERT(server->state == UPSTREAM_READY && !request->is_sent);
     if (!upstream_call_judge(request, payload, &params)) return;
     request->wants_progress = payload->wants_progress;
-    request->wants_log = payload->log_level[0] != 0;
+    request->wants_log = loglevel_parse(pb_text(payload->log_level));
+    upstream_call_set_level(server, request->wants_log);
     upstream_request_enter(request);
     upstream_timer_set(host, &request->timer,
                        server->config->call_timeout == 0 ? MN_TIME_NEVER
@@ -407,8 +444,24 @@ void upstream_call_on_progress(struct upstream *server, const struct json *param
 
 void upstream_call_on_log(struct upstream_request *request, const struct json *params)
 {
-    if (request->kind != UPSTREAM_REQUEST_CALL || !request->wants_log) return;
+    enum loglevel level = loglevel_parse(json_text(json_find_str(params, "level")));
+
+    if (request->kind != UPSTREAM_REQUEST_CALL || request->wants_log == LOGLEVEL_NONE) return;
+    if (level < request->wants_log) return;
     upstream_call_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_LOG, params->raw);
+}
+
+struct upstream_request *upstream_call_only(struct upstream *server)
+{
+    struct upstream_request *only = NULL;
+
+    MN_LIST_FOR_EACH (link, &server->sent) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        if (request->kind != UPSTREAM_REQUEST_CALL) continue;
+        if (only != NULL) return NULL;
+        only = request;
+    }
+    return only;
 }
 
 /* All of a server. */

@@ -22,6 +22,9 @@ void upstream_call_on_timer(struct upstream_request *request);
 void upstream_call_on_progress(struct upstream *server, const struct json *params);
 void upstream_call_on_log(struct upstream_request *request, const struct json *params);
 
+/* The call that was sent, if it is the only one; else NULL. */
+struct upstream_request *upstream_call_only(struct upstream *server);
+
 /* Sends what waits; fails what waits; fails what was sent. */
 void upstream_call_flush_queue(struct upstream *server);
 void upstream_call_fail_queue(struct upstream *server, const char *text);

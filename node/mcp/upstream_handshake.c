@@ -53,22 +53,34 @@ void upstream_handshake_on_silence(struct upstream *server)
         upstream_handshake_initialize(server);
 }
 
+static bool upstream_handshake_has(const struct json *capabilities, const char *name,
+                                   bool *has_list_changed)
+{
+    const struct json *group = json_find_str(capabilities, name);
+
+    if (!json_is(group, JSON_OBJECT)) return false;
+    if (json_is_true(json_find_str(group, "listChanged"))) *has_list_changed = true;
+    return true;
+}
+
 /* What a server says about itself, kept as it said it. */
 static void upstream_handshake_keep(struct upstream *server, const char *version,
                                     const struct json *result, const struct json *server_info)
 {
     const struct json *capabilities = json_find_str(result, "capabilities");
     struct mn_span instructions = json_text(json_find_str(result, "instructions"));
-    const struct json *tools = json_find_str(capabilities, "tools");
 
     memcpy(server->version, version, strlen(version) + 1);
     if (json_is(server_info, JSON_OBJECT)) server->server_info = mn_buf_copy(server_info->raw);
     if (json_is(capabilities, JSON_OBJECT)) server->capabilities = mn_buf_copy(capabilities->raw);
     if (instructions.size > 0 && instructions.size <= UPSTREAM_INSTRUCTIONS_MAX)
         server->instructions = mn_buf_copy(instructions);
-    server->has_tools = json_is(tools, JSON_OBJECT);
-    server->has_list_changed =
-        server->has_tools && json_is_true(json_find_str(tools, "listChanged"));
+    server->has_tools = upstream_handshake_has(capabilities, "tools", &server->has_list_changed);
+    server->has_prompts =
+        upstream_handshake_has(capabilities, "prompts", &server->has_list_changed);
+    server->has_resources =
+        upstream_handshake_has(capabilities, "resources", &server->has_list_changed);
+    server->has_logging = json_is(json_find_str(capabilities, "logging"), JSON_OBJECT);
 }
 
 /* The whole of [value], at every depth; NULL: none. */

@@ -89,12 +89,13 @@ struct mn_buf *upstream_message_initialized(struct upstream *server)
     return upstream_message_end(server, &writer);
 }
 
-struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, struct mn_span cursor)
+struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
+                                     struct mn_span cursor)
 {
     struct mn_writer writer = {0};
     const char *comma = "";
 
-    upstream_message_begin(&writer, id, "tools/list");
+    upstream_message_begin(&writer, id, method);
     mn_writer_str(&writer, "{");
     if (cursor.size > 0) {
         mn_writer_str(&writer, "\"cursor\":");
@@ -116,9 +117,20 @@ struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id)
     struct mn_writer writer = {0};
 
     upstream_message_begin(&writer, id, "subscriptions/listen");
-    mn_writer_str(&writer, "{\"notifications\":{\"toolsListChanged\":true},\"_meta\":{");
+    mn_writer_str(&writer, "{\"notifications\":{\"toolsListChanged\":true,"
+                           "\"promptsListChanged\":true,\"resourcesListChanged\":true},"
+                           "\"_meta\":{");
     upstream_message_modern_meta(server, &writer, mn_span(NULL, 0));
     mn_writer_str(&writer, "}}");
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_buf *upstream_message_set_level(struct upstream *server, uint64_t id, enum loglevel level)
+{
+    struct mn_writer writer = {0};
+
+    upstream_message_begin(&writer, id, "logging/setLevel");
+    mn_writer_format(&writer, "{\"level\":\"%s\"}", loglevel_name(level));
     return upstream_message_end(server, &writer);
 }
 
@@ -159,16 +171,6 @@ static bool upstream_message_is_hop_key(struct mn_span key)
     return false;
 }
 
-static bool upstream_message_is_level(const char *level)
-{
-    static const char *const levels[] = {"debug", "info",     "notice", "warning",
-                                         "error", "critical", "alert",  "emergency"};
-
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
-        if (strcmp(level, levels[i]) == 0) return true;
-    return false;
-}
-
 /* The text of an object that comes from another node; empty when it is none. */
 static struct mn_span upstream_message_checked(struct upstream *server, struct mn_span raw)
 {
@@ -206,9 +208,9 @@ static void upstream_message_call_meta(struct upstream *server, struct mn_writer
         mn_writer_str(writer, comma);
         upstream_message_modern_meta(
             server, writer, upstream_message_checked(server, pb_span(payload->client_info)));
-        if (call->wants_log && upstream_message_is_level(payload->log_level)) {
+        if (call->wants_log != LOGLEVEL_NONE) {
             mn_writer_str(writer, ",\"" UPSTREAM_NS "logLevel\":\"");
-            mn_writer_str(writer, payload->log_level);
+            mn_writer_str(writer, loglevel_name(call->wants_log));
             mn_writer_str(writer, "\"");
         }
     }
@@ -307,12 +309,16 @@ static void upstream_message_on_notification(struct upstream *server,
 
     if (mn_span_is(method, "notifications/progress")) {
         if (message->params != NULL) upstream_call_on_progress(server, message->params);
-    } else if (mn_span_is(method, "notifications/tools/list_changed")) {
+    } else if (mn_span_is(method, "notifications/tools/list_changed") ||
+               mn_span_is(method, "notifications/prompts/list_changed") ||
+               mn_span_is(method, "notifications/resources/list_changed")) {
         upstream_relist_soon(server);
     } else if (mn_span_is(method, "notifications/message")) {
-        /* Only a stream of its own tells which call a log message belongs to. */
         struct upstream_request *request =
             exchange == NULL ? NULL : upstream_http_request_of(exchange);
+        /* Without a stream of its own, a log message belongs to the only call there is; among
+         * several nobody can tell, and other clients' messages are nobody's business. */
+        if (request == NULL) request = upstream_call_only(server);
         if (request != NULL && message->params != NULL)
             upstream_call_on_log(request, message->params);
     } else if (mn_span_is(method, "notifications/cancelled")) {

@@ -12,8 +12,11 @@
 struct mn_buf *upstream_message_discover(struct upstream *server, uint64_t id);
 struct mn_buf *upstream_message_initialize(struct upstream *server, uint64_t id);
 struct mn_buf *upstream_message_initialized(struct upstream *server);
-struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, struct mn_span cursor);
+struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
+                                     struct mn_span cursor);
 struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id);
+struct mn_buf *upstream_message_set_level(struct upstream *server, uint64_t id,
+                                          enum loglevel level);
 struct mn_buf *upstream_message_cancelled(struct upstream *server, uint64_t id);
 
 /* [params] (kept to one level inside _meta) go verbatim, but for the keys in _meta that belong to a

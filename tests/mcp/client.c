@@ -288,41 +288,77 @@ static void client_call_message(const struct call_message *message)
     client_step(&(struct mcp_input){.type = MCP_IN_CALL, .call = message});
 }
 
+/* The value of a string member, as far as it needs no escapes. */
+static char *offered_key(const char *definition, const char *key)
+{
+    const char *at = strstr(definition, mn_arena_format(&kept, "\"%s\":\"", key));
+
+    if (at == NULL) return mn_arena_format(&kept, "%s", "");
+    at += strlen(key) + 4;
+    return mn_arena_format(&kept, "%.*s", (int)(strchr(at, '"') - at), at);
+}
+
 static Meshnode__Gateway__Tool *offered(const char *definition)
 {
     Meshnode__Gateway__Tool *tool = mn_arena_alloc(&kept, sizeof *tool);
-    const char *name = strstr(definition, "\"name\":\"");
 
     meshnode__gateway__tool__init(tool);
-    if (name != NULL) {
-        name += strlen("\"name\":\"");
-        tool->name = mn_arena_format(&kept, "%.*s", (int)(strchr(name, '"') - name), name);
-    }
+    tool->name = offered_key(definition, "name");
     tool->definition = pb_bytes(mn_span_str(definition));
     tool->read_only = strstr(definition, "\"readOnlyHint\":true") != NULL;
     return tool;
 }
 
-void client_service(const char *name, bool is_listed, const char *const *tools)
+static size_t offered_items(const char *const *definitions, const char *key,
+                            Meshnode__Gateway__Item ***ret)
+{
+    size_t count = 0;
+
+    while (definitions != NULL && definitions[count] != NULL)
+        count++;
+    *ret = mn_arena_alloc(&kept, (count + 1) * sizeof **ret);
+    for (size_t i = 0; i < count; i++) {
+        Meshnode__Gateway__Item *item = mn_arena_alloc(&kept, sizeof *item);
+        meshnode__gateway__item__init(item);
+        item->key = offered_key(definitions[i], key);
+        item->definition = pb_bytes(mn_span_str(definitions[i]));
+        (*ret)[i] = item;
+    }
+    return count;
+}
+
+void client_service_offer(const char *name, bool is_listed, const struct client_offer *from)
 {
     Meshnode__Gateway__Offer offer = MESHNODE__GATEWAY__OFFER__INIT;
-    Meshnode__Gateway__Tool *list[64];
+    Meshnode__Gateway__Tool **list;
     char instructions[] = "Use it \"well\".";
     struct call_message message = {.type = CALL_MESSAGE_SERVICE};
 
     offer.format = 1;
     offer.server_info = pb_bytes(mn_span_str("{\"name\":\"up\",\"version\":\"9\"}"));
-    offer.capabilities = pb_bytes(mn_span_str("{\"tools\":{},\"prompts\":{}}"));
+    offer.capabilities = pb_bytes(mn_span_str(
+        from->capabilities == NULL ? "{\"tools\":{},\"prompts\":{}}" : from->capabilities));
     offer.instructions = instructions;
-    for (; tools[offer.n_tools] != NULL; offer.n_tools++)
-        list[offer.n_tools] = offered(tools[offer.n_tools]);
+    while (from->tools != NULL && from->tools[offer.n_tools] != NULL)
+        offer.n_tools++;
+    list = mn_arena_alloc(&kept, (offer.n_tools + 1) * sizeof(*list));
+    for (size_t i = 0; i < offer.n_tools; i++)
+        list[i] = offered(from->tools[i]);
     offer.tools = list;
+    offer.n_prompts = offered_items(from->prompts, "name", &offer.prompts);
+    offer.n_resources = offered_items(from->resources, "uri", &offer.resources);
+    offer.n_templates = offered_items(from->templates, "uriTemplate", &offer.templates);
     message.service = (struct call_service){.name = mn_span_str(name),
                                             .body = pb_pack(&offer.base),
                                             .providers_count = 1,
                                             .is_listed = is_listed};
     client_call_message(&message);
     mn_buf_unref(message.service.body);
+}
+
+void client_service(const char *name, bool is_listed, const char *const *tools)
+{
+    client_service_offer(name, is_listed, &(struct client_offer){.tools = tools});
 }
 
 void client_service_gone(const char *name, bool is_conflict)

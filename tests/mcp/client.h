@@ -71,6 +71,13 @@ void client_at(mn_time mono); /* ticks at that time */
 
 /* The core's side. Tools are JSON definitions, NULL-terminated. */
 void client_service(const char *name, bool is_listed, const char *const *tools);
+
+/* A server with more than tools: NULL-terminated JSON definitions of each kind (NULL: none). */
+struct client_offer {
+    const char *const *tools, *const *prompts, *const *resources, *const *templates;
+    const char *capabilities;
+};
+void client_service_offer(const char *name, bool is_listed, const struct client_offer *offer);
 void client_service_gone(const char *name, bool is_conflict);
 void client_result(uint64_t ticket, const char *json);
 void client_error(uint64_t ticket, int code, const char *message, const char *data);
@@ -79,6 +86,11 @@ void client_log(uint64_t ticket, const char *json);
 void client_failed(uint64_t ticket, enum call_failure failure, const char *text);
 
 #define client_assert_body(response, expected) ck_assert_str_eq((response)->body, expected)
+
+/* What /mcp always has. */
+#define CLIENT_CAPABILITIES                                                                  \
+    "\"capabilities\":{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true}," \
+    "\"resources\":{\"listChanged\":true},\"completions\":{},\"logging\":{}}"
 
 #define MODERN_META(extra)                                                   \
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \

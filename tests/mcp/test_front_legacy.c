@@ -51,8 +51,8 @@ START_TEST(initialize_opens_a_session)
                  pairs[i][0]);
         response = client_send("POST", "/mcp", NULL, body);
         snprintf(expected, sizeof expected,
-                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%s\","
-                 "\"capabilities\":{\"tools\":{\"listChanged\":true}},"
+                 "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%"
+                 "s\"," CLIENT_CAPABILITIES ","
                  "\"serverInfo\":{\"name\":\"meshnode\",\"version\":\"" MN_VERSION "\"}}}",
                  pairs[i][1]);
         client_assert_body(response, expected);
@@ -77,7 +77,7 @@ START_TEST(initialize_of_one_server_shows_it)
 
     client_assert_body(
         response, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"2025-06-18\","
-                  "\"capabilities\":{\"tools\":{\"listChanged\":true}},"
+                  "\"capabilities\":{\"tools\":{},\"prompts\":{}},"
                   "\"serverInfo\":{\"name\":\"up\",\"version\":\"9\"},"
                   "\"instructions\":\"Use it \\\"well\\\".\"}}");
 }
@@ -114,7 +114,7 @@ START_TEST(ping_lists_and_unknown_methods)
         "{\"name\":\"srv__echo\",\"inputSchema\":{\"type\":\"object\"},\"execution\":{}},"
         "{\"name\":\"srv__odd\",\"inputSchema\":{\"type\":\"object\"}}]}}");
     ck_assert_ptr_nonnull(strstr(
-        client_legacy(id, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"prompts/list\"}")->body,
+        client_legacy(id, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"nothing/list\"}")->body,
         "\"code\":-32601"));
     ck_assert_ptr_nonnull(strstr(
         client_legacy(id, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"tools/list\",\"params\":"

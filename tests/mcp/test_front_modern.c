@@ -36,8 +36,7 @@ START_TEST(discover_tells_versions_and_capabilities)
     client_assert_body(
         response,
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\","
-        "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{\"listChanged\":true}}"
-        ","
+        "\"supportedVersions\":[\"2026-07-28\"]," CLIENT_CAPABILITIES ","
         "\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{\"io.modelcontextprotocol/serverInfo\":"
         "{\"name\":\"meshnode\",\"version\":\"" MN_VERSION "\"}}}}");
 }
@@ -155,8 +154,8 @@ static const struct fault faults[] = {
      404,
      ANSWER("-32601")},
     {{V, "mcp-method: ping"}, REQ("ping", "{" MODERN_META("") "}"), 404, ANSWER("-32601")},
-    {{V, "mcp-method: prompts/list"},
-     REQ("prompts/list", "{" MODERN_META("") "}"),
+    {{V, "mcp-method: nothing/list"},
+     REQ("nothing/list", "{" MODERN_META("") "}"),
      404,
      ANSWER("-32601")},
     /* params */
@@ -610,7 +609,7 @@ START_TEST(a_listener_that_wants_nothing_hears_nothing)
 {
     const struct client_response *response =
         client_modern("subscriptions/listen", NULL,
-                      "{\"notifications\":{\"promptsListChanged\":true}," MODERN_META("") "}");
+                      "{\"notifications\":{\"toolsListChanged\":false}," MODERN_META("") "}");
 
     ck_assert_ptr_nonnull(strstr(response->body, "{\"notifications\":{},"));
     client_forget(response->id);
@@ -663,7 +662,7 @@ START_TEST(one_server_is_shown_as_it_is)
     client_assert_body(
         at_server("/mcp/servers/srv", "server/discover", NULL, meta_only),
         "{\"jsonrpc\":\"2.0\",\"id\":\"x\",\"result\":{\"resultType\":\"complete\","
-        "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{\"listChanged\":true}}"
+        "\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{\"tools\":{},\"prompts\":{}}"
         ","
         "\"instructions\":\"Use it \\\"well\\\".\",\"ttlMs\":0,\"cacheScope\":\"private\","
         "\"_meta\":{\"io.modelcontextprotocol/serverInfo\":{\"name\":\"up\",\"version\":\"9\"}}}}");

@@ -19,8 +19,8 @@ static void setup(void)
 static const char *list(void)
 {
     static char text[8192];
-    struct names_tool **tools;
-    uint32_t count = names_listed(names, &tools);
+    struct names_item **tools;
+    uint32_t count = names_listed(names, NAMES_TOOLS, &tools);
 
     text[0] = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -64,10 +64,10 @@ START_TEST(long_names_are_cut_and_hashed)
         TOOL("0123456789012345678901234567890123456789012345678901234567"),  /* 58: 64 in all */
         TOOL("01234567890123456789012345678901234567890123456789012345678"), /* 59: 65 */
         TOOL("012345678901234567890123456789012345678901234567890123456789"), NULL};
-    struct names_tool **all;
+    struct names_item **all;
 
     serve("serv", tools);
-    ck_assert_uint_eq(names_listed(names, &all), 3);
+    ck_assert_uint_eq(names_listed(names, NAMES_TOOLS, &all), 3);
     ck_assert_uint_eq(all[0]->exposed.size, 64);
     ck_assert(mn_span_is(all[0]->exposed,
                          "serv__0123456789012345678901234567890123456789012345678901234567"));
@@ -84,10 +84,10 @@ START_TEST(names_that_clash_are_all_hashed)
 {
     static const char *const tools[] = {TOOL("x.y"), TOOL("x_y"), TOOL("z"), NULL};
     static const char *const other[] = {TOOL("b__c"), NULL}, *const third[] = {TOOL("c"), NULL};
-    struct names_tool **all;
+    struct names_item **all;
 
     serve("a", tools);
-    ck_assert_uint_eq(names_listed(names, &all), 3);
+    ck_assert_uint_eq(names_listed(names, NAMES_TOOLS, &all), 3);
     ck_assert_uint_eq(all[0]->exposed.size, strlen("a__x_y_01234567"));
     ck_assert_mem_eq(all[0]->exposed.data, "a__x_y_", 7);
     ck_assert(!mn_span_equal(all[0]->exposed, all[1]->exposed));
@@ -97,7 +97,7 @@ START_TEST(names_that_clash_are_all_hashed)
     client_service_gone("a", false);
     serve("a", other);    /* a__b__c */
     serve("a__b", third); /* a__b__c */
-    ck_assert_uint_eq(names_listed(names, &all), 2);
+    ck_assert_uint_eq(names_listed(names, NAMES_TOOLS, &all), 2);
     ck_assert_uint_eq(all[0]->exposed.size, strlen("a__b__c_01234567"));
     client_service_gone("a__b", false);
     ck_assert_str_eq(list(), "a__b__c");
@@ -124,9 +124,9 @@ START_TEST(the_list_depends_on_the_set_alone)
             if (i % 2 == 0) list(); /* a rebuild in between changes nothing */
         }
         for (int era = 0; era < 2; era++) {
-            struct mn_span text = names_list(names, NULL, (enum names_era)era);
+            struct mn_span text = names_list(names, NULL, NAMES_TOOLS, (enum names_era)era, 0);
             uint8_t digest[NAMES_DIGEST_SIZE];
-            names_digest(names, mn_span(NULL, 0), digest);
+            names_digest(names, mn_span(NULL, 0), NAMES_TOOLS, digest);
             if (i == 0) {
                 snprintf(first[era], sizeof first[era], "%.*s", (int)text.size, text.data);
                 memcpy(first_digest, digest, sizeof digest);
@@ -210,25 +210,25 @@ START_TEST(each_era_gets_what_it_knows)
 
     serve("s", tools);
     ck_assert(
-        mn_span_is(names_list(names, NULL, NAMES_LEGACY),
+        mn_span_is(names_list(names, NULL, NAMES_TOOLS, NAMES_LEGACY, 0),
                    "{\"tools\":[{\"execution\":{\"taskSupport\":\"optional\"},\"name\":\"s__a\","
                    "\"inputSchema\":{\"type\":\"object\"},\"outputSchema\":{\"type\":\"object\"}},"
                    "{\"inputSchema\":{},\"name\":\"s__b\"},"
                    "{\"inputSchema\":{},\"name\":\"s__c\",\"zz\":[ 1.0 ]}]}"));
-    ck_assert(
-        mn_span_is(names_list(names, names_service(names, mn_span_str("s")), NAMES_MODERN),
-                   "{\"tools\":[{\"name\":\"a\","
-                   "\"inputSchema\":{\"type\":\"object\"},\"outputSchema\":{\"type\":\"object\"}},"
-                   "{\"outputSchema\":{\"type\":\"string\"},\"inputSchema\":{},\"name\":\"b\"},"
-                   "{\"outputSchema\":{},\"inputSchema\":{},\"name\":\"c\",\"zz\":[ 1.0 ]}],"
-                   "\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\"}"));
+    ck_assert(mn_span_is(
+        names_list(names, names_service(names, mn_span_str("s")), NAMES_TOOLS, NAMES_MODERN, 0),
+        "{\"tools\":[{\"name\":\"a\","
+        "\"inputSchema\":{\"type\":\"object\"},\"outputSchema\":{\"type\":\"object\"}},"
+        "{\"outputSchema\":{\"type\":\"string\"},\"inputSchema\":{},\"name\":\"b\"},"
+        "{\"outputSchema\":{},\"inputSchema\":{},\"name\":\"c\",\"zz\":[ 1.0 ]}],"
+        "\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\"}"));
 }
 END_TEST
 
 START_TEST(many_services_stay_sorted_and_unique)
 {
     static const char *const tools[] = {TOOL("t"), TOOL("u"), NULL};
-    struct names_tool **all;
+    struct names_item **all;
     char name[16];
     uint32_t count;
 
@@ -236,7 +236,7 @@ START_TEST(many_services_stay_sorted_and_unique)
         snprintf(name, sizeof name, "s%d", i * 7919 % 300);
         serve(name, tools);
     }
-    count = names_listed(names, &all);
+    count = names_listed(names, NAMES_TOOLS, &all);
     ck_assert_uint_eq(count, 600);
     for (uint32_t i = 2; i < count; i += 2)
         ck_assert_int_lt(mn_span_compare(all[i - 2]->service->name, all[i]->service->name), 0);

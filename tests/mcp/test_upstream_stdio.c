@@ -559,7 +559,7 @@ START_TEST(bad_requests_are_answered_and_never_written)
     const struct {
         const char *method, *params;
         int code;
-    } cases[] = {{"resources/read", "{}", -32601},
+    } cases[] = {{"nothing/read", "{}", -32601},
                  {NULL, "[1]", -32602},
                  {NULL, "", -32602},
                  {NULL, "{\"name\":\"x\"", -32602},

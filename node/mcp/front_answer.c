@@ -1,0 +1,260 @@
+/* What servers answer, on its way back to the client: in the shape of its era, and spliced, never
+ * rebuilt. */
+#include "node/mcp/front_state.h"
+#include "proto/gateway.pb-c.h"
+#include "proto/pb.h"
+
+static const struct json_limits kept_members = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+
+/* Answers the client, if it is still there, and forgets the call. */
+static void front_answer_fail(struct front *front, struct front_call *call, uint32_t http_code,
+                              int64_t code, struct mn_span text, struct mn_span data)
+{
+    struct front_exchange *exchange = call->exchange;
+    struct mn_span id = mn_arena_copy(&front->scratch, call->id);
+
+    front_call_free(front, call);
+    front->stats.calls_failed++;
+    if (exchange != NULL) front_reply_error(front, exchange, http_code, id, code, text, data);
+}
+
+static void front_answer_broken(struct front *front, struct front_call *call, const char *text)
+{
+    front_answer_fail(front, call, 200, JSONRPC_INTERNAL, mn_span_str(text), mn_span(NULL, 0));
+}
+
+static void front_answer_on_failed(struct front *front, struct front_call *call,
+                                   const struct call_event *event)
+{
+    struct mn_writer data = {0};
+    char node[MN_ID_TEXT_SIZE];
+    bool is_unknown = event->failure == CALL_NOT_FOUND || event->failure == CALL_CONFLICT;
+    struct mn_span text = event->text;
+
+    if (event->failure == CALL_TIMED_OUT || event->failure == CALL_OUTCOME_UNKNOWN)
+        text = mn_span_str(mn_arena_format(&front->scratch,
+                                           "outcome unknown: the tool may have run (%.*s)",
+                                           (int)text.size, (const char *)text.data));
+    mn_writer_format(&data, "{\"reason\":\"%s\"", call_failure_name(event->failure));
+    if (!mn_id_is_zero(&event->node))
+        mn_writer_format(&data, ",\"node\":\"%s\"", mn_id_format(&event->node, node));
+    mn_writer_str(&data, "}");
+    front_answer_fail(front, call, 200, is_unknown ? JSONRPC_INVALID_PARAMS : JSONRPC_INTERNAL,
+                      text, mn_buf_span(data.buf));
+    mn_writer_drop(&data);
+}
+
+static void front_answer_on_result(struct front *front, struct front_call *call,
+                                   struct mn_span text);
+
+/* An error of the server goes on as it is; modern clients also get its HTTP status. */
+static void front_answer_on_error(struct front *front, struct front_call *call,
+                                  const Meshnode__Gateway__Error *error)
+{
+    struct mn_span data = pb_span(error->data);
+    const struct json *value;
+    uint32_t http_code = 200;
+    int64_t code = error->code;
+    bool is_unknown = code == JSONRPC_RESOURCE_NOT_FOUND || code == JSONRPC_INVALID_PARAMS ||
+                      code == JSONRPC_METHOD_NOT_FOUND;
+
+    if (is_unknown && front_call_next(front, call)) return;
+    if (code == JSONRPC_METHOD_NOT_FOUND && call->is_aggregated && call->method->member == NULL) {
+        /* /mcp does have completions, only this server has none. */
+        front_answer_on_result(front, call, mn_span_str("{\"completion\":{\"values\":[]}}"));
+        return;
+    }
+    if (data.size > 0 &&
+        json_parse_copy(front->parser, data, kept_members, &front->scratch, &value) != MN_OK)
+        data = mn_span(NULL, 0);
+    if (call->session == NULL) {
+        if (code == JSONRPC_METHOD_NOT_FOUND) http_code = 404;
+        if (code <= JSONRPC_HEADER_MISMATCH && code >= JSONRPC_UNSUPPORTED_VERSION) http_code = 400;
+        /* Codes that modern clients must not see. */
+        if (code == JSONRPC_RESOURCE_NOT_FOUND) code = JSONRPC_INVALID_PARAMS;
+        if (code == JSONRPC_URL_ELICITATION) code = JSONRPC_INTERNAL;
+    }
+    front_answer_fail(front, call, http_code, code, pb_text(error->message), data);
+}
+
+/* The result for a legacy client: no resultType, and structuredContent only as an object. */
+static void front_answer_write_legacy(struct mn_writer *writer, const struct json *result)
+{
+    bool is_first = true;
+
+    mn_writer_str(writer, "{");
+    for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key)) {
+        const struct json *value = json_value(key);
+        if (mn_span_is(key->text, "resultType")) continue;
+        if (!mn_span_is(key->text, "structuredContent") || value->type == JSON_OBJECT) {
+            front_call_write_member(writer, key, &is_first);
+            continue;
+        }
+        mn_writer_str(writer, is_first ? "" : ",");
+        mn_writer_str(writer, "\"structuredContent\":{\"result\":");
+        mn_writer_add(writer, value->raw);
+        mn_writer_str(writer, "}");
+        is_first = false;
+    }
+    mn_writer_str(writer, "}");
+}
+
+/* What a modern client misses in a result of a legacy server. */
+static void front_answer_write_modern(struct mn_writer *writer, const struct json *result,
+                                      bool has_type, bool has_hints)
+{
+    mn_writer_str(writer, "{");
+    if (!has_type) mn_writer_str(writer, "\"resultType\":\"complete\"");
+    if (!has_hints)
+        mn_writer_format(writer, "%s\"ttlMs\":0,\"cacheScope\":\"private\"", has_type ? "" : ",");
+    if (result->count > 0) mn_writer_str(writer, ",");
+    mn_writer_add(writer, mn_span(result->raw.data + 1, result->raw.size - 1));
+}
+
+/* The contents of a resource under the URI that the client knows it by. */
+static struct mn_span front_answer_renamed(struct front *front, const struct front_call *call,
+                                           struct mn_span text)
+{
+    const struct json_limits deep = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
+    const struct json *result, *contents, *uri;
+    struct mn_writer writer = {0};
+    const uint8_t *at = text.data;
+    struct mn_span changed;
+
+    if (json_parse_copy(front->parser, text, deep, &front->scratch, &result) != MN_OK) return text;
+    contents = json_find_str(result, "contents");
+    if (!json_is(contents, JSON_ARRAY)) return text;
+    at = result->raw.data;
+    for (const struct json *item = json_first(contents); item != NULL;
+         item = json_next(contents, item)) {
+        uri = json_find_str(item, "uri");
+        if (!mn_span_equal(json_text(uri), call->own)) continue;
+        mn_writer_add(&writer, mn_span(at, (size_t)(uri->raw.data - at)));
+        json_write_string(&writer, call->uri);
+        at = uri->raw.data + uri->raw.size;
+    }
+    mn_writer_add(&writer, mn_span(at, (size_t)(result->raw.data + result->raw.size - at)));
+    changed = mn_arena_copy(&front->scratch, mn_buf_span(writer.buf));
+    mn_writer_drop(&writer);
+    return changed;
+}
+
+/* True: [writer] has what goes out instead. */
+static bool front_answer_translate(const struct front_call *call, const struct json *result,
+                                   const struct json *const parts[4], struct mn_writer *writer)
+{
+    bool is_read = call->method->kind == NAMES_RESOURCES && call->method->member != NULL;
+    bool has_hints = !is_read || (parts[2] != NULL && parts[3] != NULL);
+
+    if (call->session == NULL) {
+        if (parts[0] != NULL && has_hints) return false;
+        /* Half of the hints is no hint; such a result comes from nobody we know of. */
+        if (is_read && (parts[2] != NULL || parts[3] != NULL)) has_hints = true;
+        front_answer_write_modern(writer, result, parts[0] != NULL, has_hints);
+        return true;
+    }
+    if (parts[0] == NULL && (parts[1] == NULL || parts[1]->type == JSON_OBJECT)) return false;
+    front_answer_write_legacy(writer, result);
+    return true;
+}
+
+static void front_answer_on_result(struct front *front, struct front_call *call,
+                                   struct mn_span text)
+{
+    static const char *const names[] = {"resultType", "structuredContent", "ttlMs", "cacheScope"};
+    struct front_exchange *exchange = call->exchange;
+    const struct json *result, *parts[4];
+    struct mn_writer writer = {0};
+    bool is_changed;
+    struct mn_span id = mn_arena_copy(&front->scratch, call->id);
+
+    if (call->uri.size > 0) text = front_answer_renamed(front, call, text);
+    if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &result) != MN_OK ||
+        result->type != JSON_OBJECT || json_pick(result, names, 4, parts) != MN_OK) {
+        front_answer_broken(front, call, "the server's result is not usable JSON");
+        return;
+    }
+    if (parts[0] != NULL && call->session != NULL && !mn_span_is(json_text(parts[0]), "complete")) {
+        front_answer_broken(front, call, "the server wants input that this client cannot give");
+        return;
+    }
+    is_changed = front_answer_translate(call, result, parts, &writer);
+    front_call_free(front, call);
+    if (exchange != NULL)
+        front_reply_result(front, exchange, id, is_changed ? mn_buf_span(writer.buf) : result->raw);
+    mn_writer_drop(&writer);
+}
+
+/* params of notifications/progress, with the client's token back in. */
+static void front_answer_on_progress(struct front *front, struct front_call *call,
+                                     struct mn_span text)
+{
+    struct mn_writer params = {0}, message = {0};
+    const struct json *value;
+
+    if (call->exchange == NULL || call->progress.size == 0) return;
+    if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
+        return;
+    if (value->type != JSON_OBJECT || json_find_str(value, "progressToken") != NULL) return;
+    mn_writer_str(&params, "{\"progressToken\":");
+    mn_writer_add(&params, call->progress);
+    if (value->count > 0) mn_writer_str(&params, ",");
+    mn_writer_add(&params, mn_span(value->raw.data + 1, value->raw.size - 1));
+    jsonrpc_write_notification(&message, "notifications/progress", mn_buf_span(params.buf));
+    front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&params);
+    mn_writer_drop(&message);
+}
+
+static void front_answer_on_log(struct front *front, struct front_call *call, struct mn_span text)
+{
+    struct mn_writer message = {0};
+    const struct json *value;
+
+    if (call->exchange == NULL || !call->wants_log) return;
+    if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
+        return;
+    if (value->type != JSON_OBJECT) return;
+    jsonrpc_write_notification(&message, "notifications/message", value->raw);
+    front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&message);
+}
+
+/* Its server's answer, or the mesh's refusal: the latter's time says nothing of the tool. */
+static void front_answer_count(struct front *front, struct front_call *call, bool has_answer)
+{
+    usage_end(&front->usage, call->usage, front->now.mono, front->now.mono - call->started,
+              has_answer);
+    call->usage = NULL;
+}
+
+void front_answer_on_event(struct front *front, const struct call_event *event)
+{
+    struct mn_map_entry *entry =
+        mn_map_find(&front->calls, mn_span(&event->ticket, sizeof event->ticket));
+    const Meshnode__Gateway__Event *payload = NULL;
+    bool is_last = event->kind != CALL_EVENT_PROGRESS;
+    struct front_call *call;
+
+    if (entry == NULL) return; /* cancelled meanwhile */
+    call = MN_CONTAINER(entry, struct front_call, by_ticket);
+    if (is_last) front_answer_count(front, call, event->kind == CALL_EVENT_RESULT);
+    if (event->kind == CALL_EVENT_FAILED) {
+        front_answer_on_failed(front, call, event);
+        return;
+    }
+    if (event->payload != NULL)
+        payload = pb_unpack(&meshnode__gateway__event__descriptor, &front->scratch,
+                            mn_buf_span(event->payload));
+    if (payload != NULL && is_last && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT)
+        front_answer_on_result(front, call, pb_span(payload->result));
+    else if (payload != NULL && is_last &&
+             payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_ERROR)
+        front_answer_on_error(front, call, payload->error);
+    else if (is_last)
+        front_answer_broken(front, call, "the serving node sent nothing usable");
+    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_PROGRESS)
+        front_answer_on_progress(front, call, pb_span(payload->progress));
+    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_LOG)
+        front_answer_on_log(front, call, pb_span(payload->log));
+}

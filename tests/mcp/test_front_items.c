@@ -1,0 +1,346 @@
+/* Prompts, resources and templates towards clients: lists, who is asked, what comes back. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/mcp/client.h"
+
+#define TOOL(name) "{\"name\":\"" name "\",\"inputSchema\":{\"type\":\"object\"}}"
+#define PROMPT(name) "{\"name\":\"" name "\"}"
+#define RESOURCE(uri) "{\"uri\":\"" uri "\",\"name\":\"n\"}"
+#define TEMPLATE(uri) "{\"uriTemplate\":\"" uri "\",\"name\":\"n\"}"
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define HINTS "\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\""
+#define ID "{\"jsonrpc\":\"2.0\",\"id\":1,"
+
+static const char meta_only[] = "{" MODERN_META("") "}";
+static char session[64];
+
+static void setup(void)
+{
+    client_setup();
+    client_service_offer(
+        "a", true,
+        &(struct client_offer){
+            .tools = LIST("{\"name\":\"app\",\"inputSchema\":{\"type\":\"object\"},"
+                          "\"_meta\":{\"ui\":{\"resourceUri\":\"ui://app\"}}}"),
+            .prompts = LIST(PROMPT("p"), PROMPT("q.r")),
+            .resources = LIST(RESOURCE("x://1"), RESOURCE("x://both")),
+            .templates = LIST(TEMPLATE("x://t/{id}"), TEMPLATE("z://{+any}")),
+            .capabilities = "{\"tools\":{},\"prompts\":{},\"resources\":{\"subscribe\":true},"
+                            "\"completions\":{},\"logging\":{},\"tasks\":{}}"});
+    client_service_offer(
+        "b", true,
+        &(struct client_offer){.prompts = LIST(PROMPT("p")),
+                               .resources = LIST(RESOURCE("y://1"), RESOURCE("x://both")),
+                               .templates =
+                                   LIST(TEMPLATE("x://t/{id}/deep"), TEMPLATE("z://deep/{+any}"))});
+    client_service("plain", true, LIST(TOOL("t")));
+    strcpy(session, client_initialize("/mcp", "2025-11-25"));
+    client_forget_all();
+}
+
+static const struct client_response *read_uri(const char *uri)
+{
+    char params[512];
+
+    snprintf(params, sizeof params, "{\"uri\":\"%s\"," MODERN_META("") "}", uri);
+    return client_modern("resources/read", uri, params);
+}
+
+static const char *served_by(void)
+{
+    return client_calls_count == 0 ? "" : client_calls[client_calls_count - 1].service;
+}
+
+START_TEST(lists_are_aggregated_in_order_of_server)
+{
+    client_assert_body(client_modern("prompts/list", NULL, meta_only),
+                       ID "\"result\":{\"prompts\":[{\"name\":\"a__p\"},{\"name\":\"a__q_r\"},"
+                          "{\"name\":\"b__p\"}]," HINTS "}}");
+    client_assert_body(
+        client_modern("resources/list", NULL, meta_only),
+        ID "\"result\":{\"resources\":[" RESOURCE("x://1") "," RESOURCE(
+            "meshnode://a/x://both") "," RESOURCE("y://1") "," RESOURCE("meshnode://b/x://both") "]"
+                                                                                                 "," HINTS
+                                                                                                 "}"
+                                                                                                 "}");
+    client_assert_body(
+        client_modern("resources/templates/list", NULL, meta_only),
+        ID "\"result\":{\"resourceTemplates\":[" TEMPLATE("x://t/{id}") "," TEMPLATE(
+            "z://{+any}") "," TEMPLATE("x://t/{id}/deep") "," TEMPLATE("z://deep/{+any}") "]," HINTS
+                                                                                          "}}");
+    client_assert_body(client_legacy(session, ID "\"method\":\"prompts/list\"}"),
+                       ID "\"result\":{\"prompts\":[{\"name\":\"a__p\"},{\"name\":\"a__q_r\"},"
+                          "{\"name\":\"b__p\"}]}}");
+}
+END_TEST
+
+START_TEST(prompts_go_under_their_own_name)
+{
+    const struct client_response *response =
+        client_modern("prompts/get", "a__q_r",
+                      "{\"name\":\"a__q_r\",\"arguments\":{\"k\":\"v\"}," MODERN_META("") "}");
+
+    ck_assert_str_eq(served_by(), "a");
+    ck_assert_str_eq(client_calls[0].request->method, "prompts/get");
+    ck_assert_str_eq(client_calls[0].params, "{\"name\":\"q.r\",\"arguments\":{\"k\":\"v\"}}");
+    ck_assert(client_calls[0].is_idempotent);
+    client_result(client_calls[0].ticket, "{\"messages\":[],\"x\":1e400}");
+    client_assert_body(response, ID "\"result\":{\"resultType\":\"complete\",\"messages\":[],"
+                                    "\"x\":1e400}}");
+    response =
+        client_modern("prompts/get", "a__none", "{\"name\":\"a__none\"," MODERN_META("") "}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32602"));
+}
+END_TEST
+
+START_TEST(a_resource_is_read_where_it_is_listed)
+{
+    const struct client_response *response = read_uri("y://1");
+
+    ck_assert_str_eq(served_by(), "b");
+    ck_assert_str_eq(client_calls[0].params, "{\"uri\":\"y://1\"}");
+    client_result(client_calls[0].ticket, "{\"contents\":[]}");
+    client_assert_body(response, ID "\"result\":{\"resultType\":\"complete\",\"ttlMs\":0,"
+                                    "\"cacheScope\":\"private\",\"contents\":[]}}");
+    response = client_legacy(session, ID "\"method\":\"resources/read\",\"params\":{\"uri\":"
+                                         "\"y://1\"}}");
+    client_result(client_calls[1].ticket, "{\"contents\":[],\"resultType\":\"complete\"}");
+    client_assert_body(response, ID "\"result\":{\"contents\":[]}}");
+}
+END_TEST
+
+START_TEST(a_resource_of_several_servers_is_read_by_its_long_form)
+{
+    const struct client_response *response = read_uri("x://both");
+
+    ck_assert_uint_eq(client_calls_count, 0);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32602"));
+    ck_assert_ptr_nonnull(strstr(response->body, "\"uris\":[\"meshnode://a/x://both\","
+                                                 "\"meshnode://b/x://both\"]"));
+    response = read_uri("meshnode://b/x://both");
+    ck_assert_str_eq(served_by(), "b");
+    ck_assert_str_eq(client_calls[0].params, "{\"uri\":\"x://both\"}");
+    client_result(client_calls[0].ticket,
+                  "{\"contents\":[{\"uri\":\"x://both\",\"text\":\"t\"},{\"uri\":\"x://c\"}]}");
+    ck_assert_ptr_nonnull(strstr(response->body,
+                                 "\"contents\":[{\"uri\":\"meshnode://b/x://both\",\"text\":\"t\"},"
+                                 "{\"uri\":\"x://c\"}]"));
+    read_uri("meshnode://plain/anything:goes"); /* also what nobody listed */
+    ck_assert_str_eq(served_by(), "plain");
+}
+END_TEST
+
+START_TEST(templates_say_who_is_asked_and_the_most_literal_one_wins)
+{
+    static const char *const cases[][2] = {{"x://t/7", "a"},
+                                           {"x://t/7/deep", "b"},
+                                           {"z://deep/q", "b"},
+                                           {"z://other", "a"},
+                                           {"ui://app", "a"}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        read_uri(cases[i][0]);
+        ck_assert_uint_eq(client_calls_count, i + 1);
+        ck_assert_str_eq(served_by(), cases[i][1]);
+    }
+}
+END_TEST
+
+START_TEST(what_nobody_lists_is_asked_for_one_by_one)
+{
+    const struct client_response *response = read_uri("y://hidden"); /* b lists y://, a does not */
+
+    ck_assert_str_eq(served_by(), "b");
+    client_error(client_calls[0].ticket, -32002, "not found", NULL);
+    ck_assert_uint_eq(client_calls_count, 2);
+    ck_assert_str_eq(served_by(), "a");
+    ck_assert_str_eq(client_calls[1].params, "{\"uri\":\"y://hidden\"}");
+    client_result(client_calls[1].ticket, "{\"contents\":[1]}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"contents\":[1]"));
+
+    response = read_uri("y://nowhere");
+    client_error(client_calls[2].ticket, -32602, "no", NULL);
+    client_error(client_calls[3].ticket, -32002, "nowhere", "{\"uri\":\"y://nowhere\"}");
+    client_assert_body(response, ID "\"error\":{\"code\":-32602,\"message\":\"nowhere\","
+                                    "\"data\":{\"uri\":\"y://nowhere\"}}}");
+    response = client_legacy(session, ID "\"method\":\"resources/read\",\"params\":{\"uri\":"
+                                         "\"q://1\"}}");
+    client_error(client_calls[4].ticket, -32002, "no", NULL);
+    client_error(client_calls[5].ticket, -32002, "no", NULL);
+    client_assert_body(response, ID "\"error\":{\"code\":-32002,\"message\":\"no\"}}");
+}
+END_TEST
+
+START_TEST(completions_go_where_their_reference_points)
+{
+    static const struct {
+        const char *ref, *service, *params;
+    } cases[] = {
+        {"{\"type\":\"ref/prompt\",\"name\":\"b__p\"}", "b",
+         "{\"ref\":{\"type\":\"ref/prompt\",\"name\":\"p\"},\"argument\":{}}"},
+        {"{\"type\":\"ref/resource\",\"uri\":\"x://t/{id}\"}", "a",
+         "{\"ref\":{\"type\":\"ref/resource\",\"uri\":\"x://t/{id}\"},\"argument\":{}}"},
+        {"{\"type\":\"ref/resource\",\"uri\":\"meshnode://b/x://t/{id}\"}", "b",
+         "{\"ref\":{\"type\":\"ref/resource\",\"uri\":\"x://t/{id}\"},\"argument\":{}}"},
+    };
+    const struct client_response *response = NULL;
+    char params[512];
+
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(params, sizeof params, "{\"ref\":%s,\"argument\":{}," MODERN_META("") "}",
+                 cases[i].ref);
+        response = client_modern("completion/complete", NULL, params);
+        ck_assert_str_eq(served_by(), cases[i].service);
+        ck_assert_str_eq(client_calls[i].params, cases[i].params);
+    }
+    client_error(client_calls[2].ticket, -32601, "Method not found", NULL);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"completion\":{\"values\":[]}"));
+    response = client_modern("completion/complete", NULL, meta_only);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32602"));
+}
+END_TEST
+
+START_TEST(long_lists_come_in_pages_and_cursors_cannot_be_made_up)
+{
+    enum { COUNT = NAMES_PAGE * 2 + 1 };
+    static const char *resources[COUNT + 1];
+    static char texts[COUNT][48];
+    const struct client_response *response;
+    char cursor[512], params[1024], other[64];
+    uint32_t found = 0, pages = 0;
+    const char *at;
+
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(texts[i], sizeof texts[i], RESOURCE("n://%04d"), i);
+        resources[i] = texts[i];
+    }
+    client_service_gone("a", false);
+    client_service_gone("b", false);
+    client_service_offer("long", true, &(struct client_offer){.resources = resources});
+    snprintf(params, sizeof params, "%s", meta_only);
+    for (;;) {
+        response = client_modern("resources/list", NULL, params);
+        for (at = response->body; (at = strstr(at, "n://")) != NULL; at++)
+            ck_assert_int_eq(atoi(at + 4), (int)found++);
+        pages++;
+        at = strstr(response->body, "\"nextCursor\":\"");
+        if (at == NULL) break;
+        ck_assert_int_eq(sscanf(at, "\"nextCursor\":\"%500[^\"]", cursor), 1);
+        snprintf(params, sizeof params, "{\"cursor\":\"%s\"," MODERN_META("") "}", cursor);
+    }
+    ck_assert_uint_eq(found, COUNT);
+    ck_assert_uint_eq(pages, 3);
+    /* of another list, changed, from another endpoint, of another state of the list */
+    ck_assert_ptr_nonnull(
+        strstr(client_modern("tools/list", NULL, params)->body, "\"code\":-32602"));
+    snprintf(other, sizeof other, "/mcp/servers/%s", "long");
+    params[20] = params[20] == 'A' ? 'B' : 'A';
+    ck_assert_ptr_nonnull(
+        strstr(client_modern("resources/list", NULL, params)->body, "\"code\":-32602"));
+    snprintf(params, sizeof params, "{\"cursor\":\"%s\"," MODERN_META("") "}", cursor);
+    client_service_offer("more", true,
+                         &(struct client_offer){.resources = LIST(RESOURCE("m://1"))});
+    ck_assert_ptr_nonnull(
+        strstr(client_modern("resources/list", NULL, params)->body, "\"code\":-32602"));
+}
+END_TEST
+
+START_TEST(one_server_keeps_its_names_and_what_it_lacks)
+{
+    char id[64], body[512];
+
+    strcpy(id, client_initialize("/mcp/servers/plain", "2025-11-25"));
+    snprintf(body, sizeof body, "mcp-session-id: %s", id);
+    ck_assert_ptr_nonnull(
+        strstr(client_send("POST", "/mcp/servers/plain", (const char *const[]){body, NULL},
+                           ID "\"method\":\"resources/list\"}")
+                   ->body,
+               "\"code\":-32601"));
+    ck_assert_ptr_nonnull(
+        strstr(client_send("POST", "/mcp/servers/plain", (const char *const[]){body, NULL},
+                           ID "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"info\"}}")
+                   ->body,
+               "\"code\":-32601"));
+    strcpy(id, client_initialize("/mcp/servers/a", "2025-11-25"));
+    snprintf(body, sizeof body, "mcp-session-id: %s", id);
+    client_assert_body(client_send("POST", "/mcp/servers/a", (const char *const[]){body, NULL},
+                                   ID "\"method\":\"prompts/list\"}"),
+                       ID "\"result\":{\"prompts\":[{\"name\":\"p\"},{\"name\":\"q.r\"}]}}");
+    client_send("POST", "/mcp/servers/a", (const char *const[]){body, NULL},
+                ID "\"method\":\"resources/read\",\"params\":{\"uri\":\"any://thing\"}}");
+    ck_assert_str_eq(client_calls[0].params, "{\"uri\":\"any://thing\"}");
+    ck_assert_str_eq(client_calls[0].service, "a");
+}
+END_TEST
+
+START_TEST(a_session_says_how_much_it_wants_logged)
+{
+    client_legacy(session, ID "\"method\":\"resources/read\",\"params\":{\"uri\":\"x://1\"}}");
+    ck_assert_str_eq(client_calls[0].request->log_level, "info");
+    client_assert_body(client_legacy(session, ID "\"method\":\"logging/setLevel\",\"params\":{"
+                                                 "\"level\":\"error\"}}"),
+                       ID "\"result\":{}}");
+    ck_assert_ptr_nonnull(
+        strstr(client_legacy(session,
+                             ID "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"loud\"}}")
+                   ->body,
+               "-32602"));
+    client_legacy(session, ID "\"method\":\"resources/read\",\"params\":{\"uri\":\"x://1\"}}");
+    ck_assert_str_eq(client_calls[1].request->log_level, "error");
+}
+END_TEST
+
+START_TEST(changes_are_told_by_the_list_that_changed)
+{
+    const struct client_response *response =
+        client_modern("subscriptions/listen", NULL,
+                      "{\"notifications\":{\"promptsListChanged\":true,\"resourcesListChanged\":"
+                      "true}," MODERN_META("") "}");
+
+    ck_assert_ptr_nonnull(strstr(response->body, "\"notifications\":{\"promptsListChanged\":true,"
+                                                 "\"resourcesListChanged\":true}"));
+    client_forget(response->id);
+    client_service("plain", true, LIST(TOOL("t"), TOOL("u")));
+    client_at(client_now.mono + MCP_CHANGED_DELAY);
+    client_assert_body(response, "");
+    client_service_offer("c", true, &(struct client_offer){.resources = LIST(RESOURCE("c://1"))});
+    client_at(client_now.mono + MCP_CHANGED_DELAY);
+    ck_assert_ptr_nonnull(strstr(response->body, "notifications/resources/list_changed"));
+    ck_assert_ptr_null(strstr(response->body, "prompts/list_changed"));
+    client_forget(response->id);
+    client_service_offer(
+        "c", true,
+        &(struct client_offer){.resources = LIST(RESOURCE("c://1")), .prompts = LIST(PROMPT("p"))});
+    client_at(client_now.mono + MCP_CHANGED_DELAY);
+    ck_assert_ptr_nonnull(strstr(response->body, "notifications/prompts/list_changed"));
+    ck_assert_ptr_null(strstr(response->body, "resources/list_changed"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("items");
+    TCase *tc = tcase_create("all");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, client_teardown);
+    tcase_add_test(tc, lists_are_aggregated_in_order_of_server);
+    tcase_add_test(tc, prompts_go_under_their_own_name);
+    tcase_add_test(tc, a_resource_is_read_where_it_is_listed);
+    tcase_add_test(tc, a_resource_of_several_servers_is_read_by_its_long_form);
+    tcase_add_test(tc, templates_say_who_is_asked_and_the_most_literal_one_wins);
+    tcase_add_test(tc, what_nobody_lists_is_asked_for_one_by_one);
+    tcase_add_test(tc, completions_go_where_their_reference_points);
+    tcase_add_test(tc, long_lists_come_in_pages_and_cursors_cannot_be_made_up);
+    tcase_add_test(tc, one_server_keeps_its_names_and_what_it_lacks);
+    tcase_add_test(tc, a_session_says_how_much_it_wants_logged);
+    tcase_add_test(tc, changes_are_told_by_the_list_that_changed);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
