@@ -5,11 +5,15 @@
 #include "proto/base/map.h"
 #include "proto/base/memory.h"
 
-#define TOKEN ((uint64_t)1000000) /* one connection; buckets fill by rate x microseconds */
+#define TOKEN ((uint64_t)1000000) /* one knock or handshake; buckets fill by rate x microseconds \
+                                   */
 #define RATE 10                   /* per second */
 #define BURST 20
 #define RATE_FAVOURED 100
 #define RATE_ALL 200
+#define KNOCKS 100
+#define KNOCKS_FAVOURED 2000
+#define KNOCKS_ALL 2000
 #define BAN_MIN MN_MINUTE
 #define BAN_MAX MN_HOUR
 #define BAN_MEMORY MN_DAY /* a ban so old does not make the next one longer */
@@ -23,7 +27,7 @@ struct network {
     struct mn_map_entry entry; /* by [key] */
     struct mn_list age;        /* least recently seen first */
     uint8_t key[ADDRESS_NETWORK_SIZE];
-    struct bucket bucket;
+    struct bucket bucket, knocks;
     uint32_t refusals;
     mn_time refusals_since, seen;
 };
@@ -37,7 +41,7 @@ struct gate {
     struct mn_map networks;
     struct mn_list ages;
     struct network rest; /* all that the table has no room for */
-    struct bucket all;
+    struct bucket all, knocks;
     struct ban bans[GATE_BANS_MAX];
 };
 
@@ -48,7 +52,9 @@ struct gate *gate_new(uint64_t seed)
     mn_map_init(&gate->networks, seed);
     mn_list_init(&gate->ages);
     gate->all.tokens = RATE_ALL * TOKEN;
+    gate->knocks.tokens = KNOCKS_ALL * TOKEN;
     gate->rest.bucket.tokens = BURST * TOKEN;
+    gate->rest.knocks.tokens = KNOCKS * TOKEN;
     return gate;
 }
 
@@ -93,6 +99,7 @@ static struct network *gate_add_network(struct gate *gate, struct mn_now now)
     }
     network = mn_alloc(sizeof *network);
     network->bucket = (struct bucket){BURST * TOKEN, now.mono};
+    network->knocks = (struct bucket){KNOCKS * TOKEN, now.mono};
     network->refusals_since = now.mono;
     return network;
 }
@@ -117,6 +124,15 @@ static struct network *gate_network(struct gate *gate, struct mn_now now, struct
     network->seen = now.mono;
     mn_list_push_back(&gate->ages, &network->age);
     return network;
+}
+
+bool gate_knock(struct gate *gate, struct mn_now now, struct mn_span address, bool is_favoured)
+{
+    struct network *network = gate_network(gate, now, address);
+    uint64_t rate = is_favoured ? KNOCKS_FAVOURED : KNOCKS;
+
+    if (!bucket_take(&network->knocks, now, rate, rate)) return false;
+    return bucket_take(&gate->knocks, now, KNOCKS_ALL, KNOCKS_ALL);
 }
 
 bool gate_admit(struct gate *gate, struct mn_now now, struct mn_span address, bool is_favoured)

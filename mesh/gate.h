@@ -22,8 +22,13 @@ struct gate;
 struct gate *gate_new(uint64_t seed);
 void gate_free(struct gate *gate);
 
-/* May a connection from [address] be read at all? Takes a token if so. [is_favoured]: loopback, or
- * a member's address: 100 per second instead of 10 (burst 20); all together 200. */
+/* May a connection from [address] have a place? 100 per second (burst 100), of loopback and
+ * members' addresses ([is_favoured]) 2,000, all together 2,000. Much more than handshakes, so that
+ * those who never begin one do not use up what others need. */
+bool gate_knock(struct gate *gate, struct mn_now now, struct mn_span address, bool is_favoured);
+
+/* May it begin a handshake, which costs public-key operations? Takes a token if so: 10 per second
+ * (burst 20), favoured 100; all together 200. */
 bool gate_admit(struct gate *gate, struct mn_now now, struct mn_span address, bool is_favoured);
 
 /* A join from there was refused. Loopback is not counted. */

@@ -59,7 +59,8 @@ struct peers_timing {
 
 struct peers_limits {
     struct link_limits link;
-    uint32_t half_open; /* accepted, no HELLO yet; half are kept for members' addresses; 64 */
+    uint32_t half_open; /* accepted, no HELLO yet; half are kept for members' addresses; 64. When
+                           all are taken, one that does not do its part gives way */
     uint32_t guests;    /* 64 */
     uint32_t members;   /* member links; 1,024 */
     uint32_t dials;     /* outstanding at once; 64 */
@@ -278,6 +279,7 @@ struct peers_counts {
     uint32_t half_open, guests, members, dials, targets;    /* now */
     uint64_t garbage_http, garbage_tls, garbage_other;      /* wrong first bytes */
     uint64_t refused_rate, refused_half_open, refused_full; /* closed unread */
+    uint64_t evicted; /* half-open ones that gave way to newcomers */
     uint64_t handshakes_failed, handshakes_done, dials_failed;
     uint64_t envelopes_malformed, envelopes_unsupported, controls_refused;
     uint64_t unsent, replaced, challenged, banned;

@@ -317,11 +317,31 @@ static void conn_throttle(struct peers *peers, struct mn_now now, struct conn *c
     conn_set_timer(peers, conn);
 }
 
+/* Of an accepted connection: false when more than a good preamble comes, but so do too many others.
+ * What is no preamble costs nothing more. */
+static bool conn_pass_gate(struct peers *peers, struct mn_now now, struct conn *conn,
+                           struct mn_span bytes)
+{
+    uint64_t had = link_stats(conn->link)->bytes_in;
+    size_t size = bytes.size < FRAME_PREAMBLE_SIZE ? bytes.size : FRAME_PREAMBLE_SIZE;
+
+    if (had == 0 && memcmp(bytes.data, FRAME_PREAMBLE, size) != 0) return true;
+    if (had + bytes.size <= FRAME_PREAMBLE_SIZE) return true;
+    conn->has_to_pass = false;
+    return gate_admit(peers->gate, now, mn_span_str(conn->info.address),
+                      !conn->is_stranger || conn->info.is_loopback);
+}
+
 void peers_on_bytes(struct peers *peers, struct mn_now now, const struct peers_input *input)
 {
     struct conn *conn = peers_find_conn(peers, input->conn);
 
-    if (conn == NULL || conn->link == NULL) return;
+    if (conn == NULL || conn->link == NULL || input->bytes.size == 0) return;
+    if (conn->has_to_pass && !conn_pass_gate(peers, now, conn, input->bytes)) {
+        peers->counts.refused_rate++;
+        conn_cut(peers, now, conn, MN_BUSY);
+        return;
+    }
     if (conn->state == CONN_UP && conn->info.kind == PEERS_GUEST) {
         conn->guest_bytes += input->bytes.size;
         if (conn->guest_bytes > PEERS_GUEST_BYTES_MAX) {
@@ -349,6 +369,39 @@ static struct link *conn_new_link(struct peers *peers, struct mn_now now, struct
     return link_new(&config, now);
 }
 
+/* Who keeps one of the few places without doing its part, or NULL: whoever dials speaks first, so
+ * at best one that has said nothing; else one that takes too long. The oldest goes. */
+static struct conn *find_idler(const struct peers *peers, struct mn_now now, bool is_stranger)
+{
+    struct conn *slow = NULL;
+
+    MN_LIST_FOR_EACH (entry, &peers->conns) {
+        struct conn *conn = PEERS_CONN(entry, order);
+        mn_time age = now.mono - conn->accepted_at;
+        if (!conn->is_half_open || (is_stranger && !conn->is_stranger)) continue;
+        if (age < PEERS_SILENT_US) break; /* so are all that follow */
+        if (link_stats(conn->link)->bytes_in == 0) return conn;
+        if (slow == NULL && age >= PEERS_SLOW_US) slow = conn;
+    }
+    return slow;
+}
+
+/* Is there a place for one more half-open connection? If need be, an idler's. */
+static bool peers_make_place(struct peers *peers, struct mn_now now, bool is_member)
+{
+    const struct peers_limits *limits = &peers->config.limits;
+    bool is_crowded = !is_member && peers->strangers >= limits->half_open / 2;
+    struct conn *idler;
+
+    if (!is_crowded && peers->counts.half_open < limits->half_open) return true;
+    idler = find_idler(peers, now, is_crowded);
+    if (idler == NULL) return false;
+    MN_PROBE("peers: a newcomer takes the place of an idler");
+    peers->counts.evicted++;
+    conn_cut(peers, now, idler, MN_TIMEOUT);
+    return true;
+}
+
 static void refuse_accepted(struct peers *peers, uint64_t conn_id, uint64_t *counter)
 {
     (*counter)++;
@@ -357,7 +410,6 @@ static void refuse_accepted(struct peers *peers, uint64_t conn_id, uint64_t *cou
 
 void peers_on_accepted(struct peers *peers, struct mn_now now, const struct peers_input *input)
 {
-    const struct peers_limits *limits = &peers->config.limits;
     struct peers_counts *counts = &peers->counts;
     bool is_member = peers_knows_address(peers, input->address);
     bool is_loopback = address_is_loopback(input->address);
@@ -367,20 +419,21 @@ void peers_on_accepted(struct peers *peers, struct mn_now now, const struct peer
         refuse_accepted(peers, input->conn, &counts->refused_full);
         return;
     }
-    if (!gate_admit(peers->gate, now, input->address, is_member || is_loopback)) {
+    if (!gate_knock(peers->gate, now, input->address, is_member || is_loopback)) {
         refuse_accepted(peers, input->conn, &counts->refused_rate);
         return;
     }
-    if (counts->half_open >= limits->half_open ||
-        (!is_member && peers->strangers >= limits->half_open / 2)) {
+    if (!peers_make_place(peers, now, is_member)) {
         refuse_accepted(peers, input->conn, &counts->refused_half_open);
         return;
     }
     conn = conn_new(peers, input->conn, CONN_HANDSHAKE);
     conn->info.is_loopback = is_loopback;
     copy_address(conn->info.address, input->address);
+    conn->accepted_at = now.mono;
     conn->is_half_open = true;
     conn->is_stranger = !is_member;
+    conn->has_to_pass = true;
     counts->half_open++;
     peers->strangers += !is_member;
     conn->link = conn_new_link(peers, now, conn);

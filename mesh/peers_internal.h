@@ -20,6 +20,8 @@
 #define PEERS_SCORE_BAN 300u
 #define PEERS_SCORE_HALF_LIFE MN_MINUTE
 #define PEERS_THROTTLE_US (100 * MN_MS) /* not reading for so long after each read */
+#define PEERS_SILENT_US (50 * MN_MS)    /* who has not begun by then gives way to newcomers */
+#define PEERS_SLOW_US MN_SEC            /* and so does who has not shown who it is */
 #define PEERS_SWEEP_US MN_MINUTE        /* between looks at what ends by the wall clock */
 
 enum conn_state {
@@ -49,6 +51,8 @@ struct conn {
     struct mn_buf *grant;            /* info.grant_bytes */
     struct conn *rival, *challenger; /* the link that we challenge; who waits for our answer */
     bool is_half_open, is_stranger;  /* counted as such */
+    mn_time accepted_at;             /* half-open: since when */
+    bool has_to_pass;                /* the gate, when its handshake begins */
     bool said_member;                /* our HELLO of a member is out */
     bool is_renewal;                 /* dialed to replace an old link to the same node */
     bool still_delivers;             /* CLOSING: envelopes under way are good */

@@ -98,6 +98,7 @@ static void write_net(struct reply *reply, const struct core *core)
     reply_u64(reply, "dials_failed", counts.dials_failed);
     reply_u64(reply, "refused",
               counts.refused_rate + counts.refused_half_open + counts.refused_full);
+    reply_u64(reply, "evicted", counts.evicted);
     reply_object_end(reply);
 }
 

@@ -113,8 +113,9 @@ struct calls_stats {
     uint32_t open;   /* of our gateway, not answered yet; with those that wait */
     uint32_t queued; /* of these, waiting for room at a node */
     uint32_t served; /* executed by our gateway, for itself and for others */
-    uint64_t started, finished, failed, failed_over, unknown, timed_out, cancelled;
-    uint64_t duplicates; /* envelopes that came again, or too late to tell */
+    uint64_t started, finished, failed, unknown, timed_out, cancelled;
+    uint64_t failed_over; /* attempts at another node after one that failed */
+    uint64_t duplicates;  /* envelopes that came again, or too late to tell */
     uint64_t messages_malformed;
     uint64_t retries_refused; /* by the budget */
 };

@@ -251,6 +251,12 @@ static void calls_attempt(struct calls *calls, struct call *call,
 {
     struct calls_peer *peer = calls_peer(calls, &provider->node);
 
+    if (call->tried_count > 0) { /* only now is there a replica that takes it over */
+        calls->stats.failed_over++;
+        mn_trace_span(calls->config.trace, calls->now.mono, MN_EV_CALL_FAILED_OVER,
+                      &call->tried[call->tried_count - 1], call->tried_count, 0,
+                      calls_service(call));
+    }
     call->peer = peer;
     memcpy(call->node_name, provider->node_name.data, provider->node_name.size);
     call->node_name[provider->node_name.size] = '\0';
@@ -399,8 +405,5 @@ void calls_on_failed(struct calls *calls, struct call *call, enum call_failure f
         return;
     }
     call->tried[call->tried_count++] = peer->node;
-    calls->stats.failed_over++;
-    mn_trace_span(calls->config.trace, calls->now.mono, MN_EV_CALL_FAILED_OVER, &peer->node,
-                  call->tried_count, 0, calls_service(call));
     (void)calls_dispatch(calls, call, &refusal);
 }

@@ -295,7 +295,8 @@ START_TEST(status_of_a_founder_is_exactly_this)
             "\"served_now\":0,\"started\":0,\"finished\":0,\"failed\":0,\"failed_over\":0,"
             "\"outcome_unknown\":0,\"timed_out\":0,\"cancelled\":0,\"duplicates\":0},"
             "\"net\":{\"garbage\":0,\"handshakes\":0,\"handshakes_failed\":0,\"dials_failed\":0,"
-            "\"refused\":0},\"level\":\"ok\",\"findings\":[{\"level\":\"info\",\"scope\":\"mesh\","
+            "\"refused\":0,\"evicted\":0},\"level\":\"ok\",\"findings\":[{\"level\":\"info\","
+            "\"scope\":\"mesh\","
             "\"code\":\"alone\",\"message\":\"it is the only member\",\"next\":\"meshctl token "
             "create, and on another host: meshnode --join HOST:7000 --token @FILE\"}]}\n",
             id_text(world_id(0)), id_text(&mesh)));

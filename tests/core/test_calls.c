@@ -550,6 +550,19 @@ START_TEST(what_may_have_started_does_not_go_elsewhere)
 }
 END_TEST
 
+START_TEST(without_a_replica_nothing_fails_over)
+{
+    uint64_t call;
+
+    offer(1, "files", 'x');
+    call = request(0, "files");
+    deliver();
+    refuse(1, served(1), CALL_BUSY);
+    assert_failed(0, call, CALL_BUSY);
+    ck_assert_uint_eq(stats(0).failed_over, 0);
+}
+END_TEST
+
 START_TEST(the_last_refusal_is_the_answer)
 {
     uint64_t call;
@@ -1306,6 +1319,7 @@ int main(void)
     tcase_add_test(tcase, what_is_too_big_is_refused_on_both_ends);
     tcase_add_loop_test(tcase, what_was_not_started_goes_elsewhere, CALL_UNAVAILABLE,
                         CALL_BUSY + 1);
+    tcase_add_test(tcase, without_a_replica_nothing_fails_over);
     tcase_add_loop_test(tcase, what_may_have_started_does_not_go_elsewhere, CALL_TIMED_OUT,
                         CALL_UPSTREAM + 1);
     tcase_add_test(tcase, the_last_refusal_is_the_answer);

@@ -89,6 +89,38 @@ test('garbage on the mesh port costs a counter and nothing else', withMesh('garb
   assert.match(message.result.content[0].text, /still/);
 }));
 
+test('a thousand silent connections keep neither members nor a joiner out', withMesh('flood', async mesh => {
+  const [n1, n2] = await mesh.cluster(2, {n2: echo});
+  const [host, port] = n1.mesh.split(':');
+  const sockets = new Set();
+  let isOver = false;
+  const knock = () => {
+    const socket = net.connect(Number(port), host);
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.on('close', () => { sockets.delete(socket); if (!isOver) setTimeout(knock, 100 + 900 * Math.random()); });
+  };
+  try {
+    for (let i = 0; i < 1000; i++) knock();
+    await waitFor('the flood is noticed', async () => (await ctlJson(n1, 'status')).net.refused > 100);
+    const token = await ctlJson(n1, 'token', 'create');
+    const begin = performance.now();
+    const n3 = await mesh.start('n3', {join: n1.mesh, token: token.token});
+    await waitFor('n3 is a member', async () => (await alive(n1)).includes('n3'), {limit: 30_000});
+    console.log(`# from exec to member in the flood: ${Math.round(performance.now() - begin)} ms`);
+    await mesh.ready(n3, 3);
+    await waitFor('n1 calls a tool of n2', async () =>
+      (await modern(n1, 'tools/call', {name: 'everything__echo', arguments: {message: 'meanwhile'}})).message.result);
+    mesh.kill(n2);
+    await n2.exited;
+    const again = await mesh.start('n2', {data: n2.data, listen: n2.mesh, servers: echo});
+    await mesh.ready(again, 3);
+  } finally {
+    isOver = true;
+    for (const socket of sockets) socket.destroy();
+  }
+}));
+
 test('kill -9: no new call goes to the dead node, its tools leave every list and return with it', withMesh('kill', async mesh => {
   const [n1, n2, n3] = await mesh.cluster(3, {n3: echo});
   await waitFor('n1 lists everything__echo', async () => (await tools(n1)).some(t => t.name === 'everything__echo'));

@@ -87,6 +87,33 @@ START_TEST(bursts_and_rates)
 }
 END_TEST
 
+static unsigned ring(struct gate *gate, const char *address, bool is_favoured, unsigned tries)
+{
+    unsigned in = 0;
+
+    for (unsigned i = 0; i < tries; i++)
+        in += gate_knock(gate, now, mn_span_str(address), is_favoured);
+    return in;
+}
+
+/* Those who only knock take nothing from those who begin a handshake. */
+START_TEST(knocks_are_counted_apart)
+{
+    struct gate *gate = gate_new(1);
+
+    ck_assert_uint_eq(ring(gate, "1.1.1.1:1", false, 500), 100);
+    ck_assert_uint_eq(knock(gate, "1.1.1.1:1", false, 50), 20);
+    now.mono += 500 * MN_MS;
+    ck_assert_uint_eq(ring(gate, "1.1.1.1:1", false, 500), 50);
+    ck_assert_uint_eq(ring(gate, "127.0.0.1:1", true, 5000), 100);
+    now.mono += MN_SEC;
+    ck_assert_uint_eq(ring(gate, "127.0.0.1:1", true, 5000), 2000);
+    ck_assert_uint_eq(ring(gate, "1.1.1.1:1", false, 500), 0); /* all together are too many */
+    ck_assert_uint_eq(knock(gate, "127.0.0.1:1", true, 200), 100);
+    gate_free(gate);
+}
+END_TEST
+
 START_TEST(all_together_are_limited_and_memory_is_bounded)
 {
     struct gate *gate = gate_new(1);
@@ -151,6 +178,7 @@ int main(void)
     tcase_add_loop_test(tcase, hosts_and_loopback, 0, sizeof addresses / sizeof *addresses);
     tcase_add_test(tcase, limits_apply_to_networks);
     tcase_add_test(tcase, bursts_and_rates);
+    tcase_add_test(tcase, knocks_are_counted_apart);
     tcase_add_test(tcase, all_together_are_limited_and_memory_is_bounded);
     tcase_add_test(tcase, refusals_shut_the_gate_for_a_minute);
     tcase_add_test(tcase, bans_double_up_to_an_hour);

@@ -691,18 +691,69 @@ START_TEST(half_open_connections_leave_room_for_members)
 }
 END_TEST
 
+/* Those who say nothing, or begin and go no further, hold places only until others want them. */
+START_TEST(idlers_give_way_to_newcomers)
+{
+    bool says_preamble = _i == 1;
+    char address[40];
+
+    world_start(world, 0, 1, MEMBER);
+    world_start(world, 1, 2, MEMBER);
+    for (int i = 0; i < 32; i++) {
+        snprintf(address, sizeof address, "203.0.113.%d:1000", i);
+        struct wire *wire = world_knock(world, 0, address);
+        if (says_preamble) world_say(world, wire, mn_span_str("MESH"));
+    }
+    world_run(world, says_preamble ? 900 * MN_MS : 30 * MN_MS);
+    world_knock(world, 0, "203.0.114.1:1000");
+    ck_assert_uint_eq(counts_of(0).refused_half_open, 1); /* they may still be on their way */
+    world_run(world, 100 * MN_MS);
+    world_dial(world, 1, 0, true);
+    world_run(world, 500 * MN_MS);
+    ck_assert_ptr_nonnull(peers_find(world->nodes[0].peers, id_of(1)));
+    ck_assert_uint_eq(counts_of(0).evicted, 1);
+    ck_assert_uint_eq(counts_of(0).refused_half_open, 1);
+    world_run(world, 3 * MN_SEC);
+    ck_assert_uint_eq(counts_of(0).half_open, 0);
+}
+END_TEST
+
+/* So many begin a handshake that comes to nothing. */
+static void begin_handshakes(const char *address, unsigned count)
+{
+    static const uint8_t bytes[] = FRAME_PREAMBLE "\x00\x28 message one must not have a payload.";
+
+    for (unsigned i = 0; i < count; i++)
+        world_say(world, world_knock(world, 0, address), mn_span(bytes, FRAME_PREAMBLE_SIZE + 42));
+}
+
+START_TEST(handshakes_are_limited_per_network)
+{
+    world_start(world, 0, 1, MEMBER);
+    begin_handshakes("203.0.113.9:1000", 50);
+    begin_handshakes("[2001:db8:0:1::7]:1000", 50);
+    ck_assert_uint_eq(counts_of(0).handshakes_failed, 40); /* two bursts of 20 */
+    ck_assert_uint_eq(counts_of(0).refused_rate, 60);
+    world_run(world, MN_SEC);
+    begin_handshakes("203.0.113.9:1000", 50);
+    ck_assert_uint_eq(counts_of(0).handshakes_failed, 50); /* ten a second */
+}
+END_TEST
+
 START_TEST(knocking_is_limited_per_network)
 {
     world_start(world, 0, 1, MEMBER);
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < 120; i++) {
         world_say(world, world_knock(world, 0, "203.0.113.9:1000"), mn_span("x", 1));
         world_say(world, world_knock(world, 0, "[2001:db8:0:1::7]:1000"), mn_span("x", 1));
     }
-    ck_assert_uint_eq(counts_of(0).garbage_other, 40); /* two bursts of 20 */
+    ck_assert_uint_eq(counts_of(0).garbage_other, 200); /* two bursts of 100 */
     world_run(world, MN_SEC);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < 120; i++)
         world_say(world, world_knock(world, 0, "203.0.113.9:1000"), mn_span("x", 1));
-    ck_assert_uint_eq(counts_of(0).garbage_other, 50); /* ten a second */
+    ck_assert_uint_eq(counts_of(0).garbage_other, 300); /* a hundred a second */
+    begin_handshakes("203.0.113.10:1000", 20);
+    ck_assert_uint_eq(counts_of(0).handshakes_failed, 20); /* garbage takes nothing from them */
 }
 END_TEST
 
@@ -830,7 +881,9 @@ static TCase *strangers_case(void)
     tcase_add_test(tcase, thirty_refused_joins_close_the_door_for_a_minute);
     tcase_add_test(tcase, garbage_costs_a_counter);
     tcase_add_test(tcase, half_open_connections_leave_room_for_members);
+    tcase_add_loop_test(tcase, idlers_give_way_to_newcomers, 0, 2);
     tcase_add_test(tcase, knocking_is_limited_per_network);
+    tcase_add_test(tcase, handshakes_are_limited_per_network);
     tcase_add_test(tcase, faulty_member_is_throttled_then_sent_away);
     tcase_add_test(tcase, score_decays);
     return tcase;
