@@ -5,8 +5,7 @@
 #include "proto/base/map.h"
 #include "proto/base/memory.h"
 
-#define TOKEN ((uint64_t)1000000) /* one knock or handshake; buckets fill by rate x microseconds \
-                                   */
+#define TOKEN ((uint64_t)1000000) /* one knock or handshake; they fill by rate x microseconds */
 #define RATE 10                   /* per second */
 #define BURST 20
 #define RATE_FAVOURED 100
