@@ -30,7 +30,9 @@
     X(OFFER, "offer")             \
     X(REPLICA, "replica")         \
     X(BEARER, "bearer")           \
-    X(TOOL, "tool")
+    X(TOOL, "tool")               \
+    X(CTX, "ctx")                 \
+    X(MESH_KEY, "mesh-key")
 
 enum digest_tag {
 #define X(name, text) DIGEST_##name,

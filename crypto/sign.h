@@ -20,6 +20,8 @@
     X(JOIN, "join")             \
     X(JOIN_TOKEN, "join-token") \
     X(RENEW, "renew")           \
+    X(REVOKE, "revoke")         \
+    X(MESH_KEY, "mesh-key")     \
     X(RECORD, "record")         \
     X(ACCUSE, "accuse")         \
     X(CATALOG, "catalog")       \

@@ -18,6 +18,16 @@ struct mn_buf *signed_make(const struct sign_key *key, enum sign_tag tag, const 
     return pb_pack(&wrapper.base);
 }
 
+struct mn_buf *signed_pack(const struct sign_key *key, enum sign_tag tag, const mn_id *mesh_id,
+                           const ProtobufCMessage *body)
+{
+    struct mn_buf *bytes = pb_pack(body), *document;
+
+    document = signed_make(key, tag, mesh_id, mn_buf_span(bytes));
+    mn_buf_unref(bytes);
+    return document;
+}
+
 /* A size of one or two varint bytes: bodies are below 16 KiB. Returns the bytes read, 0: refused.
  */
 static size_t signed_read_size(struct mn_span bytes, size_t *ret)

@@ -4,6 +4,8 @@
 #ifndef SIGNED_H
 #define SIGNED_H
 
+#include <protobuf-c/protobuf-c.h>
+
 #include "crypto/sign.h"
 #include "proto/base/buf.h"
 #include "proto/base/bytes.h"
@@ -13,6 +15,10 @@
 /* Body and its signature by [key]; the caller owns the ref. */
 struct mn_buf *signed_make(const struct sign_key *key, enum sign_tag tag, const mn_id *mesh_id,
                            struct mn_span body);
+
+/* The same of a message that has to be packed first. */
+struct mn_buf *signed_pack(const struct sign_key *key, enum sign_tag tag, const mn_id *mesh_id,
+                           const ProtobufCMessage *body);
 
 /* Takes a wrapper of at most [size_max] bytes apart; ret_body borrows from [bytes]. Nothing is
  * verified. MN_TOO_BIG, MN_MALFORMED. */
