@@ -63,10 +63,10 @@ struct queue {
 
 struct queue_limits queue_limits_default(void)
 {
-    struct queue_limits limits = {.total_max = (size_t)64 << 20};
+    struct queue_limits limits = {.total_max = (size_t)96 << 20};
 
     for (unsigned i = 0; i < ENVELOPE_PRIORITIES; i++)
-        limits.bytes_max[i] = (size_t)32 << 20;
+        limits.bytes_max[i] = (size_t)(i < ENVELOPE_LOW ? 32 : 64) << 20;
     return limits;
 }
 

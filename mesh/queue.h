@@ -25,7 +25,8 @@ struct queue_limits {
     size_t total_max;
 };
 
-/* 32 MiB per priority, 64 MiB in all. */
+/* 32 MiB per priority, but 64 MiB of low and of background, where large answers go; 96 MiB in all.
+ */
 struct queue_limits queue_limits_default(void);
 
 struct queue;

@@ -14,7 +14,7 @@
 #include "proto/base/id.h"
 #include "proto/base/status.h"
 
-#define ENVELOPE_PAYLOAD_MAX ((size_t)(16384 + 64) * 1024) /* bytes */
+#define ENVELOPE_PAYLOAD_MAX ((size_t)(32768 + 64) * 1024) /* bytes */
 #define ENVELOPE_HEAD_MAX ((size_t)8192)                   /* bytes of everything but the payload */
 #define ENVELOPE_SIZE_MAX (ENVELOPE_PAYLOAD_MAX + ENVELOPE_HEAD_MAX)
 #define ENVELOPE_TARGETS_MAX 64u

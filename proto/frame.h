@@ -40,7 +40,7 @@
 #define FRAME_PART_MAX 16384  /* bytes of an envelope in one part */
 #define FRAME_PART_HEAD_SIZE 1
 #define FRAME_PART_FIRST_HEAD_SIZE 5
-#define FRAME_PARTS_MAX (2 * ENVELOPE_SIZE_MAX) /* bytes of whole envelopes */
+#define FRAME_PARTS_MAX (2 * ENVELOPE_SIZE_MAX) /* bytes of all envelopes in parts but critical */
 
 enum frame_kind {
     FRAME_ENVELOPE = 1,

@@ -77,7 +77,7 @@ struct calls_input {
 };
 
 enum calls_class {
-    CALLS_CLASS_REQUEST = 1, /* one order between two nodes: a cancel does not overtake */
+    CALLS_CLASS_REQUEST = 1, /* a cancel may overtake its request: then that is not executed */
     CALLS_CLASS_RESPONSE
 };
 

@@ -146,7 +146,7 @@ void calls_serve_event(struct calls *calls, struct served *served, const struct 
         calls_serve_send(calls, served, event);
     else if (event->kind == CALL_EVENT_RESULT)
         calls_serve_refuse(calls, served->peer, served->seq, CALL_TOO_BIG, false,
-                           "the server's answer is larger than a call may carry (16 MiB)");
+                           "the server's answer is larger than a call may carry (32 MiB)");
     if (event->kind != CALL_EVENT_PROGRESS) calls_serve_end(calls, served);
 }
 

@@ -16,7 +16,7 @@
 #define CALLWIRE_TEXT_MAX 512                     /* bytes of a failure's text; longer is cut */
 #define CALLWIRE_TRACE_MAX 256                    /* bytes of a trace context */
 #define CALLWIRE_HEADER_MAX 2048                  /* bytes */
-#define CALLWIRE_PAYLOAD_MAX ((uint32_t)16 << 20) /* bytes */
+#define CALLWIRE_PAYLOAD_MAX ((uint32_t)32 << 20) /* bytes */
 #define CALLWIRE_SIZE_MAX (4 + CALLWIRE_HEADER_MAX + CALLWIRE_PAYLOAD_MAX)
 #define CALLWIRE_TIMEOUT_MAX MN_DAY
 

@@ -269,6 +269,14 @@ static void core_step_catalog(struct core *core, const struct catalog_input *inp
         core_on_catalog(core, &outbox.items[i]);
 }
 
+/* So that a large payload holds up only those as large as itself, sizes take lanes of their own.
+ * The price: the last word of a call may overtake its progress, which then is lost. */
+static enum envelope_priority core_call_priority(const struct mn_buf *buf)
+{
+    if (buf->size <= CORE_CALL_SMALL_MAX) return ENVELOPE_NORMAL;
+    return buf->size <= CORE_CALL_MEDIUM_MAX ? ENVELOPE_LOW : ENVELOPE_BACKGROUND;
+}
+
 static void core_step_calls(struct core *core, const struct calls_input *input)
 {
     struct calls_outbox outbox = {.arena = core->arena, .gateway = core->outbox->calls};
@@ -280,7 +288,7 @@ static void core_step_calls(struct core *core, const struct calls_input *input)
         struct core_sending sending = {
             .to = item->to,
             .type = is_request ? ENVELOPE_COMMAND : ENVELOPE_RESPONSE,
-            .priority = ENVELOPE_NORMAL,
+            .priority = core_call_priority(item->buf),
             .schema = CORE_SCHEMA_CALL,
             .tag = item->tag,
             .timeout = item->timeout,

@@ -15,6 +15,11 @@
 #define CORE_TEXT_SIZE 64
 
 /* What the payload of an envelope is. */
+/* Bytes of calls and answers that go as normal, and as low, envelopes; longer ones in background.
+ */
+#define CORE_CALL_SMALL_MAX ((size_t)64 << 10)
+#define CORE_CALL_MEDIUM_MAX ((size_t)1 << 20)
+
 enum core_schema { CORE_SCHEMA_MEMBER = 1, CORE_SCHEMA_CATALOG, CORE_SCHEMA_CALL };
 
 enum core_work_type {
