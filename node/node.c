@@ -49,6 +49,7 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     mn_list_init(&node->servers);
     node->core = node_make_core(node, config);
     node->mcp = node_make_mcp(node, config);
+    node->mesh = node_mesh_new();
     admin.core = node->core;
     admin.hosts = config->mcp.hosts;
     admin.hosts_count = config->mcp.hosts_count;
@@ -68,6 +69,7 @@ void node_free(struct node *node)
     if (node == NULL) return;
     call_outbox_reset(&node->to_core);
     call_outbox_reset(&node->to_mcp);
+    node_mesh_free(node->mesh);
     admin_free(node->admin);
     mcp_free(node->mcp);
     core_free(node->core);
@@ -164,10 +166,11 @@ static void node_step_core(struct node *node, struct mn_now now, const struct co
 void node_step_admin(struct node *node, struct mn_now now, const struct admin_input *input,
                      struct edge_outbox *outbox)
 {
-    uint32_t begin = node->admin_outbox.count, end;
+    uint32_t begin = node->admin_outbox.count, end, edge_begin = outbox->count;
 
     node->admin_outbox.edge = outbox;
     admin_step(node->admin, now, input, &node->admin_outbox);
+    node_mesh_collect(node, outbox, edge_begin);
     end = node->admin_outbox.count; /* as in node_step_core() */
     for (uint32_t i = begin; i < end; i++) {
         struct admin_output output = node->admin_outbox.items[i];
@@ -198,14 +201,17 @@ static void node_pump(struct node *node, struct mn_now now, struct edge_outbox *
            (node->to_core_done < node->to_core.count || node->to_mcp_done < node->to_mcp.count)) {
         if (node->to_core_done < node->to_core.count) {
             struct call_message message = node->to_core.items[node->to_core_done++];
-            node_step_core(node, now, &(struct core_input){.type = CORE_IN_CALL, .call = &message},
-                           outbox);
+            if (!node_mesh_takes(node, now, &message, outbox))
+                node_step_core(node, now,
+                               &(struct core_input){.type = CORE_IN_CALL, .call = &message},
+                               outbox);
             steps++;
         }
         if (node->to_mcp_done < node->to_mcp.count) {
             struct call_message message = node->to_mcp.items[node->to_mcp_done++];
-            node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_CALL, .call = &message},
-                          outbox);
+            if (!node_mesh_hides(node, &message))
+                node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_CALL, .call = &message},
+                              outbox);
             steps++;
         }
     }
@@ -353,7 +359,10 @@ void node_step(struct node *node, struct mn_now now, const struct edge_input *in
                struct edge_outbox *outbox)
 {
     if (node->is_stopped) return;
-    if (!node->is_started) node_servers_start(node, now, outbox);
+    if (!node->is_started) {
+        node_mesh_start(node);
+        node_servers_start(node, now, outbox);
+    }
     node_on_input(node, now, input, outbox);
     node_pump(node, now, outbox);
     node_tick(node, now, outbox);

@@ -3,6 +3,7 @@
 #define NODE_INSIDE_H
 
 #include "node/node.h"
+#include "node/node_mesh.h"
 #include "proto/base/list.h"
 
 #define NODE_TRACE_SIZE 1024 /* events between two drains: one step's worth, and more */
@@ -18,6 +19,7 @@ struct node {
     struct core *core;
     struct mcp *mcp;
     struct admin *admin;
+    struct node_mesh *mesh;
 
     struct mn_arena arena; /* of a turn: inner outputs, and what they point to */
     struct core_outbox core_outbox;

@@ -24,6 +24,9 @@
 #define CALL_NAME_MAX 128 /* bytes of a service name: server name (64), dot, node name (63) */
 #define CALL_KEY_SIZE 16
 
+/* The mesh itself, a service of every node; no server has this name. */
+#define CALL_NAME_MESH "mesh"
+
 /* A local server's offer to the mesh. A new offer of the same name replaces the old one. */
 struct call_offer {
     struct mn_span name;                /* server name, [A-Za-z0-9_-]{1,64} */

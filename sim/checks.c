@@ -3,6 +3,7 @@
  * tools, everywhere. */
 #include <stdio.h>
 
+#include "node/node_mesh.h"
 #include "proto/base/memory.h"
 #include "sim/http.h"
 
@@ -162,12 +163,14 @@ static void check_has_tools(struct sim *sim, struct sim_server *server, struct m
     }
 }
 
-/* Every tool of every server once, and nothing else. */
+/* Every tool of every server and of the mesh itself once, and nothing else. */
 static void check_list(struct sim *sim, struct mn_span body, const char *whose)
 {
     uint32_t want = 0;
     char names[400];
 
+    while (node_mesh_tools[want].name != NULL)
+        want++;
     for (uint32_t i = 0; i < sim->hosts_count; i++)
         for (uint32_t k = 0; k < sim->hosts[i].servers_count; k++) {
             struct sim_server *server = &sim->hosts[i].servers[k];

@@ -115,13 +115,15 @@ static bool names_is_plain(uint8_t c)
            c == '-';
 }
 
-/* server__tool with only allowed characters; of any length. */
+/* server__tool with only allowed characters; of any length. The mesh's own tools have names that
+ * no other can have: they begin with mesh_ and have no `__`. */
 static struct mn_span names_plain(struct mn_arena *arena, const struct names_item *tool)
 {
     struct mn_span service = tool->service->name;
     size_t size = service.size + 2 + tool->own.size;
     uint8_t *text = mn_arena_alloc(arena, size);
 
+    if (mn_span_is(service, CALL_NAME_MESH)) return tool->own;
     memcpy(text, service.data, service.size);
     memcpy(text + service.size, "__", 2);
     memcpy(text + service.size + 2, tool->own.data, tool->own.size);

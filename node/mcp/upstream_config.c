@@ -1,6 +1,7 @@
 #include "node/mcp/upstream_config.h"
 
 #include "crypto/digest.h"
+#include "proto/call.h"
 
 /* What a configuration says wrong; NULL: nothing. Texts live in [arena]. */
 typedef const char *config_fault;
@@ -187,6 +188,8 @@ static config_fault upstream_config_fault(const struct upstream_config *config,
 {
     if (!upstream_config_is_name(config->name))
         return "a server's name has 1 to 64 characters out of A-Z a-z 0-9 _ -";
+    if (mn_span_is(config->name, CALL_NAME_MESH))
+        return "the name \"mesh\" is the mesh's own; choose another";
     if (config->argv_count > 0 && config->url.size > 0) return "give a command or a url, not both";
     if (config->argv_count == 0 && config->url.size == 0) return "give a command or a url";
     if (config->probe_timeout > UPSTREAM_TIMEOUT_MAX ||

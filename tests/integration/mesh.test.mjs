@@ -8,7 +8,8 @@ import {randomBytes} from 'node:crypto';
 import {withMesh, waitFor, ctl, ctlJson, modern, run, bin, sleep, nodejs, everything} from './lib/mesh.mjs';
 
 const echo = {everything: {command: nodejs, args: [everything, 'stdio']}};
-const tools = async node => (await modern(node, 'tools/list')).message.result.tools;
+// What servers offer; the mesh has tools of its own besides.
+const tools = async node => (await modern(node, 'tools/list')).message.result.tools.filter(({name}) => !/^mesh_/.test(name));
 const alive = async node => (await ctlJson(node, 'nodes')).items.filter(n => n.status === 'alive').map(n => n.name).sort();
 const status = async (node, name) => (await ctlJson(node, 'nodes')).items.find(n => n.name === name)?.status;
 

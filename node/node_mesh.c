@@ -1,0 +1,329 @@
+#include "node/node_mesh.h"
+
+#include "node/json/json.h"
+#include "node/node_inside.h"
+#include "proto/base/map.h"
+#include "proto/gateway.pb-c.h"
+#include "proto/pb.h"
+
+#define INVALID_PARAMS (-32602)
+#define METHOD_NOT_FOUND (-32601)
+
+/* A call under way: an exchange with the operator's side. */
+struct mesh_call {
+    struct mn_map_entry by_id;
+    uint64_t id, ticket;
+    uint32_t code; /* of the answer's head */
+    struct mn_writer body;
+};
+
+struct node_mesh {
+    struct mn_map calls;
+    uint64_t id_last;
+    struct mn_buf *offer;
+    struct json_parser *parser;
+};
+
+struct node_mesh *node_mesh_new(void)
+{
+    struct node_mesh *mesh = mn_alloc(sizeof *mesh);
+
+    mn_map_init(&mesh->calls, 0); /* its keys are our own numbers */
+    mesh->parser = json_parser_new();
+    return mesh;
+}
+
+static void call_free(struct node_mesh *mesh, struct mesh_call *call)
+{
+    mn_map_remove(&mesh->calls, &call->by_id);
+    mn_writer_drop(&call->body);
+    mn_free(call);
+}
+
+void node_mesh_free(struct node_mesh *mesh)
+{
+    struct mn_map_entry *entry;
+
+    if (mesh == NULL) return;
+    while ((entry = mn_map_next(&mesh->calls, NULL)) != NULL)
+        call_free(mesh, MN_CONTAINER(entry, struct mesh_call, by_id));
+    mn_map_done(&mesh->calls);
+    mn_buf_unref(mesh->offer);
+    json_parser_free(mesh->parser);
+    mn_free(mesh);
+}
+
+/* ---- what it offers ---- */
+
+static struct mn_span write_definition(struct mn_arena *arena, const struct node_mesh_tool *tool)
+{
+    return mn_span_str(mn_arena_format(
+        arena,
+        "{\"name\":\"%s\",\"title\":\"%s\",\"description\":\"%s\",\"inputSchema\":%s,"
+        "\"annotations\":{\"readOnlyHint\":%s,\"openWorldHint\":false}}",
+        tool->name, tool->title, tool->about, tool->schema, tool->is_read_only ? "true" : "false"));
+}
+
+static struct mn_buf *write_offer(struct mn_arena *arena)
+{
+    Meshnode__Gateway__Offer offer = MESHNODE__GATEWAY__OFFER__INIT;
+    size_t count = 0;
+
+    while (node_mesh_tools[count].name != NULL)
+        count++;
+    offer.tools = mn_arena_alloc(arena, count * sizeof *offer.tools);
+    offer.n_tools = count;
+    for (size_t i = 0; i < count; i++) {
+        Meshnode__Gateway__Tool *tool = mn_arena_alloc(arena, sizeof *tool);
+        meshnode__gateway__tool__init(tool);
+        tool->name = mn_arena_format(arena, "%s", node_mesh_tools[i].name);
+        tool->definition = pb_bytes(write_definition(arena, &node_mesh_tools[i]));
+        tool->read_only = node_mesh_tools[i].is_read_only;
+        offer.tools[i] = tool;
+    }
+    offer.format = 1;
+    offer.server_info = pb_bytes(mn_span_str(
+        "{\"name\":\"meshnode\",\"title\":\"The mesh\",\"version\":\"" MN_VERSION "\"}"));
+    offer.capabilities = pb_bytes(mn_span_str("{\"tools\":{}}"));
+    offer.instructions =
+        mn_arena_format(arena, "%s", "The mesh itself: its members, tools and health.");
+    return pb_pack(&offer.base);
+}
+
+void node_mesh_start(struct node *node)
+{
+    node->mesh->offer = write_offer(&node->arena);
+    call_emit(&node->to_mcp, CALL_MESSAGE_SERVICE)->service = (struct call_service){
+        .name = mn_span_str(CALL_NAME_MESH),
+        .body = mn_buf_ref(node->mesh->offer),
+        .providers_count = 1,
+        .is_listed = true,
+    };
+}
+
+bool node_mesh_hides(const struct node *node, const struct call_message *message)
+{
+    return message->type == CALL_MESSAGE_SERVICE &&
+           mn_span_is(message->service.name, CALL_NAME_MESH) &&
+           message->service.body != node->mesh->offer;
+}
+
+/* ---- answers ---- */
+
+static void answer(struct node *node, uint64_t ticket, const Meshnode__Gateway__Event *event)
+{
+    call_emit(&node->to_mcp, CALL_MESSAGE_EVENT)->event = (struct call_event){
+        .ticket = ticket, .kind = CALL_EVENT_RESULT, .payload = pb_pack(&event->base)};
+}
+
+static void answer_error(struct node *node, uint64_t ticket, int32_t code, const char *text)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+
+    error.code = code;
+    error.message = mn_arena_format(&node->arena, "%s", text);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ERROR;
+    event.error = &error;
+    answer(node, ticket, &event);
+}
+
+/* What the operator's side said, as text for models and as structure for programs. */
+static void answer_result(struct node *node, struct mesh_call *call)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    struct mn_span json = mn_buf_span(call->body.buf);
+    struct mn_writer result = {0};
+
+    while (json.size > 0 && json.data[json.size - 1] == '\n') /* results stand on one line */
+        json.size--;
+    mn_writer_str(&result, "{\"content\":[{\"type\":\"text\",\"text\":");
+    json_write_string(&result, json);
+    mn_writer_str(&result, "}]");
+    if (call->code >= 400) {
+        mn_writer_str(&result, ",\"isError\":true");
+    } else if (json.size > 0) {
+        mn_writer_str(&result, ",\"structuredContent\":");
+        mn_writer_add(&result, json);
+    }
+    mn_writer_str(&result, "}");
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+    event.result = pb_bytes(mn_buf_span(result.buf));
+    answer(node, call->ticket, &event);
+    mn_writer_drop(&result);
+}
+
+static struct mesh_call *call_find(struct node_mesh *mesh, uint64_t id)
+{
+    struct mn_map_entry *entry = mn_map_find(&mesh->calls, mn_span(&id, sizeof id));
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct mesh_call, by_id);
+}
+
+/* True: the output was ours, and is dealt with. */
+static bool collect_one(struct node *node, struct edge_output *output)
+{
+    bool is_http = output->type == EDGE_OUT_HTTP_HEAD || output->type == EDGE_OUT_HTTP_BODY ||
+                   output->type == EDGE_OUT_HTTP_PAUSE || output->type == EDGE_OUT_HTTP_ABORT;
+    struct mesh_call *call;
+
+    if (!is_http || output->id % 2 != 0) return false;
+    call = call_find(node->mesh, output->id);
+    if (call != NULL && output->type == EDGE_OUT_HTTP_HEAD) call->code = output->code;
+    if (call != NULL && output->type == EDGE_OUT_HTTP_BODY) {
+        mn_writer_add(&call->body, mn_buf_span(output->buf));
+        if (output->flag) {
+            answer_result(node, call);
+            call_free(node->mesh, call);
+        }
+    }
+    output->buf = mn_buf_unref(output->buf);
+    return true;
+}
+
+void node_mesh_collect(struct node *node, struct edge_outbox *outbox, uint32_t begin)
+{
+    uint32_t kept = begin;
+
+    for (uint32_t i = begin; i < outbox->count; i++)
+        if (!collect_one(node, &outbox->items[i])) outbox->items[kept++] = outbox->items[i];
+    outbox->count = kept;
+}
+
+/* ---- requests ---- */
+
+static void write_encoded(struct mn_writer *path, struct mn_span text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        uint8_t c = text.data[i];
+        bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                        (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+        if (is_plain)
+            mn_writer_add(path, mn_span(&c, 1));
+        else
+            mn_writer_format(path, "%%%02X", c);
+    }
+}
+
+/* The path with the arguments in it; false: one is missing. */
+static bool write_path(struct mn_writer *path, const char *pattern, const struct json *arguments)
+{
+    for (const char *at = pattern; *at != '\0'; at++) {
+        const char *end = *at == '{' ? strchr(at, '}') : NULL;
+        struct mn_span value;
+        if (end == NULL) {
+            mn_writer_add(path, mn_span(at, 1));
+            continue;
+        }
+        value = json_text(json_find(arguments, mn_span(at + 1, (size_t)(end - at) - 1)));
+        if (value.size == 0) return false;
+        write_encoded(path, value);
+        at = end;
+    }
+    return true;
+}
+
+/* Opens an exchange as the admin socket would, with the whole request in it. */
+static void ask(struct node *node, struct mn_now now, const struct mesh_call *call,
+                const struct node_mesh_tool *tool, struct mn_span path, struct mn_span body,
+                struct edge_outbox *outbox)
+{
+    static const char type[] = "content-type", json[] = "application/json";
+    struct edge_header header = {mn_span(type, sizeof type - 1), mn_span(json, sizeof json - 1)};
+    struct edge_http_request http = {.listener = EDGE_LISTENER_ADMIN,
+                                     .method = mn_span_str(tool->method),
+                                     .target = path,
+                                     .headers = &header,
+                                     .headers_count = 1};
+    struct edge_input open = {.type = EDGE_IN_HTTP_OPEN, .id = call->id, .http = &http};
+    struct edge_input end = {
+        .type = EDGE_IN_HTTP_BODY, .id = call->id, .bytes = body, .is_last = true};
+
+    node_step_admin(node, now, &(struct admin_input){.type = ADMIN_IN_EDGE, .edge = &open}, outbox);
+    node_step_admin(node, now, &(struct admin_input){.type = ADMIN_IN_EDGE, .edge = &end}, outbox);
+}
+
+static const struct node_mesh_tool *tool_find(struct mn_span name)
+{
+    for (const struct node_mesh_tool *tool = node_mesh_tools; tool->name != NULL; tool++)
+        if (mn_span_is(name, tool->name)) return tool;
+    return NULL;
+}
+
+static void call_start(struct node *node, struct mn_now now, uint64_t ticket,
+                       const struct node_mesh_tool *tool, const struct json *arguments,
+                       struct edge_outbox *outbox)
+{
+    struct node_mesh *mesh = node->mesh;
+    struct mesh_call *call;
+    struct mn_writer path = {0};
+    bool has_body = strcmp(tool->method, "GET") != 0 && arguments != NULL;
+
+    if (!write_path(&path, tool->path, arguments)) {
+        mn_writer_drop(&path);
+        answer_error(node, ticket, INVALID_PARAMS, "an argument is missing; see the tool's schema");
+        return;
+    }
+    call = mn_alloc(sizeof *call);
+    call->id = mesh->id_last += 2;
+    call->ticket = ticket;
+    mn_map_insert(&mesh->calls, &call->by_id, mn_span(&call->id, sizeof call->id));
+    ask(node, now, call, tool, mn_buf_span(path.buf), has_body ? arguments->raw : mn_span(NULL, 0),
+        outbox);
+    mn_writer_drop(&path);
+}
+
+static void on_request(struct node *node, struct mn_now now, const struct call_request *request,
+                       struct edge_outbox *outbox)
+{
+    const struct json_limits limits = {32, 4, 4096};
+    const Meshnode__Gateway__Request *asked = pb_unpack(
+        &meshnode__gateway__request__descriptor, &node->arena, mn_buf_span(request->payload));
+    const struct node_mesh_tool *tool;
+    const struct json *params, *arguments;
+
+    if (asked == NULL || json_parse_copy(node->mesh->parser, pb_span(asked->params), limits,
+                                         &node->arena, &params) != MN_OK) {
+        answer_error(node, request->ticket, INVALID_PARAMS, "the parameters are too large");
+        return;
+    }
+    tool = tool_find(json_text(json_find_str(params, "name")));
+    arguments = json_find_str(params, "arguments");
+    if (!mn_span_is(pb_text(asked->method), "tools/call"))
+        answer_error(node, request->ticket, METHOD_NOT_FOUND, "the mesh only has tools");
+    else if (tool == NULL)
+        answer_error(node, request->ticket, INVALID_PARAMS, "the mesh has no tool of that name");
+    else if (node->mesh->calls.count >= NODE_MESH_CALLS_MAX)
+        answer_error(node, request->ticket, -32603, "too many questions at once; try again");
+    else
+        call_start(node, now, request->ticket, tool,
+                   json_is(arguments, JSON_OBJECT) ? arguments : NULL, outbox);
+}
+
+/* The client went away: so does the exchange. */
+static bool on_cancel(struct node *node, struct mn_now now, uint64_t ticket,
+                      struct edge_outbox *outbox)
+{
+    struct mn_map_entry *entry = NULL;
+
+    while ((entry = mn_map_next(&node->mesh->calls, entry)) != NULL) {
+        struct mesh_call *call = MN_CONTAINER(entry, struct mesh_call, by_id);
+        struct edge_input gone = {.type = EDGE_IN_HTTP_GONE, .id = call->id};
+        if (call->ticket != ticket) continue;
+        call_free(node->mesh, call);
+        node_step_admin(node, now, &(struct admin_input){.type = ADMIN_IN_EDGE, .edge = &gone},
+                        outbox);
+        return true;
+    }
+    return false;
+}
+
+bool node_mesh_takes(struct node *node, struct mn_now now, const struct call_message *message,
+                     struct edge_outbox *outbox)
+{
+    if (message->type == CALL_MESSAGE_CANCEL) return on_cancel(node, now, message->ticket, outbox);
+    if (message->type != CALL_MESSAGE_REQUEST ||
+        !mn_span_is(message->request.service, CALL_NAME_MESH))
+        return false;
+    on_request(node, now, &message->request, outbox);
+    return true;
+}

@@ -1,0 +1,44 @@
+/* node_mesh.h: the mesh itself as an MCP server, named "mesh", on every node. Its tools ask the
+ * operator's side of this node (`/v1`, over exchanges that exist in here only), so whatever an
+ * operator can see, an agent can be given by one row of the table in node_mesh_tools.c.
+ *
+ * It is part of the glue: the gateway takes it for a service like any other, the core never hears
+ * of it. Ids of its exchanges are even; those of drivers are odd. */
+#ifndef NODE_MESH_H
+#define NODE_MESH_H
+
+#include "node/node.h"
+
+#define NODE_MESH_CALLS_MAX 64 /* at once; more are told that the node is busy */
+
+/* A tool, and the request that answers it. */
+struct node_mesh_tool {
+    const char *name, *title, *about;
+    const char *schema; /* of its arguments, a JSON object */
+    bool is_read_only;
+    const char *method, *path; /* `{x}` in it becomes the argument x, percent-encoded */
+};
+
+/* Ends with a zero. */
+extern const struct node_mesh_tool node_mesh_tools[];
+
+struct node_mesh;
+
+struct node_mesh *node_mesh_new(void);
+void node_mesh_free(struct node_mesh *mesh);
+
+/* Tells the gateway of the server, once. */
+void node_mesh_start(struct node *node);
+
+/* True: the gateway's message was for this server. */
+bool node_mesh_takes(struct node *node, struct mn_now now, const struct call_message *message,
+                     struct edge_outbox *outbox);
+
+/* True: the core speaks of a server of that name, as an older node may still have one. */
+bool node_mesh_hides(const struct node *node, const struct call_message *message);
+
+/* After a step of the operator's side: takes what answers our own exchanges out of [outbox], from
+ * output [begin] on, and passes it to the gateway. */
+void node_mesh_collect(struct node *node, struct edge_outbox *outbox, uint32_t begin);
+
+#endif

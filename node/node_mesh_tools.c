@@ -1,0 +1,27 @@
+#include "node/node_mesh.h"
+
+#define NO_ARGUMENTS "{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false}"
+#define ONE_ARGUMENT(name, about)                                                   \
+    "{\"type\":\"object\",\"properties\":{\"" name                                  \
+    "\":{\"type\":\"string\",\"description\":\"" about "\"}},\"required\":[\"" name \
+    "\"],\"additionalProperties\":false}"
+
+const struct node_mesh_tool node_mesh_tools[] = {
+    {"mesh_status", "Mesh status",
+     "State of this node and its mesh: members, tools, servers, calls, and what is not well.",
+     NO_ARGUMENTS, true, "GET", "/v1/status"},
+    {"mesh_nodes", "Mesh nodes",
+     "The members of the mesh: state, role, region, link and round trip as this node sees them.",
+     NO_ARGUMENTS, true, "GET", "/v1/nodes"},
+    {"mesh_find", "Find tools",
+     "Tools of the whole mesh whose name or description has the text; call one with the name "
+     "given.",
+     ONE_ARGUMENT("text", "what to look for"), true, "GET", "/v1/tools?find={text}"},
+    {"mesh_route_explain", "Explain a route",
+     "Which nodes could take a call of a tool, how they score, and which would be chosen now.",
+     ONE_ARGUMENT("tool", "name of the tool as listed"), true, "GET", "/v1/route/{tool}"},
+    {"mesh_diagnose", "Diagnose the mesh",
+     "Findings about this node and the mesh, most severe first, each with the next thing to do.",
+     NO_ARGUMENTS, true, "GET", "/v1/check"},
+    {0},
+};
