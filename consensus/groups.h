@@ -13,8 +13,8 @@
 
 #include "consensus/raft.h"
 
-#define GROUPS_PACKET_MAX ((size_t)4 << 20) /* bytes; a bigger one is refused */
-#define GROUPS_PEERS_MAX 1024u              /* nodes that any group has as members */
+#define GROUPS_PACKET_SIZE ((size_t)1 << 20) /* a packet is full; one message may be larger */
+#define GROUPS_PEERS_MAX 1024u               /* nodes that any group has as members */
 
 struct groups; /* opaque */
 
@@ -80,10 +80,13 @@ struct groups_output {
     };
 };
 
-/* Owned by the caller of a step, which appends. groups_outbox_reset() lets go of the packets. */
+/* Owned by the caller of a step, which appends. groups_outbox_reset() lets go of the buffers and
+ * empties it, but not the arena. */
 struct groups_outbox {
     struct groups_output *items;
     uint32_t count, capacity;
+    struct mn_buf **held; /* what outputs point into */
+    uint32_t held_count, held_capacity;
     struct mn_arena *arena;
 };
 void groups_outbox_reset(struct groups_outbox *outbox);

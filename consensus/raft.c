@@ -228,7 +228,11 @@ static void raft_on_persisted(struct raft *raft, uint64_t write, const struct ra
     }
     raft_count_slow(raft, write);
     if (raft->role == RAFT_CANDIDATE) raft_election_count(raft);
-    if (raft->role == RAFT_LEADER) raft_replicate_commit(raft);
+    if (raft->role != RAFT_LEADER) return;
+    raft_replicate_commit(raft);
+    if (raft->role == RAFT_LEADER && raft->flush_at != MN_TIME_NEVER &&
+        raft->write_durable == raft->write_last)
+        raft_replicate_flush(raft); /* those who waited for company have it now */
 }
 
 /* Somebody claims to lead. False: not in our eyes. */
@@ -334,6 +338,10 @@ static void raft_input(struct raft *raft, const struct raft_input *input)
         raft_snapshot_on_taken(raft, input->snapshot.index, input->snapshot.data);
         break;
     case RAFT_IN_UNREACHABLE: raft_on_unreachable(raft, &input->unreachable.node); break;
+    case RAFT_IN_BEAT:
+        if (raft->role == RAFT_LEADER) raft_replicate_heartbeat(raft);
+        break;
+    case RAFT_IN_WAKE: raft_rest_wake(raft, input->wake.is_led); break;
     }
 }
 

@@ -35,7 +35,8 @@ struct raft_config {
     mn_id self;
     mn_time election_timeout;   /* E; the draw is uniform in [E, 2E). 10 ms .. 60 s; 300 ms */
     mn_time heartbeat_interval; /* 1 ms .. E / 2; 100 ms */
-    mn_time batch_delay;        /* proposals wait so long for company, 0 .. heartbeat; 1 ms */
+    mn_time batch_delay;        /* while a write is under way, proposals wait for its end, but not
+                                 * longer than this, for company; 0 .. heartbeat; 1 ms */
     size_t batch_size;          /* bytes that end the waiting; 64 KiB */
     size_t message_size;        /* bytes of entries or snapshot in one message; 1 .. 1 MiB; 1 MiB */
     uint32_t inflight_count;    /* unanswered messages with entries per peer, >= 1; 256 */
@@ -136,16 +137,19 @@ struct raft_mark {
 };
 
 enum raft_input_type {
-    RAFT_IN_TICK = 1,   /* the deadline is reached; the only input that lets timers fire */
-    RAFT_IN_MESSAGE,    /* from a peer whose identity is known to be .from */
-    RAFT_IN_PROPOSE,    /* a command; answered by ACCEPTED or REFUSED */
-    RAFT_IN_CONFIGURE,  /* the configuration wanted, not joint; answered likewise */
-    RAFT_IN_READ,       /* answered by READ; request must never have been used by this node before,
-                         * not even by an earlier process */
-    RAFT_IN_TRANSFER,   /* hand leadership over; answered by REFUSED or not at all */
-    RAFT_IN_PERSISTED,  /* a write, and all before it, is durable */
-    RAFT_IN_SNAPSHOT,   /* the state machine as of [index], which was applied */
-    RAFT_IN_UNREACHABLE /* the link to a node was reset or refused */
+    RAFT_IN_TICK = 1,    /* the deadline is reached; the only input that lets timers fire */
+    RAFT_IN_MESSAGE,     /* from a peer whose identity is known to be .from */
+    RAFT_IN_PROPOSE,     /* a command; answered by ACCEPTED or REFUSED */
+    RAFT_IN_CONFIGURE,   /* the configuration wanted, not joint; answered likewise */
+    RAFT_IN_READ,        /* answered by READ; request must never have been used by this node before,
+                          * not even by an earlier process */
+    RAFT_IN_TRANSFER,    /* hand leadership over; answered by REFUSED or not at all */
+    RAFT_IN_PERSISTED,   /* a write, and all before it, is durable */
+    RAFT_IN_SNAPSHOT,    /* the state machine as of [index], which was applied */
+    RAFT_IN_UNREACHABLE, /* the link to a node was reset or refused */
+    RAFT_IN_BEAT, /* a leader sends its heartbeats now, together with those of other groups */
+    RAFT_IN_WAKE  /* after a rest, in which no input came and no deadline counted: timers
+                   * start anew. is_led: the leader's node was heard of meanwhile */
 };
 
 struct raft_input {
@@ -178,6 +182,9 @@ struct raft_input {
         struct {
             mn_id node;
         } unreachable;
+        struct {
+            bool is_led;
+        } wake;
     };
 };
 
@@ -283,6 +290,10 @@ struct raft_view {
 };
 
 struct raft_view raft_view(const struct raft *raft);
+
+/* Has it nothing to do? A leader: all members have all there is, it is committed, nobody waits. A
+ * follower: the same as far as it can know. Only such a group may rest (see RAFT_IN_WAKE). */
+bool raft_is_idle(const struct raft *raft);
 
 /* Term and data of an entry that is still in the log; false otherwise. */
 bool raft_entry_at(const struct raft *raft, uint64_t index, struct raft_entry *ret);

@@ -3,7 +3,7 @@
  * raft.c: life, the step, what goes to disk. raft_log.c: entries in memory. raft_election.c: terms,
  * votes, timers of those who do not lead. raft_replicate.c: appends and heartbeats, both ends.
  * raft_snapshot.c: snapshots and compaction. raft_config.c: changes of configuration, transfer.
- * raft_read.c: linearizable reads. */
+ * raft_read.c: linearizable reads. raft_rest.c: groups in which nothing happens. */
 #ifndef RAFT_INTERNAL_H
 #define RAFT_INTERNAL_H
 
@@ -197,6 +197,9 @@ void raft_config_transfer(struct raft *raft, uint64_t request, const mn_id *targ
 void raft_config_transfer_go(struct raft *raft);
 void raft_config_step_aside(struct raft *raft);
 void raft_config_on_timeout_now(struct raft *raft, const struct raft_msg *msg);
+
+/* ---- raft_rest.c ---- */
+void raft_rest_wake(struct raft *raft, bool is_led);
 
 /* ---- raft_read.c ---- */
 void raft_read_on_read(struct raft *raft, uint64_t request);

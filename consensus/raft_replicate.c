@@ -240,7 +240,8 @@ void raft_replicate_on_propose(struct raft *raft, uint64_t request, struct mn_bu
     out->accepted.request = request;
     out->accepted.index = raft_log_last(&raft->log);
     out->accepted.term = raft->term;
-    if (raft->config.batch_delay == 0 || raft->unsent_size >= raft->config.batch_size)
+    if (raft->config.batch_delay == 0 || raft->unsent_size >= raft->config.batch_size ||
+        raft->write_durable == raft->write_last)
         raft_replicate_flush(raft);
     else if (raft->flush_at == MN_TIME_NEVER)
         raft->flush_at = mn_time_after(raft->now.mono, raft->config.batch_delay);

@@ -91,6 +91,35 @@ static void raft_wire_entries(const struct raft_msg *msg, struct mn_arena *arena
     }
 }
 
+/* All but from and to; what it points to is in [arena], [config] and [msg]. */
+static void raft_wire_fill(const struct raft_msg *msg, struct mn_arena *arena,
+                           struct raft_wire_config *config, Meshnode__Raft__Message *wire)
+{
+    wire->type = (uint32_t)msg->type;
+    wire->term = msg->term;
+    wire->index = msg->index;
+    wire->log_term = msg->log_term;
+    wire->commit = msg->commit;
+    wire->ctx = msg->ctx;
+    wire->is_pre = msg->is_pre;
+    wire->is_transfer = msg->is_transfer;
+    wire->is_granted = msg->is_granted;
+    wire->is_reject = msg->is_reject;
+    wire->hint_index = msg->hint_index;
+    wire->hint_term = msg->hint_term;
+    wire->heal = msg->heal;
+    wire->heal_index = msg->heal_index;
+    raft_wire_entries(msg, arena, wire);
+    if (msg->config != NULL) {
+        raft_wire_config(msg->config, config);
+        wire->config = &config->base;
+    }
+    wire->offset = msg->offset;
+    wire->total = msg->total;
+    wire->crc = msg->crc;
+    wire->data = pb_bytes(msg->data);
+}
+
 struct mn_buf *raft_msg_encode(const struct raft_msg *msg)
 {
     Meshnode__Raft__Message wire = MESHNODE__RAFT__MESSAGE__INIT;
@@ -98,31 +127,9 @@ struct mn_buf *raft_msg_encode(const struct raft_msg *msg)
     struct mn_arena arena = {0};
     struct mn_buf *buf;
 
-    wire.type = (uint32_t)msg->type;
+    raft_wire_fill(msg, &arena, &config, &wire);
     wire.from = pb_id_bytes(&msg->from);
     wire.to = pb_id_bytes(&msg->to);
-    wire.term = msg->term;
-    wire.index = msg->index;
-    wire.log_term = msg->log_term;
-    wire.commit = msg->commit;
-    wire.ctx = msg->ctx;
-    wire.is_pre = msg->is_pre;
-    wire.is_transfer = msg->is_transfer;
-    wire.is_granted = msg->is_granted;
-    wire.is_reject = msg->is_reject;
-    wire.hint_index = msg->hint_index;
-    wire.hint_term = msg->hint_term;
-    wire.heal = msg->heal;
-    wire.heal_index = msg->heal_index;
-    raft_wire_entries(msg, &arena, &wire);
-    if (msg->config != NULL) {
-        raft_wire_config(msg->config, &config);
-        wire.config = &config.base;
-    }
-    wire.offset = msg->offset;
-    wire.total = msg->total;
-    wire.crc = msg->crc;
-    wire.data = pb_bytes(msg->data);
     buf = pb_pack(&wire.base);
     mn_arena_done(&arena);
     return buf;
@@ -173,8 +180,6 @@ static mn_status raft_wire_read(const Meshnode__Raft__Message *wire, struct mn_a
                              .total = wire->total,
                              .crc = wire->crc,
                              .data = pb_span(wire->data)};
-    if (pb_id(wire->from, &msg->from) != MN_OK) return MN_MALFORMED;
-    if (pb_id(wire->to, &msg->to) != MN_OK) return MN_MALFORMED;
     if (wire->config != NULL) {
         struct quorum_config *config = mn_arena_alloc(arena, sizeof *config);
         if (raft_wire_read_config(wire->config, config) != MN_OK) return MN_MALFORMED;
@@ -193,6 +198,103 @@ mn_status raft_msg_decode(struct mn_span bytes, struct mn_arena *arena, struct r
     wire = pb_unpack(&meshnode__raft__message__descriptor, arena, bytes);
     if (wire == NULL) return MN_MALFORMED;
     status = raft_wire_read(wire, arena, &msg);
-    if (status == MN_OK) *ret = msg;
+    if (status != MN_OK) return status;
+    if (pb_id(wire->from, &msg.from) != MN_OK) return MN_MALFORMED;
+    if (pb_id(wire->to, &msg.to) != MN_OK) return MN_MALFORMED;
+    *ret = msg;
+    return MN_OK;
+}
+
+/* ---- packets ---- */
+
+static struct mn_buf *raft_packet_pack(Meshnode__Raft__Item *item, Meshnode__Raft__Beat *beat)
+{
+    Meshnode__Raft__Packet packet = MESHNODE__RAFT__PACKET__INIT;
+
+    packet.items = &item;
+    packet.n_items = item != NULL;
+    packet.beats = &beat;
+    packet.n_beats = beat != NULL;
+    return pb_pack(&packet.base);
+}
+
+static struct mn_buf *raft_packet_beat(const struct raft_packet_item *item)
+{
+    Meshnode__Raft__Beat beat = MESHNODE__RAFT__BEAT__INIT;
+
+    beat.group = item->group;
+    beat.term = item->msg.term;
+    beat.commit = item->msg.commit;
+    beat.ctx = item->msg.ctx;
+    beat.is_ack = item->msg.type == RAFT_MSG_HEARTBEAT_ACK;
+    beat.heal = item->msg.heal;
+    beat.is_rest = item->is_rest;
+    return raft_packet_pack(NULL, &beat);
+}
+
+struct mn_buf *raft_packet_encode(const struct raft_packet_item *item)
+{
+    Meshnode__Raft__Item wire = MESHNODE__RAFT__ITEM__INIT;
+    Meshnode__Raft__Message message = MESHNODE__RAFT__MESSAGE__INIT;
+    struct raft_wire_config config;
+    struct mn_arena arena = {0};
+    struct mn_buf *buf;
+
+    if (item->msg.type == RAFT_MSG_HEARTBEAT || item->msg.type == RAFT_MSG_HEARTBEAT_ACK)
+        return raft_packet_beat(item);
+    raft_wire_fill(&item->msg, &arena, &config, &message);
+    wire.group = item->group;
+    wire.message = &message;
+    buf = raft_packet_pack(&wire, NULL);
+    mn_arena_done(&arena);
+    return buf;
+}
+
+struct mn_buf *raft_packet_begin(uint64_t boot)
+{
+    Meshnode__Raft__Packet packet = MESHNODE__RAFT__PACKET__INIT;
+
+    packet.boot = boot;
+    return pb_pack(&packet.base);
+}
+
+static mn_status raft_packet_read(const Meshnode__Raft__Packet *wire, struct mn_arena *arena,
+                                  struct raft_packet *ret)
+{
+    struct raft_packet_item *item;
+
+    ret->items = item =
+        mn_arena_alloc(arena, (wire->n_items + wire->n_beats + 1) * sizeof *ret->items);
+    for (size_t i = 0; i < wire->n_items; i++, item++) {
+        *item = (struct raft_packet_item){.group = wire->items[i]->group};
+        if (wire->items[i]->message == NULL) return MN_MALFORMED;
+        if (raft_wire_read(wire->items[i]->message, arena, &item->msg) != MN_OK)
+            return MN_MALFORMED;
+    }
+    for (size_t i = 0; i < wire->n_beats; i++, item++) {
+        const Meshnode__Raft__Beat *beat = wire->beats[i];
+        *item = (struct raft_packet_item){.group = beat->group, .is_rest = beat->is_rest};
+        item->msg.type = beat->is_ack ? RAFT_MSG_HEARTBEAT_ACK : RAFT_MSG_HEARTBEAT;
+        item->msg.term = beat->term;
+        item->msg.commit = beat->commit;
+        item->msg.ctx = beat->ctx;
+        item->msg.heal = beat->heal;
+    }
+    ret->boot = wire->boot;
+    ret->count = (uint32_t)(wire->n_items + wire->n_beats);
+    return MN_OK;
+}
+
+mn_status raft_packet_decode(struct mn_span bytes, struct mn_arena *arena, struct raft_packet *ret)
+{
+    const Meshnode__Raft__Packet *wire;
+    struct raft_packet packet;
+    mn_status status;
+
+    if (bytes.size > RAFT_PACKET_SIZE_MAX) return MN_TOO_BIG;
+    wire = pb_unpack(&meshnode__raft__packet__descriptor, arena, bytes);
+    if (wire == NULL) return MN_MALFORMED;
+    status = raft_packet_read(wire, arena, &packet);
+    if (status == MN_OK) *ret = packet;
     return status;
 }

@@ -14,6 +14,33 @@ struct mn_buf *raft_msg_encode(const struct raft_msg *msg);
 MN_MUST_USE mn_status raft_msg_decode(struct mn_span bytes, struct mn_arena *arena,
                                       struct raft_msg *ret);
 
+/* ---- messages of many groups in one packet ----
+ *
+ * A packet is made by writing its parts one after another: raft_packet_begin(), then one
+ * raft_packet_encode() per message. */
+
+#define RAFT_PACKET_SIZE_MAX ((size_t)4 << 20) /* bytes */
+
+struct raft_packet_item {
+    uint64_t group;
+    bool is_rest;        /* of a HEARTBEAT: the group rests from now on */
+    struct raft_msg msg; /* from and to do not travel: they are the packet's */
+};
+
+struct raft_packet {
+    uint64_t boot; /* of the sender's process; never 0 */
+    struct raft_packet_item *items;
+    uint32_t count;
+};
+
+/* The caller owns the one ref. */
+struct mn_buf *raft_packet_begin(uint64_t boot);
+struct mn_buf *raft_packet_encode(const struct raft_packet_item *item);
+
+/* All of *ret is in [arena]. MN_MALFORMED, MN_TOO_BIG. */
+MN_MUST_USE mn_status raft_packet_decode(struct mn_span bytes, struct mn_arena *arena,
+                                         struct raft_packet *ret);
+
 struct mn_buf *raft_config_encode(const struct quorum_config *config);
 
 /* A configuration that passes quorum_check(). MN_MALFORMED. */

@@ -439,7 +439,7 @@ static struct raft_config world_config(struct raft_world *world)
 
     config.election_timeout = (20 + rng_below(rng, rng_below(rng, 2) == 0 ? 40 : 280)) * MN_MS;
     config.heartbeat_interval = config.election_timeout / 3;
-    config.batch_delay = rng_below(rng, 2000);
+    config.batch_delay = rng_below(rng, rng_below(rng, 2) == 0 ? 1 : 2000);
     config.batch_size = 64 + rng_below(rng, 512);
     config.message_size = 40 + rng_below(rng, rng_below(rng, 2) == 0 ? 8 : 4096); /* one entry */
     config.inflight_count = 1 + rng_below(rng, rng_below(rng, 2) == 0 ? 1 : 16);

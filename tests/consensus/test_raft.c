@@ -301,12 +301,98 @@ START_TEST(followers_alone_can_commit_before_the_leaders_disk)
     ack(2, 2, 0);
     propose(7);
     ck_assert_uint_eq(output(RAFT_OUT_ACCEPTED, 0)->accepted.index, 3);
-    tick_at(raft_deadline(raft)); /* the batch goes out; the write is under way */
-    ck_assert_ptr_nonnull(output(RAFT_OUT_PERSIST, 0));
+    ck_assert_ptr_nonnull(output(RAFT_OUT_PERSIST, 0)); /* it goes out; the write is under way */
     ack(2, 3, 0);
     ck_assert_uint_eq(raft_view(raft).commit, 2); /* our own copy does not count yet */
     ack(3, 3, 0);
     ck_assert_uint_eq(raft_view(raft).commit, 3);
+}
+END_TEST
+
+START_TEST(proposals_wait_for_company_while_a_write_is_under_way)
+{
+    struct raft_input persisted = {.type = RAFT_IN_PERSISTED};
+
+    lead();
+    ack(2, 2, 0);
+    ack(3, 2, 0);
+    propose(7);
+    ck_assert_ptr_nonnull(output(RAFT_OUT_PERSIST, 0));
+    persisted.persisted.write = output(RAFT_OUT_PERSIST, 0)->persist.write;
+    persisted.persisted.mark = output(RAFT_OUT_PERSIST, 0)->persist.mark;
+    propose(8);
+    ck_assert_ptr_null(output(RAFT_OUT_PERSIST, 0));
+    propose(9);
+    ck_assert_ptr_null(output(RAFT_OUT_PERSIST, 0));
+    ck_assert_ptr_null(sent(RAFT_MSG_APPEND));
+    step(&persisted); /* both go at once */
+    ck_assert_uint_eq(output(RAFT_OUT_PERSIST, 0)->persist.entries_count, 2);
+    ck_assert_uint_eq(sent(RAFT_MSG_APPEND)->msg.entries_count, 2);
+    propose(10);
+    tick_at(raft_deadline(raft)); /* a slow disk of ours does not stop those who follow */
+    ck_assert_uint_eq(sent(RAFT_MSG_APPEND)->msg.entries_count, 1);
+}
+END_TEST
+
+START_TEST(a_leader_is_idle_when_all_have_all_of_it)
+{
+    lead();
+    ck_assert(!raft_is_idle(raft));
+    ack(2, 2, 0);
+    ck_assert(!raft_is_idle(raft)); /* node 3 has it not */
+    ack(3, 2, 0);
+    ck_assert(raft_is_idle(raft));
+    propose(7);
+    ck_assert(!raft_is_idle(raft));
+}
+END_TEST
+
+START_TEST(after_a_rest_a_leader_beats_at_once_and_has_time_to_hear)
+{
+    lead();
+    ack(2, 2, 0);
+    ack(3, 2, 0);
+    now.mono += 100 * MN_SEC;
+    step(&(struct raft_input){.type = RAFT_IN_WAKE});
+    ck_assert_uint_eq(raft_deadline(raft), now.mono);
+    tick_at(now.mono);
+    ck_assert_ptr_nonnull(sent(RAFT_MSG_HEARTBEAT));
+    ck_assert_int_eq(raft_view(raft).role, RAFT_LEADER);
+    while (raft_view(raft).role == RAFT_LEADER && now.mono < 200 * MN_SEC)
+        tick_at(raft_deadline(raft)); /* nobody answers */
+    ck_assert_uint_lt(now.mono, 102 * MN_SEC);
+    ck_assert_uint_gt(now.mono, 101 * MN_SEC + E / 2);
+}
+END_TEST
+
+START_TEST(after_a_rest_under_a_living_leader_no_vote_is_given)
+{
+    struct raft_input wake = {.type = RAFT_IN_WAKE, .wake.is_led = true};
+    struct raft_msg ask = {.type = RAFT_MSG_VOTE_ASK, .from = id_of(3), .term = 2, .is_pre = true};
+
+    start();
+    receive((struct raft_msg){.type = RAFT_MSG_HEARTBEAT, .from = id_of(2), .term = 1});
+    sync_disk();
+    ck_assert(raft_is_idle(raft));
+    now.mono += 100 * MN_SEC;
+    step(&wake);
+    receive(ask);
+    ck_assert(!sent(RAFT_MSG_VOTE)->msg.is_granted);
+    now.mono += E + 1;
+    wake.wake.is_led = false; /* its node is gone */
+    step(&wake);
+    receive(ask);
+    ck_assert(sent(RAFT_MSG_VOTE)->msg.is_granted);
+}
+END_TEST
+
+START_TEST(heartbeats_go_when_they_are_asked_for)
+{
+    lead();
+    ck_assert_ptr_null(sent(RAFT_MSG_HEARTBEAT));
+    step(&(struct raft_input){.type = RAFT_IN_BEAT});
+    ck_assert_ptr_nonnull(sent(RAFT_MSG_HEARTBEAT));
+    ck_assert_uint_gt(raft_deadline(raft), now.mono);
 }
 END_TEST
 
@@ -444,9 +530,6 @@ START_TEST(leader_with_a_slow_disk_hands_over)
     ack(2, 2, 0);
     for (uint64_t i = 0; i < 3; i++) {
         propose(i);
-        tick_at(raft_deadline(raft));
-        while (output(RAFT_OUT_PERSIST, 0) == NULL)
-            tick_at(raft_deadline(raft));
         now.mono += 160 * MN_MS; /* more than E / 2 */
         ck_assert(!raft_view(raft).is_transferring);
         if (i == 2) break;
@@ -532,6 +615,11 @@ int main(void)
     tcase_add_test(tcase, absurd_messages_are_counted_and_dropped);
     tcase_add_test(tcase, commit_needs_weight_not_heads);
     tcase_add_test(tcase, followers_alone_can_commit_before_the_leaders_disk);
+    tcase_add_test(tcase, proposals_wait_for_company_while_a_write_is_under_way);
+    tcase_add_test(tcase, a_leader_is_idle_when_all_have_all_of_it);
+    tcase_add_test(tcase, after_a_rest_a_leader_beats_at_once_and_has_time_to_hear);
+    tcase_add_test(tcase, after_a_rest_under_a_living_leader_no_vote_is_given);
+    tcase_add_test(tcase, heartbeats_go_when_they_are_asked_for);
     tcase_add_test(tcase, read_waits_for_an_answer_to_something_sent_after_it);
     tcase_add_test(tcase, lease_runs_from_the_time_of_sending);
     tcase_add_test(tcase, leader_that_hears_no_quorum_steps_down);
