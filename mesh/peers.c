@@ -24,7 +24,8 @@ struct peers_limits peers_limits_default(void)
                                  .guests = 64,
                                  .members = 1024,
                                  .dials = 64,
-                                 .targets = 10064};
+                                 .targets = 10064,
+                                 .bulk_max = (size_t)384 << 20};
 }
 
 /* ---- outbox ---- */
@@ -68,6 +69,8 @@ struct peers *peers_new(const struct peers_config *config)
     struct peers *peers = mn_alloc(sizeof *peers);
 
     peers->config = *config;
+    peers->bulk.bytes_max = config->limits.bulk_max;
+    peers->config.limits.link.queue.bulk = &peers->bulk;
     copy_text(peers->name, config->name);
     copy_text(peers->version, config->version);
     rng_init(&peers->rng, config->seed);

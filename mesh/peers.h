@@ -65,6 +65,7 @@ struct peers_limits {
     uint32_t members;   /* member links; 1,024 */
     uint32_t dials;     /* outstanding at once; 64 */
     uint32_t targets;   /* nodes and seeds to dial; 10,064 */
+    size_t bulk_max;    /* bytes of low and background envelopes that wait on all links; 384 MiB */
 };
 
 struct peers_timing peers_timing_default(void);

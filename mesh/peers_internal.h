@@ -87,6 +87,7 @@ struct target {
 
 struct peers {
     struct peers_config config;
+    struct queue_bulk bulk; /* what waits on all links */
     char name[PEERS_TEXT_SIZE], version[PEERS_TEXT_SIZE];
     struct rng rng;
     bool has_self, is_stopping, has_said_idle;

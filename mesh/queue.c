@@ -61,12 +61,17 @@ struct queue {
     uint32_t drops_first, drops_count, drops_capacity;
 };
 
+static bool queue_is_bulk(const struct queue *queue, const struct lane *lane)
+{
+    return queue->limits.bulk != NULL && lane - queue->lanes >= ENVELOPE_LOW;
+}
+
 struct queue_limits queue_limits_default(void)
 {
-    struct queue_limits limits = {.total_max = (size_t)96 << 20};
+    struct queue_limits limits = {.total_max = (size_t)192 << 20};
 
     for (unsigned i = 0; i < ENVELOPE_PRIORITIES; i++)
-        limits.bytes_max[i] = (size_t)(i < ENVELOPE_LOW ? 32 : 64) << 20;
+        limits.bytes_max[i] = (size_t)(i < ENVELOPE_LOW ? 32 : 128) << 20;
     return limits;
 }
 
@@ -188,6 +193,26 @@ static struct slot *lane_first(const struct lane *lane)
     return chunk == NULL ? NULL : (struct slot *)(void *)(chunk->bytes + chunk->taken);
 }
 
+/* Counts one more envelope of a lane, or one less. */
+static void lane_count_in(struct queue *queue, struct lane *lane, size_t cost)
+{
+    lane->count++;
+    lane->bytes += cost;
+    queue->bytes += cost;
+    if (queue_is_bulk(queue, lane)) queue->limits.bulk->bytes += cost;
+}
+
+static void lane_count_out(struct queue *queue, struct lane *lane, size_t cost)
+{
+    MN_ASSERT(lane->count > 0 && lane->bytes >= cost && queue->bytes >= cost);
+    lane->count--;
+    lane->bytes -= cost;
+    queue->bytes -= cost;
+    if (!queue_is_bulk(queue, lane)) return;
+    MN_ASSERT(queue->limits.bulk->bytes >= cost);
+    queue->limits.bulk->bytes -= cost;
+}
+
 /* Forgets the oldest slot; its payload's ref is the caller's business. */
 static void lane_remove_first(struct queue *queue, struct lane *lane)
 {
@@ -195,11 +220,9 @@ static void lane_remove_first(struct queue *queue, struct lane *lane)
     const struct slot *slot = lane_first(lane);
     size_t cost = slot_cost(slot->head_size, slot->payload_size);
 
-    MN_ASSERT(lane->count > 0 && lane->slots_bytes >= cost && queue->bytes >= cost);
-    lane->count--;
-    lane->bytes -= cost;
+    MN_ASSERT(lane->slots_bytes >= cost);
     lane->slots_bytes -= cost;
-    queue->bytes -= cost;
+    lane_count_out(queue, lane, cost);
     chunk->taken += (uint32_t)slot_stride(slot->head_size, slot_inline_size(slot));
     if (chunk->taken < chunk->used) return;
     lane->first = chunk->next;
@@ -236,6 +259,15 @@ static bool queue_make_room(struct queue *queue, enum envelope_priority priority
     return true;
 }
 
+static bool lane_has_room(const struct queue *queue, const struct lane *lane, size_t cost)
+{
+    const struct queue_bulk *bulk = queue->limits.bulk;
+
+    if (lane->bytes == 0) return true;
+    if (lane->bytes + cost > queue->limits.bytes_max[lane - queue->lanes]) return false;
+    return !queue_is_bulk(queue, lane) || bulk->bytes + cost <= bulk->bytes_max;
+}
+
 mn_status queue_put(struct queue *queue, struct mn_now now, const struct envelope *envelope,
                     struct mn_buf *payload, uint64_t tag)
 {
@@ -247,8 +279,7 @@ mn_status queue_put(struct queue *queue, struct mn_now now, const struct envelop
     struct slot *slot;
 
     MN_ASSERT(payload == NULL || payload->size == tail.size);
-    if (lane->bytes > 0 && lane->bytes + cost > queue->limits.bytes_max[envelope->priority])
-        return MN_BUSY;
+    if (!lane_has_room(queue, lane, cost)) return MN_BUSY;
     if (!queue_make_room(queue, envelope->priority, cost)) return MN_BUSY;
     slot = lane_add(queue, lane, slot_stride(sizes.head_size, is_inline ? tail.size : 0));
     *slot = (struct slot){.tag = tag,
@@ -263,10 +294,8 @@ mn_status queue_put(struct queue *queue, struct mn_now now, const struct envelop
     } else if (tail.size > 0) {
         memcpy((uint8_t *)(slot + 1) + slot->head_size, tail.data, tail.size);
     }
-    lane->count++;
-    lane->bytes += cost;
     lane->slots_bytes += cost;
-    queue->bytes += cost;
+    lane_count_in(queue, lane, cost);
     return MN_OK;
 }
 
@@ -298,9 +327,7 @@ static void lane_start_parts(struct queue *queue, struct lane *lane)
                             .tag = slot->tag,
                             .deadline = slot->deadline};
     lane_remove_first(queue, lane);
-    lane->count++;
-    lane->bytes += cost;
-    queue->bytes += cost;
+    lane_count_in(queue, lane, cost);
 }
 
 static void lane_end_parts(struct queue *queue, struct lane *lane)
@@ -308,10 +335,7 @@ static void lane_end_parts(struct queue *queue, struct lane *lane)
     struct parts *parts = &lane->parts;
     size_t cost = slot_cost(parts->head->size, parts->payload->size);
 
-    MN_ASSERT(lane->count > 0 && lane->bytes >= cost && queue->bytes >= cost);
-    lane->count--;
-    lane->bytes -= cost;
-    queue->bytes -= cost;
+    lane_count_out(queue, lane, cost);
     mn_buf_unref(parts->head);
     mn_buf_unref(parts->payload);
     *parts = (struct parts){0};

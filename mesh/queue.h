@@ -5,8 +5,9 @@
  * more than its share by that, which is about half of the link.
  *
  * Bounded in bytes per priority and in all. When the whole is full, a more urgent envelope sheds
- * the least urgent ones, background first; critical is never shed. What is dropped for whatever
- * reason is reported by its tag: it was certainly not sent. */
+ * the least urgent ones, background first; critical is never shed. What is low or background may
+ * have a bound in common with other queues, beyond which each lane takes one envelope at a time.
+ * What is dropped for whatever reason is reported by its tag: it was certainly not sent. */
 #ifndef QUEUE_H
 #define QUEUE_H
 
@@ -20,13 +21,19 @@
 
 #define QUEUE_QUANTUM 16384 /* bytes, times the weight */
 
+/* Low and background envelopes of many queues, which share one bound. */
+struct queue_bulk {
+    size_t bytes, bytes_max;
+};
+
 struct queue_limits {
     size_t bytes_max[ENVELOPE_PRIORITIES]; /* per priority; one envelope always fits an empty one */
     size_t total_max;
+    struct queue_bulk *bulk; /* outlives the queue; NULL: no bound in common */
 };
 
-/* 32 MiB per priority, but 64 MiB of low and of background, where large answers go; 96 MiB in all.
- */
+/* 32 MiB per priority, but 128 MiB of low and of background, where large answers go; 192 MiB in
+ * all. No bulk. */
 struct queue_limits queue_limits_default(void);
 
 struct queue;

@@ -22,6 +22,7 @@ void http_config_default(struct http_config *config)
         .head_timeout = 10 * MN_SEC,
         .idle_timeout = 75 * MN_SEC,
         .body_rate_min = 16 * 1024,
+        .held_max = (size_t)256 << 20,
     };
 }
 

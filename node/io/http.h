@@ -14,6 +14,9 @@
  * reader is behind. A queue over HTTP_QUEUE_MAX cuts the connection. Without the flag the parts are
  * gathered and sent with their length. Connection, length and date headers are made here.
  *
+ * All that readers have not taken yet, of streams and of whole responses, has one budget: beyond it
+ * the connection goes that holds most for longest, others are not affected.
+ *
  * Bounds kept here: connections in all and per address beyond loopback, bytes and time of a head,
  * the rate of a body. A head that is too big is answered with 431 and never seen by the machine. */
 #ifndef IO_HTTP_H
@@ -39,9 +42,19 @@ struct http_config {
     mn_time idle_timeout;   /* kept alive without a request, or no progress of a response */
     uint32_t body_rate_min; /* bytes per second, after a grace of head_timeout; not while
                                the machine pauses the body */
+    size_t held_max;        /* bytes of buffers with response not yet taken, of all connections */
+
+    /* A connection is cut for what it does not read; may be NULL. [count]: so far. */
+    void (*on_slow)(void *context, const char *address, size_t held, uint64_t count);
+    void *on_slow_context;
 };
 
-/* 4,096 connections, 256 per address, 10 s, 75 s, 16 KiB/s. */
+struct http_stats {
+    size_t held_bytes; /* of responses, not yet taken */
+    uint64_t slow_readers_cut;
+};
+
+/* 4,096 connections, 256 per address, 10 s, 75 s, 16 KiB/s, 256 MiB. */
 void http_config_default(struct http_config *config);
 
 struct http *http_new(struct io *io, const struct http_config *config);
@@ -59,6 +72,8 @@ MN_MUST_USE mn_status http_listen_admin(struct http *http, const char *path, int
 
 /* Carries out EDGE_OUT_HTTP_*. */
 void http_do(struct http *http, const struct edge_output *output);
+
+struct http_stats http_stats(const struct http *http);
 
 /* Accepts no more; what is open goes on. */
 void http_close_listeners(struct http *http);

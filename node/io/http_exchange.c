@@ -187,8 +187,9 @@ static enum MHD_Result http_exchange_on_upload(struct http_conn *conn, const cha
 
 /* The response. */
 
-static void http_exchange_drop_parts(struct http_exchange *exchange)
+static void http_exchange_drop_parts(struct http_conn *conn)
 {
+    struct http_exchange *exchange = &conn->exchange;
     struct mn_list *entry;
     while ((entry = mn_list_take(&exchange->parts)) != NULL) {
         struct http_part *part = MN_CONTAINER(entry, struct http_part, entry);
@@ -199,8 +200,9 @@ static void http_exchange_drop_parts(struct http_exchange *exchange)
 }
 
 /* Moves up to [max] bytes of the queue to [to]. */
-static size_t http_exchange_take(struct http_exchange *exchange, char *to, size_t max)
+static size_t http_exchange_take(struct http_conn *conn, char *to, size_t max)
 {
+    struct http_exchange *exchange = &conn->exchange;
     size_t taken = 0;
     while (taken < max && !mn_list_is_empty(&exchange->parts)) {
         struct http_part *part = MN_CONTAINER(exchange->parts.next, struct http_part, entry);
@@ -211,6 +213,7 @@ static size_t http_exchange_take(struct http_exchange *exchange, char *to, size_
         taken += size;
         if (part->offset < part->buf->size) break;
         mn_list_remove(&part->entry);
+        http_let_go(conn, part->buf->size); /* not before: until now all of it was kept */
         mn_buf_unref(part->buf);
         mn_free(part);
     }
@@ -225,7 +228,7 @@ static ssize_t http_exchange_on_read(void *cls, uint64_t position, char *to, siz
     struct http_exchange *exchange = &conn->exchange;
     (void)position;
     if (exchange->is_cut) return MHD_CONTENT_READER_END_WITH_ERROR;
-    size_t taken = http_exchange_take(exchange, to, max);
+    size_t taken = http_exchange_take(conn, to, max);
     conn->since_ms = http_now_ms(conn->http);
     conn->http->is_unsettled = true;
     if (taken == 0) {
@@ -325,7 +328,8 @@ void http_exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **co
     if (conn == NULL) return;
     struct http_exchange last = conn->exchange;
     http_stop_waiting(conn);
-    http_exchange_drop_parts(&conn->exchange);
+    http_exchange_drop_parts(conn);
+    http_let_go(conn, conn->exchange.held);
     if (conn->is_watched) epoll_ctl(conn->http->watch_fd, EPOLL_CTL_DEL, conn->fd, NULL);
     conn->is_watched = false;
     conn->exchange = (struct http_exchange){0};
@@ -376,13 +380,14 @@ static void http_exchange_push(struct http_conn *conn, struct mn_buf *buf)
     mn_list_push_back(&exchange->parts, &part->entry);
     exchange->queued += buf->size;
     exchange->given += buf->size;
+    http_hold(conn, buf->size);
 }
 
 /* All parts as one buffer. */
-static struct mn_buf *http_exchange_gather(struct http_exchange *exchange)
+static struct mn_buf *http_exchange_gather(struct http_conn *conn)
 {
-    struct mn_buf *all = mn_buf_new(exchange->queued);
-    http_exchange_take(exchange, (char *)all->bytes, all->size);
+    struct mn_buf *all = mn_buf_new(conn->exchange.queued);
+    http_exchange_take(conn, (char *)all->bytes, all->size);
     return all;
 }
 
@@ -390,15 +395,21 @@ static void http_exchange_add_body(struct http_conn *conn, const struct edge_out
 {
     struct http_exchange *exchange = &conn->exchange;
     if (exchange->code == 0) return; /* no head yet */
+    if (exchange->is_cut) {
+        exchange->is_finished |= output->flag;
+        return;
+    }
     if (!exchange->is_stream && output->flag && exchange->queued == 0)
         exchange->body = mn_buf_ref(output->buf);
     else
         http_exchange_push(conn, output->buf);
     exchange->is_finished = output->flag;
     if (exchange->queued > HTTP_QUEUE_MAX)
-        http_exchange_cut(conn); /* GONE follows, unless the machine is done with it */
+        http_cut_slow(conn);
     else if (!exchange->is_stream && output->flag && exchange->queued > 0)
-        exchange->body = http_exchange_gather(exchange);
+        exchange->body = http_exchange_gather(conn);
+    if (exchange->body != NULL) http_hold(conn, exchange->body->size);
+    http_keep_budget(conn->http);
 }
 
 static void http_exchange_pause(struct http_conn *conn, bool is_paused)

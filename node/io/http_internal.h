@@ -1,5 +1,5 @@
 /* http_internal.h: what the parts of the HTTP server share: http.c (connections, the pump),
- * http_listen.c and http_exchange.c (requests and responses). */
+ * http_listen.c, http_exchange.c (requests and responses) and http_budget.c (what is not read). */
 #ifndef IO_HTTP_INTERNAL_H
 #define IO_HTTP_INTERNAL_H
 
@@ -61,6 +61,8 @@ struct http_exchange {
     struct mn_list parts;
     size_t queued; /* bytes in parts */
     size_t given;  /* bytes of the response since the last WRITABLE */
+    size_t held;   /* bytes that count in the budget of all */
+    uint64_t held_since_ms;
 };
 
 struct http_conn {
@@ -114,6 +116,8 @@ struct http {
     uint32_t *free_slots;
     uint32_t free_count;
     uint64_t serial;
+    size_t held; /* of all exchanges */
+    uint64_t slow_count;
     struct mn_list starting, waiting, unwatched;
     struct mn_map peers;
     struct mn_arena arena; /* of one call */
@@ -156,6 +160,12 @@ enum MHD_Result http_exchange_on_request(void *cls, struct MHD_Connection *mhd, 
                                          void **context);
 void http_exchange_on_completed(void *cls, struct MHD_Connection *mhd, void **context,
                                 enum MHD_RequestTerminationCode code);
+
+/* Bytes of its response wait; are taken. Who waits for too much is cut. */
+void http_hold(struct http_conn *conn, size_t size);
+void http_let_go(struct http_conn *conn, size_t size);
+void http_cut_slow(struct http_conn *conn);
+void http_keep_budget(struct http *http);
 
 /* The connection is to be closed as soon as libmicrohttpd looks at it. */
 void http_exchange_cut(struct http_conn *conn);

@@ -165,6 +165,14 @@ static void run_open_log(struct run *run)
     run->log = log_new(&config);
 }
 
+static void run_on_slow_reader(void *context, const char *address, size_t held, uint64_t count)
+{
+    struct run *run = context;
+    log_line(run->log, io_now(run->io), MN_LEVEL_WARN, "http.slow_reader",
+             "client=%s unread_bytes=%zu count=%llu connection cut: it does not read its answers",
+             address[0] == '\0' ? "local" : address, held, (unsigned long long)count);
+}
+
 static void run_open_wrappers(struct run *run)
 {
     const struct net_config net_config = {.accepted_max = 4096};
@@ -174,6 +182,8 @@ static void run_open_wrappers(struct run *run)
     struct fetch_config fetch_config;
     struct child_config child_config;
     http_config_default(&http_config);
+    http_config.on_slow = run_on_slow_reader;
+    http_config.on_slow_context = run;
     fetch_config_default(&fetch_config);
     child_config_default(&child_config);
     run->store = store_new(run->io, &store_config); /* first: it opens while the rest starts */

@@ -51,6 +51,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
     mn_map_remove(&front->exchanges, &exchange->by_id);
     front->bodies_size -= mn_writer_size(&exchange->body);
     mn_writer_drop(&exchange->body);
+    front->batches_size -= mn_writer_size(&exchange->batch);
     mn_writer_drop(&exchange->batch);
     mn_buf_unref(exchange->listen_id);
     mn_free(exchange);
@@ -238,7 +239,7 @@ static void front_check_exchange(const struct front *front, const struct front_e
 
 void front_check(const struct front *front)
 {
-    size_t bodies_size = 0;
+    size_t bodies_size = 0, batches_size = 0;
     uint32_t streams_count = 0;
 
     for (struct mn_map_entry *entry = mn_map_next(&front->exchanges, NULL); entry != NULL;
@@ -246,10 +247,12 @@ void front_check(const struct front *front)
         struct front_exchange *exchange = MN_CONTAINER(entry, struct front_exchange, by_id);
         front_check_exchange(front, exchange);
         bodies_size += mn_writer_size(&exchange->body);
+        batches_size += mn_writer_size(&exchange->batch);
         streams_count += !mn_list_is_empty(&exchange->in_streams);
     }
     usage_check(&front->usage);
     MN_ASSERT(bodies_size == front->bodies_size);
+    MN_ASSERT(batches_size == front->batches_size);
     MN_ASSERT(streams_count == front->streams_count);
     MN_ASSERT(front->streams_count <= MCP_STREAMS_MAX);
     MN_ASSERT(front->sessions.count <= MCP_SESSIONS_MAX);

@@ -88,6 +88,7 @@ static void front_reply_whole(struct front *front, struct front_exchange *exchan
 
 static void front_reply_batch(struct front *front, struct front_exchange *exchange)
 {
+    front->batches_size -= mn_writer_size(&exchange->batch);
     mn_writer_str(&exchange->batch, "]");
     front_reply_whole(front, exchange, 200, mn_writer_done(&exchange->batch));
 }
@@ -96,6 +97,8 @@ static void front_reply_batch(struct front *front, struct front_exchange *exchan
 static void front_reply_answer(struct front *front, struct front_exchange *exchange, uint32_t code,
                                struct mn_writer *writer)
 {
+    size_t collected = mn_writer_size(&exchange->batch);
+
     MN_ASSERT(exchange->pending_count > 0);
     exchange->pending_count--;
     if (exchange->is_stream) {
@@ -108,8 +111,9 @@ static void front_reply_answer(struct front *front, struct front_exchange *excha
         front_reply_whole(front, exchange, code, mn_writer_done(writer));
         return;
     }
-    mn_writer_str(&exchange->batch, mn_writer_size(&exchange->batch) == 0 ? "[" : ",");
+    mn_writer_str(&exchange->batch, collected == 0 ? "[" : ",");
     mn_writer_add(&exchange->batch, mn_buf_span(writer->buf));
+    front->batches_size += mn_writer_size(&exchange->batch) - collected;
     mn_writer_drop(writer);
     if (exchange->pending_count == 0) front_reply_batch(front, exchange);
 }
@@ -118,7 +122,17 @@ void front_reply_result(struct front *front, struct front_exchange *exchange, st
                         struct mn_span result)
 {
     struct mn_writer writer = {0};
+    size_t collected = mn_writer_size(&exchange->batch);
 
+    if (exchange->is_batch && !exchange->is_stream &&
+        (collected + result.size > MCP_BATCH_ANSWERS_MAX ||
+         front->batches_size + result.size > MCP_BODIES_MAX)) {
+        MN_PROBE("front: an answer does not fit into its batch");
+        front_reply_fail(front, exchange, 200, id, JSONRPC_INTERNAL,
+                         "it was done, but its answer does not fit into the batch's response; post "
+                         "fewer messages at once");
+        return;
+    }
     jsonrpc_write_result(&writer, id, result);
     front_reply_answer(front, exchange, 200, &writer);
 }
@@ -159,6 +173,7 @@ void front_reply_open(struct front *front, struct front_exchange *exchange)
     exchange->is_stream = true;
     mn_heap_set(&front->timers, &exchange->timer, mn_time_after(front->now.mono, MCP_KEEPALIVE));
     if (mn_writer_size(&exchange->batch) > 0) {
+        front->batches_size -= mn_writer_size(&exchange->batch);
         mn_writer_str(&exchange->batch, "]");
         front_reply_event(front, exchange, mn_buf_span(exchange->batch.buf));
         mn_writer_drop(&exchange->batch);

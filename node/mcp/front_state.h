@@ -143,6 +143,7 @@ struct front {
     struct mn_heap expiries; /* front_session.expiry */
     mn_time changed_at;      /* when clients are told that lists changed; MN_TIME_NEVER */
     size_t bodies_size;
+    size_t batches_size; /* answers that wait for the rest of their batch */
     uint64_t ticket_last;
     bool is_stopping;
     struct mcp_stats stats; /* its totals */

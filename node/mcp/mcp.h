@@ -22,11 +22,12 @@
 #include "proto/call.h"
 
 #define MCP_BODY_MAX 16777216             /* bytes of a request's body */
-#define MCP_BODIES_MAX 268435456          /* bytes of all bodies not yet complete */
+#define MCP_BODIES_MAX 268435456          /* bytes of all bodies not yet complete; of batches too */
 #define MCP_SESSIONS_MAX 10000            /* legacy sessions */
 #define MCP_STREAMS_MAX 10000             /* open listen and GET streams */
 #define MCP_CALLS_MAX 8192                /* calls of clients under way */
 #define MCP_BATCH_MAX 64                  /* messages of one batch */
+#define MCP_BATCH_ANSWERS_MAX 50331648    /* bytes of its answers */
 #define MCP_KEEPALIVE (20 * MN_SEC)       /* between comments on a silent stream */
 #define MCP_CHANGED_DELAY (100 * MN_MS)   /* changes of the lists within this time are told once */
 #define MCP_SESSION_IDLE (30 * MN_MINUTE) /* a session nobody uses ends after this */

@@ -210,6 +210,24 @@ test('clients that stop reading', twoNodes('unread', async (n1, n2) => {
   chatty.forEach(socket => socket.destroy());
 }));
 
+test('unread answers have one budget: who holds most for longest is cut, others are served', twoNodes('budget', async n1 => {
+  const ask = () => request(n1, 'tools/call', {name: 'good__big', arguments: {bytes: 14_000_000}});
+  const unread = [], finished = async () => (await ctlJson(n1, 'status')).calls.finished, before = await finished();
+  for (let i = 1; i <= 40; i++) {
+    unread.push(...await sendAll(n1, 1, ask, false));
+    await waitFor(`answer ${i} is there`, async () => await finished() === before + i);
+  }
+  await waitFor('the first are cut', () => n1.log.includes('http.slow_reader'));
+  const {message} = await call(n1, 'good__big', {bytes: 14_000_000});
+  assert.ok(message.result, JSON.stringify(message).slice(0, 500));
+  const cut = n1.log.split('\n').filter(line => line.includes('http.slow_reader'));
+  assert.match(cut[0], /unread_bytes=\d{7,} count=1 /);
+  assert.ok(cut.length >= 10 && cut.length < 40, `${cut.length} cut`);
+  await assertWell(n1, `forty unread answers of 14 MB, ${cut.length} cut`);
+  assert.ok(megabytes(n1) < 500, `${megabytes(n1)} MB`);
+  for (const socket of unread) socket.destroy();
+}));
+
 test('2,000 idle streams: all are told, and the administrator still gets in', twoNodes('idle', async (n1, n2) => {
   const idle = await sendAll(n1, 2000, i => request(n1, 'subscriptions/listen', {notifications: {toolsListChanged: true}}, {id: i}), true);
   await waitFor('all are acknowledged', () => idle.every(socket => socket.got.includes('acknowledged')));

@@ -384,6 +384,62 @@ START_TEST(overfull_stream_is_cut)
 }
 END_TEST
 
+struct slow {
+    uint64_t count;
+    size_t held;
+};
+
+static void on_slow(void *context, const char *client, size_t held, uint64_t count)
+{
+    *(struct slow *)context = (struct slow){count, held};
+    ck_assert_ptr_nonnull(client);
+}
+
+/* Four clients that do not read, one after the other, fill the budget; the fifth answer costs the
+ * one who was there first, the stream of a client that reads goes on, and all is given back. */
+START_TEST(unread_answers_have_one_budget)
+{
+    enum { PART = 16 << 20, UNREAD = 4 };
+    struct client unread[UNREAD + 1], reader;
+    uint64_t ids[UNREAD + 1], reading;
+    struct http_config config;
+    struct slow slow = {0};
+
+    http_config_default(&config);
+    config.held_max = (size_t)UNREAD * PART + PART / 2;
+    config.on_slow = on_slow;
+    config.on_slow_context = &slow;
+    tear_down();
+    start(&config);
+    client_connect(&reader, address);
+    client_send(&world, &reader, GET);
+    reading = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, reading, 200, "text/plain", true);
+    for (uint32_t i = 0; i <= UNREAD; i++) {
+        client_connect(&unread[i], address);
+        client_send(&world, &unread[i], GET);
+        ids[i] = world_wait(&world, EDGE_IN_HTTP_BODY, 0, i + 2)->id;
+        world_http_head(&world, ids[i], 200, "text/plain", false);
+        ck_assert_uint_eq(slow.count, 0);
+        world_do_bytes(&world, EDGE_OUT_HTTP_BODY, ids[i], PART, true);
+        world_idle(&world, 20);
+    }
+    ck_assert_uint_eq(slow.count, 1);
+    ck_assert_uint_eq(slow.held, PART);
+    client_expect_closed(&world, &unread[0]);
+    ck_assert_uint_lt(unread[0].size, PART);
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, reading, "still here", true);
+    client_expect(&world, &reader, "still here\r\n0\r\n\r\n", 1);
+    client_expect(&world, &unread[1], "\r\n\r\n", 1);
+    for (uint32_t i = 0; i <= UNREAD; i++)
+        client_done(&unread[i]);
+    client_done(&reader);
+    world_idle(&world, 100);
+    ck_assert_uint_eq(http_stats(http).held_bytes, 0);
+    ck_assert_uint_eq(http_stats(http).slow_readers_cut, 1);
+}
+END_TEST
+
 static void refuse(struct world *w, const struct edge_input *input)
 {
     if (input->type == EDGE_IN_HTTP_OPEN) world_http_answer(w, input->id, 413, "too big");
@@ -796,6 +852,7 @@ int main(void)
     tcase_add_test(all, client_that_leaves_an_idle_stream_is_gone);
     tcase_add_test(all, abort_cuts_without_gone);
     tcase_add_test(all, slow_reader_is_told_of_once);
+    tcase_add_test(all, unread_answers_have_one_budget);
     tcase_add_test(all, reader_that_keeps_up_is_told_of_too);
     tcase_add_test(all, overfull_stream_is_cut);
     tcase_add_test(all, early_refusal_of_a_large_body_reaches_the_client);

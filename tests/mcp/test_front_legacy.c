@@ -409,6 +409,27 @@ START_TEST(a_batch_is_answered_as_one)
 }
 END_TEST
 
+START_TEST(what_does_not_fit_into_a_batch_is_told)
+{
+    const size_t size = (size_t)MCP_BATCH_ANSWERS_MAX / 2 - 1000;
+    char *big = malloc(size + 3);
+    const struct client_response *response =
+        batch(session_of("2025-03-26"),
+              "[" TOOL_CALL("1", "") "," TOOL_CALL("2", "") "," TOOL_CALL("3", "") "]");
+
+    memset(big, 'x', size);
+    memcpy(big, "{\"a\":\"", 6);
+    memcpy(big + size, "\"}", 3);
+    for (int i = 0; i < 3; i++)
+        client_result(client_calls[i].ticket, big);
+    ck_assert(response->is_ended);
+    ck_assert_uint_gt(response->body_size, 2 * size);
+    ck_assert_uint_lt(response->body_size, 2 * size + 1000);
+    ck_assert_ptr_nonnull(strstr(response->body + 2 * size, "does not fit into the batch"));
+    free(big);
+}
+END_TEST
+
 START_TEST(a_batch_may_become_a_stream)
 {
     const struct client_response *response =
@@ -594,6 +615,7 @@ static TCase *requests(void)
     tcase_add_test(tcase, an_idle_session_ends_and_a_used_one_does_not);
     tcase_add_test(tcase, sessions_are_bounded_and_the_idle_ones_make_room);
     tcase_add_test(tcase, a_batch_is_answered_as_one);
+    tcase_add_test(tcase, what_does_not_fit_into_a_batch_is_told);
     tcase_add_test(tcase, a_batch_may_become_a_stream);
     tcase_add_test(tcase, batches_end_in_every_way);
     tcase_add_test(tcase, other_revisions_and_odd_sizes_have_no_batches);

@@ -175,6 +175,33 @@ START_TEST(full_priority_answers_busy)
 }
 END_TEST
 
+/* A peer that stops reading fills what bulk has in common; others still get one at a time. */
+START_TEST(bulk_of_many_links_has_one_bound)
+{
+    struct queue_bulk bulk = {.bytes_max = 1 << 20};
+    struct queue *other;
+
+    limits.bulk = &bulk;
+    restart();
+    other = queue;
+    for (int i = 0; i < 9; i++)
+        ck_assert_int_eq(put(ENVELOPE_BACKGROUND, 100000, 1, 0), MN_OK);
+    ck_assert_int_eq(put(ENVELOPE_NORMAL, 1 << 20, 1, 0), MN_OK); /* does not count */
+    queue = queue_new(&limits);
+    ck_assert_int_eq(put(ENVELOPE_LOW, 500000, 1, 0), MN_OK); /* an empty lane takes one */
+    ck_assert_int_eq(put(ENVELOPE_LOW, 1000, 1, 0), MN_BUSY);
+    ck_assert_int_eq(put(ENVELOPE_BACKGROUND, 500000, 1, 0), MN_OK);
+    ck_assert_int_eq(put(ENVELOPE_NORMAL, 1000, 1, 0), MN_OK);
+    queue_free(other);
+    ck_assert_int_eq(put(ENVELOPE_LOW, 1000, 1, 0), MN_OK);
+    while (queue_next_size(queue, now) > 0)
+        queue_take(queue, item);
+    ck_assert_uint_eq(bulk.bytes, 0);
+    limits.bulk = NULL;
+    restart();
+}
+END_TEST
+
 START_TEST(overflow_sheds_the_least_urgent_and_never_critical)
 {
     limits.total_max = 100000;
@@ -293,6 +320,7 @@ int main(void)
     tcase_add_test(tcase, critical_goes_first_but_not_for_ever);
     tcase_add_test(tcase, critical_in_bursts_keeps_to_its_share);
     tcase_add_test(tcase, full_priority_answers_busy);
+    tcase_add_test(tcase, bulk_of_many_links_has_one_bound);
     tcase_add_test(tcase, overflow_sheds_the_least_urgent_and_never_critical);
     tcase_add_test(tcase, expired_is_dropped_when_its_turn_comes);
     tcase_add_test(tcase, long_envelope_goes_in_parts);
