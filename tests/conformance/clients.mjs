@@ -19,13 +19,10 @@ const revisions = {'2025-03-26': 1, '2025-06-18': 27, '2025-11-25': 33, '2026-07
 const isExtension = scenario => /^(tasks|sep-2640-skills)-/.test(scenario);
 
 // What the mesh does not carry yet: these scenarios and checks are run directly, and not compared.
-const later = new Set(['sep-2575-server-sends-prompts-list-changed-on-subscription', 'logging-set-level', 'completion-complete', 'tools-call-with-logging', 'tools-call-sampling',
-  'tools-call-elicitation', 'elicitation-sep1034-defaults', 'elicitation-sep1330-enums', 'server-sse-polling',
-  'resources-list', 'resources-read-text', 'resources-read-binary', 'resources-templates-read', 'resources-subscribe',
-  'resources-unsubscribe', 'sep-2164-resource-not-found', 'prompts-list', 'prompts-get-simple', 'prompts-get-with-args',
-  'prompts-get-embedded-resource', 'prompts-get-with-image', 'caching', ...['basic-elicitation', 'basic-sampling',
-    'basic-list-roots', 'request-state', 'multiple-input-requests', 'multi-round', 'missing-input-response',
-    'non-tool-request', 'result-type', 'unsupported-methods', 'tampered-state', 'capability-check',
+const later = new Set(['tools-call-sampling', 'tools-call-elicitation', 'elicitation-sep1034-defaults',
+  'elicitation-sep1330-enums', 'server-sse-polling', 'resources-subscribe', 'resources-unsubscribe',
+  ...['basic-elicitation', 'basic-sampling', 'basic-list-roots', 'request-state', 'multiple-input-requests', 'multi-round',
+    'missing-input-response', 'non-tool-request', 'result-type', 'unsupported-methods', 'tampered-state', 'capability-check',
     'ignore-extra-params', 'validate-input'].map(name => `input-required-result-${name}`)]);
 
 // How the fixture is attached. A bridged server is of one era, its clients of both; what the other era has no
