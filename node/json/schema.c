@@ -25,7 +25,7 @@ struct scope {
 struct run {
     const struct schema *schema;
     struct mn_arena *arena;
-    pcre2_match_context *match;
+    pcre2_match_context *match; /* once a pattern needs it */
     uint32_t steps, frames;
     uint32_t quiet;      /* alternatives under way: a failure is none yet */
     struct mn_span *why; /* of the first failure */
@@ -371,12 +371,23 @@ static bool on_count(struct run *run, struct frame *frame, enum json_type type, 
                 limit->raw);
 }
 
+static void pattern_limits(struct run *run)
+{
+    if (run->match != NULL) return;
+    run->match = pcre2_match_context_create(NULL);
+    MN_ASSERT(run->match != NULL);
+    pcre2_set_match_limit(run->match, MATCH_STEPS);
+    pcre2_set_depth_limit(run->match, MATCH_DEPTH);
+    pcre2_set_heap_limit(run->match, MATCH_HEAP);
+}
+
 /* Searches, as JSON Schema's patterns are not anchored. */
 static bool pattern_matches(struct run *run, const pcre2_code *pattern, struct mn_span text)
 {
     pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     int result = PCRE2_ERROR_NOMEMORY;
 
+    pattern_limits(run);
     if (data != NULL)
         result = pcre2_match(pattern, text.size == 0 ? (PCRE2_SPTR) "" : text.data, text.size, 0,
                              PCRE2_NO_UTF_CHECK, data, run->match);
@@ -746,11 +757,6 @@ mn_status schema_validate(const struct schema *schema, const struct json *value,
     bool matches;
 
     if (has_double_key(value, arena, why)) return MN_MALFORMED;
-    run.match = pcre2_match_context_create(NULL);
-    MN_ASSERT(run.match != NULL);
-    pcre2_set_match_limit(run.match, MATCH_STEPS);
-    pcre2_set_depth_limit(run.match, MATCH_DEPTH);
-    pcre2_set_heap_limit(run.match, MATCH_HEAP);
     matches = apply(&run, schema->root, value, NULL, NULL, NULL);
     pcre2_match_context_free(run.match);
     if (run.is_over) {

@@ -1,6 +1,7 @@
 /* Requests that go to a server: from the client's message to the core's request. Arguments are
  * spliced, never rebuilt: what is not ours to change stays as its author wrote it. */
 #include "node/mcp/front_state.h"
+#include "node/mcp/names_schema.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
@@ -290,6 +291,31 @@ static const char *front_call_fault(const struct jsonrpc_message *message,
     return NULL;
 }
 
+/* Arguments that do not match the tool's schema are the model's to correct, so they are a result
+ * and no protocol error. The endpoint of one server leaves this to the server, as it leaves
+ * everything. True: that has been answered. */
+static bool front_call_refuses(struct front *front, struct front_exchange *exchange,
+                               const struct front_session *session,
+                               const struct jsonrpc_message *message, struct names_item *tool,
+                               const struct json *arguments)
+{
+    struct mn_span why, raw = arguments == NULL ? mn_span(NULL, 0) : arguments->raw;
+    struct mn_writer result = {0};
+
+    if (names_judge(&front->names, tool, raw, &why) != NAMES_BAD) return false;
+    mn_writer_str(&result,
+                  session == NULL ? "{\"resultType\":\"complete\",\"content\":" : "{\"content\":");
+    mn_writer_str(&result, "[{\"type\":\"text\",\"text\":");
+    json_write_string(
+        &result, mn_span_str(mn_arena_format(&front->scratch,
+                                             "the arguments do not match the tool's schema: %.*s",
+                                             (int)why.size, (const char *)why.data)));
+    mn_writer_str(&result, "}],\"isError\":true}");
+    front_reply_result(front, exchange, message->id, mn_buf_span(result.buf));
+    mn_writer_drop(&result);
+    return true;
+}
+
 void front_call_start(struct front *front, struct front_exchange *exchange,
                       struct front_session *session, const struct front_method *method,
                       const struct jsonrpc_message *message, const struct front_meta *meta)
@@ -310,7 +336,8 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
     else if (front->calls.count >= MCP_CALLS_MAX)
         FAIL(200, message->id, JSONRPC_INTERNAL,
              "this node has too many calls under way; try again");
-    else
+    else if (target.tool == NULL || exchange->service.size > 0 ||
+             !front_call_refuses(front, exchange, session, message, target.tool, parts[0]))
         front_call_send(front, exchange, session, method, message, meta, &target);
 }
 

@@ -2,6 +2,7 @@
 
 #include "crypto/digest.h"
 #include "node/mcp/names_offer.h"
+#include "node/mcp/names_schema.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
 
@@ -47,8 +48,9 @@ static void names_drop_tables(struct names *names)
     }
 }
 
-static void names_service_free(struct names_service *service)
+static void names_service_free(struct names *names, struct names_service *service)
 {
+    names_schema_forget(names, service);
     names_drop_lists(service->lists);
     for (int kind = 0; kind < NAMES_KINDS; kind++)
         mn_map_done(&service->by_own[kind]);
@@ -64,7 +66,7 @@ void names_done(struct names *names)
     names_drop_tables(names);
     while ((entry = mn_map_next(&names->services, NULL)) != NULL) {
         mn_map_remove(&names->services, entry);
-        names_service_free(MN_CONTAINER(entry, struct names_service, by_name));
+        names_service_free(names, MN_CONTAINER(entry, struct names_service, by_name));
     }
     mn_map_done(&names->services);
     names_drop_lists(names->lists);
@@ -83,7 +85,7 @@ static void names_service_drop(struct names *names, struct names_service *servic
 {
     names_drop_tables(names);
     mn_map_remove(&names->services, &service->by_name);
-    names_service_free(service);
+    names_service_free(names, service);
 }
 
 void names_on_service(struct names *names, const struct call_service *change)

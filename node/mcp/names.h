@@ -56,6 +56,7 @@ struct names_item {
     bool is_idempotent;            /* tool: may be executed again when its outcome is unknown */
     bool is_ambiguous;             /* shares its plain name or URI with another one */
     struct upstream_params params; /* tool: arguments that modern clients must repeat in headers */
+    struct schema *schema;         /* tool: of its arguments, once needed; see names_schema.h */
 };
 
 struct names_service {
@@ -88,6 +89,7 @@ struct names {
     struct mn_buf *page; /* the newest one that was no first page */
     bool is_stale;       /* the tables are older than the services */
     uint64_t dropped_count;
+    size_t schemas_size;        /* bytes of names_item.schema */
     struct json_parser *parser; /* borrowed */
     struct mn_arena arena;      /* exposed names and the orders, until the next rebuild */
     struct mn_arena scratch;

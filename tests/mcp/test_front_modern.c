@@ -17,6 +17,14 @@
 
 static const char *const tools[] = {ECHO_TOOL, ADD_TOOL, PARAM_TOOL, NULL};
 
+#define STRICT_TOOL                                                                              \
+    "{\"name\":\"strict\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"n\":{\"type\":" \
+    "\"integer\"}},\"required\":[\"n\"],\"additionalProperties\":false}}"
+#define FOREIGN_TOOL                                                       \
+    "{\"name\":\"foreign\",\"inputSchema\":{\"type\":\"object\",\"$ref\":" \
+    "\"https://example.com/x\"}}"
+static const char *const judged_tools[] = {STRICT_TOOL, FOREIGN_TOOL, NULL};
+
 static void setup(void)
 {
     client_setup();
@@ -39,6 +47,41 @@ START_TEST(discover_tells_versions_and_capabilities)
         "\"supportedVersions\":[\"2026-07-28\"]," CLIENT_CAPABILITIES ","
         "\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{\"io.modelcontextprotocol/serverInfo\":"
         "{\"name\":\"meshnode\",\"version\":\"" MN_VERSION "\"}}}}");
+}
+END_TEST
+
+/* What the model got wrong comes back as a result that it can read; nobody else is bothered. */
+START_TEST(arguments_are_judged_before_the_call)
+{
+    client_service("judge", true, judged_tools);
+    client_assert_body(
+        client_modern("tools/call", "judge__strict",
+                      "{\"name\":\"judge__strict\",\"arguments\":{\"n\":1.5}," MODERN_META("") "}"),
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"content\":[{"
+        "\"type\":"
+        "\"text\",\"text\":\"the arguments do not match the tool's schema: /n: must be of type "
+        "integer\"}],\"isError\":true}}");
+    client_assert_body(
+        client_modern("tools/call", "judge__strict",
+                      "{\"name\":\"judge__strict\"," MODERN_META("") "}"),
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",\"content\":[{"
+        "\"type\":"
+        "\"text\",\"text\":\"the arguments do not match the tool's schema: /: lacks the member "
+        "\\\"n\\\"\"}],\"isError\":true}}");
+    ck_assert_uint_eq(client_calls_count, 0);
+    client_modern("tools/call", "judge__strict",
+                  "{\"name\":\"judge__strict\",\"arguments\":{\"n\":1.0}," MODERN_META("") "}");
+    ck_assert_uint_eq(client_calls_count, 1);
+}
+END_TEST
+
+/* A schema that cannot be used here is the server's own business. */
+START_TEST(a_schema_that_refers_elsewhere_judges_nothing)
+{
+    client_service("judge", true, judged_tools);
+    client_modern("tools/call", "judge__foreign",
+                  "{\"name\":\"judge__foreign\",\"arguments\":[1]," MODERN_META("") "}");
+    ck_assert_uint_eq(client_calls_count, 1);
 }
 END_TEST
 
@@ -514,6 +557,16 @@ static const struct client_response *call_where(const char *arguments, const cha
     return client_send("POST", "/mcp", headers, body);
 }
 
+/* Null needs no header; that it is no string is another matter. */
+START_TEST(a_marked_argument_that_is_null_needs_no_header)
+{
+    const struct client_response *response = call_where("{\"region\":null}", NULL, NULL);
+
+    ck_assert_uint_eq(response->code, 200);
+    ck_assert_ptr_nonnull(strstr(response->body, "/region: must be of type string"));
+}
+END_TEST
+
 START_TEST(marked_arguments_must_be_repeated)
 {
     static const struct {
@@ -521,7 +574,6 @@ START_TEST(marked_arguments_must_be_repeated)
         bool is_right;
     } table[] = {
         {"{}", NULL, NULL, true},
-        {"{\"region\":null}", NULL, NULL, true},
         {"{\"region\":\"eu\"}", "mcp-param-region: eu", NULL, true},
         {"{\"region\":\"eu\"}", "mcp-param-region:  eu ", NULL, true},
         {"{\"region\":\"eu\"}", "mcp-param-region: =?base64?ZXU=?=", NULL, true},
@@ -702,6 +754,8 @@ int main(void)
     int failed;
 
     tcase_add_checked_fixture(tcase, setup, client_teardown);
+    tcase_add_test(tcase, arguments_are_judged_before_the_call);
+    tcase_add_test(tcase, a_schema_that_refers_elsewhere_judges_nothing);
     tcase_add_test(tcase, discover_tells_versions_and_capabilities);
     tcase_add_test(tcase, list_is_aggregated_prefixed_and_verbatim_otherwise);
     tcase_add_loop_test(tcase, each_fault_has_its_status_and_code, 0,
@@ -723,6 +777,7 @@ int main(void)
     tcase_add_test(tcase, closing_the_connection_cancels);
     tcase_add_test(tcase, a_long_silence_becomes_a_stream_kept_alive);
     tcase_add_test(tcase, a_trail_travels_with_the_call);
+    tcase_add_test(tcase, a_marked_argument_that_is_null_needs_no_header);
     tcase_add_test(tcase, marked_arguments_must_be_repeated);
     tcase_add_test(tcase, listeners_are_told_once_per_change);
     tcase_add_test(tcase, listeners_are_not_told_when_their_list_is_the_same);

@@ -1,0 +1,25 @@
+/* names_schema.h: the input schemas of tools, compiled when first needed and kept as long as they
+ * fit; what the front judges arguments by before a call leaves this node. */
+#ifndef NAMES_SCHEMA_H
+#define NAMES_SCHEMA_H
+
+#include "node/json/schema.h"
+#include "node/mcp/names.h"
+
+#define NAMES_SCHEMAS_MAX 33554432 /* bytes of compiled schemas; then all are forgotten */
+
+enum names_verdict {
+    NAMES_GOOD = 1,
+    NAMES_BAD,     /* the arguments do not match; [why] says where and how */
+    NAMES_UNJUDGED /* the schema is unusable here: the server judges for itself; [why] says */
+};
+
+/* Judges [arguments], a raw span of parsed JSON, or data == NULL for none, which stands for {}.
+ * [why] is in names->scratch. */
+enum names_verdict names_judge(struct names *names, struct names_item *tool,
+                               struct mn_span arguments, struct mn_span *why);
+
+/* Before the items of a service go. */
+void names_schema_forget(struct names *names, struct names_service *service);
+
+#endif
