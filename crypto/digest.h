@@ -32,7 +32,13 @@
     X(BEARER, "bearer")           \
     X(TOOL, "tool")               \
     X(CTX, "ctx")                 \
-    X(MESH_KEY, "mesh-key")
+    X(MESH_KEY, "mesh-key")       \
+    X(DECISION, "decision")       \
+    X(MEMBERS, "members")         \
+    X(INSTANCE, "instance")       \
+    X(LEADER, "leader")           \
+    X(BLOCK, "block")             \
+    X(VALUE, "value")
 
 enum digest_tag {
 #define X(name, text) DIGEST_##name,

@@ -10,22 +10,27 @@
 #include "proto/base/id.h"
 #include "proto/base/status.h"
 
-#define SIGN_TAG_LIST(X)        \
-    X(STATIC, "static")         \
-    X(AUTHORITY, "authority")   \
-    X(GRANT, "grant")           \
-    X(INVITE, "invite")         \
-    X(FOUND, "found")           \
-    X(WITHDRAW, "withdraw")     \
-    X(JOIN, "join")             \
-    X(JOIN_TOKEN, "join-token") \
-    X(RENEW, "renew")           \
-    X(REVOKE, "revoke")         \
-    X(MESH_KEY, "mesh-key")     \
-    X(RECORD, "record")         \
-    X(ACCUSE, "accuse")         \
-    X(CATALOG, "catalog")       \
-    X(BROADCAST, "broadcast")
+#define SIGN_TAG_LIST(X)            \
+    X(STATIC, "static")             \
+    X(AUTHORITY, "authority")       \
+    X(GRANT, "grant")               \
+    X(INVITE, "invite")             \
+    X(FOUND, "found")               \
+    X(WITHDRAW, "withdraw")         \
+    X(JOIN, "join")                 \
+    X(JOIN_TOKEN, "join-token")     \
+    X(RENEW, "renew")               \
+    X(REVOKE, "revoke")             \
+    X(MESH_KEY, "mesh-key")         \
+    X(RECORD, "record")             \
+    X(ACCUSE, "accuse")             \
+    X(CATALOG, "catalog")           \
+    X(BROADCAST, "broadcast")       \
+    X(DECISION, "decision")         \
+    X(BALLOT, "ballot")             \
+    X(BFT_PROPOSAL, "bft-proposal") \
+    X(BFT_VOTE, "bft-vote")         \
+    X(BFT_FINAL, "bft-final")
 
 enum sign_tag {
 #define X(name, text) SIGN_##name,

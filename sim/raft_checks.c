@@ -136,6 +136,7 @@ void raft_checks_applied(struct raft_host *host, const struct raft_entry *entry)
 
     if (entry->kind == RAFT_ENTRY_CONFIG && entry->index > world->committed_index) {
         world->committed_index = entry->index;
+        world->committed_term = entry->term;
         if (raft_config_decode(entry->data, &world->committed) != MN_OK)
             raft_world_fail(world, "a configuration does not decode");
     }
@@ -191,12 +192,18 @@ static bool do_intersect(const struct raft_world *world, const struct quorum_con
     return true;
 }
 
-/* A configuration that may decide meets the newest committed one, which may decide too. */
+/* A configuration that may decide meets the newest committed one, which may decide too. One of an
+ * earlier term may not, whatever its index: whoever committed a configuration in the later term had
+ * committed an entry of that term before, so nobody is elected any more with a log that ends with
+ * the earlier one. */
 static void check_config(struct raft_host *host, const struct raft_view *view)
 {
     struct raft_world *world = host->world;
+    struct raft_entry entry;
 
     if (view->config->members_count == 0) return;
+    if (!raft_entry_at(host->raft, view->config_index, &entry)) return;
+    if (entry.term < world->committed_term) return;
     if (view->config_index > world->committed_index &&
         !do_intersect(world, view->config, &world->committed))
         raft_world_fail(world, "configurations: n%u may decide without the committed one",

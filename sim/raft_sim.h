@@ -176,7 +176,7 @@ struct raft_world {
     uint64_t chain_count, chain_capacity;
     struct mn_map leaders, entries; /* raft_checks.c */
     struct quorum_config committed; /* newest committed configuration */
-    uint64_t committed_index;
+    uint64_t committed_index, committed_term;
     uint64_t hash;
     struct raft_stats stats;
     bool has_failed;

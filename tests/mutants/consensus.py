@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Plants known bugs into the consensus core, one at a time, and counts how many seeds raftsim needs to
-notice each. A judge that lets one of them live is not worth its verdict on the real code.
+"""Plants known bugs into the consensus cores, one at a time, and counts how many seeds raftsim (or
+bftsim, for those whose name begins with bft or decision) needs to notice each. A judge that lets one of
+them live is not worth its verdict on the real code.
 
-usage: consensus.py BUILD_DIR [SEEDS] [NAME...]    (the build must have raftsim; default 2000 seeds)
+usage: consensus.py BUILD_DIR [SEEDS] [NAME...]    (the build must have raftsim; default 2000 seeds;
+                                                   NAME: of a mutant, or the beginning of several)
 
 Prints one line per mutant: name, seeds to kill, what was seen. Exits 1 if one survives, 2 if one no
 longer fits the source."""
@@ -16,6 +18,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ELECTION, REPLICATE = "consensus/raft_election.c", "consensus/raft_replicate.c"
 QUORUM, READ, RAFT = "consensus/quorum.c", "consensus/raft_read.c", "consensus/raft.c"
+RULES, BOOK = "consensus/simplex_rules.c", "consensus/simplex_book.c"
+SIMPLEX, WIRE = "consensus/simplex.c", "consensus/simplex_wire.c"
 CONFIG, SNAPSHOT, KV = "consensus/raft_config.c", "consensus/raft_snapshot.c", "sim/raft_kv.c"
 
 # name: [(file, text that stands there exactly once, what replaces it)]
@@ -82,6 +86,71 @@ MUTANTS = {
         "        memcpy(kv, snapshot->data->bytes, sizeof *kv);\n",
         "        memcpy(kv, snapshot->data->bytes, sizeof *kv);\n"
         "    memset(kv->sessions, 0, sizeof kv->sessions);\n")],
+
+    "bft-quorum-is-majority": [
+        (SIMPLEX, "    return 2 * total / 3 + 1;", "    return total / 2 + 1;"),
+        (SIMPLEX, "    MN_ASSERT(simplex->quorum * 3 > 2 * simplex->total && "
+                  "simplex->quorum <= simplex->total);\n", "")],
+    "bft-final-after-dummy": [
+        (RULES, "    if (at->is_dummied) {\n", "    if (false) {\n"),
+        (SIMPLEX, "        if (at != NULL) MN_ASSERT(!(at->is_finaled && at->is_dummied));\n",
+         "        (void)at;\n")],
+    "bft-dummy-certificates-unchecked": [(RULES,
+        "        if (!simplex_book_has(simplex, i, SIMPLEX_DUMMY)) return false;\n", "        ;\n")],
+    "bft-parent-unchecked": [(RULES,
+        "        if (parent == NULL || !simplex_hash_equal(&parent->hash, &block->parent_hash)) "
+        "return false;\n", "        if (parent == NULL) return true;\n")],
+    "bft-child-changes-value": [
+        (RULES, "        if (!simplex_hash_equal(&parent->value_hash, &block->value_hash)) "
+                "return false;\n", ""),
+        ("sim/bft_simplex.c", "        block.value_hash = parent->block.value_hash;\n",
+         "        block.value_hash = simplex_value_hash(mn_span_str(\"v\"));\n")],
+    "bft-words-forgotten": [(RULES,
+        "    if (statement->signer != simplex->config.self) return;\n    at =",
+        "    return;\n    at =")],
+    "bft-said-before-durable": [(RULES,
+        "    pending->write = simplex_persist(simplex, draft);\n}\n\n/* What",
+        "    pending->write = simplex_persist(simplex, draft);\n"
+        "    struct simplex_draft early;\n    simplex_draft_init(&early, simplex);\n"
+        "    simplex_draft_statement(&early, &statement);\n"
+        "    simplex_send(simplex, SIMPLEX_ALL, &early);\n}\n\n/* What")],
+    "bft-votes-twice": [(RULES, "    if (at->is_voted || at->is_dummied) return;\n",
+        "    if (at->is_dummied) return;\n    if (at->is_voted && simplex->pending_count > 0) "
+        "return;\n")],
+    "bft-signature-unchecked": [(BOOK,
+        "    if (!is_checked &&\n        !simplex_statement_is_signed(", "    if (false &&\n"
+        "        !simplex_statement_is_signed(")],
+    "bft-leader-unchecked": [(BOOK,
+        "        !simplex_statement_is_signed(&simplex->config, &simplex->instance, &statement)) {\n"
+        "        simplex->dropped++;\n        return;\n    }\n    at =",
+        "        false) {\n        simplex->dropped++;\n        return;\n    }\n    at =")],
+    "bft-certificate-unchecked": [(BOOK, "    if (weight < simplex->quorum) return false;\n", "")],
+    "bft-weights-as-counts": [(BOOK, "sum += simplex->config.validators[i].weight;\n\n    return sum",
+        "sum += 1;\n\n    return sum")],
+    "bft-any-value": [(RULES, "    return value->judgement == SIMPLEX_GOOD;", "    return true;")],
+    "bft-vote-and-dummy-convict": [(WIRE,
+        "    return (a->kind == SIMPLEX_DUMMY && b->kind == SIMPLEX_FINAL) ||",
+        "    return (a->kind == SIMPLEX_DUMMY && b->kind == SIMPLEX_VOTE) ||\n"
+        "        (a->kind == SIMPLEX_DUMMY && b->kind == SIMPLEX_FINAL) ||")],
+    "bft-two-proposals-are-fine": [(BOOK,
+        "        simplex_book_evidence(simplex, &before, &statement);\n    }\n    if (at->prop",
+        "    }\n    if (at->prop")],
+    "bft-nothing-sent-again": [(RULES,
+        "    simplex->resend_at = mn_time_after(simplex->now.mono, simplex->delay);\n"
+        "    simplex_draft_init(&draft, simplex);\n    if (simplex->decided_in",
+        "    simplex->resend_at = MN_TIME_NEVER;\n    return;\n"
+        "    simplex_draft_init(&draft, simplex);\n    if (simplex->decided_in")],
+    "bft-nobody-helped": [(RULES, "    if (simplex->now.mono < simplex->helped_at[from]) return;\n",
+        "    return;\n")],
+    "bft-restored-votes": [("sim/bft_simplex.c",
+        "    config.abstains = host->is_restored || host->is_liar;",
+        "    config.abstains = host->is_liar;")],
+    "bft-certificate-not-kept": [(RULES,
+        "    simplex_draft_certificate(&draft, simplex, simplex->iteration, SIMPLEX_VOTE);\n"
+        "    rules_say(", "    rules_say("),
+        (RULES, "    simplex_draft_certificate(&draft, simplex, simplex->iteration, kind);\n"
+         "    simplex_persist(simplex, &draft);\n",
+         "    simplex_persist(simplex, &draft);\n")],
 }
 
 
@@ -98,18 +167,19 @@ def plant(tree, changes):
 
 
 def build(tree, libs, target):
-    sources = sorted(map(str, [*(tree / "consensus").glob("*.c"), *(tree / "sim").glob("raft_*.c")]))
+    world = "raft" if target.name == "raftsim" else "bft"
+    sources = sorted(map(str, [*(tree / "consensus").glob("*.c"), *(tree / "sim").glob(f"{world}_*.c")]))
     command = ["cc", "-std=gnu17", "-O1", "-w", "-D_GNU_SOURCE", f"-I{tree}", f"-I{libs}/pb",
                f"-I{ROOT}", *sources, f"{libs}/crypto/libmn_crypto.a", f"{libs}/proto/libmn_proto.a",
                f"{libs}/proto/libmn_base.a", "-lprotobuf-c", "-lsodium", "-o", str(target)]
     subprocess.run(command, check=True)
 
 
-def hunt(program, seeds):
+def hunt(name, program, seeds):
     """(the seed that saw it, what it saw), or None."""
+    command = [program, "--seeds", f"1..{seeds}"] + ["--decide"] * name.startswith("decision")
     try:
-        run = subprocess.run([program, "--seeds", f"1..{seeds}"], capture_output=True, text=True,
-                             timeout=600)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=900)
     except subprocess.TimeoutExpired:
         return "-", "hangs"
     found = re.search(r"FAILED seed (\d+)[^:]*: (.*)", run.stdout)
@@ -125,9 +195,9 @@ def main():
         return 2
     libs = pathlib.Path(sys.argv[1]).resolve()
     seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
-    names = sys.argv[3:] or list(MUTANTS)
+    names = [name for name in MUTANTS if any(name.startswith(n) for n in sys.argv[3:] or [""])]
     alive = 0
-    print(f"| {'mutant':28} | seeds | seen as |\n|{'-' * 30}|-------|---------|", flush=True)
+    print(f"| {'mutant':32} | seeds | seen as |\n|{'-' * 34}|-------|---------|", flush=True)
     for name in names:
         with tempfile.TemporaryDirectory() as directory:
             tree = pathlib.Path(directory)
@@ -135,11 +205,12 @@ def main():
                 shutil.copytree(ROOT / folder, tree / folder)
             if not plant(tree, MUTANTS[name]):
                 return 2
-            build(tree, libs, tree / "raftsim")
-            seen = hunt(tree / "raftsim", seeds)
+            program = tree / ("bftsim" if name.startswith(("bft", "decision")) else "raftsim")
+            build(tree, libs, program)
+            seen = hunt(name, program, seeds)
         alive += seen is None
         seed, what = seen or ("alive", f"not in {seeds} seeds")
-        print(f"| {name:28} | {seed:>5} | {what[:90]} |", flush=True)
+        print(f"| {name:32} | {seed:>5} | {what[:90]} |", flush=True)
     return 1 if alive else 0
 
 

@@ -1,0 +1,523 @@
+/* Byzantine agreement as hosts run it, validators that lie, and what must hold. A liar looks on
+ * with the same core, knows what every host knows, and says to anybody whatever may split them. */
+#include <stdio.h>
+
+#include "consensus/simplex_internal.h"
+#include "proto/base/check.h"
+#include "sim/bft_sim.h"
+
+struct lie { /* a signed statement of a liar that a host received */
+    struct simplex_statement statement;
+};
+
+struct ear { /* per host, of this process */
+    struct lie *lies;
+    uint32_t count, capacity;
+};
+
+struct agreement { /* of the world */
+    struct simplex_validator validators[BFT_HOSTS_MAX];
+    struct simplex_config config;
+    struct mn_buf *value; /* decided by somebody honest */
+    uint32_t quiet_iteration, liveliness;
+};
+
+static struct agreement *agreement(struct bft_world *world)
+{
+    return world->scratch;
+}
+
+static struct simplex_config host_config(struct bft_host *host)
+{
+    struct simplex_config config = agreement(host->world)->config;
+
+    config.self = host->index;
+    config.key = &host->key;
+    config.abstains = host->is_restored || host->is_liar;
+    return config;
+}
+
+/* ---- what must hold ---- */
+
+static bool value_is_valid(struct mn_span value)
+{
+    return value.size > 0 && value.data[0] == 'v';
+}
+
+static void check_decided(struct bft_host *host, const struct simplex_output *out)
+{
+    struct bft_world *world = host->world;
+    struct agreement *run = agreement(world);
+    struct mn_buf *proof = simplex_certificate(host->core);
+    struct mn_span value = {NULL, 0};
+
+    world->stats.decided++;
+    world->stats.iterations += out->decided.iteration;
+    if (!value_is_valid(mn_buf_span(out->decided.value)))
+        bft_world_fail(world, "validity: n%u decides what nobody may decide", host->index);
+    if (run->value == NULL) run->value = mn_buf_ref(out->decided.value);
+    if (!mn_span_equal(mn_buf_span(run->value), mn_buf_span(out->decided.value)))
+        bft_world_fail(world, "agreement: n%u decides another value, in iteration %u", host->index,
+                       out->decided.iteration);
+    if (proof == NULL ||
+        simplex_verify(&run->config, mn_buf_span(proof), &world->arena, &value) != MN_OK ||
+        !mn_span_equal(value, mn_buf_span(out->decided.value)))
+        bft_world_fail(world, "proof: n%u has no valid proof of what it decided", host->index);
+    mn_buf_unref(proof);
+}
+
+static void check_evidence(struct bft_host *host, const struct simplex_output *out)
+{
+    struct bft_world *world = host->world;
+    uint32_t signer = UINT32_MAX;
+
+    world->stats.evidence++;
+    if (simplex_verify_evidence(&agreement(world)->config, mn_buf_span(out->evidence.proof),
+                                &signer) != MN_OK ||
+        signer != out->evidence.signer)
+        bft_world_fail(world, "evidence: what n%u has does not verify", host->index);
+    if (!world->hosts[out->evidence.signer].is_liar)
+        bft_world_fail(world, "evidence: n%u accuses n%u, which is honest", host->index,
+                       out->evidence.signer);
+    if (out->evidence.is_outside)
+        bft_world_fail(world, "evidence: less than a third lies, but n%u says otherwise",
+                       host->index);
+}
+
+/* Two statements of one signer that speak against each other, by the definition. */
+static bool is_split(const struct simplex_statement *a, const struct simplex_statement *b)
+{
+    if (a->signer != b->signer || a->iteration != b->iteration) return false;
+    if (a->kind != b->kind)
+        return (a->kind == SIMPLEX_FINAL && b->kind == SIMPLEX_DUMMY) ||
+               (a->kind == SIMPLEX_DUMMY && b->kind == SIMPLEX_FINAL);
+    return a->kind != SIMPLEX_DUMMY && memcmp(&a->hash, &b->hash, sizeof a->hash) != 0;
+}
+
+/* Whoever heard both halves of a lie knows the liar. */
+static void check_ear(struct bft_host *host)
+{
+    const struct ear *ear = host->scratch;
+    struct simplex_view view = simplex_view(host->core);
+
+    for (uint32_t i = 0; i < ear->count; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (is_split(&ear->lies[i].statement, &ear->lies[k].statement) &&
+                (view.liars >> ear->lies[i].statement.signer & 1) == 0) {
+                bft_world_fail(
+                    host->world, "evidence: n%u heard n%u lie in iteration %u, kinds %d %d",
+                    host->index, ear->lies[i].statement.signer, ear->lies[i].statement.iteration,
+                    (int)ear->lies[i].statement.kind, (int)ear->lies[k].statement.kind);
+                return;
+            }
+}
+
+static void hear(struct bft_host *host, const struct simplex_statement *statement)
+{
+    struct bft_world *world = host->world;
+    struct ear *ear = host->scratch;
+
+    if (statement->signer >= world->hosts_count || !world->hosts[statement->signer].is_liar) return;
+    if (statement->iteration > simplex_view(host->core).iteration + SIMPLEX_AHEAD) return;
+    for (uint32_t i = 0; i < ear->count; i++)
+        if (ear->lies[i].statement.signer == statement->signer &&
+            ear->lies[i].statement.kind == statement->kind &&
+            ear->lies[i].statement.iteration == statement->iteration &&
+            simplex_hash_equal(&ear->lies[i].statement.hash, &statement->hash))
+            return;
+    if (!simplex_statement_is_signed(&agreement(world)->config,
+                                     &((struct simplex *)host->core)->instance, statement))
+        return;
+    if (ear->count == ear->capacity) {
+        ear->capacity = ear->capacity == 0 ? 16 : 2 * ear->capacity;
+        ear->lies = mn_realloc(ear->lies, ear->capacity * sizeof *ear->lies);
+    }
+    ear->lies[ear->count++].statement = *statement;
+}
+
+/* Notes what liars say in a message, before the core sees it. */
+static void listen(struct bft_host *host, struct mn_span bytes)
+{
+    const Meshnode__Simplex__Message *wire =
+        pb_unpack(&meshnode__simplex__message__descriptor, &host->world->arena, bytes);
+    const struct simplex *core = host->core;
+    struct simplex_statement statement;
+    struct simplex_block block;
+
+    if (wire == NULL || wire->instance.len != sizeof core->instance.bytes ||
+        memcmp(wire->instance.data, core->instance.bytes, wire->instance.len) != 0)
+        return;
+    for (size_t i = 0; i < wire->n_statements; i++)
+        if (simplex_read_statement(wire->statements[i], &statement) &&
+            statement.kind != SIMPLEX_PROPOSAL)
+            hear(host, &statement);
+    for (size_t i = 0; i < wire->n_blocks; i++) {
+        if (wire->blocks[i]->signature.len == 0 || wire->blocks[i]->value.len > SIMPLEX_VALUE_MAX ||
+            !simplex_read_block(&core->instance, wire->blocks[i], &block))
+            continue;
+        statement = (struct simplex_statement){.kind = SIMPLEX_PROPOSAL,
+                                               .iteration = block.iteration,
+                                               .signer = simplex_leader(core, block.iteration),
+                                               .hash = block.hash};
+        memcpy(statement.signature, block.signature, SIGN_SIZE);
+        hear(host, &statement);
+    }
+}
+
+/* ---- hosts ---- */
+
+static void carry_out(struct bft_host *host, struct simplex_outbox *outbox);
+
+static void feed(struct bft_host *host, const struct simplex_input *input)
+{
+    struct mn_arena arena = {0};
+    struct simplex_outbox outbox = {.arena = &arena};
+
+    simplex_step(host->core, bft_now(host), input, &outbox);
+    carry_out(host, &outbox);
+    simplex_outbox_reset(&outbox);
+    mn_arena_done(&arena);
+    simplex_check(host->core);
+    if (!host->is_liar) {
+        uint64_t liars = simplex_view(host->core).liars;
+        for (uint32_t i = 0; i < host->world->hosts_count; i++)
+            if ((liars >> i & 1) != 0 && !host->world->hosts[i].is_liar)
+                bft_world_fail(host->world, "evidence: n%u holds one against n%u, who is honest",
+                               host->index, i);
+    }
+}
+
+static void judge(struct bft_host *host, const struct simplex_output *out)
+{
+    struct simplex_input input = {.type = SIMPLEX_IN_JUDGED};
+
+    memcpy(input.judged.hash, out->judge.hash, sizeof input.judged.hash);
+    input.judged.is_valid = value_is_valid(mn_buf_span(out->judge.value));
+    feed(host, &input);
+}
+
+static void carry_out(struct bft_host *host, struct simplex_outbox *outbox)
+{
+    struct bft_world *world = host->world;
+
+    for (uint32_t i = 0; i < outbox->count; i++) {
+        const struct simplex_output *out = &outbox->items[i];
+        switch (out->type) {
+        case SIMPLEX_OUT_SEND: bft_host_send(host, out->send.to, out->send.buf); break;
+        case SIMPLEX_OUT_PERSIST:
+            bft_host_persist(host, out->persist.write, NULL, out->persist.record);
+            break;
+        case SIMPLEX_OUT_JUDGE: judge(host, out); break;
+        case SIMPLEX_OUT_DECIDED:
+            if (world->options.is_verbose)
+                printf("%10.6f n%u decides in iteration %u\n", (double)world->time / 1e6,
+                       host->index, out->decided.iteration);
+            if (!host->is_liar) check_decided(host, out);
+            break;
+        case SIMPLEX_OUT_EVIDENCE:
+            if (!host->is_liar) check_evidence(host, out);
+            break;
+        }
+    }
+}
+
+static void start(struct bft_host *host)
+{
+    struct simplex_config config = host_config(host);
+    struct simplex_input input = {.type = SIMPLEX_IN_VALUE};
+    const struct mn_span *records;
+    uint32_t count;
+    struct simplex *core;
+    char text[8];
+
+    records = bft_host_records(host, &count);
+    if (simplex_new(&config, records, count, bft_now(host), &core) != MN_OK) {
+        bft_world_fail(host->world, "n%u does not start", host->index);
+        return;
+    }
+    host->core = core;
+    ((struct ear *)host->scratch)->count = 0;
+    snprintf(text, sizeof text, "v%u", host->index);
+    input.value = mn_buf_copy(mn_span_str(text));
+    feed(host, &input);
+    mn_buf_unref(input.value);
+}
+
+static void stop(struct bft_host *host)
+{
+    simplex_free(host->core);
+}
+
+static void durable(struct bft_host *host, uint64_t upto)
+{
+    feed(host, &(struct simplex_input){.type = SIMPLEX_IN_DURABLE, .durable = upto});
+}
+
+static void tick(struct bft_host *host)
+{
+    feed(host, &(struct simplex_input){.type = SIMPLEX_IN_TICK});
+}
+
+static mn_time deadline(const struct bft_host *host)
+{
+    return simplex_deadline(host->core);
+}
+
+/* ---- liars ---- */
+
+static uint32_t liar_draw(struct bft_world *world, uint32_t bound)
+{
+    return bft_draw(&world->rng_liar, bound);
+}
+
+/* A block that anybody has at [iteration], NULL when there is none. */
+static const struct simplex_block *liar_find_block(struct bft_world *world, uint32_t iteration)
+{
+    uint32_t first = liar_draw(world, world->hosts_count);
+
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct simplex *core = world->hosts[(first + i) % world->hosts_count].core;
+        const struct simplex_iteration *at =
+            core == NULL ? NULL : simplex_book_peek(core, iteration);
+        if (at != NULL && at->proposals_count > 0)
+            return &at->proposals[liar_draw(world, at->proposals_count)];
+    }
+    return NULL;
+}
+
+static void liar_send(struct bft_host *host, struct simplex_draft *draft)
+{
+    struct bft_world *world = host->world;
+    struct mn_buf *buf = simplex_draft_done(draft);
+    uint32_t subset = liar_draw(world, 1u << world->hosts_count);
+
+    world->stats.lies++;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (i != host->index && (subset >> i & 1)) bft_host_send(host, i, buf);
+    mn_buf_unref(buf);
+}
+
+static void liar_say(struct bft_host *host, uint32_t iteration, enum simplex_kind kind)
+{
+    const struct simplex *core = host->core;
+    struct simplex_statement statement = {
+        .kind = kind, .iteration = iteration, .signer = host->index};
+    const struct simplex_block *block;
+    struct simplex_draft draft;
+
+    if (kind != SIMPLEX_DUMMY) {
+        block = liar_find_block(host->world, iteration);
+        if (block == NULL) return;
+        statement.hash = block->hash;
+    }
+    simplex_statement_sign(core, &statement);
+    simplex_draft_init(&draft, core);
+    simplex_draft_statement(&draft, &statement);
+    liar_send(host, &draft);
+}
+
+/* On whatever parent, skipping what it likes, with a value of its own, valid or not. */
+static void liar_propose(struct bft_host *host, uint32_t iteration)
+{
+    struct bft_world *world = host->world;
+    const struct simplex *core = host->core;
+    struct simplex_block block = {.iteration = iteration};
+    struct simplex_statement statement = {
+        .kind = SIMPLEX_PROPOSAL, .iteration = iteration, .signer = host->index};
+    const struct simplex_certificate *parent;
+    struct simplex_draft draft;
+    char text[16] = "";
+
+    if (simplex_leader(core, iteration) != host->index) return;
+    parent = iteration > 1 && liar_draw(world, 2) == 0
+                 ? simplex_book_certificate(core, 1 + liar_draw(world, iteration - 1), SIMPLEX_VOTE)
+                 : NULL;
+    if (parent != NULL) {
+        block.parent = parent->block.iteration;
+        block.parent_hash = parent->block.hash;
+        block.value_hash = parent->block.value_hash;
+    } else {
+        snprintf(text, sizeof text, "%c%u.%u", liar_draw(world, 4) == 0 ? 'x' : 'v', host->index,
+                 liar_draw(world, 3));
+        block.value_hash = simplex_value_hash(mn_span_str(text));
+    }
+    simplex_block_rehash(&core->instance, &block);
+    statement.hash = block.hash;
+    simplex_statement_sign(core, &statement);
+    memcpy(block.signature, statement.signature, SIGN_SIZE);
+    simplex_draft_init(&draft, core);
+    if (parent != NULL) simplex_draft_certificate(&draft, core, block.parent, SIMPLEX_VOTE);
+    for (uint32_t i = block.parent + 1; i < iteration; i++)
+        simplex_draft_certificate(&draft, core, i, SIMPLEX_DUMMY);
+    simplex_draft_block(&draft, &block, mn_span_str(text));
+    liar_send(host, &draft);
+}
+
+/* Shows a certificate that others may not have seen yet. */
+static void liar_show(struct bft_host *host, uint32_t iteration)
+{
+    struct simplex_draft draft;
+
+    simplex_draft_init(&draft, host->core);
+    simplex_draft_certificate(&draft, host->core, iteration,
+                              (enum simplex_kind)(SIMPLEX_VOTE + liar_draw(host->world, 3)));
+    liar_send(host, &draft);
+}
+
+/* Accuses somebody honest with what is no contradiction: a vote, then a dummy vote. */
+static void liar_accuse(struct bft_host *host, uint32_t iteration)
+{
+    const struct simplex_iteration *at = simplex_book_peek(host->core, iteration);
+    uint32_t victim = liar_draw(host->world, host->world->hosts_count);
+    struct simplex_statement pair[2] = {
+        {.kind = SIMPLEX_VOTE, .iteration = iteration, .signer = victim},
+        {.kind = SIMPLEX_DUMMY, .iteration = iteration, .signer = victim}};
+    struct simplex_draft draft;
+
+    if (at == NULL || !at->said[victim].has_vote || !at->said[victim].has_dummy) return;
+    pair[0].hash = at->said[victim].vote;
+    memcpy(pair[0].signature, at->said[victim].vote_sig, SIGN_SIZE);
+    memcpy(pair[1].signature, at->said[victim].dummy_sig, SIGN_SIZE);
+    if (liar_draw(host->world, 2) == 0) pair[1].kind = SIMPLEX_FINAL; /* a forgery */
+    simplex_draft_init(&draft, host->core);
+    simplex_draft_evidence(&draft, pair);
+    liar_send(host, &draft);
+}
+
+static void liar_act(struct bft_world *world, struct bft_event *event)
+{
+    struct bft_host *host = event->host;
+    const struct bft_host *other = &world->hosts[liar_draw(world, world->hosts_count)];
+    uint32_t iteration = ((struct simplex *)host->core)->iteration;
+
+    if (other->core != NULL) iteration = ((struct simplex *)other->core)->iteration;
+    if (iteration > 1 && liar_draw(world, 3) == 0) iteration -= 1;
+    switch (liar_draw(world, 8)) {
+    case 0:
+    case 1: liar_say(host, iteration, SIMPLEX_VOTE); break;
+    case 2: liar_say(host, iteration, SIMPLEX_DUMMY); break;
+    case 3: liar_say(host, iteration, SIMPLEX_FINAL); break;
+    case 4:
+    case 5: liar_propose(host, iteration); break;
+    case 6: liar_show(host, iteration); break;
+    default: liar_accuse(host, iteration); break;
+    }
+}
+
+static void liar_next(struct bft_world *world, struct bft_event *event)
+{
+    struct bft_host *host = event->host;
+
+    if (host->core != NULL && !world->has_failed) liar_act(world, event);
+    bft_world_at(world, world->time + 1 + bft_draw(&world->rng_liar, agreement(world)->liveliness),
+                 liar_next, host);
+}
+
+static void message(struct bft_host *host, uint32_t from, struct mn_span bytes)
+{
+    struct simplex_input input = {.type = SIMPLEX_IN_MESSAGE};
+
+    if (!host->is_liar) listen(host, bytes);
+    input.message.from = from;
+    input.message.bytes = bytes;
+    feed(host, &input);
+}
+
+/* ---- a run ---- */
+
+static void begin(struct bft_world *world)
+{
+    struct agreement *run = mn_alloc(sizeof *run);
+
+    world->scratch = run;
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        memcpy(run->validators[i].pk, world->hosts[i].key.pk, SIGN_PK_SIZE);
+        run->validators[i].weight = world->hosts[i].weight;
+        world->hosts[i].scratch = mn_alloc(sizeof(struct ear));
+    }
+    rng_bytes(&world->rng_work, run->config.name.bytes, sizeof run->config.name.bytes);
+    run->config.mesh_id.bytes[0] = 1;
+    run->config.validators = run->validators;
+    run->config.validators_count = world->hosts_count;
+    run->config.self = SIMPLEX_NOBODY;
+    run->config.delay = 25 * MN_MS + bft_draw(&world->rng_work, 75000);
+    run->liveliness = 5000 + bft_draw(&world->rng_liar, 60000);
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (world->hosts[i].is_liar)
+            bft_world_at(world, bft_draw(&world->rng_liar, 50000), liar_next, &world->hosts[i]);
+}
+
+static bool is_done(struct bft_world *world)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct bft_host *host = &world->hosts[i];
+        if (host->is_liar) continue;
+        if (host->core == NULL || !simplex_view(host->core).is_decided) return false;
+    }
+    return true;
+}
+
+static void quiet(struct bft_world *world)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        const struct bft_host *host = &world->hosts[i];
+        uint32_t at = host->is_liar ? 0 : simplex_view(host->core).iteration;
+        if (at > agreement(world)->quiet_iteration) agreement(world)->quiet_iteration = at;
+    }
+}
+
+/* The first iteration all honest ones enter after the faults whose leader is honest decides; one
+ * more is granted, because some may have been near the end of theirs when the faults ended. */
+static uint32_t last_iteration(struct bft_world *world)
+{
+    uint32_t at = agreement(world)->quiet_iteration, honest = 0;
+
+    while (honest < 2 && at < SIMPLEX_ITERATIONS_MAX) {
+        const struct bft_host *leader = &world->hosts[simplex_leader(world->hosts[0].core, ++at)];
+        honest += !leader->is_liar && !leader->is_restored;
+    }
+    return at;
+}
+
+static void end(struct bft_world *world)
+{
+    uint32_t last = last_iteration(world);
+
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        struct bft_host *host = &world->hosts[i];
+        struct simplex_view view;
+        if (host->is_liar) continue;
+        view = simplex_view(host->core);
+        if (!view.is_decided)
+            bft_world_fail(world, "termination: n%u is in iteration %u, undecided", i,
+                           view.iteration);
+        if (view.decided_in > last)
+            bft_world_fail(world, "termination: n%u decides in iteration %u, not by %u", i,
+                           view.decided_in, last);
+        check_ear(host);
+    }
+}
+
+static void finish(struct bft_world *world)
+{
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        struct ear *ear = world->hosts[i].scratch;
+        if (ear != NULL) mn_free(ear->lies);
+        mn_free(ear);
+    }
+    if (world->scratch != NULL) mn_buf_unref(agreement(world)->value);
+    mn_free(world->scratch);
+}
+
+const struct bft_scenario bft_simplex = {.name = "simplex",
+                                         .begin = begin,
+                                         .start = start,
+                                         .stop = stop,
+                                         .message = message,
+                                         .durable = durable,
+                                         .tick = tick,
+                                         .deadline = deadline,
+                                         .quiet = quiet,
+                                         .is_done = is_done,
+                                         .end = end,
+                                         .finish = finish};
