@@ -30,6 +30,7 @@
     X(OFFER, "offer")             \
     X(REPLICA, "replica")         \
     X(BEARER, "bearer")           \
+    X(WORDS, "words")             \
     X(TOOL, "tool")               \
     X(CTX, "ctx")                 \
     X(MESH_KEY, "mesh-key")       \

@@ -27,6 +27,7 @@ static const struct {
     [CODE(PENDING_FULL)] = {"pending_full", false},
     [CODE(BUSY)] = {"busy", false},
     [CODE(NAME_TAKEN)] = {"name_taken", false},
+    [CODE(PENDING)] = {"pending", false},
 };
 
 #define CODES_COUNT (sizeof admission_codes / sizeof admission_codes[0])
@@ -122,6 +123,7 @@ void admission_drop_channel(struct admission *a, struct channel *channel)
     authority_chain_done(&channel->chain);
     mn_buf_unref(channel->grant);
     mn_buf_unref(channel->found);
+    mn_buf_unref(channel->join);
     mn_pool_free(&a->pool, channel);
 }
 
@@ -133,7 +135,9 @@ static struct channel *admission_add_channel(struct admission *a, const struct a
     channel->id = link->link;
     channel->heard_at = a->now.mono;
     channel->peer = *link;
-    channel->peer.grant = mn_span(NULL, 0);
+    channel->peer.grant = channel->peer.address = mn_span(NULL, 0);
+    if (link->address.size > 0 && link->address.size < sizeof channel->address)
+        memcpy(channel->address, link->address.data, link->address.size);
     channel->grant = mn_buf_copy(link->grant);
     channel->timer.kind = TIMER_CHANNEL;
     authority_chain_init(&channel->chain);
@@ -147,6 +151,7 @@ static void admission_on_link_up(struct admission *a, const struct admission_lin
     struct channel *channel = admission_find_channel(a, link->link);
 
     if (channel != NULL) { /* a sponsor's link goes on as one between members */
+        if (link->kind == ADMISSION_LINK_MEMBER) admission_pending_forget(a, channel);
         channel->peer.kind = link->kind;
         memcpy(channel->peer.pin, link->pin, sizeof channel->peer.pin);
         channel->peer.wall_ms = link->wall_ms;
@@ -170,6 +175,7 @@ static void admission_on_link_down(struct admission *a, uint64_t link)
     struct channel *channel = admission_find_channel(a, link);
 
     if (channel == NULL) return; /* was refused when it came up */
+    admission_pending_forget(a, channel);
     admission_on_sponsor_down(a, channel);
     admission_drop_channel(a, channel);
 }
@@ -187,7 +193,9 @@ static bool admission_may_say(enum admission_link_kind kind,
     case MESHNODE__TRUST__ADMISSION__WHAT_GRANTED:
     case MESHNODE__TRUST__ADMISSION__WHAT_REFUSED: return kind != ADMISSION_LINK_GUEST;
     case MESHNODE__TRUST__ADMISSION__WHAT_FORWARD:
-    case MESHNODE__TRUST__ADMISSION__WHAT_FORWARD_ANSWER: return kind == ADMISSION_LINK_MEMBER;
+    case MESHNODE__TRUST__ADMISSION__WHAT_FORWARD_ANSWER:
+    case MESHNODE__TRUST__ADMISSION__WHAT_WAITING:
+    case MESHNODE__TRUST__ADMISSION__WHAT_WAITING_ANSWER: return kind == ADMISSION_LINK_MEMBER;
     case MESHNODE__TRUST__ADMISSION__WHAT__NOT_SET:
     case _MESHNODE__TRUST__ADMISSION__WHAT__CASE_IS_INT_SIZE: break;
     }
@@ -216,6 +224,12 @@ static void admission_dispatch(struct admission *a, struct channel *channel,
         break;
     case MESHNODE__TRUST__ADMISSION__WHAT_FORWARD_ANSWER:
         admission_on_forward_answer(a, channel, message->forward_answer);
+        break;
+    case MESHNODE__TRUST__ADMISSION__WHAT_WAITING:
+        admission_on_waiting(a, channel, message->waiting);
+        break;
+    case MESHNODE__TRUST__ADMISSION__WHAT_WAITING_ANSWER:
+        admission_on_waiting_answer(a, channel, message->waiting_answer);
         break;
     case MESHNODE__TRUST__ADMISSION__WHAT__NOT_SET:
     case _MESHNODE__TRUST__ADMISSION__WHAT__CASE_IS_INT_SIZE: break;
@@ -272,6 +286,8 @@ static void admission_on_timer(struct admission *a, struct timer *timer)
     case TIMER_JOIN: admission_on_join_timer(a); break;
     case TIMER_UPKEEP: admission_upkeep(a); break;
     case TIMER_CLOCK: admission_on_clock_timer(a); break;
+    case TIMER_WAITER: admission_on_waiter_timer(a, timer); break;
+    case TIMER_PENDING: admission_on_pending_timer(a); break;
     }
 }
 
@@ -324,6 +340,9 @@ static void admission_handle(struct admission *a, const struct admission_input *
     case ADMISSION_IN_TOKEN_WITHDRAW:
         admission_on_token_withdraw(a, input->token_withdraw.request, input->token_withdraw.id);
         break;
+    case ADMISSION_IN_PENDING_LIST: admission_on_pending_list(a, input->pending.request); break;
+    case ADMISSION_IN_PENDING_APPROVE: admission_on_pending_approve(a, input); break;
+    case ADMISSION_IN_PENDING_DENY: admission_on_pending_deny(a, input); break;
     }
 }
 
@@ -374,6 +393,7 @@ struct admission *admission_new(const struct admission_config *config)
     mn_list_init(&a->forwards);
     mn_list_init(&a->recovered);
     authority_chain_init(&a->chain);
+    admission_pending_init(a);
     a->join_timer.kind = TIMER_JOIN;
     a->upkeep_timer.kind = TIMER_UPKEEP;
     a->clock_timer.kind = TIMER_CLOCK;
@@ -384,6 +404,7 @@ struct admission *admission_new(const struct admission_config *config)
 void admission_free(struct admission *a)
 {
     if (a == NULL) return;
+    admission_pending_done(a);
     while (!mn_list_is_empty(&a->links_all))
         admission_drop_channel(a, MN_CONTAINER(a->links_all.next, struct channel, all));
     admission_forwards_done(a);
@@ -489,5 +510,7 @@ struct admission_counts admission_counts(const struct admission *a)
     counts.forwards = a->forwards_count;
     counts.issued = a->holders.count;
     counts.invites = a->invites.count;
+    counts.waiters = admission_waiters_count(a);
+    counts.pending = admission_pending_count(a);
     return counts;
 }

@@ -6,6 +6,9 @@
  *   issuer   redeems invites, counts uses, signs grants; renews; creates and withdraws tokens
  *   member   renews its own grant from half life on
  *
+ * A joiner without a token waits: its sponsor keeps the link and tells all issuers, who list it
+ * until somebody approves or denies its key (PENDING_*).
+ *
  * Messages are opaque bytes to the links: the owner feeds those that arrive on a link as
  * ADMISSION_IN_MESSAGE and sends what ADMISSION_OUT_SEND says. Frames of guests carry nothing else.
  * What must survive a restart leaves as ADMISSION_OUT_PERSIST and comes back, in any order, as
@@ -25,6 +28,7 @@
 #include "crypto/identity.h"
 #include "crypto/invite.h"
 #include "crypto/rng.h"
+#include "crypto/words.h"
 #include "proto/base/bytes.h"
 #include "proto/base/id.h"
 #include "proto/base/memory.h"
@@ -81,6 +85,7 @@ struct admission_link {
     mn_id mesh_id;                            /* from its HELLO; zero: none */
     struct mn_span grant;                     /* SPONSOR: the Signed Grant of its HELLO; borrowed */
     uint64_t wall_ms;                         /* its clock, from its HELLO */
+    struct mn_span address;                   /* "ip:port" as we see it; borrowed */
 };
 
 enum admission_input_type {
@@ -99,6 +104,9 @@ enum admission_input_type {
     ADMISSION_IN_TOKEN_CREATE,
     ADMISSION_IN_TOKEN_LIST,
     ADMISSION_IN_TOKEN_WITHDRAW,
+    ADMISSION_IN_PENDING_LIST,
+    ADMISSION_IN_PENDING_APPROVE,
+    ADMISSION_IN_PENDING_DENY,
 };
 
 struct admission_input {
@@ -151,6 +159,12 @@ struct admission_input {
             uint64_t request;
             struct mn_span id; /* hex digits from its beginning, at least 4, unambiguous */
         } token_withdraw;
+        struct {
+            uint64_t request;
+            struct mn_span who; /* the full node id, or all eight words; LIST: not used */
+            bool has_role;      /* APPROVE: [role] instead of the one it asks for */
+            grant_role role;
+        } pending;
     };
 };
 
@@ -165,6 +179,9 @@ enum admission_output_type {
     ADMISSION_OUT_FAILED,   /* final: exit 77 with this code */
     ADMISSION_OUT_TOKEN,    /* answer to TOKEN_CREATE, TOKEN_WITHDRAW, and to FOUND (request 0) */
     ADMISSION_OUT_TOKENS,   /* answer to TOKEN_LIST */
+    ADMISSION_OUT_WAITS,    /* the guest of this link waits for people: keep the link. Again each
+                               minute, as long as it does */
+    ADMISSION_OUT_PENDING,  /* answer to PENDING_* */
 };
 
 enum admission_secret { ADMISSION_SECRET_ROOT_KEY = 1, ADMISSION_SECRET_JOIN_TOKEN };
@@ -176,6 +193,23 @@ struct admission_token {
     uint64_t created_ms, not_after_ms;
     grant_role role_max;
     bool is_withdrawn;
+};
+
+#define ADMISSION_PENDING_MAX 256        /* that an issuer lists */
+#define ADMISSION_PENDING_NETWORK_MAX 32 /* of these, from one /24 (IPv6: /64) */
+#define ADMISSION_PENDING_SPONSOR_MAX 64 /* that a sponsor keeps links for */
+#define ADMISSION_DENIED_MAX 1024        /* keys that are refused for a day */
+#define ADMISSION_ADDRESS_SIZE 64        /* of a guest's address, NUL included */
+
+/* One row of `nodes pending`. */
+struct admission_pending_row {
+    mn_id node_id, sponsor; /* sponsor: who told it last */
+    char name[GRANT_NAME_SIZE], region[GRANT_REGION_SIZE];
+    grant_role role; /* that it asks for */
+    char address[ADMISSION_ADDRESS_SIZE];
+    char words[WORDS_TEXT_SIZE];
+    uint64_t since_ms; /* wall */
+    uint64_t heard_ms; /* how long ago it was last heard of */
 };
 
 struct admission_output {
@@ -223,6 +257,17 @@ struct admission_output {
             const struct admission_token *items;
             uint32_t count;
         } tokens;
+        struct {
+            uint64_t link;
+        } waits;
+        struct {
+            uint64_t request;
+            mn_status status; /* MN_DENIED: not an issuer; MN_NOT_FOUND: nobody of that full id or
+                                 of these words waits; MN_EXISTS: its name is taken; MN_FULL;
+                                 MN_NOT_YET: our clock is off */
+            const struct admission_pending_row *items; /* APPROVE, DENY: one */
+            uint32_t count;
+        } pending;
     };
 };
 
@@ -293,6 +338,7 @@ struct admission_counts {
     uint64_t chains_refused; /* seeds that could not prove the pinned mesh */
     uint64_t forks;
     uint32_t links, forwards, issued, invites; /* held now */
+    uint32_t waiters, pending;                 /* links kept here; rows listed here */
 };
 
 struct admission_counts admission_counts(const struct admission *admission);

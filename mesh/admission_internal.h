@@ -6,6 +6,7 @@
  *   admission_renew.c    member: renewal of its own grant
  *   admission_sponsor.c  sponsor: ASK, JOIN, forwarding
  *   admission_issuer.c   issuer: who gets a grant
+ *   admission_pending.c  sponsor and issuer: who waits for people to let it in
  *   admission_token.c    issuer: founding, tokens
  *   admission_clock.c    our wall clock against those of others */
 #ifndef ADMISSION_INTERNAL_H
@@ -43,7 +44,15 @@
 #define ADMISSION_BOOTSTRAP_USES 32
 #define ADMISSION_BOOTSTRAP_TTL_MS ((uint64_t)86400 * 1000)
 
-enum timer_kind { TIMER_CHANNEL = 1, TIMER_FORWARD, TIMER_JOIN, TIMER_UPKEEP, TIMER_CLOCK };
+enum timer_kind {
+    TIMER_CHANNEL = 1,
+    TIMER_FORWARD,
+    TIMER_JOIN,
+    TIMER_UPKEEP,
+    TIMER_CLOCK,
+    TIMER_WAITER,
+    TIMER_PENDING
+};
 
 struct timer {
     struct mn_heap_entry entry;
@@ -61,9 +70,11 @@ struct channel {
     struct mn_buf *grant;         /* SPONSOR: of its HELLO */
     struct authority_chain chain; /* SPONSOR: as it shows it */
     struct mn_buf *found;         /* SPONSOR: the Signed Found it showed */
-    bool is_verified;             /* SPONSOR: it proved to be a member of the pinned mesh */
-    bool is_waiting;              /* its JOIN is with an issuer */
-    bool is_closing;              /* we asked for its end: nothing it says counts */
+    struct mn_buf *join;          /* GUEST: its JOIN, when it came without a token */
+    char address[ADMISSION_ADDRESS_SIZE];
+    bool is_verified; /* SPONSOR: it proved to be a member of the pinned mesh */
+    bool is_waiting;  /* its JOIN is with an issuer */
+    bool is_closing;  /* we asked for its end: nothing it says counts */
 };
 
 struct forward {
@@ -110,6 +121,7 @@ struct joining {
     uint32_t retries;                         /* refusals in a row */
     mn_time retry_at;                         /* no JOIN before this */
     mn_time name_taken_since;                 /* 0: not */
+    bool is_pending;                          /* [link] keeps us waiting; told so once */
     mn_time mismatch_since;                   /* 0: none */
     mn_id mismatched[ADMISSION_MISMATCH_MAX]; /* nodes of other meshes */
     uint32_t mismatched_count, seeds_count;
@@ -145,9 +157,10 @@ struct admission {
     struct mn_map holders, invites;
     struct found_entry founds[ADMISSION_FOUNDS_MAX];
     uint32_t founds_count;
-    mn_id bootstrap_token;    /* whose file is to be removed at its end; zero: none */
-    struct mn_list recovered; /* documents until RECOVERED puts them in order */
-    bool is_foreign;          /* what is stored was made with another node key */
+    mn_id bootstrap_token;        /* whose file is to be removed at its end; zero: none */
+    struct pending_book *pending; /* who waits, who is denied (admission_pending.c) */
+    struct mn_list recovered;     /* documents until RECOVERED puts them in order */
+    bool is_foreign;              /* what is stored was made with another node key */
 
     struct admission_counts counts;
 
@@ -241,6 +254,9 @@ void admission_on_forward_timer(struct admission *a, struct forward *forward);
 void admission_on_refuse_input(struct admission *a, uint64_t link, admission_code code);
 void admission_forwards_done(struct admission *a);
 
+void admission_answer_granted(struct admission *a, struct channel *channel, struct mn_span grant);
+void admission_answer_refused(struct admission *a, struct channel *channel, admission_code code);
+
 /* The founds we know as fields of a Granted; in the turn's arena. */
 void admission_fill_founds(struct admission *a, Meshnode__Trust__Granted *granted);
 
@@ -258,6 +274,36 @@ struct holder *admission_keep_holder(struct admission *a, struct mn_span grant_b
 uint32_t admission_token_uses(const struct admission *a, const mn_id *token_id);
 void admission_expire_holders(struct admission *a);
 void admission_holders_done(struct admission *a);
+
+/* Issues what people approved: [grant] names key, name, region and role. NAME_TAKEN, BUSY. */
+admission_code admission_issue_approved(struct admission *a, struct grant *grant,
+                                        struct mn_span *ret_grant);
+
+/* ---- admission_pending.c ---- */
+
+void admission_pending_init(struct admission *a);
+void admission_pending_done(struct admission *a);
+
+/* As sponsor: this guest has nothing to show but its key. False: it did bring something, or nobody
+ * needs it here, so that the refusal stands. */
+bool admission_pending_begin(struct admission *a, struct channel *channel);
+void admission_on_waiting(struct admission *a, struct channel *channel,
+                          const Meshnode__Trust__Waiting *message);
+void admission_on_waiting_answer(struct admission *a, struct channel *channel,
+                                 const Meshnode__Trust__WaitingAnswer *message);
+void admission_on_waiter_timer(struct admission *a, struct timer *timer);
+void admission_on_pending_timer(struct admission *a);
+
+/* The link is gone, or leads to a member now. */
+void admission_pending_forget(struct admission *a, const struct channel *channel);
+
+bool admission_is_denied(struct admission *a, const mn_id *node_id);
+void admission_recover_denied(struct admission *a, struct mn_span key, struct mn_span value);
+void admission_on_pending_list(struct admission *a, uint64_t request);
+void admission_on_pending_approve(struct admission *a, const struct admission_input *input);
+void admission_on_pending_deny(struct admission *a, const struct admission_input *input);
+uint32_t admission_waiters_count(const struct admission *a);
+uint32_t admission_pending_count(const struct admission *a);
 
 /* ---- admission_token.c ---- */
 

@@ -323,6 +323,7 @@ admission_code admission_decide(struct admission *a, const struct invite_join *j
         if (code == CODE(NONE)) a->counts.renewals++;
         return code;
     }
+    if (admission_is_denied(a, &node_id)) return CODE(DENIED); /* somebody said so */
     if (admission_clock_is_off(a))
         code = CODE(ISSUER_UNAVAILABLE); /* what it signed now would end at a wrong time */
     else if (!mn_id_is_zero(&join->token_id))
@@ -336,5 +337,20 @@ admission_code admission_decide(struct admission *a, const struct invite_join *j
     admission_trace(a, MN_EV_JOIN_ADMITTED, &node_id,
                     mn_id_is_zero(&join->token_id) ? 0 : admission_token_uses(a, &join->token_id),
                     0, join->name);
+    return CODE(NONE);
+}
+
+admission_code admission_issue_approved(struct admission *a, struct grant *grant,
+                                        struct mn_span *ret_grant)
+{
+    mn_id node_id = digest_node_id(grant->sign_pk);
+    admission_code code;
+
+    MN_ASSERT(admission_is_issuer(a));
+    if (admission_name_is_taken(a, grant->name, &node_id)) return CODE(NAME_TAKEN);
+    code = admission_issue(a, grant, ret_grant);
+    if (code != CODE(NONE)) return code;
+    a->counts.joins_admitted++;
+    admission_trace(a, MN_EV_JOIN_APPROVED, &node_id, 0, 0, grant->name);
     return CODE(NONE);
 }

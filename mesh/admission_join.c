@@ -512,6 +512,24 @@ static bool admission_name_wait_is_over(struct admission *a, admission_code code
     return a->now.mono - *since >= ADMISSION_GIVE_UP;
 }
 
+/* It waits for people on this link, however long they take; when the link is lost, on another. */
+static void admission_on_pending(struct admission *a, struct channel *channel)
+{
+    const struct authority *head = authority_chain_head(&channel->chain);
+    char words[WORDS_TEXT_SIZE];
+
+    if (a->joining.link != channel->id) return; /* not asked for */
+    mn_heap_remove(&a->timers, &channel->timer.entry);
+    a->joining.retries = 0;
+    a->joining.name_taken_since = 0;
+    if (a->joining.is_pending) return;
+    a->joining.is_pending = true;
+    admission_trace(a, MN_EV_JOIN_PENDING, &a->config.self->node_id, 0, 0,
+                    words_of(mn_span(a->config.self->key.pk, SIGN_PK_SIZE), words));
+    admission_trace(a, MN_EV_JOIN_MESH_WORDS, &head->mesh_id, 0, 0,
+                    words_of(mn_span(authority_pin(head), DIGEST_PIN_SIZE), words));
+}
+
 static void admission_on_join_refused(struct admission *a, struct channel *channel,
                                       admission_code code)
 {
@@ -521,6 +539,11 @@ static void admission_on_join_refused(struct admission *a, struct channel *chann
         admission_drop_seed(a, channel, MN_DENIED);
         return;
     }
+    if (code == CODE(PENDING)) {
+        admission_on_pending(a, channel);
+        return;
+    }
+    a->joining.is_pending = false;
     if (admission_code_is_final(code) || admission_name_wait_is_over(a, code)) {
         admission_fail(a, code);
         return;

@@ -100,8 +100,7 @@ void admission_fill_founds(struct admission *a, Meshnode__Trust__Granted *grante
     }
 }
 
-static void admission_answer_granted(struct admission *a, struct channel *channel,
-                                     struct mn_span grant)
+void admission_answer_granted(struct admission *a, struct channel *channel, struct mn_span grant)
 {
     Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
     Meshnode__Trust__Granted granted = MESHNODE__TRUST__GRANTED__INIT;
@@ -114,6 +113,7 @@ static void admission_answer_granted(struct admission *a, struct channel *channe
     channel->is_waiting = false;
     admission_send(a, channel->id, &message, true);
     if (channel->peer.kind != ADMISSION_LINK_GUEST) return; /* a renewal */
+    admission_pending_forget(a, channel);
 
     channel->peer.kind = ADMISSION_LINK_MEMBER;
     output = admission_emit(a, ADMISSION_OUT_ADMITTED);
@@ -123,10 +123,10 @@ static void admission_answer_granted(struct admission *a, struct channel *channe
     output->admitted.grant = mn_arena_copy(a->outbox->arena, grant);
 }
 
-static void admission_answer_refused(struct admission *a, struct channel *channel,
-                                     admission_code code)
+void admission_answer_refused(struct admission *a, struct channel *channel, admission_code code)
 {
     channel->is_waiting = false;
+    if (code == CODE(DENIED) && admission_pending_begin(a, channel)) return;
     admission_send_refused(a, channel->id, code);
     admission_trace(a, MN_EV_JOIN_DENIED, &channel->peer.node_id, (uint64_t)code, 0,
                     admission_code_name(code));
@@ -218,6 +218,16 @@ static void admission_forward_join(struct admission *a, struct channel *channel,
     admission_send(a, issuer->id, &message, false);
 }
 
+/* One that shows no token may have to wait for people, who are told of it by these very bytes. */
+static void admission_keep_join(struct admission *a, struct channel *channel,
+                                const struct invite_join *join, struct mn_span bytes)
+{
+    admission_pending_forget(a, channel); /* it asks anew */
+    channel->join = mn_buf_unref(channel->join);
+    if (channel->peer.kind == ADMISSION_LINK_GUEST && mn_id_is_zero(&join->token_id))
+        channel->join = mn_buf_copy(bytes);
+}
+
 void admission_on_join_message(struct admission *a, struct channel *channel, struct mn_span bytes)
 {
     struct invite_join join;
@@ -240,6 +250,7 @@ void admission_on_join_message(struct admission *a, struct channel *channel, str
         admission_send_refused(a, channel->id, CODE(BUSY));
         return;
     }
+    admission_keep_join(a, channel, &join, bytes);
     if (!admission_is_issuer(a)) {
         admission_forward_join(a, channel, bytes);
         return;

@@ -6,7 +6,7 @@
 #include "proto/pb.h"
 
 /* Keys of the store: "authority/<version>", "grant", "issued/<node id>", "invite/<token id>",
- * "withdrawn/<token id>", "found/<token id>", "bootstrap". */
+ * "denied/<node id>", "withdrawn/<token id>", "found/<token id>", "bootstrap". */
 
 struct recovered_document {
     struct mn_list all;
@@ -178,6 +178,8 @@ void admission_on_recover(struct admission *a, struct mn_span key, struct mn_spa
         admission_keep_invite(a, value);
     } else if (admission_key_is(key, "withdrawn")) {
         admission_recover_withdrawal(a, key);
+    } else if (admission_key_is(key, "denied")) {
+        admission_recover_denied(a, key, value);
     } else if (admission_key_is(key, "found")) {
         admission_recover_found(a, value);
     }

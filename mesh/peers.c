@@ -13,6 +13,7 @@ struct peers_timing peers_timing_default(void)
                                  .backoff_max = 30 * MN_SEC,
                                  .challenge = MN_SEC,
                                  .guest = 30 * MN_SEC,
+                                 .wait = 150 * MN_SEC,
                                  .drain = MN_SEC,
                                  .renew = MN_DAY};
 }
@@ -165,6 +166,21 @@ static void peers_on_admitted(struct peers *peers, struct mn_now now, uint64_t l
     conn_set_timer(peers, conn);
 }
 
+static void peers_on_wait(struct peers *peers, struct mn_now now, uint64_t link)
+{
+    struct conn *conn = peers_find_link(peers, link);
+
+    if (conn == NULL || conn->info.kind != PEERS_GUEST) return;
+    if (!conn->is_waiting) {
+        conn->is_waiting = true;
+        peers->counts.guests--;
+        peers->counts.waiting++;
+    }
+    conn->guest_bytes = 0; /* its pings are to count anew */
+    conn->until = mn_time_after(now.mono, peers->config.timing.wait);
+    conn_set_timer(peers, conn);
+}
+
 static void peers_on_pause(struct peers *peers, struct mn_now now, const struct peers_input *input)
 {
     struct conn *conn = peers_find_link(peers, input->link);
@@ -217,6 +233,7 @@ static void peers_handle(struct peers *peers, struct mn_now now, const struct pe
     case PEERS_IN_SEND: peers_send(peers, now, input->send); break;
     case PEERS_IN_CONTROL: peers_on_control(peers, now, input); break;
     case PEERS_IN_ADMITTED: peers_on_admitted(peers, now, input->link); break;
+    case PEERS_IN_WAIT: peers_on_wait(peers, now, input->link); break;
     case PEERS_IN_CLOSE:
     case PEERS_IN_DISCONNECT:
     case PEERS_IN_FAULT: peers_on_owner(peers, now, input); break;
@@ -308,18 +325,20 @@ static void conn_check(const struct peers *peers, const struct conn *conn)
 
 void peers_check(const struct peers *peers)
 {
-    uint32_t half_open = 0, guests = 0, members = 0, dials = 0;
+    uint32_t half_open = 0, guests = 0, waiting = 0, members = 0, dials = 0;
 
     MN_LIST_FOR_EACH (entry, (struct mn_list *)(uintptr_t)&peers->conns) {
         const struct conn *conn = PEERS_CONN(entry, order);
         if (conn->state == CONN_GONE) continue;
         conn_check(peers, conn);
         half_open += conn->is_half_open;
-        guests += conn->state == CONN_UP && conn->info.kind == PEERS_GUEST;
+        guests += conn->state == CONN_UP && conn->info.kind == PEERS_GUEST && !conn->is_waiting;
+        waiting += conn->state == CONN_UP && conn->info.kind == PEERS_GUEST && conn->is_waiting;
         members += conn->state == CONN_UP && conn->info.kind == PEERS_MEMBER;
         dials += conn->state == CONN_DIALING;
     }
     MN_ASSERT(half_open == peers->counts.half_open && half_open <= peers->config.limits.half_open);
+    MN_ASSERT(waiting == peers->counts.waiting);
     MN_ASSERT(guests == peers->counts.guests && guests <= peers->config.limits.guests);
     MN_ASSERT(members == peers->counts.members && members == peers->by_node.count);
     MN_ASSERT(dials == peers->counts.dials);

@@ -53,6 +53,7 @@ struct peers_timing {
     mn_time backoff_max; /* 30 s */
     mn_time challenge;   /* for a link to prove that it lives; 1 s */
     mn_time guest;       /* life of a guest link; 30 s */
+    mn_time wait;        /* of one that waits, from each PEERS_IN_WAIT on; 150 s */
     mn_time drain;       /* for a closing link to say goodbye; 1 s */
     mn_time renew;       /* age at which a link gets a successor with new keys; 24 h */
 };
@@ -113,7 +114,9 @@ enum peers_input_type {
     PEERS_IN_SEND,     /* send: to a member link. What cannot be sent comes back as UNSENT */
     PEERS_IN_CONTROL,  /* link, bytes, is_refusal: an admission message */
     PEERS_IN_ADMITTED, /* link: the guest has its grant; it now has time to say so */
-    PEERS_IN_CLOSE,    /* link, status, code: goodbye */
+    PEERS_IN_WAIT,  /* link: the guest waits for people; it is kept for timing.wait more, and does
+                       not count among the guests any more. Who may wait, the owner bounds */
+    PEERS_IN_CLOSE, /* link, status, code: goodbye */
     PEERS_IN_DISCONNECT, /* node_id, status, code: goodbye to its member link, if there is one */
     PEERS_IN_GRANT,      /* node_id, bytes: a newer Signed Grant, from its record */
     PEERS_IN_FAULT,      /* node_id, points: it sent what an honest node would not */
@@ -278,6 +281,7 @@ size_t peers_link_queued(const struct peers_link *link, enum envelope_priority p
 
 struct peers_counts {
     uint32_t half_open, guests, members, dials, targets;    /* now */
+    uint32_t waiting;                                       /* guests that wait for people */
     uint64_t garbage_http, garbage_tls, garbage_other;      /* wrong first bytes */
     uint64_t refused_rate, refused_half_open, refused_full; /* closed unread */
     uint64_t evicted; /* half-open ones that gave way to newcomers */

@@ -87,6 +87,15 @@ static void conn_report_drops(struct peers *peers, struct conn *conn)
     }
 }
 
+void conn_leave_guests(struct peers *peers, struct conn *conn)
+{
+    if (conn->is_waiting)
+        peers->counts.waiting--;
+    else
+        peers->counts.guests--;
+    conn->is_waiting = false;
+}
+
 /* A link that was UP is no more: reports what it did not send, then that it is DOWN. */
 static void conn_down(struct peers *peers, struct mn_now now, struct conn *conn, mn_status status)
 {
@@ -98,7 +107,7 @@ static void conn_down(struct peers *peers, struct mn_now now, struct conn *conn,
         mn_map_remove(&peers->by_node, &conn->by_node);
         peers->counts.members--;
     } else if (conn->info.kind == PEERS_GUEST) {
-        peers->counts.guests--;
+        conn_leave_guests(peers, conn);
     }
     queue_drop_all(link_queue(conn->link));
     conn_report_drops(peers, conn);

@@ -105,7 +105,7 @@ static void conn_up(struct peers *peers, struct mn_now now, struct conn *conn, e
     bool was_up = conn->state == CONN_UP;
 
     MN_ASSERT(!was_up || (conn->info.kind != PEERS_MEMBER && kind == PEERS_MEMBER));
-    if (was_up && conn->info.kind == PEERS_GUEST) peers->counts.guests--;
+    if (was_up && conn->info.kind == PEERS_GUEST) conn_leave_guests(peers, conn);
     if (!was_up) {
         conn_leave_half_open(peers, conn);
         mn_map_insert(&peers->by_link, &conn->by_link,

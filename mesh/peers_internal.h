@@ -63,6 +63,7 @@ struct conn {
     bool is_owner_paused, is_throttled, is_read_paused;
     mn_time throttled_until, renew_at;
     uint64_t guest_bytes;
+    bool is_waiting;  /* GUEST: counted as such instead */
     mn_time score_at; /* mono: when info.score was last decayed */
     mn_id expected;   /* dialing a known node; else zero */
 };
@@ -133,6 +134,7 @@ struct conn *peers_find_member(const struct peers *peers, const mn_id *node_id);
 
 void conn_touch(struct peers *peers, struct conn *conn); /* it may have something to send */
 void conn_set_timer(struct peers *peers, struct conn *conn);
+void conn_leave_guests(struct peers *peers, struct conn *conn);
 void conn_on_timer(struct peers *peers, struct mn_now now, struct conn *conn);
 void conn_update_pause(struct peers *peers, struct mn_now now, struct conn *conn);
 

@@ -9,10 +9,12 @@ static bool is_ready(const struct admin *admin)
 static void write_self(struct reply *reply, const struct admin *admin, struct mn_now now)
 {
     struct core_self self = core_self(admin->config.core);
+    char words[WORDS_TEXT_SIZE];
 
     reply_object(reply, "node");
     reply_str(reply, "name", self.name);
     reply_id(reply, "id", &self.node_id);
+    reply_text(reply, "words", words_of(mn_span(self.sign_pk, SIGN_PK_SIZE), words));
     reply_text(reply, "state", core_state_name(self.state));
     reply_bool(reply, "ready", is_ready(admin));
     reply_bool(reply, "issuer", self.is_issuer);
@@ -32,9 +34,15 @@ static void write_mesh(struct reply *reply, const struct core *core)
     struct core_self self = core_self(core);
     const struct membership *membership = core_membership(core);
     const struct grant *grant = admission_grant(core_admission(core));
+    const struct authority *head = admission_authority(core_admission(core));
+    char words[WORDS_TEXT_SIZE];
 
     reply_object(reply, "mesh");
     reply_id(reply, "id", &self.mesh_id);
+    if (head != NULL) /* a node that waits to be let in logs the same eight words */
+        reply_text(reply, "words", words_of(mn_span(authority_pin(head), DIGEST_PIN_SIZE), words));
+    else
+        reply_null(reply, "words");
     reply_bool(reply, "dev", self.is_dev);
     for (enum member_status status = MEMBER_ALIVE; status <= MEMBER_LEFT; status++)
         reply_u64(reply, member_status_name(status),

@@ -506,6 +506,7 @@ struct core_self core_self(const struct core *core)
         .node_id = core->identity.node_id,
         .mesh_id = admission_mesh_id(core->admission),
         .boot_id = core->boot_id,
+        .sign_pk = core->identity.key.pk,
         .name = grant != NULL ? mn_span_str(grant->name) : core->config.name,
         .region = core->config.region,
         .zone = core->config.zone,

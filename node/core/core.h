@@ -82,7 +82,14 @@ enum core_input_type {
     CORE_IN_LEAVE
 };
 
-enum core_command_type { CORE_TOKEN_CREATE = 1, CORE_TOKEN_LIST, CORE_TOKEN_WITHDRAW };
+enum core_command_type {
+    CORE_TOKEN_CREATE = 1,
+    CORE_TOKEN_LIST,
+    CORE_TOKEN_WITHDRAW,
+    CORE_PENDING_LIST,
+    CORE_PENDING_APPROVE,
+    CORE_PENDING_DENY
+};
 
 struct core_command {
     enum core_command_type type;
@@ -90,7 +97,9 @@ struct core_command {
     uint32_t uses;    /* TOKEN_CREATE; 0: unlimited */
     uint64_t ttl_ms;
     grant_role role;
-    struct mn_span id; /* TOKEN_WITHDRAW: first hex digits of the id */
+    struct mn_span id; /* TOKEN_WITHDRAW: first hex digits of the id; PENDING_*: the whole node id
+                          or all its words */
+    bool has_role;     /* PENDING_APPROVE: [role], not the one that was asked for */
 };
 
 struct core_input {
@@ -126,7 +135,8 @@ struct core_reply {
     uint64_t request;
     mn_status status;
     struct mn_span text;                 /* CREATE: the token, a secret; on errors: for people */
-    const struct admission_token *items; /* CREATE, WITHDRAW: one; LIST: all */
+    const struct admission_token *items; /* TOKEN_CREATE, TOKEN_WITHDRAW: one; TOKEN_LIST: all */
+    const struct admission_pending_row *pending; /* PENDING_LIST: all; the others: one */
     uint32_t count;
 };
 
@@ -185,6 +195,7 @@ enum core_state {
 struct core_self {
     enum core_state state;
     mn_id node_id, mesh_id, boot_id; /* mesh_id: zero before it is known */
+    const uint8_t *sign_pk;          /* SIGN_PK_SIZE bytes */
     struct mn_span name, region, zone, version;
     grant_role role;
     uint64_t incarnation; /* 0 before it is announced */

@@ -1,6 +1,6 @@
 /* core_internal.h: what the parts of core.h share: core.c is the machine, core_store.c what must
- * survive, core_trust.c admission, core_links.c connections, core_members.c everything that follows
- * from who is a member.
+ * survive, core_trust.c admission, core_pending.c who waits for it, core_links.c connections,
+ * core_members.c everything that follows from who is a member.
  *
  * An inner core is stepped by core_run() only, with inputs that wait in one queue; what it puts out
  * becomes further inputs or outputs of the node before anything else is stepped, because it may
@@ -163,6 +163,11 @@ uint32_t core_known_addrs(const struct core_known *known, struct mn_span *ret, u
 void core_on_admission(struct core *core, const struct admission_output *output);
 void core_do_admission(struct core *core, const struct admission_output *output);
 void core_on_command(struct core *core, const struct core_command *command);
+
+/* core_pending.c: who waits for people. */
+void core_do_pending(struct core *core, const struct admission_output *output);
+void core_do_waits(struct core *core, const struct admission_output *output);
+void core_on_pending_command(struct core *core, const struct core_command *command);
 
 /* After a step of admission: others may have to be told what we are now. */
 void core_check_hello(struct core *core);

@@ -52,6 +52,7 @@ static void core_link_to_admission(struct core *core, const struct peers_link *l
     up->mesh_id = link->mesh_id;
     up->grant = mn_arena_copy(core->arena, link->grant_bytes);
     up->wall_ms = link->wall_ms;
+    up->address = mn_arena_copy(core->arena, mn_span_str(link->address));
     if (link->refuse == MESHNODE__TRUST__CODE__CODE_NONE) return;
     refuse = core_push_admission(core, ADMISSION_IN_REFUSE);
     refuse->refuse.link = link->link;

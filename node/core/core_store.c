@@ -54,6 +54,14 @@ static void core_park_copy(struct core_parked *parked)
         output->tokens.items = items;
         return;
     }
+    case ADMISSION_OUT_PENDING: {
+        size_t size = output->pending.count * sizeof *output->pending.items;
+        struct admission_pending_row *items = mn_arena_alloc(arena, size);
+        if (size > 0) memcpy(items, output->pending.items, size);
+        output->pending.items = items;
+        return;
+    }
+    case ADMISSION_OUT_WAITS:
     case ADMISSION_OUT_PERSIST:
     case ADMISSION_OUT_CLOSE:
     case ADMISSION_OUT_JOINED:

@@ -192,12 +192,15 @@ static const char *core_refusal_advice(admission_code code)
     case MESHNODE__TRUST__CODE__CODE_DEV_MISMATCH:
         return "a mesh made with --dev and a real one do not mix: use another data directory";
     case MESHNODE__TRUST__CODE__CODE_DENIED:
-        return "it needs a token: meshctl token create at a member, --token here";
+        return "somebody denied this node, for a day (meshctl nodes deny); a token of the mesh "
+               "does "
+               "not change that";
     case MESHNODE__TRUST__CODE__CODE_NAME_TAKEN:
         return "a live member has this name: choose another one with --name";
     case MESHNODE__TRUST__CODE__CODE_NONE:
     case MESHNODE__TRUST__CODE__CODE_ISSUER_UNAVAILABLE:
     case MESHNODE__TRUST__CODE__CODE_PENDING_FULL:
+    case MESHNODE__TRUST__CODE__CODE_PENDING:
     case MESHNODE__TRUST__CODE__CODE_BUSY:
     case _MESHNODE__TRUST__CODE_IS_INT_SIZE: break;
     }
@@ -337,6 +340,8 @@ void core_do_admission(struct core *core, const struct admission_output *output)
     case ADMISSION_OUT_FAILED: core_on_refused(core, output->failed.code); return;
     case ADMISSION_OUT_TOKEN: core_do_token(core, output); return;
     case ADMISSION_OUT_TOKENS: core_do_tokens(core, output); return;
+    case ADMISSION_OUT_WAITS: core_do_waits(core, output); return;
+    case ADMISSION_OUT_PENDING: core_do_pending(core, output); return;
     }
     MN_ASSERT(false && "an output of the list");
 }
@@ -384,6 +389,9 @@ void core_on_command(struct core *core, const struct core_command *command)
         input->token_withdraw.request = command->request;
         input->token_withdraw.id = command->id;
         return;
+    case CORE_PENDING_LIST:
+    case CORE_PENDING_APPROVE:
+    case CORE_PENDING_DENY: core_on_pending_command(core, command); return;
     }
     MN_ASSERT(false && "a command of the list");
 }

@@ -23,6 +23,10 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
     X(JOIN_REFUSED, "join.refused", WARN, "code", "")                         \
     X(JOIN_ADMITTED, "join.admitted", INFO, "token use", "")                  \
     X(JOIN_DENIED, "join.denied", WARN, "code", "")                           \
+    X(JOIN_PENDING, "join.pending", WARN, "", "")                             \
+    X(JOIN_MESH_WORDS, "join.mesh_words", WARN, "", "")                       \
+    X(JOIN_WAITS, "join.waits", INFO, "waiting now", "")                      \
+    X(JOIN_APPROVED, "join.approved", INFO, "", "")                           \
     X(NET_GARBAGE, "net.garbage", WARN, "counted so far", "")                 \
     X(HANDSHAKE_FAILED, "link.handshake_failed", WARN, "status", "")          \
     X(LINK_UP, "link.up", INFO, "", "")                                       \
@@ -67,7 +71,7 @@ enum mn_event {
         MN_EV_COUNT
 };
 
-#define MN_TRACE_TEXT_SIZE 64
+#define MN_TRACE_TEXT_SIZE 96
 
 struct mn_trace_event {
     mn_time mono;

@@ -262,7 +262,8 @@ START_TEST(who_has_not_joined_is_not_ready)
     operator_begin_with(1, (struct admin_config){.is_dev = false});
     ck_assert_str_eq(ask("GET", "/readyz", NULL),
                      "{\"ready\":false,\"why\":\"it has not joined the mesh yet\"}\n");
-    assert_has(ask("GET", "/v1/status", NULL), "\"id\":null,\"dev\":false,\"alive\":0");
+    assert_has(ask("GET", "/v1/status", NULL),
+               "\"id\":null,\"words\":null,\"dev\":false,\"alive\":0");
     ck_assert_str_eq(ask("GET", "/v1/nodes", NULL),
                      "{\"api\":\"meshctl/v1\",\"kind\":\"NodeList\",\"items\":[],\"missing\":[],"
                      "\"warnings\":[]}\n");
@@ -279,16 +280,20 @@ START_TEST(status_of_a_founder_is_exactly_this)
         "{\"listed\":3,\"offered\":{\"a.n0\":3},\"servers\":[{\"name\":\"a\",\"state\":\"ready\"},"
         "{\"name\":\"b\",\"state\":\"starting\"}]}";
     const mn_id mesh = core_self(world_core(0)).mesh_id;
+    const struct authority *head = admission_authority(core_admission(world_core(0)));
+    char own[WORDS_TEXT_SIZE], all[WORDS_TEXT_SIZE];
 
     ck_assert_str_eq(
         ask("GET", "/v1/status", NULL),
         mn_arena_format(
             &arena,
             "{\"api\":\"meshctl/v1\",\"kind\":\"Status\",\"time\":\"2027-01-15T08:00:00.600Z\","
-            "\"node\":{\"name\":\"n0\",\"id\":\"%s\",\"state\":\"member\",\"ready\":true,"
+            "\"node\":{\"name\":\"n0\",\"id\":\"%s\",\"words\":\"%s\",\"state\":\"member\","
+            "\"ready\":true,"
             "\"issuer\":true,\"role\":\"auto\",\"region\":\"\",\"zone\":\"\",\"version\":\"0.1.0\","
             "\"incarnation\":1,\"uptime_ms\":600.000,\"http\":\"127.0.0.1:7080\","
-            "\"http_auth\":\"none\"},\"mesh\":{\"id\":\"%s\",\"dev\":false,\"alive\":1,"
+            "\"http_auth\":\"none\"},\"mesh\":{\"id\":\"%s\",\"words\":\"%s\",\"dev\":false,"
+            "\"alive\":1,"
             "\"suspect\":0,\"dead\":0,\"left\":0,\"links\":0,"
             "\"grant_expires\":\"2027-02-14T08:00:00.000Z\"},\"tools\":3,"
             "\"servers\":{\"total\":2,\"ready\":1},\"calls\":{\"open\":0,\"queued\":0,"
@@ -299,7 +304,9 @@ START_TEST(status_of_a_founder_is_exactly_this)
             "\"scope\":\"mesh\","
             "\"code\":\"alone\",\"message\":\"it is the only member\",\"next\":\"meshctl token "
             "create, and on another host: meshnode --join HOST:7000 --token @FILE\"}]}\n",
-            id_text(world_id(0)), id_text(&mesh)));
+            id_text(world_id(0)),
+            words_of(mn_span(core_self(world_core(0)).sign_pk, SIGN_PK_SIZE), own), id_text(&mesh),
+            words_of(mn_span(authority_pin(head), DIGEST_PIN_SIZE), all)));
 }
 END_TEST
 

@@ -51,7 +51,7 @@ START_TEST(wrong_lines_say_what_is_right)
         const char *line, *says;
     } cases[] = {
         {"nonsense", "there is no command nonsense"},
-        {"nodes foo", "there is no nodes foo, only: ls, show, wait"},
+        {"nodes foo", "there is no nodes foo, only: ls, show, wait, pending, approve, deny"},
         {"token", "token what? one of: create, ls, revoke"},
         {"route", "route what? one of: explain"},
         {"nodes show", "it goes: meshctl nodes show ID|NAME"},
@@ -108,7 +108,8 @@ START_TEST(errors_of_the_line_are_json_wherever_json_stands)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         ck_assert_int_eq(meshctl(lines[i]), CTL_USAGE);
         assert_err("{\"error\":{\"code\":\"usage\",\"message\":\"there is no nodes foo, only: ls, "
-                   "show, wait\",\"hint\":\"meshctl nodes --help\",\"retryable\":false}}\n");
+                   "show, wait, pending, approve, deny\",\"hint\":\"meshctl nodes "
+                   "--help\",\"retryable\":false}}\n");
     }
 }
 END_TEST

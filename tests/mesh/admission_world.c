@@ -191,6 +191,16 @@ static void on_tokens(struct world_node *node, const struct admission_output *ou
     memcpy(node->rows, output->tokens.items, output->tokens.count * sizeof node->rows[0]);
 }
 
+static void on_pending(struct world_node *node, const struct admission_output *output)
+{
+    ck_assert_uint_le(output->pending.count, ADMISSION_PENDING_MAX);
+    node->pending_status = output->pending.status;
+    node->pending_count = output->pending.count;
+    if (output->pending.count > 0)
+        memcpy(node->pending, output->pending.items,
+               output->pending.count * sizeof node->pending[0]);
+}
+
 static void on_send(struct world *world, unsigned number, const struct admission_output *output)
 {
     struct world_link *link = world_find_link(world, output->send.link);
@@ -224,6 +234,8 @@ static void do_output(struct world *world, unsigned number, const struct admissi
         copy_text(node->token, sizeof node->token, output->token.text);
         break;
     case ADMISSION_OUT_TOKENS: on_tokens(node, output); break;
+    case ADMISSION_OUT_WAITS: node->waits++; break;
+    case ADMISSION_OUT_PENDING: on_pending(node, output); break;
     }
 }
 
@@ -240,6 +252,10 @@ static void hold_output(struct world_node *node, const struct admission_output *
     if (copy.type == ADMISSION_OUT_SEND) copy.send.bytes = keep(held->arena, copy.send.bytes);
     if (copy.type == ADMISSION_OUT_ADMITTED)
         copy.admitted.grant = keep(held->arena, copy.admitted.grant);
+    if (copy.type == ADMISSION_OUT_PENDING && copy.pending.count > 0) {
+        size_t size = copy.pending.count * sizeof *copy.pending.items;
+        copy.pending.items = memcpy(mn_arena_alloc(held->arena, size), copy.pending.items, size);
+    }
     if (copy.type == ADMISSION_OUT_TOKEN) copy.token.text = keep(held->arena, copy.token.text);
     if (held->count == held->capacity)
         held->items = mn_arena_grow(held->arena, held->items, held->count, &held->capacity,
@@ -303,6 +319,7 @@ static bool link_up(struct world *world, const struct world_link *link, unsigned
         .mesh_id = admission_mesh_id(other->admission),
         .grant = admission_grant_bytes(other->admission),
         .wall_ms = mn_wall_ms(node_now(world, other)),
+        .address = mn_span_str(other->address),
     };
     memcpy(input.link_up.sign_pk, other->identity.key.pk, SIGN_PK_SIZE);
     memcpy(input.link_up.noise_pk, other->identity.noise_pk, IDENTITY_NOISE_SIZE);

@@ -45,6 +45,11 @@ struct world_node {
     uint32_t rows_count;
     char join_token[TOKEN_TEXT_SIZE]; /* its file; "" when there is none */
     bool has_root_key;
+    unsigned waits;           /* how often it asked for a guest's link to be kept */
+    mn_status pending_status; /* of its last PENDING output */
+    struct admission_pending_row pending[ADMISSION_PENDING_MAX];
+    uint32_t pending_count;
+    char address[ADMISSION_ADDRESS_SIZE]; /* as others see it; "" */
 };
 
 struct world_link {

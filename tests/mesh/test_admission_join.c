@@ -169,10 +169,11 @@ START_TEST(joiner_with_several_seeds_uses_one_and_leaves_the_others)
 }
 END_TEST
 
-START_TEST(joiner_without_a_token_is_denied)
+START_TEST(joiner_without_a_token_has_to_wait)
 {
     join_at(joiner, founder, NULL);
-    assert_refused(joiner, CODE(DENIED));
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_JOINING);
+    ck_assert_int_eq(admission_last_code(node(joiner)->admission), CODE(PENDING));
 }
 END_TEST
 
@@ -503,7 +504,7 @@ int main(void)
     tcase_add_test(tcase, joiner_uses_another_seed_when_one_dies_halfway);
     tcase_add_test(tcase, joiner_drops_a_seed_that_says_nothing);
     tcase_add_test(tcase, joiner_with_several_seeds_uses_one_and_leaves_the_others);
-    tcase_add_test(tcase, joiner_without_a_token_is_denied);
+    tcase_add_test(tcase, joiner_without_a_token_has_to_wait);
     tcase_add_test(tcase, joiner_with_a_token_learns_it_later_members_can_sponsor);
     tcase_add_test(tcase, token_past_its_time_is_refused);
     tcase_add_test(tcase, token_forgotten_after_its_end_is_unknown);
