@@ -6,7 +6,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const struct ctl_column server_columns[] = {
-    {"NAME", "name", CTL_AS_TEXT, false},      {"KIND", "kind", CTL_AS_TEXT, false},
+    {"NAME", "name", CTL_AS_TEXT, false},      {"TRANSPORT", "transport", CTL_AS_TEXT, false},
     {"STATE", "state", CTL_AS_STATE, false},   {"ERA", "era", CTL_AS_TEXT, false},
     {"TOOLS", "tools", CTL_AS_TEXT, false},    {"IN-FLIGHT", "in_flight", CTL_AS_TEXT, false},
     {"CALLS", "calls", CTL_AS_TEXT, false},    {"STARTS", "starts", CTL_AS_TEXT, false},

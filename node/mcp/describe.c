@@ -19,7 +19,7 @@ static void describe_server(const struct upstream_info *info, struct mn_now now,
 {
     mn_writer_str(writer, "{\"name\":");
     json_write_string(writer, info->name);
-    write_str(writer, "kind", mn_span_str(info->is_http ? "http" : "stdio"));
+    write_str(writer, "transport", mn_span_str(info->is_http ? "http" : "stdio"));
     write_str(writer, "target", info->target);
     write_str(writer, "state", mn_span_str(upstream_state_name(info->state)));
     write_u64(writer, "since_ms", (now.mono - info->since) / MN_MS);

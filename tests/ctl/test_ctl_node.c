@@ -86,7 +86,7 @@ START_TEST(an_empty_list_has_its_header)
 {
     fake_answers("GET", "/v1/servers", 200, "{\"items\":[],\"missing\":[]}");
     ck_assert_int_eq(meshctl("servers"), 0);
-    assert_out("NAME  KIND  STATE  ERA  TOOLS  IN-FLIGHT  CALLS  STARTS  SINCE  ERROR\n");
+    assert_out("NAME  TRANSPORT  STATE  ERA  TOOLS  IN-FLIGHT  CALLS  STARTS  SINCE  ERROR\n");
 }
 END_TEST
 
