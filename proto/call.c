@@ -17,6 +17,7 @@ struct mn_buf *call_message_buf(const struct call_message *message)
     case CALL_MESSAGE_SERVICE: return message->service.body;
     case CALL_MESSAGE_REQUEST: return message->request.payload;
     case CALL_MESSAGE_EVENT: return message->event.payload;
+    case CALL_MESSAGE_INPUT: return message->more.payload;
     case CALL_MESSAGE_CANCEL: return NULL;
     }
     MN_ASSERT(!"a message type of the list");

@@ -1,14 +1,18 @@
 /* call.h: what the gateway (node/mcp) and the core (node/core) say to each other. Neither includes
  * the other; node/node.c carries these messages across. Payloads are opaque to the core.
  *
- *   gateway -> core: OFFER what a local server can do; REQUEST a call of some service; CANCEL it;
- *                    EVENTs that answer a call the core asked it to serve.
+ *   gateway -> core: OFFER what a local server can do; REQUEST a call of some service; INPUT for
+ *                    it while it runs; CANCEL it; EVENTs that answer a call the core asked it to
+ *                    serve.
  *   core -> gateway: SERVICEs of the whole mesh as they come, change and go; REQUEST to serve a
- * call at a local server; CANCEL that; EVENTs that answer the gateway's own calls.
+ *                    call at a local server; INPUT for that; CANCEL it; EVENTs that answer the
+ *                    gateway's own calls.
  *
  * A ticket names a call between the two: the requesting side chooses it, and never uses it twice.
  * Every REQUEST is answered by any number of PROGRESS events and then exactly one last event
- * (RESULT or FAILED), unless its requester cancels it: then nothing more comes. */
+ * (RESULT or FAILED), unless its requester cancels it: then nothing more comes. INPUT goes to
+ * whoever executes the call; before anybody does (no event yet), and after the last event, it is
+ * dropped. It counts as a sign of life, like an event. */
 #ifndef CALL_H
 #define CALL_H
 
@@ -79,12 +83,19 @@ struct call_event {
     mn_id node;                /* who served it; zero: nobody did */
 };
 
+/* What the requester has to say while its call runs. */
+struct call_more {
+    uint64_t ticket;
+    struct mn_buf *payload;
+};
+
 enum call_message_type {
     CALL_MESSAGE_OFFER = 1,
     CALL_MESSAGE_SERVICE,
     CALL_MESSAGE_REQUEST,
     CALL_MESSAGE_CANCEL, /* ticket */
-    CALL_MESSAGE_EVENT
+    CALL_MESSAGE_EVENT,
+    CALL_MESSAGE_INPUT /* more */
 };
 
 struct call_message {
@@ -94,6 +105,7 @@ struct call_message {
         struct call_service service;
         struct call_request request;
         struct call_event event;
+        struct call_more more;
         uint64_t ticket;
     };
 };

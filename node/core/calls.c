@@ -123,13 +123,14 @@ void calls_send(struct calls *calls, struct calls_peer *peer, const struct callw
 {
     struct calls_outbox *outbox = calls->outbox;
     bool is_request = message->kind == MESHNODE__CALLWIRE__KIND__KIND_REQUEST;
-    bool is_cancel = message->kind == MESHNODE__CALLWIRE__KIND__KIND_CANCEL;
+    bool is_more = message->kind == MESHNODE__CALLWIRE__KIND__KIND_CANCEL ||
+                   message->kind == MESHNODE__CALLWIRE__KIND__KIND_INPUT;
 
     outbox->items = mn_arena_grow(outbox->arena, outbox->items, outbox->count, &outbox->capacity,
                                   sizeof *outbox->items);
     outbox->items[outbox->count++] = (struct calls_output){
         .to = peer->node,
-        .class = is_request || is_cancel ? CALLS_CLASS_REQUEST : CALLS_CLASS_RESPONSE,
+        .class = is_request || is_more ? CALLS_CLASS_REQUEST : CALLS_CLASS_RESPONSE,
         .buf = callwire_encode(message),
         .tag = tag,
         .timeout = is_request ? message->timeout_total : 0,
@@ -216,6 +217,21 @@ static void calls_on_cancel(struct calls *calls, uint64_t ticket)
     calls_end(calls, call);
 }
 
+static void calls_on_input(struct calls *calls, const struct call_more *more)
+{
+    struct mn_map_entry *found =
+        mn_map_find(&calls->open, mn_span(&more->ticket, sizeof more->ticket));
+    struct call *call;
+
+    if (found == NULL) return; /* its last event is on the way */
+    call = MN_CONTAINER(found, struct call, in_map);
+    if (call->state == CALL_WAITING || mn_buf_span(more->payload).size > CALLWIRE_PAYLOAD_MAX)
+        return;
+    call->idle_at = mn_time_after(calls->now.mono, call->timeout);
+    calls_arm(calls, call);
+    calls_attempt_input(calls, call, more->payload);
+}
+
 static void calls_on_event(struct calls *calls, const struct call_event *event)
 {
     struct mn_map_entry *found =
@@ -246,6 +262,7 @@ static void calls_on_gateway(struct calls *calls, const struct call_message *mes
     case CALL_MESSAGE_REQUEST: calls_on_request(calls, &message->request); return;
     case CALL_MESSAGE_CANCEL: calls_on_cancel(calls, message->ticket); return;
     case CALL_MESSAGE_EVENT: calls_on_event(calls, &message->event); return;
+    case CALL_MESSAGE_INPUT: calls_on_input(calls, &message->more); return;
     case CALL_MESSAGE_OFFER:
     case CALL_MESSAGE_SERVICE: break;
     }
@@ -294,6 +311,7 @@ static void calls_on_message(struct calls *calls, const mn_id *node, struct mn_s
     switch (message.kind) {
     case MESHNODE__CALLWIRE__KIND__KIND_REQUEST: calls_serve_request(calls, peer, &message); return;
     case MESHNODE__CALLWIRE__KIND__KIND_CANCEL: calls_serve_cancel(calls, peer, &message); return;
+    case MESHNODE__CALLWIRE__KIND__KIND_INPUT: calls_serve_input(calls, peer, &message); return;
     case MESHNODE__CALLWIRE__KIND__KIND_PROGRESS:
     case MESHNODE__CALLWIRE__KIND__KIND_RESULT:
     case MESHNODE__CALLWIRE__KIND__KIND_FAILED: calls_on_answer(calls, peer, &message); return;

@@ -74,6 +74,21 @@ void calls_attempt_abort(struct calls *calls, struct call *call)
     calls_send(calls, call->peer, &cancel, CALLS_TAG_NONE);
 }
 
+void calls_attempt_input(struct calls *calls, struct call *call, struct mn_buf *payload)
+{
+    struct callwire input = {.kind = MESHNODE__CALLWIRE__KIND__KIND_INPUT,
+                             .boot = calls->epoch,
+                             .payload = mn_buf_span(payload)};
+
+    if (call->state == CALL_LOCAL) {
+        call_emit(calls->outbox->gateway, CALL_MESSAGE_INPUT)->more =
+            (struct call_more){call->local.ticket, mn_buf_ref(payload)};
+        return;
+    }
+    input.seq = mn_load_u64(call->key + sizeof(mn_id));
+    calls_send(calls, call->peer, &input, CALLS_TAG_NONE);
+}
+
 /* Forgets a call that is nowhere in flight. */
 void calls_call_free(struct call *call)
 {

@@ -191,6 +191,9 @@ void calls_waitlist_remove(struct calls *calls, struct waitlist *list);
 /* Whoever executes the attempt in flight shall stop. */
 void calls_attempt_abort(struct calls *calls, struct call *call);
 
+/* Whoever executes the attempt in flight hears what the requester has to say. */
+void calls_attempt_input(struct calls *calls, struct call *call, struct mn_buf *payload);
+
 /* The attempt in flight is over; those that wait for its place get their turn at the end of the
  * step. */
 void calls_attempt_end(struct calls *calls, struct call *call, enum balance_outcome outcome);
@@ -213,6 +216,9 @@ void calls_serve_request(struct calls *calls, struct calls_peer *peer,
                          const struct callwire *message);
 void calls_serve_cancel(struct calls *calls, struct calls_peer *peer,
                         const struct callwire *message);
+
+void calls_serve_input(struct calls *calls, struct calls_peer *peer,
+                       const struct callwire *message);
 
 /* What our gateway says of a call that it executes for a peer. */
 void calls_serve_event(struct calls *calls, struct served *served, const struct call_event *event);

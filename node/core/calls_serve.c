@@ -115,6 +115,21 @@ void calls_serve_cancel(struct calls *calls, struct calls_peer *peer,
     calls_serve_abort(calls, MN_CONTAINER(found, struct served, in_map));
 }
 
+/* Only for a call that is being executed: one that came before its request is dropped, as the
+ * caller waits for an event before it says more. */
+void calls_serve_input(struct calls *calls, struct calls_peer *peer, const struct callwire *message)
+{
+    uint8_t key[CALLS_KEY_SIZE];
+    struct mn_map_entry *found;
+
+    if (message->boot != peer->boot) return;
+    found = mn_map_find(&calls->served, calls_key(&peer->node, message->seq, key));
+    if (found == NULL) return;
+    call_emit(calls->outbox->gateway, CALL_MESSAGE_INPUT)->more =
+        (struct call_more){MN_CONTAINER(found, struct served, in_map)->execution.ticket,
+                           mn_buf_copy(message->payload)};
+}
+
 static void calls_serve_send(struct calls *calls, struct served *served,
                              const struct call_event *event)
 {

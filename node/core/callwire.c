@@ -50,6 +50,7 @@ static mn_status callwire_check(const struct callwire *message)
         if (message->trace.size > CALLWIRE_TRACE_MAX) return MN_TOO_BIG;
         return MN_OK;
     case MESHNODE__CALLWIRE__KIND__KIND_PROGRESS:
+    case MESHNODE__CALLWIRE__KIND__KIND_INPUT:
     case MESHNODE__CALLWIRE__KIND__KIND_RESULT: return MN_OK;
     case MESHNODE__CALLWIRE__KIND__KIND_CANCEL: return has_payload ? MN_MALFORMED : MN_OK;
     case MESHNODE__CALLWIRE__KIND__KIND_FAILED:

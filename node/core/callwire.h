@@ -32,7 +32,7 @@ struct callwire {
     enum call_failure failure; /* FAILED */
     bool not_started;
     struct mn_span text;
-    struct mn_span payload; /* REQUEST, PROGRESS, RESULT */
+    struct mn_span payload; /* REQUEST, PROGRESS, RESULT, INPUT */
 };
 
 /* The caller owns the one ref of the result. The message is within its bounds. */

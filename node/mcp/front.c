@@ -23,6 +23,7 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->exchanges, rng_u64(&front->rng));
     mn_map_init(&front->sessions, rng_u64(&front->rng));
     mn_map_init(&front->calls, rng_u64(&front->rng));
+    mn_map_init(&front->questions, rng_u64(&front->rng));
     mn_list_init(&front->streams);
     front->changed_at = MN_TIME_NEVER;
     return front;
@@ -30,6 +31,7 @@ struct front *front_new(const struct mcp_config *config)
 
 void front_call_free(struct front *front, struct front_call *call)
 {
+    front_question_drop(front, call);
     usage_drop(&front->usage, call->usage);
     mn_map_remove(&front->calls, &call->by_ticket);
     mn_list_remove(&call->in_exchange);
@@ -78,6 +80,7 @@ void front_free(struct front *front)
     while ((entry = mn_map_next(&front->sessions, NULL)) != NULL)
         front_session_free(front, MN_CONTAINER(entry, struct front_session, by_id));
     mn_map_done(&front->calls);
+    mn_map_done(&front->questions);
     mn_map_done(&front->exchanges);
     mn_map_done(&front->sessions);
     mn_heap_done(&front->timers);
@@ -102,6 +105,17 @@ struct mn_span front_header_span(const struct front_exchange *exchange, struct m
 struct mn_span front_header(const struct front_exchange *exchange, const char *name)
 {
     return front_header_span(exchange, mn_span_str(name));
+}
+
+struct mn_span front_binding(struct front *front, const struct front_exchange *exchange)
+{
+    size_t size = sizeof exchange->principal.bytes;
+    uint8_t *bytes = mn_arena_alloc(&front->scratch, size + exchange->service.size);
+
+    memcpy(bytes, exchange->principal.bytes, size);
+    if (exchange->service.size > 0)
+        memcpy(bytes + size, exchange->service.data, exchange->service.size);
+    return mn_span(bytes, size + exchange->service.size);
 }
 
 static void front_on_edge(struct front *front, const struct edge_input *input)

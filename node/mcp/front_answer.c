@@ -45,7 +45,23 @@ static void front_answer_on_failed(struct front *front, struct front_call *call,
 }
 
 static void front_answer_on_result(struct front *front, struct front_call *call,
-                                   struct mn_span text);
+                                   struct mn_span text, const mn_id *node, struct mn_span resume);
+
+/* A modern client is asked by a result, and calls again. False: it cannot be asked. */
+static bool front_answer_on_urls(struct front *front, struct front_call *call, struct mn_span data)
+{
+    struct front_exchange *exchange = call->exchange;
+    struct mn_span id = mn_arena_copy(&front->scratch, call->id);
+    struct mn_writer writer = {0};
+    bool is_written = exchange != NULL && front_round_of_urls(front, call, data, &writer);
+
+    if (is_written) {
+        front_call_free(front, call);
+        front_reply_result(front, exchange, id, mn_buf_span(writer.buf));
+    }
+    mn_writer_drop(&writer);
+    return is_written;
+}
 
 /* An error of the server goes on as it is; modern clients also get its HTTP status. */
 static void front_answer_on_error(struct front *front, struct front_call *call,
@@ -61,13 +77,15 @@ static void front_answer_on_error(struct front *front, struct front_call *call,
     if (is_unknown && front_call_next(front, call)) return;
     if (code == JSONRPC_METHOD_NOT_FOUND && call->is_aggregated && call->method->member == NULL) {
         /* /mcp does have completions, only this server has none. */
-        front_answer_on_result(front, call, mn_span_str("{\"completion\":{\"values\":[]}}"));
+        front_answer_on_result(front, call, mn_span_str("{\"completion\":{\"values\":[]}}"),
+                               &front->self, mn_span(NULL, 0));
         return;
     }
     if (data.size > 0 &&
         json_parse_copy(front->parser, data, kept_members, &front->scratch, &value) != MN_OK)
         data = mn_span(NULL, 0);
     if (call->session == NULL) {
+        if (code == JSONRPC_URL_ELICITATION && front_answer_on_urls(front, call, data)) return;
         if (code == JSONRPC_METHOD_NOT_FOUND) http_code = 404;
         if (code <= JSONRPC_HEADER_MISMATCH && code >= JSONRPC_UNSUPPORTED_VERSION) http_code = 400;
         /* Codes that modern clients must not see. */
@@ -158,8 +176,19 @@ static bool front_answer_translate(const struct front_call *call, const struct j
     return true;
 }
 
+/* A result that is not the last word. True: [writer] has what goes out; false: nothing can. */
+static bool front_answer_incomplete(struct front *front, const struct front_call *call,
+                                    const struct json *result, const mn_id *node,
+                                    struct mn_span resume, struct mn_writer *writer)
+{
+    bool is_question = mn_span_is(json_text(json_find_str(result, "resultType")), "input_required");
+
+    return call->session == NULL && is_question &&
+           front_round_result(front, call, node, result, resume, writer);
+}
+
 static void front_answer_on_result(struct front *front, struct front_call *call,
-                                   struct mn_span text)
+                                   struct mn_span text, const mn_id *node, struct mn_span resume)
 {
     static const char *const names[] = {"resultType", "structuredContent", "ttlMs", "cacheScope"};
     struct front_exchange *exchange = call->exchange;
@@ -174,11 +203,14 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
         front_answer_broken(front, call, "the server's result is not usable JSON");
         return;
     }
-    if (parts[0] != NULL && call->session != NULL && !mn_span_is(json_text(parts[0]), "complete")) {
+    if (parts[0] == NULL || mn_span_is(json_text(parts[0]), "complete")) {
+        is_changed = front_answer_translate(call, result, parts, &writer);
+    } else if (front_answer_incomplete(front, call, result, node, resume, &writer)) {
+        is_changed = true;
+    } else {
         front_answer_broken(front, call, "the server wants input that this client cannot give");
         return;
     }
-    is_changed = front_answer_translate(call, result, parts, &writer);
     front_call_free(front, call);
     if (exchange != NULL)
         front_reply_result(front, exchange, id, is_changed ? mn_buf_span(writer.buf) : result->raw);
@@ -247,7 +279,8 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
         payload = pb_unpack(&meshnode__gateway__event__descriptor, &front->scratch,
                             mn_buf_span(event->payload));
     if (payload != NULL && is_last && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT)
-        front_answer_on_result(front, call, pb_span(payload->result));
+        front_answer_on_result(front, call, pb_span(payload->result), &event->node,
+                               pb_span(payload->resume));
     else if (payload != NULL && is_last &&
              payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_ERROR)
         front_answer_on_error(front, call, payload->error);
@@ -255,6 +288,8 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
         front_answer_broken(front, call, "the serving node sent nothing usable");
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_PROGRESS)
         front_answer_on_progress(front, call, pb_span(payload->progress));
+    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_QUESTION)
+        front_question_ask(front, call, payload->question);
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_LOG)
         front_answer_on_log(front, call, pb_span(payload->log));
 }

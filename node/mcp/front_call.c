@@ -10,6 +10,9 @@
 #define TRACEPARENT_SIZE 55 /* characters, W3C Trace Context level 1, version 00 */
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
 
+static const char bad_state[] = "requestState is not valid here: it was made for another request, "
+                                "caller or endpoint, or is too old";
+
 /* Members of _meta that are about this hop alone. */
 static bool front_call_is_hop_key(struct mn_span key)
 {
@@ -79,11 +82,12 @@ static void front_call_write_renamed(struct mn_writer *writer, const struct json
 
 /* The params as the server shall see them: its own name for what is asked, no _meta of this hop. */
 static void front_call_write_params(struct mn_writer *writer, const struct front_method *method,
-                                    const struct json *params, const struct front_target *target)
+                                    const struct json *params, const struct front_target *target,
+                                    const struct front_round *round)
 {
     bool is_first = true;
 
-    if (target->own.data != NULL && method->member != NULL) {
+    if (target->own.data != NULL && method->member != NULL && !round->is_next) {
         front_call_write_renamed(writer, params, method->member, NULL, target->own);
         return;
     }
@@ -91,6 +95,14 @@ static void front_call_write_params(struct mn_writer *writer, const struct front
     for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key)) {
         if (mn_span_is(key->text, "_meta")) {
             front_call_write_meta(writer, json_value(key), &is_first);
+        } else if (round->is_next && mn_span_is(key->text, "requestState")) {
+            if (!round->has_state) continue; /* it was ours alone */
+            front_call_write_key(writer, key, &is_first);
+            json_write_string(writer, round->state);
+        } else if (target->own.data != NULL && method->member != NULL &&
+                   mn_span_is(key->text, method->member)) {
+            front_call_write_key(writer, key, &is_first);
+            json_write_string(writer, target->own);
         } else if (target->own.data != NULL && mn_span_is(key->text, "ref")) {
             front_call_write_key(writer, key, &is_first);
             front_call_write_renamed(writer, json_value(key), "name", "uri", target->own);
@@ -129,7 +141,8 @@ static struct mn_buf *front_call_payload(struct front *front, const struct front
                                          const struct front_call *call,
                                          const struct jsonrpc_message *message,
                                          const struct front_meta *meta,
-                                         const struct front_target *target)
+                                         const struct front_target *target,
+                                         const struct front_round *round)
 {
     Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
     struct mn_writer params = {0};
@@ -137,10 +150,17 @@ static struct mn_buf *front_call_payload(struct front *front, const struct front
     ProtobufCBinaryData trail[TRAIL_MAX];
     struct mn_buf *payload;
 
-    front_call_write_params(&params, call->method, message->params, target);
+    front_call_write_params(&params, call->method, message->params, target, round);
+    if (round->is_next && !front_round_fits(front, round, mn_buf_span(params.buf))) {
+        mn_writer_drop(&params);
+        return NULL;
+    }
+    request.resume = pb_bytes(round->resume);
     request.method = (char *)(uintptr_t)call->method->name;
     request.params = pb_bytes(mn_buf_span(params.buf));
     if (call->session != NULL) {
+        request.is_live = true;
+        request.session = pb_bytes(mn_span(call->session->handle, sizeof call->session->handle));
         request.client_info = pb_bytes(call->session->client_info);
         request.client_capabilities = pb_bytes(call->session->client_capabilities);
         request.protocol_version = front_call_string(front, mn_span_str(call->session->version));
@@ -194,7 +214,7 @@ front_call_new(struct front *front, struct front_exchange *exchange, struct fron
     if (target->own.data != NULL && method->kind == NAMES_RESOURCES && method->member != NULL)
         uri = json_text(json_find_str(message->params, method->member));
     size = message->id.size + progress.size + uri.size + (uri.size > 0 ? target->own.size : 0);
-    for (uint32_t i = 1; i < target->count; i++)
+    for (uint32_t i = 0; i < target->count; i++)
         size += target->services[i].size;
     call = mn_alloc(sizeof *call + table_size + size);
     to = (uint8_t *)(call + 1) + table_size;
@@ -207,7 +227,9 @@ front_call_new(struct front *front, struct front_exchange *exchange, struct fron
     call->progress = front_call_keep(&to, progress);
     call->uri = front_call_keep(&to, uri);
     if (uri.size > 0) call->own = front_call_keep(&to, target->own);
+    call->service = front_call_keep(&to, target->services[0]);
     front_call_keep_candidates(&to, call, target);
+    mn_list_init(&call->questions);
     call->wants_log = session != NULL || meta->log_level != NULL;
     mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));
     mn_list_push_back(&exchange->calls, &call->in_exchange);
@@ -222,19 +244,20 @@ static struct mn_span front_call_trace(const struct front_meta *meta)
     return trace.size == TRACEPARENT_SIZE ? trace : mn_span(NULL, 0);
 }
 
-/* Asks the core; takes the ref of [payload]. */
-static void front_call_emit(struct front *front, struct front_call *call, struct mn_span service,
-                            struct mn_buf *payload, bool is_idempotent, struct mn_span trace)
+/* Asks the core for the service of the call. [node] zero: wherever it is served best. */
+static void front_call_emit(struct front *front, const struct front_call *call, const mn_id *node,
+                            bool is_idempotent, struct mn_span trace)
 {
     struct call_outbox *calls = front->outbox->calls;
 
     call_emit(calls, CALL_MESSAGE_REQUEST)->request = (struct call_request){
         .ticket = call->ticket,
-        .service = mn_arena_copy(calls->arena, service),
-        .payload = payload,
+        .service = mn_arena_copy(calls->arena, call->service),
+        .payload = mn_buf_ref(call->payload),
         .timeout = front->call_timeout,
         .timeout_total = front->call_timeout_total,
         .is_idempotent = is_idempotent,
+        .node = *node,
         .trace = mn_arena_copy(calls->arena, trace),
     };
 }
@@ -242,18 +265,22 @@ static void front_call_emit(struct front *front, struct front_call *call, struct
 static void front_call_send(struct front *front, struct front_exchange *exchange,
                             struct front_session *session, const struct front_method *method,
                             const struct jsonrpc_message *message, const struct front_meta *meta,
-                            const struct front_target *target)
+                            const struct front_target *target, const struct front_round *round)
 {
     struct front_call *call =
         front_call_new(front, exchange, session, method, message, meta, target);
-    struct mn_buf *payload = front_call_payload(front, exchange, call, message, meta, target);
     /* Everything but tools only reads. */
     bool is_idempotent =
         method->kind != NAMES_TOOLS || (target->tool != NULL && target->tool->is_idempotent);
 
-    if (call->services_count > 0) call->payload = mn_buf_ref(payload);
+    call->payload = front_call_payload(front, exchange, call, message, meta, target, round);
+    if (call->payload == NULL) {
+        front_call_free(front, call);
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, bad_state);
+        return;
+    }
     call->started = front->now.mono;
-    front_call_emit(front, call, target->services[0], payload, is_idempotent,
+    front_call_emit(front, call, &round->node, is_idempotent && !round->is_next,
                     front_call_trace(meta));
     if (target->tool != NULL) call->usage = usage_begin(&front->usage, target->tool->exposed);
     if (exchange->timer.index_plus_one == 0)
@@ -264,26 +291,27 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
 
 bool front_call_next(struct front *front, struct front_call *call)
 {
-    struct mn_span service;
+    const mn_id anywhere = {{0}};
 
     if (call->services_count == 0) return false;
-    service = *call->services++;
+    call->service = *call->services++;
     call->services_count--;
     mn_map_remove(&front->calls, &call->by_ticket);
     call->ticket = ++front->ticket_last;
     mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));
-    front_call_emit(front, call, service, mn_buf_ref(call->payload), true, mn_span(NULL, 0));
+    front_call_emit(front, call, &anywhere, true, mn_span(NULL, 0));
     return true;
 }
 
 /* What is wrong with params as such; NULL: nothing. */
 static const char *front_call_fault(const struct jsonrpc_message *message,
-                                    const struct front_meta *meta, const struct json *parts[5])
+                                    const struct front_meta *meta, const struct json *parts[7])
 {
-    static const char *const names[] = {"arguments", "name", "uri", "ref", "_meta"};
+    static const char *const names[] = {"arguments", "requestState", "name",          "uri",
+                                        "ref",       "_meta",        "inputResponses"};
     const struct json *token = meta->progress;
 
-    if (message->params == NULL || json_pick(message->params, names, 5, parts) != MN_OK)
+    if (message->params == NULL || json_pick(message->params, names, 7, parts) != MN_OK)
         return "params must be an object with one name and at most one of each other member";
     if (token != NULL && (token->raw.size > JSONRPC_ID_SIZE_MAX ||
                           (token->type != JSON_STRING && token->type != JSON_NUMBER)))
@@ -320,8 +348,9 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
                       struct front_session *session, const struct front_method *method,
                       const struct jsonrpc_message *message, const struct front_meta *meta)
 {
-    const struct json *parts[5];
+    const struct json *parts[7];
     struct front_target target = {0};
+    struct front_round round = {0};
     const char *fault = front_call_fault(message, meta, parts);
 
     if (fault != NULL) {
@@ -329,6 +358,14 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
         return;
     }
     if (!front_route(front, exchange, method, message, &target)) return;
+    if (session == NULL && !front_round_open(front, exchange, parts[1], &round)) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, bad_state);
+        return;
+    }
+    if (round.is_next) {
+        target.services[0] = round.service;
+        target.count = 1;
+    }
     if (session == NULL && target.tool != NULL)
         fault = front_modern_param_fault(front, exchange, target.tool, parts[0]);
     if (fault != NULL)
@@ -338,7 +375,7 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
              "this node has too many calls under way; try again");
     else if (target.tool == NULL || exchange->service.size > 0 ||
              !front_call_refuses(front, exchange, session, message, target.tool, parts[0]))
-        front_call_send(front, exchange, session, method, message, meta, &target);
+        front_call_send(front, exchange, session, method, message, meta, &target, &round);
 }
 
 void front_call_cancel(struct front *front, struct front_call *call)

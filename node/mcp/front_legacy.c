@@ -1,4 +1,5 @@
 /* The legacy era, 2025-03-26 to 2025-11-25 (and initialize of 2024-11-05): sessions. */
+#include "crypto/digest.h"
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
@@ -63,9 +64,13 @@ static struct front_session *front_legacy_open(struct front *front,
     struct front_session *session =
         mn_alloc(sizeof *session + exchange->service.size + info.size + capabilities.size);
     uint8_t *to = (uint8_t *)(session + 1), random[FRONT_SESSION_ID_SIZE / 2];
+    struct digest digest;
 
     rng_bytes(&front->rng, random, sizeof random);
     mn_hex_encode(mn_span(random, sizeof random), session->id);
+    digest_begin(&digest, DIGEST_TOOL, sizeof session->handle);
+    digest_variable(&digest, mn_span(session->id, FRONT_SESSION_ID_SIZE));
+    digest_end(&digest, session->handle);
     session->principal = exchange->principal;
     session->version = version;
     session->service = front_legacy_keep(&to, exchange->service);

@@ -11,18 +11,6 @@ struct front_cursor {
 
 _Static_assert(sizeof(struct front_cursor) == 5 + NAMES_DIGEST_SIZE, "a cursor has no padding");
 
-/* Bound to who asked, and where. */
-static struct mn_span front_list_binding(struct front *front, const struct front_exchange *exchange)
-{
-    size_t size = sizeof exchange->principal.bytes;
-    uint8_t *bytes = mn_arena_alloc(&front->scratch, size + exchange->service.size);
-
-    memcpy(bytes, exchange->principal.bytes, size);
-    if (exchange->service.size > 0)
-        memcpy(bytes + size, exchange->service.data, exchange->service.size);
-    return mn_span(bytes, size + exchange->service.size);
-}
-
 /* False: it is none of ours, or of another state of the list. */
 static bool front_list_page(struct front *front, const struct front_exchange *exchange,
                             enum names_kind kind, const uint8_t digest[NAMES_DIGEST_SIZE],
@@ -34,7 +22,7 @@ static bool front_list_page(struct front *front, const struct front_exchange *ex
     *ret = 0;
     if (json == NULL || json->type == JSON_NULL) return true;
     if (json->type != JSON_STRING ||
-        !front_seal_open(&front->seal, FRONT_SEAL_CURSOR, front_list_binding(front, exchange),
+        !front_seal_open(&front->seal, FRONT_SEAL_CURSOR, front_binding(front, exchange),
                          json->text, &front->scratch, &opened) ||
         opened.size != sizeof cursor)
         return false;
@@ -54,7 +42,7 @@ static struct mn_span front_list_chain(struct front *front, const struct front_e
 
     mn_store_u32(cursor.page, next);
     memcpy(cursor.digest, digest, NAMES_DIGEST_SIZE);
-    text = front_seal_make(&front->seal, FRONT_SEAL_CURSOR, front_list_binding(front, exchange),
+    text = front_seal_make(&front->seal, FRONT_SEAL_CURSOR, front_binding(front, exchange),
                            mn_span(&cursor, sizeof cursor), &front->rng, &front->scratch);
     return mn_span_str(mn_arena_format(&front->scratch, "%.*s,\"nextCursor\":\"%.*s\"}",
                                        (int)(page.size - 1), (const char *)page.data,

@@ -37,19 +37,22 @@ bool front_message_is_loop(const struct front *front, const struct front_exchang
 static const char no_session[] =
     "no session: send initialize first, or _meta with " NS "protocolVersion (2026-07-28)";
 
-/* A response of the client. This server asks clients nothing yet; legacy sessions may still answer
- * something late, and get their 202. */
-static void front_message_response(struct front *front, struct front_exchange *exchange)
+/* A response of the client to something that a server asked; only legacy clients are asked so. */
+static void front_message_response(struct front *front, struct front_exchange *exchange,
+                                   const struct jsonrpc_message *message)
 {
     struct mn_span session = front_header(exchange, "mcp-session-id");
+    struct front_session *known;
 
     if (session.data == NULL) {
         front_reply_fail(front, exchange, 400, mn_span(NULL, 0), JSONRPC_INVALID_REQUEST,
                          "a response was posted, but nothing was asked");
         return;
     }
-    if (front_legacy_session(front, exchange, session) != NULL)
-        front_reply_empty(front, exchange, 202);
+    known = front_legacy_session(front, exchange, session);
+    if (known == NULL) return;
+    front_question_on_response(front, known, message);
+    front_reply_empty(front, exchange, 202);
 }
 
 static void front_message_in_session(struct front *front, struct front_exchange *exchange,
@@ -87,7 +90,7 @@ static void front_message_single(struct front *front, struct front_exchange *exc
     struct front_meta meta;
 
     if (message->kind == JSONRPC_RESULT || message->kind == JSONRPC_ERROR) {
-        front_message_response(front, exchange);
+        front_message_response(front, exchange, message);
     } else if (!front_message_meta(message, &meta)) {
         front_reply_fail(front, exchange, 400, message->id, JSONRPC_INVALID_PARAMS,
                          "params._meta must be an object that says nothing twice");

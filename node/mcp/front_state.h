@@ -20,7 +20,8 @@
 
 #define FRONT_UPGRADE (15 * MN_SEC) /* of silence before a waiting answer becomes a stream */
 #define FRONT_SESSION_ID_SIZE 32    /* hex digits: 128 random bits */
-#define FRONT_UNREAD_MAX 1048576    /* bytes a client may be behind and still hear notifications */
+#define FRONT_DIGEST_SIZE 16
+#define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
 
 enum front_exchange_kind {
     FRONT_EXCHANGE_POST = 1, /* ends with the answer to what was posted */
@@ -70,7 +71,8 @@ struct front_session {
     char id[FRONT_SESSION_ID_SIZE + 1];
     mn_id principal;
     const char *version;
-    struct mn_span service; /* the endpoint it was opened at; empty: /mcp */
+    uint8_t handle[FRONT_DIGEST_SIZE]; /* tells servers its calls from others', but not its id */
+    struct mn_span service;            /* the endpoint it was opened at; empty: /mcp */
     struct mn_span client_info, client_capabilities;
     struct mn_heap_entry expiry;
     struct mn_list calls;          /* front_call.in_session */
@@ -105,6 +107,25 @@ struct front_target {
     struct names_item *tool; /* tools/call: if it is known */
 };
 
+/* What a client that sends its request once more brought back. */
+struct front_round {
+    bool is_next; /* it brought something */
+    mn_id node;   /* where its call goes on */
+    struct mn_span service;
+    uint8_t digest[FRONT_DIGEST_SIZE];
+    struct mn_span resume, state; /* one of them */
+    bool has_state;
+};
+
+/* A question to a legacy client. */
+struct front_question {
+    struct mn_map_entry by_id;
+    uint64_t id; /* of our request */
+    struct front_call *call;
+    struct mn_list in_call;
+    struct mn_span key;
+};
+
 /* A request under way in the mesh. */
 struct front_call {
     struct mn_map_entry by_ticket;
@@ -118,8 +139,10 @@ struct front_call {
     bool wants_log;
     bool is_aggregated;       /* asked at /mcp */
     struct mn_span own, uri;  /* where a URI was replaced: by what, and what the client calls it */
-    struct mn_buf *payload;   /* for the candidates that are left; NULL: there are none */
-    struct mn_span *services; /* these */
+    struct mn_buf *payload;   /* as it was sent */
+    struct mn_span service;   /* who was asked */
+    struct mn_list questions; /* front_question.in_call */
+    struct mn_span *services; /* candidates that are left */
     uint32_t services_count;
     struct usage_tool *usage; /* NULL: not counted */
     mn_time started;
@@ -136,7 +159,7 @@ struct front {
     struct mn_arena scratch; /* reset after each step */
     struct names names;
     struct usage usage;
-    struct mn_map exchanges, sessions, calls;
+    struct mn_map exchanges, sessions, calls, questions;
     struct mn_list streams;
     uint32_t streams_count;
     struct mn_heap timers;   /* front_exchange.timer */
@@ -144,7 +167,7 @@ struct front {
     mn_time changed_at;      /* when clients are told that lists changed; MN_TIME_NEVER */
     size_t bodies_size;
     size_t batches_size; /* answers that wait for the rest of their batch */
-    uint64_t ticket_last;
+    uint64_t ticket_last, question_last;
     bool is_stopping;
     struct mcp_stats stats; /* its totals */
 
@@ -161,6 +184,9 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange);
 /* It has neither calls nor a stream any more. */
 void front_session_free(struct front *front, struct front_session *session);
 void front_call_free(struct front *front, struct front_call *call);
+
+/* Who asks, and where: what is sealed for a client is bound to it. */
+struct mn_span front_binding(struct front *front, const struct front_exchange *exchange);
 
 /* Value of a kept request header, trimmed; data == NULL: absent. */
 struct mn_span front_header(const struct front_exchange *exchange, const char *name);
@@ -295,6 +321,35 @@ void front_call_write_member(struct mn_writer *writer, const struct json *key, b
 
 /* ---- front_answer.c ---- */
 void front_answer_on_event(struct front *front, const struct call_event *event);
+
+/* ---- front_round.c ---- */
+
+/* Opens the requestState of a request (NULL: none). False: it is not valid here. */
+bool front_round_open(struct front *front, const struct front_exchange *exchange,
+                      const struct json *state, struct front_round *ret);
+
+/* Whether these are the params that the round began with. */
+bool front_round_fits(struct front *front, const struct front_round *round, struct mn_span params);
+
+/* Writes a result input_required with our state instead of the server's. False: it cannot. */
+bool front_round_result(struct front *front, const struct front_call *call, const mn_id *node,
+                        const struct json *result, struct mn_span resume, struct mn_writer *writer);
+
+/* Writes the result that asks what an error -32042 of a legacy server asks. False: it cannot. */
+bool front_round_of_urls(struct front *front, const struct front_call *call, struct mn_span data,
+                         struct mn_writer *writer);
+
+/* ---- front_question.c ---- */
+struct Meshnode__Gateway__Question;
+void front_question_ask(struct front *front, struct front_call *call,
+                        const struct Meshnode__Gateway__Question *asked);
+
+/* The client's response to one of our requests; ignored if there is no such request. */
+void front_question_on_response(struct front *front, const struct front_session *session,
+                                const struct jsonrpc_message *message);
+
+/* The call is over: nobody needs to answer any more. */
+void front_question_drop(struct front *front, struct front_call *call);
 
 /* ---- front_stream.c ---- */
 

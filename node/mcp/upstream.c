@@ -2,6 +2,7 @@
 
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_handshake.h"
+#include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
@@ -22,6 +23,10 @@ struct upstream *upstream_new(struct upstream_host *host, const struct upstream_
     server->stream_timer.kind = UPSTREAM_TIMER_STREAM;
     mn_list_init(&server->sent);
     mn_list_init(&server->queue);
+    mn_list_init(&server->asking);
+    mn_list_init(&server->leases);
+    mn_list_init(&server->lease.link);
+    server->lease.timer.kind = UPSTREAM_TIMER_LEASE;
     line_init(&server->stdio.out, UPSTREAM_MESSAGE_MAX);
     upstream_http_init(server);
     upstream_log_init(&server->log, UPSTREAM_LOG_SIZE);
@@ -59,6 +64,12 @@ void upstream_free(struct upstream *server)
     if (server == NULL) return;
     upstream_free_requests(&server->sent);
     upstream_free_requests(&server->queue);
+    upstream_free_requests(&server->asking);
+    MN_LIST_FOR_EACH_SAFE (link, &server->leases) { /* they outlive it, as long as their child */
+        MN_CONTAINER(link, struct upstream, lease.link)->lease.origin = NULL;
+        mn_list_remove(link);
+    }
+    upstream_lease_done(server);
     upstream_clear_timers(server);
     upstream_http_done(server);
     upstream_stdio_done(server);
@@ -176,6 +187,7 @@ void upstream_poll(struct upstream *server)
     bool is_told =
         upstream_is_modern(server) ? server->has_list_changed : server->http.stream != NULL;
 
+    if (server->is_lease) return;
     if (server->is_http && !is_told && !upstream_timer_is_set(&server->relist_timer))
         upstream_timer_set(server->host, &server->relist_timer, UPSTREAM_RELIST_EVERY);
 }
@@ -250,6 +262,10 @@ static void upstream_break_as(struct upstream *server, enum upstream_state state
     if (server->state != UPSTREAM_STARTING && server->state != UPSTREAM_PROBING &&
         server->state != UPSTREAM_READY)
         return; /* it is down already */
+    if (server->is_lease) {
+        upstream_lease_end(server, text);
+        return;
+    }
     upstream_note(server, text);
     upstream_end_session(server, text);
     if (was_ready && host->now.mono - server->ready_at >= UPSTREAM_HEALTHY)
@@ -313,9 +329,11 @@ void upstream_stop(struct upstream *server, enum upstream_after_exit after)
                                                     : "the server was removed from its node";
 
     MN_ASSERT(after == UPSTREAM_AFTER_START || after == UPSTREAM_AFTER_NOTHING);
+    upstream_lease_end_all(server, why);
     if (server->is_http) upstream_http_close(server, true);
     upstream_end_session(server, why);
     upstream_call_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
+    upstream_call_fail_asking(server, why);
     upstream_timer_clear(host, &server->start_timer);
     server->era = server->config->era;
     server->is_era_guessed = false;
@@ -374,6 +392,10 @@ void upstream_relist_soon(struct upstream *server)
 {
     mn_time at = mn_time_after(server->host->now.mono, UPSTREAM_RELIST_DELAY);
 
+    if (server->is_lease) {
+        if (server->lease.origin != NULL) upstream_relist_soon(server->lease.origin);
+        return;
+    }
     if (server->list.is_active) server->list.is_stale = true;
     if (server->state != UPSTREAM_READY || server->list.is_active) return;
     if (!upstream_timer_is_set(&server->relist_timer) || server->relist_timer.heap.at > at)
@@ -413,6 +435,7 @@ void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind)
         upstream_listen(server);
         upstream_relist_soon(server); /* what happened while nobody listened */
         break;
+    case UPSTREAM_TIMER_LEASE: upstream_lease_end(server, "was not used any more"); break;
     case UPSTREAM_TIMER_REQUEST:
     case UPSTREAM_TIMER_EXCHANGE: MN_ASSERT(!"a timer of a server");
     }

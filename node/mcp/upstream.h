@@ -6,6 +6,8 @@
  *   upstream_list       its four lists, page by page, into an offer
  *   upstream_request    what was asked of it and is not answered yet
  *   upstream_call       the calls of the core
+ *   upstream_question   what it asks the client in the middle of a call
+ *   upstream_lease      sessions of a legacy server that belong to one client alone
  *   upstream_message    JSON-RPC texts to it and from it
  *   upstream_stdio      carries them to a child
  *   upstream_http       carries them to a Streamable HTTP endpoint
@@ -47,6 +49,7 @@ enum upstream_timer_kind {
     UPSTREAM_TIMER_WITHDRAW,
     UPSTREAM_TIMER_RELIST,
     UPSTREAM_TIMER_STREAM,
+    UPSTREAM_TIMER_LEASE,
     UPSTREAM_TIMER_REQUEST, /* of a request */
     UPSTREAM_TIMER_EXCHANGE /* of an HTTP exchange */
 };
@@ -68,9 +71,11 @@ struct upstream_host {
     struct mn_list servers; /* also removed ones whose child still runs */
     struct mn_map names;    /* servers, without removed ones */
     struct mn_map children, exchanges, requests, tickets;
-    struct mn_list dead; /* exchanges to be freed at the end of the step */
+    struct mn_map parked; /* upstream_asked.by_handle */
+    struct mn_list dead;  /* exchanges to be freed at the end of the step */
     uint64_t edge_id_last, request_id_last;
     bool is_stopping;
+    bool has_ended;  /* leases that are over are freed at the end of the step */
     mn_time stop_at; /* while stopping: nothing is waited for any longer */
     struct mn_now now;
     struct upstreams_outbox *outbox;
@@ -90,15 +95,30 @@ struct upstream_request {
     struct mn_map_entry by_id, by_ticket; /* by_id: while sent; by_ticket: calls */
     uint64_t id, ticket;
     struct upstream *server;
-    struct mn_list link; /* in server->sent or server->queue */
+    struct mn_list link; /* in server->sent, server->queue or server->asking */
     struct upstream_timer timer;
     enum upstream_request_kind kind;
     bool is_sent, wants_progress, was_retried;
+    bool is_live;                 /* call: its client can be asked while it runs */
+    struct upstream_asked *asked; /* NULL: nothing was asked */
     enum loglevel wants_log;      /* call: the least urgent one its client wants; NONE: no logs */
     bool was_modern, had_session; /* when it was sent; the server may have been asked again since */
     struct mn_buf *payload;       /* call: the gateway's request */
     struct upstream_exchange *exchange; /* HTTP, while sent */
     uint64_t written_end;               /* stdio: where it ends in the stream to the child */
+};
+
+/* See upstream_lease.h. */
+#define UPSTREAM_LEASE_KEY_SIZE 16
+
+struct upstream_lease {
+    struct upstream *origin; /* whose lease it is; NULL: the server itself, or its server is gone */
+    struct mn_list link;     /* in origin->leases */
+    uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
+    bool is_exclusive; /* one call at a time */
+    mn_time used_at;
+    struct mn_buf *capabilities, *client_info; /* JSON objects; info may be NULL */
+    struct upstream_timer timer;               /* idle */
 };
 
 /* What to do once the child is gone. */
@@ -114,7 +134,7 @@ struct upstream {
     struct mn_map_entry by_name;
     struct upstream_host *host;
     struct upstream_config *config;
-    bool is_http, is_removed;
+    bool is_http, is_removed, is_lease;
     enum upstream_state state;
     mn_time since;
     mn_time ready_at, handshake_at; /* MN_TIME_NEVER: not ready; no handshake yet */
@@ -127,8 +147,8 @@ struct upstream {
     bool has_list_changed;                                    /* of any of its lists */
     enum loglevel log_level; /* last one set in this legacy session; NONE: not yet */
 
-    struct mn_list sent, queue; /* requests */
-    uint32_t calls_count;       /* calls in both */
+    struct mn_list sent, queue, asking; /* requests; asking: calls that wait for a client */
+    uint32_t calls_count;               /* calls in all */
     struct upstream_timer start_timer, withdraw_timer, relist_timer, stream_timer;
     uint32_t failures_count, stream_failures_count;
 
@@ -141,6 +161,9 @@ struct upstream {
     uint32_t exit_code; /* of the newest child that is gone */
     struct upstream_stdio stdio;
     struct upstream_http http;
+
+    struct mn_list leases; /* upstream_lease.link */
+    struct upstream_lease lease;
 
     struct upstream_log log;
     char error[256];
@@ -189,6 +212,11 @@ void upstream_timer_clear(struct upstream_host *host, struct upstream_timer *tim
 static inline bool upstream_is_modern(const struct upstream *server)
 {
     return server->era == UPSTREAM_ERA_MODERN;
+}
+
+static inline bool upstream_is_lease(const struct upstream *server)
+{
+    return server->lease.origin != NULL;
 }
 
 static inline struct mn_span upstream_u64_key(const uint64_t *id)

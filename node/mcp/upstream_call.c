@@ -1,6 +1,9 @@
 #include "node/mcp/upstream_call.h"
 
+#include "node/mcp/upstream_handshake.h"
+#include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_message.h"
+#include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -22,28 +25,44 @@ static void upstream_call_emit_failed(struct upstream_host *host, uint64_t ticke
     event->node = host->self;
 }
 
-static void upstream_call_emit(struct upstream_request *request, enum call_event_kind kind,
-                               const Meshnode__Gateway__Event *payload)
+void upstream_call_emit_packed(struct upstream_request *request, enum call_event_kind kind,
+                               struct mn_buf *payload)
 {
     struct upstream_host *host = request->server->host;
-    struct call_event *event = &call_emit(host->outbox->calls, CALL_MESSAGE_EVENT)->event;
+    struct call_event *event;
 
+    if (request->ticket == 0) { /* parked */
+        if (kind != CALL_EVENT_RESULT || !upstream_question_keep(request, payload))
+            mn_buf_unref(payload);
+        return;
+    }
+    event = &call_emit(host->outbox->calls, CALL_MESSAGE_EVENT)->event;
     event->ticket = request->ticket;
     event->kind = kind;
-    event->payload = pb_pack(&payload->base);
+    event->payload = payload;
     event->node = host->self;
 }
 
-void upstream_call_fail(struct upstream_request *request, enum call_failure failure,
-                        const char *text)
+void upstream_call_emit(struct upstream_request *request, enum call_event_kind kind,
+                        const Meshnode__Gateway__Event *payload)
 {
-    upstream_call_emit_failed(request->server->host, request->ticket, request->server->config->name,
-                              failure, text);
-    upstream_request_free(request);
+    upstream_call_emit_packed(request, kind, pb_pack(&payload->base));
 }
 
-static void upstream_call_answer_error(struct upstream_request *request, int64_t code,
-                                       struct mn_span message, struct mn_span data)
+/* It is answered: forgotten, or kept for the caller that comes for the answer. */
+static void upstream_call_end(struct upstream_request *request)
+{
+    if (request->ticket != 0) {
+        upstream_request_free(request);
+        return;
+    }
+    upstream_request_recall(request);
+    mn_list_remove(&request->link);
+    mn_list_push_back(&request->server->asking, &request->link);
+}
+
+void upstream_call_answer_error(struct upstream_request *request, int64_t code,
+                                struct mn_span message, struct mn_span data)
 {
     struct mn_arena *scratch = &request->server->host->scratch;
     Meshnode__Gateway__Error error;
@@ -57,6 +76,18 @@ static void upstream_call_answer_error(struct upstream_request *request, int64_t
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ERROR;
     event.error = &error;
     upstream_call_emit(request, CALL_EVENT_RESULT, &event);
+    upstream_call_end(request);
+}
+
+void upstream_call_fail(struct upstream_request *request, enum call_failure failure,
+                        const char *text)
+{
+    if (request->ticket == 0) {
+        upstream_call_answer_error(request, JSONRPC_INTERNAL, mn_span_str(text), mn_span(NULL, 0));
+        return;
+    }
+    upstream_call_emit_failed(request->server->host, request->ticket, request->server->config->name,
+                              failure, text);
     upstream_request_free(request);
 }
 
@@ -70,7 +101,7 @@ static void upstream_call_answer_bytes(struct upstream_request *request,
     event.kind_case = kind;
     event.result = pb_bytes(json); /* progress, log and result share the place */
     upstream_call_emit(request, is_last ? CALL_EVENT_RESULT : CALL_EVENT_PROGRESS, &event);
-    if (is_last) upstream_request_free(request);
+    if (is_last) upstream_call_end(request);
 }
 
 /* Sending. */
@@ -186,6 +217,27 @@ static bool upstream_call_judge(struct upstream_request *request,
     return true;
 }
 
+/* Goes on with a parked call, under this one's ticket. */
+static void upstream_call_resume(struct upstream_request *request,
+                                 const Meshnode__Gateway__Request *payload,
+                                 const struct json *params)
+{
+    struct upstream_host *host = request->server->host;
+    struct mn_span handle = pb_span(payload->resume);
+    uint64_t ticket = request->ticket;
+
+    if (mn_map_find(&host->parked, handle) == NULL) {
+        upstream_call_answer_error(
+            request, JSONRPC_INVALID_PARAMS,
+            mn_span_str("requestState: the call it belongs to is over, or was answered already; "
+                        "start again without it"),
+            mn_span(NULL, 0));
+        return;
+    }
+    upstream_request_free(request);
+    (void)upstream_question_resume(host, ticket, handle, params);
+}
+
 /* A legacy server logs per session: as much as the most curious of its callers wants. */
 static void upstream_call_set_level(struct upstream *server, enum loglevel level)
 {
@@ -199,16 +251,49 @@ static void upstream_call_set_level(struct upstream *server, enum loglevel level
                            "logging/setLevel");
 }
 
-static void upstream_call_send(struct upstream_request *request)
+static void upstream_call_enqueue(struct upstream_request *request);
+
+/* A legacy server that may ask is asked in a session of the client's own. False: the call was
+ * answered, or waits for that session to come up. */
+static bool upstream_call_lease(struct upstream_request *request,
+                                const Meshnode__Gateway__Request *payload)
 {
     struct upstream *server = request->server;
-    struct upstream_host *host = server->host;
+    struct upstream *lease = upstream_lease_for(server, payload);
+
+    if (lease == server) return true;
+    if (lease == NULL) {
+        upstream_call_fail(request, CALL_BUSY,
+                           "as many clients as it may have are using sessions of their own");
+        return false;
+    }
+    mn_list_remove(&request->link);
+    server->calls_count--;
+    request->server = lease;
+    lease->calls_count++;
+    if (lease->state == UPSTREAM_READY) return true;
+    upstream_call_enqueue(request);
+    upstream_timer_set(lease->host, &request->timer, UPSTREAM_HANDSHAKE_TIMEOUT);
+    return false;
+}
+
+static void upstream_call_send(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
     Meshnode__Gateway__Request *payload = pb_unpack(&meshnode__gateway__request__descriptor,
                                                     &host->scratch, mn_buf_span(request->payload));
     const struct json *params;
+    struct upstream *server;
 
-    MN_ASSERT(server->state == UPSTREAM_READY && !request->is_sent);
+    MN_ASSERT(request->server->state == UPSTREAM_READY && !request->is_sent);
     if (!upstream_call_judge(request, payload, &params)) return;
+    if (payload->resume.len > 0) {
+        upstream_call_resume(request, payload, params);
+        return;
+    }
+    if (!upstream_call_lease(request, payload)) return;
+    server = request->server;
+    request->is_live = payload->is_live;
     request->wants_progress = payload->wants_progress;
     request->wants_log = loglevel_parse(pb_text(payload->log_level));
     upstream_call_set_level(server, request->wants_log);
@@ -295,9 +380,9 @@ void upstream_call_serve(struct upstream_host *host, const struct call_request *
         upstream_call_enqueue(request);
 }
 
-/* Tells the server that nobody waits for the answer. Closing the stream says it to a modern HTTP
+/* Closing the stream says it to a modern HTTP
  * server; everywhere else it is a notification. */
-static void upstream_call_tell_cancelled(struct upstream_request *request)
+void upstream_call_tell_cancelled(struct upstream_request *request)
 {
     struct upstream *server = request->server;
 
@@ -318,6 +403,26 @@ void upstream_call_cancel(struct upstream_host *host, uint64_t ticket)
     request = MN_CONTAINER(entry, struct upstream_request, by_ticket);
     upstream_call_tell_cancelled(request);
     upstream_request_free(request);
+}
+
+void upstream_call_input(struct upstream_host *host, uint64_t ticket, struct mn_buf *payload)
+{
+    struct mn_map_entry *entry = mn_map_find(&host->tickets, upstream_u64_key(&ticket));
+    const Meshnode__Gateway__Input *input;
+
+    if (entry == NULL) return; /* the answer and the input crossed */
+    input = pb_unpack(&meshnode__gateway__input__descriptor, &host->scratch, mn_buf_span(payload));
+    if (input != NULL && input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_ANSWER)
+        upstream_question_on_answer(MN_CONTAINER(entry, struct upstream_request, by_ticket),
+                                    input->answer);
+}
+
+void upstream_call_resend(struct upstream_request *request)
+{
+    if (request->server->state == UPSTREAM_READY)
+        upstream_call_send(request);
+    else
+        upstream_call_enqueue(request);
 }
 
 /* Answers. */
@@ -393,9 +498,12 @@ static void upstream_call_on_error(struct upstream_request *request,
 static void upstream_call_on_result(struct upstream_request *request, const struct json *result)
 {
     struct upstream *server = request->server;
-    const struct json *type = json_find_str(result, "resultType");
+    struct mn_span type = json_text(json_find_str(result, "resultType"));
 
-    if (upstream_is_modern(server) && type != NULL && !mn_span_is(json_text(type), "complete"))
+    if (upstream_is_modern(server) && request->is_live && mn_span_is(type, "input_required"))
+        upstream_question_on_round(request, result);
+    else if (upstream_is_modern(server) && type.size > 0 && !mn_span_is(type, "complete") &&
+             !mn_span_is(type, "input_required"))
         upstream_call_answer_error(
             request, JSONRPC_INTERNAL,
             mn_span_str("the server asks for more than the mesh can carry: its result is not "
@@ -418,6 +526,7 @@ void upstream_call_on_answer(struct upstream_request *request,
 
 void upstream_call_on_timer(struct upstream_request *request)
 {
+    if (request->asked != NULL && upstream_question_on_timer(request)) return;
     if (!request->is_sent) {
         upstream_call_fail(request, CALL_UNAVAILABLE, "it is not ready");
         return;
@@ -464,6 +573,17 @@ struct upstream_request *upstream_call_only(struct upstream *server)
     return only;
 }
 
+struct upstream_request *upstream_call_newest(struct upstream *server)
+{
+    for (struct mn_list *link = server->sent.prev; link != &server->sent; link = link->prev) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        if (request->kind == UPSTREAM_REQUEST_CALL) return request;
+    }
+    return mn_list_is_empty(&server->queue)
+               ? NULL
+               : MN_CONTAINER(server->queue.next, struct upstream_request, link);
+}
+
 /* All of a server. */
 
 void upstream_call_flush_queue(struct upstream *server)
@@ -496,5 +616,16 @@ void upstream_call_fail_sent(struct upstream *server, enum call_failure failure,
     MN_LIST_FOR_EACH_SAFE (link, &server->sent) {
         struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
         if (request->kind == UPSTREAM_REQUEST_CALL) upstream_call_fail(request, failure, text);
+    }
+}
+
+void upstream_call_fail_asking(struct upstream *server, const char *text)
+{
+    MN_LIST_FOR_EACH_SAFE (link, &server->asking) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        if (request->ticket == 0)
+            upstream_request_free(request);
+        else
+            upstream_call_fail(request, CALL_UNAVAILABLE, text);
     }
 }

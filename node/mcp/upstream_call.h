@@ -3,8 +3,10 @@
 #define UPSTREAM_CALL_H
 
 #include "node/mcp/upstream.h"
+#include "proto/gateway.pb-c.h"
 
 void upstream_call_serve(struct upstream_host *host, const struct call_request *call);
+void upstream_call_input(struct upstream_host *host, uint64_t ticket, struct mn_buf *payload);
 void upstream_call_cancel(struct upstream_host *host, uint64_t ticket);
 
 /* [request] was answered, by a message or over HTTP by a status alone (message NULL; code 0: the
@@ -12,6 +14,22 @@ void upstream_call_cancel(struct upstream_host *host, uint64_t ticket);
  * sent once more. */
 void upstream_call_on_answer(struct upstream_request *request,
                              const struct jsonrpc_message *message, uint32_t code);
+
+/* An event for the core; of a parked call only the last one is kept. The second takes the ref. */
+void upstream_call_emit(struct upstream_request *request, enum call_event_kind kind,
+                        const Meshnode__Gateway__Event *payload);
+void upstream_call_emit_packed(struct upstream_request *request, enum call_event_kind kind,
+                               struct mn_buf *payload);
+
+/* Answers it with an error and frees it. */
+void upstream_call_answer_error(struct upstream_request *request, int64_t code,
+                                struct mn_span message, struct mn_span data);
+
+/* Sends it once more, or waits for the server. It is in no list. */
+void upstream_call_resend(struct upstream_request *request);
+
+/* Tells the server that nobody waits for the answer. */
+void upstream_call_tell_cancelled(struct upstream_request *request);
 
 /* Answers it with a failure and frees it. */
 void upstream_call_fail(struct upstream_request *request, enum call_failure failure,
@@ -25,8 +43,12 @@ void upstream_call_on_log(struct upstream_request *request, const struct json *p
 /* The call that was sent, if it is the only one; else NULL. */
 struct upstream_request *upstream_call_only(struct upstream *server);
 
+/* The call sent last, else the one that waits first; NULL: there is none. */
+struct upstream_request *upstream_call_newest(struct upstream *server);
+
 /* Sends what waits; fails what waits; fails what was sent. */
 void upstream_call_flush_queue(struct upstream *server);
+void upstream_call_fail_asking(struct upstream *server, const char *text);
 void upstream_call_fail_queue(struct upstream *server, const char *text);
 void upstream_call_fail_sent(struct upstream *server, enum call_failure failure, const char *text);
 

@@ -91,6 +91,10 @@ void upstream_list_start(struct upstream *server)
     struct upstream_list *list = &server->list;
 
     upstream_timer_clear(server->host, &server->relist_timer);
+    if (server->is_lease) { /* its server has the lists */
+        upstream_ready(server);
+        return;
+    }
     if (list->is_active) {
         list->is_stale = true;
         return;

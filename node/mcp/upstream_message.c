@@ -1,6 +1,7 @@
 #include "node/mcp/upstream_message.h"
 
 #include "node/mcp/upstream_call.h"
+#include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -49,11 +50,15 @@ static void upstream_message_begin(struct mn_writer *writer, uint64_t id, const 
 
 /* The members of _meta that every modern request carries. */
 static void upstream_message_modern_meta(const struct upstream *server, struct mn_writer *writer,
-                                         struct mn_span client_info)
+                                         struct mn_span client_info, struct mn_span capabilities)
 {
-    mn_writer_str(writer,
-                  "\"" UPSTREAM_NS "protocolVersion\":\"" UPSTREAM_MODERN_VERSION
-                  "\",\"" UPSTREAM_NS "clientCapabilities\":{},\"" UPSTREAM_NS "clientInfo\":");
+    mn_writer_str(writer, "\"" UPSTREAM_NS "protocolVersion\":\"" UPSTREAM_MODERN_VERSION
+                          "\",\"" UPSTREAM_NS "clientCapabilities\":");
+    if (capabilities.size == 0)
+        mn_writer_str(writer, "{}");
+    else
+        upstream_message_splice(server, writer, capabilities);
+    mn_writer_str(writer, ",\"" UPSTREAM_NS "clientInfo\":");
     if (client_info.size == 0)
         mn_writer_str(writer, OUR_INFO);
     else
@@ -66,7 +71,7 @@ struct mn_buf *upstream_message_discover(struct upstream *server, uint64_t id)
 
     upstream_message_begin(&writer, id, "server/discover");
     mn_writer_str(&writer, "{\"_meta\":{");
-    upstream_message_modern_meta(server, &writer, mn_span(NULL, 0));
+    upstream_message_modern_meta(server, &writer, mn_span(NULL, 0), mn_span(NULL, 0));
     mn_writer_str(&writer, "}}");
     return upstream_message_end(server, &writer);
 }
@@ -76,8 +81,18 @@ struct mn_buf *upstream_message_initialize(struct upstream *server, uint64_t id)
     struct mn_writer writer = {0};
 
     upstream_message_begin(&writer, id, "initialize");
-    mn_writer_str(&writer, "{\"protocolVersion\":\"" UPSTREAM_LEGACY_VERSION
-                           "\",\"capabilities\":{},\"clientInfo\":" OUR_INFO "}");
+    mn_writer_str(&writer,
+                  "{\"protocolVersion\":\"" UPSTREAM_LEGACY_VERSION "\",\"capabilities\":");
+    if (server->lease.capabilities == NULL)
+        mn_writer_str(&writer, "{}");
+    else
+        upstream_message_splice(server, &writer, mn_buf_span(server->lease.capabilities));
+    mn_writer_str(&writer, ",\"clientInfo\":");
+    if (server->lease.client_info == NULL)
+        mn_writer_str(&writer, OUR_INFO);
+    else
+        upstream_message_splice(server, &writer, mn_buf_span(server->lease.client_info));
+    mn_writer_str(&writer, "}");
     return upstream_message_end(server, &writer);
 }
 
@@ -105,7 +120,7 @@ struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const
     if (upstream_is_modern(server)) {
         mn_writer_str(&writer, comma);
         mn_writer_str(&writer, "\"_meta\":{");
-        upstream_message_modern_meta(server, &writer, mn_span(NULL, 0));
+        upstream_message_modern_meta(server, &writer, mn_span(NULL, 0), mn_span(NULL, 0));
         mn_writer_str(&writer, "}");
     }
     mn_writer_str(&writer, "}");
@@ -120,7 +135,7 @@ struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id)
     mn_writer_str(&writer, "{\"notifications\":{\"toolsListChanged\":true,"
                            "\"promptsListChanged\":true,\"resourcesListChanged\":true},"
                            "\"_meta\":{");
-    upstream_message_modern_meta(server, &writer, mn_span(NULL, 0));
+    upstream_message_modern_meta(server, &writer, mn_span(NULL, 0), mn_span(NULL, 0));
     mn_writer_str(&writer, "}}");
     return upstream_message_end(server, &writer);
 }
@@ -207,7 +222,8 @@ static void upstream_message_call_meta(struct upstream *server, struct mn_writer
     if (upstream_is_modern(server)) {
         mn_writer_str(writer, comma);
         upstream_message_modern_meta(
-            server, writer, upstream_message_checked(server, pb_span(payload->client_info)));
+            server, writer, upstream_message_checked(server, pb_span(payload->client_info)),
+            upstream_message_checked(server, pb_span(payload->client_capabilities)));
         if (call->wants_log != LOGLEVEL_NONE) {
             mn_writer_str(writer, ",\"" UPSTREAM_NS "logLevel\":\"");
             mn_writer_str(writer, loglevel_name(call->wants_log));
@@ -217,6 +233,28 @@ static void upstream_message_call_meta(struct upstream *server, struct mn_writer
     mn_writer_str(writer, "}");
 }
 
+static bool upstream_message_is_of_round(struct mn_span key)
+{
+    return mn_span_is(key, "inputResponses") || mn_span_is(key, "requestState");
+}
+
+static void upstream_message_round(const struct upstream *server, struct mn_writer *writer,
+                                   const struct upstream_asked *asked, const char **comma)
+{
+    if (asked->responses != NULL) {
+        mn_writer_str(writer, *comma);
+        mn_writer_str(writer, "\"inputResponses\":");
+        upstream_message_splice(server, writer, mn_buf_span(asked->responses));
+        *comma = ",";
+    }
+    if (asked->state != NULL) {
+        mn_writer_str(writer, *comma);
+        mn_writer_str(writer, "\"requestState\":");
+        upstream_message_splice(server, writer, mn_buf_span(asked->state));
+        *comma = ",";
+    }
+}
+
 struct mn_buf *upstream_message_call(struct upstream *server, const struct upstream_request *call,
                                      const Meshnode__Gateway__Request *payload,
                                      const struct json *params)
@@ -224,18 +262,25 @@ struct mn_buf *upstream_message_call(struct upstream *server, const struct upstr
     struct mn_writer writer = {0};
     const struct json *meta = json_find_str(params, "_meta");
     const char *comma = "";
+    /* Members of a round belong to whoever asked: a legacy server never did. */
+    bool is_plain = json_find_str(params, "inputResponses") == NULL &&
+                    json_find_str(params, "requestState") == NULL;
+    bool is_round_ours = !upstream_is_modern(server) || call->asked != NULL;
 
     MN_ASSERT(params->type == JSON_OBJECT);
     mn_writer_take(&writer, params->raw.size + 512);
     writer.buf->size = 0; /* room for nearly every call at once */
     upstream_message_begin(&writer, call->id, payload->method);
-    if (meta == NULL && !call->wants_progress && !upstream_is_modern(server)) {
+    if (meta == NULL && !call->wants_progress && !upstream_is_modern(server) && is_plain) {
         upstream_message_splice(server, &writer, params->raw);
         return upstream_message_end(server, &writer);
     }
     mn_writer_str(&writer, "{");
     for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key))
-        if (!mn_span_is(key->text, "_meta")) upstream_message_member(server, &writer, key, &comma);
+        if (!mn_span_is(key->text, "_meta") &&
+            !(is_round_ours && upstream_message_is_of_round(key->text)))
+            upstream_message_member(server, &writer, key, &comma);
+    if (call->asked != NULL) upstream_message_round(server, &writer, call->asked, &comma);
     mn_writer_str(&writer, comma);
     upstream_message_call_meta(server, &writer, call, payload, meta);
     mn_writer_str(&writer, "}");
@@ -265,27 +310,42 @@ struct mn_span upstream_message_without(struct upstream_host *host, const struct
 
 /* What comes. */
 
-/* Requests of the server itself. We declared no capability, so there is only ping to answer. */
-static void upstream_message_on_request(struct upstream *server,
-                                        const struct jsonrpc_message *message)
+void upstream_message_reply(struct upstream *server, struct mn_writer *writer)
 {
-    struct mn_writer writer = {0};
+    struct mn_buf *text = mn_writer_done(writer);
+    struct mn_writer line = {0};
 
-    if (mn_span_is(message->method, "ping"))
-        jsonrpc_write_result(&writer, message->id, mn_span_str("{}"));
-    else
-        jsonrpc_write_error(&writer, message->id, JSONRPC_METHOD_NOT_FOUND,
-                            mn_span_str("this client declared no such capability"),
-                            mn_span(NULL, 0));
     if (server->is_http) {
-        upstream_http_notify(server, mn_writer_done(&writer), NULL, false);
+        upstream_http_notify(server, text, NULL, false);
         return;
     }
-    mn_writer_str(&writer, "\n");
-    if (upstream_stdio_is_full(server)) /* it asks, but does not read: let it */
-        mn_writer_drop(&writer);
-    else
-        upstream_stdio_write(server, mn_writer_done(&writer));
+    if (!upstream_stdio_is_full(server)) { /* it asks, but does not read: let it */
+        json_write_line(&line, mn_buf_span(text));
+        mn_writer_str(&line, "\n");
+        upstream_stdio_write(server, mn_writer_done(&line));
+    }
+    mn_buf_unref(text);
+}
+
+/* Requests of the server itself: to the client of the call they belong to. */
+static void upstream_message_on_request(struct upstream *server, struct upstream_exchange *exchange,
+                                        const struct jsonrpc_message *message)
+{
+    struct upstream_request *request = exchange == NULL ? NULL : upstream_http_request_of(exchange);
+    struct mn_writer writer = {0};
+
+    if (mn_span_is(message->method, "ping")) {
+        jsonrpc_write_result(&writer, message->id, mn_span_str("{}"));
+        upstream_message_reply(server, &writer);
+        return;
+    }
+    if (request == NULL && server->is_lease) request = upstream_call_newest(server);
+    if (server->is_lease && request != NULL && request->kind == UPSTREAM_REQUEST_CALL &&
+        upstream_question_ask(request, message))
+        return;
+    jsonrpc_write_error(&writer, message->id, JSONRPC_METHOD_NOT_FOUND,
+                        mn_span_str("this client declared no such capability"), mn_span(NULL, 0));
+    upstream_message_reply(server, &writer);
 }
 
 static void upstream_message_on_cancelled(struct upstream *server, const struct json *params)
@@ -318,7 +378,9 @@ static void upstream_message_on_notification(struct upstream *server,
             exchange == NULL ? NULL : upstream_http_request_of(exchange);
         /* Without a stream of its own, a log message belongs to the only call there is; among
          * several nobody can tell, and other clients' messages are nobody's business. */
-        if (request == NULL) request = upstream_call_only(server);
+        if (request == NULL)
+            request = server->is_lease && !server->lease.is_exclusive ? upstream_call_newest(server)
+                                                                      : upstream_call_only(server);
         if (request != NULL && message->params != NULL)
             upstream_call_on_log(request, message->params);
     } else if (mn_span_is(method, "notifications/cancelled")) {
@@ -350,7 +412,7 @@ static bool upstream_message_one(struct upstream *server, struct upstream_exchan
     if (jsonrpc_decode(value, &message) != MN_OK) return false;
     server->noise_run = 0;
     switch (message.kind) {
-    case JSONRPC_REQUEST: upstream_message_on_request(server, &message); break;
+    case JSONRPC_REQUEST: upstream_message_on_request(server, exchange, &message); break;
     case JSONRPC_NOTIFICATION: upstream_message_on_notification(server, exchange, &message); break;
     case JSONRPC_RESULT:
     case JSONRPC_ERROR:

@@ -19,6 +19,9 @@ struct mn_buf *upstream_message_set_level(struct upstream *server, uint64_t id,
                                           enum loglevel level);
 struct mn_buf *upstream_message_cancelled(struct upstream *server, uint64_t id);
 
+/* Sends our response to a request of the server; takes what [writer] holds. */
+void upstream_message_reply(struct upstream *server, struct mn_writer *writer);
+
 /* [params] (kept to one level inside _meta) go verbatim, but for the keys in _meta that belong to a
  * hop: those are dropped, and ours put in. */
 struct mn_buf *upstream_message_call(struct upstream *server, const struct upstream_request *call,

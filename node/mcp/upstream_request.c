@@ -2,6 +2,8 @@
 
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_handshake.h"
+#include "node/mcp/upstream_lease.h"
+#include "node/mcp/upstream_question.h"
 #include "proto/base/check.h"
 
 /* The tables. */
@@ -73,9 +75,11 @@ void upstream_request_free(struct upstream_request *request)
     mn_list_remove(&request->link);
     upstream_timer_clear(server->host, &request->timer);
     if (request->kind == UPSTREAM_REQUEST_CALL) {
-        mn_map_remove(&server->host->tickets, &request->by_ticket);
+        if (request->ticket != 0) mn_map_remove(&server->host->tickets, &request->by_ticket);
+        upstream_question_free(request);
         MN_ASSERT(server->calls_count > 0);
         server->calls_count--;
+        upstream_lease_used(server);
     }
     mn_buf_unref(request->payload);
     mn_free(request);

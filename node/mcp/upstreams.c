@@ -31,6 +31,7 @@ struct upstreams *upstreams_new(const struct upstreams_config *config)
     mn_map_init(&host->exchanges, rng_u64(&host->rng));
     mn_map_init(&host->requests, rng_u64(&host->rng));
     mn_map_init(&host->tickets, rng_u64(&host->rng));
+    mn_map_init(&host->parked, rng_u64(&host->rng));
     return upstreams;
 }
 
@@ -46,6 +47,14 @@ static void upstreams_begin(struct upstream_host *host, struct mn_now now,
 
 static void upstreams_end(struct upstream_host *host)
 {
+    if (host->has_ended) {
+        host->has_ended = false;
+        MN_LIST_FOR_EACH_SAFE (link, &host->servers) {
+            struct upstream *server = upstreams_at(link);
+            if (server->is_lease && server->state == UPSTREAM_STOPPED && server->stdio.child == 0)
+                upstream_free(server);
+        }
+    }
     upstream_http_free_dead(host);
     host->outbox = NULL;
 }
@@ -77,6 +86,7 @@ void upstreams_free(struct upstreams *upstreams)
     mn_map_done(&host->exchanges);
     mn_map_done(&host->requests);
     mn_map_done(&host->tickets);
+    mn_map_done(&host->parked);
     mn_heap_done(&host->timers);
     mn_arena_done(&host->scratch);
     mn_arena_done(&host->shown);
@@ -101,6 +111,9 @@ static void upstreams_fire(struct upstream_timer *timer)
         break;
     case UPSTREAM_TIMER_STREAM:
         upstream_on_timer(MN_CONTAINER(timer, struct upstream, stream_timer), timer->kind);
+        break;
+    case UPSTREAM_TIMER_LEASE:
+        upstream_on_timer(MN_CONTAINER(timer, struct upstream, lease.timer), timer->kind);
         break;
     case UPSTREAM_TIMER_REQUEST:
         upstream_request_on_timer(MN_CONTAINER(timer, struct upstream_request, timer));
@@ -144,6 +157,8 @@ static void upstreams_on_call(struct upstream_host *host, const struct call_mess
         upstream_call_serve(host, &message->request);
     else if (message->type == CALL_MESSAGE_CANCEL)
         upstream_call_cancel(host, message->ticket);
+    else if (message->type == CALL_MESSAGE_INPUT)
+        upstream_call_input(host, message->more.ticket, message->more.payload);
 }
 
 static void upstreams_on_stop(struct upstream_host *host)
@@ -216,6 +231,11 @@ static void upstreams_check_server(const struct upstream *server)
         MN_ASSERT(request->kind == UPSTREAM_REQUEST_CALL && request->payload != NULL);
         calls_count++;
     }
+    MN_LIST_FOR_EACH (link, &server->asking) {
+        const struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        MN_ASSERT(!request->is_sent && request->exchange == NULL && request->asked != NULL);
+        calls_count++;
+    }
     MN_ASSERT(calls_count == server->calls_count);
     MN_ASSERT(calls_count <= UPSTREAM_IN_FLIGHT_MAX);
     MN_ASSERT(server->stdio.consumed <= server->stdio.written);
@@ -236,7 +256,8 @@ void upstreams_check(const struct upstreams *upstreams)
         upstreams_check_server(upstreams_at(link));
         calls_count += upstreams_at(link)->calls_count;
     }
-    MN_ASSERT(calls_count == host->tickets.count);
+    MN_ASSERT(calls_count == host->tickets.count + host->parked.count);
+    MN_ASSERT(!host->has_ended);
     MN_ASSERT(host->names.count <= UPSTREAMS_MAX);
     MN_ASSERT(mn_list_is_empty(&host->dead));
 }
@@ -310,8 +331,8 @@ mn_status upstreams_remove(struct upstreams *upstreams, struct mn_now now, struc
     mn_map_remove(&host->names, &server->by_name);
     server->is_removed = true;
     upstream_stop(server, UPSTREAM_AFTER_NOTHING);
+    upstreams_end(host); /* its leases go first */
     if (server->stdio.child == 0) upstream_free(server);
-    upstreams_end(host);
     return MN_OK;
 }
 

@@ -375,6 +375,7 @@ static void world_on_message(uint32_t node, const struct call_message *message)
         hosts[node].executing--;
         return;
     case CALL_MESSAGE_EVENT: world_on_event(&message->event); return;
+    case CALL_MESSAGE_INPUT: ck_abort_msg("nobody says more in this world");
     case CALL_MESSAGE_OFFER: ck_abort_msg("a core offers nothing");
     }
 }

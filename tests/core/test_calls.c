@@ -63,6 +63,10 @@ static void tell(uint32_t node, const struct call_message *message)
         copy_text(item->trace, sizeof item->trace, message->request.trace);
         return;
     case CALL_MESSAGE_CANCEL: item->ticket = message->ticket; return;
+    case CALL_MESSAGE_INPUT:
+        item->ticket = message->more.ticket;
+        copy_text(item->payload, sizeof item->payload, mn_buf_span(message->more.payload));
+        return;
     case CALL_MESSAGE_EVENT:
         item->ticket = message->event.ticket;
         item->kind = message->event.kind;
@@ -238,6 +242,16 @@ static void cancel(uint32_t node, uint64_t ticket)
     step(node, &(struct calls_input){.type = CALLS_IN_GATEWAY, .gateway = &message});
 }
 
+static void say(uint32_t node, uint64_t ticket, const char *text)
+{
+    struct call_message message = {.type = CALL_MESSAGE_INPUT,
+                                   .more = {ticket, mn_buf_copy(mn_span_str(text))}};
+
+    step(node, &(struct calls_input){.type = CALLS_IN_GATEWAY, .gateway = &message});
+    mn_buf_unref(message.more.payload);
+    deliver();
+}
+
 static void answer(uint32_t node, uint64_t ticket, enum call_event_kind kind, const char *payload,
                    enum call_failure failure)
 {
@@ -371,6 +385,40 @@ START_TEST(progress_comes_before_the_result)
     ck_assert_str_eq(next(0)->payload, "p1");
     ck_assert_str_eq(next(0)->payload, "p2");
     assert_result(0, call, "done", 1);
+}
+END_TEST
+
+/* Whoever executes it hears it, here or there; it is a sign of life; too late is never. */
+START_TEST(the_caller_may_say_more_while_its_call_runs)
+{
+    uint64_t call, there;
+
+    offer(0, "here", 'x');
+    offer(1, "there", 'x');
+    call = request(0, "here");
+    there = served(0);
+    say(0, call, "local");
+    ck_assert_int_eq(told[0][told_read[0]].type, CALL_MESSAGE_INPUT);
+    ck_assert_uint_eq(told[0][told_read[0]].ticket, there);
+    ck_assert_str_eq(next(0)->payload, "local");
+    result(0, there, "done");
+    assert_result(0, call, "done", 0);
+
+    call = request(0, "there");
+    deliver();
+    there = served(1);
+    for (int i = 0; i < 3; i++) {
+        run(9 * MN_SEC);
+        say(0, call, "remote");
+        ck_assert_int_eq(told[1][told_read[1]].type, CALL_MESSAGE_INPUT);
+        ck_assert_uint_eq(told[1][told_read[1]].ticket, there);
+        ck_assert_str_eq(next(1)->payload, "remote");
+    }
+    result(1, there, "done");
+    assert_result(0, call, "done", 1);
+    say(0, call, "late");
+    say(0, 12345, "nobody");
+    ck_assert(is_quiet(1));
 }
 END_TEST
 
@@ -1249,6 +1297,7 @@ static void work(uint32_t node, struct rng *rng)
             if (item->kind == CALL_EVENT_RESULT) ck_assert_int_eq(atoi(item->payload), (int)ticket);
             break;
         case CALL_MESSAGE_CANCEL:
+        case CALL_MESSAGE_INPUT:
         case CALL_MESSAGE_OFFER:
         case CALL_MESSAGE_SERVICE: break;
         }
@@ -1309,6 +1358,7 @@ int main(void)
     tcase_add_test(tcase, a_local_service_is_called_here);
     tcase_add_test(tcase, a_remote_service_is_called_there);
     tcase_add_test(tcase, progress_comes_before_the_result);
+    tcase_add_test(tcase, the_caller_may_say_more_while_its_call_runs);
     tcase_add_test(tcase, calls_of_many_do_not_mix);
     tcase_add_test(tcase, a_local_replica_goes_first);
     tcase_add_test(tcase, a_call_bound_to_a_node_goes_there_only);

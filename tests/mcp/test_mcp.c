@@ -48,6 +48,7 @@ static void core(const struct call_message *from)
         is_cancelled = true;
         to.ticket += SERVED;
         break;
+    case CALL_MESSAGE_INPUT: to.more.ticket += SERVED; break;
     case CALL_MESSAGE_EVENT: to.event.ticket -= SERVED; break;
     case CALL_MESSAGE_SERVICE: ck_abort();
     }

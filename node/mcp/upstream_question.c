@@ -1,0 +1,499 @@
+#include "node/mcp/upstream_question.h"
+
+#include "node/mcp/upstream_call.h"
+#include "node/mcp/upstream_message.h"
+#include "node/mcp/upstream_request.h"
+#include "proto/base/check.h"
+#include "proto/pb.h"
+
+#define CANCELLED "{\"action\":\"cancel\"}"
+
+/* What can be asked, and the capability it takes. */
+static const struct {
+    const char *method, *capability;
+} kinds[] = {{"sampling/createMessage", "sampling"},
+             {"elicitation/create", "elicitation"},
+             {"roots/list", "roots"}};
+
+#define KINDS_COUNT (sizeof kinds / sizeof *kinds)
+
+static size_t upstream_question_kind(struct mn_span method)
+{
+    size_t kind = 0;
+
+    while (kind < KINDS_COUNT && !mn_span_is(method, kinds[kind].method))
+        kind++;
+    return kind;
+}
+
+static struct upstream_asked *upstream_question_asked(struct upstream_request *request)
+{
+    if (request->asked == NULL) {
+        request->asked = mn_alloc(sizeof *request->asked);
+        mn_list_init(&request->asked->questions);
+        request->asked->request = request;
+    }
+    return request->asked;
+}
+
+static void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question)
+{
+    mn_list_remove(&question->link);
+    mn_buf_unref(question->answer);
+    mn_free(question);
+    MN_ASSERT(asked->open_count > 0);
+    asked->open_count--;
+}
+
+void upstream_question_free(struct upstream_request *request)
+{
+    struct upstream_asked *asked = request->asked;
+
+    if (asked == NULL) return;
+    while (!mn_list_is_empty(&asked->questions))
+        upstream_question_drop(asked,
+                               MN_CONTAINER(asked->questions.next, struct upstream_question, link));
+    if (asked->is_parked) mn_map_remove(&request->server->host->parked, &asked->by_handle);
+    mn_buf_unref(asked->state);
+    mn_buf_unref(asked->responses);
+    mn_buf_unref(asked->last);
+    mn_free(asked);
+    request->asked = NULL;
+}
+
+static struct mn_span upstream_question_copy(uint8_t **to, struct mn_span text)
+{
+    uint8_t *copy = *to;
+
+    if (text.size > 0) memcpy(copy, text.data, text.size);
+    *to += text.size;
+    return mn_span(copy, text.size);
+}
+
+static struct upstream_question *upstream_question_add(struct upstream_request *request,
+                                                       struct mn_span key, struct mn_span id,
+                                                       struct mn_span method, struct mn_span params)
+{
+    struct upstream_asked *asked = upstream_question_asked(request);
+    struct upstream_question *question =
+        mn_alloc(sizeof *question + key.size + id.size + method.size + params.size);
+    uint8_t *to = (uint8_t *)(question + 1);
+
+    question->key = upstream_question_copy(&to, key);
+    question->id = upstream_question_copy(&to, id);
+    question->method = upstream_question_copy(&to, method);
+    question->params = upstream_question_copy(&to, params);
+    mn_list_push_back(&asked->questions, &question->link);
+    if (asked->open_count++ == 0) asked->since = request->server->host->now.mono;
+    return question;
+}
+
+/* ---- to the caller ---- */
+
+static char *upstream_question_string(struct upstream_host *host, struct mn_span text)
+{
+    return (char *)(uintptr_t)mn_arena_copy(&host->scratch, text).data;
+}
+
+static void upstream_question_tell(struct upstream_request *request,
+                                   const struct upstream_question *question)
+{
+    struct upstream_host *host = request->server->host;
+    Meshnode__Gateway__Question told = MESHNODE__GATEWAY__QUESTION__INIT;
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    told.key = upstream_question_string(host, question->key);
+    told.method = upstream_question_string(host, question->method);
+    told.params = pb_bytes(question->params);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_QUESTION;
+    event.question = &told;
+    upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
+    upstream_timer_set(host, &request->timer, UPSTREAM_HEARTBEAT);
+}
+
+/* The result that asks for input: all questions that are open. */
+static struct mn_buf *upstream_question_result(const struct upstream_asked *asked)
+{
+    struct mn_writer writer = {0};
+    const char *comma = "";
+
+    mn_writer_str(&writer, "{\"resultType\":\"input_required\",\"inputRequests\":{");
+    MN_LIST_FOR_EACH (link, &asked->questions) {
+        const struct upstream_question *question =
+            MN_CONTAINER(link, struct upstream_question, link);
+        mn_writer_str(&writer, comma);
+        json_write_string(&writer, question->key);
+        mn_writer_str(&writer, ":{\"method\":");
+        json_write_string(&writer, question->method);
+        if (question->params.size > 0) {
+            mn_writer_str(&writer, ",\"params\":");
+            mn_writer_add(&writer, question->params);
+        }
+        mn_writer_str(&writer, "}");
+        comma = ",";
+    }
+    mn_writer_str(&writer, "}}");
+    return mn_writer_done(&writer);
+}
+
+/* Ends the caller's request with what is to be asked; the server's call waits for the next one. */
+static void upstream_question_park(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+    struct mn_buf *result = upstream_question_result(asked);
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    MN_ASSERT(!asked->is_parked && request->ticket != 0);
+    rng_bytes(&host->rng, asked->handle, sizeof asked->handle);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+    event.result = pb_bytes(mn_buf_span(result));
+    event.resume = pb_bytes(mn_span(asked->handle, sizeof asked->handle));
+    upstream_call_emit(request, CALL_EVENT_RESULT, &event);
+    mn_buf_unref(result);
+    mn_map_remove(&host->tickets, &request->by_ticket);
+    request->ticket = 0;
+    request->wants_progress = false; /* its token died with the caller's request */
+    asked->is_collecting = false;
+    asked->is_parked = true;
+    mn_map_insert(&host->parked, &asked->by_handle, mn_span(asked->handle, sizeof asked->handle));
+    upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_TTL);
+    MN_PROBE("upstream: call parked until its client has answered");
+}
+
+bool upstream_question_keep(struct upstream_request *request, struct mn_buf *event)
+{
+    struct upstream_asked *asked = request->asked;
+
+    if (asked == NULL || !asked->is_parked) return false;
+    mn_buf_unref(asked->last);
+    asked->last = event;
+    return true;
+}
+
+/* ---- from a legacy server ---- */
+
+/* What the client said it can do. */
+static bool upstream_question_may(struct upstream_request *request, size_t kind,
+                                  const struct json *params)
+{
+    struct upstream_host *host = request->server->host;
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const Meshnode__Gateway__Request *payload = pb_unpack(
+        &meshnode__gateway__request__descriptor, &host->scratch, mn_buf_span(request->payload));
+    const struct json *all, *capability;
+
+    if (payload == NULL || json_parse_copy(host->parser, pb_span(payload->client_capabilities),
+                                           limits, &host->scratch, &all) != MN_OK)
+        return false;
+    capability = json_find_str(all, kinds[kind].capability);
+    if (!json_is(capability, JSON_OBJECT)) return false;
+    if (mn_span_is(json_text(json_find_str(params, "mode")), "url"))
+        return json_find_str(capability, "url") != NULL;
+    return true;
+}
+
+bool upstream_question_ask(struct upstream_request *request, const struct jsonrpc_message *message)
+{
+    size_t kind = upstream_question_kind(message->method);
+    struct upstream_host *host;
+    struct upstream_asked *asked;
+    struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
+    const char *key;
+
+    if (request == NULL || kind == KINDS_COUNT ||
+        !upstream_question_may(request, kind, message->params))
+        return false;
+    host = request->server->host;
+    asked = upstream_question_asked(request);
+    if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) return false;
+    /* It names something that the modern era does not have. */
+    if (!request->is_live && json_find_str(message->params, "elicitationId") != NULL)
+        params = upstream_message_without(host, message->params, "elicitationId");
+    key = mn_arena_format(&host->scratch, "%s-%u", kinds[kind].capability, ++asked->number_last);
+    struct upstream_question *question =
+        upstream_question_add(request, mn_span_str(key), message->id, message->method, params);
+    if (request->is_live) {
+        upstream_question_tell(request, question);
+    } else if (!asked->is_parked && !asked->is_collecting) {
+        asked->is_collecting = true;
+        upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_COLLECT);
+    }
+    return true;
+}
+
+static void upstream_question_reply(struct upstream_request *request,
+                                    const struct upstream_question *question, struct mn_span result)
+{
+    struct mn_writer writer = {0};
+
+    jsonrpc_write_result(&writer, question->id, result);
+    upstream_message_reply(request->server, &writer);
+}
+
+static void upstream_question_reply_error(struct upstream_request *request,
+                                          const struct upstream_question *question, int64_t code,
+                                          struct mn_span text, struct mn_span data)
+{
+    struct mn_writer writer = {0};
+
+    if (upstream_question_kind(question->method) == 1) {
+        upstream_question_reply(request, question, mn_span_str(CANCELLED));
+        return;
+    }
+    jsonrpc_write_error(&writer, question->id, code, text, data);
+    upstream_message_reply(request->server, &writer);
+}
+
+/* Nobody waits for people any more: the server's own time counts again. */
+static void upstream_question_settled(struct upstream_request *request)
+{
+    const struct upstream_config *config = request->server->config;
+
+    if (config->call_timeout == 0)
+        upstream_timer_clear(request->server->host, &request->timer);
+    else
+        upstream_timer_set(request->server->host, &request->timer, config->call_timeout);
+}
+
+/* In the client's name, when it does not answer. */
+static void upstream_question_decline(struct upstream_request *request)
+{
+    struct upstream_asked *asked = request->asked;
+
+    MN_LIST_FOR_EACH_SAFE (link, &asked->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (question->id.size > 0)
+            upstream_question_reply_error(request, question, JSONRPC_INTERNAL,
+                                          mn_span_str("the client did not answer in time"),
+                                          mn_span(NULL, 0));
+        upstream_question_drop(asked, question);
+    }
+}
+
+/* ---- from a modern server, live ---- */
+
+/* Waits outside of what was sent: nothing runs at the server meanwhile. */
+static void upstream_question_set_aside(struct upstream_request *request)
+{
+    upstream_request_recall(request);
+    mn_list_remove(&request->link);
+    mn_list_push_back(&request->server->asking, &request->link);
+    request->asked->is_aside = true;
+}
+
+static void upstream_question_again(struct upstream_request *request)
+{
+    mn_list_remove(&request->link);
+    request->asked->is_aside = false;
+    upstream_call_resend(request);
+}
+
+void upstream_question_on_round(struct upstream_request *request, const struct json *result)
+{
+    struct upstream_host *host = request->server->host;
+    const struct json_limits limits = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
+    struct upstream_asked *asked = upstream_question_asked(request);
+    const struct json *whole, *state, *questions;
+
+    if (++asked->rounds_count > UPSTREAM_ROUNDS_MAX ||
+        json_parse(host->parser, result->raw, limits, &host->scratch, &whole) != MN_OK) {
+        upstream_call_answer_error(request, JSONRPC_INTERNAL,
+                                   mn_span_str("the server asks for input without end"),
+                                   mn_span(NULL, 0));
+        return;
+    }
+    state = json_find_str(whole, "requestState");
+    questions = json_find_str(whole, "inputRequests");
+    mn_buf_unref(asked->state);
+    asked->state = json_is(state, JSON_STRING) ? mn_buf_copy(state->raw) : NULL;
+    asked->responses = mn_buf_unref(asked->responses);
+    upstream_question_set_aside(request);
+    if (json_is(questions, JSON_OBJECT))
+        for (const struct json *key = json_first(questions); key != NULL;
+             key = json_next(questions, key)) {
+            const struct json *params = json_find_str(json_value(key), "params");
+            struct mn_span method = json_text(json_find_str(json_value(key), "method"));
+            if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) break;
+            if (upstream_question_kind(method) == KINDS_COUNT) continue;
+            upstream_question_add(request, key->text, mn_span(NULL, 0), method,
+                                  params == NULL ? mn_span(NULL, 0) : params->raw);
+        }
+    MN_LIST_FOR_EACH (link, &asked->questions)
+        upstream_question_tell(request, MN_CONTAINER(link, struct upstream_question, link));
+    if (asked->open_count == 0) /* it only wants to be asked again */
+        upstream_timer_set(host, &request->timer, 100 * MN_MS * asked->rounds_count);
+}
+
+/* All of a round's answers as one object; then the call goes out once more. */
+static void upstream_question_end_round(struct upstream_request *request)
+{
+    struct upstream_asked *asked = request->asked;
+    struct mn_writer writer = {0};
+
+    mn_writer_str(&writer, "{");
+    while (!mn_list_is_empty(&asked->questions)) {
+        struct upstream_question *question =
+            MN_CONTAINER(asked->questions.next, struct upstream_question, link);
+        if (mn_writer_size(&writer) > 1) mn_writer_str(&writer, ",");
+        json_write_string(&writer, question->key);
+        mn_writer_str(&writer, ":");
+        mn_writer_add(&writer, mn_buf_span(question->answer));
+        upstream_question_drop(asked, question);
+    }
+    mn_writer_str(&writer, "}");
+    mn_buf_unref(asked->responses);
+    asked->responses = mn_writer_done(&writer);
+    upstream_question_again(request);
+}
+
+/* ---- answers ---- */
+
+static struct upstream_question *upstream_question_find(const struct upstream_asked *asked,
+                                                        struct mn_span key)
+{
+    MN_LIST_FOR_EACH (link, &asked->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (mn_span_equal(question->key, key)) return question;
+    }
+    return NULL;
+}
+
+static bool upstream_question_is_object(struct upstream_host *host, struct mn_span text)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *value;
+
+    return json_parse_copy(host->parser, text, limits, &host->scratch, &value) == MN_OK &&
+           value->type == JSON_OBJECT;
+}
+
+/* A modern server's question is answered; the last answer ends the round. */
+static void upstream_question_collect(struct upstream_request *request,
+                                      struct upstream_question *question, struct mn_span result)
+{
+    mn_buf_unref(question->answer);
+    question->answer = mn_buf_copy(result);
+    MN_LIST_FOR_EACH (link, &request->asked->questions) {
+        if (MN_CONTAINER(link, struct upstream_question, link)->answer == NULL) return;
+    }
+    upstream_question_end_round(request);
+}
+
+static void upstream_question_on_refusal(struct upstream_request *request,
+                                         struct upstream_question *question, int64_t code,
+                                         struct mn_span text, struct mn_span data)
+{
+    if (question->id.size > 0) {
+        upstream_question_reply_error(request, question, code, text, data);
+        upstream_question_drop(request->asked, question);
+        if (request->asked->open_count == 0) upstream_question_settled(request);
+    } else if (upstream_question_kind(question->method) == 1) {
+        upstream_question_collect(request, question, mn_span_str(CANCELLED));
+    } else {
+        upstream_call_answer_error(request, code, text, data);
+    }
+}
+
+void upstream_question_on_answer(struct upstream_request *request,
+                                 const Meshnode__Gateway__Answer *answer)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_question *question =
+        request->asked == NULL ? NULL
+                               : upstream_question_find(request->asked, pb_text(answer->key));
+
+    if (question == NULL || !request->is_live) return; /* it was answered already, or declined */
+    if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR) {
+        struct mn_span data = pb_span(answer->error->data);
+        upstream_question_on_refusal(
+            request, question, answer->error->code, pb_text(answer->error->message),
+            upstream_question_is_object(host, data) ? data : mn_span(NULL, 0));
+    } else if (answer->how_case != MESHNODE__GATEWAY__ANSWER__HOW_RESULT ||
+               !upstream_question_is_object(host, pb_span(answer->result))) {
+        upstream_question_on_refusal(request, question, JSONRPC_INTERNAL,
+                                     mn_span_str("the client's answer is no JSON object"),
+                                     mn_span(NULL, 0));
+    } else if (question->id.size == 0) {
+        upstream_question_collect(request, question, pb_span(answer->result));
+    } else {
+        upstream_question_reply(request, question, pb_span(answer->result));
+        upstream_question_drop(request->asked, question);
+        if (request->asked->open_count == 0) upstream_question_settled(request);
+    }
+}
+
+/* A caller is there again: what came meanwhile is for it. */
+static void upstream_question_unpark(struct upstream_request *request, uint64_t ticket)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+
+    mn_map_remove(&host->parked, &asked->by_handle);
+    asked->is_parked = false;
+    request->ticket = ticket;
+    mn_map_insert(&host->tickets, &request->by_ticket, upstream_u64_key(&request->ticket));
+}
+
+bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
+                              const struct json *params)
+{
+    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
+    const struct json *responses = json_find_str(params, "inputResponses");
+    struct upstream_asked *asked;
+    struct upstream_request *request;
+
+    if (entry == NULL) return false;
+    asked = MN_CONTAINER(entry, struct upstream_asked, by_handle);
+    request = asked->request;
+    upstream_question_unpark(request, ticket);
+    if (asked->last != NULL) {
+        upstream_call_emit_packed(request, CALL_EVENT_RESULT, mn_buf_ref(asked->last));
+        upstream_request_free(request);
+        return true;
+    }
+    if (json_is(responses, JSON_OBJECT))
+        MN_LIST_FOR_EACH_SAFE (link, &asked->questions) {
+            struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+            const struct json *answer = json_find(responses, question->key);
+            if (!json_is(answer, JSON_OBJECT)) continue;
+            upstream_question_reply(request, question, answer->raw);
+            upstream_question_drop(asked, question);
+        }
+    asked->is_collecting = asked->open_count > 0;
+    if (asked->is_collecting) /* what is missing is asked for again */
+        upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_COLLECT);
+    else
+        upstream_question_settled(request);
+    return true;
+}
+
+bool upstream_question_on_timer(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+    Meshnode__Gateway__Event nothing = MESHNODE__GATEWAY__EVENT__INIT;
+
+    if (asked->is_collecting) {
+        upstream_question_park(request);
+    } else if (asked->is_parked) {
+        MN_PROBE("upstream: nobody came back for a parked call");
+        upstream_question_decline(request);
+        if (request->is_sent) upstream_call_tell_cancelled(request);
+        upstream_request_free(request);
+    } else if (asked->open_count == 0 && asked->is_aside) {
+        upstream_question_again(request);
+    } else if (asked->open_count == 0) {
+        return false;
+    } else if (host->now.mono - asked->since >= UPSTREAM_QUESTION_TTL) {
+        upstream_question_decline(request);
+        if (request->is_sent)
+            upstream_question_settled(request);
+        else
+            upstream_call_fail(request, CALL_TIMED_OUT, "the client did not answer its question");
+    } else {
+        upstream_call_emit(request, CALL_EVENT_PROGRESS, &nothing);
+        upstream_timer_set(host, &request->timer, UPSTREAM_HEARTBEAT);
+    }
+    return true;
+}

@@ -1,0 +1,111 @@
+// Servers that ask their client in the middle of a call, across two nodes and in all four combinations of eras.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {join} from 'node:path';
+import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
+import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import {CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema} from '@modelcontextprotocol/sdk/types.js';
+import {Client, StreamableHTTPClientTransport} from '@modelcontextprotocol/client';
+import {withMesh, waitFor, modern, nodejs, root, url} from './lib/mesh.mjs';
+
+const fixture = join(root, 'tests', 'conformance', 'fixture', 'main.mjs');
+const server = era => ({command: nodejs, args: [fixture, '--stdio'], era});
+const capabilities = {sampling: {}, elicitation: {}, roots: {}};
+
+const threeNodes = (name, body) => withMesh(name, async mesh => {
+  const nodes = await mesh.cluster(3, {n2: {old: server('legacy'), new: server('modern')}});
+  for (const node of nodes)
+    await waitFor(`${node.name} lists both servers`, async () => {
+      const names = (await modern(node, 'tools/list')).message.result.tools.map(tool => tool.name);
+      return ['old', 'new'].every(prefix => names.includes(`${prefix}__test_input_required_result_elicitation`));
+    });
+  await body(...nodes, mesh);
+});
+
+// What these clients answer; [name] shows whose answer it was.
+const answers = name => ({
+  sampling: async () => ({role: 'assistant', model: 'none', content: {type: 'text', text: `sampled by ${name}`}}),
+  elicitation: async () => ({action: 'accept', content: {name, confirmed: true, color: 'red', ok: true}}),
+  roots: async () => ({roots: [{uri: `file:///home/${name}`, name}]}),
+});
+
+async function legacy(node, name, path = '/mcp') {
+  const client = new ClientV1({name, version: '0'}, {capabilities});
+  const says = answers(name);
+  client.setRequestHandler(CreateMessageRequestSchema, says.sampling);
+  client.setRequestHandler(ElicitRequestSchema, says.elicitation);
+  client.setRequestHandler(ListRootsRequestSchema, says.roots);
+  await client.connect(new HttpV1(new URL(url(node, path))));
+  return client;
+}
+
+async function stateless(node, name, path = '/mcp') {
+  const client = new Client({name, version: '0'}, {capabilities, versionNegotiation: {mode: {pin: '2026-07-28'}}});
+  const says = answers(name);
+  client.setRequestHandler('sampling/createMessage', says.sampling);
+  client.setRequestHandler('elicitation/create', says.elicitation);
+  client.setRequestHandler('roots/list', says.roots);
+  await client.connect(new StreamableHTTPClientTransport(new URL(url(node, path))));
+  return client;
+}
+
+const textOf = result => JSON.stringify(result.content);
+
+for (const [combination, connect, prefix] of [
+  ['LL', legacy, 'old__'], ['LM', legacy, 'new__'], ['ML', stateless, 'old__'], ['MM', stateless, 'new__'],
+])
+  test(`${combination}: elicitation, sampling, roots, several at once, several rounds`, threeNodes(`ask-${combination.toLowerCase()}`, async n1 => {
+    const client = await connect(n1, 'ann');
+    const call = name => client.callTool({name: `${prefix}test_input_required_result_${name}`, arguments: {}});
+    assert.match(textOf(await call('elicitation')), /ann/);
+    assert.match(textOf(await call('sampling')), /sampled by ann/);
+    assert.match(textOf(await call('list_roots')), /file:\/\/\/home\/ann/);
+    assert.equal((await call('multiple_inputs')).isError ?? false, false);
+    assert.equal((await call('multi_round')).isError ?? false, false);
+    await client.close();
+  }));
+
+test('clients of one legacy server hear only their own questions', threeNodes('ask-apart', async (n1, n2, n3) => {
+  const clients = await Promise.all([legacy(n1, 'ann'), legacy(n3, 'bob'), stateless(n1, 'cyd'), stateless(n3, 'dan')]);
+  const names = ['ann', 'bob', 'cyd', 'dan'];
+  for (let round = 0; round < 3; round++) {
+    const results = await Promise.all(clients.map(client =>
+      client.callTool({name: 'old__test_input_required_result_elicitation', arguments: {}})));
+    results.forEach((result, i) => assert.match(textOf(result), new RegExp(names[i])));
+  }
+  for (const client of clients) await client.close();
+}));
+
+// By hand: one request of the modern era.
+const meta = {'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': capabilities};
+async function ask(node, params) {
+  const response = await fetch(url(node), {
+    method: 'POST',
+    headers: {'content-type': 'application/json', accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': params.name},
+    body: JSON.stringify({jsonrpc: '2.0', id: 1, method: 'tools/call', params: {...params, _meta: meta}}),
+  });
+  const text = await response.text();
+  return JSON.parse(text.startsWith('{') ? text : text.split('\n').filter(line => line.startsWith('data: ')).at(-1).slice(6));
+}
+
+test('any node finds the way back, once, and only for the same request', threeNodes('ask-anywhere', async (n1, n2, n3) => {
+  const params = {name: 'old__test_input_required_result_elicitation', arguments: {}};
+  const {result} = await ask(n1, params);
+  assert.equal(result.resultType, 'input_required');
+  const [key] = Object.keys(result.inputRequests);
+  const inputResponses = {[key]: {action: 'accept', content: {name: 'eve'}}};
+  const {requestState} = result;
+  for (const [what, changed] of [
+    ['tampered', {requestState: requestState.slice(0, 30) + (requestState[30] === 'A' ? 'B' : 'A') + requestState.slice(31)}],
+    ['another tool', {name: 'old__test_input_required_result_sampling'}],
+    ['other arguments', {arguments: {x: 1}}],
+  ])
+    assert.equal((await ask(n1, {...params, inputResponses, requestState, ...changed})).error?.code, -32602, what);
+  const again = (await ask(n1, {...params, requestState, inputResponses: {}})).result; // nothing answered: asked again
+  assert.equal(again.resultType, 'input_required');
+  const last = (await ask(n1, {...params, requestState: again.requestState, inputResponses: {[Object.keys(again.inputRequests)[0]]: inputResponses[key]}})).result;
+  assert.equal(last.resultType, 'complete');
+  assert.match(textOf(last), /eve/);
+  assert.equal((await ask(n1, {...params, inputResponses, requestState})).error.code, -32602);
+}));
