@@ -11,6 +11,7 @@ struct front *client_front;
 struct mn_now client_now;
 struct client_call client_calls[CLIENT_CALLS_MAX];
 uint32_t client_calls_count;
+struct client_input client_input;
 struct mcp_config client_config;
 bool client_is_unchecked;
 
@@ -35,6 +36,7 @@ void client_setup(void)
     calls = (struct call_outbox){.arena = &arena};
     client_front = front_new(&client_config);
     responses_count = client_calls_count = 0;
+    client_input = (struct client_input){0};
     exchange_last = 1;
 }
 
@@ -122,7 +124,8 @@ static void on_request(const struct call_request *from)
     struct client_call *call = &client_calls[client_calls_count++];
 
     ck_assert_uint_le(client_calls_count, CLIENT_CALLS_MAX);
-    *call = (struct client_call){.ticket = from->ticket, .is_idempotent = from->is_idempotent};
+    *call = (struct client_call){
+        .ticket = from->ticket, .is_idempotent = from->is_idempotent, .node = from->node};
     copy_text(call->service, sizeof call->service, from->service);
     copy_text(call->trace, sizeof call->trace, from->trace);
     call->request =
@@ -130,6 +133,23 @@ static void on_request(const struct call_request *from)
     ck_assert_ptr_nonnull(call->request);
     call->params =
         mn_arena_format(&kept, "%.*s", (int)call->request->params.len, call->request->params.data);
+}
+
+static void on_input(const struct call_more *more)
+{
+    const Meshnode__Gateway__Input *input =
+        pb_unpack(&meshnode__gateway__input__descriptor, &kept, mn_buf_span(more->payload));
+    const Meshnode__Gateway__Answer *answer;
+
+    ck_assert_ptr_nonnull(input);
+    ck_assert_int_eq(input->what_case, MESHNODE__GATEWAY__INPUT__WHAT_ANSWER);
+    answer = input->answer;
+    client_input = (struct client_input){.ticket = more->ticket, .key = answer->key, .result = ""};
+    if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR)
+        client_input.code = answer->error->code;
+    else
+        client_input.result =
+            mn_arena_format(&kept, "%.*s", (int)answer->result.len, answer->result.data);
 }
 
 static void on_cancel(uint64_t ticket)
@@ -150,6 +170,7 @@ void client_step(const struct mcp_input *input)
     }
     for (uint32_t i = 0; i < calls.count; i++) {
         if (calls.items[i].type == CALL_MESSAGE_REQUEST) on_request(&calls.items[i].request);
+        if (calls.items[i].type == CALL_MESSAGE_INPUT) on_input(&calls.items[i].more);
         if (calls.items[i].type == CALL_MESSAGE_CANCEL) on_cancel(calls.items[i].ticket);
     }
     call_outbox_reset(&calls);
@@ -386,6 +407,29 @@ void client_result(uint64_t ticket, const char *json)
 
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
     event.result = pb_bytes(mn_span_str(json));
+    client_event(ticket, CALL_EVENT_RESULT, &event);
+}
+
+void client_question(uint64_t ticket, const char *key, const char *method, const char *params)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Question question = MESHNODE__GATEWAY__QUESTION__INIT;
+
+    question.key = mn_arena_format(&kept, "%s", key);
+    question.method = mn_arena_format(&kept, "%s", method);
+    question.params = pb_bytes(mn_span_str(params));
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_QUESTION;
+    event.question = &question;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_parked(uint64_t ticket, const char *json, const char *resume)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+    event.result = pb_bytes(mn_span_str(json));
+    event.resume = pb_bytes(mn_span_str(resume));
     client_event(ticket, CALL_EVENT_RESULT, &event);
 }
 

@@ -25,9 +25,17 @@ struct client_call {
     char service[160];
     bool is_idempotent, is_cancelled;
     char trace[64];
+    mn_id node;
     const Meshnode__Gateway__Request *request;
     char *params; /* with a NUL */
 };
+
+/* The newest thing that was said into a call. */
+extern struct client_input {
+    uint64_t ticket; /* 0: nothing yet */
+    const char *key, *result;
+    int code; /* of an error */
+} client_input;
 
 extern struct front *client_front;
 extern struct mn_now client_now;
@@ -83,6 +91,10 @@ void client_result(uint64_t ticket, const char *json);
 void client_error(uint64_t ticket, int code, const char *message, const char *data);
 void client_progress(uint64_t ticket, const char *json);
 void client_log(uint64_t ticket, const char *json);
+void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
+
+/* input_required of a legacy server's call, which is parked under [resume]. */
+void client_parked(uint64_t ticket, const char *json, const char *resume);
 void client_failed(uint64_t ticket, enum call_failure failure, const char *text);
 
 #define client_assert_body(response, expected) ck_assert_str_eq((response)->body, expected)

@@ -153,8 +153,15 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->message = payload->error->message;
         kept->json = world_keep(w, pb_span(payload->error->data));
         break;
-    default: ck_abort_msg("an event without anything in it");
+    case MESHNODE__GATEWAY__EVENT__KIND_QUESTION:
+        kept->what = "question";
+        kept->key = payload->question->key;
+        kept->message = payload->question->method;
+        kept->json = world_keep(w, pb_span(payload->question->params));
+        break;
+    default: ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS); /* a heartbeat */
     }
+    kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
 }
 
 static void world_on_offer(struct world *w, const struct call_offer *offer)
@@ -432,6 +439,10 @@ void world_call(struct world *w, const struct world_call *call)
     request.params = pb_bytes(mn_span_str(call->params));
     request.client_info = pb_bytes(mn_span_str(call->client_info));
     if (call->log_level != NULL) request.log_level = (char *)(uintptr_t)call->log_level;
+    request.client_capabilities = pb_bytes(mn_span_str(call->capabilities));
+    request.session = pb_bytes(mn_span_str(call->session));
+    request.resume = pb_bytes(call->resume);
+    request.is_live = call->is_live;
     request.wants_progress = call->wants_progress;
     request.n_trail = call->trail_count;
     request.trail = trail;
@@ -450,6 +461,30 @@ void world_call_echo(struct world *w, uint64_t ticket, const char *service)
         w, &(struct world_call){.ticket = ticket,
                                 .service = service,
                                 .params = "{\"name\":\"echo\",\"arguments\":{\"text\":\"hi\"}}"});
+}
+
+void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code)
+{
+    Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
+    Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+    struct call_message message = {.type = CALL_MESSAGE_INPUT, .more = {.ticket = ticket}};
+
+    answer.key = (char *)(uintptr_t)key;
+    if (result != NULL) {
+        answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
+        answer.result = pb_bytes(mn_span_str(result));
+    } else {
+        error.code = code;
+        error.message = (char *)(uintptr_t)world_format(w, "no");
+        answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
+        answer.error = &error;
+    }
+    input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_ANSWER;
+    input.answer = &answer;
+    message.more.payload = pb_pack(&input.base);
+    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+    mn_buf_unref(message.more.payload);
 }
 
 void world_cancel(struct world *w, uint64_t ticket)

@@ -27,7 +27,9 @@ struct world_event {
     enum call_event_kind kind;
     enum call_failure failure;
     const char *text; /* of a failure */
-    const char *what; /* "progress", "log", "result", "error" */
+    const char *what; /* "progress", "log", "result", "error", "question", "" */
+    const char *key;  /* of a question; [message] is its method */
+    struct mn_span resume;
     const char *json; /* of these; of an error its data */
     int32_t code;
     const char *message;
@@ -99,13 +101,15 @@ const char *world_header(struct world *w, const struct world_fetch *fetch, const
 /* The core's side. */
 struct world_call {
     uint64_t ticket;
-    const char *service, *params, *method, *log_level, *client_info;
-    bool wants_progress;
+    const char *service, *params, *method, *log_level, *client_info, *capabilities, *session;
+    struct mn_span resume;
+    bool wants_progress, is_live;
     const mn_id *trail;
     uint32_t trail_count;
 };
 void world_call(struct world *w, const struct world_call *call);
 void world_call_echo(struct world *w, uint64_t ticket, const char *service);
+void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code);
 void world_cancel(struct world *w, uint64_t ticket);
 struct world_event *world_event(struct world *w); /* the next one; NULL: none */
 struct world_offer *world_offer(struct world *w); /* the newest one; NULL: none yet */

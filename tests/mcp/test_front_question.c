@@ -1,0 +1,226 @@
+/* Questions of servers towards clients: requests to legacy ones, rounds with modern ones. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/mcp/client.h"
+
+#define ID "{\"jsonrpc\":\"2.0\",\"id\":1,"
+#define CALL ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\"}}"
+#define META                                                                 \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
+    "\"io.modelcontextprotocol/clientCapabilities\":{\"elicitation\":{\"url\":{}}}}"
+
+static const char *const tools[] = {"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}", NULL};
+static char ann[64], bob[64];
+
+static void setup(void)
+{
+    client_setup();
+    client_service("srv", true, tools);
+    strcpy(ann, client_initialize("/mcp", "2025-11-25"));
+    strcpy(bob, client_initialize("/mcp", "2025-06-18"));
+    client_forget_all();
+}
+
+START_TEST(a_question_is_a_request_on_the_stream_of_its_call)
+{
+    const struct client_response *response = client_legacy(ann, CALL);
+
+    ck_assert(client_calls[0].request->is_live);
+    ck_assert_uint_eq(client_calls[0].request->session.len, 16);
+    client_question(1, "e-1", "elicitation/create", "{\"message\":\"m\",\"x\":1e400}");
+    client_question(1, "r-2", "roots/list", "");
+    client_assert_body(response, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
+                                 "\"elicitation/create\",\"params\":{\"message\":\"m\",\"x\":1e400}"
+                                 "}\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":2,"
+                                 "\"method\":\"roots/list\"}\n\n");
+    client_legacy(bob, ID "\"result\":{\"action\":\"accept\"}}"); /* not asked */
+    ck_assert_uint_eq(client_input.ticket, 0);
+    ck_assert_uint_eq(client_legacy(ann, ID "\"result\":{\"action\":\"accept\",\"n\":0.10}}")->code,
+                      202);
+    ck_assert_uint_eq(client_input.ticket, 1);
+    ck_assert_str_eq(client_input.key, "e-1");
+    ck_assert_str_eq(client_input.result, "{\"action\":\"accept\",\"n\":0.10}");
+    client_legacy(ann, "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-7,\"message\":\"x\"}}");
+    ck_assert_str_eq(client_input.key, "r-2");
+    ck_assert_int_eq(client_input.code, -7);
+    client_input.ticket = 0;
+    client_legacy(ann, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}"); /* once only */
+    ck_assert_uint_eq(client_input.ticket, 0);
+}
+END_TEST
+
+START_TEST(a_call_that_ends_takes_its_questions_back)
+{
+    const struct client_response *response = client_legacy(ann, CALL);
+
+    client_question(1, "e-1", "elicitation/create", "{}");
+    client_forget(response->id);
+    client_result(1, "{\"content\":[]}");
+    ck_assert_ptr_nonnull(strstr(response->body, "notifications/cancelled"));
+    ck_assert_ptr_nonnull(strstr(response->body, "\"requestId\":1"));
+    client_legacy(ann, ID "\"result\":{}}");
+    ck_assert_uint_eq(client_input.ticket, 0);
+}
+END_TEST
+
+START_TEST(what_cannot_be_asked_is_refused_for_the_client)
+{
+    uint64_t id = client_legacy(ann, CALL)->id;
+
+    client_question(1, "x-1", "something/else", "{}");
+    ck_assert_str_eq(client_input.key, "x-1");
+    ck_assert_int_eq(client_input.code, -32603);
+    client_question(1, "x-2", "roots/list", "[1]");
+    ck_assert_str_eq(client_input.key, "x-2");
+    client_gone(id);
+    client_question(1, "x-3", "roots/list", "");
+    ck_assert_str_eq(client_input.key, "x-3");
+    ck_assert_int_eq(client_input.code, -32603);
+}
+END_TEST
+
+START_TEST(urls_have_an_id_in_the_revision_that_wants_one)
+{
+    const struct client_response *response = client_legacy(ann, CALL);
+
+    client_question(1, "e-1", "elicitation/create", "{\"mode\":\"url\",\"url\":\"http://x\"}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"params\":{\"elicitationId\":\""));
+    response = client_legacy(bob, CALL);
+    client_question(2, "e-1", "elicitation/create", "{\"mode\":\"url\",\"url\":\"http://x\"}");
+    ck_assert_ptr_null(strstr(response->body, "elicitationId"));
+}
+END_TEST
+
+static const struct client_response *call_modern(const char *more)
+{
+    char params[8192];
+
+    snprintf(params, sizeof params, "{\"name\":\"srv__t\",\"arguments\":{\"a\":1}%s," META "}",
+             more);
+    return client_modern("tools/call", "srv__t", params);
+}
+
+/* The state in a response, as a member of the next request. */
+static const char *state_of(const struct client_response *response)
+{
+    static char member[4096];
+    char state[2048];
+    const char *at = strstr(response->body, "\"requestState\":\"");
+
+    ck_assert_ptr_nonnull(at);
+    ck_assert_int_eq(sscanf(at, "\"requestState\":\"%2000[^\"]", state), 1);
+    snprintf(member, sizeof member, ",\"requestState\":\"%s\"", state);
+    return member;
+}
+
+START_TEST(a_servers_state_comes_back_to_the_node_it_came_from)
+{
+    const struct client_response *response = call_modern("");
+
+    ck_assert(!client_calls[0].request->is_live);
+    client_result(1, "{\"resultType\":\"input_required\",\"requestState\":\"s\\u0031\","
+                     "\"inputRequests\":{\"k\":{\"method\":\"roots/list\"}},\"x\":1e400}");
+    ck_assert_ptr_nonnull(strstr(response->body, ID "\"result\":{\"resultType\":\"input_required\","
+                                                    "\"inputRequests\":{\"k\":{\"method\":"
+                                                    "\"roots/list\"}},\"x\":1e400,"));
+    ck_assert_ptr_null(strstr(response->body, "s\\u0031"));
+    call_modern(state_of(response));
+    ck_assert_uint_eq(client_calls_count, 2);
+    ck_assert_uint_eq(client_calls[1].node.bytes[0], 9);
+    ck_assert_str_eq(client_calls[1].service, "srv");
+    ck_assert_str_eq(client_calls[1].params,
+                     "{\"name\":\"t\",\"arguments\":{\"a\":1},\"requestState\":\"s1\"}");
+    ck_assert_uint_eq(client_calls[1].request->resume.len, 0);
+}
+END_TEST
+
+START_TEST(a_parked_call_is_resumed_and_nothing_of_it_shows)
+{
+    const struct client_response *response = call_modern("");
+    char more[4200];
+
+    client_parked(1, "{\"resultType\":\"input_required\",\"inputRequests\":{}}", "handle-0123");
+    snprintf(more, sizeof more, "%s,\"inputResponses\":{\"k\":{}}", state_of(response));
+    call_modern(more);
+    ck_assert_uint_eq(client_calls_count, 2);
+    ck_assert_str_eq(client_calls[1].params,
+                     "{\"name\":\"t\",\"arguments\":{\"a\":1},\"inputResponses\":{\"k\":{}}}");
+    ck_assert_uint_eq(client_calls[1].request->resume.len, 11);
+    ck_assert(!client_calls[1].is_idempotent);
+}
+END_TEST
+
+START_TEST(a_round_without_a_state_gets_none)
+{
+    const struct client_response *response = call_modern("");
+
+    client_result(1, "{\"resultType\":\"input_required\",\"inputRequests\":{}}");
+    client_assert_body(response, ID "\"result\":{\"resultType\":\"input_required\","
+                                    "\"inputRequests\":{}}}");
+}
+END_TEST
+
+START_TEST(states_are_bound_to_their_request_and_their_time)
+{
+    const struct client_response *response = call_modern("");
+    char state[4096], params[8192];
+
+    client_parked(1, "{\"resultType\":\"input_required\",\"inputRequests\":{}}", "h");
+    strcpy(state, state_of(response));
+    snprintf(params, sizeof params, "{\"name\":\"srv__t\",\"arguments\":{\"a\":2}%s," META "}",
+             state);
+    ck_assert_ptr_nonnull(
+        strstr(client_modern("tools/call", "srv__t", params)->body, "\"code\":-32602"));
+    state[40] = state[40] == 'A' ? 'B' : 'A';
+    ck_assert_ptr_nonnull(strstr(call_modern(state)->body, "\"code\":-32602"));
+    ck_assert_ptr_nonnull(
+        strstr(call_modern(",\"requestState\":\"forged\"")->body, "\"code\":-32602"));
+    ck_assert_ptr_nonnull(strstr(call_modern(",\"requestState\":7")->body, "\"code\":-32602"));
+    strcpy(state, state_of(response));
+    client_now.wall += 2 * MN_HOUR;
+    ck_assert_ptr_nonnull(strstr(call_modern(state)->body, "\"code\":-32602"));
+    ck_assert_uint_eq(client_calls_count, 1);
+}
+END_TEST
+
+START_TEST(urls_that_an_old_server_wants_visited_are_a_round)
+{
+    const struct client_response *response = call_modern("");
+
+    client_error(
+        1, -32042, "go there",
+        "{\"elicitations\":[{\"mode\":\"url\",\"elicitationId\":\"7\",\"url\":\"http://x\","
+        "\"message\":\"m\"}]}");
+    client_assert_body(
+        response,
+        ID "\"result\":{\"resultType\":\"input_required\",\"inputRequests\":{\"elicitation-1\":{"
+           "\"method\":\"elicitation/create\",\"params\":{\"mode\":\"url\",\"url\":\"http://x\","
+           "\"message\":\"m\"}}}}}");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("questions");
+    TCase *tc = tcase_create("all");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, client_teardown);
+    tcase_add_test(tc, a_question_is_a_request_on_the_stream_of_its_call);
+    tcase_add_test(tc, a_call_that_ends_takes_its_questions_back);
+    tcase_add_test(tc, what_cannot_be_asked_is_refused_for_the_client);
+    tcase_add_test(tc, urls_have_an_id_in_the_revision_that_wants_one);
+    tcase_add_test(tc, a_servers_state_comes_back_to_the_node_it_came_from);
+    tcase_add_test(tc, a_parked_call_is_resumed_and_nothing_of_it_shows);
+    tcase_add_test(tc, a_round_without_a_state_gets_none);
+    tcase_add_test(tc, states_are_bound_to_their_request_and_their_time);
+    tcase_add_test(tc, urls_that_an_old_server_wants_visited_are_a_round);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

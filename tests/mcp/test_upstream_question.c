@@ -1,0 +1,346 @@
+/* Servers that ask in the middle of a call: sessions for one client, rounds, live questions. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/mcp/upstream_lease.h"
+#include "node/mcp/upstream_question.h"
+#include "tests/mcp/upstream_world.h"
+
+#define CAPABILITIES "{\"elicitation\":{},\"sampling\":{},\"roots\":{}}"
+#define ECHO "{\"name\":\"echo\",\"arguments\":{}}"
+#define ELICIT                                                                         \
+    "{\"jsonrpc\":\"2.0\",\"id\":\"u7\",\"method\":\"elicitation/create\",\"params\":" \
+    "{\"message\":\"Name?\",\"x\":1e400}}\n"
+#define SAMPLE \
+    "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"sampling/createMessage\",\"params\":{}}\n"
+
+static struct world w;
+
+static void setup(void)
+{
+    world_init(&w);
+}
+
+static void teardown(void)
+{
+    world_done(&w);
+}
+
+#define assert_has(text, part) \
+    ck_assert_msg(strstr((text), (part)) != NULL, "%s is not in %s", (part), (text))
+
+/* A call that may be asked; returns the line of tools/call, written to the child of its session. */
+static const char *call_of(uint64_t ticket, const char *session, bool is_live)
+{
+    uint32_t children = w.children_count;
+
+    world_call(&w, &(struct world_call){.ticket = ticket,
+                                        .service = "s",
+                                        .params = ECHO,
+                                        .capabilities = CAPABILITIES,
+                                        .session = session,
+                                        .is_live = is_live});
+    if (w.children_count > children) {
+        const char *line = world_line(&w);
+        assert_has(line, "\"capabilities\":" CAPABILITIES);
+        world_answer(&w, line, WORLD_LEGACY);
+        assert_has(world_line(&w), "notifications/initialized");
+    }
+    return world_line(&w);
+}
+
+START_TEST(a_client_that_can_be_asked_has_a_session_of_its_own)
+{
+    struct world_child *shared, *ann, *bob;
+
+    world_up_legacy(&w, "s");
+    shared = world_child(&w);
+    assert_has(call_of(1, "ann", true), "tools/call");
+    ann = world_child(&w);
+    ck_assert_ptr_ne(ann, shared);
+    assert_has(call_of(2, "bob", true), "tools/call");
+    bob = world_child(&w);
+    ck_assert_ptr_ne(bob, ann);
+    ck_assert_uint_eq(w.children_count, 3);
+    world_call_echo(&w, 3, "s"); /* cannot be asked: the shared one */
+    ck_assert_uint_eq(w.children_count, 3);
+    ck_assert_uint_eq(upstreams_count(w.upstreams), 1);
+    world_say(&w, ELICIT); /* bob's child is the newest one */
+    ck_assert_uint_eq(w.events[w.event_next].ticket, 2);
+    ck_assert_str_eq(world_event(&w)->what, "question");
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
+START_TEST(live_questions_are_events_and_answers_go_to_the_server)
+{
+    struct world_event *event;
+    const char *line;
+
+    world_up_legacy(&w, "s");
+    line = call_of(1, "ann", true);
+    world_say(&w, ELICIT);
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "question");
+    ck_assert_str_eq(event->message, "elicitation/create");
+    ck_assert_str_eq(event->json, "{\"message\":\"Name?\",\"x\":1e400}");
+    world_pass(&w, 2 * UPSTREAM_HEARTBEAT); /* people think slowly */
+    ck_assert_str_eq(world_event(&w)->what, "");
+    ck_assert_str_eq(world_event(&w)->what, "");
+    world_input(&w, 1, "nothing-1", "{}", 0);
+    ck_assert_ptr_null(world_line(&w));
+    world_input(&w, 1, event->key, "{\"action\":\"accept\",\"content\":{\"n\":0.10}}", 0);
+    ck_assert_str_eq(world_line(&w), "{\"jsonrpc\":\"2.0\",\"id\":\"u7\",\"result\":"
+                                     "{\"action\":\"accept\",\"content\":{\"n\":0.10}}}");
+    world_input(&w, 1, event->key, "{}", 0); /* answered already */
+    ck_assert_ptr_null(world_line(&w));
+    world_say(&w, SAMPLE);
+    event = world_event(&w);
+    world_input(&w, 1, event->key, NULL, -1);
+    assert_has(world_line(&w), "\"id\":8,\"error\":{\"code\":-1,");
+    world_say(&w, ELICIT);
+    world_input(&w, 1, world_event(&w)->key, NULL, -1);
+    assert_has(world_line(&w), "\"result\":{\"action\":\"cancel\"}");
+    world_answer(&w, line, "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->json, "{\"content\":[]}");
+}
+END_TEST
+
+START_TEST(what_the_client_cannot_do_is_not_asked)
+{
+    world_up_legacy(&w, "s");
+    world_call(&w, &(struct world_call){.ticket = 1,
+                                        .service = "s",
+                                        .params = ECHO,
+                                        .capabilities = "{\"roots\":{}}",
+                                        .session = "ann",
+                                        .is_live = true});
+    world_answer(&w, world_line(&w), WORLD_LEGACY);
+    (void)world_line(&w);
+    (void)world_line(&w);
+    world_say(&w, ELICIT);
+    assert_has(world_line(&w), "\"id\":\"u7\",\"error\":{\"code\":-32601");
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
+START_TEST(rounds_park_the_call_until_its_answers_come)
+{
+    struct world_event *event;
+    const char *line;
+    struct mn_span resume;
+
+    world_up_legacy(&w, "s");
+    line = call_of(1, NULL, false);
+    world_say(&w, ELICIT);
+    world_say(&w, SAMPLE);
+    ck_assert_ptr_null(world_event(&w));
+    world_pass(&w, UPSTREAM_QUESTION_COLLECT);
+    event = world_event(&w);
+    ck_assert_str_eq(event->json,
+                     "{\"resultType\":\"input_required\",\"inputRequests\":{"
+                     "\"elicitation-1\":{\"method\":\"elicitation/create\",\"params\":"
+                     "{\"message\":\"Name?\",\"x\":1e400}},"
+                     "\"sampling-2\":{\"method\":\"sampling/createMessage\",\"params\":{}}}}");
+    resume = event->resume;
+    ck_assert_uint_eq(resume.size, UPSTREAM_HANDLE_SIZE);
+
+    /* one of the two: asked for the other again, under a new handle, and the old one is over */
+    world_call(&w, &(struct world_call){.ticket = 2,
+                                        .service = "s",
+                                        .resume = resume,
+                                        .params = "{\"name\":\"echo\",\"inputResponses\":{"
+                                                  "\"elicitation-1\":{\"action\":\"decline\"}}}"});
+    assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"decline\"}");
+    world_pass(&w, UPSTREAM_QUESTION_COLLECT);
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 2);
+    assert_has(event->json, "\"inputRequests\":{\"sampling-2\":");
+    world_call(&w,
+               &(struct world_call){.ticket = 3, .service = "s", .resume = resume, .params = ECHO});
+    ck_assert_int_eq(world_event(&w)->code, -32602);
+
+    world_call(&w, &(struct world_call){.ticket = 4,
+                                        .service = "s",
+                                        .resume = event->resume,
+                                        .params = "{\"name\":\"echo\",\"inputResponses\":{"
+                                                  "\"sampling-2\":{\"model\":\"m\"}}}"});
+    assert_has(world_line(&w), "\"id\":8,\"result\":{\"model\":\"m\"}");
+    world_answer(&w, line, "{\"content\":[1]}");
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 4);
+    ck_assert_str_eq(event->json, "{\"content\":[1]}");
+}
+END_TEST
+
+START_TEST(a_parked_call_may_end_before_its_client_comes_back)
+{
+    struct world_event *event;
+    const char *line;
+
+    world_up_legacy(&w, "s");
+    line = call_of(1, NULL, false);
+    world_say(&w, ELICIT);
+    world_pass(&w, UPSTREAM_QUESTION_COLLECT);
+    event = world_event(&w);
+    world_answer(&w, line, "{\"content\":[],\"isError\":true}");
+    ck_assert_ptr_null(world_event(&w));
+    world_call(&w, &(struct world_call){
+                       .ticket = 2, .service = "s", .resume = event->resume, .params = ECHO});
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 2);
+    ck_assert_str_eq(event->json, "{\"content\":[],\"isError\":true}");
+}
+END_TEST
+
+START_TEST(nobody_comes_back_and_the_server_is_told)
+{
+    world_up_legacy(&w, "s");
+    (void)call_of(1, NULL, false);
+    world_say(&w, ELICIT);
+    world_pass(&w, UPSTREAM_QUESTION_COLLECT);
+    (void)world_event(&w);
+    world_pass(&w, UPSTREAM_QUESTION_TTL);
+    assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"cancel\"}");
+    assert_has(world_line(&w), "notifications/cancelled");
+    ck_assert_ptr_null(world_event(&w));
+    world_pass(&w, UPSTREAM_LEASE_SPARE); /* and then its session ends */
+    ck_assert(world_child(&w)->is_stopped);
+    world_exit(&w, 0);
+    ck_assert_uint_eq(world_info(&w, "s").state, UPSTREAM_READY);
+}
+END_TEST
+
+START_TEST(a_session_that_dies_fails_its_calls_and_nothing_else)
+{
+    world_up_legacy(&w, "s");
+    (void)call_of(1, "ann", true);
+    world_exit(&w, 1);
+    ck_assert_int_eq(world_event(&w)->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(world_info(&w, "s").state, UPSTREAM_READY);
+    assert_has(call_of(2, "ann", true), "tools/call"); /* a new one */
+    ck_assert_int_eq(world_info(&w, "s").in_flight_count, 0);
+    world_stop(&w);
+}
+END_TEST
+
+START_TEST(more_clients_than_sessions_are_told_so)
+{
+    char session[16];
+
+    world_up_legacy(&w, "s");
+    for (int i = 0; i <= UPSTREAM_LEASES_MAX; i++) {
+        snprintf(session, sizeof session, "c%d", i);
+        if (i < UPSTREAM_LEASES_MAX) {
+            (void)call_of((uint64_t)i + 1, session, true);
+            continue;
+        }
+        world_call(&w, &(struct world_call){.ticket = 100,
+                                            .service = "s",
+                                            .params = ECHO,
+                                            .capabilities = CAPABILITIES,
+                                            .session = session});
+        ck_assert_int_eq(world_event(&w)->failure, CALL_BUSY);
+    }
+    world_cancel(&w, 1);
+    (void)call_of(101, session, true); /* the idle one made room */
+}
+END_TEST
+
+START_TEST(a_modern_servers_rounds_go_on_here_for_a_live_client)
+{
+    struct world_event *first, *second;
+    const char *line;
+
+    world_up_modern(&w, "s");
+    world_call(&w, &(struct world_call){.ticket = 1,
+                                        .service = "s",
+                                        .params = ECHO,
+                                        .capabilities = CAPABILITIES,
+                                        .is_live = true});
+    line = world_line(&w);
+    assert_has(line, "clientCapabilities\":" CAPABILITIES);
+    world_answer(
+        &w, line,
+        "{\"resultType\":\"input_required\",\"requestState\":\"s\\u0031\",\"inputRequests\":{"
+        "\"a\":{\"method\":\"elicitation/create\",\"params\":{\"message\":\"m\"}},"
+        "\"b\":{\"method\":\"roots/list\"}}}");
+    first = world_event(&w);
+    second = world_event(&w);
+    ck_assert_str_eq(first->key, "a");
+    ck_assert_str_eq(second->key, "b");
+    ck_assert_str_eq(second->message, "roots/list");
+    world_input(&w, 1, "b", "{\"roots\":[]}", 0);
+    ck_assert_ptr_null(world_line(&w));
+    world_input(&w, 1, "a", NULL, -1);
+    line = world_line(&w);
+    assert_has(line, "\"arguments\":{},\"inputResponses\":{\"a\":{\"action\":\"cancel\"},"
+                     "\"b\":{\"roots\":[]}},\"requestState\":\"s\\u0031\"");
+    world_answer(&w, line, "{\"resultType\":\"input_required\",\"requestState\":\"s2\"}");
+    ck_assert_ptr_null(world_line(&w));
+    world_pass(&w, MN_SEC); /* only once more, a little later */
+    line = world_line(&w);
+    assert_has(line, "\"requestState\":\"s2\"");
+    ck_assert_ptr_null(strstr(line, "inputResponses"));
+    world_answer(&w, line, "{\"resultType\":\"complete\",\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+}
+END_TEST
+
+START_TEST(rounds_without_end_are_an_error)
+{
+    world_up_modern(&w, "s");
+    world_call(&w,
+               &(struct world_call){.ticket = 1, .service = "s", .params = ECHO, .is_live = true});
+    for (int i = 0; i <= UPSTREAM_ROUNDS_MAX; i++) {
+        const char *line = world_line(&w);
+        ck_assert_ptr_nonnull(line);
+        world_answer(&w, line, "{\"resultType\":\"input_required\",\"requestState\":\"x\"}");
+        world_pass(&w, 2 * MN_SEC);
+    }
+    ck_assert_int_eq(world_event(&w)->code, -32603);
+}
+END_TEST
+
+START_TEST(a_stateless_clients_round_passes_as_it_is)
+{
+    world_up_modern(&w, "s");
+    world_call(&w, &(struct world_call){.ticket = 1,
+                                        .service = "s",
+                                        .params = "{\"name\":\"echo\",\"requestState\":\"q\","
+                                                  "\"inputResponses\":{\"a\":{}}}"});
+    const char *line = world_line(&w);
+    assert_has(line, "\"requestState\":\"q\",\"inputResponses\":{\"a\":{}}");
+    world_answer(&w, line, "{\"resultType\":\"input_required\",\"inputRequests\":{}}");
+    ck_assert_str_eq(world_event(&w)->json,
+                     "{\"resultType\":\"input_required\",\"inputRequests\":{}}");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("upstream questions");
+    TCase *tc = tcase_create("all");
+    SRunner *runner = srunner_create(suite);
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_client_that_can_be_asked_has_a_session_of_its_own);
+    tcase_add_test(tc, live_questions_are_events_and_answers_go_to_the_server);
+    tcase_add_test(tc, what_the_client_cannot_do_is_not_asked);
+    tcase_add_test(tc, rounds_park_the_call_until_its_answers_come);
+    tcase_add_test(tc, a_parked_call_may_end_before_its_client_comes_back);
+    tcase_add_test(tc, nobody_comes_back_and_the_server_is_told);
+    tcase_add_test(tc, a_session_that_dies_fails_its_calls_and_nothing_else);
+    tcase_add_test(tc, more_clients_than_sessions_are_told_so);
+    tcase_add_test(tc, a_modern_servers_rounds_go_on_here_for_a_live_client);
+    tcase_add_test(tc, rounds_without_end_are_an_error);
+    tcase_add_test(tc, a_stateless_clients_round_passes_as_it_is);
+    suite_add_tcase(suite, tc);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
