@@ -273,6 +273,7 @@ void membership_probe_on_relay_timer(struct membership *core, struct membership_
 
 /* Probes [row] at once, unless that is under way. */
 void membership_probe_start(struct membership *core, struct membership_row *row);
+void membership_probe_restart(struct membership *core, struct membership_row *row);
 void membership_probe_on_unreachable(struct membership *core, const mn_id *node);
 void membership_probe_on_link_up(struct membership *core, const mn_id *node);
 void membership_probe_on_ping(struct membership *core, const mn_id *from,

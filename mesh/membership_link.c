@@ -63,7 +63,8 @@ void membership_link_down(struct membership *core, const mn_id *node, bool was_r
     membership_sync_on_link_down(core, node);
     if (row == NULL) return;
     row->view.is_linked = false;
-    if (was_reset && membership_row_is_live(row)) membership_probe_start(core, row);
+    if (was_reset && membership_row_is_live(row)) membership_probe_restart(core, row);
+    membership_probe_on_unreachable(core, node); /* nor can an answer to an earlier ping come */
 }
 
 /* A stranger counts as live: its record is on its way. */

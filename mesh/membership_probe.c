@@ -192,11 +192,19 @@ void membership_probe_start(struct membership *core, struct membership_row *row)
     probe->started_at = now;
     probe->direct_until = now + membership_probe_scale(core, membership_probe_direct_us(core, row));
     /* A link that was reset may come back at once: give it half a period even if all helpers agree.
-     */
-    probe->verdict_at = now + membership_probe_scale(core, core->timing.period / 2);
+     * Doubled at most when we are unwell ourselves: no late answer can be on its way here. */
+    probe->verdict_at = now + core->timing.period / 2 * (core->health > 0 ? 2 : 1);
     probe->ends_at = now + membership_probe_scale(core, core->timing.period);
     membership_probe_arm(core, probe);
     membership_probe_send_ping(core, &row->view.node_id, probe->number);
+}
+
+/* What an earlier probe was told, or was not, no longer counts. */
+void membership_probe_restart(struct membership *core, struct membership_row *row)
+{
+    for (uint32_t i = 0; i < MEMBERSHIP_PROBES_MAX; i++)
+        if (core->probes[i].row == row) membership_probe_stop(core, &core->probes[i]);
+    membership_probe_start(core, row);
 }
 
 static void membership_probe_go_indirect(struct membership *core, struct membership_probe *probe)

@@ -79,6 +79,27 @@ START_TEST(death_is_found_despite_ten_percent_loss)
 }
 END_TEST
 
+/* Lost packets have just made everybody doubt itself; a reset leaves nothing to doubt. */
+START_TEST(killed_node_is_dead_soon_after_other_faults)
+{
+    int count = 3 + _i % 8;
+    mn_time start;
+
+    make_mesh(count, (uint8_t)(60 + _i));
+    world.loss_percent = 60;
+    world_run(&world, 10 * MN_SEC);
+    world.loss_percent = 0;
+    start = world.now;
+    world_kill(&world, 2);
+    world_run(&world, 12 * MN_SEC);
+    for (int i = 0; i < count; i++) {
+        if (i == 2) continue;
+        ck_assert_int_eq(world_status(&world, i, 2), MEMBER_DEAD);
+        ck_assert_uint_le(world.nodes[i].views[2].dead_at, start + 7 * MN_SEC);
+    }
+}
+END_TEST
+
 START_TEST(partition_splits_and_heals)
 {
     make_mesh(10, (uint8_t)(20 + _i));
@@ -206,6 +227,7 @@ int main(void)
     tcase_add_loop_test(tcase, ten_percent_loss_buries_nobody, 0, 2);
     tcase_add_loop_test(tcase, heavy_loss_slows_down_suspicion_and_buries_nobody, 0, 3);
     tcase_add_loop_test(tcase, death_is_found_despite_ten_percent_loss, 0, 5);
+    tcase_add_loop_test(tcase, killed_node_is_dead_soon_after_other_faults, 0, 64);
     tcase_add_loop_test(tcase, partition_splits_and_heals, 0, 6);
     tcase_add_loop_test(tcase, one_way_partition_heals, 0, 4);
     tcase_add_test(tcase, node_that_missed_a_long_partition_alone_comes_back);
