@@ -12,12 +12,14 @@
 extern struct mn_probe *__start_mn_probes[], *__stop_mn_probes[];
 
 static const char usage[] =
-    "usage: bftsim [--seeds FROM..TO | --seed S] [--faults MS] [--quiet SECONDS]\n"
+    "usage: bftsim [--decide] [--seeds FROM..TO | --seed S] [--faults MS] [--quiet SECONDS]\n"
     "              [--twice] [--probes] [-v]\n"
     "\n"
+    "  --decide          signed one-shot decisions instead of Byzantine agreement\n"
     "  --seed S          one run (default 1)\n"
     "  --seeds FROM..TO  one run per seed; ends at the first that fails\n"
-    "  --faults MS       how long faults last, virtual (default 3000)\n"
+    "  --faults MS       how long faults last, virtual (default 3000, with\n"
+    "                    --decide 8000)\n"
     "  --quiet SECONDS   how long there is to finish then, virtual (default 900)\n"
     "  --twice           run each seed twice and compare the trace hashes\n"
     "  --probes          list the marks and faults that no run reached; exit 1 if there are any\n"
@@ -41,6 +43,10 @@ static bool parse_option(int option, const char *value, struct campaign *campaig
     char rest;
 
     switch (option) {
+    case 'd':
+        campaign->scenario = &bft_decide;
+        campaign->options.faults_for = 8 * MN_SEC;
+        return true;
     case 's':
         if (sscanf(value, "%llu%c", &campaign->first, &rest) != 1) return false;
         campaign->last = campaign->first;
@@ -63,11 +69,15 @@ static bool parse_option(int option, const char *value, struct campaign *campaig
 
 static bool parse_arguments(int argc, char **argv, struct campaign *campaign)
 {
-    static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'S'},
-        {"faults", required_argument, NULL, 'f'}, {"quiet", required_argument, NULL, 'q'},
-        {"twice", no_argument, NULL, 't'},        {"probes", no_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"decide", no_argument, NULL, 'd'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"seeds", required_argument, NULL, 'S'},
+                                            {"faults", required_argument, NULL, 'f'},
+                                            {"quiet", required_argument, NULL, 'q'},
+                                            {"twice", no_argument, NULL, 't'},
+                                            {"probes", no_argument, NULL, 'p'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "v", options, NULL)) != -1) {
@@ -98,7 +108,8 @@ static void add_stats(struct bft_stats *total, const struct bft_stats *one)
 
 static void print_replay(const struct campaign *campaign)
 {
-    printf("replay: bftsim --seed %llu --faults %llu --quiet %llu -v\n",
+    printf("replay: bftsim%s --seed %llu --faults %llu --quiet %llu -v\n",
+           campaign->scenario == &bft_decide ? " --decide" : "",
            (unsigned long long)campaign->options.seed,
            (unsigned long long)(campaign->options.faults_for / MN_MS),
            (unsigned long long)(campaign->options.quiet_for / MN_SEC));

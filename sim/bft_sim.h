@@ -1,11 +1,11 @@
-/* bft_sim.h: a virtual world around what survives liars: Byzantine agreement
- * (consensus/simplex.h). One thread, virtual time, one seeded
+/* bft_sim.h: a virtual world around what survives liars: Byzantine agreement (consensus/simplex.h)
+ * and signed one-shot decisions (consensus/decision.h). One thread, virtual time, one seeded
  * generator per concern. Real encoded messages cross the virtual wire; the disk loses what was not
  * synced, and tears the last record. Only signatures are modelled (bft_sign.c), because a run makes
  * tens of thousands of them; the unit tests use the real ones.
  *
- * bft_world.c: time, net, disks, crashes. bft_simplex.c: the core as a host runs it, with its liars
- * and its checks. bft_main.c: seeds, replay. */
+ * bft_world.c: time, net, disks, crashes. bft_simplex.c, bft_decide.c: a core each, as a host runs
+ * it, with its liars and its checks. bft_main.c: seeds, replay. */
 #ifndef BFT_SIM_H
 #define BFT_SIM_H
 
@@ -69,7 +69,7 @@ struct bft_scenario {
     void (*finish)(struct bft_world *world);
 };
 
-extern const struct bft_scenario bft_simplex;
+extern const struct bft_scenario bft_simplex, bft_decide;
 
 struct bft_options {
     uint64_t seed;

@@ -1,0 +1,403 @@
+#include <string.h>
+
+#include "consensus/decision_internal.h"
+#include "crypto/digest.h"
+#include "proto/base/check.h"
+
+#define BODY_MAX ((size_t)98304) /* of a proposal: value, 128 voters, topic */
+#define VOTE_MAX ((size_t)256)
+
+const char *decision_outcome_name(enum decision_outcome outcome)
+{
+    static const char *const names[DECISION_OUTCOMES] = {"open", "achieved", "refused", "timeout",
+                                                         "no-quorum"};
+
+    return outcome < DECISION_OUTCOMES ? names[outcome] : "unknown";
+}
+
+const char *decision_choice_name(enum decision_choice choice)
+{
+    static const char *const names[] = {"none", "yes", "no", "abstain"};
+
+    return choice <= DECISION_ABSTAIN ? names[choice] : "unknown";
+}
+
+const char *decision_cause_name(enum decision_cause cause)
+{
+    switch (cause) {
+    case DECISION_BY_POLICY: return "policy";
+    case DECISION_BY_HAND: return "by-hand";
+    case DECISION_BAD_WEIGHTS: return "bad-weights";
+    case DECISION_BAD_VOTERS: return "bad-voters";
+    case DECISION_TOPIC_TAKEN: return "topic-taken";
+    }
+    return "unknown";
+}
+
+/* ---- weights ---- */
+
+uint32_t decision_weight(double score)
+{
+    if (!(score > 0)) return 0;  /* NaN too */
+    if (score > 1e300) return 0; /* infinite, or a lie */
+    if (score >= 1048.576) return 1u << 20;
+    return (uint32_t)(score * 1000);
+}
+
+bool decision_cap(uint32_t *weights, uint32_t count)
+{
+    bool is_changed = true;
+    uint32_t above = 0;
+
+    while (is_changed) {
+        uint64_t total = 0;
+        is_changed = false;
+        for (uint32_t i = 0; i < count; i++)
+            total += weights[i];
+        for (uint32_t i = 0; i < count; i++) {
+            if (4 * (uint64_t)weights[i] <= total) continue;
+            weights[i] = (uint32_t)(total / 4);
+            is_changed = true;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++)
+        above += weights[i] > 0;
+    return above >= DECISION_VOTERS_MIN;
+}
+
+enum decision_outcome decision_count(const struct decision_proposal *proposal, uint64_t *ret_yes,
+                                     uint64_t *ret_no, uint64_t *ret_abstain)
+{
+    uint64_t sums[DECISION_ABSTAIN + 1] = {0};
+
+    for (uint32_t i = 0; i < proposal->voters_count; i++)
+        sums[proposal->voters[i].choice] += proposal->voters[i].weight;
+    *ret_yes = sums[DECISION_YES];
+    *ret_no = sums[DECISION_NO];
+    *ret_abstain = sums[DECISION_ABSTAIN];
+    if (sums[DECISION_YES] * proposal->quorum_den >= proposal->quorum_num * proposal->total)
+        return DECISION_ACHIEVED;
+    if ((proposal->total - sums[DECISION_NO]) * proposal->quorum_den <
+        proposal->quorum_num * proposal->total)
+        return DECISION_REFUSED;
+    return DECISION_OPEN;
+}
+
+/* ---- signed bytes ---- */
+
+struct decision_signed decision_sign(const struct decision_config *config, enum sign_tag tag,
+                                     struct mn_buf *body)
+{
+    struct decision_signed ret = {.body = body};
+
+    sign_make(config->key, tag, &config->mesh_id, mn_buf_span(body), ret.signature);
+    return ret;
+}
+
+static mn_status decision_open(const mn_id *mesh_id, const Meshnode__Decision__Signed *from,
+                               enum sign_tag tag, const uint8_t pk[SIGN_PK_SIZE],
+                               uint8_t signature[SIGN_SIZE])
+{
+    if (pb_fixed(from->signature, signature, SIGN_SIZE) != MN_OK) return MN_MALFORMED;
+    return sign_check(pk, tag, mesh_id, pb_span(from->body), signature);
+}
+
+static void decision_hash(struct mn_span body, const uint8_t signature[SIGN_SIZE],
+                          uint8_t ret[DECISION_HASH_SIZE])
+{
+    struct digest digest;
+
+    digest_begin(&digest, DIGEST_DECISION, DECISION_HASH_SIZE);
+    digest_variable(&digest, body);
+    digest_fixed(&digest, mn_span(signature, SIGN_SIZE));
+    digest_end(&digest, ret);
+}
+
+static bool decision_topic_is_valid(struct mn_span topic)
+{
+    if (topic.size == 0 || topic.size > DECISION_TOPIC_MAX) return false;
+    for (size_t i = 0; i < topic.size; i++)
+        if (topic.data[i] <= 0x20 || topic.data[i] >= 0x7f) return false;
+    return true;
+}
+
+static bool decision_terms_are_valid(const struct decision_proposal *proposal)
+{
+    if (!decision_topic_is_valid(proposal->topic)) return false;
+    if (proposal->value.size == 0 || proposal->value.size > DECISION_VALUE_MAX) return false;
+    if (proposal->quorum_den == 0 || proposal->quorum_den > 1000000) return false;
+    if (proposal->quorum_num > proposal->quorum_den) return false;
+    if (2 * (uint64_t)proposal->quorum_num <= proposal->quorum_den) return false;
+    if (proposal->basis != DECISION_EQUAL && proposal->basis != DECISION_METRIC) return false;
+    if (proposal->deadline_ms <= proposal->created_ms) return false;
+    return proposal->deadline_ms - proposal->created_ms <= DECISION_TIMEOUT_MAX / MN_MS;
+}
+
+static mn_status decision_read_voters(const Meshnode__Decision__Proposal *from,
+                                      struct decision_proposal *ret)
+{
+    if (from->n_voters < DECISION_VOTERS_MIN || from->n_voters > DECISION_VOTERS_MAX)
+        return MN_MALFORMED;
+    ret->voters_count = (uint32_t)from->n_voters;
+    ret->voters = mn_alloc(ret->voters_count * sizeof *ret->voters);
+    for (uint32_t i = 0; i < ret->voters_count; i++) {
+        struct decision_ballot *voter = &ret->voters[i];
+        if (pb_fixed(from->voters[i]->pk, voter->pk, SIGN_PK_SIZE) != MN_OK) return MN_MALFORMED;
+        voter->node_id = digest_node_id(voter->pk);
+        voter->weight = from->voters[i]->weight;
+        ret->total += voter->weight;
+        if (voter->weight == 0 || ret->total > DECISION_TOTAL_MAX) return MN_MALFORMED;
+        if (i > 0 && mn_id_compare(&ret->voters[i - 1].node_id, &voter->node_id) >= 0)
+            return MN_MALFORMED;
+    }
+    for (uint32_t i = 0; i < ret->voters_count; i++) {
+        if (4 * (uint64_t)ret->voters[i].weight > ret->total) return MN_MALFORMED;
+        if (ret->basis == DECISION_EQUAL && ret->voters[i].weight != ret->voters[0].weight)
+            return MN_MALFORMED;
+    }
+    return MN_OK;
+}
+
+/* Text and value of our own: protobuf-c's copies die with the arena. */
+static void decision_keep(struct decision_proposal *proposal)
+{
+    proposal->topic_buf = mn_buf_copy(proposal->topic);
+    proposal->value_buf = mn_buf_copy(proposal->value);
+    proposal->topic = mn_buf_span(proposal->topic_buf);
+    proposal->value = mn_buf_span(proposal->value_buf);
+}
+
+static mn_status decision_fill_proposal(const Meshnode__Decision__Proposal *from,
+                                        struct decision_proposal *ret)
+{
+    ret->topic = pb_text(from->topic);
+    ret->value = pb_span(from->value);
+    ret->quorum_num = from->quorum_num;
+    ret->quorum_den = from->quorum_den;
+    ret->created_ms = from->created_ms;
+    ret->deadline_ms = from->deadline_ms;
+    ret->basis = (enum decision_basis)from->basis;
+    if (pb_id(from->id, &ret->id) != MN_OK || mn_id_is_zero(&ret->id)) return MN_MALFORMED;
+    if (pb_fixed(from->proposer, ret->proposer_pk, SIGN_PK_SIZE) != MN_OK) return MN_MALFORMED;
+    if (pb_fixed(from->members, ret->members_hash, sizeof ret->members_hash) != MN_OK)
+        return MN_MALFORMED;
+    ret->proposer = digest_node_id(ret->proposer_pk);
+    return decision_terms_are_valid(ret) ? decision_read_voters(from, ret) : MN_MALFORMED;
+}
+
+mn_status decision_read_proposal(const mn_id *mesh_id, const Meshnode__Decision__Signed *from,
+                                 struct decision_proposal *ret)
+{
+    struct decision_proposal proposal = {0};
+    struct mn_arena arena = {0};
+    const Meshnode__Decision__Proposal *wire;
+    mn_status status = MN_MALFORMED;
+
+    if (from->body.len > BODY_MAX) return MN_TOO_BIG;
+    wire = pb_unpack(&meshnode__decision__proposal__descriptor, &arena, pb_span(from->body));
+    if (wire != NULL) status = decision_fill_proposal(wire, &proposal);
+    if (status == MN_OK)
+        status = decision_open(mesh_id, from, SIGN_DECISION, proposal.proposer_pk,
+                               proposal.bytes.signature);
+    if (status == MN_OK) {
+        proposal.bytes.body = mn_buf_copy(pb_span(from->body));
+        decision_hash(pb_span(from->body), proposal.bytes.signature, proposal.hash);
+        decision_keep(&proposal);
+    }
+    mn_arena_done(&arena);
+    if (status == MN_OK)
+        *ret = proposal;
+    else
+        decision_proposal_done(&proposal);
+    return status;
+}
+
+void decision_proposal_done(struct decision_proposal *proposal)
+{
+    mn_buf_unref(proposal->bytes.body);
+    mn_buf_unref(proposal->topic_buf);
+    mn_buf_unref(proposal->value_buf);
+    mn_free(proposal->voters);
+    *proposal = (struct decision_proposal){0};
+}
+
+int decision_find_voter(const struct decision_proposal *proposal, const mn_id *node)
+{
+    uint32_t low = 0, high = proposal->voters_count;
+
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        int order = mn_id_compare(&proposal->voters[middle].node_id, node);
+        if (order == 0) return (int)middle;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return -1;
+}
+
+mn_status decision_read_vote(const mn_id *mesh_id, const Meshnode__Decision__Signed *from,
+                             struct decision_vote *ret)
+{
+    struct mn_arena arena = {0};
+    const Meshnode__Decision__Vote *wire;
+    struct decision_vote vote;
+    uint8_t signature[SIGN_SIZE];
+    mn_status status = MN_MALFORMED;
+
+    if (from->body.len > VOTE_MAX) return MN_TOO_BIG;
+    wire = pb_unpack(&meshnode__decision__vote__descriptor, &arena, pb_span(from->body));
+    if (wire == NULL || pb_id(wire->id, &vote.id) != MN_OK) goto done;
+    if (wire->choice < DECISION_YES || wire->choice > DECISION_ABSTAIN) goto done;
+    if (wire->cause < DECISION_BY_POLICY || wire->cause > DECISION_TOPIC_TAKEN) goto done;
+    if (pb_fixed(wire->proposal, vote.proposal, DECISION_HASH_SIZE) != MN_OK) goto done;
+    if (pb_fixed(wire->voter, vote.pk, SIGN_PK_SIZE) != MN_OK) goto done;
+    vote.choice = (enum decision_choice)wire->choice;
+    vote.cause = (enum decision_cause)wire->cause;
+    status = decision_open(mesh_id, from, SIGN_BALLOT, vote.pk, signature);
+    if (status == MN_OK) *ret = vote;
+done:
+    mn_arena_done(&arena);
+    return status;
+}
+
+/* ---- writing ---- */
+
+struct mn_buf *decision_pack_vote(const struct decision_vote *vote)
+{
+    Meshnode__Decision__Vote wire = MESHNODE__DECISION__VOTE__INIT;
+
+    wire.id = pb_id_bytes(&vote->id);
+    wire.proposal = pb_bytes(mn_span(vote->proposal, DECISION_HASH_SIZE));
+    wire.choice = (uint32_t)vote->choice;
+    wire.cause = (uint32_t)vote->cause;
+    wire.voter = pb_bytes(mn_span(vote->pk, SIGN_PK_SIZE));
+    return pb_pack(&wire.base);
+}
+
+struct mn_buf *decision_pack_proposal(const struct decision_proposal *proposal)
+{
+    Meshnode__Decision__Proposal wire = MESHNODE__DECISION__PROPOSAL__INIT;
+    Meshnode__Decision__Voter voters[DECISION_VOTERS_MAX], *pointers[DECISION_VOTERS_MAX];
+    char topic[DECISION_TOPIC_MAX + 1];
+
+    memcpy(topic, proposal->topic.data, proposal->topic.size);
+    topic[proposal->topic.size] = '\0';
+    wire.id = pb_id_bytes(&proposal->id);
+    wire.topic = topic;
+    wire.value = pb_bytes(proposal->value);
+    wire.quorum_num = proposal->quorum_num;
+    wire.quorum_den = proposal->quorum_den;
+    wire.created_ms = proposal->created_ms;
+    wire.deadline_ms = proposal->deadline_ms;
+    wire.basis = (uint32_t)proposal->basis;
+    wire.proposer = pb_bytes(mn_span(proposal->proposer_pk, SIGN_PK_SIZE));
+    wire.members = pb_bytes(mn_span(proposal->members_hash, sizeof proposal->members_hash));
+    for (uint32_t i = 0; i < proposal->voters_count; i++) {
+        meshnode__decision__voter__init(&voters[i]);
+        voters[i].pk = pb_bytes(mn_span(proposal->voters[i].pk, SIGN_PK_SIZE));
+        voters[i].weight = proposal->voters[i].weight;
+        pointers[i] = &voters[i];
+    }
+    wire.voters = pointers;
+    wire.n_voters = proposal->voters_count;
+    return pb_pack(&wire.base);
+}
+
+void decision_draft_init(struct decision_draft *draft)
+{
+    *draft = (struct decision_draft){0};
+    meshnode__decision__message__init(&draft->wire);
+}
+
+static Meshnode__Decision__Signed *draft_signed(struct decision_draft *draft,
+                                                const struct decision_signed *bytes)
+{
+    Meshnode__Decision__Signed *wire = mn_arena_alloc(&draft->arena, sizeof *wire);
+
+    meshnode__decision__signed__init(wire);
+    wire->body = pb_bytes(mn_buf_span(bytes->body));
+    wire->signature = pb_bytes(mn_span(bytes->signature, SIGN_SIZE));
+    return wire;
+}
+
+void decision_draft_proposal(struct decision_draft *draft, const struct decision_signed *bytes)
+{
+    draft->wire.proposal = draft_signed(draft, bytes);
+}
+
+void decision_draft_vote(struct decision_draft *draft, const struct decision_signed *bytes)
+{
+    draft->wire.votes = mn_arena_grow(&draft->arena, draft->wire.votes,
+                                      (uint32_t)draft->wire.n_votes, &draft->votes, sizeof(void *));
+    draft->wire.votes[draft->wire.n_votes++] = draft_signed(draft, bytes);
+}
+
+struct mn_buf *decision_draft_done(struct decision_draft *draft)
+{
+    struct mn_buf *buf = pb_pack(&draft->wire.base);
+
+    mn_arena_done(&draft->arena);
+    return buf;
+}
+
+/* ---- offline ---- */
+
+static mn_status decision_verify_votes(const mn_id *mesh_id,
+                                       const Meshnode__Decision__Message *wire,
+                                       struct decision_proposal *proposal)
+{
+    if (wire->n_votes > proposal->voters_count) return MN_MALFORMED;
+    for (size_t i = 0; i < wire->n_votes; i++) {
+        struct decision_vote vote;
+        mn_status status = decision_read_vote(mesh_id, wire->votes[i], &vote);
+        mn_id node;
+        int voter;
+        if (status != MN_OK) return status;
+        node = digest_node_id(vote.pk);
+        voter = decision_find_voter(proposal, &node);
+        if (voter < 0 || memcmp(vote.proposal, proposal->hash, sizeof vote.proposal) != 0)
+            return MN_BAD_SIGNATURE; /* rightly signed, but not for this */
+        if (proposal->voters[voter].choice != DECISION_NONE) return MN_MALFORMED;
+        proposal->voters[voter].choice = vote.choice;
+        proposal->voters[voter].cause = vote.cause;
+    }
+    return MN_OK;
+}
+
+mn_status decision_verify(const mn_id *mesh_id, struct mn_span certificate, struct mn_arena *arena,
+                          struct decision_view *ret)
+{
+    const Meshnode__Decision__Message *wire;
+    struct decision_proposal proposal;
+    struct decision_view view;
+    mn_status status;
+
+    if (certificate.size > DECISION_MESSAGE_MAX) return MN_MALFORMED;
+    wire = pb_unpack(&meshnode__decision__message__descriptor, arena, certificate);
+    if (wire == NULL || wire->proposal == NULL) return MN_MALFORMED;
+    status = decision_read_proposal(mesh_id, wire->proposal, &proposal);
+    if (status != MN_OK) return status == MN_TOO_BIG ? MN_MALFORMED : status;
+    status = decision_verify_votes(mesh_id, wire, &proposal);
+    if (status == MN_OK) {
+        struct mn_span voters = mn_arena_copy(
+            arena, mn_span(proposal.voters, proposal.voters_count * sizeof *proposal.voters));
+        view = (struct decision_view){.id = proposal.id,
+                                      .proposer = proposal.proposer,
+                                      .topic = mn_arena_copy(arena, proposal.topic),
+                                      .value = mn_arena_copy(arena, proposal.value),
+                                      .quorum_num = proposal.quorum_num,
+                                      .quorum_den = proposal.quorum_den,
+                                      .created_ms = proposal.created_ms,
+                                      .deadline_ms = proposal.deadline_ms,
+                                      .basis = proposal.basis,
+                                      .total = proposal.total,
+                                      .ballots = (const void *)voters.data,
+                                      .ballots_count = proposal.voters_count};
+        view.outcome = decision_count(&proposal, &view.yes, &view.no, &view.abstain);
+        *ret = view;
+    }
+    decision_proposal_done(&proposal);
+    return status;
+}
