@@ -39,7 +39,8 @@
     X(INSTANCE, "instance")       \
     X(LEADER, "leader")           \
     X(BLOCK, "block")             \
-    X(VALUE, "value")
+    X(VALUE, "value")             \
+    X(TRUST_ITEM, "trust-item")
 
 enum digest_tag {
 #define X(name, text) DIGEST_##name,

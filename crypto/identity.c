@@ -24,6 +24,7 @@ void identity_init(struct identity *identity, const uint8_t seed[IDENTITY_SEED_S
     failed = crypto_scalarmult_base(identity->noise_pk, identity->noise_sk);
     MN_ASSERT(failed == 0);
 
+    digest_kdf(seed, 1, "mn-rest_", identity->rest_key);
     identity->node_id = digest_node_id(identity->key.pk);
     sign_make(&identity->key, SIGN_STATIC, NULL,
               mn_span(identity->noise_pk, sizeof identity->noise_pk), identity->static_sig);

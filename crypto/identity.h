@@ -19,6 +19,7 @@ struct identity {
     uint8_t noise_pk[IDENTITY_NOISE_SIZE]; /* X25519: the link key, number 1 */
     uint8_t noise_sk[IDENTITY_NOISE_SIZE]; /* secret */
     uint8_t static_sig[SIGN_SIZE];         /* the node key's signature over noise_pk */
+    uint8_t rest_key[32];                  /* secret: seals what this node writes to its own disk */
 };
 
 void identity_init(struct identity *identity, const uint8_t seed[IDENTITY_SEED_SIZE]);

@@ -146,27 +146,45 @@ struct mn_buf *invite_withdraw_sign(const struct invite_withdraw *withdraw, cons
     return document;
 }
 
+static mn_status invite_withdraw_open(struct mn_span bytes, struct invite_withdraw *ret,
+                                      struct mn_span *ret_body, uint8_t signature[SIGN_SIZE])
+{
+    const Meshnode__Trust__Withdraw *body;
+    struct invite_withdraw withdraw = {.at_ms = 0};
+    struct mn_arena arena = {0};
+    mn_status status = signed_open(bytes, INVITE_WITHDRAW_SIZE_MAX, ret_body, signature);
+
+    if (status != MN_OK) return status;
+    body = pb_unpack(&meshnode__trust__withdraw__descriptor, &arena, *ret_body);
+    status = body == NULL ? MN_MALFORMED : pb_id(body->token_id, &withdraw.token_id);
+    if (status == MN_OK) status = pb_fixed(body->issuer, withdraw.issuer, SIGN_PK_SIZE);
+    if (status == MN_OK) {
+        withdraw.at_ms = body->at_ms;
+        *ret = withdraw;
+    }
+    mn_arena_done(&arena);
+    return status;
+}
+
+mn_status invite_withdraw_decode(struct mn_span bytes, struct invite_withdraw *ret)
+{
+    uint8_t signature[SIGN_SIZE];
+    struct mn_span body;
+
+    return invite_withdraw_open(bytes, ret, &body, signature);
+}
+
 mn_status invite_withdraw_check(struct mn_span bytes, const struct authority *authority,
                                 struct invite_withdraw *ret)
 {
-    const Meshnode__Trust__Withdraw *body;
     struct invite_withdraw withdraw;
-    struct mn_arena arena = {0};
-    uint8_t signature[SIGN_SIZE], issuer[SIGN_PK_SIZE];
-    struct mn_span signed_bytes;
-    mn_status status = signed_open(bytes, INVITE_WITHDRAW_SIZE_MAX, &signed_bytes, signature);
+    uint8_t signature[SIGN_SIZE];
+    struct mn_span body;
+    mn_status status = invite_withdraw_open(bytes, &withdraw, &body, signature);
 
     if (status != MN_OK) return status;
-    body = pb_unpack(&meshnode__trust__withdraw__descriptor, &arena, signed_bytes);
-    status = body == NULL ? MN_MALFORMED : pb_id(body->token_id, &withdraw.token_id);
-    if (status == MN_OK) status = pb_fixed(body->issuer, issuer, SIGN_PK_SIZE);
-    if (status == MN_OK) {
-        withdraw.at_ms = body->at_ms;
-        if (!authority_counts(authority, issuer, withdraw.at_ms)) status = MN_UNKNOWN_ISSUER;
-    }
-    if (status == MN_OK)
-        status = sign_check(issuer, SIGN_WITHDRAW, &authority->mesh_id, signed_bytes, signature);
+    if (!authority_counts(authority, withdraw.issuer, withdraw.at_ms)) return MN_UNKNOWN_ISSUER;
+    status = sign_check(withdraw.issuer, SIGN_WITHDRAW, &authority->mesh_id, body, signature);
     if (status == MN_OK) *ret = withdraw;
-    mn_arena_done(&arena);
     return status;
 }

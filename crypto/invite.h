@@ -65,10 +65,15 @@ MN_MUST_USE mn_status invite_found_check(struct mn_span bytes, const uint8_t tok
 struct invite_withdraw {
     mn_id token_id;
     uint64_t at_ms;
+    uint8_t issuer[SIGN_PK_SIZE]; /* who signed it; filled in */
 };
 
 struct mn_buf *invite_withdraw_sign(const struct invite_withdraw *withdraw, const mn_id *mesh_id,
                                     const struct sign_key *issuer);
+/* Form only. MN_MALFORMED, MN_TOO_BIG. */
+MN_MUST_USE mn_status invite_withdraw_decode(struct mn_span bytes, struct invite_withdraw *ret);
+
+/* That, and MN_UNKNOWN_ISSUER, MN_BAD_SIGNATURE. */
 MN_MUST_USE mn_status invite_withdraw_check(struct mn_span bytes, const struct authority *authority,
                                             struct invite_withdraw *ret);
 

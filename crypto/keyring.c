@@ -42,6 +42,13 @@ static void keyring_remove(struct keyring *ring, uint32_t index)
     sodium_memzero(&ring->keys[ring->count], sizeof ring->keys[0]);
 }
 
+void keyring_forget(struct keyring *ring, uint32_t key_id)
+{
+    int index = keyring_index(ring, key_id);
+
+    if (index >= 0) keyring_remove(ring, (uint32_t)index);
+}
+
 /* By age, then by id: the same on every node. */
 static bool keyring_is_before(const struct meshkey *a, const struct meshkey *b)
 {
@@ -155,7 +162,7 @@ const struct keyring_key *keyring_opening(const struct keyring *ring, uint32_t k
 
 const struct keyring_key *keyring_recon(const struct keyring *ring)
 {
-    for (uint32_t i = ring->count; i-- > 0;)
+    for (uint32_t i = 0; i < ring->count; i++)
         if (ring->keys[i].announced.kind == MESHKEY_RECON && ring->keys[i].has_secret)
             return &ring->keys[i];
     return NULL;

@@ -60,6 +60,9 @@ MN_MUST_USE mn_status keyring_put(struct keyring *ring, uint32_t key_id,
 /* Forgets what opens nothing any more, with a tolerance of a day for clocks. */
 void keyring_expire(struct keyring *ring, uint64_t wall_ms);
 
+/* Its announcement counts no more. */
+void keyring_forget(struct keyring *ring, uint32_t key_id);
+
 /* NULL: unknown. The rest says more about it. */
 const struct keyring_key *keyring_find(const struct keyring *ring, uint32_t key_id);
 
@@ -74,7 +77,8 @@ const struct keyring_key *keyring_sealing(const struct keyring *ring, uint64_t w
 const struct keyring_key *keyring_opening(const struct keyring *ring, uint32_t key_id,
                                           uint64_t wall_ms);
 
-/* The newest recon key at hand, or NULL. */
+/* The oldest recon key at hand, or NULL: hashes of stored items depend on it, so a second one that
+ * two issuers may have made at once changes nothing. */
 const struct keyring_key *keyring_recon(const struct keyring *ring);
 
 /* Seals with keyring_sealing(). [expires_ms] is cut to the end of that key; 0: ends with the key,

@@ -334,6 +334,10 @@ static void admission_handle(struct admission *a, const struct admission_input *
     case ADMISSION_IN_CLOCK:
         admission_on_clock_input(a, &input->clock.node_id, input->clock.wall_ms);
         break;
+    case ADMISSION_IN_PULL: admission_on_pull(a, &input->pull.node_id); break;
+    case ADMISSION_IN_ITEM:
+        admission_on_item(a, input->item.is_withdrawal, input->item.bytes);
+        break;
     case ADMISSION_IN_PEER: admission_on_peer_input(a, input); break;
     case ADMISSION_IN_TOKEN_CREATE: admission_on_token_create(a, input); break;
     case ADMISSION_IN_TOKEN_LIST: admission_on_token_list(a, input->token_list.request); break;
@@ -496,7 +500,7 @@ mn_status admission_check_peer(const struct admission *a, struct mn_now now,
     status = grant_decode(grant_bytes, &grant);
     if (status != MN_OK) return status;
     if (memcmp(grant.sign_pk, sign_pk, SIGN_PK_SIZE) != 0) return MN_DENIED;
-    status = grant_check(&grant, head, NULL, mn_wall_ms(now));
+    status = grant_check(&grant, head, a->config.revoked, mn_wall_ms(now));
     if (status == MN_OK) *ret = grant;
     return status;
 }

@@ -64,6 +64,7 @@ struct admission_config {
     bool dev; /* founds or joins meshes of one machine only, which admit whoever asks */
     uint64_t grant_ttl_ms; /* of a mesh founded here; AUTHORITY_TTL_MIN_MS .. MAX_MS */
     uint8_t seed[RNG_SEED_SIZE];
+    const struct grant_revoked *revoked; /* who is out; outlives the core; may be NULL */
     size_t memory_max;      /* bytes for invites, issued grants, links; then the answer is "busy" */
     struct mn_trace *trace; /* may be NULL */
 };
@@ -100,6 +101,8 @@ enum admission_input_type {
     ADMISSION_IN_MESSAGE,
     ADMISSION_IN_REFUSE, /* the owner refuses a peer, such as a second holder of a live identity */
     ADMISSION_IN_CLOCK,  /* a member was refused because its grant seems to be of another time */
+    ADMISSION_IN_PULL,   /* a member has another authority document than we */
+    ADMISSION_IN_ITEM,   /* an invite or a withdrawal of some issuer, checked by the trust set */
     ADMISSION_IN_PEER,   /* membership: a member came, changed or went (issuers need it) */
     ADMISSION_IN_TOKEN_CREATE,
     ADMISSION_IN_TOKEN_LIST,
@@ -142,6 +145,13 @@ struct admission_input {
         } clock;
         struct {
             mn_id node_id;
+        } pull;
+        struct {
+            bool is_withdrawal;
+            struct mn_span bytes;
+        } item;
+        struct {
+            mn_id node_id;
             bool is_live; /* alive or suspect: its name is taken */
             struct mn_span grant;
         } peer;
@@ -182,6 +192,7 @@ enum admission_output_type {
     ADMISSION_OUT_WAITS,    /* the guest of this link waits for people: keep the link. Again each
                                minute, as long as it does */
     ADMISSION_OUT_PENDING,  /* answer to PENDING_* */
+    ADMISSION_OUT_ITEM,     /* an invite or a withdrawal was made here: for everybody */
 };
 
 enum admission_secret { ADMISSION_SECRET_ROOT_KEY = 1, ADMISSION_SECRET_JOIN_TOKEN };
@@ -251,6 +262,10 @@ struct admission_output {
             struct mn_span text; /* the token string, for CREATE and FOUND; a secret */
             struct admission_token token;
         } token;
+        struct {
+            bool is_withdrawal;
+            struct mn_span bytes;
+        } item;
         struct {
             uint64_t request;
             mn_status status;

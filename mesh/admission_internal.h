@@ -226,6 +226,9 @@ void admission_fail(struct admission *a, admission_code code);
 /* Asks for the documents after our head; a member whose HELLO names another head has them. */
 void admission_pull_chain(struct admission *a, struct channel *channel);
 
+/* The same because something else than its HELLO told of another head. */
+void admission_on_pull(struct admission *a, const mn_id *node_id);
+
 /* A JOIN for us over this link, or the renewal of what we have. */
 void admission_send_join(struct admission *a, struct channel *channel, const mn_id *mesh_id,
                          bool is_renewal);
@@ -313,6 +316,7 @@ void admission_on_token_list(struct admission *a, uint64_t request);
 void admission_on_token_withdraw(struct admission *a, uint64_t request, struct mn_span id);
 struct invite_entry *admission_find_invite(const struct admission *a, const mn_id *token_id);
 struct invite_entry *admission_keep_invite(struct admission *a, struct mn_span bytes);
+void admission_on_item(struct admission *a, bool is_withdrawal, struct mn_span bytes);
 struct invite_entry *admission_keep_withdrawal(struct admission *a, const mn_id *token_id);
 
 /* Drops invites a day after their end, and the bootstrap token's file at its end. */

@@ -210,7 +210,7 @@ static bool admission_carried_grant(struct admission *a, const struct invite_joi
 
     if (join->grant.size == 0 || grant_decode(join->grant, ret) != MN_OK) return false;
     if (memcmp(ret->sign_pk, join->sign_pk, SIGN_PK_SIZE) != 0) return false;
-    return grant_check_any_age(ret, head, NULL, mn_wall_ms(a->now)) == MN_OK &&
+    return grant_check_any_age(ret, head, a->config.revoked, mn_wall_ms(a->now)) == MN_OK &&
            admission_is_renewable(a, ret);
 }
 
@@ -251,6 +251,9 @@ static admission_code admission_judge_invite(struct admission *a, const struct i
     const struct authority *head = authority_chain_head(&a->chain);
     mn_status status;
 
+    if (a->config.revoked != NULL &&
+        a->config.revoked->has_token(a->config.revoked->set, &join->token_id))
+        return CODE(TOKEN_WITHDRAWN);
     if (entry != NULL && entry->is_withdrawn) return CODE(TOKEN_WITHDRAWN);
     if (entry == NULL) return CODE(TOKEN_UNKNOWN);
     status = invite_check(&entry->invite, head, mn_wall_ms(a->now));
@@ -311,6 +314,18 @@ static admission_code admission_decide_dev(struct admission *a, const struct inv
     return admission_issue(a, &grant, ret_grant);
 }
 
+/* By its id, or with all that came by its token. */
+static bool admission_is_revoked(const struct admission *a, const mn_id *node_id)
+{
+    const struct grant_revoked *revoked = a->config.revoked;
+    const struct holder *holder = admission_find_holder(a, node_id);
+
+    if (revoked == NULL) return false;
+    if (revoked->has_node(revoked->set, node_id)) return true;
+    return holder != NULL && !mn_id_is_zero(&holder->grant.token_id) &&
+           revoked->has_token(revoked->set, &holder->grant.token_id);
+}
+
 admission_code admission_decide(struct admission *a, const struct invite_join *join,
                                 struct mn_span *ret_grant)
 {
@@ -319,6 +334,7 @@ admission_code admission_decide(struct admission *a, const struct invite_join *j
 
     MN_ASSERT(admission_is_issuer(a));
     if (mn_id_equal(&node_id, &a->config.self->node_id)) return CODE(IDENTITY_IN_USE);
+    if (admission_is_revoked(a, &node_id)) return CODE(IDENTITY_REVOKED);
     if (admission_decide_known(a, join, &code, ret_grant)) {
         if (code == CODE(NONE)) a->counts.renewals++;
         return code;

@@ -84,6 +84,18 @@ void admission_pull_chain(struct admission *a, struct channel *channel)
     admission_send_ask(a, channel, authority_pin(authority_chain_head(&a->chain)), NULL);
 }
 
+void admission_on_pull(struct admission *a, const mn_id *node_id)
+{
+    if (a->state != ADMISSION_MEMBER) return;
+    MN_LIST_FOR_EACH (at, &a->links_all) {
+        struct channel *channel = MN_CONTAINER(at, struct channel, all);
+        if (channel->peer.kind != ADMISSION_LINK_MEMBER || channel->is_closing) continue;
+        if (!mn_id_equal(&channel->peer.node_id, node_id)) continue;
+        admission_send_ask(a, channel, authority_pin(authority_chain_head(&a->chain)), NULL);
+        return;
+    }
+}
+
 /* ---- judging a seed ---- */
 
 /* The timer serves two purposes; the earlier one wins, and sees to the other when it fires. */
@@ -203,7 +215,7 @@ static mn_status admission_check_sponsor_grant(struct admission *a, struct chann
 
     if (status != MN_OK) return status;
     if (memcmp(grant.sign_pk, channel->peer.sign_pk, SIGN_PK_SIZE) != 0) return MN_DENIED;
-    status = grant_check(&grant, head, NULL, mn_wall_ms(a->now));
+    status = grant_check(&grant, head, a->config.revoked, mn_wall_ms(a->now));
     if (status == MN_NOT_YET || status == MN_EXPIRED) {
         uint64_t ours = mn_wall_ms(a->now), theirs = channel->peer.wall_ms;
         admission_trace(a, MN_EV_CLOCK_ALARM, &channel->peer.node_id,

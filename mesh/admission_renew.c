@@ -12,7 +12,7 @@ mn_status admission_check_own(struct admission *a, const struct authority *head,
 
     if (status != MN_OK) return status;
     if (memcmp(grant.sign_pk, a->config.self->key.pk, SIGN_PK_SIZE) != 0) return MN_DENIED;
-    return grant_check(&grant, head, NULL, mn_wall_ms(a->now));
+    return grant_check(&grant, head, a->config.revoked, mn_wall_ms(a->now));
 }
 
 void admission_on_renewed(struct admission *a, const Meshnode__Trust__Granted *message)
@@ -75,8 +75,8 @@ static void admission_renew(struct admission *a)
 /* Ended, or not begun: it is of no use now. */
 static bool admission_grant_is_idle(struct admission *a)
 {
-    mn_status status =
-        grant_check(&a->grant, authority_chain_head(&a->chain), NULL, mn_wall_ms(a->now));
+    mn_status status = grant_check(&a->grant, authority_chain_head(&a->chain), a->config.revoked,
+                                   mn_wall_ms(a->now));
 
     return status == MN_EXPIRED || status == MN_NOT_YET;
 }

@@ -221,7 +221,7 @@ void admission_on_recovered(struct admission *a)
         admission_fail(a, CODE(DEV_MISMATCH));
         return;
     }
-    status = grant_check(&a->grant, head, NULL, mn_wall_ms(a->now));
+    status = grant_check(&a->grant, head, a->config.revoked, mn_wall_ms(a->now));
     if (status != MN_OK)
         admission_trace(a, MN_EV_GRANT_REFUSED, &a->grant.node_id, (uint64_t)-status, 0, "own");
     a->joining.is_known = true;

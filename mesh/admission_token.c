@@ -58,6 +58,29 @@ struct invite_entry *admission_keep_withdrawal(struct admission *a, const mn_id 
     return entry;
 }
 
+/* What another issuer made. The first invite of a token is the one that counts. */
+void admission_on_item(struct admission *a, bool is_withdrawal, struct mn_span bytes)
+{
+    struct invite_withdraw withdraw;
+    struct invite invite;
+
+    if (is_withdrawal) {
+        if (invite_withdraw_decode(bytes, &withdraw) == MN_OK)
+            (void)admission_keep_withdrawal(a, &withdraw.token_id);
+    } else if (invite_decode(bytes, &invite) == MN_OK) {
+        const struct invite_entry *entry = admission_find_invite(a, &invite.token_id);
+        if (entry == NULL || entry->bytes == NULL) (void)admission_keep_invite(a, bytes);
+    }
+}
+
+static void admission_emit_item(struct admission *a, bool is_withdrawal, struct mn_span bytes)
+{
+    struct admission_output *output = admission_emit(a, ADMISSION_OUT_ITEM);
+
+    output->item.is_withdrawal = is_withdrawal;
+    output->item.bytes = mn_arena_copy(a->outbox->arena, bytes);
+}
+
 static void admission_drop_invite(struct admission *a, struct invite_entry *entry)
 {
     mn_map_remove(&a->invites, &entry->entry);
@@ -150,9 +173,9 @@ static struct invite_entry *admission_register(struct admission *a, const struct
     bytes = invite_sign(invite, &head->mesh_id, &a->config.self->key);
     entry = admission_keep_invite(a, mn_buf_span(bytes));
     mn_buf_unref(bytes);
-    if (entry != NULL)
-        admission_persist(a, admission_key(a, "invite", &invite->token_id),
-                          mn_buf_span(entry->bytes));
+    if (entry == NULL) return NULL;
+    admission_persist(a, admission_key(a, "invite", &invite->token_id), mn_buf_span(entry->bytes));
+    admission_emit_item(a, false, mn_buf_span(entry->bytes));
     return entry;
 }
 
@@ -290,12 +313,14 @@ static mn_status admission_match_invite(struct admission *a, struct mn_span pref
 static void admission_withdraw(struct admission *a, struct invite_entry *entry)
 {
     const struct authority *head = authority_chain_head(&a->chain);
-    struct invite_withdraw withdraw = {entry->invite.token_id, mn_wall_ms(a->now)};
+    struct invite_withdraw withdraw = {.token_id = entry->invite.token_id,
+                                       .at_ms = mn_wall_ms(a->now)};
     struct mn_buf *bytes = invite_withdraw_sign(&withdraw, &head->mesh_id, &a->config.self->key);
 
     entry->is_withdrawn = true;
     admission_persist(a, admission_key(a, "withdrawn", &entry->invite.token_id),
                       mn_buf_span(bytes));
+    admission_emit_item(a, true, mn_buf_span(bytes));
     mn_buf_unref(bytes);
     if (mn_id_equal(&entry->invite.token_id, &a->bootstrap_token)) admission_forget_bootstrap(a);
 }

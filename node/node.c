@@ -83,6 +83,9 @@ struct mcp_outbox node_mcp_outbox(struct node *node, struct edge_outbox *edge)
     return (struct mcp_outbox){.edge = edge, .calls = &node->to_core};
 }
 
+static void node_step_mcp(struct node *node, struct mn_now now, const struct mcp_input *input,
+                          struct edge_outbox *outbox);
+
 /* ---- the core's outputs become the node's ---- */
 
 static void node_emit_net(const struct core_output *output, enum edge_output_type type,
@@ -138,6 +141,12 @@ static void node_on_core_output(struct node *node, struct mn_now now,
                         &(struct admin_input){.type = ADMIN_IN_REPLY, .reply = &output->reply},
                         outbox);
         break;
+    case CORE_OUT_KEYS:
+        node_step_mcp(node, now,
+                      &(struct mcp_input){.type = MCP_IN_KEYS,
+                                          .keys = trustset_keyring(core_trustset(node->core))},
+                      outbox);
+        break;
     case CORE_OUT_STOPPED:
         node_emit_end(node, EDGE_OUT_STOPPED, 0, mn_span(NULL, 0), outbox);
         break;
@@ -189,7 +198,12 @@ static void node_step_mcp(struct node *node, struct mn_now now, const struct mcp
                           struct edge_outbox *outbox)
 {
     struct mcp_outbox mcp_outbox = node_mcp_outbox(node, outbox);
+    uint32_t key_id;
+
     mcp_step(node->mcp, now, input, &mcp_outbox);
+    while (mcp_keys_take_wanted(mcp_keys(node->mcp), &key_id))
+        node_step_core(node, now,
+                       &(struct core_input){.type = CORE_IN_KEY_WANTED, .key_id = key_id}, outbox);
 }
 
 /* Carries messages between gateway and core until none is left, or it is enough for one step. */

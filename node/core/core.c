@@ -64,11 +64,20 @@ static struct admission *core_new_admission(struct core *core)
                                       .role = core->config.role,
                                       .dev = core->config.dev,
                                       .grant_ttl_ms = core->config.grant_ttl_ms,
+                                      .revoked = trustset_revoked(core->trustset),
                                       .memory_max = core->config.memory_max / 8,
                                       .trace = core->config.trace};
 
     rng_bytes(&core->rng, config.seed, sizeof config.seed);
     return admission_new(&config);
+}
+
+static struct trustset *core_new_trustset(struct core *core)
+{
+    struct trustset_config config = {.self = &core->identity, .trace = core->config.trace};
+
+    rng_bytes(&core->rng, config.seed, sizeof config.seed);
+    return trustset_new(&config);
 }
 
 static struct peers *core_new_peers(struct core *core)
@@ -125,6 +134,7 @@ struct core *core_new(const struct core_config *config)
     mn_list_init(&core->parked);
     mn_map_init(&core->known, rng_u64(&core->rng));
     core->services = services_new(config->trace);
+    core->trustset = core_new_trustset(core);
     core->admission = core_new_admission(core);
     core->peers = core_new_peers(core);
     core->catalog = core_new_catalog(core);
@@ -140,6 +150,7 @@ void core_free(struct core *core)
     membership_free(core->membership);
     peers_free(core->peers);
     admission_free(core->admission);
+    trustset_free(core->trustset);
     services_free(core->services);
     core_authority_done(core);
     core_parked_done(core);
@@ -196,6 +207,15 @@ struct calls_input *core_push_calls(struct core *core, enum calls_input_type typ
                                     const mn_id *node)
 {
     struct calls_input *input = &core_push(core, CORE_WORK_CALLS)->calls;
+    input->type = type;
+    if (node != NULL) input->node = *node;
+    return input;
+}
+
+struct trustset_input *core_push_trustset(struct core *core, enum trustset_input_type type,
+                                          const mn_id *node)
+{
+    struct trustset_input *input = &core_push(core, CORE_WORK_TRUSTSET)->trustset;
     input->type = type;
     if (node != NULL) input->node = *node;
     return input;
@@ -297,6 +317,15 @@ static void core_step_calls(struct core *core, const struct calls_input *input)
     }
 }
 
+static void core_step_trustset(struct core *core, const struct trustset_input *input)
+{
+    struct trustset_outbox outbox = {.arena = core->arena};
+
+    trustset_step(core->trustset, core->now, input, &outbox);
+    for (uint32_t i = 0; i < outbox.count; i++)
+        core_on_trustset(core, &outbox.items[i]);
+}
+
 static void core_do_work(struct core *core, const struct core_work *work)
 {
     switch (work->type) {
@@ -305,6 +334,7 @@ static void core_do_work(struct core *core, const struct core_work *work)
     case CORE_WORK_MEMBERSHIP: core_step_membership(core, &work->membership); return;
     case CORE_WORK_CATALOG: core_step_catalog(core, &work->catalog); return;
     case CORE_WORK_CALLS: core_step_calls(core, &work->calls); return;
+    case CORE_WORK_TRUSTSET: core_step_trustset(core, &work->trustset); return;
     }
 }
 
@@ -363,6 +393,9 @@ static void core_handle(struct core *core, const struct core_input *input)
     case CORE_IN_DURABLE: core_on_durable(core, input->durable); return;
     case CORE_IN_CALL: core_on_call(core, input->call); return;
     case CORE_IN_COMMAND: core_on_command(core, input->command); return;
+    case CORE_IN_KEY_WANTED:
+        core_push_trustset(core, TRUSTSET_IN_KEY_WANTED, NULL)->key_id = input->key_id;
+        return;
     case CORE_IN_LEAVE: core_on_leave(core); return;
     }
     MN_ASSERT(false && "an input of the list");
@@ -393,6 +426,7 @@ static void core_timers(struct core *core)
     if (core->state == CORE_RECOVERING) return;
     if (admission_deadline(core->admission) <= now) core_push_admission(core, ADMISSION_IN_TICK);
     if (peers_deadline(core->peers) <= now) core_push_peers(core, PEERS_IN_TICK);
+    if (trustset_deadline(core->trustset) <= now) core_tick_trustset(core);
     if (core->membership != NULL && membership_deadline(core->membership) <= now) {
         core_tell_load(core);
         core_push_membership(core, MEMBERSHIP_IN_TICK);
@@ -412,6 +446,7 @@ mn_time core_deadline(const struct core *core)
     if (core->state == CORE_STOPPED) return MN_TIME_NEVER;
     at = mn_time_min(at, admission_deadline(core->admission));
     at = mn_time_min(at, peers_deadline(core->peers));
+    at = mn_time_min(at, trustset_deadline(core->trustset));
     at = mn_time_min(at, catalog_deadline(core->catalog));
     at = mn_time_min(at, calls_deadline(core->calls));
     if (core->membership != NULL) at = mn_time_min(at, membership_deadline(core->membership));
@@ -469,6 +504,7 @@ void core_step(struct core *core, struct mn_now now, const struct core_input *in
 void core_check(const struct core *core)
 {
     admission_check(core->admission);
+    trustset_check(core->trustset);
     peers_check(core->peers);
     if (core->membership != NULL) membership_check(core->membership);
     catalog_check(core->catalog);
@@ -525,6 +561,11 @@ struct core_self core_self(const struct core *core)
 const struct admission *core_admission(const struct core *core)
 {
     return core->admission;
+}
+
+const struct trustset *core_trustset(const struct core *core)
+{
+    return core->trustset;
 }
 
 const struct peers *core_peers(const struct core *core)

@@ -23,6 +23,7 @@
 #include "mesh/admission.h"
 #include "mesh/membership.h"
 #include "mesh/peers.h"
+#include "mesh/trustset.h"
 #include "node/core/calls.h"
 #include "node/core/catalog.h"
 #include "node/core/services.h"
@@ -76,9 +77,10 @@ enum core_input_type {
     CORE_IN_NET_CLOSED,    /* net: conn, status, text */
     CORE_IN_RECOVER,       /* recover: one stored pair, in key order */
     CORE_IN_RECOVERED,
-    CORE_IN_DURABLE, /* durable: every write up to this number is on stable storage */
-    CORE_IN_CALL,    /* call: a message of the gateway */
-    CORE_IN_COMMAND, /* command: answered by one CORE_OUT_REPLY */
+    CORE_IN_DURABLE,    /* durable: every write up to this number is on stable storage */
+    CORE_IN_CALL,       /* call: a message of the gateway */
+    CORE_IN_COMMAND,    /* command: answered by one CORE_OUT_REPLY */
+    CORE_IN_KEY_WANTED, /* key_id: of a sealed string that came, and that is not in the keyring */
     CORE_IN_LEAVE
 };
 
@@ -88,7 +90,9 @@ enum core_command_type {
     CORE_TOKEN_WITHDRAW,
     CORE_PENDING_LIST,
     CORE_PENDING_APPROVE,
-    CORE_PENDING_DENY
+    CORE_PENDING_DENY,
+    CORE_NODE_REVOKE, /* node, reason: answered without items */
+    CORE_NODE_REMOVE  /* node: one that is dead or left, and stays so; answered likewise */
 };
 
 struct core_command {
@@ -97,9 +101,12 @@ struct core_command {
     uint32_t uses;    /* TOKEN_CREATE; 0: unlimited */
     uint64_t ttl_ms;
     grant_role role;
-    struct mn_span id; /* TOKEN_WITHDRAW: first hex digits of the id; PENDING_*: the whole node id
-                          or all its words */
+    struct mn_span id; /* TOKEN_WITHDRAW: first hex digits of the id (all of them with [nodes]);
+                          PENDING_*: the whole node id or all its words */
     bool has_role;     /* PENDING_APPROVE: [role], not the one that was asked for */
+    bool nodes;        /* TOKEN_WITHDRAW: revoke also who came by it */
+    mn_id node;
+    struct mn_span reason;
 };
 
 struct core_input {
@@ -114,6 +121,7 @@ struct core_input {
             struct mn_span key, value;
         } recover;
         uint64_t durable;
+        uint32_t key_id;
         const struct call_message *call;
         const struct core_command *command;
     };
@@ -127,6 +135,7 @@ enum core_output_type {
     CORE_OUT_WRITE,        /* write */
     CORE_OUT_SECRET,       /* secret: a file of mode 0600; no bytes: remove it */
     CORE_OUT_REPLY,        /* reply */
+    CORE_OUT_KEYS,         /* trustset_keyring() of core_trustset() changed */
     CORE_OUT_STOPPED,
     CORE_OUT_FATAL /* fatal: exit with this code */
 };
@@ -214,6 +223,7 @@ struct core_self core_self(const struct core *core);
 const char *core_state_name(enum core_state state);
 
 const struct admission *core_admission(const struct core *core);
+const struct trustset *core_trustset(const struct core *core);
 const struct peers *core_peers(const struct core *core);
 const struct membership *core_membership(const struct core *core); /* NULL before it is a member */
 const struct catalog *core_catalog(const struct core *core);

@@ -20,14 +20,20 @@
 #define CORE_CALL_SMALL_MAX ((size_t)64 << 10)
 #define CORE_CALL_MEDIUM_MAX ((size_t)1 << 20)
 
-enum core_schema { CORE_SCHEMA_MEMBER = 1, CORE_SCHEMA_CATALOG, CORE_SCHEMA_CALL };
+enum core_schema {
+    CORE_SCHEMA_MEMBER = 1,
+    CORE_SCHEMA_CATALOG,
+    CORE_SCHEMA_CALL,
+    CORE_SCHEMA_TRUST
+};
 
 enum core_work_type {
     CORE_WORK_ADMISSION = 1,
     CORE_WORK_PEERS,
     CORE_WORK_MEMBERSHIP,
     CORE_WORK_CATALOG,
-    CORE_WORK_CALLS
+    CORE_WORK_CALLS,
+    CORE_WORK_TRUSTSET
 };
 
 /* An input that waits. What it points to is in the arena, or in [buf], whose ref it owns. */
@@ -40,6 +46,7 @@ struct core_work {
         struct membership_input membership;
         struct catalog_input catalog;
         struct calls_input calls;
+        struct trustset_input trustset;
     };
 };
 
@@ -47,7 +54,9 @@ struct core_work {
 struct core_parked {
     struct mn_list in_parked;
     uint64_t write;
-    bool is_incarnation; /* else an output of admission */
+    enum { CORE_PARKED_ADMISSION, CORE_PARKED_INCARNATION, CORE_PARKED_REVOKED } what;
+    uint64_t request; /* REVOKED: to be answered */
+    mn_status status;
     uint64_t incarnation;
     bool is_reborn;
     struct admission_output output;
@@ -76,6 +85,7 @@ struct core {
     enum core_state state;
     char name[CORE_TEXT_SIZE], region[CORE_TEXT_SIZE], version[CORE_TEXT_SIZE];
 
+    struct trustset *trustset;
     struct admission *admission;
     struct peers *peers;
     struct membership *membership; /* NULL before the node is a member */
@@ -124,6 +134,9 @@ struct catalog_input *core_push_catalog(struct core *core, enum catalog_input_ty
 struct calls_input *core_push_calls(struct core *core, enum calls_input_type type,
                                     const mn_id *node);
 
+struct trustset_input *core_push_trustset(struct core *core, enum trustset_input_type type,
+                                          const mn_id *node);
+
 /* Steps inner cores until nothing waits. Not to be called from within a step of one. */
 void core_run(struct core *core);
 
@@ -141,6 +154,7 @@ void core_write(struct core *core, const char *key, struct mn_span value);
 
 /* Carries the output out at once, or as soon as everything written so far is durable. */
 void core_park_admission(struct core *core, const struct admission_output *output);
+void core_park_revoked(struct core *core, uint64_t request, mn_status status);
 void core_park_incarnation(struct core *core, uint64_t incarnation, bool is_reborn);
 void core_on_durable(struct core *core, uint64_t write);
 void core_parked_done(struct core *core);
@@ -180,6 +194,15 @@ const struct authority *core_head(const struct core *core); /* NULL: no mesh yet
 /* State was recovered, or there was none. */
 void core_begin(struct core *core);
 void core_dial_seeds(struct core *core, bool is_kept);
+
+/* ---- core_trustset.c ---- */
+
+void core_on_trustset(struct core *core, const struct trustset_output *output);
+void core_tick_trustset(struct core *core);
+void core_revoke_token(struct core *core, struct mn_span hex);
+void core_on_revoke(struct core *core, const struct core_command *command);
+void core_on_remove(struct core *core, const struct core_command *command);
+void core_reply_status(struct core *core, uint64_t request, mn_status status, struct mn_span text);
 
 /* ---- core_links.c ---- */
 

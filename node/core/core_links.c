@@ -70,6 +70,8 @@ static void core_on_link_up(struct core *core, const struct peers_link *link)
     core_link_to_admission(core, link);
     if (link->kind != PEERS_MEMBER) return;
     core_push_membership(core, MEMBERSHIP_IN_LINK_UP)->link_up.node = link->node_id;
+    core_push_trustset(core, TRUSTSET_IN_LINK_UP, &link->node_id)->grant =
+        mn_arena_copy(core->arena, link->grant_bytes);
     core_push_catalog(core, CATALOG_IN_LINK_UP, &link->node_id);
     core_push_calls(core, CALLS_IN_LINK_UP, &link->node_id)->link.rtt = core_link_rtt(link);
 }
@@ -81,6 +83,7 @@ static void core_on_link_down(struct core *core, const struct peers_output *outp
 
     core_push_admission(core, ADMISSION_IN_LINK_DOWN)->link_down.link = output->link;
     if (output->kind != PEERS_MEMBER || output->status == MN_EXISTS) return;
+    core_push_trustset(core, TRUSTSET_IN_LINK_DOWN, &output->node_id);
     core_push_calls(core, CALLS_IN_LINK_DOWN, &output->node_id);
     core_push_catalog(core, CATALOG_IN_LINK_DOWN, &output->node_id);
     input = core_push_membership(core, MEMBERSHIP_IN_LINK_DOWN);
@@ -107,6 +110,9 @@ static void core_on_envelope(struct core *core, const struct peers_output *outpu
         return;
     case CORE_SCHEMA_CALL:
         core_push_calls(core, CALLS_IN_MESSAGE, &output->node_id)->message = envelope->payload;
+        return;
+    case CORE_SCHEMA_TRUST:
+        core_push_trustset(core, TRUSTSET_IN_MESSAGE, &output->node_id)->bytes = envelope->payload;
         return;
     default: break; /* a newer node may say more than we understand */
     }

@@ -46,7 +46,12 @@ void core_tell_record(struct core *core)
 
 void core_tell_trust(struct core *core)
 {
-    core_push_membership(core, MEMBERSHIP_IN_TRUST)->trust.authority = core_head(core);
+    struct membership_input *input;
+
+    if (core->membership == NULL) return;
+    input = core_push_membership(core, MEMBERSHIP_IN_TRUST);
+    input->trust.authority = core_head(core);
+    input->trust.revoked = trustset_revoked(core->trustset);
 }
 
 void core_list_self(struct core *core)
@@ -85,6 +90,7 @@ void core_become_member(struct core *core, bool is_joining)
         .seeds = seeds,
         .seeds_count = core_seeds(core, seeds),
         .authority = core_head(core),
+        .revoked = trustset_revoked(core->trustset),
         .members_max = MEMBERSHIP_MEMBERS_MAX,
         .memory_max = core->config.memory_max / 4,
         .timing = core->config.timing.membership,
@@ -323,7 +329,9 @@ void core_on_membership(struct core *core, const struct membership_output *outpu
     case MEMBERSHIP_OUT_JOINED: return; /* see core_check_ready() */
     case MEMBERSHIP_OUT_LEAVE_DONE: core_push_peers(core, PEERS_IN_STOP); return;
     case MEMBERSHIP_OUT_SOFT: core_on_soft(core, output); return;
-    case MEMBERSHIP_OUT_TRUST_NEEDED: return; /* admission pulls the chain with each link */
+    case MEMBERSHIP_OUT_TRUST_NEEDED:
+        core_push_admission(core, ADMISSION_IN_PULL)->pull.node_id = output->node;
+        return;
     case MEMBERSHIP_OUT_FAULT: core_on_fault(core, output); return;
     }
     MN_ASSERT(false && "an output of the list");

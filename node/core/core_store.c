@@ -6,6 +6,7 @@
 
 #define KEY_INCARNATION "self/incarnation"
 #define PREFIX_TRUST "trust/"
+#define PREFIX_SET "set/"
 #define PREFIX_MEMBER "member/"
 #define KNOWN_MAX 16384 /* members whose addresses are kept */
 
@@ -63,6 +64,7 @@ static void core_park_copy(struct core_parked *parked)
     }
     case ADMISSION_OUT_WAITS:
     case ADMISSION_OUT_PERSIST:
+    case ADMISSION_OUT_ITEM:
     case ADMISSION_OUT_CLOSE:
     case ADMISSION_OUT_JOINED:
     case ADMISSION_OUT_RENEWED:
@@ -82,10 +84,8 @@ void core_wipe(struct mn_span secret)
 
 static void core_unpark(struct core_parked *parked)
 {
-    if (!parked->is_incarnation && parked->output.type == ADMISSION_OUT_SECRET)
-        core_wipe(parked->output.secret.bytes);
-    if (!parked->is_incarnation && parked->output.type == ADMISSION_OUT_TOKEN)
-        core_wipe(parked->output.token.text);
+    if (parked->output.type == ADMISSION_OUT_SECRET) core_wipe(parked->output.secret.bytes);
+    if (parked->output.type == ADMISSION_OUT_TOKEN) core_wipe(parked->output.token.text);
     mn_list_remove(&parked->in_parked);
     mn_arena_done(&parked->arena);
     mn_free(parked);
@@ -110,6 +110,15 @@ void core_park_admission(struct core *core, const struct admission_output *outpu
     core_park_copy(parked);
 }
 
+void core_park_revoked(struct core *core, uint64_t request, mn_status status)
+{
+    struct core_parked *parked = core_park(core);
+
+    parked->what = CORE_PARKED_REVOKED;
+    parked->request = request;
+    parked->status = status;
+}
+
 void core_park_incarnation(struct core *core, uint64_t incarnation, bool is_reborn)
 {
     struct core_parked *parked;
@@ -118,7 +127,7 @@ void core_park_incarnation(struct core *core, uint64_t incarnation, bool is_rebo
     mn_store_u64(value, incarnation);
     core_write(core, KEY_INCARNATION, mn_span(value, sizeof value));
     parked = core_park(core);
-    parked->is_incarnation = true;
+    parked->what = CORE_PARKED_INCARNATION;
     parked->incarnation = incarnation;
     parked->is_reborn = is_reborn;
 }
@@ -129,10 +138,15 @@ void core_on_durable(struct core *core, uint64_t write)
     while (!mn_list_is_empty(&core->parked)) {
         struct core_parked *parked = MN_CONTAINER(core->parked.next, struct core_parked, in_parked);
         if (parked->write > core->durable) return;
-        if (parked->is_incarnation)
+        switch (parked->what) {
+        case CORE_PARKED_INCARNATION:
             core_on_persisted(core, parked->incarnation, parked->is_reborn);
-        else
-            core_do_admission(core, &parked->output);
+            break;
+        case CORE_PARKED_ADMISSION: core_do_admission(core, &parked->output); break;
+        case CORE_PARKED_REVOKED:
+            core_reply_status(core, parked->request, parked->status, mn_span(NULL, 0));
+            break;
+        }
         core_run(core); /* inputs may point into what is freed now */
         core_unpark(parked);
     }
@@ -252,13 +266,19 @@ void core_on_recover(struct core *core, struct mn_span key, struct mn_span value
 {
     struct mn_span trust = core_after(key, PREFIX_TRUST);
     struct mn_span member = core_after(key, PREFIX_MEMBER);
+    struct mn_span set = core_after(key, PREFIX_SET);
     struct admission_input *input;
+    struct trustset_input *item;
 
     if (core->state != CORE_RECOVERING) return;
     if (trust.size > 0) {
         input = core_push_admission(core, ADMISSION_IN_RECOVER);
         input->recover.key = trust;
         input->recover.value = value;
+    } else if (set.size > 0) {
+        item = core_push_trustset(core, TRUSTSET_IN_RECOVER, NULL);
+        item->key = set;
+        item->value = value;
     } else if (member.size > 0) {
         core_recover_member(core, member, value);
     } else if (mn_span_is(key, KEY_INCARNATION) && value.size == sizeof(uint64_t)) {

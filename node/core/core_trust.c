@@ -52,6 +52,7 @@ static void core_authority_copy(struct core *core)
         core->authority_old = core->authority;
     }
     core->authority = copy;
+    core_push_trustset(core, TRUSTSET_IN_AUTHORITY, NULL)->authority = &copy->document;
 }
 
 /* ---- what we are ---- */
@@ -77,6 +78,7 @@ void core_tell_self(struct core *core)
         .mesh_id = admission_mesh_id(core->admission),
         .grant = mn_arena_copy(core->arena, admission_grant_bytes(core->admission)),
         .authority = core_head(core),
+        .revoked = trustset_revoked(core->trustset),
     };
     core_push_peers(core, PEERS_IN_SELF)->self = self;
 }
@@ -321,6 +323,15 @@ static void core_do_close(struct core *core, uint64_t link, mn_status status)
     input->status = status;
 }
 
+static void core_do_item(struct core *core, const struct admission_output *output)
+{
+    struct trustset_input *input = core_push_trustset(core, TRUSTSET_IN_ADD, NULL);
+
+    input->kind = output->item.is_withdrawal ? MESHNODE__TRUST__ITEM_KIND__ITEM_KIND_WITHDRAW
+                                             : MESHNODE__TRUST__ITEM_KIND__ITEM_KIND_INVITE;
+    input->bytes = output->item.bytes;
+}
+
 void core_do_admission(struct core *core, const struct admission_output *output)
 {
     switch (output->type) {
@@ -342,6 +353,7 @@ void core_do_admission(struct core *core, const struct admission_output *output)
     case ADMISSION_OUT_TOKENS: core_do_tokens(core, output); return;
     case ADMISSION_OUT_WAITS: core_do_waits(core, output); return;
     case ADMISSION_OUT_PENDING: core_do_pending(core, output); return;
+    case ADMISSION_OUT_ITEM: core_do_item(core, output); return;
     }
     MN_ASSERT(false && "an output of the list");
 }
@@ -385,6 +397,7 @@ void core_on_command(struct core *core, const struct core_command *command)
         core_push_admission(core, ADMISSION_IN_TOKEN_LIST)->token_list.request = command->request;
         return;
     case CORE_TOKEN_WITHDRAW:
+        if (command->nodes) core_revoke_token(core, command->id);
         input = core_push_admission(core, ADMISSION_IN_TOKEN_WITHDRAW);
         input->token_withdraw.request = command->request;
         input->token_withdraw.id = command->id;
@@ -392,6 +405,8 @@ void core_on_command(struct core *core, const struct core_command *command)
     case CORE_PENDING_LIST:
     case CORE_PENDING_APPROVE:
     case CORE_PENDING_DENY: core_on_pending_command(core, command); return;
+    case CORE_NODE_REVOKE: core_on_revoke(core, command); return;
+    case CORE_NODE_REMOVE: core_on_remove(core, command); return;
     }
     MN_ASSERT(false && "a command of the list");
 }

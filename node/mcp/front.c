@@ -198,6 +198,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     switch (input->type) {
     case MCP_IN_EDGE: front_on_edge(front, input->edge); break;
     case MCP_IN_CALL: front_on_call(front, input->call); break;
+    case MCP_IN_KEYS: break;
     case MCP_IN_STOP:
         front->is_stopping = true;
         front_stream_stop(front);

@@ -9,6 +9,7 @@
 struct mcp {
     struct front *front;
     struct upstreams *upstreams;
+    struct mcp_keys keys;
 };
 
 struct mcp *mcp_new(const struct mcp_config *config)
@@ -22,6 +23,7 @@ struct mcp *mcp_new(const struct mcp_config *config)
 
     rng_init(&rng, config->seed);
     front.seed = seed;
+    front.keys = &mcp->keys;
     rng_bytes(&rng, seed, sizeof seed);
     mcp->front = front_new(&front);
     rng_bytes(&rng, seed, sizeof seed);
@@ -36,8 +38,32 @@ void mcp_free(struct mcp *mcp)
     if (mcp == NULL) return;
     front_free(mcp->front);
     upstreams_free(mcp->upstreams);
+    keyring_done(&mcp->keys.ring);
     mn_free(mcp);
 }
+
+/* ---- keys ---- */
+
+void mcp_keys_want(struct mcp_keys *keys, uint32_t key_id)
+{
+    for (uint32_t i = 0; i < keys->wanted_count; i++)
+        if (keys->wanted[i] == key_id) return;
+    if (keys->wanted_count < MCP_KEYS_WANTED_MAX) keys->wanted[keys->wanted_count++] = key_id;
+}
+
+bool mcp_keys_take_wanted(struct mcp_keys *keys, uint32_t *ret)
+{
+    if (keys->wanted_count == 0) return false;
+    *ret = keys->wanted[--keys->wanted_count];
+    return true;
+}
+
+struct mcp_keys *mcp_keys(struct mcp *mcp)
+{
+    return &mcp->keys;
+}
+
+/* ---- steps ---- */
 
 static bool mcp_is_for_front(const struct mcp_input *input)
 {
@@ -54,6 +80,7 @@ static enum upstreams_input_type mcp_upstreams_type(enum mcp_input_type type)
     case MCP_IN_TICK: return UPSTREAMS_IN_TICK;
     case MCP_IN_EDGE: return UPSTREAMS_IN_EDGE;
     case MCP_IN_CALL: return UPSTREAMS_IN_CALL;
+    case MCP_IN_KEYS: break; /* of mcp_step() itself */
     case MCP_IN_STOP: return UPSTREAMS_IN_STOP;
     }
     MN_ASSERT(!"an input type of the list");
@@ -64,10 +91,14 @@ void mcp_step(struct mcp *mcp, struct mn_now now, const struct mcp_input *input,
               struct mcp_outbox *outbox)
 {
     struct upstreams_outbox upstreams_outbox = {outbox->edge, outbox->calls};
-    struct upstreams_input upstreams_input = {
-        .type = mcp_upstreams_type(input->type), .edge = input->edge, .call = input->call};
+    struct upstreams_input upstreams_input = {.edge = input->edge, .call = input->call};
     bool is_for_both = input->type == MCP_IN_TICK || input->type == MCP_IN_STOP;
 
+    if (input->type == MCP_IN_KEYS) {
+        mcp->keys.ring = *input->keys;
+        return;
+    }
+    upstreams_input.type = mcp_upstreams_type(input->type);
     if (is_for_both || mcp_is_for_front(input)) front_step(mcp->front, now, input, outbox);
     if (is_for_both || !mcp_is_for_front(input))
         upstreams_step(mcp->upstreams, now, &upstreams_input, &upstreams_outbox);

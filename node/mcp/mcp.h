@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "crypto/keyring.h"
 #include "node/edge.h"
 #include "node/mcp/upstreams.h"
 #include "proto/base/id.h"
@@ -34,6 +35,22 @@
 
 struct mcp; /* opaque */
 
+#define MCP_KEYS_WANTED_MAX 16
+
+/* The mesh keys, and the ids of those that a sealed string named and that are not here: the core
+ * asks other members for them, and the next string of that key opens. */
+struct mcp_keys {
+    struct keyring ring; /* empty until the first MCP_IN_KEYS */
+    uint32_t wanted[MCP_KEYS_WANTED_MAX];
+    uint32_t wanted_count;
+};
+
+/* Notes that this key is needed; one too many is dropped. */
+void mcp_keys_want(struct mcp_keys *keys, uint32_t key_id);
+
+/* One that is needed, once each; false: none. */
+bool mcp_keys_take_wanted(struct mcp_keys *keys, uint32_t *ret);
+
 /* Borrowed for mcp_new(), but for [trace]. */
 struct mcp_config {
     mn_id self;
@@ -46,6 +63,7 @@ struct mcp_config {
     const struct mn_span *hosts; /* "name" (any port) or "name:port", allowed in Host and Origin
                                     besides localhost, 127.0.0.1 and [::1] */
     uint32_t hosts_count;
+    struct mcp_keys *keys;      /* the gateway's own; mcp_new() sets it */
     mn_time call_timeout;       /* a call without any event for so long; 0: 5 minutes */
     mn_time call_timeout_total; /* 0: 1 hour */
 };
@@ -54,6 +72,7 @@ enum mcp_input_type {
     MCP_IN_TICK = 1,
     MCP_IN_EDGE, /* edge; types that are not ours, and ids that we do not know, are ignored */
     MCP_IN_CALL, /* call: a message of the core */
+    MCP_IN_KEYS, /* keys: the mesh keys of this node, copied */
     MCP_IN_STOP  /* refuse new requests, end streams, stop servers; running calls may finish */
 };
 
@@ -61,6 +80,7 @@ struct mcp_input {
     enum mcp_input_type type;
     const struct edge_input *edge;
     const struct call_message *call;
+    const struct keyring *keys;
 };
 
 /* Appended to, never cleared. */
@@ -88,6 +108,9 @@ MN_MUST_USE mn_status mcp_server_remove(struct mcp *mcp, struct mn_now now, stru
                                         struct mcp_outbox *outbox, struct mn_span *why);
 MN_MUST_USE mn_status mcp_server_restart(struct mcp *mcp, struct mn_now now, struct mn_span name,
                                          struct mcp_outbox *outbox, struct mn_span *why);
+
+/* The keys that the gateway works with. */
+struct mcp_keys *mcp_keys(struct mcp *mcp);
 
 /* The local servers, their states and logs: upstreams_info(), upstreams_log_next(). */
 const struct upstreams *mcp_upstreams(const struct mcp *mcp);

@@ -61,7 +61,11 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
     X(SESSION_CLOSED, "session.closed", DEBUG, "", "")                        \
     X(HTTP_REFUSED, "http.refused", WARN, "status", "")                       \
     X(STORE_FAILED, "store.failed", ERROR, "status", "")                      \
-    X(CLOCK_FINE, "trust.clock_fine", INFO, "", "")
+    X(CLOCK_FINE, "trust.clock_fine", INFO, "", "")                           \
+    X(REVOKED, "trust.revoked", WARN, "at", "")                               \
+    X(KEY_MADE, "trust.key_made", INFO, "key id", "")                         \
+    X(ITEM_REFUSED, "trust.item_refused", WARN, "status", "kind")             \
+    X(AUTHORITY_CHANGED, "trust.authority_changed", INFO, "version", "issuers")
 
 enum mn_event {
     MN_EV_NONE = 0,

@@ -417,6 +417,7 @@ static void world_on_output(uint32_t node, struct core_output *output)
             world_text(token, sizeof token, output->secret.bytes);
         return;
     case CORE_OUT_REPLY: world_on_reply(&output->reply); return;
+    case CORE_OUT_KEYS: break;
     case CORE_OUT_STOPPED: host->is_stopped = true; return;
     case CORE_OUT_FATAL:
         host->fatal = output->fatal.code;

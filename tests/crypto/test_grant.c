@@ -337,7 +337,7 @@ static bool withdraw_refused(struct mn_span bytes)
 
 START_TEST(withdrawal_is_an_issuers_word_and_no_bit_is_free)
 {
-    struct invite_withdraw plain = {token_id(&token), NOW_MS}, back;
+    struct invite_withdraw plain = {.token_id = token_id(&token), .at_ms = NOW_MS}, back;
     struct mn_buf *bytes = invite_withdraw_sign(&plain, &authority.mesh_id, &founder);
 
     ck_assert_int_eq(invite_withdraw_check(mn_buf_span(bytes), &authority, &back), MN_OK);

@@ -236,6 +236,7 @@ static void do_output(struct world *world, unsigned number, const struct admissi
     case ADMISSION_OUT_TOKENS: on_tokens(node, output); break;
     case ADMISSION_OUT_WAITS: node->waits++; break;
     case ADMISSION_OUT_PENDING: on_pending(node, output); break;
+    case ADMISSION_OUT_ITEM: break; /* the trust set is not in this world */
     }
 }
 
