@@ -24,6 +24,8 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->sessions, rng_u64(&front->rng));
     mn_map_init(&front->calls, rng_u64(&front->rng));
     mn_map_init(&front->questions, rng_u64(&front->rng));
+    mn_map_init(&front->feeds, rng_u64(&front->rng));
+    mn_map_init(&front->feeds_by_ticket, rng_u64(&front->rng));
     mn_list_init(&front->streams);
     front->changed_at = MN_TIME_NEVER;
     return front;
@@ -47,6 +49,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
     while ((entry = mn_list_take(&exchange->calls)) != NULL)
         MN_CONTAINER(entry, struct front_call, in_exchange)->exchange = NULL;
     if (exchange->session != NULL) exchange->session->stream = NULL;
+    front_subscribe_drop(front, &exchange->subscriptions);
     if (!mn_list_is_empty(&exchange->in_streams)) front->streams_count--;
     mn_list_remove(&exchange->in_streams);
     mn_heap_remove(&front->timers, &exchange->timer);
@@ -63,6 +66,7 @@ void front_session_free(struct front *front, struct front_session *session)
 {
     MN_ASSERT(mn_list_is_empty(&session->calls));
     MN_ASSERT(session->stream == NULL);
+    front_subscribe_drop(front, &session->subscriptions);
     mn_heap_remove(&front->expiries, &session->expiry);
     mn_map_remove(&front->sessions, &session->by_id);
     mn_free(session);
@@ -81,6 +85,9 @@ void front_free(struct front *front)
         front_session_free(front, MN_CONTAINER(entry, struct front_session, by_id));
     mn_map_done(&front->calls);
     mn_map_done(&front->questions);
+    mn_map_done(&front->feeds);
+    mn_map_done(&front->feeds_by_ticket);
+    mn_heap_done(&front->feeds_timers);
     mn_map_done(&front->exchanges);
     mn_map_done(&front->sessions);
     mn_heap_done(&front->timers);
@@ -144,7 +151,8 @@ static void front_on_edge(struct front *front, const struct edge_input *input)
 static void front_on_call(struct front *front, const struct call_message *message)
 {
     if (message->type == CALL_MESSAGE_EVENT) {
-        front_answer_on_event(front, &message->event);
+        if (!front_subscribe_on_event(front, &message->event))
+            front_answer_on_event(front, &message->event);
         return;
     }
     if (message->type != CALL_MESSAGE_SERVICE) return;
@@ -184,6 +192,7 @@ static void front_on_time(struct front *front)
     while (mn_heap_deadline(&front->expiries) <= now)
         front_on_idle(front,
                       MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry));
+    front_subscribe_on_time(front);
     if (front->changed_at <= now) {
         front->changed_at = MN_TIME_NEVER;
         front_stream_changed(front);
@@ -213,6 +222,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
 mn_time front_deadline(const struct front *front)
 {
     mn_time at = mn_time_min(mn_heap_deadline(&front->timers), mn_heap_deadline(&front->expiries));
+    at = mn_time_min(at, mn_heap_deadline(&front->feeds_timers));
     return mn_time_min(at, front->changed_at);
 }
 
@@ -266,6 +276,7 @@ void front_check(const struct front *front)
         streams_count += !mn_list_is_empty(&exchange->in_streams);
     }
     usage_check(&front->usage);
+    front_subscribe_check(front);
     MN_ASSERT(bodies_size == front->bodies_size);
     MN_ASSERT(batches_size == front->batches_size);
     MN_ASSERT(streams_count == front->streams_count);

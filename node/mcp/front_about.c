@@ -38,7 +38,7 @@ void front_about_server(struct mn_writer *writer, const struct names_service *se
 /* Of /mcp: always all, so that servers may come later without a new session. */
 static const char aggregated[] = "\"capabilities\":{\"tools\":{\"listChanged\":true},"
                                  "\"prompts\":{\"listChanged\":true},"
-                                 "\"resources\":{\"listChanged\":true},"
+                                 "\"resources\":{\"listChanged\":true,\"subscribe\":true},"
                                  "\"completions\":{},\"logging\":{}}";
 
 /* Of one server: what it declared, less what is not carried. */

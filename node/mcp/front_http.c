@@ -248,6 +248,7 @@ void front_http_open(struct front *front, const struct edge_input *input)
     exchange->kind = FRONT_EXCHANGE_POST;
     exchange->principal = principal;
     mn_list_init(&exchange->calls);
+    mn_list_init(&exchange->subscriptions);
     mn_list_init(&exchange->in_streams);
     mn_map_insert(&front->exchanges, &exchange->by_id, mn_span(&exchange->id, sizeof exchange->id));
     if (mn_span_is(http->method, "GET"))

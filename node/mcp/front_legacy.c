@@ -77,6 +77,7 @@ static struct front_session *front_legacy_open(struct front *front,
     session->client_info = front_legacy_keep(&to, info);
     session->client_capabilities = front_legacy_keep(&to, capabilities);
     mn_list_init(&session->calls);
+    mn_list_init(&session->subscriptions);
     session->log_level = LOGLEVEL_INFO;
     for (int kind = 0; kind < NAMES_LISTS; kind++) {
         session->known.wants[kind] = true;
@@ -224,6 +225,8 @@ void front_legacy_request(struct front *front, struct front_exchange *exchange,
         front_call_start(front, exchange, session, method, message, &meta);
     else if (method->what == FRONT_LIST)
         front_legacy_list(front, exchange, session, message, method->kind);
+    else if (method->what == FRONT_SUBSCRIBE || method->what == FRONT_UNSUBSCRIBE)
+        front_subscribe_request(front, exchange, session, message, method->what == FRONT_SUBSCRIBE);
     else if (method->what == FRONT_SET_LEVEL)
         front_legacy_set_level(front, exchange, session, message);
     else

@@ -17,6 +17,8 @@ static const struct front_method methods[] = {
     {"server/discover", FRONT_DISCOVER, NAMES_TOOLS, NULL, true, false},
     {"subscriptions/listen", FRONT_LISTEN, NAMES_TOOLS, NULL, true, false},
     {"ping", FRONT_PING, NAMES_TOOLS, NULL, false, true},
+    {"resources/subscribe", FRONT_SUBSCRIBE, NAMES_RESOURCES, NULL, false, true},
+    {"resources/unsubscribe", FRONT_UNSUBSCRIBE, NAMES_RESOURCES, NULL, false, true},
     {"logging/setLevel", FRONT_SET_LEVEL, NAMES_TOOLS, NULL, false, true},
 };
 

@@ -61,6 +61,7 @@ struct front_exchange {
     /* LISTEN and GET. */
     struct mn_list in_streams;
     struct mn_buf *listen_id;      /* LISTEN: verbatim id of its request */
+    struct mn_list subscriptions;  /* LISTEN: to resources */
     struct front_known known;      /* LISTEN: the lists that were asked for */
     struct front_session *session; /* GET: whose stream it is */
 };
@@ -78,7 +79,8 @@ struct front_session {
     struct mn_list calls;          /* front_call.in_session */
     struct front_exchange *stream; /* its GET stream; NULL: none is open */
     struct front_known known;
-    enum loglevel log_level; /* of the messages it wants */
+    struct mn_list subscriptions; /* to resources */
+    enum loglevel log_level;      /* of the messages it wants */
 };
 
 /* A request of a client, by what becomes of it. */
@@ -88,7 +90,9 @@ enum front_what {
     FRONT_CALL, /* goes to a server */
     FRONT_LISTEN,
     FRONT_PING,
-    FRONT_SET_LEVEL
+    FRONT_SET_LEVEL,
+    FRONT_SUBSCRIBE,
+    FRONT_UNSUBSCRIBE
 };
 
 struct front_method {
@@ -160,6 +164,9 @@ struct front {
     struct names names;
     struct usage usage;
     struct mn_map exchanges, sessions, calls, questions;
+    struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
+    struct mn_heap feeds_timers;
+    uint32_t subscriptions_count;
     struct mn_list streams;
     uint32_t streams_count;
     struct mn_heap timers;   /* front_exchange.timer */
@@ -350,6 +357,26 @@ void front_question_on_response(struct front *front, const struct front_session 
 
 /* The call is over: nobody needs to answer any more. */
 void front_question_drop(struct front *front, struct front_call *call);
+
+/* ---- front_subscribe.c ---- */
+
+/* resources/subscribe and unsubscribe of a legacy session. */
+void front_subscribe_request(struct front *front, struct front_exchange *exchange,
+                             struct front_session *session, const struct jsonrpc_message *message,
+                             bool is_on);
+
+/* resourceSubscriptions of a listen (NULL: none); appends "uri","uri" that are honoured. */
+void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
+                            const struct json *uris, struct mn_writer *honoured);
+
+/* The session has a stream: says what became due meanwhile. */
+void front_subscribe_stream(struct front *front, struct front_session *session);
+void front_subscribe_drop(struct front *front, struct mn_list *subscriptions);
+
+/* False: the event is none of ours. */
+bool front_subscribe_on_event(struct front *front, const struct call_event *event);
+void front_subscribe_on_time(struct front *front);
+void front_subscribe_check(const struct front *front);
 
 /* ---- front_stream.c ---- */
 

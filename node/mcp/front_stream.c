@@ -46,7 +46,8 @@ static void front_stream_notify(struct front *front, struct front_exchange *exch
     mn_writer_drop(&message);
 }
 
-static void front_stream_acknowledge(struct front *front, struct front_exchange *exchange)
+static void front_stream_acknowledge(struct front *front, struct front_exchange *exchange,
+                                     struct mn_span uris)
 {
     struct mn_writer params = {0}, message = {0};
     const char *comma = "";
@@ -56,6 +57,11 @@ static void front_stream_acknowledge(struct front *front, struct front_exchange 
         if (!exchange->known.wants[kind]) continue;
         mn_writer_format(&params, "%s\"%s\":true", comma, lists[kind].wish);
         comma = ",";
+    }
+    if (uris.size > 0) {
+        mn_writer_format(&params, "%s\"resourceSubscriptions\":[", comma);
+        mn_writer_add(&params, uris);
+        mn_writer_str(&params, "]");
     }
     mn_writer_str(&params, "},");
     front_stream_write_meta(&params, exchange);
@@ -76,6 +82,7 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
                          const struct jsonrpc_message *message)
 {
     const struct json *filter = json_find_str(message->params, "notifications");
+    struct mn_writer uris = {0};
 
     if (!json_is(filter, JSON_OBJECT)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.notifications must be an object");
@@ -93,7 +100,9 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
         front_stream_know(front, exchange->service, &exchange->known, (enum names_kind)kind);
     }
     front_stream_add(front, exchange, FRONT_EXCHANGE_LISTEN);
-    front_stream_acknowledge(front, exchange);
+    front_subscribe_listen(front, exchange, json_find_str(filter, "resourceSubscriptions"), &uris);
+    front_stream_acknowledge(front, exchange, mn_buf_span(uris.buf));
+    mn_writer_drop(&uris);
 }
 
 static void front_stream_refresh(struct front *front, struct front_exchange *exchange)
@@ -127,6 +136,7 @@ void front_stream_get(struct front *front, struct front_exchange *exchange,
     exchange->session = session;
     session->stream = exchange;
     front_stream_add(front, exchange, FRONT_EXCHANGE_GET);
+    front_subscribe_stream(front, session);
     front_stream_refresh(front, exchange); /* it may have changed while no stream was open */
 }
 

@@ -5,6 +5,7 @@
 #include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
+#include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 
 struct upstream *upstream_new(struct upstream_host *host, const struct upstream_config *config)
@@ -27,6 +28,9 @@ struct upstream *upstream_new(struct upstream_host *host, const struct upstream_
     mn_list_init(&server->leases);
     mn_list_init(&server->lease.link);
     server->lease.timer.kind = UPSTREAM_TIMER_LEASE;
+    server->watch_timer.kind = UPSTREAM_TIMER_WATCH;
+    mn_list_init(&server->watches);
+    mn_map_init(&server->topics, rng_u64(&host->rng));
     line_init(&server->stdio.out, UPSTREAM_MESSAGE_MAX);
     upstream_http_init(server);
     upstream_log_init(&server->log, UPSTREAM_LOG_SIZE);
@@ -70,6 +74,7 @@ void upstream_free(struct upstream *server)
         mn_list_remove(link);
     }
     upstream_lease_done(server);
+    upstream_watch_done(server);
     upstream_clear_timers(server);
     upstream_http_done(server);
     upstream_stdio_done(server);
@@ -192,12 +197,11 @@ void upstream_poll(struct upstream *server)
         upstream_timer_set(server->host, &server->relist_timer, UPSTREAM_RELIST_EVERY);
 }
 
-/* Hears of changes where the server tells them, looks for them where it does not. */
-static void upstream_listen(struct upstream *server)
+void upstream_listen(struct upstream *server)
 {
-    bool is_listening = upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN) != NULL;
+    bool has_reason = server->has_list_changed || upstream_watch_has_topics(server);
 
-    if (upstream_is_modern(server) && server->has_list_changed && !is_listening) {
+    if (upstream_is_modern(server) && has_reason) {
         struct upstream_request *listen =
             upstream_request_new(server, UPSTREAM_REQUEST_LISTEN, MN_TIME_NEVER);
         upstream_request_carry(listen, upstream_message_listen(server, listen->id),
@@ -205,14 +209,15 @@ static void upstream_listen(struct upstream *server)
     } else if (server->is_http && !upstream_is_modern(server)) {
         upstream_http_open_stream(server);
     }
-    upstream_poll(server);
+    upstream_poll(server); /* and looks for them where it does not */
 }
 
 void upstream_ready(struct upstream *server)
 {
     struct upstream_host *host = server->host;
+    bool is_new = server->state != UPSTREAM_READY; /* lists that are read again need nothing more */
 
-    if (server->state != UPSTREAM_READY) {
+    if (is_new) {
         server->ready_at = host->now.mono;
         server->stream_failures_count = 0;
         upstream_set_state(server, UPSTREAM_READY);
@@ -221,7 +226,10 @@ void upstream_ready(struct upstream *server)
                       server->config->name);
     }
     server->is_era_guessed = false;
-    if (!upstream_timer_is_set(&server->stream_timer)) upstream_listen(server);
+    if (!upstream_timer_is_set(&server->stream_timer) &&
+        upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN) == NULL)
+        upstream_listen(server);
+    if (is_new) upstream_watch_renew(server);
     upstream_call_flush_queue(server);
 }
 
@@ -334,6 +342,7 @@ void upstream_stop(struct upstream *server, enum upstream_after_exit after)
     upstream_end_session(server, why);
     upstream_call_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
     upstream_call_fail_asking(server, why);
+    if (after == UPSTREAM_AFTER_NOTHING) upstream_watch_fail_all(server, why);
     upstream_timer_clear(host, &server->start_timer);
     server->era = server->config->era;
     server->is_era_guessed = false;
@@ -432,9 +441,12 @@ void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind)
         break;
     case UPSTREAM_TIMER_STREAM:
         if (server->state != UPSTREAM_READY) break;
-        upstream_listen(server);
+        if (upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN) == NULL)
+            upstream_listen(server);
+        if (upstream_is_modern(server)) upstream_watch_renew(server);
         upstream_relist_soon(server); /* what happened while nobody listened */
         break;
+    case UPSTREAM_TIMER_WATCH: upstream_watch_on_timer(server); break;
     case UPSTREAM_TIMER_LEASE: upstream_lease_end(server, "was not used any more"); break;
     case UPSTREAM_TIMER_REQUEST:
     case UPSTREAM_TIMER_EXCHANGE: MN_ASSERT(!"a timer of a server");

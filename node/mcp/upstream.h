@@ -8,6 +8,7 @@
  *   upstream_call       the calls of the core
  *   upstream_question   what it asks the client in the middle of a call
  *   upstream_lease      sessions of a legacy server that belong to one client alone
+ *   upstream_watch      resources that others want to hear of
  *   upstream_message    JSON-RPC texts to it and from it
  *   upstream_stdio      carries them to a child
  *   upstream_http       carries them to a Streamable HTTP endpoint
@@ -50,6 +51,7 @@ enum upstream_timer_kind {
     UPSTREAM_TIMER_RELIST,
     UPSTREAM_TIMER_STREAM,
     UPSTREAM_TIMER_LEASE,
+    UPSTREAM_TIMER_WATCH,
     UPSTREAM_TIMER_REQUEST, /* of a request */
     UPSTREAM_TIMER_EXCHANGE /* of an HTTP exchange */
 };
@@ -71,8 +73,9 @@ struct upstream_host {
     struct mn_list servers; /* also removed ones whose child still runs */
     struct mn_map names;    /* servers, without removed ones */
     struct mn_map children, exchanges, requests, tickets;
-    struct mn_map parked; /* upstream_asked.by_handle */
-    struct mn_list dead;  /* exchanges to be freed at the end of the step */
+    struct mn_map parked;  /* upstream_asked.by_handle */
+    struct mn_map watches; /* lasting calls, by ticket */
+    struct mn_list dead;   /* exchanges to be freed at the end of the step */
     uint64_t edge_id_last, request_id_last;
     bool is_stopping;
     bool has_ended;  /* leases that are over are freed at the end of the step */
@@ -86,7 +89,7 @@ enum upstream_request_kind {
     UPSTREAM_REQUEST_INITIALIZE,
     UPSTREAM_REQUEST_LIST,
     UPSTREAM_REQUEST_LISTEN,
-    UPSTREAM_REQUEST_SET_LEVEL,
+    UPSTREAM_REQUEST_SIDE, /* logging/setLevel, resources/subscribe: nobody needs its answer */
     UPSTREAM_REQUEST_CALL
 };
 
@@ -162,6 +165,10 @@ struct upstream {
     struct upstream_stdio stdio;
     struct upstream_http http;
 
+    struct mn_map topics;   /* URIs that are watched */
+    struct mn_list watches; /* lasting calls that watch them */
+    struct upstream_timer watch_timer;
+
     struct mn_list leases; /* upstream_lease.link */
     struct upstream_lease lease;
 
@@ -203,7 +210,8 @@ void upstream_note(struct upstream *server, const char *text);
 void upstream_relist_soon(struct upstream *server);
 void upstream_offer(struct upstream *server, struct mn_buf *offer); /* takes the ref */
 void upstream_withdraw(struct upstream *server);
-void upstream_poll(struct upstream *server); /* HTTP: looks later, unless it tells of changes */
+void upstream_poll(struct upstream *server);   /* HTTP: looks later, unless it tells of changes */
+void upstream_listen(struct upstream *server); /* hears of changes where the server tells them */
 void upstream_stream_ended(struct upstream *server, bool was_useful);
 
 void upstream_timer_set(struct upstream_host *host, struct upstream_timer *timer, mn_time delay);

@@ -5,6 +5,7 @@
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
+#include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
@@ -246,7 +247,7 @@ static void upstream_call_set_level(struct upstream *server, enum loglevel level
     if (upstream_is_modern(server) || !server->has_logging || level == LOGLEVEL_NONE) return;
     if (server->log_level != LOGLEVEL_NONE && server->log_level <= level) return;
     server->log_level = level;
-    request = upstream_request_new(server, UPSTREAM_REQUEST_SET_LEVEL, MN_MINUTE);
+    request = upstream_request_new(server, UPSTREAM_REQUEST_SIDE, MN_MINUTE);
     upstream_request_carry(request, upstream_message_set_level(server, request->id, level),
                            "logging/setLevel");
 }
@@ -346,15 +347,35 @@ static struct upstream *upstream_call_server(struct upstream_host *host, struct 
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct upstream, by_name);
 }
 
+/* A lasting call, which the server never sees as such. Told by its first bytes, because all others
+ * are decoded only when they are sent. */
+static bool upstream_call_is_watch(struct upstream_host *host, const struct call_request *call)
+{
+    static const char method[] = "\x0a\x14subscriptions/listen"; /* field 1, 20 bytes */
+    struct mn_span payload = mn_buf_span(call->payload);
+    const Meshnode__Gateway__Request *request;
+
+    if (payload.size < sizeof method - 1 || memcmp(payload.data, method, sizeof method - 1) != 0)
+        return false;
+    request = pb_unpack(&meshnode__gateway__request__descriptor, &host->scratch, payload);
+    return request != NULL && strcmp(request->method, "subscriptions/listen") == 0;
+}
+
 void upstream_call_serve(struct upstream_host *host, const struct call_request *call)
 {
     struct upstream *server = upstream_call_server(host, call->service);
     struct upstream_request *request;
 
-    if (mn_map_find(&host->tickets, upstream_u64_key(&call->ticket)) != NULL) return;
+    if (mn_map_find(&host->tickets, upstream_u64_key(&call->ticket)) != NULL ||
+        mn_map_find(&host->watches, upstream_u64_key(&call->ticket)) != NULL)
+        return;
     if (server == NULL || host->is_stopping) {
         upstream_call_emit_failed(host, call->ticket, call->service, CALL_NOT_FOUND,
                                   "there is no such server on this node");
+        return;
+    }
+    if (upstream_call_is_watch(host, call)) {
+        upstream_watch_begin(server, call->ticket);
         return;
     }
     if (server->calls_count >= UPSTREAM_IN_FLIGHT_MAX ||
@@ -399,6 +420,7 @@ void upstream_call_cancel(struct upstream_host *host, uint64_t ticket)
     struct mn_map_entry *entry = mn_map_find(&host->tickets, upstream_u64_key(&ticket));
     struct upstream_request *request;
 
+    if (upstream_watch_end(host, ticket)) return;
     if (entry == NULL) return; /* the answer and the cancellation crossed */
     request = MN_CONTAINER(entry, struct upstream_request, by_ticket);
     upstream_call_tell_cancelled(request);
@@ -410,8 +432,10 @@ void upstream_call_input(struct upstream_host *host, uint64_t ticket, struct mn_
     struct mn_map_entry *entry = mn_map_find(&host->tickets, upstream_u64_key(&ticket));
     const Meshnode__Gateway__Input *input;
 
-    if (entry == NULL) return; /* the answer and the input crossed */
     input = pb_unpack(&meshnode__gateway__input__descriptor, &host->scratch, mn_buf_span(payload));
+    if (input != NULL && input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_WISHES)
+        upstream_watch_on_wishes(host, ticket, input->wishes);
+    if (entry == NULL) return; /* the answer and the input crossed */
     if (input != NULL && input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_ANSWER)
         upstream_question_on_answer(MN_CONTAINER(entry, struct upstream_request, by_ticket),
                                     input->answer);

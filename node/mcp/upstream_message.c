@@ -3,6 +3,7 @@
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
+#include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
@@ -133,8 +134,13 @@ struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id)
 
     upstream_message_begin(&writer, id, "subscriptions/listen");
     mn_writer_str(&writer, "{\"notifications\":{\"toolsListChanged\":true,"
-                           "\"promptsListChanged\":true,\"resourcesListChanged\":true},"
-                           "\"_meta\":{");
+                           "\"promptsListChanged\":true,\"resourcesListChanged\":true");
+    if (upstream_watch_has_topics(server)) {
+        mn_writer_str(&writer, ",\"resourceSubscriptions\":[");
+        upstream_watch_write(server, &writer);
+        mn_writer_str(&writer, "]");
+    }
+    mn_writer_str(&writer, "},\"_meta\":{");
     upstream_message_modern_meta(server, &writer, mn_span(NULL, 0), mn_span(NULL, 0));
     mn_writer_str(&writer, "}}");
     return upstream_message_end(server, &writer);
@@ -146,6 +152,18 @@ struct mn_buf *upstream_message_set_level(struct upstream *server, uint64_t id, 
 
     upstream_message_begin(&writer, id, "logging/setLevel");
     mn_writer_format(&writer, "{\"level\":\"%s\"}", loglevel_name(level));
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_buf *upstream_message_uri(struct upstream *server, uint64_t id, const char *method,
+                                    struct mn_span uri)
+{
+    struct mn_writer writer = {0};
+
+    upstream_message_begin(&writer, id, method);
+    mn_writer_str(&writer, "{\"uri\":");
+    json_write_string(&writer, uri);
+    mn_writer_str(&writer, "}");
     return upstream_message_end(server, &writer);
 }
 
@@ -348,15 +366,16 @@ static void upstream_message_on_request(struct upstream *server, struct upstream
     upstream_message_reply(server, &writer);
 }
 
+/* It ends a listen; of two at once, the one it names. */
 static void upstream_message_on_cancelled(struct upstream *server, const struct json *params)
 {
     const struct json *id = params == NULL ? NULL : json_find_str(params, "requestId");
-    struct upstream_request *listen = upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN);
+    struct upstream_request *listen;
     uint64_t number;
 
-    if (id == NULL || listen == NULL || jsonrpc_id_number(id->raw, &number) != MN_OK ||
-        number != listen->id)
-        return;
+    if (id == NULL || jsonrpc_id_number(id->raw, &number) != MN_OK) return;
+    listen = upstream_request_find(server, number);
+    if (listen == NULL || listen->kind != UPSTREAM_REQUEST_LISTEN) return;
     upstream_request_free(listen);
     upstream_stream_ended(server, true);
 }
@@ -373,6 +392,9 @@ static void upstream_message_on_notification(struct upstream *server,
                mn_span_is(method, "notifications/prompts/list_changed") ||
                mn_span_is(method, "notifications/resources/list_changed")) {
         upstream_relist_soon(server);
+    } else if (mn_span_is(method, "notifications/resources/updated")) {
+        struct mn_span uri = json_text(json_find_str(message->params, "uri"));
+        if (uri.size > 0 && !server->is_lease) upstream_watch_on_updated(server, uri);
     } else if (mn_span_is(method, "notifications/message")) {
         struct upstream_request *request =
             exchange == NULL ? NULL : upstream_http_request_of(exchange);

@@ -17,6 +17,8 @@ struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const
 struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id);
 struct mn_buf *upstream_message_set_level(struct upstream *server, uint64_t id,
                                           enum loglevel level);
+struct mn_buf *upstream_message_uri(struct upstream *server, uint64_t id, const char *method,
+                                    struct mn_span uri);
 struct mn_buf *upstream_message_cancelled(struct upstream *server, uint64_t id);
 
 /* Sends our response to a request of the server; takes what [writer] holds. */

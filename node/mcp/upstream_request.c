@@ -116,7 +116,7 @@ void upstream_request_answered(struct upstream_request *request,
         return;
     }
     upstream_request_free(request);
-    if (message == NULL && kind != UPSTREAM_REQUEST_LISTEN && kind != UPSTREAM_REQUEST_SET_LEVEL &&
+    if (message == NULL && kind != UPSTREAM_REQUEST_LISTEN && kind != UPSTREAM_REQUEST_SIDE &&
         (code == 401 || code == 403)) {
         upstream_break_auth(server, code);
         return;
@@ -130,7 +130,7 @@ void upstream_request_answered(struct upstream_request *request,
     case UPSTREAM_REQUEST_LISTEN:
         upstream_stream_ended(server, message != NULL && message->kind == JSONRPC_RESULT);
         break;
-    case UPSTREAM_REQUEST_SET_LEVEL: /* refused: then it logs as it likes, and we filter */
+    case UPSTREAM_REQUEST_SIDE: /* refused: then it logs as it likes, and we filter */
     case UPSTREAM_REQUEST_CALL: break;
     }
 }
@@ -148,7 +148,7 @@ void upstream_request_failed(struct upstream_request *request, enum call_failure
     upstream_request_free(request);
     if (kind == UPSTREAM_REQUEST_LISTEN)
         upstream_stream_ended(server, failure == CALL_OUTCOME_UNKNOWN);
-    else if (kind != UPSTREAM_REQUEST_SET_LEVEL)
+    else if (kind != UPSTREAM_REQUEST_SIDE)
         upstream_break(server, text);
 }
 
@@ -169,7 +169,7 @@ void upstream_request_on_timer(struct upstream_request *request)
         upstream_break(server, mn_arena_format(&server->host->scratch, "does not answer %s",
                                                upstream_list_method(server->list.kind)));
         break;
-    case UPSTREAM_REQUEST_SET_LEVEL: upstream_request_free(request); break;
+    case UPSTREAM_REQUEST_SIDE: upstream_request_free(request); break;
     case UPSTREAM_REQUEST_LISTEN: break; /* has no timer */
     }
 }

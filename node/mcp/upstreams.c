@@ -32,6 +32,7 @@ struct upstreams *upstreams_new(const struct upstreams_config *config)
     mn_map_init(&host->requests, rng_u64(&host->rng));
     mn_map_init(&host->tickets, rng_u64(&host->rng));
     mn_map_init(&host->parked, rng_u64(&host->rng));
+    mn_map_init(&host->watches, rng_u64(&host->rng));
     return upstreams;
 }
 
@@ -87,6 +88,7 @@ void upstreams_free(struct upstreams *upstreams)
     mn_map_done(&host->requests);
     mn_map_done(&host->tickets);
     mn_map_done(&host->parked);
+    mn_map_done(&host->watches);
     mn_heap_done(&host->timers);
     mn_arena_done(&host->scratch);
     mn_arena_done(&host->shown);
@@ -111,6 +113,9 @@ static void upstreams_fire(struct upstream_timer *timer)
         break;
     case UPSTREAM_TIMER_STREAM:
         upstream_on_timer(MN_CONTAINER(timer, struct upstream, stream_timer), timer->kind);
+        break;
+    case UPSTREAM_TIMER_WATCH:
+        upstream_on_timer(MN_CONTAINER(timer, struct upstream, watch_timer), timer->kind);
         break;
     case UPSTREAM_TIMER_LEASE:
         upstream_on_timer(MN_CONTAINER(timer, struct upstream, lease.timer), timer->kind);

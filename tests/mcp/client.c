@@ -142,6 +142,13 @@ static void on_input(const struct call_more *more)
     const Meshnode__Gateway__Answer *answer;
 
     ck_assert_ptr_nonnull(input);
+    if (input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_WISHES) {
+        client_input = (struct client_input){.ticket = more->ticket, .wishes = ""};
+        for (size_t i = 0; i < input->wishes->n_uris; i++)
+            client_input.wishes =
+                mn_arena_format(&kept, "%s%s ", client_input.wishes, input->wishes->uris[i]);
+        return;
+    }
     ck_assert_int_eq(input->what_case, MESHNODE__GATEWAY__INPUT__WHAT_ANSWER);
     answer = input->answer;
     client_input = (struct client_input){.ticket = more->ticket, .key = answer->key, .result = ""};
@@ -408,6 +415,21 @@ void client_result(uint64_t ticket, const char *json)
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
     event.result = pb_bytes(mn_span_str(json));
     client_event(ticket, CALL_EVENT_RESULT, &event);
+}
+
+void client_served(uint64_t ticket)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_updated(uint64_t ticket, const char *uri)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_UPDATED;
+    event.updated = mn_arena_format(&kept, "%s", uri);
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params)

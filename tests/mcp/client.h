@@ -34,7 +34,8 @@ struct client_call {
 extern struct client_input {
     uint64_t ticket; /* 0: nothing yet */
     const char *key, *result;
-    int code; /* of an error */
+    int code;           /* of an error */
+    const char *wishes; /* URIs, each followed by a blank */
 } client_input;
 
 extern struct front *client_front;
@@ -91,6 +92,8 @@ void client_result(uint64_t ticket, const char *json);
 void client_error(uint64_t ticket, int code, const char *message, const char *data);
 void client_progress(uint64_t ticket, const char *json);
 void client_log(uint64_t ticket, const char *json);
+void client_served(uint64_t ticket);
+void client_updated(uint64_t ticket, const char *uri);
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
 
 /* input_required of a legacy server's call, which is parked under [resume]. */
@@ -102,7 +105,7 @@ void client_failed(uint64_t ticket, enum call_failure failure, const char *text)
 /* What /mcp always has. */
 #define CLIENT_CAPABILITIES                                                                  \
     "\"capabilities\":{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true}," \
-    "\"resources\":{\"listChanged\":true},\"completions\":{},\"logging\":{}}"
+    "\"resources\":{\"listChanged\":true,\"subscribe\":true},\"completions\":{},\"logging\":{}}"
 
 #define MODERN_META(extra)                                                   \
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \

@@ -319,6 +319,85 @@ START_TEST(changes_are_told_by_the_list_that_changed)
 }
 END_TEST
 
+#define SUBSCRIBE(method, uri) \
+    ID "\"method\":\"resources/" method "\",\"params\":{\"uri\":\"" uri "\"}}"
+#define UPDATED_LINE(uri)                                                                        \
+    "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/updated\"," \
+    "\"params\":{\"uri\":\"" uri "\"}}\n\n"
+
+START_TEST(clients_share_one_call_per_server_for_updates)
+{
+    const struct client_response *stream, *listen;
+    char header[96];
+
+    ck_assert_ptr_nonnull(
+        strstr(client_legacy(session, SUBSCRIBE("subscribe", "y://1"))->body, "-32602"));
+    client_assert_body(client_legacy(session, SUBSCRIBE("subscribe", "x://1")),
+                       ID "\"result\":{}}");
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_str_eq(client_calls[0].request->method, "subscriptions/listen");
+    ck_assert_str_eq(served_by(), "a");
+    ck_assert_uint_eq(client_input.ticket, 0); /* not before it is served */
+    client_served(client_calls[0].ticket);
+    ck_assert_str_eq(client_input.wishes, "x://1 ");
+    listen = client_modern("subscriptions/listen", NULL,
+                           "{\"notifications\":{\"resourceSubscriptions\":[\"x://1\",\"y://1\","
+                           "\"meshnode://a/x://both\"]}," MODERN_META("") "}");
+    ck_assert_ptr_nonnull(strstr(listen->body, "\"resourceSubscriptions\":[\"x://1\","
+                                               "\"meshnode://a/x://both\"]"));
+    client_at(client_now.mono);
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_ptr_nonnull(strstr(client_input.wishes, "x://both "));
+    client_forget(listen->id);
+
+    client_updated(client_calls[0].ticket, "x://1"); /* the session has no stream yet */
+    ck_assert_ptr_nonnull(strstr(listen->body, "\"uri\":\"x://1\",\"_meta\":{"
+                                               "\"io.modelcontextprotocol/subscriptionId\":1}"));
+    snprintf(header, sizeof header, "mcp-session-id: %s", session);
+    stream = client_response(client_open(
+        "GET", "/mcp", (const char *const[]){header, "accept: text/event-stream", NULL}));
+    client_assert_body(stream, UPDATED_LINE("x://1"));
+    client_forget(stream->id);
+    client_forget(listen->id);
+    client_updated(client_calls[0].ticket, "x://both");
+    ck_assert_ptr_nonnull(strstr(listen->body, "\"uri\":\"meshnode://a/x://both\""));
+    client_assert_body(stream, "");
+
+    client_gone(listen->id);
+    client_at(client_now.mono);
+    ck_assert_str_eq(client_input.wishes, "x://1 ");
+    client_assert_body(client_legacy(session, SUBSCRIBE("unsubscribe", "x://1")),
+                       ID "\"result\":{}}");
+    ck_assert(client_calls[0].is_cancelled);
+}
+END_TEST
+
+START_TEST(a_lost_call_for_updates_is_made_again_and_all_are_told)
+{
+    const struct client_response *stream;
+    char header[96];
+
+    client_legacy(session, SUBSCRIBE("subscribe", "x://1"));
+    client_served(client_calls[0].ticket);
+    snprintf(header, sizeof header, "mcp-session-id: %s", session);
+    stream = client_response(client_open(
+        "GET", "/mcp", (const char *const[]){header, "accept: text/event-stream", NULL}));
+    client_failed(client_calls[0].ticket, CALL_OUTCOME_UNKNOWN, "the link is down");
+    ck_assert_uint_eq(client_calls_count, 1);
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_uint_eq(client_calls_count, 2);
+    client_failed(client_calls[1].ticket, CALL_UNAVAILABLE, "not yet");
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_uint_eq(client_calls_count, 2); /* it waits longer each time */
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_uint_eq(client_calls_count, 3);
+    client_assert_body(stream, "");
+    client_served(client_calls[2].ticket);
+    ck_assert_str_eq(client_input.wishes, "x://1 ");
+    client_assert_body(stream, UPDATED_LINE("x://1"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("items");
@@ -338,6 +417,8 @@ int main(void)
     tcase_add_test(tc, one_server_keeps_its_names_and_what_it_lacks);
     tcase_add_test(tc, a_session_says_how_much_it_wants_logged);
     tcase_add_test(tc, changes_are_told_by_the_list_that_changed);
+    tcase_add_test(tc, clients_share_one_call_per_server_for_updates);
+    tcase_add_test(tc, a_lost_call_for_updates_is_made_again_and_all_are_told);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

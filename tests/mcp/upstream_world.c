@@ -159,6 +159,10 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->message = payload->question->method;
         kept->json = world_keep(w, pb_span(payload->question->params));
         break;
+    case MESHNODE__GATEWAY__EVENT__KIND_UPDATED:
+        kept->what = "updated";
+        kept->json = payload->updated;
+        break;
     default: ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS); /* a heartbeat */
     }
     kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
@@ -461,6 +465,22 @@ void world_call_echo(struct world *w, uint64_t ticket, const char *service)
         w, &(struct world_call){.ticket = ticket,
                                 .service = service,
                                 .params = "{\"name\":\"echo\",\"arguments\":{\"text\":\"hi\"}}"});
+}
+
+void world_wish(struct world *w, uint64_t ticket, const char *const *uris)
+{
+    Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
+    Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
+    struct call_message message = {.type = CALL_MESSAGE_INPUT, .more = {.ticket = ticket}};
+
+    while (uris[wishes.n_uris] != NULL)
+        wishes.n_uris++;
+    wishes.uris = (char **)(uintptr_t)uris;
+    input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
+    input.wishes = &wishes;
+    message.more.payload = pb_pack(&input.base);
+    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+    mn_buf_unref(message.more.payload);
 }
 
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code)

@@ -109,6 +109,7 @@ struct world_call {
 };
 void world_call(struct world *w, const struct world_call *call);
 void world_call_echo(struct world *w, uint64_t ticket, const char *service);
+void world_wish(struct world *w, uint64_t ticket, const char *const *uris); /* NULL-terminated */
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code);
 void world_cancel(struct world *w, uint64_t ticket);
 struct world_event *world_event(struct world *w); /* the next one; NULL: none */

@@ -1,0 +1,400 @@
+/* Updates of resources: who of our clients wants to hear of which URI, and one lasting call per
+ * server for all of them. A client is a legacy session (told on its stream) or a modern listen.
+ * When the lasting call is lost it is made again, and every URI is reported once: something may
+ * have been missed. */
+#include "node/mcp/front_state.h"
+#include "proto/base/check.h"
+#include "proto/gateway.pb-c.h"
+#include "proto/pb.h"
+
+#define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
+#define RETRY_MIN MN_SEC
+#define RETRY_MAX (30 * MN_SEC)
+#define URI_MAX 4096 /* bytes */
+
+/* All that this node wants of one server. */
+struct feed {
+    struct mn_map_entry by_service, by_ticket;
+    uint64_t ticket; /* 0: no call now */
+    bool is_served;  /* the call has had its first event */
+    bool is_dirty;   /* the server has to be told the topics */
+    bool was_lost;
+    struct mn_heap_entry timer; /* the next try; or, served, the moment to tell the topics */
+    uint32_t failures_count;
+    struct mn_map topics;
+    struct mn_span service;
+};
+
+struct topic {
+    struct mn_map_entry by_uri;
+    struct feed *feed;
+    struct mn_list subscriptions; /* in_topic */
+    struct mn_span uri;           /* as the server knows it */
+};
+
+struct subscription {
+    struct mn_list in_topic, in_owner;
+    struct topic *topic;
+    struct front_session *session;   /* one of */
+    struct front_exchange *exchange; /* them */
+    bool is_due;                     /* legacy: updated while no stream was open */
+    struct mn_span uri;              /* as the client knows it */
+};
+
+/* ---- the lasting call ---- */
+
+static void feed_arm(struct front *front, struct feed *feed, mn_time delay)
+{
+    mn_heap_set(&front->feeds_timers, &feed->timer, mn_time_after(front->now.mono, delay));
+}
+
+static void feed_start(struct front *front, struct feed *feed)
+{
+    Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
+    char method[] = "subscriptions/listen";
+    struct call_outbox *calls = front->outbox->calls;
+
+    request.method = method;
+    request.params = pb_bytes(mn_span_str("{}"));
+    feed->ticket = ++front->ticket_last;
+    feed->is_served = false;
+    mn_map_insert(&front->feeds_by_ticket, &feed->by_ticket,
+                  mn_span(&feed->ticket, sizeof feed->ticket));
+    call_emit(calls, CALL_MESSAGE_REQUEST)->request = (struct call_request){
+        .ticket = feed->ticket,
+        .service = mn_arena_copy(calls->arena, feed->service),
+        .payload = pb_pack(&request.base),
+    };
+}
+
+static void feed_end_call(struct front *front, struct feed *feed)
+{
+    if (feed->ticket == 0) return;
+    mn_map_remove(&front->feeds_by_ticket, &feed->by_ticket);
+    feed->ticket = 0;
+}
+
+static void feed_tell(struct front *front, struct feed *feed)
+{
+    Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
+    Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
+
+    wishes.uris = mn_arena_alloc(&front->scratch, (feed->topics.count + 1) * sizeof(char *));
+    for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
+         entry = mn_map_next(&feed->topics, entry))
+        wishes.uris[wishes.n_uris++] =
+            (char *)(uintptr_t)mn_arena_copy(&front->scratch,
+                                             MN_CONTAINER(entry, struct topic, by_uri)->uri)
+                .data;
+    input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
+    input.wishes = &wishes;
+    call_emit(front->outbox->calls, CALL_MESSAGE_INPUT)->more =
+        (struct call_more){feed->ticket, pb_pack(&input.base)};
+    feed->is_dirty = false;
+}
+
+static struct feed *feed_get(struct front *front, struct mn_span service)
+{
+    struct mn_map_entry *entry = mn_map_find(&front->feeds, service);
+    struct feed *feed;
+
+    if (entry != NULL) return MN_CONTAINER(entry, struct feed, by_service);
+    feed = mn_alloc(sizeof *feed + service.size);
+    feed->service = mn_span(feed + 1, service.size);
+    memcpy(feed + 1, service.data, service.size);
+    mn_map_init(&feed->topics, rng_u64(&front->rng));
+    mn_map_insert(&front->feeds, &feed->by_service, feed->service);
+    feed_start(front, feed);
+    return feed;
+}
+
+static void feed_free(struct front *front, struct feed *feed)
+{
+    MN_ASSERT(feed->topics.count == 0);
+    if (feed->ticket != 0 && front->outbox != NULL)
+        call_emit(front->outbox->calls, CALL_MESSAGE_CANCEL)->ticket = feed->ticket;
+    feed_end_call(front, feed);
+    mn_heap_remove(&front->feeds_timers, &feed->timer);
+    mn_map_remove(&front->feeds, &feed->by_service);
+    mn_map_done(&feed->topics);
+    mn_free(feed);
+}
+
+/* ---- clients ---- */
+
+static void subscription_tell(struct front *front, struct subscription *subscription)
+{
+    struct front_exchange *exchange =
+        subscription->session != NULL ? subscription->session->stream : subscription->exchange;
+    struct mn_writer params = {0}, message = {0};
+
+    subscription->is_due = exchange == NULL;
+    if (exchange == NULL) return;
+    mn_writer_str(&params, "{\"uri\":");
+    json_write_string(&params, subscription->uri);
+    if (subscription->session == NULL) {
+        mn_writer_str(&params, ",\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
+        mn_writer_add(&params, mn_buf_span(exchange->listen_id));
+        mn_writer_str(&params, "}");
+    }
+    mn_writer_str(&params, "}");
+    jsonrpc_write_notification(&message, "notifications/resources/updated",
+                               mn_buf_span(params.buf));
+    front_reply_notification(front, exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&params);
+    mn_writer_drop(&message);
+}
+
+static void topic_tell(struct front *front, const struct topic *topic)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions)
+        subscription_tell(front, MN_CONTAINER(entry, struct subscription, in_topic));
+}
+
+static void subscription_free(struct front *front, struct subscription *subscription)
+{
+    struct topic *topic = subscription->topic;
+    struct feed *feed = topic->feed;
+
+    mn_list_remove(&subscription->in_topic);
+    mn_list_remove(&subscription->in_owner);
+    front->subscriptions_count--;
+    mn_free(subscription);
+    if (!mn_list_is_empty(&topic->subscriptions)) return;
+    mn_map_remove(&feed->topics, &topic->by_uri);
+    mn_free(topic);
+    feed->is_dirty = true;
+    if (feed->topics.count == 0)
+        feed_free(front, feed);
+    else if (feed->is_served)
+        feed_arm(front, feed, 0);
+}
+
+void front_subscribe_drop(struct front *front, struct mn_list *subscriptions)
+{
+    while (!mn_list_is_empty(subscriptions))
+        subscription_free(front, MN_CONTAINER(subscriptions->next, struct subscription, in_owner));
+}
+
+static struct subscription *subscription_find(const struct mn_list *owner, struct mn_span uri)
+{
+    MN_LIST_FOR_EACH (entry, owner) {
+        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
+        if (mn_span_equal(subscription->uri, uri)) return subscription;
+    }
+    return NULL;
+}
+
+static struct topic *topic_get(struct front *front, struct feed *feed, struct mn_span uri)
+{
+    struct mn_map_entry *entry = mn_map_find(&feed->topics, uri);
+    struct topic *topic;
+
+    if (entry != NULL) return MN_CONTAINER(entry, struct topic, by_uri);
+    topic = mn_alloc(sizeof *topic + uri.size);
+    topic->feed = feed;
+    topic->uri = mn_span(topic + 1, uri.size);
+    memcpy(topic + 1, uri.data, uri.size);
+    mn_list_init(&topic->subscriptions);
+    mn_map_insert(&feed->topics, &topic->by_uri, topic->uri);
+    feed->is_dirty = true;
+    if (feed->is_served) feed_arm(front, feed, 0);
+    return topic;
+}
+
+/* Which server a URI is subscribed at: the first that may have it, if it has subscriptions. */
+static struct names_service *subscribe_service(struct front *front,
+                                               const struct front_exchange *exchange,
+                                               struct mn_span uri, struct mn_span *own)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    struct names_service *service;
+    struct names_route route;
+    const struct json *capabilities;
+
+    *own = uri;
+    if (exchange->service.size > 0) {
+        service = names_service(&front->names, exchange->service);
+    } else {
+        names_route_uri(&front->names, uri, &route);
+        service = route.count == 0 || route.is_ambiguous ? NULL : route.services[0];
+        *own = route.own;
+    }
+    if (service == NULL || service->capabilities.size == 0 ||
+        json_parse_copy(front->parser, service->capabilities, limits, &front->scratch,
+                        &capabilities) != MN_OK ||
+        !json_is_true(json_find_str(json_find_str(capabilities, "resources"), "subscribe")))
+        return NULL;
+    return service;
+}
+
+static bool subscribe_add(struct front *front, const struct front_exchange *asked,
+                          struct mn_span uri, struct front_session *session,
+                          struct front_exchange *listen)
+{
+    struct mn_list *owner = session != NULL ? &session->subscriptions : &listen->subscriptions;
+    struct names_service *service;
+    struct subscription *subscription;
+    struct mn_span own;
+
+    if (uri.size == 0 || uri.size > URI_MAX) return false;
+    if (subscription_find(owner, uri) != NULL) return true;
+    service = subscribe_service(front, asked, uri, &own);
+    if (service == NULL || front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX) return false;
+    subscription = mn_alloc(sizeof *subscription + uri.size);
+    subscription->session = session;
+    subscription->exchange = listen;
+    subscription->uri = mn_span(subscription + 1, uri.size);
+    memcpy(subscription + 1, uri.data, uri.size);
+    subscription->topic = topic_get(front, feed_get(front, service->name), own);
+    mn_list_push_back(&subscription->topic->subscriptions, &subscription->in_topic);
+    mn_list_push_back(owner, &subscription->in_owner);
+    front->subscriptions_count++;
+    return true;
+}
+
+/* ---- what clients say ---- */
+
+void front_subscribe_request(struct front *front, struct front_exchange *exchange,
+                             struct front_session *session, const struct jsonrpc_message *message,
+                             bool is_on)
+{
+    struct mn_span uri = json_text(json_find_str(message->params, "uri"));
+    struct subscription *subscription;
+
+    if (uri.size == 0) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.uri must be a string");
+        return;
+    }
+    subscription = subscription_find(&session->subscriptions, uri);
+    if (!is_on && subscription != NULL) subscription_free(front, subscription);
+    if (is_on && !subscribe_add(front, exchange, uri, session, NULL))
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
+             "nobody tells of updates of this resource: unknown, of several servers, or of one "
+             "without subscriptions");
+    else
+        front_reply_result(front, exchange, message->id, mn_span_str("{}"));
+}
+
+void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
+                            const struct json *uris, struct mn_writer *honoured)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const char *comma = "";
+
+    if (!json_is(uris, JSON_ARRAY) ||
+        json_parse(front->parser, uris->raw, limits, &front->scratch, &uris) != MN_OK)
+        return;
+    for (const struct json *uri = json_first(uris); uri != NULL; uri = json_next(uris, uri)) {
+        struct mn_span text = json_text(uri);
+        bool is_known = subscription_find(&exchange->subscriptions, text) != NULL;
+        if (is_known || !subscribe_add(front, exchange, text, NULL, exchange)) continue;
+        mn_writer_str(honoured, comma);
+        json_write_string(honoured, text);
+        comma = ",";
+    }
+}
+
+void front_subscribe_stream(struct front *front, struct front_session *session)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions) {
+        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
+        if (subscription->is_due) subscription_tell(front, subscription);
+    }
+}
+
+/* ---- what servers say ---- */
+
+static void feed_on_updated(struct front *front, struct feed *feed, struct mn_span uri)
+{
+    struct mn_map_entry *entry = mn_map_find(&feed->topics, uri);
+
+    if (entry != NULL) {
+        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri));
+        return;
+    }
+    while ((entry = mn_map_next(&feed->topics, entry)) != NULL) { /* a part of what was wanted */
+        const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        if (uri.size > topic->uri.size && memcmp(uri.data, topic->uri.data, topic->uri.size) == 0)
+            topic_tell(front, topic);
+    }
+}
+
+static void feed_on_served(struct front *front, struct feed *feed)
+{
+    feed->is_served = true;
+    feed->failures_count = 0;
+    feed_tell(front, feed);
+    if (!feed->was_lost) return;
+    feed->was_lost = false;
+    MN_PROBE("front: subscriptions taken up again");
+    for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
+         entry = mn_map_next(&feed->topics, entry))
+        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri));
+}
+
+static void feed_on_lost(struct front *front, struct feed *feed)
+{
+    mn_time delay = RETRY_MIN;
+
+    feed_end_call(front, feed);
+    feed->is_served = false;
+    feed->was_lost = true;
+    for (uint32_t i = 0; i < feed->failures_count && delay < RETRY_MAX; i++)
+        delay *= 2;
+    feed->failures_count++;
+    feed_arm(front, feed, mn_time_min(delay, RETRY_MAX));
+}
+
+bool front_subscribe_on_event(struct front *front, const struct call_event *event)
+{
+    struct mn_map_entry *entry =
+        mn_map_find(&front->feeds_by_ticket, mn_span(&event->ticket, sizeof event->ticket));
+    const Meshnode__Gateway__Event *payload;
+    struct feed *feed;
+
+    if (entry == NULL) return false;
+    feed = MN_CONTAINER(entry, struct feed, by_ticket);
+    if (event->kind != CALL_EVENT_PROGRESS) {
+        feed_on_lost(front, feed);
+        return true;
+    }
+    if (!feed->is_served) feed_on_served(front, feed);
+    payload = pb_unpack(&meshnode__gateway__event__descriptor, &front->scratch,
+                        mn_buf_span(event->payload));
+    if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_UPDATED)
+        feed_on_updated(front, feed, pb_text(payload->updated));
+    return true;
+}
+
+void front_subscribe_on_time(struct front *front)
+{
+    while (mn_heap_deadline(&front->feeds_timers) <= front->now.mono) {
+        struct feed *feed = MN_CONTAINER(mn_heap_peek(&front->feeds_timers), struct feed, timer);
+        mn_heap_remove(&front->feeds_timers, &feed->timer);
+        if (feed->ticket == 0)
+            feed_start(front, feed);
+        else if (feed->is_served && feed->is_dirty)
+            feed_tell(front, feed);
+    }
+}
+
+void front_subscribe_check(const struct front *front)
+{
+    uint32_t count = 0;
+
+    for (struct mn_map_entry *entry = mn_map_next(&front->feeds, NULL); entry != NULL;
+         entry = mn_map_next(&front->feeds, entry)) {
+        const struct feed *feed = MN_CONTAINER(entry, struct feed, by_service);
+        MN_ASSERT(feed->topics.count > 0);
+        MN_ASSERT(feed->ticket != 0 || feed->timer.index_plus_one != 0);
+        for (struct mn_map_entry *each = mn_map_next(&feed->topics, NULL); each != NULL;
+             each = mn_map_next(&feed->topics, each)) {
+            const struct topic *topic = MN_CONTAINER(each, struct topic, by_uri);
+            MN_ASSERT(!mn_list_is_empty(&topic->subscriptions));
+            MN_LIST_FOR_EACH (link, &topic->subscriptions)
+                count++;
+        }
+    }
+    MN_ASSERT(count == front->subscriptions_count);
+}

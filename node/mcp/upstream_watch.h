@@ -1,0 +1,41 @@
+/* upstream_watch.h: resources of a server that others want to hear of. Each node that has
+ * interested clients holds one lasting call (subscriptions/listen) per server and says into it
+ * which URIs it wants; a URI that several want is subscribed to once. A legacy server is told by
+ * resources/subscribe and unsubscribe, a modern one by one listen with all URIs. After a restart of
+ * the server, or of its session, all is subscribed to again, and each URI is reported as updated
+ * once, because something may have been missed. */
+#ifndef UPSTREAM_WATCH_H
+#define UPSTREAM_WATCH_H
+
+#include "node/mcp/upstream.h"
+#include "proto/gateway.pb-c.h"
+
+#define UPSTREAM_WATCH_URIS_MAX 10000     /* of one call; more are ignored */
+#define UPSTREAM_TOPICS_MAX 20000         /* of one server */
+#define UPSTREAM_WATCH_DELAY (20 * MN_MS) /* changes within it make one listen */
+
+void upstream_watch_begin(struct upstream *server, uint64_t ticket);
+void upstream_watch_on_wishes(struct upstream_host *host, uint64_t ticket,
+                              const Meshnode__Gateway__Wishes *wishes);
+
+/* False: the ticket is no watch. */
+bool upstream_watch_end(struct upstream_host *host, uint64_t ticket);
+
+/* notifications/resources/updated */
+void upstream_watch_on_updated(struct upstream *server, struct mn_span uri);
+
+/* The server is ready again after a new handshake. */
+void upstream_watch_renew(struct upstream *server);
+
+/* The topics changed a moment ago (modern). */
+void upstream_watch_on_timer(struct upstream *server);
+
+/* Fails every watch: the server is gone for good. */
+void upstream_watch_fail_all(struct upstream *server, const char *text);
+void upstream_watch_done(struct upstream *server);
+
+/* Appends "uri","uri" for a modern listen. */
+void upstream_watch_write(const struct upstream *server, struct mn_writer *writer);
+bool upstream_watch_has_topics(const struct upstream *server);
+
+#endif
