@@ -1,27 +1,9 @@
-#include "node/guard.h"
-
 #include <sodium.h>
 
 #include "crypto/digest.h"
-#include "proto/base/memory.h"
+#include "node/guard_internal.h"
 
-#define BEARER_HASH_SIZE 32
-
-struct guard_bearer {
-    uint8_t hash[BEARER_HASH_SIZE];
-    mn_id principal;
-};
-
-struct guard {
-    struct mn_span *hosts;
-    uint32_t hosts_count;
-    struct guard_bearer *bearers;
-    uint32_t bearers_count;
-    mn_id anonymous;
-    struct mn_arena arena;
-};
-
-static mn_id guard_principal(const char *kind, struct mn_span subject)
+mn_id guard_principal(const char *kind, struct mn_span subject)
 {
     struct digest digest;
     mn_id principal;
@@ -42,11 +24,11 @@ mn_id guard_principal_uid(uint32_t uid)
     return guard_principal("uid", mn_span(subject, sizeof subject));
 }
 
-static void guard_hash(struct mn_span secret, uint8_t ret[BEARER_HASH_SIZE])
+void guard_hash(struct mn_span secret, uint8_t ret[GUARD_HASH_SIZE])
 {
     struct digest digest;
 
-    digest_begin(&digest, DIGEST_BEARER, BEARER_HASH_SIZE);
+    digest_begin(&digest, DIGEST_BEARER, GUARD_HASH_SIZE);
     digest_variable(&digest, secret);
     digest_end(&digest, ret);
 }
@@ -64,9 +46,10 @@ struct guard *guard_new(const struct mn_span *hosts, uint32_t hosts_count,
     for (uint32_t i = 0; i < bearers_count; i++) {
         struct guard_bearer *bearer = &guard->bearers[i];
         guard_hash(bearers[i], bearer->hash);
-        bearer->principal = guard_principal("token", mn_span(bearer->hash, BEARER_HASH_SIZE));
+        bearer->principal = guard_principal("token", mn_span(bearer->hash, GUARD_HASH_SIZE));
     }
     guard->bearers_count = bearers_count;
+    guard_tokens_init(guard);
     guard->anonymous = guard_principal("anon", mn_span(NULL, 0));
     return guard;
 }
@@ -76,6 +59,7 @@ void guard_free(struct guard *guard)
     if (guard == NULL) return;
     sodium_memzero(guard->bearers, guard->bearers_count * sizeof *guard->bearers);
     mn_free(guard->bearers);
+    guard_tokens_done(guard);
     mn_free(guard->hosts);
     mn_arena_done(&guard->arena);
     mn_free(guard);
@@ -86,7 +70,7 @@ static uint8_t guard_lower(uint8_t c)
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
 }
 
-static bool guard_equal_name(struct mn_span a, struct mn_span b)
+bool guard_equal_name(struct mn_span a, struct mn_span b)
 {
     if (a.size != b.size) return false;
     for (size_t i = 0; i < a.size; i++)
@@ -153,7 +137,7 @@ static bool guard_is_blank(uint8_t c)
     return c == ' ' || c == '\t';
 }
 
-static struct mn_span guard_trim(struct mn_span text)
+struct mn_span guard_trim(struct mn_span text)
 {
     while (text.size > 0 && guard_is_blank(text.data[0]))
         text = mn_span(text.data + 1, text.size - 1);
@@ -179,25 +163,4 @@ const char *guard_refusal(const struct guard *guard, const struct edge_http_requ
             !guard_allows_origin(guard, guard_trim(http->headers[i].value)))
             return "Origin is not allowed; add its host to http.hosts";
     return NULL;
-}
-
-bool guard_allows_bearer(const struct guard *guard, struct mn_span authorization, mn_id *principal)
-{
-    struct mn_span scheme = mn_span_str("Bearer ");
-    uint8_t hash[BEARER_HASH_SIZE];
-    bool is_allowed = false;
-
-    if (guard->bearers_count == 0) {
-        *principal = guard->anonymous;
-        return true;
-    }
-    if (authorization.size <= scheme.size) return false;
-    if (!guard_equal_name(mn_span(authorization.data, scheme.size), scheme)) return false;
-    guard_hash(mn_span(authorization.data + scheme.size, authorization.size - scheme.size), hash);
-    for (uint32_t i = 0; i < guard->bearers_count; i++) {
-        if (sodium_memcmp(hash, guard->bearers[i].hash, sizeof hash) != 0) continue;
-        *principal = guard->bearers[i].principal;
-        is_allowed = true;
-    }
-    return is_allowed;
 }

@@ -1,5 +1,7 @@
 #include "node/node.h"
 
+#include <sodium.h>
+
 #include "crypto/digest.h"
 #include "node/node_inside.h"
 #include "proto/base/check.h"
@@ -30,8 +32,24 @@ static struct mcp *node_make_mcp(struct node *node, const struct node_config *co
     digest_kdf(config->core.seed, 1, "mn-gatew", seed);
     mcp.self = core_self(node->core).node_id;
     mcp.seed = seed;
+    mcp.guard = node->guard;
     mcp.trace = &node->inner;
     return mcp_new(&mcp);
+}
+
+static struct admin *node_make_admin(struct node *node, const struct node_config *config,
+                                     struct admin_config admin)
+{
+    uint8_t seed[RNG_SEED_SIZE]; /* of its own, too */
+    struct admin *ret;
+
+    digest_kdf(config->core.seed, 2, "mn-admin", seed);
+    admin.seed = seed;
+    admin.guard = node->guard;
+    admin.writes_count = &node->writes_count;
+    ret = admin_new(&admin);
+    sodium_memzero(seed, sizeof seed);
+    return ret;
 }
 
 mn_status node_new(const struct node_config *config, struct mn_arena *arena, struct node **ret,
@@ -47,6 +65,9 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     node->core_outbox.arena = node->admin_outbox.arena = &node->arena;
     node->core_outbox.calls = &node->to_mcp;
     mn_list_init(&node->servers);
+    node->guard = guard_new(config->mcp.hosts, config->mcp.hosts_count, config->mcp.bearers,
+                            config->mcp.bearers_count);
+    guard_set_proxied(node->guard, config->is_proxied);
     node->core = node_make_core(node, config);
     node->mcp = node_make_mcp(node, config);
     node->mesh = node_mesh_new();
@@ -54,7 +75,7 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     admin.hosts = config->mcp.hosts;
     admin.hosts_count = config->mcp.hosts_count;
     admin.needs_bearer = config->mcp.bearers_count > 0;
-    node->admin = admin_new(&admin);
+    node->admin = node_make_admin(node, config, admin);
     status = node_servers_plan(node, config, arena, why);
     if (status != MN_OK) {
         node_free(node);
@@ -73,6 +94,7 @@ void node_free(struct node *node)
     admin_free(node->admin);
     mcp_free(node->mcp);
     core_free(node->core);
+    guard_free(node->guard);
     node_servers_done(node);
     mn_arena_done(&node->arena);
     mn_free(node);
@@ -251,8 +273,15 @@ static void node_on_recover(struct node *node, struct mn_now now, const struct e
                             struct edge_outbox *outbox)
 {
     struct core_input core_input = {.type = CORE_IN_RECOVER};
+    struct admin_input admin_input = {.type = ADMIN_IN_RECOVER};
 
     if (node_servers_recover(node, now, input->key, input->bytes, outbox)) return;
+    if (admin_is_key(input->key)) {
+        admin_input.recover.key = input->key;
+        admin_input.recover.value = input->bytes;
+        node_step_admin(node, now, &admin_input, outbox);
+        return;
+    }
     core_input.recover.key = input->key;
     core_input.recover.value = input->bytes;
     node_step_core(node, now, &core_input, outbox);
@@ -315,6 +344,9 @@ static void node_on_input(struct node *node, struct mn_now now, const struct edg
     case EDGE_IN_DURABLE:
         node_step_core(node, now,
                        &(struct core_input){.type = CORE_IN_DURABLE, .durable = input->id}, outbox);
+        node_step_admin(node, now,
+                        &(struct admin_input){.type = ADMIN_IN_DURABLE, .durable = input->id},
+                        outbox);
         break;
     case EDGE_IN_LOG_RECOVER: /* no group runs here yet */
     case EDGE_IN_LOG_DURABLE:

@@ -19,6 +19,7 @@ struct node {
     struct core *core;
     struct mcp *mcp;
     struct admin *admin;
+    struct guard *guard; /* of both */
     struct node_mesh *mesh;
 
     struct mn_arena arena; /* of a turn: inner outputs, and what they point to */

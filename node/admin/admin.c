@@ -23,6 +23,7 @@ static void exchange_free(struct admin *admin, struct admin_exchange *exchange)
     mn_map_remove(&admin->exchanges, &exchange->by_id);
     admin_stream_end(admin, exchange);
     mn_writer_drop(&exchange->body);
+    mn_buf_unref(exchange->answer);
     mn_free(exchange->path);
     mn_free(exchange);
 }
@@ -60,7 +61,7 @@ static struct admin_exchange *exchange_new(struct admin *admin, const struct edg
     if (http->method.size < sizeof exchange->method && http->method.size > 0)
         memcpy(exchange->method, http->method.data, http->method.size);
     exchange->is_admin = http->listener == EDGE_LISTENER_ADMIN;
-    exchange->is_authorized = exchange->is_admin || (admin->config.is_dev && http->is_loopback);
+    exchange->has_type = guard_header(http, "content-type").data != NULL;
     exchange->is_json = is_json(guard_header(http, "content-type"));
     mn_map_insert(&admin->exchanges, &exchange->by_id, id_key(&exchange->id));
     return exchange;
@@ -74,21 +75,63 @@ static bool is_probe(struct mn_span target)
     return mn_span_is(target, "/healthz") || mn_span_is(target, "/readyz");
 }
 
+static bool is_for_operators(struct mn_span target)
+{
+    return target.size >= 4 && memcmp(target.data, "/v1/", 4) == 0;
+}
+
+/* Over HTTP nobody learns which paths of /v1 there are without being let in. False: refused. */
+static bool admin_judge(struct admin_request *request, const struct edge_http_request *http,
+                        enum guard_role *role)
+{
+    struct admin *admin = request->admin;
+    mn_id principal;
+    enum guard_verdict verdict = guard_judge(admin->guard, request->now, http, role, &principal);
+    bool is_open = admin->config.is_dev && http->is_loopback;
+
+    if (verdict == GUARD_IN_QUERY) {
+        admin_fail_text(request, 400, "bad_request",
+                        "a secret stands in the URL, where logs and histories keep it: revoke it",
+                        "send it as Authorization: Bearer, or meshctl --token-file FILE");
+        return false;
+    }
+    if (is_open && *role < GUARD_ADMIN) *role = GUARD_ADMIN;
+    if (!is_for_operators(http->target) || is_open) return true;
+    if (verdict == GUARD_TOO_OFTEN)
+        admin_fail_text(request, 429, "throttled",
+                        "too many wrong secrets from this address: wait a minute",
+                        "meshctl token ls, on the node's own host");
+    else if (*role == GUARD_NOBODY)
+        admin_fail_text(request, 401, "not_allowed", "/v1 over HTTP needs an API token",
+                        "on the node's own host: meshctl token create --role viewer");
+    else if (*role == GUARD_CLIENT)
+        admin_fail_text(request, 403, "not_allowed", "this secret is for /mcp only",
+                        "on the node's own host: meshctl token create --role viewer");
+    else
+        return true;
+    return false;
+}
+
 static void admin_on_open(struct admin_request *request, const struct edge_input *input)
 {
     struct admin *admin = request->admin;
     const struct edge_http_request *http = input->http;
     const char *refusal = is_probe(http->target) ? NULL : guard_refusal(admin->guard, http);
+    enum guard_role role = GUARD_NOBODY;
 
     if (exchange_find(admin, input->id) != NULL) return; /* ids are never used twice */
-    if (refusal != NULL)
+    if (refusal != NULL) {
         admin_fail_text(request, 403, "not_allowed", refusal, "meshnode check: see http.hosts");
-    else if (http->target.size > ADMIN_PATH_MAX)
+        return;
+    }
+    if (!admin_judge(request, http, &role)) return;
+    if (http->target.size > ADMIN_PATH_MAX)
         admin_fail_text(request, 414, "bad_request", "the path is too long", "see docs/API.md");
     else if (admin->exchanges.count >= ADMIN_EXCHANGES_MAX)
         admin_fail_text(request, 503, "busy", "too many requests at once", "try again in a moment");
     else
         request->exchange = exchange_new(admin, input);
+    if (request->exchange != NULL) request->exchange->role = role;
 }
 
 static void admin_on_body(struct admin_request *request, const struct edge_input *input)
@@ -169,6 +212,40 @@ static bool admin_find_ticket(struct admin_request *request, uint64_t ticket)
     return false;
 }
 
+/* ---- the store ---- */
+
+bool admin_is_key(struct mn_span key)
+{
+    struct mn_span prefix = mn_span_str(ADMIN_KEY_PREFIX);
+    return key.size > prefix.size && memcmp(key.data, prefix.data, prefix.size) == 0;
+}
+
+void admin_store(struct admin_request *request, const char *key, struct mn_span value)
+{
+    struct edge_outbox *edge = request->outbox->edge;
+    struct edge_output *write =
+        edge_emit(edge, EDGE_OUT_WRITE, ++*request->admin->config.writes_count);
+
+    write->key = mn_arena_copy(edge->arena, mn_span_str(key));
+    if (value.data != NULL) write->bytes = mn_arena_copy(edge->arena, value);
+}
+
+/* Answers whoever waited for that write, or for one before it. */
+static void admin_on_durable(struct admin_request *request, uint64_t write)
+{
+    struct mn_map_entry *entry = mn_map_next(&request->admin->exchanges, NULL);
+
+    while (entry != NULL) {
+        struct mn_map_entry *next = mn_map_next(&request->admin->exchanges, entry);
+        request->exchange = MN_CONTAINER(entry, struct admin_exchange, by_id);
+        request->id = request->exchange->id;
+        if (request->exchange->answer != NULL && request->exchange->write <= write)
+            admin_answer_written(request);
+        entry = next;
+    }
+    request->exchange = NULL;
+}
+
 /* ---- the core ---- */
 
 struct admin *admin_new(const struct admin_config *config)
@@ -180,7 +257,11 @@ struct admin *admin_new(const struct admin_config *config)
     admin->http_listen = mn_alloc(listen.size + 1);
     if (listen.size > 0) memcpy(admin->http_listen, listen.data, listen.size);
     admin->config.http_listen = mn_span_str(admin->http_listen);
-    admin->guard = guard_new(config->hosts, config->hosts_count, NULL, 0);
+    if (config->guard == NULL)
+        admin->own_guard = guard_new(config->hosts, config->hosts_count, NULL, 0);
+    admin->guard = config->guard != NULL ? config->guard : admin->own_guard;
+    rng_init(&admin->rng, config->seed != NULL ? config->seed : (const uint8_t[RNG_SEED_SIZE]){0});
+    if (config->writes_count == NULL) admin->config.writes_count = &admin->writes_own;
     mn_map_init(&admin->exchanges, 0); /* its keys are the driver's own numbers */
     mn_list_init(&admin->followers);
     admin->poll_at = MN_TIME_NEVER;
@@ -199,7 +280,7 @@ void admin_free(struct admin *admin)
         exchange_free(admin, MN_CONTAINER(entry, struct admin_exchange, by_id));
     mn_map_done(&admin->exchanges);
     json_parser_free(admin->parser);
-    guard_free(admin->guard);
+    guard_free(admin->own_guard);
     mn_free(admin->events);
     mn_free(admin->events_wall);
     mn_free(admin->http_listen);
@@ -223,6 +304,8 @@ void admin_step(struct admin *admin, struct mn_now now, const struct admin_input
         if (admin_find_ticket(&request, input->gateway->ticket))
             request.exchange->route->on_gateway(&request, input->gateway);
         break;
+    case ADMIN_IN_RECOVER: admin_token_recover(admin, now, input->recover.value); break;
+    case ADMIN_IN_DURABLE: admin_on_durable(&request, input->durable); break;
     case ADMIN_IN_STOP: admin->is_stopping = true; break;
     }
     if (admin->poll_at <= now.mono) admin_stream_poll(admin, now, outbox);

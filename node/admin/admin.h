@@ -14,12 +14,16 @@
 
 #include "node/core/core.h"
 #include "node/edge.h"
+#include "node/guard.h"
 #include "proto/base/buf.h"
 #include "proto/base/trace.h"
 
 /* Borrowed for admin_new(), but for [core], which outlives the admin core. */
 struct admin_config {
     const struct core *core;
+    struct guard *guard;         /* outlives the admin core; NULL: its own, of [hosts] */
+    const uint8_t *seed;         /* RNG_SEED_SIZE bytes, for API tokens; NULL: zeros (tests) */
+    uint64_t *writes_count;      /* number of the newest write of the node; NULL: its own */
     bool is_dev;                 /* `/v1` needs no token on loopback */
     bool allows_remote_exec;     /* servers may be added with a command by other than the socket */
     bool needs_bearer;           /* what `/mcp` asks of clients over HTTP; for `client` */
@@ -61,6 +65,8 @@ enum admin_input_type {
     ADMIN_IN_EVENT,   /* event: something a core reported */
     ADMIN_IN_REPLY,   /* reply: of the core */
     ADMIN_IN_GATEWAY, /* gateway: the gateway's answer */
+    ADMIN_IN_RECOVER, /* recover: a stored pair for which admin_is_key() */
+    ADMIN_IN_DURABLE, /* durable: every write up to this number is on stable storage */
     ADMIN_IN_STOP     /* the node is leaving: not ready any more */
 };
 
@@ -71,6 +77,10 @@ struct admin_input {
         const struct mn_trace_event *event;
         const struct core_reply *reply;
         const struct admin_gateway_answer *gateway;
+        uint64_t durable;
+        struct {
+            struct mn_span key, value;
+        } recover;
     };
 };
 
@@ -88,7 +98,7 @@ struct admin_outbox {
     struct admin_output *items;
     uint32_t count, capacity;
     struct mn_arena *arena;
-    struct edge_outbox *edge; /* HTTP outputs go here */
+    struct edge_outbox *edge; /* HTTP outputs and writes go here */
 };
 
 struct admin;
@@ -97,6 +107,8 @@ struct admin *admin_new(const struct admin_config *config);
 void admin_free(struct admin *admin);
 void admin_step(struct admin *admin, struct mn_now now, const struct admin_input *input,
                 struct admin_outbox *outbox);
+/* What it keeps in the node's store: "apitoken/<id>". */
+bool admin_is_key(struct mn_span key);
 mn_time admin_deadline(const struct admin *admin);
 void admin_check(const struct admin *admin);
 

@@ -42,6 +42,25 @@ void admin_answer(struct admin_request *request, uint32_t code, struct reply *re
     answer_whole(request, code, reply, (struct edge_header){0});
 }
 
+void admin_answer_durable(struct admin_request *request, struct reply *reply)
+{
+    struct admin *admin = request->admin;
+
+    request->exchange->write = *admin->config.writes_count;
+    request->exchange->answer = reply_end(reply);
+}
+
+void admin_answer_written(struct admin_request *request)
+{
+    struct edge_output *output;
+
+    emit_head(request, 200, TYPE_JSON, false, (struct edge_header){0});
+    output = edge_emit(request->outbox->edge, EDGE_OUT_HTTP_BODY, request->id);
+    output->buf = mn_buf_ref(request->exchange->answer);
+    output->flag = true;
+    admin_over(request);
+}
+
 static void fail_with(struct admin_request *request, uint32_t code, const char *name,
                       struct mn_span text, const char *hint, struct edge_header more)
 {

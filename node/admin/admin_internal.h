@@ -4,6 +4,7 @@
 #ifndef ADMIN_INTERNAL_H
 #define ADMIN_INTERNAL_H
 
+#include "crypto/rng.h"
 #include "node/admin/admin.h"
 #include "node/admin/reply.h"
 #include "node/guard.h"
@@ -11,21 +12,25 @@
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
-#define ADMIN_EXCHANGES_MAX 256    /* at once; more: 503 */
-#define ADMIN_FOLLOWERS_MAX 64     /* of these, streams that last */
-#define ADMIN_BODY_MAX 262144      /* bytes of a request's body */
-#define ADMIN_PATH_MAX 1024        /* bytes of a request's target */
-#define ADMIN_METHOD_SIZE 8        /* of the longest method we know, its NUL included */
-#define ADMIN_EVENTS_MAX 1000      /* kept for `events` */
-#define ADMIN_STREAM_QUEUE 1048576 /* bytes a follower may lag behind before it is cut off */
+#define ADMIN_EXCHANGES_MAX 256      /* at once; more: 503 */
+#define ADMIN_FOLLOWERS_MAX 64       /* of these, streams that last */
+#define ADMIN_BODY_MAX 262144        /* bytes of a request's body */
+#define ADMIN_PATH_MAX 1024          /* bytes of a request's target */
+#define ADMIN_METHOD_SIZE 8          /* of the longest method we know, its NUL included */
+#define ADMIN_EVENTS_MAX 1000        /* kept for `events` */
+#define ADMIN_KEY_PREFIX "apitoken/" /* in the store, then the id */
+#define ADMIN_STREAM_QUEUE 1048576   /* bytes a follower may lag behind before it is cut off */
 
 /* One HTTP exchange from OPEN to its last byte. */
 struct admin_exchange {
     struct mn_map_entry by_id;
-    uint64_t id, ticket; /* ticket: it waits for the gateway or the core; 0: for neither */
-    bool is_admin;       /* came over the admin socket */
-    bool is_authorized;  /* may use /v1 */
-    bool is_json;        /* says that its body is JSON */
+    uint64_t id, ticket;  /* ticket: it waits for the gateway or the core; 0: for neither */
+    bool is_admin;        /* came over the admin socket */
+    enum guard_role role; /* what its credential allows on /v1 */
+    bool is_json;         /* says that its body is JSON */
+    bool has_type;        /* says what its body is */
+    uint64_t write;       /* its answer waits until this is durable; 0: for none */
+    struct mn_buf *answer;
     char method[ADMIN_METHOD_SIZE];
     char *path, *query; /* in one block; query without '?', maybe empty */
     struct mn_writer body;
@@ -42,7 +47,9 @@ struct admin_exchange {
 struct admin {
     struct admin_config config; /* its pointers but [core] are not used after admin_new() */
     char *http_listen;
-    struct guard *guard;
+    struct guard *guard, *own_guard; /* own: NULL when it is somebody else's */
+    struct rng rng;
+    uint64_t writes_own;     /* if the owner does not count */
     struct mn_map exchanges; /* by id */
     uint64_t ticket_next;
     struct mn_list followers;
@@ -91,6 +98,10 @@ void admin_ask_core(struct admin_request *request, struct core_command command);
 
 void admin_answer(struct admin_request *request, uint32_t code, struct reply *reply);
 
+/* The same with 200, once everything written so far is durable. */
+void admin_answer_durable(struct admin_request *request, struct reply *reply);
+void admin_answer_written(struct admin_request *request);
+
 /* {"error":{...}}. [name] is one of docs/API.md; [hint] is the next command to try. */
 void admin_fail(struct admin_request *request, uint32_t code, const char *name, struct mn_span text,
                 const char *hint);
@@ -121,6 +132,19 @@ struct mn_span admin_query(struct admin_request *request, const char *name);
 /* JSON that another core wrote, if it is of that type; else NULL. [depth_kept]: see json.h. */
 const struct json *admin_parse(struct admin_request *request, struct mn_span text,
                                enum json_type type, uint32_t depth_kept);
+
+/* ---- API tokens (admin_apitokens.c) ---- */
+
+void admin_token_recover(struct admin *admin, struct mn_now now, struct mn_span value);
+
+/* Makes one of [role] as the body asks, which was read: the exchange ends. */
+void admin_token_create(struct admin_request *request, const struct json *body,
+                        enum guard_role role);
+void admin_token_revoke(struct admin_request *request, const struct guard_token *token);
+void admin_token_write(struct reply *reply, const struct guard_token *token);
+
+/* Writes [value] under [key]; data == NULL: deletes it. */
+void admin_store(struct admin_request *request, const char *key, struct mn_span value);
 
 /* ---- findings: what is not well, and the next command to try (admin_findings.c) ---- */
 

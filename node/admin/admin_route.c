@@ -146,15 +146,45 @@ static bool is_free_for_all(const struct admin_exchange *exchange)
     return strncmp(exchange->path, "/v1/", 4) != 0;
 }
 
-/* Over HTTP nobody learns which paths of /v1 there are without being let in. */
-static bool request_is_allowed(struct admin_request *request)
+/* The role that a route takes over HTTP, where it is not viewer for GET and admin for the rest. */
+static const struct {
+    const char *method, *path;
+    enum guard_role role;
+} role_exceptions[] = {
+    {"GET", "/v1/servers/*/logs", GUARD_OPERATOR}, /* servers write what they like into it */
+    {"GET", "/v1/tokens", GUARD_OPERATOR},
+    {"GET", "/v1/pending", GUARD_OPERATOR},
+    {"POST", "/v1/servers/*/restart", GUARD_OPERATOR},
+};
+
+static enum guard_role route_role(const struct admin_route *route)
+{
+    for (size_t i = 0; i < sizeof role_exceptions / sizeof *role_exceptions; i++)
+        if (strcmp(route->method, role_exceptions[i].method) == 0 &&
+            strcmp(route->path, role_exceptions[i].path) == 0)
+            return role_exceptions[i].role;
+    return strcmp(route->method, "GET") == 0 ? GUARD_VIEWER : GUARD_ADMIN;
+}
+
+/* What pages of other origins can send without being asked first is never JSON. False: refused. */
+static bool request_is_proper(struct admin_request *request, const struct admin_route *route)
 {
     const struct admin_exchange *exchange = request->exchange;
 
-    if (is_free_for_all(exchange) || exchange->is_authorized) return true;
-    admin_fail_text(request, 401, "not_allowed",
-                    "/v1 over HTTP needs an API token, and this node has none",
-                    "use meshctl on the node's own host: it speaks over the admin socket");
+    if (exchange->role < route_role(route) && !is_free_for_all(exchange)) {
+        admin_fail_text(request, 403, "not_allowed",
+                        mn_arena_format(request->outbox->edge->arena,
+                                        "this needs the role %s, and the token has %s",
+                                        guard_role_name(route_role(route)),
+                                        guard_role_name(exchange->role)),
+                        "on the node's own host: meshctl token create --role ROLE");
+        return false;
+    }
+    if (exchange->is_admin || strcmp(exchange->method, "GET") == 0 || exchange->is_json)
+        return true;
+    if (!exchange->has_type && mn_writer_size(&exchange->body) == 0) return true;
+    admin_fail_text(request, 415, "bad_request", "Content-Type must be application/json",
+                    "see docs/API.md");
     return false;
 }
 
@@ -164,7 +194,6 @@ void admin_dispatch(struct admin_request *request)
     const struct admin_route *route;
     const char *allow;
 
-    if (!request_is_allowed(request)) return;
     if (!percent_is_valid(exchange->path) || !percent_is_valid(exchange->query)) {
         admin_fail_text(request, 400, "bad_request", "the path is not percent-encoded",
                         "see docs/API.md");
@@ -180,7 +209,7 @@ void admin_dispatch(struct admin_request *request)
         exchange->route = route;
         exchange->rest.size =
             percent_decode(exchange->rest, exchange->path + strcspn(route->path, "*"));
-        if (query_is_known(request)) route->handle(request);
+        if (request_is_proper(request, route) && query_is_known(request)) route->handle(request);
     }
 }
 

@@ -13,6 +13,7 @@ static void write_token(struct reply *reply, const struct admission_token *token
 
     mn_hex_encode(mn_span(token->id.bytes, TOKEN_ID_SHOWN), id);
     reply_text(reply, "id", id);
+    reply_text(reply, "type", "join");
     reply_text(reply, "role", grant_role_name(token->role_max));
     reply_u64(reply, "uses", token->uses);
     reply_u64(reply, "used", token->used);
@@ -26,15 +27,28 @@ static void list_handle(struct admin_request *request)
     admin_ask_core(request, (struct core_command){.type = CORE_TOKEN_LIST});
 }
 
+/* Of these each node has its own; tokens to join are listed by issuers only. */
+static bool has_api_tokens(const struct admin_request *request)
+{
+    return guard_token_next(request->admin->guard, NULL) != NULL;
+}
+
 static void on_list(struct admin_request *request, const struct core_reply *answer)
 {
+    const struct guard *guard = request->admin->guard;
+    const struct guard_token *token = NULL;
     struct reply reply;
 
-    if (answer->status != MN_OK) {
+    if (answer->status != MN_OK && !(answer->status == MN_DENIED && has_api_tokens(request))) {
         admin_fail_status(request, answer->status, answer->text, ADVICE);
         return;
     }
     reply_list_begin(&reply, "TokenList");
+    while ((token = guard_token_next(guard, token)) != NULL) {
+        reply_object(&reply, NULL);
+        admin_token_write(&reply, token);
+        reply_object_end(&reply);
+    }
     for (uint32_t i = 0; i < answer->count; i++) {
         reply_object(&reply, NULL);
         write_token(&reply, &answer->items[i]);
@@ -60,8 +74,14 @@ static void create_handle(struct admin_request *request)
                                    .role = MESHNODE__TRUST__ROLE__ROLE_AUTO};
     int64_t uses = 1, ttl_ms = (int64_t)(MN_HOUR / MN_MS);
 
+    enum guard_role api_role;
+
     if (body == NULL) return;
     role = json_find_str(body, "role");
+    if (role != NULL && guard_role_parse(json_text(role), &api_role) == MN_OK) {
+        admin_token_create(request, body, api_role);
+        return;
+    }
     if (!read_number(body, "uses", 0, 1000, &uses)) {
         admin_fail_text(request, 400, "bad_request", "uses: 0 (unlimited) to 1000",
                         "meshctl token create --uses 5");
@@ -69,7 +89,9 @@ static void create_handle(struct admin_request *request)
         admin_fail_text(request, 400, "bad_request", "ttl_ms: one second to 30 days",
                         "meshctl token create --ttl 2h");
     } else if (role != NULL && grant_role_parse(json_text(role), &command.role) != MN_OK) {
-        admin_fail_text(request, 400, "bad_request", "role: auto, edge, learner or voter",
+        admin_fail_text(request, 400, "bad_request",
+                        "role: auto, edge, learner or voter (joins), or admin, operator, viewer or "
+                        "client (API)",
                         "meshctl token create --role voter");
     } else {
         command.uses = (uint32_t)uses;
@@ -96,12 +118,29 @@ static void on_one(struct admin_request *request, const struct core_reply *answe
 
 struct match {
     const struct admission_token *token; /* the first one */
+    const struct guard_token *api;       /* or this one */
     uint32_t count;
     const char *all;
 };
 
-static struct match match_find(struct mn_arena *arena, struct mn_span prefix,
-                               const struct core_reply *list)
+static void match_find_api(const struct guard *guard, struct mn_arena *arena, struct mn_span prefix,
+                           struct match *match)
+{
+    const struct guard_token *token = NULL;
+    char id[GUARD_TOKEN_ID_SIZE];
+
+    while (prefix.size >= PREFIX_MIN && (token = guard_token_next(guard, token)) != NULL) {
+        guard_token_id(token, id);
+        if (prefix.size >= sizeof id || memcmp(id, prefix.data, prefix.size) != 0) continue;
+        match->api = token;
+        if (match->count++ >= MATCHES_SHOWN) continue;
+        match->all =
+            mn_arena_format(arena, "%s%s%s", match->all, match->count == 1 ? "" : ", ", id);
+    }
+}
+
+static struct match match_find(const struct guard *guard, struct mn_arena *arena,
+                               struct mn_span prefix, const struct core_reply *list)
 {
     struct match match = {.all = ""};
     char id[2 * sizeof(mn_id) + 1];
@@ -114,6 +153,7 @@ static struct match match_find(struct mn_arena *arena, struct mn_span prefix,
         match.all = mn_arena_format(arena, "%s%s%.*s", match.all, match.count == 1 ? "" : ", ",
                                     2 * TOKEN_ID_SHOWN, id);
     }
+    match_find_api(guard, arena, prefix, &match);
     return match;
 }
 
@@ -121,7 +161,7 @@ static void withdraw_chosen(struct admin_request *request, const struct core_rep
 {
     struct mn_arena *arena = request->outbox->arena;
     struct mn_span prefix = request->exchange->rest;
-    struct match match = match_find(arena, prefix, list);
+    struct match match = match_find(request->admin->guard, arena, prefix, list);
     char id[2 * sizeof(mn_id) + 1];
 
     if (match.count == 0) {
@@ -136,6 +176,8 @@ static void withdraw_chosen(struct admin_request *request, const struct core_rep
                         mn_arena_format(arena, "%.*s may be %u tokens: %s", (int)prefix.size,
                                         (const char *)prefix.data, match.count, match.all),
                         ADVICE);
+    } else if (match.api != NULL) {
+        admin_token_revoke(request, match.api);
     } else {
         mn_hex_encode(mn_span(match.token->id.bytes, sizeof(mn_id)), id);
         request->exchange->is_chosen = true;
@@ -147,7 +189,9 @@ static void withdraw_chosen(struct admin_request *request, const struct core_rep
 /* First the list came, then what became of the one that was chosen. */
 static void withdraw_on_reply(struct admin_request *request, const struct core_reply *answer)
 {
-    if (answer->status != MN_OK || request->exchange->is_chosen)
+    bool is_other = answer->status == MN_DENIED && has_api_tokens(request);
+
+    if ((answer->status != MN_OK && !is_other) || request->exchange->is_chosen)
         on_one(request, answer);
     else
         withdraw_chosen(request, answer);

@@ -1,16 +1,22 @@
-/* token: who may join. A token's text is shown when it is made, and never again. */
+/* token: who may join, and who may use the API. A token's text is shown when it is made, and never
+ * again. */
 #include <string.h>
 
 #include "node/ctl/ctl.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define TTL_DEFAULT 3600000 /* ms */
+#define TTL_DEFAULT_API ((uint64_t)30 * 86400000)
 #define USES_MAX 1000
 
 static const struct ctl_column token_columns[] = {
-    {"ID", "id", CTL_AS_TEXT, false},           {"ROLE", "role", CTL_AS_TEXT, false},
-    {"USES", "uses", CTL_AS_TEXT, false},       {"USED", "used", CTL_AS_TEXT, false},
-    {"EXPIRES", "expires", CTL_AS_TIME, false}, {"WITHDRAWN", "withdrawn", CTL_AS_BOOL, false},
+    {"ID", "id", CTL_AS_TEXT, false},
+    {"TYPE", "type", CTL_AS_TEXT, false},
+    {"ROLE", "role", CTL_AS_TEXT, false},
+    {"USES", "uses", CTL_AS_TEXT, false},
+    {"USED", "used", CTL_AS_TEXT, false},
+    {"EXPIRES", "expires", CTL_AS_TIME, false},
+    {"WITHDRAWN", "withdrawn", CTL_AS_BOOL, false},
     {"CREATED", "created", CTL_AS_TIME, true},
 };
 
@@ -26,6 +32,16 @@ static int ls_once(struct ctl *ctl)
 int ctl_token_ls(struct ctl *ctl)
 {
     return ctl_watch(ctl, ls_once);
+}
+
+/* Roles of API tokens; all others join. */
+static bool is_api_role(const char *role)
+{
+    static const char *const roles[] = {"admin", "operator", "viewer", "client"};
+
+    for (size_t i = 0; i < COUNT(roles); i++)
+        if (role != NULL && strcmp(role, roles[i]) == 0) return true;
+    return false;
 }
 
 /* The body of the request, or NULL: told. */
@@ -46,8 +62,14 @@ static struct mn_buf *token_json(struct ctl *ctl)
                         "--uses %s: a number from 0 (any) to %d", uses_text, USES_MAX);
         return NULL;
     }
-    mn_writer_format(&writer, "{\"ttl_ms\":%llu,\"uses\":%llu", (unsigned long long)ttl,
-                     (unsigned long long)uses);
+    if (is_api_role(role) && uses_text != NULL) {
+        (void)ctl_error(ctl, CTL_USAGE, "usage", "meshctl token create --role viewer --ttl 30d",
+                        "--uses counts nodes that join: an API token (--role %s) has none", role);
+        return NULL;
+    }
+    if (is_api_role(role) && ttl_text == NULL) ttl = TTL_DEFAULT_API;
+    mn_writer_format(&writer, "{\"ttl_ms\":%llu", (unsigned long long)ttl);
+    if (!is_api_role(role)) mn_writer_format(&writer, ",\"uses\":%llu", (unsigned long long)uses);
     if (role != NULL) {
         mn_writer_str(&writer, ",\"role\":");
         json_write_string(&writer, mn_span_str(role));
@@ -63,6 +85,13 @@ static int token_print(struct ctl *ctl, const struct json *root)
     if (ctl_wants_json(ctl)) return ctl_print_object(ctl, root);
     fprintf(ctl->out, "%s\n", ctl_show(ctl, root, "token"));
     if (ctl->is_quiet) return CTL_OK;
+    if (is_api_role(ctl_show(ctl, root, "role"))) {
+        fprintf(ctl->err,
+                "an API token of the role %s until %s; keep it secret, it is not shown again\n"
+                "with the token in FILE: meshctl --server http://HOST:7080 --token-file FILE\n",
+                ctl_show(ctl, root, "role"), ctl_show(ctl, root, "expires"));
+        return CTL_OK;
+    }
     fprintf(ctl->err, "good for %s until %s; keep it secret, it is not shown again\n",
             uses == 0   ? "any number of nodes"
             : uses == 1 ? "one node"
@@ -92,6 +121,6 @@ int ctl_token_revoke(struct ctl *ctl)
     int status = ctl_do(ctl, "DELETE", path, mn_span(NULL, 0), &root);
 
     if (status != CTL_OK) return status;
-    return ctl_print_done(ctl, root, "%s is withdrawn: nobody joins by it any more",
+    return ctl_print_done(ctl, root, "%s is withdrawn: it lets nobody in any more",
                           ctl_show(ctl, root, "id"));
 }

@@ -89,15 +89,17 @@ struct ctl {
     int values_count;
 
     enum ctl_format format;
-    const char *socket, *data, *server, *token_file;
-    unsigned timeout_ms; /* of one request; 0: none */
-    bool has_timeout;    /* it was asked for */
+    const char *socket, *data, *server, *token_file, *context;
+    const char *config_home; /* $XDG_CONFIG_HOME, or $HOME/.config; NULL: neither is known */
+    unsigned timeout_ms;     /* of one request; 0: none */
+    bool has_timeout;        /* it was asked for */
     bool is_quiet, is_watching, is_following;
 
     char socket_path[4096]; /* once it is known */
     char *authorization;    /* header with the token, once it was read; owned */
     struct ctl_failure failure;
     void *easy;            /* libcurl's, kept for the next request */
+    struct mn_arena texts; /* of the whole invocation */
     struct mn_arena arena; /* reset between the rounds of a command that repeats */
     struct json_parser *parser;
 };
@@ -121,6 +123,11 @@ const char *ctl_value(const struct ctl *ctl, const char *name);
 /* "1500ms", "5s", "2m", "1h", "7d" to milliseconds; digits within bounds. */
 bool ctl_parse_duration(const char *text, uint64_t *ret_ms);
 bool ctl_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *ret);
+
+/* ---- context.c ---- */
+
+/* Reads what --context names into [server] and [token_file], unless they were given. */
+int ctl_context_load(struct ctl *ctl);
 
 /* ---- help.c, completion.c ---- */
 

@@ -16,6 +16,7 @@ int main(int argc, char **argv)
 {
     struct ctl ctl = {.out = stdout, .err = stderr};
     const char *terminal = from_environment("TERM");
+    char config_home[4096];
     int status;
 
     ctl.is_terminal = isatty(STDOUT_FILENO) == 1;
@@ -24,6 +25,12 @@ int main(int argc, char **argv)
     ctl.server = from_environment("MESHCTL_SERVER");
     ctl.token_file = from_environment("MESHCTL_TOKEN_FILE");
     ctl.data = from_environment("MESHNODE_NODE_DATA");
+    ctl.context = from_environment("MESHCTL_CONTEXT");
+    ctl.config_home = from_environment("XDG_CONFIG_HOME");
+    if (ctl.config_home == NULL && from_environment("HOME") != NULL) {
+        snprintf(config_home, sizeof config_home, "%s/.config", getenv("HOME"));
+        ctl.config_home = config_home;
+    }
     curl_global_init(CURL_GLOBAL_DEFAULT);
     status = ctl_main(&ctl, argc, argv);
     curl_global_cleanup();

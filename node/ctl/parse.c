@@ -153,7 +153,7 @@ static int set_global(struct ctl *ctl, const char *name, const char *value)
     if (strcmp(name, "--server") == 0) return set_server(ctl, value);
     if (strcmp(name, "--timeout") == 0) return set_timeout(ctl, value);
     if (strcmp(name, "--socket") == 0 || strcmp(name, "--data") == 0)
-        ctl->server = NULL; /* of the environment, or said before */
+        ctl->server = ctl->context = NULL; /* of the environment, or said before */
     if (strcmp(name, "--json") == 0)
         ctl->format = CTL_JSON;
     else if (strcmp(name, "--socket") == 0)
@@ -162,6 +162,8 @@ static int set_global(struct ctl *ctl, const char *name, const char *value)
         ctl->data = value;
     else if (strcmp(name, "--token-file") == 0)
         ctl->token_file = value;
+    else if (strcmp(name, "--context") == 0)
+        ctl->context = value;
     else if (strcmp(name, "--watch") == 0)
         ctl->is_watching = true;
     else if (strcmp(name, "--follow") == 0)
@@ -316,7 +318,8 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv, bool *is_done)
         *words_after(ctl, words[0]) != '\0')
         return unknown_command(ctl, words, count);
     status = parse_args(ctl, argc, argv);
-    return status == CTL_OK ? check_args(ctl) : status;
+    if (status == CTL_OK) status = check_args(ctl);
+    return status == CTL_OK ? ctl_context_load(ctl) : status;
 }
 
 /* ---- values ---- */

@@ -23,5 +23,6 @@ int ctl_main(struct ctl *ctl, int argc, char **argv)
     ctl_http_done(ctl);
     json_parser_free(ctl->parser);
     mn_arena_done(&ctl->arena);
+    mn_arena_done(&ctl->texts);
     return status;
 }

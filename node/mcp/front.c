@@ -15,8 +15,10 @@ struct front *front_new(const struct mcp_config *config)
         config->call_timeout_total == 0 ? CALL_TIMEOUT_TOTAL : config->call_timeout_total;
     rng_init(&front->rng, config->seed);
     front_seal_init(&front->seal, &front->rng);
-    front->guard =
-        guard_new(config->hosts, config->hosts_count, config->bearers, config->bearers_count);
+    if (config->guard == NULL)
+        front->own_guard =
+            guard_new(config->hosts, config->hosts_count, config->bearers, config->bearers_count);
+    front->guard = config->guard != NULL ? config->guard : front->own_guard;
     front->parser = json_parser_new();
     names_init(&front->names, front->parser, rng_u64(&front->rng));
     usage_init(&front->usage, rng_u64(&front->rng));
@@ -95,7 +97,7 @@ void front_free(struct front *front)
     names_done(&front->names);
     usage_done(&front->usage);
     json_parser_free(front->parser);
-    guard_free(front->guard);
+    guard_free(front->own_guard);
     front_seal_done(&front->seal);
     rng_done(&front->rng);
     mn_arena_done(&front->scratch);

@@ -116,23 +116,28 @@ struct front_refusal {
 #define ACCEPT REFUSE(0, NULL, NULL)
 
 /* Who asks: only over TCP; the admin socket was checked by the system. */
-static struct front_refusal front_http_judge_peer(const struct front *front,
+static struct front_refusal front_http_judge_peer(struct front *front, struct mn_now now,
                                                   const struct edge_http_request *http,
                                                   mn_id *principal)
 {
-    const char *refusal;
+    const char *refusal = guard_refusal(front->guard, http);
+    enum guard_role role;
 
-    if (http->listener == EDGE_LISTENER_ADMIN) {
-        *principal = guard_principal_uid(http->uid);
-        return ACCEPT;
-    }
-    refusal = guard_refusal(front->guard, http);
     if (refusal != NULL) return REFUSE(403, refusal, NULL);
-    if (!guard_allows_bearer(front->guard, guard_header(http, "authorization"), principal))
+    switch (guard_judge(front->guard, now, http, &role, principal)) {
+    case GUARD_PASSED: break;
+    case GUARD_IN_QUERY:
+        return REFUSE(400, "a secret stands in the URL: send it as Authorization: Bearer", NULL);
+    case GUARD_UNKNOWN:
         return REFUSE(401,
                       "send Authorization: Bearer with one of the node's http.auth.bearer "
-                      "secrets",
+                      "secrets, or an API token of this node",
                       &ask_bearer);
+    case GUARD_TOO_OFTEN:
+        return REFUSE(429, "too many wrong secrets from this address: wait a minute", NULL);
+    }
+    if (role == GUARD_VIEWER)
+        return REFUSE(403, "this API token may look, not call: it needs client or operator", NULL);
     return ACCEPT;
 }
 
@@ -167,12 +172,12 @@ static struct front_refusal front_http_judge_post(const struct edge_http_request
     return ACCEPT;
 }
 
-static struct front_refusal front_http_judge(const struct front *front,
+static struct front_refusal front_http_judge(struct front *front,
                                              const struct edge_http_request *http,
                                              struct mn_span *service, mn_id *principal)
 {
     struct mn_span accept = guard_header(http, "accept");
-    struct front_refusal refusal = front_http_judge_peer(front, http, principal);
+    struct front_refusal refusal = front_http_judge_peer(front, front->now, http, principal);
 
     if (refusal.code != 0) return refusal;
     if (!front_http_endpoint(http->target, service))

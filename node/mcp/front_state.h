@@ -158,7 +158,7 @@ struct front {
     struct mn_trace *trace;
     struct rng rng;
     struct front_seal seal;
-    struct guard *guard;
+    struct guard *guard, *own_guard; /* own: NULL when it is somebody else's */
     struct json_parser *parser;
     struct mn_arena scratch; /* reset after each step */
     struct names names;

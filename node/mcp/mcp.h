@@ -16,6 +16,7 @@
 
 #include "crypto/keyring.h"
 #include "node/edge.h"
+#include "node/guard.h"
 #include "node/mcp/upstreams.h"
 #include "proto/base/id.h"
 #include "proto/base/time.h"
@@ -58,6 +59,7 @@ struct mcp_config {
     const uint8_t *seed;    /* RNG_SEED_SIZE bytes: session ids, hash seeds, jitter */
     struct mn_trace *trace; /* may be NULL */
 
+    struct guard *guard;           /* outlives the gateway; NULL: its own, of the following */
     const struct mn_span *bearers; /* secrets, one of which each HTTP request must bring; none: no
                                       authentication. Only their hashes are kept. */
     uint32_t bearers_count;

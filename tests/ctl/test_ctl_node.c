@@ -112,7 +112,7 @@ START_TEST(columns_stay)
     assert_out("NAME  SERVER  NODES  HEALTH    CALLS/M  P95\n"
                "s__t  s       2      degraded  7        1.23 s\n");
     ck_assert_int_eq(meshctl("token ls"), 0);
-    assert_out("ID  ROLE  USES  USED  EXPIRES  WITHDRAWN\n");
+    assert_out("ID  TYPE  ROLE  USES  USED  EXPIRES  WITHDRAWN\n");
 }
 END_TEST
 
@@ -233,7 +233,7 @@ START_TEST(a_token_is_the_only_output)
     ck_assert_int_eq(meshctl("token create -q"), 0);
     assert_err("");
     ck_assert_int_eq(meshctl("token revoke 77"), 0);
-    assert_err("7788 is withdrawn: nobody joins by it any more\n");
+    assert_err("7788 is withdrawn: it lets nobody in any more\n");
 }
 END_TEST
 

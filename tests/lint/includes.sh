@@ -17,7 +17,7 @@ allowed() {
     node/json/*) echo '^(node/json|proto/base)/' ;;
     node/mcp/*) echo '^(node/mcp|node/json|crypto|proto)/|^node/(edge|guard)\.h$' ;;
     node/admin/*) echo '^(node/(admin|json|core)|mesh|consensus|crdt|crypto|proto)/|^node/(edge|guard)\.h$' ;;
-    node/guard.*) echo '^(crypto|proto)/|^node/(edge|guard)\.h$' ;;
+    node/guard*) echo '^(crypto|proto)/|^node/(edge|guard|guard_internal)\.h$' ;;
     node/raftlog.*) echo '^(consensus|crypto|proto)/|^node/(edge|raftlog)\.h$' ;;
     node/edge.*) echo '^proto/base/|^node/edge\.h$' ;;
     node/node* | sim/*) echo '^(sim|node/(admin|json|mcp|core)|mesh|consensus|crdt|crypto|proto)/|^node/(node|node_inside|node_mesh|edge|raftlog)\.h$' ;;
