@@ -721,10 +721,12 @@ END_TEST
 /* So many begin a handshake that comes to nothing. */
 static void begin_handshakes(const char *address, unsigned count)
 {
-    static const uint8_t bytes[] = FRAME_PREAMBLE "\x00\x28 message one must not have a payload.";
+    static const char bytes[] = FRAME_PREAMBLE "\x00\x28 message one must not have a payload....";
 
+    _Static_assert(sizeof bytes - 1 == FRAME_PREAMBLE_SIZE + 2 + 0x28,
+                   "a message one and its length");
     for (unsigned i = 0; i < count; i++)
-        world_say(world, world_knock(world, 0, address), mn_span(bytes, FRAME_PREAMBLE_SIZE + 42));
+        world_say(world, world_knock(world, 0, address), mn_span(bytes, sizeof bytes - 1));
 }
 
 START_TEST(handshakes_are_limited_per_network)
