@@ -71,7 +71,8 @@ struct fetch_plain {
     uint32_t idle_count;
     uv_timer_t sweep;
     uint8_t *read_buffer;
-    uint32_t refs; /* connections and the sweep timer */
+    struct mn_writer key; /* of an origin that is looked for */
+    uint32_t refs;        /* connections and the sweep timer */
 };
 
 static void fetch_plain_dispatch(struct fetch_plain_call *call);
@@ -84,6 +85,7 @@ static void fetch_plain_unref(struct fetch_plain *plain)
     struct fetch *fetch = plain->fetch;
     mn_map_done(&plain->origins);
     mn_free(plain->read_buffer);
+    mn_writer_drop(&plain->key);
     mn_free(plain);
     fetch_way_closed(fetch);
 }
@@ -512,24 +514,24 @@ static char *fetch_plain_copy(struct mn_span text)
 static struct fetch_plain_origin *fetch_plain_find_origin(struct fetch_plain *plain,
                                                           struct mn_span host, struct mn_span port)
 {
-    struct mn_arena arena = {0};
     const char *path = plain->fetch->unix_path;
-    const char *key =
-        path != NULL ? path
-                     : mn_arena_format(&arena, "%.*s:%.*s", (int)host.size, (const char *)host.data,
-                                       (int)port.size, (const char *)port.data);
-    struct mn_map_entry *entry = mn_map_find(&plain->origins, mn_span_str(key));
+    struct mn_writer *writer = &plain->key;
+    if (writer->buf != NULL) writer->buf->size = 0;
+    mn_writer_add(writer, path != NULL ? mn_span_str(path) : host);
+    if (path == NULL) mn_writer_str(writer, ":");
+    if (path == NULL) mn_writer_add(writer, port);
+    struct mn_span key = mn_buf_span(writer->buf);
+    struct mn_map_entry *entry = mn_map_find(&plain->origins, key);
     struct fetch_plain_origin *origin =
         entry == NULL ? NULL : MN_CONTAINER(entry, struct fetch_plain_origin, entry);
     if (origin == NULL) {
         origin = mn_alloc(sizeof *origin);
-        origin->key = fetch_plain_copy(mn_span_str(key));
+        origin->key = fetch_plain_copy(key);
         origin->host = fetch_plain_copy(host);
         origin->port = fetch_plain_copy(port);
         mn_list_init(&origin->idle);
         mn_map_insert(&plain->origins, &origin->entry, mn_span_str(origin->key));
     }
-    mn_arena_done(&arena);
     return origin;
 }
 

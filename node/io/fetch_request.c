@@ -44,6 +44,15 @@ static bool fetch_request_is_ours(struct mn_span name)
            mn_span_is(name, "connection") || mn_span_is(name, "expect");
 }
 
+/* Enough for all of it: what we add to what is given is short. */
+static size_t fetch_request_head_size(const struct edge_fetch *start)
+{
+    size_t size = start->method.size + 2 * start->url.size + 96;
+    for (uint32_t i = 0; i < start->headers_count; i++)
+        size += start->headers[i].name.size + start->headers[i].value.size + 4;
+    return size;
+}
+
 struct mn_buf *fetch_request_make_head(const struct edge_fetch *start,
                                        const struct http_parser_url *url)
 {
@@ -51,6 +60,7 @@ struct mn_buf *fetch_request_make_head(const struct edge_fetch *start,
     struct mn_span path = fetch_request_url_part(url, start->url, UF_PATH);
     struct mn_span query = fetch_request_url_part(url, start->url, UF_QUERY);
     bool has_host = false;
+    mn_writer_reserve(&to, fetch_request_head_size(start));
     mn_writer_add(&to, start->method);
     mn_writer_str(&to, " ");
     mn_writer_add(&to, path.size == 0 ? mn_span_str("/") : path);
@@ -69,7 +79,11 @@ struct mn_buf *fetch_request_make_head(const struct edge_fetch *start,
     if (!has_host) fetch_request_write_host(&to, url, start->url);
     bool has_body = start->body != NULL || mn_span_is(start->method, "POST") ||
                     mn_span_is(start->method, "PUT") || mn_span_is(start->method, "PATCH");
-    if (has_body) mn_writer_format(&to, "content-length: %zu\r\n", mn_buf_span(start->body).size);
+    if (has_body) {
+        mn_writer_str(&to, "content-length: ");
+        mn_writer_number(&to, mn_buf_span(start->body).size);
+        mn_writer_str(&to, "\r\n");
+    }
     mn_writer_str(&to, "\r\n");
     return mn_writer_done(&to);
 }

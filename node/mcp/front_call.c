@@ -133,7 +133,11 @@ static uint32_t front_call_trail(const struct front_exchange *exchange, mn_id *i
 /* A NUL-terminated copy; protobuf-c wants strings that way. */
 static char *front_call_string(struct front *front, struct mn_span text)
 {
-    return mn_arena_format(&front->scratch, "%.*s", (int)text.size, (const char *)text.data);
+    char *copy = mn_arena_alloc(&front->scratch, text.size + 1);
+
+    if (text.size > 0) memcpy(copy, text.data, text.size);
+    copy[text.size] = '\0';
+    return copy;
 }
 
 /* Everything the serving node has to know, as bytes. */

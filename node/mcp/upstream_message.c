@@ -286,8 +286,7 @@ struct mn_buf *upstream_message_call(struct upstream *server, const struct upstr
     bool is_round_ours = !upstream_is_modern(server) || call->asked != NULL;
 
     MN_ASSERT(params->type == JSON_OBJECT);
-    mn_writer_take(&writer, params->raw.size + 512);
-    writer.buf->size = 0; /* room for nearly every call at once */
+    mn_writer_reserve(&writer, params->raw.size + 512); /* enough for nearly every call */
     upstream_message_begin(&writer, call->id, payload->method);
     if (meta == NULL && !call->wants_progress && !upstream_is_modern(server) && is_plain) {
         upstream_message_splice(server, &writer, params->raw);

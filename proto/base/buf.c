@@ -59,6 +59,26 @@ uint8_t *mn_writer_take(struct mn_writer *writer, size_t size)
     return writer->buf->bytes + used;
 }
 
+void mn_writer_reserve(struct mn_writer *writer, size_t size)
+{
+    size_t used = mn_writer_size(writer);
+
+    mn_writer_take(writer, size);
+    writer->buf->size = (uint32_t)used;
+}
+
+void mn_writer_number(struct mn_writer *writer, uint64_t number)
+{
+    char text[20]; /* digits of 2^64 - 1 */
+    char *at = text + sizeof text;
+
+    do {
+        *--at = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    mn_writer_add(writer, mn_span(at, (size_t)(text + sizeof text - at)));
+}
+
 void mn_writer_add(struct mn_writer *writer, struct mn_span bytes)
 {
     uint8_t *to = mn_writer_take(writer, bytes.size);

@@ -41,7 +41,11 @@ struct mn_writer {
 
 /* Room for [size] more bytes at the end; the caller fills them, they count at once. */
 uint8_t *mn_writer_take(struct mn_writer *writer, size_t size);
+/* Makes room for [size] more bytes, which do not count yet: one allocation for all that follows. */
+void mn_writer_reserve(struct mn_writer *writer, size_t size);
+
 void mn_writer_add(struct mn_writer *writer, struct mn_span bytes);
+void mn_writer_number(struct mn_writer *writer, uint64_t number); /* in decimal digits */
 void mn_writer_str(struct mn_writer *writer, const char *text);
 void mn_writer_format(struct mn_writer *writer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

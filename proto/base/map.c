@@ -34,14 +34,16 @@ static struct mn_map_entry **map_slot(const struct mn_map *map, uint64_t hash)
     return &map->slots[hash & (map->slots_count - 1)];
 }
 
-struct mn_map_entry *mn_map_find(const struct mn_map *map, struct mn_span key)
+static struct mn_map_entry *map_find(const struct mn_map *map, struct mn_span key, uint64_t hash)
 {
-    uint64_t hash = map_hash(map, key);
-
-    if (map->count == 0) return NULL;
     for (struct mn_map_entry *entry = *map_slot(map, hash); entry != NULL; entry = entry->next)
         if (entry->hash == hash && mn_span_equal(entry->key, key)) return entry;
     return NULL;
+}
+
+struct mn_map_entry *mn_map_find(const struct mn_map *map, struct mn_span key)
+{
+    return map->count == 0 ? NULL : map_find(map, key, map_hash(map, key));
 }
 
 static void map_link(struct mn_map *map, struct mn_map_entry *entry)
@@ -70,10 +72,10 @@ static void map_grow(struct mn_map *map)
 
 void mn_map_insert(struct mn_map *map, struct mn_map_entry *entry, struct mn_span key)
 {
-    MN_ASSERT(mn_map_find(map, key) == NULL);
     if (map->count >= map->slots_count) map_grow(map);
     entry->key = key;
     entry->hash = map_hash(map, key);
+    MN_ASSERT(map_find(map, key, entry->hash) == NULL);
     map_link(map, entry);
     map->count++;
 }
