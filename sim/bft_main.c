@@ -20,7 +20,7 @@ static const char usage[] =
     "  --seeds FROM..TO  one run per seed; ends at the first that fails\n"
     "  --faults MS       how long faults last, virtual (default 3000, with\n"
     "                    --decide 8000)\n"
-    "  --quiet SECONDS   how long there is to finish then, virtual (default 900)\n"
+    "  --quiet SECONDS   how long there is to finish then, virtual (default 300)\n"
     "  --twice           run each seed twice and compare the trace hashes\n"
     "  --probes          list the marks and faults that no run reached; exit 1 if there are any\n"
     "  -v                print what is decided when\n"
@@ -187,7 +187,7 @@ int main(int argc, char **argv)
     const struct bft_stats *total = &campaign.total;
 
     campaign.options.faults_for = 3 * MN_SEC;
-    campaign.options.quiet_for = 900 * MN_SEC;
+    campaign.options.quiet_for = 300 * MN_SEC;
     if (!parse_arguments(argc, argv, &campaign)) {
         fputs(usage, stderr);
         return 2;

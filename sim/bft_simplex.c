@@ -18,8 +18,9 @@ struct ear { /* per host, of this process */
 struct agreement { /* of the world */
     struct simplex_validator validators[BFT_HOSTS_MAX];
     struct simplex_config config;
-    struct mn_buf *value; /* decided by somebody honest */
-    uint32_t quiet_iteration, liveliness;
+    struct mn_buf *value;                     /* decided by somebody honest */
+    uint32_t quiet_iteration, last_iteration; /* when the faults ended; by when all must be over */
+    uint32_t liveliness;                      /* of liars: the most between two lies */
 };
 
 static struct agreement *agreement(struct bft_world *world)
@@ -447,23 +448,36 @@ static void begin(struct bft_world *world)
             bft_world_at(world, bft_draw(&world->rng_liar, 50000), liar_next, &world->hosts[i]);
 }
 
+/* Stops early where nothing good can come any more: a mutant must not take minutes to die. */
 static bool is_done(struct bft_world *world)
 {
+    bool is_all = true;
+
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         const struct bft_host *host = &world->hosts[i];
+        struct simplex_view view;
         if (host->is_liar) continue;
-        if (host->core == NULL || !simplex_view(host->core).is_decided) return false;
+        MN_ASSERT(host->core != NULL); /* the faults are over */
+        view = simplex_view(host->core);
+        is_all = is_all && view.is_decided;
+        if (!view.is_decided && view.iteration > agreement(world)->last_iteration + 1)
+            bft_world_fail(world, "termination: n%u is in iteration %u, undecided", i,
+                           view.iteration);
     }
-    return true;
+    return is_all;
 }
+
+static uint32_t last_iteration(struct bft_world *world);
 
 static void quiet(struct bft_world *world)
 {
+    agreement(world)->liveliness *= 4;
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         const struct bft_host *host = &world->hosts[i];
         uint32_t at = host->is_liar ? 0 : simplex_view(host->core).iteration;
         if (at > agreement(world)->quiet_iteration) agreement(world)->quiet_iteration = at;
     }
+    agreement(world)->last_iteration = last_iteration(world);
 }
 
 /* The first iteration all honest ones enter after the faults whose leader is honest decides; one
@@ -481,7 +495,7 @@ static uint32_t last_iteration(struct bft_world *world)
 
 static void end(struct bft_world *world)
 {
-    uint32_t last = last_iteration(world);
+    uint32_t last = agreement(world)->last_iteration;
 
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct bft_host *host = &world->hosts[i];

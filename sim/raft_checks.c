@@ -1,5 +1,6 @@
 /* What must hold across nodes (Ongaro & Ousterhout, figure 3), and between configurations. The sums
  * here are made from the definition, not by the arithmetic under test. */
+#include "consensus/raft_internal.h"
 #include "consensus/raft_wire.h"
 #include "sim/raft_sim.h"
 
@@ -133,6 +134,7 @@ void raft_checks_applied(struct raft_host *host, const struct raft_entry *entry)
 {
     struct raft_world *world = host->world;
     struct raft_chain *chain;
+    bool is_new;
 
     if (entry->kind == RAFT_ENTRY_CONFIG && entry->index > world->committed_index) {
         world->committed_index = entry->index;
@@ -143,11 +145,13 @@ void raft_checks_applied(struct raft_host *host, const struct raft_entry *entry)
 
     chain_grow(world, entry->index);
     chain = &world->chain[entry->index];
-    if (chain->committed_in == 0) {
+    is_new = chain->committed_in == 0;
+    if (is_new) {
         check_durable(host, entry);
         *chain = (struct raft_chain){entry->term, host->kv.chain, raft_view(host->raft).term};
         if (entry->index > world->chain_count) world->chain_count = entry->index;
     }
+    if (is_new) raft_client_probe(host);
     if (chain->hash != host->kv.chain)
         raft_world_fail(world, "state machine safety: n%u applied something else at %llu",
                         host->index, (unsigned long long)entry->index);
@@ -210,14 +214,66 @@ static void check_config(struct raft_host *host, const struct raft_view *view)
                         host->index);
 }
 
+/* The configuration in effect is the newest one in the log, else the snapshot's. */
+static void check_effect(struct raft_host *host, const struct raft_view *view)
+{
+    struct raft_entry entry;
+    uint64_t newest = 0;
+
+    if (view->last_index == host->last_seen && view->snapshot_index == host->first_seen &&
+        view->config_index == host->config_seen)
+        return;
+    host->last_seen = view->last_index;
+    host->first_seen = view->snapshot_index;
+    host->config_seen = view->config_index;
+    for (uint64_t i = view->last_index; i > view->snapshot_index && newest == 0; i--)
+        if (raft_entry_at(host->raft, i, &entry) && entry.kind == RAFT_ENTRY_CONFIG) newest = i;
+    if (newest > 0 ? view->config_index != newest : view->config_index > view->snapshot_index)
+        raft_world_fail(host->world, "configurations: n%u uses that of %llu, its newest is at %llu",
+                        host->index, (unsigned long long)view->config_index,
+                        (unsigned long long)newest);
+}
+
+/* What it takes for durable is on the disk, as it stands in memory. */
+static void check_synced(struct raft_host *host)
+{
+    uint64_t synced = host->raft->log.synced;
+    struct raft_entry entry;
+
+    if (synced > raft_view(host->raft).last_index)
+        raft_world_fail(host->world, "durability: n%u has synced more than it has", host->index);
+    if (!raft_entry_at(host->raft, synced, &entry)) return;
+    if (!is_on_disk(&host->disk, &entry))
+        raft_world_fail(host->world, "durability: n%u takes entry %llu for synced", host->index,
+                        (unsigned long long)synced);
+}
+
+/* A leader moves its commit index only to entries of its own term (section 5.4.2). */
+static void check_commit(struct raft_host *host, const struct raft_view *view)
+{
+    struct raft_entry entry;
+
+    if (view->commit < host->commit_seen)
+        raft_world_fail(host->world, "commit fell at n%u", host->index);
+    if (view->role == RAFT_LEADER && host->term_led == view->term &&
+        view->commit > host->commit_seen && raft_entry_at(host->raft, view->commit, &entry) &&
+        entry.term != view->term)
+        raft_world_fail(
+            host->world, "commit: n%u counts copies of an entry of term %llu in term %llu",
+            host->index, (unsigned long long)entry.term, (unsigned long long)view->term);
+    host->commit_seen = view->commit;
+    host->term_led = view->role == RAFT_LEADER ? view->term : 0;
+}
+
 void raft_checks_step(struct raft_host *host)
 {
     struct raft_world *world = host->world;
     struct raft_view view = raft_view(host->raft);
 
     raft_check(host->raft);
-    if (view.commit < host->commit_seen) raft_world_fail(world, "commit fell at n%u", host->index);
-    host->commit_seen = view.commit;
+    check_commit(host, &view);
+    check_effect(host, &view);
+    check_synced(host);
     check_config(host, &view);
     if (view.role != RAFT_LEADER) return;
     if (!note(&world->leaders, view.term, 0, host->index, 0))

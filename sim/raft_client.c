@@ -4,6 +4,7 @@
 
 #define TRY_FOR (200 * MN_MS)
 #define GIVE_UP (5 * MN_SEC)
+#define PROBE ((uint64_t)1 << 62) /* requests of nobody: only the answer is judged */
 
 static void client_step(struct raft_world *world, struct raft_event *event);
 
@@ -48,6 +49,7 @@ static void client_begin(struct raft_world *world, struct raft_client *client)
     uint32_t key = rng_below(&world->rng_work, RAFT_KEYS);
 
     if (!client_has_room(world, key)) return;
+    client->known = world->chain_count;
     client->op = (struct raft_op){.called = world->time, .returned = MN_TIME_NEVER};
     command->key = key;
     command->kind = draw < 4 ? RAFT_OP_GET : draw < 8 ? RAFT_OP_PUT : RAFT_OP_CAS;
@@ -120,6 +122,51 @@ static int client_of(struct raft_world *world, uint64_t attempt)
     return -1;
 }
 
+/* An answer tells of everything that was committed anywhere when it was asked for. */
+static void check_read(struct raft_host *host, uint64_t known)
+{
+    if (host->kv.index < known)
+        raft_world_fail(host->world,
+                        "stale read: n%u answers as of %llu, %llu was committed before",
+                        host->index, (unsigned long long)host->kv.index, (unsigned long long)known);
+}
+
+/* Sessions: nobody sees a state older than one it has seen, or than its own writes. */
+static void check_session(struct raft_host *host, struct raft_client *client)
+{
+    if (host->kv.index < client->witness)
+        raft_world_fail(host->world, "session: n%u answers as of %llu after one of %llu",
+                        host->index, (unsigned long long)host->kv.index,
+                        (unsigned long long)client->witness);
+    client->witness = host->kv.index;
+}
+
+static void probe_leaders(struct raft_world *world, struct raft_event *event)
+{
+    struct raft_input input = {.type = RAFT_IN_READ};
+    struct raft_host *host = event->host;
+
+    (void)world;
+    if (host->raft == NULL || raft_view(host->raft).role != RAFT_LEADER) return;
+    input.read.request = PROBE + event->number;
+    raft_world_input(host, &input);
+}
+
+void raft_client_probe(struct raft_host *host)
+{
+    struct raft_world *world = host->world;
+
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        struct raft_host *other = &world->hosts[i];
+        if (other == host || other->raft == NULL) continue;
+        if (raft_view(other->raft).role != RAFT_LEADER) continue;
+        for (uint32_t k = 0; k < 4; k++)
+            raft_world_at(world, world->time + k * other->config.election_timeout / 8,
+                          probe_leaders, other)
+                ->number = world->chain_count;
+    }
+}
+
 void raft_client_on_output(struct raft_host *host, const struct raft_output *out)
 {
     struct raft_world *world = host->world;
@@ -128,8 +175,12 @@ void raft_client_on_output(struct raft_host *host, const struct raft_output *out
 
     if (out->type == RAFT_OUT_READ) {
         client = client_of(world, out->read.request);
+        if (out->read.request >= PROBE && out->read.status == MN_OK)
+            check_read(host, out->read.request - PROBE);
         if (client < 0 || out->read.status != MN_OK) return;
         world->stats.reads++;
+        check_read(host, world->clients[client].known);
+        check_session(host, &world->clients[client]);
         client_answer(world, (uint32_t)client,
                       host->kv.values[world->clients[client].op.command.key]);
     } else if (out->type == RAFT_OUT_ACCEPTED) {
@@ -151,8 +202,10 @@ void raft_client_applied(struct raft_host *host, const struct raft_entry *entry,
         struct raft_client *client = &host->world->clients[waiting->client];
         if (waiting->index > entry->index) continue;
         if (waiting->index == entry->index && waiting->term == entry->term && client->is_open &&
-            client->attempt == waiting->attempt)
+            client->attempt == waiting->attempt) {
+            check_session(host, client);
             client_answer(host->world, waiting->client, result);
+        }
         mn_list_remove(item);
         mn_free(waiting);
     }

@@ -97,6 +97,8 @@ static void add_stats(struct raft_stats *total, const struct raft_stats *one)
     total->corruptions += one->corruptions;
     total->changes += one->changes;
     total->snapshots += one->snapshots;
+    for (uint32_t i = 0; i < RAFT_FAULT_COUNT; i++)
+        total->faults[i] += one->faults[i];
     if (one->slowest_leader > total->slowest_leader) total->slowest_leader = one->slowest_leader;
 }
 
@@ -172,12 +174,23 @@ static bool run_seed(struct campaign *campaign, uint64_t seed)
     return false;
 }
 
-static bool print_probes(void)
+/* Marks and faults that no run reached: a hole in the plan, and usually the next bug. */
+static bool print_probes(const struct raft_stats *total)
 {
+    static const char *const faults[RAFT_FAULT_COUNT] = {
+        "loss",    "duplicate", "delay",    "cut",   "cut-one-way", "crash", "pause", "slow-disk",
+        "corrupt", "churn",     "transfer", "clock", "crash-write", "full",  "torn"};
     bool is_all = true;
+
+    for (uint32_t i = 0; i < RAFT_FAULT_COUNT; i++) {
+        if (total->faults[i] > 0) continue;
+        printf("never happened: %s\n", faults[i]);
+        is_all = false;
+    }
 
     for (struct mn_probe **probe = __start_mn_probes; probe < __stop_mn_probes; probe++) {
         if ((*probe)->hits > 0) continue;
+        if (strncmp((*probe)->text, "raft", 4) != 0) continue; /* of a core that is not run here */
         printf("never reached: %s (%s)\n", (*probe)->text, (*probe)->file);
         is_all = false;
     }
@@ -207,6 +220,6 @@ int main(int argc, char **argv)
            (unsigned long long)total->crashes, (unsigned long long)total->corruptions,
            (unsigned long long)total->changes, (unsigned long long)total->snapshots,
            (double)total->slowest_leader / 1e6);
-    if (campaign.has_probes && !print_probes()) return 1;
+    if (campaign.has_probes && !print_probes(total)) return 1;
     return 0;
 }

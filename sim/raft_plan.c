@@ -64,6 +64,24 @@ static void plan_crash_now(struct raft_world *world, struct raft_event *event)
     raft_world_at(world, world->time + MN_MS + plan_draw(world, 50000), plan_restart, event->host);
 }
 
+bool raft_plan_tears(struct raft_world *world)
+{
+    if ((world->faults >> RAFT_FAULT_TORN & 1) == 0) return false;
+    world->stats.faults[RAFT_FAULT_TORN]++;
+    return true;
+}
+
+/* A write that fails is never tried again: the process ends, and comes back when there is room. */
+static void plan_full_now(struct raft_world *world, struct raft_event *event)
+{
+    mn_time until = event->host->disk.full_until;
+
+    if (world->is_quiet) return;
+    world->stats.crashes++;
+    raft_world_crash(event->host);
+    raft_world_at(world, until > world->time ? until : world->time, plan_restart, event->host);
+}
+
 /* A crash that finds a write under way and a process that is soon back: most of all when a vote or
  * a term is on its way to the disk, while others still wait for the outcome. */
 void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist)
@@ -71,6 +89,8 @@ void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persi
     struct raft_world *world = host->world;
     bool is_new_term = persist->term != host->disk.now.term;
 
+    if (!world->is_quiet && world->time < host->disk.full_until)
+        raft_world_at(world, world->time, plan_full_now, host)->boot = host->boot;
     if (world->is_quiet || (world->faults >> RAFT_FAULT_CRASH_WRITE & 1) == 0) return;
     if (plan_draw(world, is_new_term ? 10 : 400) != 0) return;
     world->stats.faults[RAFT_FAULT_CRASH_WRITE]++;
@@ -128,6 +148,17 @@ static void plan_churn(struct raft_world *world)
     raft_world_input(leader, &input);
 }
 
+static void plan_deafen(struct raft_world *world, struct raft_event *event)
+{
+    struct raft_host *host = event->host;
+
+    if (world->is_quiet) return;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        world->cut[i][host->index] = 1;
+    raft_world_at(world, world->time + 2 * host->config.election_timeout, plan_heal, NULL)->number =
+        host->index;
+}
+
 static void plan_transfer(struct raft_world *world)
 {
     struct raft_host *leader = raft_world_leader(world);
@@ -137,6 +168,8 @@ static void plan_transfer(struct raft_world *world)
     if (plan_draw(world, 2) == 0)
         input.transfer.target = world->hosts[plan_draw(world, world->hosts_count)].id;
     raft_world_input(leader, &input);
+    if (plan_draw(world, 2) == 0) /* it does not hear that another one leads now */
+        raft_world_at(world, world->time + plan_draw(world, 6000), plan_deafen, leader);
 }
 
 static void plan_pause(struct raft_world *world, struct raft_host *host)
@@ -171,6 +204,7 @@ static void plan_do(struct raft_world *world, enum raft_fault fault)
     case RAFT_FAULT_SLOW_DISK:
         host->disk.slow_until = world->time + plan_draw(world, 4000000);
         break;
+    case RAFT_FAULT_FULL: host->disk.full_until = world->time + plan_draw(world, 2000000); break;
     case RAFT_FAULT_CORRUPT:
         if (plan_may_corrupt(world, host)) plan_crash(host, true);
         break;
@@ -181,6 +215,7 @@ static void plan_do(struct raft_world *world, enum raft_fault fault)
     case RAFT_FAULT_DELAY:
     case RAFT_FAULT_CLOCK:
     case RAFT_FAULT_CRASH_WRITE:
+    case RAFT_FAULT_TORN:
     case RAFT_FAULT_COUNT: break; /* last for the whole run */
     }
 }
@@ -202,6 +237,9 @@ void raft_plan_start(struct raft_world *world)
     world->faults = rng_u32(&world->rng_fault);
     world->fault_every = 20 * MN_MS + plan_draw(world, 300000);
     if (world->faults >> RAFT_FAULT_LOSS & 1) world->loss_permille = plan_draw(world, 300);
+    for (uint32_t fault = RAFT_FAULT_LOSS; fault <= RAFT_FAULT_DELAY; fault++)
+        world->stats.faults[fault] += world->faults >> fault & 1;
+    world->stats.faults[RAFT_FAULT_CLOCK] += world->faults >> RAFT_FAULT_CLOCK & 1;
     if (world->faults >> RAFT_FAULT_DUPLICATE & 1)
         world->duplicate_permille = plan_draw(world, 200);
     if (world->faults >> RAFT_FAULT_DELAY & 1) world->delay_max = plan_draw(world, 1000000);
@@ -219,7 +257,7 @@ void raft_plan_stop(struct raft_world *world)
     memset(world->cut, 0, sizeof world->cut);
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         world->hosts[i].paused_until = 0;
-        world->hosts[i].disk.slow_until = 0;
+        world->hosts[i].disk.slow_until = world->hosts[i].disk.full_until = 0;
         raft_world_start(&world->hosts[i], false);
     }
 }

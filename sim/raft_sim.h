@@ -73,7 +73,7 @@ struct raft_disk {
     uint32_t capacity;
     struct mn_list pending; /* struct raft_write */
     bool is_busy;
-    mn_time slow_until;
+    mn_time slow_until, full_until;
 };
 
 struct raft_parked { /* a message that waits for a write */
@@ -94,8 +94,9 @@ struct raft_host {
     struct raft_world *world;
     uint32_t index;
     mn_id id;
-    struct raft *raft; /* NULL while down */
-    uint64_t boot, commit_seen, config_seen;
+    struct raft *raft;                    /* NULL while down */
+    uint64_t boot, commit_seen, term_led; /* term_led: the term it led when commit_seen was seen */
+    uint64_t last_seen, first_seen, config_seen;
     uint32_t clock_permille; /* its clock runs at so much of true time */
     mn_time paused_until, tick_at;
     struct raft_config config;
@@ -116,6 +117,8 @@ struct raft_client {
     bool is_open;
     struct raft_op op;
     mn_time deadline, tried;
+    uint64_t known;   /* newest index committed anywhere when the operation began */
+    uint64_t witness; /* newest index its session has seen the effect of */
 };
 
 struct raft_history {
@@ -137,6 +140,8 @@ enum raft_fault {
     RAFT_FAULT_TRANSFER,
     RAFT_FAULT_CLOCK,
     RAFT_FAULT_CRASH_WRITE, /* while something is on its way to the disk */
+    RAFT_FAULT_FULL,        /* the disk takes nothing for a while: the process ends */
+    RAFT_FAULT_TORN,        /* a crash leaves half of a write */
     RAFT_FAULT_COUNT
 };
 
@@ -202,10 +207,13 @@ void raft_client_start(struct raft_world *world);
 void raft_client_applied(struct raft_host *host, const struct raft_entry *entry, uint64_t result);
 void raft_client_on_output(struct raft_host *host, const struct raft_output *out);
 void raft_client_lost(struct raft_host *host); /* the process ended */
+/* Asks everybody else who thinks that it leads, now that [host] has committed something. */
+void raft_client_probe(struct raft_host *host);
 
 /* raft_plan.c */
 void raft_plan_start(struct raft_world *world);
 void raft_plan_stop(struct raft_world *world);
+bool raft_plan_tears(struct raft_world *world);
 void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist);
 
 /* raft_checks.c */

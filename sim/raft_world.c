@@ -127,6 +127,17 @@ static void write_free(struct raft_write *write)
     mn_free(write);
 }
 
+/* Only some of its entries reached the disk: a tail that is torn, which is cut off at the start. */
+static void write_tear(struct raft_world *world, struct raft_write *write)
+{
+    uint32_t left = write->persist.entries_count;
+
+    if (left == 0 || write->persist.is_reset || write->persist.snapshot != NULL) return;
+    left = rng_below(&world->rng_disk, left);
+    while (write->persist.entries_count > left)
+        mn_buf_unref(write->persist.entries[--write->persist.entries_count].buf);
+}
+
 static struct raft_entry *disk_entries(struct raft_disk *disk)
 {
     return (struct raft_entry *)(uintptr_t)disk->now.entries;
@@ -355,7 +366,8 @@ void raft_world_start(struct raft_host *host, bool is_corrupt)
         world->stats.corruptions++;
     }
     host->boot++;
-    host->commit_seen = 0;
+    host->commit_seen = host->term_led = 0;
+    host->last_seen = host->first_seen = host->config_seen = 0;
     host->paused_until = 0;
     host->tick_at = MN_TIME_NEVER;
     rng_bytes(&world->rng_node, host->config.seed, sizeof host->config.seed);
@@ -385,6 +397,7 @@ void raft_world_crash(struct raft_host *host)
                                                      : rng_below(&host->world->rng_disk, count + 1);
     while (!mn_list_is_empty(&host->disk.pending)) {
         struct raft_write *write = MN_CONTAINER(host->disk.pending.next, struct raft_write, list);
+        if (kept == 1 && raft_plan_tears(host->world)) write_tear(host->world, write);
         if (kept > 0) disk_apply(&host->disk, write);
         kept -= kept > 0;
         write_free(write);
