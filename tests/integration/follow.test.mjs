@@ -1,0 +1,44 @@
+// meshctl that stays: -f and --watch go on telling what comes, until they are ended.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {join} from 'node:path';
+import {withMesh, waitFor, ctl, bin, nodejs} from './lib/mesh.mjs';
+
+const tool = join(bin, 'mcp-tool-stdio');
+
+function follow(mesh, node, ...args) {
+  const child = spawn(join(bin, 'meshctl'), ['--data', node.data, ...args], {stdio: ['ignore', 'pipe', 'pipe']});
+  const told = {child, out: '', err: ''};
+  child.stdout.on('data', bytes => { told.out += bytes; });
+  child.stderr.on('data', bytes => { told.err += bytes; });
+  told.ended = new Promise(done => child.on('exit', (code, signal) => done(told.exit = {code, signal})));
+  mesh.processes.push(child);
+  return told;
+}
+
+test('events -f, servers logs -f and --watch go on telling', withMesh('follow', async mesh => {
+  const n1 = await mesh.found('n1');
+  const loud = 'setInterval(() => console.error(`beat ${Date.now()}`), 50); process.stdin.resume()';
+  assert.equal((await ctl(n1, 'servers', 'add', 'loud', '--', nodejs, '-e', loud)).code, 0);
+  const events = follow(mesh, n1, '--json', 'events', '-f'), logs = follow(mesh, n1, 'servers', 'logs', 'loud', '-f');
+  const watch = follow(mesh, n1, 'servers', '--watch');
+  await waitFor('the log goes on', () => (logs.out.match(/beat \d+/g) ?? []).length > 20);
+  await waitFor('the table is there', () => watch.out.includes('loud'));
+  assert.ok(!watch.out.includes('later'));
+  assert.equal((await ctl(n1, 'servers', 'add', 'later', '--', tool)).code, 0);
+  await waitFor('the event comes', () => events.out.split('\n').some(line => line.includes('server.ready') && line.includes('later')));
+  for (const line of events.out.trim().split('\n')) assert.ok(JSON.parse(line).event, line);
+  await waitFor('the table is printed anew', () => watch.out.includes('later'));
+  for (const told of [events, logs, watch]) assert.equal(told.exit, undefined, told.err);
+
+  // They end with the node, and say so; or by a signal.
+  watch.child.kill('SIGINT');
+  await watch.ended;
+  mesh.kill(n1);
+  for (const told of [events, logs]) {
+    await told.ended;
+    assert.notEqual(told.exit.code, 0, told.err);
+    assert.ok(told.err.length > 0, 'it says why');
+  }
+}));
