@@ -19,8 +19,9 @@ allowed() {
     node/admin/*) echo '^(node/(admin|json|core)|mesh|consensus|crdt|crypto|proto)/|^node/(edge|guard)\.h$' ;;
     node/guard*) echo '^(crypto|proto)/|^node/(edge|guard|guard_internal)\.h$' ;;
     node/raftlog.*) echo '^(consensus|crypto|proto)/|^node/(edge|raftlog)\.h$' ;;
+    node/seglog/*) echo '^(node/seglog|proto/base)/|^node/edge\.h$' ;;
     node/edge.*) echo '^proto/base/|^node/edge\.h$' ;;
-    node/node* | sim/*) echo '^(sim|node/(admin|json|mcp|core)|mesh|consensus|crdt|crypto|proto)/|^node/(node|node_inside|node_mesh|edge|raftlog)\.h$' ;;
+    node/node* | sim/*) echo '^(sim|node/(seglog|admin|json|mcp|core)|mesh|consensus|crdt|crypto|proto)/|^node/(node|node_inside|node_mesh|edge|raftlog)\.h$' ;;
     node/ctl/*) echo '^(node/ctl|node/json|proto/base)/|^node/io/(fetch|options)\.h$' ;;
     *) echo '' ;; # node/io and tests may use anything
   esac
