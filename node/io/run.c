@@ -109,7 +109,7 @@ static void run_carry_out(void *owner, const struct edge_output *output)
     case EDGE_OUT_CHILD_PAUSE:
     case EDGE_OUT_CHILD_STOP: child_do(run->child, output); break;
     case EDGE_OUT_WRITE: store_do(run->store, output); break;
-    case EDGE_OUT_LOG: MN_ASSERT(false); break; /* no group runs in a node yet */
+    case EDGE_OUT_LOG: seglog_do(run->seglog, output); break;
     case EDGE_OUT_SECRET: run_write_secret(run, output); break;
     case EDGE_OUT_STOPPED:
     case EDGE_OUT_FATAL: run_on_end(run, output); break;
@@ -122,6 +122,10 @@ static void run_step(void *owner, struct mn_now now, const struct edge_input *in
                      struct edge_outbox *outbox)
 {
     struct run *run = owner;
+    if (input->type == EDGE_IN_RECOVERED && !run->is_log_read) {
+        run->is_store_read = true; /* run_on_log_recovered() gives it */
+        return;
+    }
     node_step(run->node, now, input, outbox);
     if (input->type == EDGE_IN_RECOVERED) process_notify("READY=1");
 }
@@ -141,7 +145,23 @@ static void run_stepped(void *owner)
 
 static void run_turn_end(void *owner)
 {
-    store_flush(((struct run *)owner)->store);
+    struct run *run = owner;
+    seglog_flush(run->seglog); /* first: what it makes durable may be written to the store */
+    store_flush(run->store);
+}
+
+static void run_on_log_recovered(void *owner)
+{
+    struct run *run = owner;
+    run->is_log_read = true;
+    if (run->is_store_read) io_input(run->io, &(struct edge_input){.type = EDGE_IN_RECOVERED});
+}
+
+static void run_on_log_failed(void *owner, enum seglog_failure failure, const char *text)
+{
+    struct run *run = owner;
+    RUN_LOG(run, ERROR, "log.failed", "%s", text);
+    run_end(run, failure == SEGLOG_UNAVAILABLE ? RUN_UNAVAILABLE : RUN_FATAL);
 }
 
 static void run_on_store_failed(void *owner, enum store_failure failure, const char *text)
@@ -178,6 +198,8 @@ static void run_open_wrappers(struct run *run)
     const struct net_config net_config = {.accepted_max = 4096};
     const struct store_config store_config = {files_path(run->files, "store"), run,
                                               run_on_store_failed};
+    struct seglog_config log_config = {
+        .owner = run, .recovered = run_on_log_recovered, .failed = run_on_log_failed};
     struct http_config http_config;
     struct fetch_config fetch_config;
     struct child_config child_config;
@@ -187,6 +209,8 @@ static void run_open_wrappers(struct run *run)
     fetch_config_default(&fetch_config);
     child_config_default(&child_config);
     run->store = store_new(run->io, &store_config); /* first: it opens while the rest starts */
+    log_config.path = files_path(run->files, "log");
+    run->seglog = seglog_new(run->io, &log_config);
     run->net = net_new(run->io, &net_config);
     run->http = http_new(run->io, &http_config);
     run->fetch = fetch_new(run->io, &fetch_config);
@@ -196,6 +220,7 @@ static void run_open_wrappers(struct run *run)
 static void run_close(struct run *run)
 {
     run_unwatch_signals(run);
+    seglog_close(run->seglog);
     store_close(run->store);
     http_close(run->http);
     net_close(run->net);

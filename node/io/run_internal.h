@@ -13,6 +13,7 @@
 #include "node/io/loop.h"
 #include "node/io/net.h"
 #include "node/io/run.h"
+#include "node/io/seglog.h"
 #include "node/io/servers.h"
 #include "node/io/store.h"
 #include "node/node.h"
@@ -44,6 +45,7 @@ struct run {
     struct fetch *fetch;
     struct child *child;
     struct store *store;
+    struct seglog *seglog;
     struct node *node;
 
     struct mn_trace trace;
@@ -51,9 +53,10 @@ struct run {
     struct edge_outbox outbox;
 
     uv_signal_t signal_term, signal_int, signal_hup;
-    bool is_stopping;     /* asked to */
-    bool is_first;        /* nothing is stored yet */
-    bool is_identity_old; /* the key was there before this start */
+    bool is_store_read, is_log_read; /* RECOVERED is given when both are */
+    bool is_stopping;                /* asked to */
+    bool is_first;                   /* nothing is stored yet */
+    bool is_identity_old;            /* the key was there before this start */
     int exit_code;
 
     char mesh_bound[RUN_BOUND_MAX][RUN_ADDRESS_SIZE], http_bound[RUN_BOUND_MAX][RUN_ADDRESS_SIZE];

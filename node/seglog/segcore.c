@@ -229,6 +229,11 @@ static uint32_t core_count(const struct segcore *core, enum seg_slot_state state
     return count;
 }
 
+uint32_t segcore_segment_size(const struct segcore *core)
+{
+    return core->config.segment_size;
+}
+
 uint32_t segcore_slots_count(const struct segcore *core)
 {
     return SEG_SLOTS_MAX - core_count(core, SEG_ABSENT);

@@ -35,6 +35,8 @@ void segcore_free(struct segcore *core);
  * another size than the first one. */
 MN_MUST_USE mn_status segcore_scan(struct segcore *core, uint32_t slot, struct mn_span file);
 
+bool segcore_is_unreadable(const struct segcore *core, uint32_t slot); /* it was MALFORMED */
+
 /* After all were scanned, for each that was MALFORMED: are there frames of the log in it? MN_OK: it
  * is in use all the same. MN_NOT_FOUND. */
 MN_MUST_USE mn_status segcore_rescue(struct segcore *core, uint32_t slot, struct mn_span file);
@@ -66,6 +68,7 @@ void segcore_mark(struct segcore *core);
 
 /* A file of the segment's size that is in no use: new ones, written with zeros. */
 void segcore_add_slot(struct segcore *core, uint32_t slot);
+uint32_t segcore_segment_size(const struct segcore *core);
 uint32_t segcore_slots_count(const struct segcore *core); /* used and free */
 bool segcore_wants_slot(const struct segcore *core); /* none is free, and one more is allowed */
 

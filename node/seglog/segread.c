@@ -130,6 +130,11 @@ mn_status segcore_scan(struct segcore *core, uint32_t index, struct mn_span file
     return MN_OK;
 }
 
+bool segcore_is_unreadable(const struct segcore *core, uint32_t slot)
+{
+    return core->slots[slot].state == SEG_UNREADABLE;
+}
+
 mn_status segcore_rescue(struct segcore *core, uint32_t index, struct mn_span file)
 {
     struct seg_slot *slot = &core->slots[index];
