@@ -144,6 +144,7 @@ struct upstream {
 
     enum upstream_era era;               /* as configured or found out; AUTO: not known */
     bool is_era_guessed;                 /* legacy only because it exited when asked */
+    bool is_modern_only;                 /* it refused a legacy session */
     char version[UPSTREAM_VERSION_SIZE]; /* spoken in this session; empty: not yet */
     struct mn_buf *server_info, *capabilities, *instructions; /* JSON, JSON, text; NULL: none */
     bool has_tools, has_prompts, has_resources, has_logging;  /* as it declared */

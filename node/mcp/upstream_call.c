@@ -401,6 +401,16 @@ void upstream_call_serve(struct upstream_host *host, const struct call_request *
         upstream_call_enqueue(request);
 }
 
+void upstream_call_move(struct upstream_request *request, struct upstream *to)
+{
+    MN_ASSERT(!request->is_sent);
+    mn_list_remove(&request->link);
+    request->server->calls_count--;
+    request->server = to;
+    to->calls_count++;
+    upstream_call_resend(request);
+}
+
 /* Closing the stream says it to a modern HTTP
  * server; everywhere else it is a notification. */
 void upstream_call_tell_cancelled(struct upstream_request *request)

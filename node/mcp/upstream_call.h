@@ -28,6 +28,9 @@ void upstream_call_answer_error(struct upstream_request *request, int64_t code,
 /* Sends it once more, or waits for the server. It is in no list. */
 void upstream_call_resend(struct upstream_request *request);
 
+/* Takes one that waits at [request->server] to another: it is sent, or waits there. */
+void upstream_call_move(struct upstream_request *request, struct upstream *to);
+
 /* Tells the server that nobody waits for the answer. */
 void upstream_call_tell_cancelled(struct upstream_request *request);
 

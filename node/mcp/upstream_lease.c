@@ -107,6 +107,17 @@ static struct upstream *upstream_lease_open(struct upstream *server,
     return lease;
 }
 
+/* A server that was found to be modern may speak both eras. Then the client's own is better: some
+ * servers ask in one of them only. */
+static bool upstream_lease_fits(const struct upstream *server,
+                                const Meshnode__Gateway__Request *payload)
+{
+    if (server->lease.origin != NULL) return false;
+    if (server->era == UPSTREAM_ERA_LEGACY) return true;
+    return payload->session.len > 0 && server->config->era == UPSTREAM_ERA_AUTO &&
+           !server->is_modern_only;
+}
+
 struct upstream *upstream_lease_for(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload)
 {
@@ -114,8 +125,8 @@ struct upstream *upstream_lease_for(struct upstream *server,
     struct upstream *lease;
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
 
-    if (server->era != UPSTREAM_ERA_LEGACY || server->lease.origin != NULL ||
-        payload->client_capabilities.len <= 2 || !upstream_lease_may_ask(payload->method))
+    if (!upstream_lease_fits(server, payload) || payload->client_capabilities.len <= 2 ||
+        !upstream_lease_may_ask(payload->method))
         return server;
     capabilities = upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities));
     if (capabilities == NULL) return server;
@@ -139,10 +150,24 @@ void upstream_lease_used(struct upstream *lease)
                        lease->lease.is_exclusive ? UPSTREAM_LEASE_SPARE : UPSTREAM_LEASE_IDLE);
 }
 
+/* A modern server that has no legacy sessions: what waits for this one is asked in the other era.
+ */
+static void upstream_lease_give_back(struct upstream *lease)
+{
+    struct upstream *server = lease->lease.origin;
+
+    if (lease->ready_at != MN_TIME_NEVER || server->era != UPSTREAM_ERA_MODERN) return;
+    MN_PROBE("upstream: a modern server refuses a legacy session");
+    server->is_modern_only = true;
+    while (!mn_list_is_empty(&lease->queue))
+        upstream_call_move(MN_CONTAINER(lease->queue.next, struct upstream_request, link), server);
+}
+
 void upstream_lease_end(struct upstream *lease, const char *why)
 {
     MN_ASSERT(lease->lease.origin != NULL);
     if (lease->state == UPSTREAM_STOPPED) return;
+    upstream_lease_give_back(lease);
     upstream_log_line(&lease->lease.origin->log, lease->host->now.wall, "a client's session",
                       mn_span_str(why));
     mn_list_remove(&lease->lease.link); /* it takes no more calls */

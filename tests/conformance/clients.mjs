@@ -19,19 +19,20 @@ const revisions = {'2025-03-26': 1, '2025-06-18': 27, '2025-11-25': 33, '2026-07
 const isExtension = scenario => /^(tasks|sep-2640-skills)-/.test(scenario);
 
 // What the mesh does not carry yet: these scenarios and checks are run directly, and not compared.
-const later = new Set(['tools-call-sampling', 'tools-call-elicitation', 'elicitation-sep1034-defaults',
-  'elicitation-sep1330-enums', 'server-sse-polling', 'resources-subscribe', 'resources-unsubscribe',
-  ...['basic-elicitation', 'basic-sampling', 'basic-list-roots', 'request-state', 'multiple-input-requests', 'multi-round',
-    'missing-input-response', 'non-tool-request', 'result-type', 'unsupported-methods', 'tampered-state', 'capability-check',
-    'ignore-extra-params', 'validate-input'].map(name => `input-required-result-${name}`)]);
+const later = new Set(['server-sse-polling']);
 
 // How the fixture is attached. A bridged server is of one era, its clients of both; what the other era has no
 // words for differs, and is named here.
 const variants = {
   auto: {config: direct => ({url: direct})},
-  stdio: {config: () => ({command: nodejs, args: ['--no-warnings', main, '--stdio']}), differs: new Set()},
-  legacy: {config: direct => ({url: direct, era: 'legacy'}), differs: new Set()},
-  modern: {config: direct => ({url: direct, era: 'modern'}), differs: new Set()},
+  stdio: {config: () => ({command: nodejs, args: ['--no-warnings', main, '--stdio']})},
+  // A legacy question has no key: the node makes one, and the scenario wants its own. And in a legacy session the
+  // fixture does not see the capabilities of a request.
+  legacy: {config: direct => ({url: direct, era: 'legacy'}), differs: new Set(['input-required-result-basic-elicitation',
+    'input-required-result-ignore-extra-params', 'input-required-result-capability-check'])},
+  // These tools of the fixture ask by requests of their own, which it can only in a legacy session.
+  modern: {config: direct => ({url: direct, era: 'modern'}), differs: new Set(['tools-call-sampling', 'tools-call-elicitation',
+    'elicitation-sep1034-defaults', 'elicitation-sep1330-enums'])},
 };
 
 // The checks of the revision's scenarios, as sorted lines "scenario id name status".
