@@ -74,6 +74,68 @@ START_TEST(a_client_that_can_be_asked_has_a_session_of_its_own)
 }
 END_TEST
 
+/* The next request to the endpoint whose body has [part]. */
+static struct world_fetch *fetch_of(const char *part)
+{
+    struct world_fetch *fetch;
+
+    while ((fetch = world_fetch(&w)) != NULL)
+        if (strstr(fetch->body, part) != NULL) return fetch;
+    ck_abort_msg("nothing with %s was sent", part);
+    return NULL;
+}
+
+static void up_both_eras(void)
+{
+    ck_assert_int_eq(world_add_url(&w, "s", "http://127.0.0.1/mcp", UPSTREAM_ERA_AUTO), MN_OK);
+    world_reply_result(&w, fetch_of("server/discover"), WORLD_MODERN);
+    world_reply_result(&w, fetch_of("tools/list"), world_tools_result(&w, WORLD_TOOLS));
+    ck_assert(mn_span_is(world_info(&w, "s").version, "2026-07-28"));
+}
+
+START_TEST(a_server_of_both_eras_is_asked_in_that_of_the_client)
+{
+    const struct world_call call = {.ticket = 1,
+                                    .service = "s",
+                                    .params = ECHO,
+                                    .capabilities = CAPABILITIES,
+                                    .session = "ann",
+                                    .is_live = true};
+    struct world_call modern = call;
+
+    up_both_eras();
+    world_call(&w, &call);
+    world_reply_result(&w, fetch_of("\"initialize\""), WORLD_LEGACY);
+    world_reply(&w, fetch_of("notifications/initialized"), 202, "", "");
+    assert_has(fetch_of("tools/call")->headers, "mcp-protocol-version: 2025-11-25");
+    modern.ticket = 2;
+    modern.session = NULL;
+    world_call(&w, &modern);
+    assert_has(fetch_of("tools/call")->headers, "mcp-protocol-version: 2026-07-28");
+}
+END_TEST
+
+START_TEST(a_server_without_legacy_sessions_is_asked_in_the_modern_era)
+{
+    struct world_call call = {.ticket = 1,
+                              .service = "s",
+                              .params = ECHO,
+                              .capabilities = CAPABILITIES,
+                              .session = "ann",
+                              .is_live = true};
+
+    up_both_eras();
+    world_call(&w, &call);
+    world_reply(&w, fetch_of("\"initialize\""), 400, "application/json",
+                "{\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32022,\"message\":\"no\"}}");
+    assert_has(fetch_of("tools/call")->headers, "mcp-protocol-version: 2026-07-28");
+    call.ticket = 2; /* it is remembered */
+    world_call(&w, &call);
+    assert_has(world_fetch(&w)->headers, "mcp-protocol-version: 2026-07-28");
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
 START_TEST(live_questions_are_events_and_answers_go_to_the_server)
 {
     struct world_event *event;
@@ -327,6 +389,8 @@ int main(void)
     int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_server_of_both_eras_is_asked_in_that_of_the_client);
+    tcase_add_test(tc, a_server_without_legacy_sessions_is_asked_in_the_modern_era);
     tcase_add_test(tc, a_client_that_can_be_asked_has_a_session_of_its_own);
     tcase_add_test(tc, live_questions_are_events_and_answers_go_to_the_server);
     tcase_add_test(tc, what_the_client_cannot_do_is_not_asked);
