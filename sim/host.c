@@ -29,6 +29,7 @@ void sim_host_init(struct sim *sim, struct sim_host *host, uint32_t index)
     mn_list_init(&host->fetches);
     mn_list_init(&host->exchanges);
     sim_disk_init(host);
+    sim_log_init(host);
     sim_server_init(host);
 }
 
@@ -51,6 +52,7 @@ void sim_host_done(struct sim_host *host)
     node_free(host->node);
     host_drop_held(host);
     sim_disk_done(host);
+    sim_log_wipe(host);
     edge_outbox_reset(&host->outbox);
     mn_arena_done(&host->arena);
     sim_server_done(host);
@@ -146,6 +148,7 @@ static void host_exit(struct sim *sim, void *context)
     struct sim_host *host = context;
 
     sim_disk_close(host);
+    sim_log_close(host);
     host_down(host);
     sim_host_start_at(host, sim->time + (sim->is_quiet ? 0 : host->down_for));
 }
@@ -194,7 +197,7 @@ static void host_do(struct sim_host *host, const struct edge_output *output)
     case EDGE_OUT_CHILD_PAUSE:
     case EDGE_OUT_CHILD_STOP: sim_child_do(host, output); break;
     case EDGE_OUT_WRITE: sim_disk_do(host, output); break;
-    case EDGE_OUT_LOG: MN_ASSERT(false); break; /* no group runs in a node yet */
+    case EDGE_OUT_LOG: sim_log_do(host, output); break;
     case EDGE_OUT_SECRET:
         if (mn_span_is(output->text, "join-token") && output->bytes.size > 0)
             snprintf(sim->token, sizeof sim->token, "%.*s", (int)output->bytes.size,
@@ -309,6 +312,7 @@ void sim_host_start(struct sim_host *host)
     host->boots++;
     host->is_frozen = false;
     host->node = host_make_node(host);
+    sim_log_recover(host);
     sim_disk_recover(host);
 }
 
@@ -322,6 +326,7 @@ void sim_host_crash(struct sim_host *host)
     if (host->node == NULL) return;
     host->sim->stats.crashes++;
     sim_disk_crash(host);
+    sim_log_crash(host);
     host_down(host);
 }
 

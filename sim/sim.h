@@ -4,10 +4,10 @@
  * node/edge.h to them. Same seed, same trace hash, whatever the compiler, sanitizer or load.
  *
  * The files: world.c time and events, host.c a machine with a node, net.c streams between hosts,
- * disk.c what survives a crash, server.c scripted MCP servers behind child.c and fetch.c, http.c
- * requests of clients, client.c those that call tools, watch.c those that follow the lists,
- * faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c how fast failures are
- * noticed. */
+ * disk.c what survives a crash, log.c the same of the log, server.c scripted MCP servers behind
+ * child.c and fetch.c, http.c requests of clients, client.c those that call tools, watch.c those
+ * that follow the lists, faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c
+ * how fast failures are noticed. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -20,6 +20,7 @@
 #include "proto/base/heap.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
+#include "sim/vlog.h"
 
 #define SIM_PORT 7000
 #define SIM_NAME_MAX 16
@@ -108,6 +109,8 @@ struct sim_host {
     struct mn_trace trace;
     struct mn_trace_event trace_ring[256];
     struct sim_disk disk;
+    struct vlog log;
+    struct sim_event log_sync;
     struct sim_event tick; /* the node's deadline */
     struct sim_event boot, exit, stop_limit, death;
     bool dies_writing; /* soon after its next write has begun */
@@ -229,6 +232,14 @@ void sim_disk_recover(struct sim_host *host); /* RECOVER..., RECOVERED */
 void sim_disk_crash(struct sim_host *host);
 void sim_disk_close(struct sim_host *host); /* all writes arrive */
 void sim_disk_wipe(struct sim_host *host);
+
+/* log.c */
+void sim_log_init(struct sim_host *host);
+void sim_log_do(struct sim_host *host, const struct edge_output *output);
+void sim_log_recover(struct sim_host *host); /* LOG_RECOVER..., before the disk's RECOVERED */
+void sim_log_crash(struct sim_host *host);
+void sim_log_close(struct sim_host *host);
+void sim_log_wipe(struct sim_host *host);
 
 /* server.c, child.c, fetch.c */
 struct sim_reply {
