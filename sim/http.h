@@ -6,7 +6,7 @@
 
 #include "sim/sim.h"
 
-#define SIM_SESSION_SIZE 128
+#define SIM_SESSION_SIZE 260
 
 struct sim_response {
     bool is_lost;           /* the node died, or the client gave up: nothing is known */

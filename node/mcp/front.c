@@ -14,7 +14,8 @@ struct front *front_new(const struct mcp_config *config)
     front->call_timeout_total =
         config->call_timeout_total == 0 ? CALL_TIMEOUT_TOTAL : config->call_timeout_total;
     rng_init(&front->rng, config->seed);
-    front_seal_init(&front->seal, &front->rng);
+    front->keys = config->keys;
+    front_seal_init(front);
     if (config->guard == NULL)
         front->own_guard =
             guard_new(config->hosts, config->hosts_count, config->bearers, config->bearers_count);
@@ -26,6 +27,8 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->sessions, rng_u64(&front->rng));
     mn_map_init(&front->calls, rng_u64(&front->rng));
     mn_map_init(&front->questions, rng_u64(&front->rng));
+    mn_map_init(&front->ended, rng_u64(&front->rng));
+    mn_list_init(&front->ended_order);
     mn_map_init(&front->feeds, rng_u64(&front->rng));
     mn_map_init(&front->feeds_by_ticket, rng_u64(&front->rng));
     mn_list_init(&front->streams);
@@ -87,6 +90,7 @@ void front_free(struct front *front)
         front_session_free(front, MN_CONTAINER(entry, struct front_session, by_id));
     mn_map_done(&front->calls);
     mn_map_done(&front->questions);
+    front_session_done(front);
     mn_map_done(&front->feeds);
     mn_map_done(&front->feeds_by_ticket);
     mn_heap_done(&front->feeds_timers);
@@ -98,7 +102,7 @@ void front_free(struct front *front)
     usage_done(&front->usage);
     json_parser_free(front->parser);
     guard_free(front->own_guard);
-    front_seal_done(&front->seal);
+    front_seal_done(front);
     rng_done(&front->rng);
     mn_arena_done(&front->scratch);
     mn_free(front);
@@ -114,17 +118,6 @@ struct mn_span front_header_span(const struct front_exchange *exchange, struct m
 struct mn_span front_header(const struct front_exchange *exchange, const char *name)
 {
     return front_header_span(exchange, mn_span_str(name));
-}
-
-struct mn_span front_binding(struct front *front, const struct front_exchange *exchange)
-{
-    size_t size = sizeof exchange->principal.bytes;
-    uint8_t *bytes = mn_arena_alloc(&front->scratch, size + exchange->service.size);
-
-    memcpy(bytes, exchange->principal.bytes, size);
-    if (exchange->service.size > 0)
-        memcpy(bytes + size, exchange->service.data, exchange->service.size);
-    return mn_span(bytes, size + exchange->service.size);
 }
 
 static void front_on_edge(struct front *front, const struct edge_input *input)

@@ -1,8 +1,6 @@
 /* The legacy era, 2025-03-26 to 2025-11-25 (and initialize of 2024-11-05): sessions. */
-#include "crypto/digest.h"
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
-#include "proto/base/text.h"
 
 #define VERSION_LATEST "2025-11-25"
 #define CLIENT_INFO_MAX 4096          /* bytes; a longer one is not kept: it is for display only */
@@ -10,21 +8,9 @@
 #define EVICT_IDLE MN_MINUTE          /* a session in use lately is not pushed out by a new one */
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
 
-static const char *const versions[] = {"2025-03-26", "2025-06-18", VERSION_LATEST, "2024-11-05"};
-
-#define VERSIONS_COUNT (sizeof versions / sizeof *versions)
-
-/* The same, from our list, or NULL. */
-static const char *front_legacy_version(struct mn_span version)
-{
-    for (size_t i = 0; i < VERSIONS_COUNT; i++)
-        if (mn_span_is(version, versions[i])) return versions[i];
-    return NULL;
-}
-
 bool front_legacy_is_version(struct mn_span version)
 {
-    return front_legacy_version(version) != NULL;
+    return front_session_version(version) != NULL;
 }
 
 static void front_legacy_touch(struct front *front, struct front_session *session)
@@ -45,48 +31,6 @@ static bool front_legacy_make_room(struct front *front)
         return false;
     front_session_free(front, oldest);
     return true;
-}
-
-static struct mn_span front_legacy_keep(uint8_t **to, struct mn_span text)
-{
-    uint8_t *copy = *to;
-
-    if (text.size > 0) memcpy(copy, text.data, text.size);
-    *to += text.size;
-    return mn_span(copy, text.size);
-}
-
-static struct front_session *front_legacy_open(struct front *front,
-                                               const struct front_exchange *exchange,
-                                               const char *version, struct mn_span info,
-                                               struct mn_span capabilities)
-{
-    struct front_session *session =
-        mn_alloc(sizeof *session + exchange->service.size + info.size + capabilities.size);
-    uint8_t *to = (uint8_t *)(session + 1), random[FRONT_SESSION_ID_SIZE / 2];
-    struct digest digest;
-
-    rng_bytes(&front->rng, random, sizeof random);
-    mn_hex_encode(mn_span(random, sizeof random), session->id);
-    digest_begin(&digest, DIGEST_TOOL, sizeof session->handle);
-    digest_variable(&digest, mn_span(session->id, FRONT_SESSION_ID_SIZE));
-    digest_end(&digest, session->handle);
-    session->principal = exchange->principal;
-    session->version = version;
-    session->service = front_legacy_keep(&to, exchange->service);
-    session->client_info = front_legacy_keep(&to, info);
-    session->client_capabilities = front_legacy_keep(&to, capabilities);
-    mn_list_init(&session->calls);
-    mn_list_init(&session->subscriptions);
-    session->log_level = LOGLEVEL_INFO;
-    for (int kind = 0; kind < NAMES_LISTS; kind++) {
-        session->known.wants[kind] = true;
-        front_stream_know(front, session->service, &session->known, (enum names_kind)kind);
-    }
-    mn_map_insert(&front->sessions, &session->by_id, mn_span(session->id, FRONT_SESSION_ID_SIZE));
-    front_legacy_touch(front, session);
-    mn_trace(front->trace, front->now.mono, MN_EV_SESSION_OPENED, NULL, 0, 0, version);
-    return session;
 }
 
 static void front_legacy_welcome(struct front *front, struct front_exchange *exchange,
@@ -111,7 +55,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
     const struct json *version = json_find_str(message->params, "protocolVersion");
     const struct json *capabilities = json_find_str(message->params, "capabilities");
     const struct json *info = json_find_str(message->params, "clientInfo");
-    const char *chosen = front_legacy_version(json_text(version));
+    const char *chosen = front_session_version(json_text(version));
     struct mn_span kept_info = json_is(info, JSON_OBJECT) ? info->raw : mn_span(NULL, 0);
     struct names_service *service;
     struct front_session *session;
@@ -131,8 +75,9 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
     } else {
         if (kept_info.size > CLIENT_INFO_MAX) kept_info = mn_span(NULL, 0);
         if (chosen == NULL) chosen = VERSION_LATEST; /* also for a modern one: no handshake there */
-        session = front_legacy_open(front, exchange, chosen, kept_info,
-                                    capabilities == NULL ? mn_span(NULL, 0) : capabilities->raw);
+        session = front_session_open(front, exchange, chosen, kept_info,
+                                     capabilities == NULL ? mn_span(NULL, 0) : capabilities->raw);
+        front_legacy_touch(front, session);
         memcpy(exchange->new_session, session->id, sizeof exchange->new_session);
         front_legacy_welcome(front, exchange, message->id, chosen, service);
     }
@@ -157,6 +102,8 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
         code = 400;
         text = "header MCP-Protocol-Version names a revision that is not served";
     }
+    if (session == NULL && code == 404 && entry == NULL && front_legacy_make_room(front))
+        session = front_session_adopt(front, exchange, id);
     if (session == NULL) {
         front_reply_refuse(front, exchange->id, code, JSONRPC_INVALID_REQUEST, text, NULL);
         front_exchange_free(front, exchange);
@@ -289,6 +236,7 @@ void front_legacy_delete(struct front *front, struct front_exchange *exchange)
     }
     if (session->stream != NULL) front_reply_end(front, session->stream);
     mn_trace(front->trace, front->now.mono, MN_EV_SESSION_CLOSED, NULL, 0, 0, "deleted");
+    front_session_forget(front, mn_span_str(session->id));
     front_session_free(front, session);
     front_reply_empty(front, exchange, 200);
 }

@@ -13,8 +13,9 @@ _Static_assert(sizeof(struct front_cursor) == 5 + NAMES_DIGEST_SIZE, "a cursor h
 
 /* False: it is none of ours, or of another state of the list. */
 static bool front_list_page(struct front *front, const struct front_exchange *exchange,
-                            enum names_kind kind, const uint8_t digest[NAMES_DIGEST_SIZE],
-                            const struct json *json, uint32_t *ret)
+                            const mn_id *context, enum names_kind kind,
+                            const uint8_t digest[NAMES_DIGEST_SIZE], const struct json *json,
+                            uint32_t *ret)
 {
     struct front_cursor cursor;
     struct mn_span opened;
@@ -22,8 +23,7 @@ static bool front_list_page(struct front *front, const struct front_exchange *ex
     *ret = 0;
     if (json == NULL || json->type == JSON_NULL) return true;
     if (json->type != JSON_STRING ||
-        !front_seal_open(&front->seal, FRONT_SEAL_CURSOR, front_binding(front, exchange),
-                         json->text, &front->scratch, &opened) ||
+        !front_unseal(front, SEALED_CURSOR, &exchange->principal, context, json->text, &opened) ||
         opened.size != sizeof cursor)
         return false;
     memcpy(&cursor, opened.data, sizeof cursor);
@@ -33,7 +33,7 @@ static bool front_list_page(struct front *front, const struct front_exchange *ex
 
 /* [page] without its closing brace, and the cursor of the next one. */
 static struct mn_span front_list_chain(struct front *front, const struct front_exchange *exchange,
-                                       enum names_kind kind,
+                                       const mn_id *context, enum names_kind kind,
                                        const uint8_t digest[NAMES_DIGEST_SIZE], uint32_t next,
                                        struct mn_span page)
 {
@@ -42,8 +42,8 @@ static struct mn_span front_list_chain(struct front *front, const struct front_e
 
     mn_store_u32(cursor.page, next);
     memcpy(cursor.digest, digest, NAMES_DIGEST_SIZE);
-    text = front_seal_make(&front->seal, FRONT_SEAL_CURSOR, front_binding(front, exchange),
-                           mn_span(&cursor, sizeof cursor), &front->rng, &front->scratch);
+    text = front_seal(front, SEALED_CURSOR, &exchange->principal, context, 0,
+                      mn_span(&cursor, sizeof cursor));
     return mn_span_str(mn_arena_format(&front->scratch, "%.*s,\"nextCursor\":\"%.*s\"}",
                                        (int)(page.size - 1), (const char *)page.data,
                                        (int)text.size, (const char *)text.data));
@@ -53,6 +53,7 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
                 const struct jsonrpc_message *message, struct names_service *service,
                 enum names_kind kind)
 {
+    mn_id context = sealed_context_list(exchange->service, message->method);
     uint8_t digest[NAMES_DIGEST_SIZE];
     struct mn_span result;
     uint32_t page;
@@ -62,8 +63,8 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
         return;
     }
     names_digest(&front->names, exchange->service, kind, digest);
-    if (!front_list_page(front, exchange, kind, digest, json_find_str(message->params, "cursor"),
-                         &page)) {
+    if (!front_list_page(front, exchange, &context, kind, digest,
+                         json_find_str(message->params, "cursor"), &page)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
              "unknown cursor, or the list has changed since: ask for it from its beginning");
         return;
@@ -71,6 +72,6 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
     result =
         names_list(&front->names, service, kind, is_modern ? NAMES_MODERN : NAMES_LEGACY, page);
     if ((uint64_t)(page + 1) * NAMES_PAGE < names_count(&front->names, service, kind))
-        result = front_list_chain(front, exchange, kind, digest, page + 1, result);
+        result = front_list_chain(front, exchange, &context, kind, digest, page + 1, result);
     front_reply_result(front, exchange, message->id, result);
 }

@@ -8,17 +8,17 @@
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
-#define ROUND_TTL MN_HOUR
+#define ROUND_TTL (15 * MN_MINUTE)
 #define ROUND_FORMAT 1
 
 enum round_kind { ROUND_STATE = 1, ROUND_RESUME };
 
 /* What is sealed; the service's name and then the inner state follow. */
 struct round_head {
-    uint8_t format, kind, service_size, digest[FRONT_DIGEST_SIZE], node[sizeof(mn_id)], expiry[8];
+    uint8_t format, kind, service_size, digest[FRONT_DIGEST_SIZE], node[sizeof(mn_id)];
 };
 
-_Static_assert(sizeof(struct round_head) == 27 + sizeof(mn_id), "no padding");
+_Static_assert(sizeof(struct round_head) == 19 + sizeof(mn_id), "no padding");
 
 /* Of all members of params that stay the same from round to round. False: it is no object. */
 static bool front_round_digest(struct front *front, struct mn_span params,
@@ -43,6 +43,31 @@ static bool front_round_digest(struct front *front, struct mn_span params,
     return true;
 }
 
+/* A server's own state may be long; most are short, and so are ours. */
+static enum sealed_what front_round_what(size_t plain_size)
+{
+    return plain_size > sealed_plain_max(SEALED_REQUEST_STATE) ? SEALED_UPSTREAM_STATE
+                                                               : SEALED_REQUEST_STATE;
+}
+
+/* The endpoint; which request it is stands inside. */
+static mn_id front_round_context(const struct front_exchange *exchange)
+{
+    return sealed_context_list(exchange->service, mn_span_str("round"));
+}
+
+static bool front_round_unseal(struct front *front, const struct front_exchange *exchange,
+                               const struct json *state, struct mn_span *ret)
+{
+    mn_id context = front_round_context(exchange);
+
+    return state->type == JSON_STRING &&
+           (front_unseal(front, SEALED_REQUEST_STATE, &exchange->principal, &context, state->text,
+                         ret) ||
+            front_unseal(front, SEALED_UPSTREAM_STATE, &exchange->principal, &context, state->text,
+                         ret));
+}
+
 bool front_round_open(struct front *front, const struct front_exchange *exchange,
                       const struct json *state, struct front_round *ret)
 {
@@ -51,15 +76,10 @@ bool front_round_open(struct front *front, const struct front_exchange *exchange
 
     *ret = (struct front_round){0};
     if (state == NULL) return true;
-    if (state->type != JSON_STRING ||
-        !front_seal_open(&front->seal, FRONT_SEAL_STATE, front_binding(front, exchange),
-                         state->text, &front->scratch, &bytes) ||
-        bytes.size < sizeof head)
+    if (!front_round_unseal(front, exchange, state, &bytes) || bytes.size < sizeof head)
         return false;
     memcpy(&head, bytes.data, sizeof head);
-    if (head.format != ROUND_FORMAT || sizeof head + head.service_size > bytes.size ||
-        mn_load_u64(head.expiry) < front->now.wall)
-        return false;
+    if (head.format != ROUND_FORMAT || sizeof head + head.service_size > bytes.size) return false;
     ret->is_next = true;
     memcpy(ret->digest, head.digest, sizeof ret->digest);
     memcpy(ret->node.bytes, head.node, sizeof ret->node.bytes);
@@ -91,19 +111,20 @@ static bool front_round_seal(struct front *front, const struct front_call *call,
     struct round_head head = {
         .format = ROUND_FORMAT, .kind = (uint8_t)kind, .service_size = (uint8_t)call->service.size};
     struct mn_writer writer = {0};
+    mn_id context;
 
     if (request == NULL || call->exchange == NULL ||
         !front_round_digest(front, pb_span(request->params), head.digest))
         return false;
+    context = front_round_context(call->exchange);
     memcpy(head.node, node->bytes, sizeof head.node);
-    mn_store_u64(head.expiry, mn_time_after(front->now.wall, ROUND_TTL));
     mn_writer_add(&writer, mn_span(&head, sizeof head));
     mn_writer_add(&writer, call->service);
     mn_writer_add(&writer, inner);
-    *ret = front_seal_make(&front->seal, FRONT_SEAL_STATE, front_binding(front, call->exchange),
-                           mn_buf_span(writer.buf), &front->rng, &front->scratch);
+    *ret = front_seal(front, front_round_what(mn_writer_size(&writer)), &call->exchange->principal,
+                      &context, ROUND_TTL, mn_buf_span(writer.buf));
     mn_writer_drop(&writer);
-    return true;
+    return ret->size > 0;
 }
 
 bool front_round_result(struct front *front, const struct front_call *call, const mn_id *node,

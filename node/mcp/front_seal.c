@@ -1,70 +1,58 @@
-/* XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha) under a random nonce: nonce, then ciphertext. */
-#include "node/mcp/front_seal.h"
-
+/* What clients keep for us and bring back: cursors, states of rounds, ids of sessions. Sealed with
+ * the mesh's key, so that any node can open them; as long as this node has none, with one of its
+ * own, which is as good until the client goes elsewhere. */
 #include <sodium.h>
 
-#include "proto/base/check.h"
+#include "node/mcp/front_state.h"
 
-#define NONCE_SIZE crypto_aead_xchacha20poly1305_ietf_NPUBBYTES
-#define TAG_SIZE crypto_aead_xchacha20poly1305_ietf_ABYTES
-#define TEXT sodium_base64_VARIANT_URLSAFE_NO_PADDING
+#define OWN_KEY 0 /* its id; those of the mesh are random, and this one is not looked for there */
+#define LIFE_DEFAULT MN_DAY
 
-_Static_assert(FRONT_SEAL_KEY_SIZE == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "its key");
-
-void front_seal_init(struct front_seal *seal, struct rng *rng)
+void front_seal_init(struct front *front)
 {
-    rng_bytes(rng, seal->key, sizeof seal->key);
+    rng_bytes(&front->rng, front->seal_key, sizeof front->seal_key);
 }
 
-void front_seal_done(struct front_seal *seal)
+void front_seal_done(struct front *front)
 {
-    sodium_memzero(seal->key, sizeof seal->key);
+    sodium_memzero(front->seal_key, sizeof front->seal_key);
 }
 
-static struct mn_span front_seal_bound(struct mn_arena *arena, enum front_seal_kind kind,
-                                       struct mn_span binding)
+struct mn_span front_seal(struct front *front, enum sealed_what what, const mn_id *principal,
+                          const mn_id *context, mn_time life, struct mn_span plain)
 {
-    uint8_t *bytes = mn_arena_alloc(arena, binding.size + 1);
+    struct sealed_scope scope = {.what = what, .principal = *principal, .context = *context};
+    uint64_t now_ms = front->now.wall / MN_MS;
+    uint64_t expires_ms = (front->now.wall + (life == 0 ? LIFE_DEFAULT : life)) / MN_MS;
+    struct mn_span text = mn_span(NULL, 0);
 
-    bytes[0] = (uint8_t)kind;
-    if (binding.size > 0) memcpy(bytes + 1, binding.data, binding.size);
-    return mn_span(bytes, binding.size + 1);
+    if (front->keys != NULL && keyring_sealing(&front->keys->ring, now_ms) != NULL) {
+        scope.mesh_id = front->keys->ring.mesh_id;
+        if (keyring_seal(&front->keys->ring, now_ms, &scope, life == 0 ? 0 : expires_ms, plain,
+                         &front->scratch, &text) != MN_OK)
+            text = mn_span(NULL, 0);
+    } else if (sealed_make(&scope, front->seal_key, OWN_KEY, (uint32_t)(expires_ms / 1000), plain,
+                           &front->scratch, &text) != MN_OK) {
+        text = mn_span(NULL, 0);
+    }
+    return text;
 }
 
-struct mn_span front_seal_make(const struct front_seal *seal, enum front_seal_kind kind,
-                               struct mn_span binding, struct mn_span bytes, struct rng *rng,
-                               struct mn_arena *arena)
+bool front_unseal(struct front *front, enum sealed_what what, const mn_id *principal,
+                  const mn_id *context, struct mn_span text, struct mn_span *ret)
 {
-    struct mn_span bound = front_seal_bound(arena, kind, binding);
-    size_t size = NONCE_SIZE + bytes.size + TAG_SIZE;
-    size_t text_size = sodium_base64_ENCODED_LEN(size, TEXT);
-    uint8_t *sealed = mn_arena_alloc(arena, size);
-    char *text = mn_arena_alloc(arena, text_size);
+    struct sealed_scope scope = {.what = what, .principal = *principal, .context = *context};
+    uint64_t now_ms = front->now.wall / MN_MS;
+    struct sealed_header header;
+    uint32_t key_id;
+    mn_status status;
 
-    rng_bytes(rng, sealed, NONCE_SIZE);
-    crypto_aead_xchacha20poly1305_ietf_encrypt(sealed + NONCE_SIZE, NULL, bytes.data, bytes.size,
-                                               bound.data, bound.size, NULL, sealed, seal->key);
-    sodium_bin2base64(text, text_size, sealed, size, TEXT);
-    return mn_span(text, text_size - 1);
-}
-
-bool front_seal_open(const struct front_seal *seal, enum front_seal_kind kind,
-                     struct mn_span binding, struct mn_span text, struct mn_arena *arena,
-                     struct mn_span *ret)
-{
-    struct mn_span bound = front_seal_bound(arena, kind, binding);
-    uint8_t *sealed = mn_arena_alloc(arena, text.size + 1);
-    uint8_t *opened = mn_arena_alloc(arena, text.size + 1);
-    size_t size;
-
-    if (sodium_base642bin(sealed, text.size, (const char *)text.data, text.size, NULL, &size, NULL,
-                          TEXT) != 0 ||
-        size < NONCE_SIZE + TAG_SIZE)
-        return false;
-    if (crypto_aead_xchacha20poly1305_ietf_decrypt(opened, NULL, NULL, sealed + NONCE_SIZE,
-                                                   size - NONCE_SIZE, bound.data, bound.size,
-                                                   sealed, seal->key) != 0)
-        return false;
-    *ret = mn_span(opened, size - NONCE_SIZE - TAG_SIZE);
-    return true;
+    if (sealed_peek(text, what, &header) != MN_OK) return false;
+    if (header.key_id == OWN_KEY)
+        return sealed_open(text, &scope, front->seal_key, now_ms, &front->scratch, ret) == MN_OK;
+    if (front->keys == NULL) return false;
+    scope.mesh_id = front->keys->ring.mesh_id;
+    status = keyring_open(&front->keys->ring, now_ms, text, &scope, &front->scratch, ret, &key_id);
+    if (status == MN_NOT_FOUND) mcp_keys_want(front->keys, key_id);
+    return status == MN_OK;
 }

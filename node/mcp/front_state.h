@@ -9,7 +9,6 @@
 #include "crypto/rng.h"
 #include "node/guard.h"
 #include "node/mcp/front.h"
-#include "node/mcp/front_seal.h"
 #include "node/mcp/jsonrpc.h"
 #include "node/mcp/loglevel.h"
 #include "node/mcp/names_route.h"
@@ -19,7 +18,7 @@
 #include "proto/base/map.h"
 
 #define FRONT_UPGRADE (15 * MN_SEC) /* of silence before a waiting answer becomes a stream */
-#define FRONT_SESSION_ID_SIZE 32    /* hex digits: 128 random bits */
+#define FRONT_SESSION_ID_MAX 257    /* characters of a sealed id, with its NUL */
 #define FRONT_DIGEST_SIZE 16
 #define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
 
@@ -50,13 +49,13 @@ struct front_exchange {
     struct mn_writer body;
 
     /* The response. */
-    bool is_stream;                              /* its head is out: events follow */
-    size_t unread;                               /* bytes of events since it last kept up */
-    bool is_batch;                               /* answers are collected in an array */
-    uint32_t pending_count;                      /* requests without their answer */
-    struct mn_writer batch;                      /* answers so far: [a,b */
-    char new_session[FRONT_SESSION_ID_SIZE + 1]; /* told in the head; empty: none */
-    struct mn_list calls;                        /* front_call.in_exchange */
+    bool is_stream;                         /* its head is out: events follow */
+    size_t unread;                          /* bytes of events since it last kept up */
+    bool is_batch;                          /* answers are collected in an array */
+    uint32_t pending_count;                 /* requests without their answer */
+    struct mn_writer batch;                 /* answers so far: [a,b */
+    char new_session[FRONT_SESSION_ID_MAX]; /* told in the head; empty: none */
+    struct mn_list calls;                   /* front_call.in_exchange */
 
     /* LISTEN and GET. */
     struct mn_list in_streams;
@@ -69,7 +68,7 @@ struct front_exchange {
 /* A legacy session. */
 struct front_session {
     struct mn_map_entry by_id;
-    char id[FRONT_SESSION_ID_SIZE + 1];
+    char id[FRONT_SESSION_ID_MAX];
     mn_id principal;
     const char *version;
     uint8_t handle[FRONT_DIGEST_SIZE]; /* tells servers its calls from others', but not its id */
@@ -157,13 +156,16 @@ struct front {
     mn_time call_timeout, call_timeout_total;
     struct mn_trace *trace;
     struct rng rng;
-    struct front_seal seal;
+    struct mcp_keys *keys; /* of the mesh; NULL: there are none */
+    uint8_t seal_key[SEALED_KEY_SIZE];
     struct guard *guard, *own_guard; /* own: NULL when it is somebody else's */
     struct json_parser *parser;
     struct mn_arena scratch; /* reset after each step */
     struct names names;
     struct usage usage;
     struct mn_map exchanges, sessions, calls, questions;
+    struct mn_map ended; /* ids of deleted sessions */
+    struct mn_list ended_order;
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
     struct mn_heap feeds_timers;
     uint32_t subscriptions_count;
@@ -192,12 +194,22 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange);
 void front_session_free(struct front *front, struct front_session *session);
 void front_call_free(struct front *front, struct front_call *call);
 
-/* Who asks, and where: what is sealed for a client is bound to it. */
-struct mn_span front_binding(struct front *front, const struct front_exchange *exchange);
-
 /* Value of a kept request header, trimmed; data == NULL: absent. */
 struct mn_span front_header(const struct front_exchange *exchange, const char *name);
 struct mn_span front_header_span(const struct front_exchange *exchange, struct mn_span name);
+
+/* ---- front_seal.c ---- */
+void front_seal_init(struct front *front);
+void front_seal_done(struct front *front);
+
+/* A string that only nodes of this mesh can make and open, and only for this principal and context.
+ * [life] 0: as long as its key opens. Empty: [plain] is too long. */
+struct mn_span front_seal(struct front *front, enum sealed_what what, const mn_id *principal,
+                          const mn_id *context, mn_time life, struct mn_span plain);
+
+/* False: it is not such a string. */
+bool front_unseal(struct front *front, enum sealed_what what, const mn_id *principal,
+                  const mn_id *context, struct mn_span text, struct mn_span *ret);
 
 /* ---- front_http.c ---- */
 void front_http_open(struct front *front, const struct edge_input *input);
@@ -311,6 +323,24 @@ void front_legacy_delete(struct front *front, struct front_exchange *exchange);
 /* The session that the request names and may use; NULL after the refusal was sent. */
 struct front_session *front_legacy_session(struct front *front, struct front_exchange *exchange,
                                            struct mn_span id);
+
+/* ---- front_session.c ---- */
+
+/* The same, from our list, or NULL: not served. */
+const char *front_session_version(struct mn_span version);
+
+/* A new one, at the endpoint of the exchange. */
+struct front_session *front_session_open(struct front *front, const struct front_exchange *exchange,
+                                         const char *version, struct mn_span info,
+                                         struct mn_span capabilities);
+
+/* The session of an id that another node gave out, or this one before it forgot. NULL: none. */
+struct front_session *front_session_adopt(struct front *front,
+                                          const struct front_exchange *exchange, struct mn_span id);
+
+/* That id was deleted, and does not come back. */
+void front_session_forget(struct front *front, struct mn_span id);
+void front_session_done(struct front *front);
 
 /* ---- front_call.c ---- */
 void front_call_start(struct front *front, struct front_exchange *exchange,

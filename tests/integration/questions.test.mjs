@@ -102,10 +102,11 @@ test('any node finds the way back, once, and only for the same request', threeNo
     ['other arguments', {arguments: {x: 1}}],
   ])
     assert.equal((await ask(n1, {...params, inputResponses, requestState, ...changed})).error?.code, -32602, what);
-  const again = (await ask(n1, {...params, requestState, inputResponses: {}})).result; // nothing answered: asked again
+  const again = (await ask(n3, {...params, requestState, inputResponses: {}})).result; // nothing answered: asked again
   assert.equal(again.resultType, 'input_required');
-  const last = (await ask(n1, {...params, requestState: again.requestState, inputResponses: {[Object.keys(again.inputRequests)[0]]: inputResponses[key]}})).result;
+  const last = (await ask(n2, {...params, requestState: again.requestState, inputResponses: {[Object.keys(again.inputRequests)[0]]: inputResponses[key]}})).result;
   assert.equal(last.resultType, 'complete');
   assert.match(textOf(last), /eve/);
-  assert.equal((await ask(n1, {...params, inputResponses, requestState})).error.code, -32602);
+  for (const node of [n1, n2, n3])
+    assert.equal((await ask(node, {...params, inputResponses, requestState})).error.code, -32602);
 }));

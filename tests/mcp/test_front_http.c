@@ -138,7 +138,7 @@ END_TEST
 
 START_TEST(a_session_is_no_proof_of_who_asks)
 {
-    char line[96];
+    char line[400];
     const char *const a[] = {"authorization: Bearer 0123456789abcdef0123456789abcdef-A", NULL};
     const char *const b[] = {"authorization: Bearer 0123456789abcdef0123456789abcdef-B", line,
                              NULL};

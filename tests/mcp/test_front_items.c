@@ -14,7 +14,7 @@
 #define ID "{\"jsonrpc\":\"2.0\",\"id\":1,"
 
 static const char meta_only[] = "{" MODERN_META("") "}";
-static char session[64];
+static char session[300];
 
 static void setup(void)
 {
@@ -249,7 +249,7 @@ END_TEST
 
 START_TEST(one_server_keeps_its_names_and_what_it_lacks)
 {
-    char id[64], body[512];
+    char id[300], body[512];
 
     strcpy(id, client_initialize("/mcp/servers/plain", "2025-11-25"));
     snprintf(body, sizeof body, "mcp-session-id: %s", id);
@@ -328,7 +328,7 @@ END_TEST
 START_TEST(clients_share_one_call_per_server_for_updates)
 {
     const struct client_response *stream, *listen;
-    char header[96];
+    char header[400];
 
     ck_assert_ptr_nonnull(
         strstr(client_legacy(session, SUBSCRIBE("subscribe", "y://1"))->body, "-32602"));
@@ -375,7 +375,7 @@ END_TEST
 START_TEST(a_lost_call_for_updates_is_made_again_and_all_are_told)
 {
     const struct client_response *stream;
-    char header[96];
+    char header[400];
 
     client_legacy(session, SUBSCRIBE("subscribe", "x://1"));
     client_served(client_calls[0].ticket);

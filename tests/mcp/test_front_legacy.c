@@ -56,7 +56,8 @@ START_TEST(initialize_opens_a_session)
                  "\"serverInfo\":{\"name\":\"meshnode\",\"version\":\"" MN_VERSION "\"}}}",
                  pairs[i][1]);
         client_assert_body(response, expected);
-        ck_assert_uint_eq(strspn(response->session, "0123456789abcdef"), 32);
+        ck_assert_uint_gt(strlen(response->session), 100);
+        ck_assert_uint_le(strlen(response->session), 256);
     }
 }
 END_TEST
@@ -161,7 +162,7 @@ END_TEST
 
 START_TEST(a_session_belongs_to_its_endpoint)
 {
-    char line[96];
+    char line[400];
     const char *const headers[] = {line, NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", session());
@@ -172,7 +173,7 @@ END_TEST
 
 START_TEST(the_version_header_must_be_one_that_is_served)
 {
-    char line[96];
+    char line[400];
     const char *headers[] = {line, "mcp-protocol-version: 2020-01-01", NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", session());
@@ -197,7 +198,7 @@ END_TEST
 
 START_TEST(delete_ends_the_session_and_its_calls)
 {
-    char line[64], id[33];
+    char line[400], id[300];
     const char *const headers[] = {line, NULL};
     const struct client_response *call, *stream;
 
@@ -214,10 +215,11 @@ START_TEST(delete_ends_the_session_and_its_calls)
 }
 END_TEST
 
-START_TEST(an_idle_session_ends_and_a_used_one_does_not)
+START_TEST(an_idle_session_is_put_away_and_goes_on_when_it_is_used_again)
 {
+    struct mcp_stats stats;
     const char *idle = session(), *used = session(), *watched = session();
-    char line[96];
+    char line[400];
     const char *const headers[] = {line, NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", watched);
@@ -225,9 +227,49 @@ START_TEST(an_idle_session_ends_and_a_used_one_does_not)
     client_at(client_now.mono + 20 * MN_MINUTE);
     client_legacy(used, PING);
     client_at(client_now.mono + 20 * MN_MINUTE);
-    ck_assert_uint_eq(client_legacy(idle, PING)->code, 404);
+    front_stats(client_front, &stats);
+    ck_assert_uint_eq(stats.sessions_count, 2);
+    ck_assert_uint_eq(client_legacy(idle, PING)->code, 200);
+    front_stats(client_front, &stats);
+    ck_assert_uint_eq(stats.sessions_count, 3);
     ck_assert_uint_eq(client_legacy(used, PING)->code, 200);
     ck_assert_uint_eq(client_legacy(watched, PING)->code, 200);
+}
+END_TEST
+
+/* As at another node: all that is left of the session is its id. */
+START_TEST(an_id_says_itself_what_its_client_is)
+{
+    char id[300], line[400];
+    const char *const headers[] = {line, NULL};
+
+    strcpy(id, client_send("POST", "/mcp/servers/srv", NULL,
+                           "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
+                           "\"protocolVersion\":\"2025-06-18\",\"capabilities\":{\"roots\":{"
+                           "\"listChanged\":true},\"elicitation\":{},\"sampling\":{\"tools\":{}},"
+                           "\"x\":{}},\"clientInfo\":{\"name\":\"ann\",\"version\":\"7\","
+                           "\"title\":\"Ann\"}}}")
+                   ->session);
+    client_at(client_now.mono + MCP_SESSION_IDLE);
+    snprintf(line, sizeof line, "mcp-session-id: %s", id);
+    client_send("POST", "/mcp/servers/srv", headers, TOOL_CALL("1", ""));
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_str_eq(client_calls[0].request->protocol_version, "2025-06-18");
+    ck_assert(mn_span_is(
+        mn_span(client_calls[0].request->client_capabilities.data,
+                client_calls[0].request->client_capabilities.len),
+        "{\"sampling\":{\"tools\":{}},\"elicitation\":{},\"roots\":{\"listChanged\":true}}"));
+    ck_assert(mn_span_is(mn_span(client_calls[0].request->client_info.data,
+                                 client_calls[0].request->client_info.len),
+                         "{\"name\":\"ann\",\"version\":\"7\"}"));
+    ck_assert_uint_eq(client_send("POST", "/mcp", headers, PING)->code, 404); /* its endpoint */
+    line[60] = line[60] == 'A' ? 'B' : 'A';
+    ck_assert_uint_eq(client_send("POST", "/mcp/servers/srv", headers, PING)->code, 404);
+    line[60] = id[60 - 16];
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    client_now.wall += 8 * MN_DAY;
+    client_at(client_now.mono + MCP_SESSION_IDLE);
+    ck_assert_uint_eq(client_send("POST", "/mcp/servers/srv", headers, PING)->code, 404);
 }
 END_TEST
 
@@ -383,7 +425,7 @@ END_TEST
 
 static const struct client_response *batch(const char *id, const char *body)
 {
-    char line[96];
+    char line[400];
     const char *const headers[] = {line, NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", id);
@@ -491,7 +533,7 @@ END_TEST
 
 static const struct client_response *get(const char *target, const char *id)
 {
-    char line[96];
+    char line[400];
     const char *const headers[] = {line, "accept: text/event-stream", "last-event-id: 7", NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s", id);
@@ -515,7 +557,7 @@ END_TEST
 
 START_TEST(a_change_while_no_stream_was_open_is_told_at_once)
 {
-    char id[33];
+    char id[300];
 
     strcpy(id, session());
     client_service("b", true, tools);
@@ -526,7 +568,7 @@ END_TEST
 
 START_TEST(a_change_the_client_has_listed_already_is_not_told)
 {
-    char id[33];
+    char id[300];
 
     strcpy(id, session());
     client_service("b", true, tools);
@@ -555,7 +597,7 @@ END_TEST
 
 START_TEST(one_servers_stream_tells_of_that_server_alone)
 {
-    char id[33];
+    char id[300];
     const struct client_response *response;
 
     strcpy(id, client_initialize("/mcp/servers/srv", "2025-11-25"));
@@ -574,7 +616,7 @@ END_TEST
 
 START_TEST(a_session_outlives_its_server)
 {
-    char line[96];
+    char line[400];
     const char *const headers[] = {line, NULL};
 
     snprintf(line, sizeof line, "mcp-session-id: %s",
@@ -612,7 +654,8 @@ static TCase *requests(void)
     tcase_add_test(tcase, the_version_header_must_be_one_that_is_served);
     tcase_add_test(tcase, a_modern_request_is_served_beside_sessions);
     tcase_add_test(tcase, delete_ends_the_session_and_its_calls);
-    tcase_add_test(tcase, an_idle_session_ends_and_a_used_one_does_not);
+    tcase_add_test(tcase, an_idle_session_is_put_away_and_goes_on_when_it_is_used_again);
+    tcase_add_test(tcase, an_id_says_itself_what_its_client_is);
     tcase_add_test(tcase, sessions_are_bounded_and_the_idle_ones_make_room);
     tcase_add_test(tcase, a_batch_is_answered_as_one);
     tcase_add_test(tcase, what_does_not_fit_into_a_batch_is_told);

@@ -12,7 +12,7 @@
     "\"io.modelcontextprotocol/clientCapabilities\":{\"elicitation\":{\"url\":{}}}}"
 
 static const char *const tools[] = {"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}", NULL};
-static char ann[64], bob[64];
+static char ann[300], bob[300];
 
 static void setup(void)
 {

@@ -25,7 +25,7 @@ static struct mn_writer child_in; /* lines the child has been written */
 static struct mn_writer body;     /* of the response */
 static uint32_t code;
 static bool is_ended, is_cancelled;
-static char session[64];
+static char session[300];
 
 static void step(enum mcp_input_type type, const struct edge_input *input,
                  const struct call_message *message);
