@@ -8,12 +8,14 @@
 
 #define INVALID_PARAMS (-32602)
 #define METHOD_NOT_FOUND (-32601)
+#define INTERNAL (-32603)
 
 /* A call under way: an exchange with the operator's side. */
 struct mesh_call {
     struct mn_map_entry by_id;
     uint64_t id, ticket;
-    uint32_t code; /* of the answer's head */
+    const struct node_mesh_resource *resource; /* NULL: a tool was called */
+    uint32_t code;                             /* of the answer's head */
     struct mn_writer body;
 };
 
@@ -64,27 +66,50 @@ static struct mn_span write_definition(struct mn_arena *arena, const struct node
         tool->name, tool->title, tool->about, tool->schema, tool->is_read_only ? "true" : "false"));
 }
 
-static struct mn_buf *write_offer(struct mn_arena *arena)
+static void offer_tools(Meshnode__Gateway__Offer *offer, struct mn_arena *arena)
 {
-    Meshnode__Gateway__Offer offer = MESHNODE__GATEWAY__OFFER__INIT;
-    size_t count = 0;
-
-    while (node_mesh_tools[count].name != NULL)
-        count++;
-    offer.tools = mn_arena_alloc(arena, count * sizeof *offer.tools);
-    offer.n_tools = count;
-    for (size_t i = 0; i < count; i++) {
+    while (node_mesh_tools[offer->n_tools].name != NULL)
+        offer->n_tools++;
+    offer->tools = mn_arena_alloc(arena, offer->n_tools * sizeof *offer->tools);
+    for (size_t i = 0; i < offer->n_tools; i++) {
         Meshnode__Gateway__Tool *tool = mn_arena_alloc(arena, sizeof *tool);
         meshnode__gateway__tool__init(tool);
         tool->name = mn_arena_format(arena, "%s", node_mesh_tools[i].name);
         tool->definition = pb_bytes(write_definition(arena, &node_mesh_tools[i]));
         tool->read_only = node_mesh_tools[i].is_read_only;
-        offer.tools[i] = tool;
+        offer->tools[i] = tool;
     }
+}
+
+static void offer_resources(Meshnode__Gateway__Offer *offer, struct mn_arena *arena)
+{
+    while (node_mesh_resources[offer->n_resources].uri != NULL)
+        offer->n_resources++;
+    offer->resources = mn_arena_alloc(arena, offer->n_resources * sizeof *offer->resources);
+    for (size_t i = 0; i < offer->n_resources; i++) {
+        const struct node_mesh_resource *from = &node_mesh_resources[i];
+        Meshnode__Gateway__Item *item = mn_arena_alloc(arena, sizeof *item);
+        meshnode__gateway__item__init(item);
+        item->key = mn_arena_format(arena, "%s", from->uri);
+        item->definition =
+            pb_bytes(mn_span_str(mn_arena_format(arena,
+                                                 "{\"uri\":\"%s\",\"name\":\"%s\",\"description\":"
+                                                 "\"%s\",\"mimeType\":\"application/json\"}",
+                                                 from->uri, from->name, from->about)));
+        offer->resources[i] = item;
+    }
+}
+
+static struct mn_buf *write_offer(struct mn_arena *arena)
+{
+    Meshnode__Gateway__Offer offer = MESHNODE__GATEWAY__OFFER__INIT;
+
+    offer_tools(&offer, arena);
+    offer_resources(&offer, arena);
     offer.format = 1;
     offer.server_info = pb_bytes(mn_span_str(
         "{\"name\":\"meshnode\",\"title\":\"The mesh\",\"version\":\"" MN_VERSION "\"}"));
-    offer.capabilities = pb_bytes(mn_span_str("{\"tools\":{}}"));
+    offer.capabilities = pb_bytes(mn_span_str("{\"tools\":{},\"resources\":{}}"));
     offer.instructions =
         mn_arena_format(arena, "%s", "The mesh itself: its members, tools and health.");
     return pb_pack(&offer.base);
@@ -129,6 +154,30 @@ static void answer_error(struct node *node, uint64_t ticket, int32_t code, const
 }
 
 /* What the operator's side said, as text for models and as structure for programs. */
+static void write_tool_result(struct mn_writer *result, uint32_t code, struct mn_span json)
+{
+    mn_writer_str(result, "{\"content\":[{\"type\":\"text\",\"text\":");
+    json_write_string(result, json);
+    mn_writer_str(result, "}]");
+    if (code >= 400) {
+        mn_writer_str(result, ",\"isError\":true");
+    } else if (json.size > 0) {
+        mn_writer_str(result, ",\"structuredContent\":");
+        mn_writer_add(result, json);
+    }
+    mn_writer_str(result, "}");
+}
+
+static void write_contents(struct mn_writer *result, const struct node_mesh_resource *resource,
+                           struct mn_span json)
+{
+    mn_writer_format(result,
+                     "{\"contents\":[{\"uri\":\"%s\",\"mimeType\":\"application/json\",\"text\":",
+                     resource->uri);
+    json_write_string(result, json);
+    mn_writer_str(result, "}],\"ttlMs\":0,\"cacheScope\":\"private\"}");
+}
+
 static void answer_result(struct node *node, struct mesh_call *call)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
@@ -137,16 +186,10 @@ static void answer_result(struct node *node, struct mesh_call *call)
 
     while (json.size > 0 && json.data[json.size - 1] == '\n') /* results stand on one line */
         json.size--;
-    mn_writer_str(&result, "{\"content\":[{\"type\":\"text\",\"text\":");
-    json_write_string(&result, json);
-    mn_writer_str(&result, "}]");
-    if (call->code >= 400) {
-        mn_writer_str(&result, ",\"isError\":true");
-    } else if (json.size > 0) {
-        mn_writer_str(&result, ",\"structuredContent\":");
-        mn_writer_add(&result, json);
-    }
-    mn_writer_str(&result, "}");
+    if (call->resource == NULL)
+        write_tool_result(&result, call->code, json);
+    else
+        write_contents(&result, call->resource, json);
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
     event.result = pb_bytes(mn_buf_span(result.buf));
     answer(node, call->ticket, &event);
@@ -224,13 +267,13 @@ static bool write_path(struct mn_writer *path, const char *pattern, const struct
 
 /* Opens an exchange as the admin socket would, with the whole request in it. */
 static void ask(struct node *node, struct mn_now now, const struct mesh_call *call,
-                const struct node_mesh_tool *tool, struct mn_span path, struct mn_span body,
+                const char *method, struct mn_span path, struct mn_span body,
                 struct edge_outbox *outbox)
 {
     static const char type[] = "content-type", json[] = "application/json";
     struct edge_header header = {mn_span(type, sizeof type - 1), mn_span(json, sizeof json - 1)};
     struct edge_http_request http = {.listener = EDGE_LISTENER_ADMIN,
-                                     .method = mn_span_str(tool->method),
+                                     .method = mn_span_str(method),
                                      .target = path,
                                      .headers = &header,
                                      .headers_count = 1};
@@ -242,34 +285,56 @@ static void ask(struct node *node, struct mn_now now, const struct mesh_call *ca
     node_step_admin(node, now, &(struct admin_input){.type = ADMIN_IN_EDGE, .edge = &end}, outbox);
 }
 
-static const struct node_mesh_tool *tool_find(struct mn_span name)
+static struct mesh_call *call_new(struct node_mesh *mesh, uint64_t ticket)
 {
-    for (const struct node_mesh_tool *tool = node_mesh_tools; tool->name != NULL; tool++)
-        if (mn_span_is(name, tool->name)) return tool;
-    return NULL;
-}
+    struct mesh_call *call = mn_alloc(sizeof *call);
 
-static void call_start(struct node *node, struct mn_now now, uint64_t ticket,
-                       const struct node_mesh_tool *tool, const struct json *arguments,
-                       struct edge_outbox *outbox)
-{
-    struct node_mesh *mesh = node->mesh;
-    struct mesh_call *call;
-    struct mn_writer path = {0};
-    bool has_body = strcmp(tool->method, "GET") != 0 && arguments != NULL;
-
-    if (!write_path(&path, tool->path, arguments)) {
-        mn_writer_drop(&path);
-        answer_error(node, ticket, INVALID_PARAMS, "an argument is missing; see the tool's schema");
-        return;
-    }
-    call = mn_alloc(sizeof *call);
     call->id = mesh->id_last += 2;
     call->ticket = ticket;
     mn_map_insert(&mesh->calls, &call->by_id, mn_span(&call->id, sizeof call->id));
-    ask(node, now, call, tool, mn_buf_span(path.buf), has_body ? arguments->raw : mn_span(NULL, 0),
-        outbox);
+    return call;
+}
+
+static void on_tool(struct node *node, struct mn_now now, uint64_t ticket,
+                    const struct json *params, struct edge_outbox *outbox)
+{
+    const struct json *arguments = json_find_str(params, "arguments");
+    struct mn_span name = json_text(json_find_str(params, "name"));
+    const struct node_mesh_tool *tool = node_mesh_tools;
+    struct mn_writer path = {0};
+    bool has_body;
+
+    while (tool->name != NULL && !mn_span_is(name, tool->name))
+        tool++;
+    if (!json_is(arguments, JSON_OBJECT)) arguments = NULL;
+    if (tool->name == NULL) {
+        answer_error(node, ticket, INVALID_PARAMS, "the mesh has no tool of that name");
+    } else if (!write_path(&path, tool->path, arguments)) {
+        answer_error(node, ticket, INVALID_PARAMS, "an argument is missing; see the tool's schema");
+    } else {
+        has_body = strcmp(tool->method, "GET") != 0 && arguments != NULL;
+        ask(node, now, call_new(node->mesh, ticket), tool->method, mn_buf_span(path.buf),
+            has_body ? arguments->raw : mn_span(NULL, 0), outbox);
+    }
     mn_writer_drop(&path);
+}
+
+static void on_read(struct node *node, struct mn_now now, uint64_t ticket,
+                    const struct json *params, struct edge_outbox *outbox)
+{
+    struct mn_span uri = json_text(json_find_str(params, "uri"));
+    const struct node_mesh_resource *resource = node_mesh_resources;
+    struct mesh_call *call;
+
+    while (resource->uri != NULL && !mn_span_is(uri, resource->uri))
+        resource++;
+    if (resource->uri == NULL) {
+        answer_error(node, ticket, INVALID_PARAMS, "the mesh has no resource of that URI");
+        return;
+    }
+    call = call_new(node->mesh, ticket);
+    call->resource = resource;
+    ask(node, now, call, "GET", mn_span_str(resource->path), mn_span(NULL, 0), outbox);
 }
 
 static void on_request(struct node *node, struct mn_now now, const struct call_request *request,
@@ -278,25 +343,23 @@ static void on_request(struct node *node, struct mn_now now, const struct call_r
     const struct json_limits limits = {32, 4, 4096};
     const Meshnode__Gateway__Request *asked = pb_unpack(
         &meshnode__gateway__request__descriptor, &node->arena, mn_buf_span(request->payload));
-    const struct node_mesh_tool *tool;
-    const struct json *params, *arguments;
+    const struct json *params;
+    struct mn_span method;
 
     if (asked == NULL || json_parse_copy(node->mesh->parser, pb_span(asked->params), limits,
                                          &node->arena, &params) != MN_OK) {
         answer_error(node, request->ticket, INVALID_PARAMS, "the parameters are too large");
         return;
     }
-    tool = tool_find(json_text(json_find_str(params, "name")));
-    arguments = json_find_str(params, "arguments");
-    if (!mn_span_is(pb_text(asked->method), "tools/call"))
-        answer_error(node, request->ticket, METHOD_NOT_FOUND, "the mesh only has tools");
-    else if (tool == NULL)
-        answer_error(node, request->ticket, INVALID_PARAMS, "the mesh has no tool of that name");
-    else if (node->mesh->calls.count >= NODE_MESH_CALLS_MAX)
-        answer_error(node, request->ticket, -32603, "too many questions at once; try again");
+    method = pb_text(asked->method);
+    if (node->mesh->calls.count >= NODE_MESH_CALLS_MAX)
+        answer_error(node, request->ticket, INTERNAL, "too many questions at once; try again");
+    else if (mn_span_is(method, "tools/call"))
+        on_tool(node, now, request->ticket, params, outbox);
+    else if (mn_span_is(method, "resources/read"))
+        on_read(node, now, request->ticket, params, outbox);
     else
-        call_start(node, now, request->ticket, tool,
-                   json_is(arguments, JSON_OBJECT) ? arguments : NULL, outbox);
+        answer_error(node, request->ticket, METHOD_NOT_FOUND, "the mesh has tools and resources");
 }
 
 /* The client went away: so does the exchange. */

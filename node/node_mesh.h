@@ -1,6 +1,7 @@
-/* node_mesh.h: the mesh itself as an MCP server, named "mesh", on every node. Its tools ask the
- * operator's side of this node (`/v1`, over exchanges that exist in here only), so whatever an
- * operator can see, an agent can be given by one row of the table in node_mesh_tools.c.
+/* node_mesh.h: the mesh itself as an MCP server, named "mesh", on every node. Its tools and
+ * resources ask the operator's side of this node (`/v1`, over exchanges that exist in here only),
+ * so whatever an operator can see, an agent can be given by one row of the table in
+ * node_mesh_tools.c.
  *
  * It is part of the glue: the gateway takes it for a service like any other, the core never hears
  * of it. Ids of its exchanges are even; those of drivers are odd. */
@@ -19,8 +20,14 @@ struct node_mesh_tool {
     const char *method, *path; /* `{x}` in it becomes the argument x, percent-encoded */
 };
 
-/* Ends with a zero. */
+/* A resource, and the path of the operator's side that has it. */
+struct node_mesh_resource {
+    const char *uri, *name, *about, *path;
+};
+
+/* Each ends with a zero. */
 extern const struct node_mesh_tool node_mesh_tools[];
+extern const struct node_mesh_resource node_mesh_resources[];
 
 struct node_mesh;
 

@@ -25,3 +25,12 @@ const struct node_mesh_tool node_mesh_tools[] = {
      NO_ARGUMENTS, true, "GET", "/v1/check"},
     {0},
 };
+
+const struct node_mesh_resource node_mesh_resources[] = {
+    {"mesh://status", "Mesh status", "State of this node and its mesh.", "/v1/status"},
+    {"mesh://nodes", "Mesh nodes", "The members of the mesh.", "/v1/nodes"},
+    {"mesh://tools", "Mesh tools", "Every tool of the mesh, and how it fares.", "/v1/tools"},
+    {"mesh://diagnosis", "Mesh diagnosis", "What is not well, and the next thing to do.",
+     "/v1/check"},
+    {0},
+};

@@ -174,16 +174,15 @@ void script_ask(struct script *script, const char *method, const char *target, c
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
     "\"io.modelcontextprotocol/clientCapabilities\":{}}"
 
-void script_mcp(struct script *script, const char *tool)
+void script_mcp_ask(struct script *script, const char *method, const char *name, const char *params)
 {
-    const char *method = tool == NULL ? "tools/list" : "tools/call";
     struct edge_header headers[] = {
         {mn_span_str("host"), mn_span_str("127.0.0.1:7080")},
         {mn_span_str("content-type"), mn_span_str("application/json")},
         {mn_span_str("accept"), mn_span_str("application/json, text/event-stream")},
         {mn_span_str("mcp-protocol-version"), mn_span_str("2026-07-28")},
         {mn_span_str("mcp-method"), mn_span_str(method)},
-        {mn_span_str("mcp-name"), mn_span_str(tool == NULL ? "" : tool)},
+        {mn_span_str("mcp-name"), mn_span_str(name == NULL ? "" : name)},
     };
     struct edge_http_request http = {.listener = EDGE_LISTENER_HTTP,
                                      .method = mn_span_str("POST"),
@@ -191,14 +190,25 @@ void script_mcp(struct script *script, const char *tool)
                                      .address = mn_span_str("127.0.0.1"),
                                      .is_loopback = true,
                                      .headers = headers,
-                                     .headers_count = tool == NULL ? 5 : 6};
-    char body[512], name[128] = "";
+                                     .headers_count = name == NULL ? 5 : 6};
+    char body[512];
 
-    if (tool != NULL) snprintf(name, sizeof name, "\"name\":\"%s\",\"arguments\":{},", tool);
     snprintf(body, sizeof body,
              "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":{%s" META "}}", method,
-             name);
+             params);
     ask(script, &http, body);
+}
+
+void script_mcp(struct script *script, const char *tool)
+{
+    char params[160];
+
+    if (tool == NULL) {
+        script_mcp_ask(script, "tools/list", NULL, "");
+        return;
+    }
+    snprintf(params, sizeof params, "\"name\":\"%s\",\"arguments\":{},", tool);
+    script_mcp_ask(script, "tools/call", tool, params);
 }
 
 /* ---- stepping ---- */

@@ -61,6 +61,10 @@ void script_run(struct script *script, mn_time time);
 
 /* Asks over the admin socket; the answer is in code and body when it came at once. */
 void script_ask(struct script *script, const char *method, const char *target, const char *body);
+/* A modern request on /mcp, from loopback; [name] for its Mcp-Name header, or NULL; [params]:
+ * members of params, each with a comma behind it. */
+void script_mcp_ask(struct script *script, const char *method, const char *name,
+                    const char *params);
 /* A modern tools/list or tools/call ([tool] not NULL) on /mcp, from loopback. */
 void script_mcp(struct script *script, const char *tool);
 /* Lets the child answer the call it holds. */

@@ -131,6 +131,37 @@ END_TEST
 
 #define FILES "{\"files\":{\"command\":\"files\",\"args\":[\"/data\"]}}"
 
+/* The mesh's own server asks the operator's side, whose answers may take a turn through the
+ * gateway. */
+START_TEST(the_mesh_is_a_server_itself)
+{
+    start();
+    script_mcp(&s, NULL);
+    assert_body("{\"name\":\"mesh_status\",");
+    script_mcp(&s, "mesh_status");
+    ck_assert_uint_eq(s.code, 200);
+    assert_body("\"structuredContent\":{\"api\":\"meshctl/v1\",\"kind\":\"Status\"");
+    script_mcp_ask(&s, "tools/call", "mesh_route_explain",
+                   "\"name\":\"mesh_route_explain\",\"arguments\":{\"tool\":\"no/such?tool\"},");
+    assert_body("no tool of that name in the mesh");
+    assert_body("\"isError\":true");
+    script_mcp_ask(&s, "tools/call", "mesh_find",
+                   "\"name\":\"mesh_find\",\"arguments\":{\"txt\":\"x\"},");
+    assert_body("the arguments do not match the tool's schema");
+    script_mcp_ask(&s, "resources/read", "mesh://nodes", "\"uri\":\"mesh://nodes\",");
+    assert_body("\"contents\":[{\"uri\":\"mesh://nodes\"");
+    script_mcp_ask(&s, "resources/read", "mesh://no", "\"uri\":\"mesh://no\",");
+    assert_body("-32602");
+}
+END_TEST
+
+START_TEST(no_server_is_called_like_the_mesh)
+{
+    USE_TEXTS("a.json", "{\"mcpServers\":{\"mesh\":{\"command\":\"first\"}}}");
+    assert_refused("the name \"mesh\" is the mesh's own");
+}
+END_TEST
+
 START_TEST(a_server_added_at_run_time_survives_a_restart)
 {
     start();
@@ -406,6 +437,8 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, texts_and_options_attach_servers);
+    tcase_add_test(tcase, the_mesh_is_a_server_itself);
+    tcase_add_test(tcase, no_server_is_called_like_the_mesh);
     tcase_add_test(tcase, a_name_in_two_texts_is_refused_with_both_places);
     tcase_add_test(tcase, an_option_that_repeats_a_name_is_refused);
     tcase_add_test(tcase, a_bad_text_is_refused_with_its_place);
