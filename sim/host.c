@@ -205,6 +205,11 @@ static void host_do(struct sim_host *host, const struct edge_output *output)
         break;
     case EDGE_OUT_STOPPED: sim_at(sim, &host->exit, sim->time, host_exit, host); break;
     case EDGE_OUT_FATAL:
+        if (output->code == 77 && host->may_be_refused) {
+            host->is_refused = true;
+            sim_at(sim, &host->exit, sim->time, host_exit, host);
+            break;
+        }
         sim_fail(sim, "%s stopped itself with code %u: %.*s", host->name, output->code,
                  (int)output->text.size, (const char *)output->text.data);
         break;
@@ -275,7 +280,7 @@ static struct node *host_make_node(struct sim_host *host)
     struct node_config config;
     struct mn_span why = mn_span(NULL, 0);
     char address[32];
-    struct mn_span addresses[1], seeds[1];
+    struct mn_span addresses[1], seeds[2];
     struct node_servers_text servers = {mn_span_str("mcp.json"), sim_server_json(host, &arena)};
     struct node *node = NULL;
 
@@ -292,7 +297,8 @@ static struct node *host_make_node(struct sim_host *host)
     if (host->index > 0) {
         config.core.seeds = seeds;
         config.core.seeds_count = 1;
-        config.core.token = mn_span_str(sim->token);
+        config.core.token = mn_span_str(host->has_no_token ? "" : sim->token);
+        if (host->has_no_token) seeds[config.core.seeds_count++] = mn_span_str("n2:7000");
     }
     config.core.is_identity_old = host->boots > 1;
     config.mcp.call_timeout = SIM_CALL_TIMEOUT;

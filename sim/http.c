@@ -183,9 +183,9 @@ void sim_http_ask(struct sim_host *host, const struct sim_request *request)
 {
     struct edge_header headers[HEADERS_MAX];
     struct edge_http_request http = {
-        .listener = EDGE_LISTENER_HTTP,
+        .listener = request->is_admin ? EDGE_LISTENER_ADMIN : EDGE_LISTENER_HTTP,
         .method = mn_span_str(request->verb != NULL ? request->verb : "POST"),
-        .target = mn_span_str("/mcp"),
+        .target = mn_span_str(request->path != NULL ? request->path : "/mcp"),
         .address = mn_span_str("127.0.0.1"),
         .is_loopback = true,
         .headers = headers};

@@ -20,6 +20,8 @@ typedef void sim_http_end(struct sim *sim, void *context, const struct sim_respo
 
 struct sim_request {
     const char *verb;             /* "GET", "DELETE"; NULL: POST with [body] */
+    const char *path;             /* NULL: "/mcp" */
+    bool is_admin;                /* over the admin socket */
     const char *host;             /* as the client calls the node; NULL: as it should */
     const char *method;           /* modern: JSON-RPC method of [body]; NULL: legacy */
     const char *name;             /* modern: of the tool, or NULL */

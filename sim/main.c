@@ -24,6 +24,7 @@ static const char usage[] =
     "  --quiet SECONDS   how long the mesh then has to recover, virtual (default 120)\n"
     "  --no-faults       load only\n"
     "  --scenario detect kills and freezes each node once: how soon do the others notice?\n"
+    "  --scenario pending  nodes without a token, an operator, and faults\n"
     "  --twice           run each seed twice and compare the trace hashes\n"
     "  --first           end with the first failure\n"
     "  --probes          list the marks and events that no run reached; exit 1 if there are any\n"
@@ -34,7 +35,7 @@ static const char usage[] =
 struct campaign {
     struct sim_options options;
     uint64_t first, last;
-    bool is_twice, has_probes, is_detect;
+    bool is_twice, has_probes, is_detect, is_pending;
     struct sim_stats total;
     bool is_first; /* failure ends the campaign */
     uint64_t hash; /* of the hashes of all runs */
@@ -88,7 +89,10 @@ static bool parse_option(int option, const char *value, struct campaign *campaig
     case 'q': return parse_seconds(value, &campaign->options.quiet_for);
     case 'N': campaign->options.has_faults = false; return true;
     case 't': campaign->is_twice = true; return true;
-    case 'D': campaign->is_detect = strcmp(value, "detect") == 0; return campaign->is_detect;
+    case 'D':
+        campaign->is_detect = strcmp(value, "detect") == 0;
+        campaign->is_pending = strcmp(value, "pending") == 0;
+        return campaign->is_detect || campaign->is_pending;
     case 'p': campaign->has_probes = true; return true;
     case '1': campaign->is_first = true; return true;
     case 'v': campaign->options.is_verbose = true; return true;
@@ -126,7 +130,9 @@ static void print_replay(const struct campaign *campaign)
            (unsigned long long)(options->faults_for / MN_SEC),
            (unsigned long long)(options->quiet_for / MN_SEC),
            options->has_faults ? "" : " --no-faults",
-           campaign->is_detect ? " --scenario detect" : "");
+           campaign->is_detect    ? " --scenario detect"
+           : campaign->is_pending ? " --scenario pending"
+                                  : "");
 }
 
 static void print_failure(const struct campaign *campaign, const struct sim *sim)
@@ -174,7 +180,9 @@ static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
 
     campaign->options.seed = seed;
     sim = sim_new(&campaign->options);
-    is_good = campaign->is_detect ? sim_run_detect(sim) : sim_run(sim);
+    is_good = campaign->is_detect    ? sim_run_detect(sim)
+              : campaign->is_pending ? sim_run_pending(sim)
+                                     : sim_run(sim);
     *hash = sim->hash;
     campaign->hash = (campaign->hash ^ sim->hash) * 0x100000001b3U;
     if (!is_good) print_failure(campaign, sim);

@@ -7,7 +7,7 @@
  * disk.c what survives a crash, log.c the same of the log, server.c scripted MCP servers behind
  * child.c and fetch.c, http.c requests of clients, client.c those that call tools, watch.c those
  * that follow the lists, faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c
- * how fast failures are noticed. */
+ * how fast failures are noticed, pending.c who is let in without a token. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -113,7 +113,9 @@ struct sim_host {
     struct sim_event log_sync;
     struct sim_event tick; /* the node's deadline */
     struct sim_event boot, exit, stop_limit, death;
-    bool dies_writing; /* soon after its next write has begun */
+    bool has_no_token;               /* it waits to be let in, at the first or the second host */
+    bool may_be_refused, is_refused; /* the mesh sends it away for good (77): may, did */
+    bool dies_writing;               /* soon after its next write has begun */
     bool is_frozen, is_stepping;
     bool is_offline;     /* URLs cannot be reached from it */
     bool is_stopping;    /* it was told to, and still runs */
@@ -291,6 +293,9 @@ void sim_plan_stop(struct sim *sim);
 
 /* detect.c: a scenario instead of sim_run(). True: all held. */
 bool sim_run_detect(struct sim *sim);
+
+/* pending.c: another one, about nodes that wait to be let in. */
+bool sim_run_pending(struct sim *sim);
 
 /* checks.c */
 void sim_check_step(struct sim_host *host);
