@@ -14,9 +14,10 @@ allowed() {
     consensus/*) echo '^(consensus|crypto|proto)/' ;;
     crdt/*) echo '^(crdt|crypto|proto)/' ;;
     node/core/*) echo '^(node/core|mesh|consensus|crdt|crypto|proto)/' ;;
+    node/state/*) echo '^(node/state|mesh|consensus|crdt|crypto|proto)/|^node/(edge|raftlog)\.h$' ;;
     node/json/*) echo '^(node/json|proto/base)/' ;;
     node/mcp/*) echo '^(node/mcp|node/json|crypto|proto)/|^node/(edge|guard)\.h$' ;;
-    node/admin/*) echo '^(node/(admin|json|core)|mesh|consensus|crdt|crypto|proto)/|^node/(edge|guard)\.h$' ;;
+    node/admin/*) echo '^(node/(admin|json|core|state)|mesh|consensus|crdt|crypto|proto)/|^node/(edge|guard)\.h$' ;;
     node/guard*) echo '^(crypto|proto)/|^node/(edge|guard|guard_internal)\.h$' ;;
     node/raftlog.*) echo '^(consensus|crypto|proto)/|^node/(edge|raftlog)\.h$' ;;
     node/seglog/*) echo '^(node/seglog|proto/base)/|^node/edge\.h$' ;;

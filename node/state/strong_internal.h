@@ -1,0 +1,44 @@
+/* strong_internal.h: what strong.c (the map and its commands) and strong_wire.c (bytes) share. */
+#ifndef STRONG_INTERNAL_H
+#define STRONG_INTERNAL_H
+
+#include "node/state/strong.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+struct strong_entry {
+    struct mn_buf *key, *value;
+    uint64_t rev, created, lease;
+};
+
+struct strong_session {
+    struct mn_map_entry by_client;
+    struct mn_list in_used; /* the one unused for longest first */
+    mn_id client;
+    uint64_t seq;
+    struct strong_reply reply;
+};
+
+struct strong {
+    struct strong_entry *entries; /* in order of key */
+    uint32_t entries_count, entries_capacity;
+    struct strong_lease *leases; /* in order of id */
+    uint32_t leases_count, leases_capacity;
+    struct mn_map sessions;
+    struct mn_list used;
+    size_t total;
+    uint64_t rev;
+    struct strong_change *changes;         /* ring of STRONG_CHANGES_MAX */
+    uint64_t changes_count, changes_first; /* numbers: first kept, and newest */
+    size_t changes_size;
+    struct mn_arena arena; /* of a command */
+};
+
+/* Index of the first entry that is not before [key]. */
+uint32_t strong_lower(const struct strong *strong, struct mn_span key);
+struct strong_entry *strong_insert(struct strong *strong, uint32_t at);
+struct strong_lease *strong_lease_add(struct strong *strong, uint64_t id);
+struct strong_session *strong_session_add(struct strong *strong, const mn_id *client);
+void strong_clear(struct strong *strong);
+
+#endif

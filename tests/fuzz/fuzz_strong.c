@@ -1,0 +1,42 @@
+/* Arbitrary commands, and arbitrary snapshots. First byte 0: a snapshot; else items of u16 size and
+ * bytes, each a command of the log. What was taken must be sound and must survive a snapshot. */
+#include <stdlib.h>
+
+#include "node/state/strong.h"
+#include "proto/base/check.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void survive(const struct strong *map)
+{
+    struct mn_buf *snapshot = strong_snapshot(map), *again;
+    struct strong *other = strong_new();
+
+    strong_check(map);
+    MN_ASSERT(strong_restore(other, mn_buf_span(snapshot)) == MN_OK);
+    again = strong_snapshot(other);
+    MN_ASSERT(mn_span_equal(mn_buf_span(snapshot), mn_buf_span(again)));
+    mn_buf_unref(snapshot);
+    mn_buf_unref(again);
+    strong_free(other);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct strong *map = strong_new();
+    uint64_t index = 0;
+
+    if (size > 0 && data[0] == 0) {
+        if (strong_restore(map, mn_span(data + 1, size - 1)) == MN_OK) survive(map);
+        size = 0;
+    }
+    for (size_t i = 1; i + 2 <= size;) {
+        size_t length = mn_load_u16(data + i);
+        if (length > size - i - 2) length = size - i - 2;
+        strong_apply(map, ++index, mn_span(data + i + 2, length));
+        i += 2 + length;
+    }
+    survive(map);
+    strong_free(map);
+    return 0;
+}
