@@ -14,58 +14,60 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
 
 /* X(NAME, "name as users see it", level, meaning of a, meaning of b). [id] is the node, call or
  * session the event is about, [text] names a server, tool, address or reason. */
-#define MN_EVENT_LIST(X)                                                      \
-    X(NODE_STARTED, "node.started", INFO, "incarnation", "")                  \
-    X(NODE_READY, "node.ready", INFO, "members", "")                          \
-    X(MESH_FOUNDED, "mesh.founded", INFO, "", "")                             \
-    X(JOIN_STARTED, "join.started", INFO, "", "")                             \
-    X(JOIN_DONE, "join.done", INFO, "", "")                                   \
-    X(JOIN_REFUSED, "join.refused", WARN, "code", "")                         \
-    X(JOIN_ADMITTED, "join.admitted", INFO, "token use", "")                  \
-    X(JOIN_DENIED, "join.denied", WARN, "code", "")                           \
-    X(JOIN_PENDING, "join.pending", WARN, "", "")                             \
-    X(JOIN_MESH_WORDS, "join.mesh_words", WARN, "", "")                       \
-    X(JOIN_WAITS, "join.waits", INFO, "waiting now", "")                      \
-    X(JOIN_APPROVED, "join.approved", INFO, "", "")                           \
-    X(NET_GARBAGE, "net.garbage", WARN, "counted so far", "")                 \
-    X(HANDSHAKE_FAILED, "link.handshake_failed", WARN, "status", "")          \
-    X(LINK_UP, "link.up", INFO, "", "")                                       \
-    X(LINK_DOWN, "link.down", INFO, "status", "")                             \
-    X(LINK_REFUSED, "link.refused", WARN, "status", "")                       \
-    X(DIAL_FAILED, "link.dial_failed", DEBUG, "attempts", "")                 \
-    X(IDENTITY_IN_USE, "link.identity_in_use", WARN, "", "")                  \
-    X(KEY_CONFLICT, "member.key_conflict", ERROR, "", "")                     \
-    X(MEMBER_ALIVE, "member.alive", INFO, "incarnation", "")                  \
-    X(MEMBER_SUSPECT, "member.suspect", WARN, "incarnation", "confirmations") \
-    X(MEMBER_DEAD, "member.dead", WARN, "incarnation", "")                    \
-    X(MEMBER_LEFT, "member.left", INFO, "incarnation", "")                    \
-    X(MEMBER_REFUTED, "member.refuted", INFO, "new incarnation", "")          \
-    X(RECORD_REFUSED, "member.record_refused", WARN, "status", "")            \
-    X(GRANT_REFUSED, "trust.grant_refused", WARN, "status", "")               \
-    X(AUTHORITY_FORK, "trust.authority_fork", ERROR, "version", "")           \
-    X(CLOCK_ALARM, "trust.clock_alarm", WARN, "difference in ms", "")         \
-    X(CATALOG_CHANGED, "catalog.changed", INFO, "version", "offers")          \
-    X(CATALOG_REFUSED, "catalog.refused", WARN, "status", "")                 \
-    X(SERVICE_CONFLICT, "service.conflict", WARN, "offers", "")               \
-    X(BREAKER_OPEN, "call.breaker_open", WARN, "open for ms", "")             \
-    X(BREAKER_CLOSED, "call.breaker_closed", INFO, "", "")                    \
-    X(CALL_FAILED_OVER, "call.failed_over", INFO, "attempt", "")              \
-    X(CALL_UNKNOWN, "call.outcome_unknown", WARN, "", "")                     \
-    X(SERVER_STARTING, "server.starting", INFO, "attempt", "")                \
-    X(SERVER_READY, "server.ready", INFO, "tools", "era")                     \
-    X(SERVER_FAILED, "server.failed", WARN, "exit status", "next try in ms")  \
-    X(SERVER_STOPPED, "server.stopped", INFO, "", "")                         \
-    X(SERVER_NOISE, "server.noise", WARN, "lines that are not JSON-RPC", "")  \
-    X(SERVER_STDERR, "server.stderr", DEBUG, "", "")                          \
-    X(SESSION_OPENED, "session.opened", DEBUG, "", "")                        \
-    X(SESSION_CLOSED, "session.closed", DEBUG, "", "")                        \
-    X(HTTP_REFUSED, "http.refused", WARN, "status", "")                       \
-    X(STORE_FAILED, "store.failed", ERROR, "status", "")                      \
-    X(CLOCK_FINE, "trust.clock_fine", INFO, "", "")                           \
-    X(REVOKED, "trust.revoked", WARN, "at", "")                               \
-    X(KEY_MADE, "trust.key_made", INFO, "key id", "")                         \
-    X(ITEM_REFUSED, "trust.item_refused", WARN, "status", "kind")             \
-    X(AUTHORITY_CHANGED, "trust.authority_changed", INFO, "version", "issuers")
+#define MN_EVENT_LIST(X)                                                        \
+    X(NODE_STARTED, "node.started", INFO, "incarnation", "")                    \
+    X(NODE_READY, "node.ready", INFO, "members", "")                            \
+    X(MESH_FOUNDED, "mesh.founded", INFO, "", "")                               \
+    X(JOIN_STARTED, "join.started", INFO, "", "")                               \
+    X(JOIN_DONE, "join.done", INFO, "", "")                                     \
+    X(JOIN_REFUSED, "join.refused", WARN, "code", "")                           \
+    X(JOIN_ADMITTED, "join.admitted", INFO, "token use", "")                    \
+    X(JOIN_DENIED, "join.denied", WARN, "code", "")                             \
+    X(JOIN_PENDING, "join.pending", WARN, "", "")                               \
+    X(JOIN_MESH_WORDS, "join.mesh_words", WARN, "", "")                         \
+    X(JOIN_WAITS, "join.waits", INFO, "waiting now", "")                        \
+    X(JOIN_APPROVED, "join.approved", INFO, "", "")                             \
+    X(NET_GARBAGE, "net.garbage", WARN, "counted so far", "")                   \
+    X(HANDSHAKE_FAILED, "link.handshake_failed", WARN, "status", "")            \
+    X(LINK_UP, "link.up", INFO, "", "")                                         \
+    X(LINK_DOWN, "link.down", INFO, "status", "")                               \
+    X(LINK_REFUSED, "link.refused", WARN, "status", "")                         \
+    X(DIAL_FAILED, "link.dial_failed", DEBUG, "attempts", "")                   \
+    X(IDENTITY_IN_USE, "link.identity_in_use", WARN, "", "")                    \
+    X(KEY_CONFLICT, "member.key_conflict", ERROR, "", "")                       \
+    X(MEMBER_ALIVE, "member.alive", INFO, "incarnation", "")                    \
+    X(MEMBER_SUSPECT, "member.suspect", WARN, "incarnation", "confirmations")   \
+    X(MEMBER_DEAD, "member.dead", WARN, "incarnation", "")                      \
+    X(MEMBER_LEFT, "member.left", INFO, "incarnation", "")                      \
+    X(MEMBER_REFUTED, "member.refuted", INFO, "new incarnation", "")            \
+    X(RECORD_REFUSED, "member.record_refused", WARN, "status", "")              \
+    X(GRANT_REFUSED, "trust.grant_refused", WARN, "status", "")                 \
+    X(AUTHORITY_FORK, "trust.authority_fork", ERROR, "version", "")             \
+    X(CLOCK_ALARM, "trust.clock_alarm", WARN, "difference in ms", "")           \
+    X(CATALOG_CHANGED, "catalog.changed", INFO, "version", "offers")            \
+    X(CATALOG_REFUSED, "catalog.refused", WARN, "status", "")                   \
+    X(SERVICE_CONFLICT, "service.conflict", WARN, "offers", "")                 \
+    X(BREAKER_OPEN, "call.breaker_open", WARN, "open for ms", "")               \
+    X(BREAKER_CLOSED, "call.breaker_closed", INFO, "", "")                      \
+    X(CALL_FAILED_OVER, "call.failed_over", INFO, "attempt", "")                \
+    X(CALL_UNKNOWN, "call.outcome_unknown", WARN, "", "")                       \
+    X(SERVER_STARTING, "server.starting", INFO, "attempt", "")                  \
+    X(SERVER_READY, "server.ready", INFO, "tools", "era")                       \
+    X(SERVER_FAILED, "server.failed", WARN, "exit status", "next try in ms")    \
+    X(SERVER_STOPPED, "server.stopped", INFO, "", "")                           \
+    X(SERVER_NOISE, "server.noise", WARN, "lines that are not JSON-RPC", "")    \
+    X(SERVER_STDERR, "server.stderr", DEBUG, "", "")                            \
+    X(SESSION_OPENED, "session.opened", DEBUG, "", "")                          \
+    X(SESSION_CLOSED, "session.closed", DEBUG, "", "")                          \
+    X(HTTP_REFUSED, "http.refused", WARN, "status", "")                         \
+    X(STORE_FAILED, "store.failed", ERROR, "status", "")                        \
+    X(CLOCK_FINE, "trust.clock_fine", INFO, "", "")                             \
+    X(REVOKED, "trust.revoked", WARN, "at", "")                                 \
+    X(KEY_MADE, "trust.key_made", INFO, "key id", "")                           \
+    X(ITEM_REFUSED, "trust.item_refused", WARN, "status", "kind")               \
+    X(AUTHORITY_CHANGED, "trust.authority_changed", INFO, "version", "issuers") \
+    X(CONSENSUS_LEADER, "consensus.leader", INFO, "term", "group")              \
+    X(CONSENSUS_FOLLOWER, "consensus.follower", INFO, "term", "group")
 
 enum mn_event {
     MN_EV_NONE = 0,

@@ -1,0 +1,164 @@
+/* state.h: what a mesh agrees on, at one node: its metadata group, whose members metadata.h
+ * chooses, and the strong keyspace in it (strong.h). Any node answers any request: who does not
+ * lead passes it on, and tries again elsewhere when no answer comes. Commands have sessions, so
+ * that a retry applies once; what is neither confirmed nor refused in time is "unknown".
+ *
+ * Pure. Writes to the log leave in the edge's own words (node/edge.h); what depends on them is held
+ * inside until they are durable. Membership is told from outside, and is advice only. */
+#ifndef STATE_H
+#define STATE_H
+
+#include "consensus/groups.h"
+#include "node/edge.h"
+#include "node/state/metadata.h"
+#include "node/state/strong.h"
+#include "proto/base/trace.h"
+
+#define STATE_GROUP 1u       /* number of the metadata group in the log and on the wire */
+#define STATE_OPS_MAX 4096u  /* requests of this node and of others, under way */
+#define STATE_SESSIONS 256u  /* commands of this node at once; more are MN_BUSY */
+#define STATE_NODES_MAX 1024 /* members that are considered */
+#define STATE_TIMEOUT_MIN (10 * MN_MS)
+#define STATE_TIMEOUT_MAX (60 * MN_SEC)
+#define STATE_MESSAGE_MAX ((size_t)1 << 20) /* bytes */
+
+struct state_config {
+    mn_id self;
+    uint8_t seed[RNG_SEED_SIZE];
+    mn_time election_timeout; /* 0: 300 ms */
+    uint64_t *writes_count;   /* number of the newest write to the log */
+    struct mn_trace *trace;   /* may be NULL */
+};
+
+enum state_request_type {
+    STATE_COMMAND = 1, /* command; without a client it gets a session of this node */
+    STATE_READ,        /* read: linearizable */
+    STATE_PROGRESS,    /* how far the members are, as the leader knows */
+    STATE_TRANSFER,    /* node (zero: anybody) shall lead */
+    STATE_WISH         /* node, wish: what an operator wants it to be */
+};
+
+/* role 0, weight 0: as the node says. */
+struct state_wish {
+    enum metadata_role role;
+    uint32_t weight;
+};
+
+struct state_read {
+    struct mn_span key; /* is_list: what keys begin with */
+    bool is_list;
+    struct mn_span after;
+    uint32_t limit; /* 1 .. STRONG_LIST_MAX */
+};
+
+struct state_request {
+    uint64_t ticket; /* the caller's */
+    enum state_request_type type;
+    struct strong_command command;
+    struct state_read read;
+    mn_id node;
+    struct state_wish wish;
+    mn_time timeout;
+};
+
+struct state_progress {
+    mn_id node;
+    uint64_t match;
+};
+
+struct state_answer {
+    uint64_t ticket;
+    mn_status status; /* MN_OK; MN_UNREACHABLE: no quorum, certainly not done; MN_TIMEOUT: unknown;
+                       * MN_BUSY; MN_NOT_FOUND, MN_STATE: TRANSFER refused; MN_CONFIG: WISH */
+    struct strong_reply reply; /* COMMAND, WISH */
+    struct strong_pair *pairs; /* READ; in the outbox's arena */
+    uint32_t pairs_count;
+    bool has_more;
+    struct state_progress *progress; /* PROGRESS */
+    uint32_t progress_count;
+    uint64_t term, commit;
+};
+
+enum state_input_type {
+    STATE_IN_TICK = 1,
+    STATE_IN_LOG,     /* edge: LOG_RECOVER, LOG_DURABLE or LOG_ROOM */
+    STATE_IN_START,   /* start: this node is a member; the log has been read back */
+    STATE_IN_PACKET,  /* message: of the group, from a node whose identity is known */
+    STATE_IN_MESSAGE, /* message: asks and answers, likewise */
+    STATE_IN_DOWN,    /* down: the link to a node was lost */
+    STATE_IN_NODES,   /* nodes: all members, copied; when state_wants_nodes() */
+    STATE_IN_REQUEST, /* request: answered by one STATE_OUT_ANSWER */
+    STATE_IN_CANCEL   /* cancel: nobody waits for the answer of that ticket any more */
+};
+
+struct state_input {
+    enum state_input_type type;
+    union {
+        const struct edge_input *edge;
+        struct {
+            bool is_founder; /* begins the group, if nothing is known of it */
+            bool is_old;     /* this node was a member of it: a log that is empty was lost */
+        } start;
+        struct {
+            mn_id from;
+            struct mn_span bytes;
+        } message;
+        mn_id down;
+        struct {
+            const struct metadata_node *items;
+            uint32_t count;
+        } nodes;
+        const struct state_request *request;
+        uint64_t cancel;
+    };
+};
+
+enum state_output_type {
+    STATE_OUT_PACKET = 1, /* send: of the group */
+    STATE_OUT_MESSAGE,    /* send: asks and answers */
+    STATE_OUT_ANSWER,
+    STATE_OUT_OLD,  /* remember, durably: is_old at the next start */
+    STATE_OUT_FATAL /* fatal: the state cannot be what it must be; exit 70 */
+};
+
+struct state_output {
+    enum state_output_type type;
+    union {
+        struct {
+            mn_id to;
+            struct mn_buf *buf; /* the receiver of the output owns this ref */
+        } send;
+        struct state_answer answer;
+        const char *fatal;
+    };
+};
+
+struct state_outbox {
+    struct state_output *items;
+    uint32_t count, capacity;
+    struct mn_arena *arena;
+    struct edge_outbox *edge; /* EDGE_OUT_LOG goes here; its arena lives as long as the outbox */
+};
+
+struct state;
+
+struct state *state_new(const struct state_config *config);
+void state_free(struct state *state);
+void state_step(struct state *state, struct mn_now now, const struct state_input *input,
+                struct state_outbox *outbox);
+mn_time state_deadline(const struct state *state);
+void state_check(const struct state *state);
+
+/* ---- looking ---- */
+
+/* The group as this node knows it; false before it was started. */
+bool state_view(const struct state *state, struct raft_view *ret);
+const struct strong *state_strong(const struct state *state);
+bool state_wants_nodes(const struct state *state, struct mn_now now);
+uint64_t state_applied(const struct state *state);
+
+/* What an operator wants of a node; all zero: nothing. */
+struct state_wish state_wish_of(const struct state *state, const mn_id *node);
+bool state_is_full(const struct state *state); /* the log has no room */
+
+#endif

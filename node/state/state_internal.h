@@ -1,0 +1,121 @@
+/* state_internal.h: what the files of state share: state.c is the machine and the group in it,
+ * state_ops.c requests from their arrival to their answer, state_members.c who should vote and
+ * which leases are over, state_wire.c bytes.
+ *
+ * The group is never stepped while its outputs are being handled: they only mark requests as due,
+ * and state_ops_run() goes on with those afterwards. */
+#ifndef STATE_INTERNAL_H
+#define STATE_INTERNAL_H
+
+#include "node/raftlog.h"
+#include "node/state/state.h"
+#include "proto/base/heap.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+#define STATE_SPACE_USER "u" /* first byte of every key: what users see */
+#define STATE_SPACE_MESH "m" /* wishes about nodes */
+#define STATE_RETRY_SOON (20 * MN_MS)
+#define STATE_RETRY_ASK MN_SEC /* without an answer: somebody else may lead by now */
+#define STATE_REMOTE_TIME (10 * MN_SEC)
+
+struct state_session {
+    mn_id client; /* zero: to be drawn */
+    uint64_t seq;
+    bool is_used;
+};
+
+/* A request on its way: of this node (ticket), or of another (from, ask). */
+struct state_op {
+    struct mn_map_entry by_number, by_index;
+    struct mn_heap_entry wake; /* deadline or next try */
+    struct mn_list due;        /* in state->due: is tried in this step */
+    uint64_t number;           /* as the group and other nodes know it */
+    uint64_t index, term;      /* in the log of this leader; 0: not */
+    enum state_request_type type;
+    uint64_t ticket;
+    bool is_remote;
+    mn_id from;
+    uint64_t ask;
+    struct state_session *session;
+    struct mn_buf *command; /* COMMAND, WISH: encoded */
+    struct mn_buf *key, *after;
+    bool is_list;
+    uint32_t limit;
+    mn_id node;
+    mn_time deadline;
+    mn_id asked;       /* was asked last; zero: nobody */
+    uint32_t attempts; /* that may have put it into a log */
+};
+
+struct state {
+    struct state_config config;
+    struct rng rng;
+    struct mn_now now;
+    struct state_outbox *outbox;
+    struct mn_arena arena; /* of a step of the group, and of decoding */
+    struct groups_outbox groups_outbox;
+    struct groups *groups; /* NULL before the start */
+    struct raftlog_recovery recovery;
+    struct strong *strong;
+    uint64_t applied, founded; /* founded: write that begins the group; 0: durable, or not ours */
+    bool is_full, wants_snapshot, is_leading, is_failed;
+
+    struct mn_map ops, indexes;
+    struct mn_heap wakes;
+    struct mn_list due;
+    uint64_t number_last;
+    struct state_session sessions[STATE_SESSIONS];
+    mn_id hint; /* who may lead, as somebody said; zero: nobody */
+
+    struct metadata_node *nodes;
+    uint32_t nodes_count;
+    mn_time nodes_at, plan_at, transfer_at; /* next times */
+};
+
+/* ---- state.c ---- */
+void state_step_group(struct state *state, const struct raft_input *input);
+struct state_output *state_emit(struct state *state, enum state_output_type type);
+bool state_leads(const struct state *state);
+mn_id state_leader(const struct state *state); /* zero: not known */
+bool state_is_member(const struct state *state);
+
+/* A key in a space, whose first byte that is; the caller owns the ref. */
+struct mn_buf *state_key(const char *space, struct mn_span key);
+
+/* ---- state_ops.c ---- */
+void state_ops_on_request(struct state *state, const struct state_request *request);
+void state_ops_on_ask(struct state *state, const struct state_op *op);
+void state_ops_on_answer(struct state *state, const mn_id *from, const mn_id *leader,
+                         struct state_answer *answer);
+void state_ops_on_raft(struct state *state, const struct raft_output *out);
+void state_ops_on_applied(struct state *state, const struct raft_entry *entry,
+                          const struct strong_reply *reply);
+void state_ops_on_down(struct state *state, const mn_id *node);
+void state_ops_on_leader(struct state *state);
+void state_ops_cancel(struct state *state, uint64_t ticket);
+void state_ops_run(struct state *state); /* tries what is due */
+void state_ops_done(struct state *state);
+
+/* ---- state_members.c ---- */
+void state_members_plan(struct state *state);
+void state_members_set(struct state *state, const struct metadata_node *items, uint32_t count);
+void state_members_lead(struct state *state); /* leadership began or ended */
+
+/* The command that makes the wish true; MN_CONFIG: such a group may not be. */
+mn_status state_members_wish(struct state *state, const mn_id *node, struct state_wish wish,
+                             struct strong_command *ret);
+
+/* A node to ask when nobody knows who leads; zero: there is none. */
+mn_id state_members_any(struct state *state);
+
+/* ---- state_wire.c ---- */
+struct mn_buf *state_ask_encode(const struct state_op *op);
+struct mn_buf *state_answer_encode(const struct state *state, uint64_t ask,
+                                   const struct state_answer *answer);
+
+/* Decodes it and hands it to state_ops_on_ask() or state_ops_on_answer(); what is wrong is dropped.
+ */
+void state_wire_on_message(struct state *state, const mn_id *from, struct mn_span bytes);
+
+#endif

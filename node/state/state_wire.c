@@ -1,0 +1,186 @@
+/* state_wire.c: what nodes ask each other about the strong keyspace, as bytes (proto/state.proto).
+ */
+#include "node/state/state_internal.h"
+#include "proto/pb.h"
+#include "proto/state.pb-c.h"
+
+/* ---- asks ---- */
+
+struct mn_buf *state_ask_encode(const struct state_op *op)
+{
+    Meshnode__State__Ask pb = MESHNODE__STATE__ASK__INIT;
+    Meshnode__State__Read read = MESHNODE__STATE__READ__INIT;
+    Meshnode__State__Change change = MESHNODE__STATE__CHANGE__INIT;
+    Meshnode__State__Message message = MESHNODE__STATE__MESSAGE__INIT;
+
+    pb.ask = op->number;
+    pb.is_status = op->type == STATE_PROGRESS;
+    if (op->command != NULL) pb.command = pb_bytes(mn_buf_span(op->command));
+    if (op->type == STATE_READ) {
+        read.key = pb_bytes(mn_buf_span(op->key));
+        read.is_list = op->is_list;
+        read.after = pb_bytes(mn_buf_span(op->after));
+        read.limit = op->limit;
+        pb.read = &read;
+    }
+    if (op->type == STATE_TRANSFER) {
+        change.node = pb_id_bytes(&op->node);
+        pb.change = &change;
+    }
+    message.ask = &pb;
+    return pb_pack(&message.base);
+}
+
+static bool read_is_sound(const Meshnode__State__Read *read)
+{
+    return read->key.len > 0 && read->key.len <= STRONG_KEY_MAX &&
+           read->after.len <= STRONG_KEY_MAX &&
+           (!read->is_list || (read->limit > 0 && read->limit <= STRONG_LIST_MAX));
+}
+
+static void on_ask(struct state *state, const mn_id *from, const Meshnode__State__Ask *pb)
+{
+    struct state_op op = {.from = *from, .ask = pb->ask, .is_remote = true};
+    struct strong_command command;
+
+    if (pb->command.len > 0) {
+        op.type = STATE_COMMAND;
+        if (strong_command_decode(pb_span(pb->command), &state->arena, &command) != MN_OK) return;
+        op.command = mn_buf_copy(pb_span(pb->command));
+    } else if (pb->read != NULL) {
+        if (!read_is_sound(pb->read)) return;
+        op.type = STATE_READ;
+        op.key = mn_buf_copy(pb_span(pb->read->key));
+        if (pb->read->after.len > 0) op.after = mn_buf_copy(pb_span(pb->read->after));
+        op.is_list = pb->read->is_list;
+        op.limit = pb->read->limit;
+    } else if (pb->change != NULL) {
+        op.type = STATE_TRANSFER;
+        if (pb_id(pb->change->node, &op.node) != MN_OK) return;
+    } else if (pb->is_status) {
+        op.type = STATE_PROGRESS;
+    } else {
+        return; /* a newer node may ask what we do not understand */
+    }
+    state_ops_on_ask(state, &op);
+}
+
+/* ---- answers ---- */
+
+static void write_pairs(Meshnode__State__Answer *pb, const struct state_answer *answer,
+                        struct mn_arena *arena)
+{
+    pb->pairs = mn_arena_alloc(arena, (answer->pairs_count + 1) * sizeof *pb->pairs);
+    pb->n_pairs = answer->pairs_count;
+    for (uint32_t i = 0; i < answer->pairs_count; i++) {
+        Meshnode__State__Pair *pair = mn_arena_alloc(arena, sizeof *pair);
+        meshnode__state__pair__init(pair);
+        pair->key = pb_bytes(answer->pairs[i].key);
+        pair->value = pb_bytes(answer->pairs[i].value);
+        pair->rev = answer->pairs[i].rev;
+        pair->created = answer->pairs[i].created;
+        pair->lease = answer->pairs[i].lease;
+        pb->pairs[i] = pair;
+    }
+}
+
+static void write_progress(Meshnode__State__Answer *pb, const struct state_answer *answer,
+                           struct mn_arena *arena)
+{
+    pb->progress = mn_arena_alloc(arena, (answer->progress_count + 1) * sizeof *pb->progress);
+    pb->n_progress = answer->progress_count;
+    for (uint32_t i = 0; i < answer->progress_count; i++) {
+        Meshnode__State__Progress *progress = mn_arena_alloc(arena, sizeof *progress);
+        meshnode__state__progress__init(progress);
+        progress->node = pb_id_bytes(&answer->progress[i].node);
+        progress->match = answer->progress[i].match;
+        pb->progress[i] = progress;
+    }
+}
+
+struct mn_buf *state_answer_encode(const struct state *state, uint64_t ask,
+                                   const struct state_answer *answer)
+{
+    Meshnode__State__Answer pb = MESHNODE__STATE__ANSWER__INIT;
+    Meshnode__State__Reply reply = MESHNODE__STATE__REPLY__INIT;
+    struct mn_arena arena = {0};
+    mn_id leader = state_leader(state);
+    Meshnode__State__Message message = MESHNODE__STATE__MESSAGE__INIT;
+    struct mn_buf *buf;
+
+    pb.ask = ask;
+    pb.status = answer->status;
+    if (!mn_id_is_zero(&leader)) pb.leader = pb_id_bytes(&leader);
+    reply.status = answer->reply.status;
+    reply.rev = answer->reply.rev;
+    reply.number = answer->reply.number;
+    pb.reply = &reply;
+    write_pairs(&pb, answer, &arena);
+    write_progress(&pb, answer, &arena);
+    pb.has_more = answer->has_more;
+    pb.commit = answer->commit;
+    pb.term = answer->term;
+    message.answer = &pb;
+    buf = pb_pack(&message.base);
+    mn_arena_done(&arena);
+    return buf;
+}
+
+static void read_pairs(struct state *state, const Meshnode__State__Answer *pb,
+                       struct state_answer *answer)
+{
+    struct mn_arena *arena = state->outbox->arena;
+
+    answer->pairs = mn_arena_alloc(arena, (pb->n_pairs + 1) * sizeof *answer->pairs);
+    for (size_t i = 0; i < pb->n_pairs; i++)
+        answer->pairs[answer->pairs_count++] =
+            (struct strong_pair){.key = mn_arena_copy(arena, pb_span(pb->pairs[i]->key)),
+                                 .value = mn_arena_copy(arena, pb_span(pb->pairs[i]->value)),
+                                 .rev = pb->pairs[i]->rev,
+                                 .created = pb->pairs[i]->created,
+                                 .lease = pb->pairs[i]->lease};
+}
+
+static bool read_progress(struct state *state, const Meshnode__State__Answer *pb,
+                          struct state_answer *answer)
+{
+    struct mn_arena *arena = state->outbox->arena;
+
+    answer->progress = mn_arena_alloc(arena, (pb->n_progress + 1) * sizeof *answer->progress);
+    for (size_t i = 0; i < pb->n_progress; i++) {
+        struct state_progress *progress = &answer->progress[answer->progress_count++];
+        progress->match = pb->progress[i]->match;
+        if (pb_id(pb->progress[i]->node, &progress->node) != MN_OK) return false;
+    }
+    return true;
+}
+
+static void on_answer(struct state *state, const mn_id *from, const Meshnode__State__Answer *pb)
+{
+    struct state_answer answer = {.ticket = pb->ask,
+                                  .status = (mn_status)pb->status,
+                                  .has_more = pb->has_more,
+                                  .commit = pb->commit,
+                                  .term = pb->term};
+    mn_id leader = {0};
+
+    if (pb->n_pairs > STRONG_LIST_MAX || pb->n_progress > QUORUM_MEMBERS_MAX) return;
+    if (pb->leader.len > 0 && pb_id(pb->leader, &leader) != MN_OK) return;
+    if (pb->reply != NULL)
+        answer.reply = (struct strong_reply){.status = (mn_status)pb->reply->status,
+                                             .rev = pb->reply->rev,
+                                             .number = pb->reply->number};
+    read_pairs(state, pb, &answer);
+    if (read_progress(state, pb, &answer)) state_ops_on_answer(state, from, &leader, &answer);
+}
+
+void state_wire_on_message(struct state *state, const mn_id *from, struct mn_span bytes)
+{
+    const Meshnode__State__Message *pb;
+
+    if (bytes.size > STATE_MESSAGE_MAX) return;
+    pb = pb_unpack(&meshnode__state__message__descriptor, &state->arena, bytes);
+    if (pb == NULL) return;
+    if (pb->ask != NULL) on_ask(state, from, pb->ask);
+    if (pb->answer != NULL) on_answer(state, from, pb->answer);
+}
