@@ -10,7 +10,8 @@
 
 #include "node/node.h"
 
-#define NODE_MESH_CALLS_MAX 64 /* at once; more are told that the node is busy */
+#define NODE_MESH_CALL "mesh_call" /* the tool that calls others; it asks no operator */
+#define NODE_MESH_CALLS_MAX 64     /* at once; more are told that the node is busy */
 
 /* A tool, and the request that answers it. */
 struct node_mesh_tool {

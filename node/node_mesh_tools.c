@@ -17,6 +17,14 @@ const struct node_mesh_tool node_mesh_tools[] = {
      "Tools of the whole mesh whose name or description has the text; call one with the name "
      "given.",
      ONE_ARGUMENT("text", "what to look for"), true, "GET", "/v1/tools?find={text}"},
+    {NODE_MESH_CALL, "Call a tool",
+     "Calls a tool of the mesh by the name that mesh_find gives; the answer is that tool's own.",
+     "{\"type\":\"object\",\"properties\":{\"tool\":{\"type\":\"string\",\"description\":\"name of "
+     "the tool\"},"
+     "\"arguments\":{\"type\":\"object\",\"description\":\"its "
+     "arguments\"}},\"required\":[\"tool\"],"
+     "\"additionalProperties\":false}",
+     false, NULL, NULL},
     {"mesh_route_explain", "Explain a route",
      "Which nodes could take a call of a tool, how they score, and which would be chosen now.",
      ONE_ARGUMENT("tool", "name of the tool as listed"), true, "GET", "/v1/route/{tool}"},

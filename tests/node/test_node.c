@@ -155,6 +155,24 @@ START_TEST(the_mesh_is_a_server_itself)
 }
 END_TEST
 
+/* Whoever wants few tools in sight finds and calls all others through two. */
+START_TEST(the_mesh_calls_a_tool_by_its_name)
+{
+    USE_TEXTS("a.json", "{\"mcpServers\":{\"one\":{\"command\":\"first\"}}}");
+    start();
+    script_mcp(&s, "one__echo");
+    char direct[sizeof s.body];
+    memcpy(direct, s.body, sizeof direct);
+    script_mcp_ask(
+        &s, "tools/call", "mesh_call",
+        "\"name\":\"mesh_call\",\"arguments\":{\"tool\":\"one__echo\",\"arguments\":{}},");
+    ck_assert_str_eq(s.body, direct);
+    script_mcp_ask(&s, "tools/call", "mesh_call",
+                   "\"name\":\"mesh_call\",\"arguments\":{\"tool\":\"mesh_call\"},");
+    assert_body("there is no tool of that name to call");
+}
+END_TEST
+
 START_TEST(no_server_is_called_like_the_mesh)
 {
     USE_TEXTS("a.json", "{\"mcpServers\":{\"mesh\":{\"command\":\"first\"}}}");
@@ -438,6 +456,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, texts_and_options_attach_servers);
     tcase_add_test(tcase, the_mesh_is_a_server_itself);
+    tcase_add_test(tcase, the_mesh_calls_a_tool_by_its_name);
     tcase_add_test(tcase, no_server_is_called_like_the_mesh);
     tcase_add_test(tcase, a_name_in_two_texts_is_refused_with_both_places);
     tcase_add_test(tcase, an_option_that_repeats_a_name_is_refused);
