@@ -72,6 +72,7 @@ void front_session_free(struct front *front, struct front_session *session)
     MN_ASSERT(mn_list_is_empty(&session->calls));
     MN_ASSERT(session->stream == NULL);
     front_subscribe_drop(front, &session->subscriptions);
+    front_replay_done(front, session);
     mn_heap_remove(&front->expiries, &session->expiry);
     mn_map_remove(&front->sessions, &session->by_id);
     mn_free(session);

@@ -13,9 +13,26 @@ static void front_answer_fail(struct front *front, struct front_call *call, uint
     struct front_exchange *exchange = call->exchange;
     struct mn_span id = mn_arena_copy(&front->scratch, call->id);
 
+    if (exchange == NULL && call->stream != 0) {
+        struct mn_writer message = {0};
+        jsonrpc_write_error(&message, id, code, text, data);
+        front_replay_late(front, call, mn_buf_span(message.buf));
+        mn_writer_drop(&message);
+    }
     front_call_free(front, call);
     front->stats.calls_failed++;
     if (exchange != NULL) front_reply_error(front, exchange, http_code, id, code, text, data);
+}
+
+/* The answer of a call whose client is away. */
+static void front_answer_late(struct front *front, struct front_call *call, struct mn_span result)
+{
+    struct mn_writer message = {0};
+
+    if (call->exchange != NULL || call->stream == 0) return;
+    jsonrpc_write_result(&message, call->id, result);
+    front_replay_late(front, call, mn_buf_span(message.buf));
+    mn_writer_drop(&message);
 }
 
 static void front_answer_broken(struct front *front, struct front_call *call, const char *text)
@@ -211,6 +228,7 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
         front_answer_broken(front, call, "the server wants input that this client cannot give");
         return;
     }
+    front_answer_late(front, call, is_changed ? mn_buf_span(writer.buf) : result->raw);
     front_call_free(front, call);
     if (exchange != NULL)
         front_reply_result(front, exchange, id, is_changed ? mn_buf_span(writer.buf) : result->raw);
@@ -224,7 +242,7 @@ static void front_answer_on_progress(struct front *front, struct front_call *cal
     struct mn_writer params = {0}, message = {0};
     const struct json *value;
 
-    if (call->exchange == NULL || call->progress.size == 0) return;
+    if ((call->exchange == NULL && call->stream == 0) || call->progress.size == 0) return;
     if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
         return;
     if (value->type != JSON_OBJECT || json_find_str(value, "progressToken") != NULL) return;
@@ -233,7 +251,10 @@ static void front_answer_on_progress(struct front *front, struct front_call *cal
     if (value->count > 0) mn_writer_str(&params, ",");
     mn_writer_add(&params, mn_span(value->raw.data + 1, value->raw.size - 1));
     jsonrpc_write_notification(&message, "notifications/progress", mn_buf_span(params.buf));
-    front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
+    if (call->exchange != NULL)
+        front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
+    else
+        front_replay_late(front, call, mn_buf_span(message.buf));
     mn_writer_drop(&params);
     mn_writer_drop(&message);
 }
@@ -243,12 +264,15 @@ static void front_answer_on_log(struct front *front, struct front_call *call, st
     struct mn_writer message = {0};
     const struct json *value;
 
-    if (call->exchange == NULL || !call->wants_log) return;
+    if ((call->exchange == NULL && call->stream == 0) || !call->wants_log) return;
     if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
         return;
     if (value->type != JSON_OBJECT) return;
     jsonrpc_write_notification(&message, "notifications/message", value->raw);
-    front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
+    if (call->exchange != NULL)
+        front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
+    else
+        front_replay_late(front, call, mn_buf_span(message.buf));
     mn_writer_drop(&message);
 }
 

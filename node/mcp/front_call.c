@@ -227,6 +227,7 @@ front_call_new(struct front *front, struct front_exchange *exchange, struct fron
     call->exchange = exchange;
     call->session = session;
     call->is_aggregated = exchange->service.size == 0;
+    exchange->legacy = session;
     call->id = front_call_keep(&to, message->id);
     call->progress = front_call_keep(&to, progress);
     call->uri = front_call_keep(&to, uri);

@@ -144,7 +144,7 @@ static struct front_refusal front_http_judge_peer(struct front *front, struct mn
 static bool front_http_is_kept(struct mn_span name)
 {
     return (name.size > 4 && memcmp(name.data, "mcp-", 4) == 0) ||
-           mn_span_is(name, "meshnode-trail");
+           mn_span_is(name, "meshnode-trail") || mn_span_is(name, "last-event-id");
 }
 
 /* What is compared with the body, and with what others on the way saw, must say one thing. */
@@ -312,6 +312,7 @@ void front_http_gone(struct front *front, struct front_exchange *exchange)
 {
     MN_LIST_FOR_EACH_SAFE (entry, &exchange->calls) {
         struct front_call *call = MN_CONTAINER(entry, struct front_call, in_exchange);
+        call->stream = exchange->stream;
         if (call->session == NULL) front_call_cancel(front, call);
     }
     front_exchange_free(front, exchange);

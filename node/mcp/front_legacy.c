@@ -220,7 +220,7 @@ static struct front_session *front_legacy_named(struct front *front,
 void front_legacy_get(struct front *front, struct front_exchange *exchange)
 {
     struct front_session *session = front_legacy_named(front, exchange);
-    if (session != NULL) front_stream_get(front, exchange, session);
+    if (session != NULL) front_replay_get(front, exchange, session);
 }
 
 void front_legacy_delete(struct front *front, struct front_exchange *exchange)

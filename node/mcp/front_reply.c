@@ -165,6 +165,16 @@ void front_reply_nothing(struct front *front, struct front_exchange *exchange)
     front_reply_end(front, exchange);
 }
 
+static void front_reply_first(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_span id = front_replay_first(front, exchange);
+    struct mn_writer writer = {0};
+
+    if (id.size == 0) return;
+    sse_write_priming(&writer, id);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
 void front_reply_open(struct front *front, struct front_exchange *exchange)
 {
     if (exchange->is_stream) return;
@@ -172,6 +182,7 @@ void front_reply_open(struct front *front, struct front_exchange *exchange)
                      front_reply_session(front, exchange), true);
     exchange->is_stream = true;
     mn_heap_set(&front->timers, &exchange->timer, mn_time_after(front->now.mono, MCP_KEEPALIVE));
+    front_reply_first(front, exchange);
     if (mn_writer_size(&exchange->batch) > 0) {
         front->batches_size -= mn_writer_size(&exchange->batch);
         mn_writer_str(&exchange->batch, "]");
@@ -185,7 +196,18 @@ void front_reply_event(struct front *front, struct front_exchange *exchange, str
     struct mn_writer writer = {0};
 
     MN_ASSERT(exchange->is_stream);
-    sse_write_message(&writer, mn_span(NULL, 0), json);
+    sse_write_message(&writer, front_replay_event(front, exchange, json), json);
+    exchange->unread += mn_writer_size(&writer);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
+void front_reply_again(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                       struct mn_span json)
+{
+    struct mn_writer writer = {0};
+
+    MN_ASSERT(exchange->is_stream);
+    sse_write_message(&writer, id, json);
     exchange->unread += mn_writer_size(&writer);
     front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
 }

@@ -198,6 +198,7 @@ static struct front_session *session_add(struct front *front, const struct front
     session->client_capabilities = session_keep(&to, capabilities);
     mn_list_init(&session->calls);
     mn_list_init(&session->subscriptions);
+    mn_list_init(&session->kept);
     session->log_level = LOGLEVEL_INFO;
     for (int kind = 0; kind < NAMES_LISTS; kind++) {
         session->known.wants[kind] = true;

@@ -56,6 +56,8 @@ struct front_exchange {
     struct mn_writer batch;                 /* answers so far: [a,b */
     char new_session[FRONT_SESSION_ID_MAX]; /* told in the head; empty: none */
     struct mn_list calls;                   /* front_call.in_exchange */
+    struct front_session *legacy;           /* whose call it waits for; NULL: modern, or GET */
+    uint64_t stream;                        /* its number in that session; 0: not yet */
 
     /* LISTEN and GET. */
     struct mn_list in_streams;
@@ -79,7 +81,11 @@ struct front_session {
     struct front_exchange *stream; /* its GET stream; NULL: none is open */
     struct front_known known;
     struct mn_list subscriptions; /* to resources */
-    enum loglevel log_level;      /* of the messages it wants */
+    struct mn_list kept;          /* events that can be had again, of front_replay.c */
+    uint32_t kept_count;
+    size_t kept_size;
+    uint64_t stream_last, place_last;
+    enum loglevel log_level; /* of the messages it wants */
 };
 
 /* A request of a client, by what becomes of it. */
@@ -141,6 +147,7 @@ struct front_call {
     struct mn_span progress; /* the client's token, verbatim; empty: none */
     bool wants_log;
     bool is_aggregated;       /* asked at /mcp */
+    uint64_t stream;          /* legacy: whose client went away; 0: it had no stream */
     struct mn_span own, uri;  /* where a URI was replaced: by what, and what the client calls it */
     struct mn_buf *payload;   /* as it was sent */
     struct mn_span service;   /* who was asked */
@@ -164,6 +171,7 @@ struct front {
     struct names names;
     struct usage usage;
     struct mn_map exchanges, sessions, calls, questions;
+    size_t kept_size;    /* of all sessions */
     struct mn_map ended; /* ids of deleted sessions */
     struct mn_list ended_order;
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
@@ -245,6 +253,10 @@ void front_reply_nothing(struct front *front, struct front_exchange *exchange);
 /* Makes the response a stream of events, if it is none yet. */
 void front_reply_open(struct front *front, struct front_exchange *exchange);
 void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json);
+
+/* One that was sent before, on another connection, under that id. */
+void front_reply_again(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                       struct mn_span json);
 
 /* An event that may be left out, as progress may: it is when the client does not read. Opens the
  * stream. */
@@ -387,6 +399,24 @@ void front_question_on_response(struct front *front, const struct front_session 
 
 /* The call is over: nobody needs to answer any more. */
 void front_question_drop(struct front *front, struct front_call *call);
+
+/* ---- front_replay.c ---- */
+
+/* The id of an event that is about to be sent; it is kept. Empty: events of this stream have none.
+ */
+struct mn_span front_replay_event(struct front *front, struct front_exchange *exchange,
+                                  struct mn_span json);
+
+/* The id that a stream begins with, before there is any event; empty: it does not. */
+struct mn_span front_replay_first(struct front *front, struct front_exchange *exchange);
+
+/* An event of a call whose client is away: kept for when it comes back, if it can. */
+void front_replay_late(struct front *front, struct front_call *call, struct mn_span json);
+
+/* GET of a session, perhaps with Last-Event-ID. */
+void front_replay_get(struct front *front, struct front_exchange *exchange,
+                      struct front_session *session);
+void front_replay_done(struct front *front, struct front_session *session);
 
 /* ---- front_subscribe.c ---- */
 

@@ -15,6 +15,13 @@ void sse_write_message(struct mn_writer *writer, struct mn_span id, struct mn_sp
     mn_writer_str(writer, "\n\n");
 }
 
+void sse_write_priming(struct mn_writer *writer, struct mn_span id)
+{
+    mn_writer_str(writer, "id: ");
+    mn_writer_add(writer, id);
+    mn_writer_str(writer, "\ndata: \n\n");
+}
+
 void sse_write_keepalive(struct mn_writer *writer)
 {
     mn_writer_str(writer, ": keep-alive\n\n");

@@ -14,6 +14,9 @@
 /* One event with [json] as data; [id] empty: no id line. */
 void sse_write_message(struct mn_writer *writer, struct mn_span id, struct mn_span json);
 
+/* An event without data: tells [id], with which the stream can be taken up again from here. */
+void sse_write_priming(struct mn_writer *writer, struct mn_span id);
+
 /* A comment line: keeps proxies from closing an idle stream. */
 void sse_write_keepalive(struct mn_writer *writer);
 

@@ -12,6 +12,7 @@ struct mn_now client_now;
 struct client_call client_calls[CLIENT_CALLS_MAX];
 uint32_t client_calls_count;
 struct client_input client_input;
+bool client_keeps_ids;
 struct mcp_config client_config;
 bool client_is_unchecked;
 
@@ -37,6 +38,7 @@ void client_setup(void)
     client_front = front_new(&client_config);
     responses_count = client_calls_count = 0;
     client_input = (struct client_input){0};
+    client_keeps_ids = false;
     exchange_last = 1;
 }
 
@@ -105,6 +107,23 @@ static void on_head(const struct edge_output *output)
     }
 }
 
+/* One event without its id; nothing of one that has only an id. */
+static struct mn_span without_id(struct mn_span event)
+{
+    static const char head[] = "event: message\n";
+    const size_t head_size = sizeof head - 1;
+    uint8_t *copy;
+    const uint8_t *end;
+
+    if (event.size > 4 && memcmp(event.data, "id: ", 4) == 0) return mn_span(NULL, 0);
+    if (event.size <= head_size + 4 || memcmp(event.data + head_size, "id: ", 4) != 0) return event;
+    end = memchr(event.data + head_size, '\n', event.size - head_size);
+    copy = mn_arena_alloc(&kept, event.size);
+    memcpy(copy, head, head_size);
+    memcpy(copy + head_size, end + 1, (size_t)(event.data + event.size - end - 1));
+    return mn_span(copy, head_size + (size_t)(event.data + event.size - end - 1));
+}
+
 static void on_body(const struct edge_output *output)
 {
     struct client_response *response = find(output->id);
@@ -113,10 +132,11 @@ static void on_body(const struct edge_output *output)
     ck_assert_uint_ne(response->code, 0); /* the head comes first */
     ck_assert(!response->is_ended);       /* and nothing after the end */
     response->body = realloc(response->body, response->body_size + bytes.size + 1);
+    response->is_ended = output->flag;
+    if (!client_keeps_ids && response->is_stream) bytes = without_id(bytes);
     if (bytes.size > 0) memcpy(response->body + response->body_size, bytes.data, bytes.size);
     response->body_size += bytes.size;
     response->body[response->body_size] = 0;
-    response->is_ended = output->flag;
 }
 
 static void on_request(const struct call_request *from)

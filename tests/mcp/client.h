@@ -69,6 +69,9 @@ const struct client_response *client_modern(const char *method, const char *name
 /* initialize at [target]; the id of the new session. */
 const char *client_initialize(const char *target, const char *version);
 
+/* Event ids are left out of what is collected, unless this is set. */
+extern bool client_keeps_ids;
+
 /* Drops what a response has collected, to see only what comes later; or all responses. */
 void client_forget(uint64_t id);
 void client_forget_all(void);

@@ -638,6 +638,105 @@ START_TEST(a_session_outlives_its_server)
 }
 END_TEST
 
+/* ---- streams that are taken up again ---- */
+
+static const struct client_response *get_after(const char *id, const char *event)
+{
+    char line[400], last[64];
+    const char *const headers[] = {line, last, "accept: text/event-stream", NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", id);
+    snprintf(last, sizeof last, "last-event-id: %s", event);
+    return client_send("GET", "/mcp", headers, NULL);
+}
+
+#define PROGRESS_LINE(n)                                                            \
+    "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{" \
+    "\"progressToken\":\"t\",\"progress\":" n "}}\n\n"
+#define RESULT_LINE "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[]}}\n\n"
+
+START_TEST(a_broken_stream_goes_on_where_it_broke)
+{
+    const char *id = session();
+    const struct client_response *response;
+
+    client_keeps_ids = true;
+    response = client_legacy(id, TOOL_CALL("1", ",\"_meta\":{\"progressToken\":\"t\"}"));
+    client_progress(client_calls[0].ticket, "{\"progress\":1}");
+    client_assert_body(response, "id: p1-1\ndata: \n\n"
+                                 "event: message\nid: p1-2\n" PROGRESS_LINE("1"));
+    client_gone(response->id);
+    client_progress(client_calls[0].ticket, "{\"progress\":2}");
+    ck_assert(!client_calls[0].is_cancelled);
+    response = get_after(id, "p1-1");
+    client_assert_body(response, "event: message\nid: p1-2\n" PROGRESS_LINE(
+                                     "1") "event: message\nid: p1-3\n" PROGRESS_LINE("2"));
+    client_forget(response->id);
+    client_progress(client_calls[0].ticket, "{\"progress\":3}");
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    client_assert_body(response, "event: message\nid: p1-4\n" PROGRESS_LINE(
+                                     "3") "event: message\nid: p1-5\n" RESULT_LINE);
+    ck_assert(response->is_ended);
+}
+END_TEST
+
+START_TEST(an_answer_waits_for_its_client_to_come_back)
+{
+    const char *id = session();
+    const struct client_response *response;
+
+    client_keeps_ids = true;
+    response = client_legacy(id, TOOL_CALL("1", ",\"_meta\":{\"progressToken\":\"t\"}"));
+    client_progress(client_calls[0].ticket, "{\"progress\":1}");
+    client_gone(response->id);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    response = get_after(id, "p1-2");
+    client_assert_body(response, "event: message\nid: p1-3\n" RESULT_LINE);
+    ck_assert(response->is_ended);
+    /* nothing of it is on other streams, nor for others */
+    response = get_after(id, "p7-0");
+    client_assert_body(response, "");
+    ck_assert(response->is_ended);
+    response = get_after(id, "nonsense");
+    ck_assert(!response->is_ended);
+    client_assert_body(response, "");
+    response = get_after(session(), "p1-0");
+    client_assert_body(response, "");
+}
+END_TEST
+
+START_TEST(what_is_kept_for_a_session_is_bounded)
+{
+    const char *id = session();
+    const struct client_response *response;
+    char json[4096];
+
+    response = client_legacy(id, TOOL_CALL("1", ",\"_meta\":{\"progressToken\":\"t\"}"));
+    memset(json, ' ', sizeof json);
+    memcpy(json, "{\"progress\":1,\"x\":\"", strlen("{\"progress\":1,\"x\":\""));
+    memcpy(json + sizeof json - 3, "\"}", 3);
+    client_progress(client_calls[0].ticket, json);
+    client_gone(response->id);
+    for (int i = 0; i < 300; i++)
+        client_progress(client_calls[0].ticket, json);
+    response = get_after(id, "p1-1");
+    ck_assert_uint_lt(response->body_size, 300 * 1024);
+    ck_assert_uint_gt(response->body_size, 200 * 1024);
+}
+END_TEST
+
+START_TEST(older_clients_get_no_event_without_data)
+{
+    const char *id = client_initialize("/mcp", "2025-06-18");
+    const struct client_response *response;
+
+    client_keeps_ids = true;
+    response = client_legacy(id, TOOL_CALL("1", ",\"_meta\":{\"progressToken\":\"t\"}"));
+    client_progress(client_calls[0].ticket, "{\"progress\":1}");
+    client_assert_body(response, "event: message\nid: p1-1\n" PROGRESS_LINE("1"));
+}
+END_TEST
+
 static TCase *requests(void)
 {
     TCase *tcase = tcase_create("requests");
@@ -656,6 +755,10 @@ static TCase *requests(void)
     tcase_add_test(tcase, delete_ends_the_session_and_its_calls);
     tcase_add_test(tcase, an_idle_session_is_put_away_and_goes_on_when_it_is_used_again);
     tcase_add_test(tcase, an_id_says_itself_what_its_client_is);
+    tcase_add_test(tcase, a_broken_stream_goes_on_where_it_broke);
+    tcase_add_test(tcase, an_answer_waits_for_its_client_to_come_back);
+    tcase_add_test(tcase, what_is_kept_for_a_session_is_bounded);
+    tcase_add_test(tcase, older_clients_get_no_event_without_data);
     tcase_add_test(tcase, sessions_are_bounded_and_the_idle_ones_make_room);
     tcase_add_test(tcase, a_batch_is_answered_as_one);
     tcase_add_test(tcase, what_does_not_fit_into_a_batch_is_told);
