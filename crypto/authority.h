@@ -122,6 +122,10 @@ const struct authority *authority_chain_head(const struct authority_chain *chain
 const struct authority *authority_chain_find(const struct authority_chain *chain,
                                              const uint8_t pin[DIGEST_PIN_SIZE]);
 
+/* The version since which this key has been an issuer without a gap up to the head, as far as the
+ * chain reaches back; 0: it is none. What it signs is understood by whoever knows that version. */
+uint64_t authority_chain_since(const struct authority_chain *chain, const uint8_t pk[SIGN_PK_SIZE]);
+
 /* Takes the first document on the caller's word: its pin was checked, or it is a genesis that
  * authority_check_genesis() passed. The chain must be empty. */
 MN_MUST_USE mn_status authority_chain_start(struct authority_chain *chain, struct mn_span document);

@@ -39,6 +39,15 @@ const struct authority *authority_chain_find(const struct authority_chain *chain
     return NULL;
 }
 
+uint64_t authority_chain_since(const struct authority_chain *chain, const uint8_t pk[SIGN_PK_SIZE])
+{
+    uint64_t since = 0;
+
+    for (uint32_t i = chain->count; i-- > 0 && authority_is_issuer(chain->items[i], pk);)
+        since = chain->items[i]->version;
+    return since;
+}
+
 /* Takes over what [document] holds. */
 static void authority_chain_push(struct authority_chain *chain, const struct authority *document,
                                  bool by_root)

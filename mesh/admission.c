@@ -285,6 +285,7 @@ static void admission_on_timer(struct admission *a, struct timer *timer)
     case TIMER_FORWARD: admission_on_forward_timer(a, timer_forward(timer)); break;
     case TIMER_JOIN: admission_on_join_timer(a); break;
     case TIMER_UPKEEP: admission_upkeep(a); break;
+    case TIMER_GROW: admission_grow_if_due(a); break;
     case TIMER_CLOCK: admission_on_clock_timer(a); break;
     case TIMER_WAITER: admission_on_waiter_timer(a, timer); break;
     case TIMER_PENDING: admission_on_pending_timer(a); break;
@@ -335,6 +336,7 @@ static void admission_handle(struct admission *a, const struct admission_input *
         admission_on_clock_input(a, &input->clock.node_id, input->clock.wall_ms);
         break;
     case ADMISSION_IN_PULL: admission_on_pull(a, &input->pull.node_id); break;
+    case ADMISSION_IN_BEHIND: admission_on_behind(a); break;
     case ADMISSION_IN_ITEM:
         admission_on_item(a, input->item.is_withdrawal, input->item.bytes);
         break;
@@ -365,6 +367,7 @@ void admission_step(struct admission *a, struct mn_now now, const struct admissi
         if (before != ADMISSION_MEMBER && a->state == ADMISSION_MEMBER) {
             admission_upkeep(a);
             admission_on_clock_timer(a);
+            admission_grow_if_due(a);
         }
         admission_run_timers(a);
     }
@@ -387,6 +390,9 @@ struct admission *admission_new(const struct admission_config *config)
     memcpy(a->region, config->region, region_size);
     a->config.name = a->name;
     a->config.region = a->region;
+    if (config->zone != NULL && strlen(config->zone) < sizeof a->zone)
+        memcpy(a->zone, config->zone, strlen(config->zone));
+    a->config.zone = a->zone;
     rng_init(&a->rng, config->seed);
     sodium_memzero(a->config.seed, sizeof a->config.seed);
     mn_pool_init(&a->pool, config->memory_max);
@@ -401,6 +407,7 @@ struct admission *admission_new(const struct admission_config *config)
     a->join_timer.kind = TIMER_JOIN;
     a->upkeep_timer.kind = TIMER_UPKEEP;
     a->clock_timer.kind = TIMER_CLOCK;
+    a->grow_timer.kind = TIMER_GROW;
     a->state = ADMISSION_RECOVERING;
     return a;
 }

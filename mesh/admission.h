@@ -37,6 +37,7 @@
 #include "proto/base/trace.h"
 #include "proto/trust.pb-c.h"
 
+#define ADMISSION_ZONE_SIZE 65
 #define ADMISSION_MESSAGE_MAX 65000      /* bytes of a message between members */
 #define ADMISSION_GUEST_MESSAGE_MAX 4096 /* bytes of a message from a guest */
 
@@ -64,6 +65,8 @@ struct admission_config {
     bool dev; /* founds or joins meshes of one machine only, which admit whoever asks */
     uint64_t grant_ttl_ms; /* of a mesh founded here; AUTHORITY_TTL_MIN_MS .. MAX_MS */
     uint8_t seed[RNG_SEED_SIZE];
+    const char *zone;                    /* copied; "" or NULL: unknown */
+    bool no_growth;                      /* a founder stays the only issuer */
     const struct grant_revoked *revoked; /* who is out; outlives the core; may be NULL */
     size_t memory_max;      /* bytes for invites, issued grants, links; then the answer is "busy" */
     struct mn_trace *trace; /* may be NULL */
@@ -102,6 +105,7 @@ enum admission_input_type {
     ADMISSION_IN_REFUSE, /* the owner refuses a peer, such as a second holder of a live identity */
     ADMISSION_IN_CLOCK,  /* a member was refused because its grant seems to be of another time */
     ADMISSION_IN_PULL,   /* a member has another authority document than we */
+    ADMISSION_IN_BEHIND, /* we refused a member whose grant names a newer authority than we know */
     ADMISSION_IN_ITEM,   /* an invite or a withdrawal of some issuer, checked by the trust set */
     ADMISSION_IN_PEER,   /* membership: a member came, changed or went (issuers need it) */
     ADMISSION_IN_TOKEN_CREATE,
@@ -154,6 +158,7 @@ struct admission_input {
             mn_id node_id;
             bool is_live; /* alive or suspect: its name is taken */
             struct mn_span grant;
+            struct mn_span zone; /* where it runs, of its record */
         } peer;
         struct {
             uint64_t request;

@@ -8,6 +8,7 @@
  *   admission_issuer.c   issuer: who gets a grant
  *   admission_pending.c  sponsor and issuer: who waits for people to let it in
  *   admission_token.c    issuer: founding, tokens
+ *   admission_grow.c     founder: the authority grows to three issuers
  *   admission_clock.c    our wall clock against those of others */
 #ifndef ADMISSION_INTERNAL_H
 #define ADMISSION_INTERNAL_H
@@ -50,6 +51,7 @@ enum timer_kind {
     TIMER_JOIN,
     TIMER_UPKEEP,
     TIMER_CLOCK,
+    TIMER_GROW,
     TIMER_WAITER,
     TIMER_PENDING
 };
@@ -89,7 +91,9 @@ struct holder {
     struct mn_map_entry entry; /* by node_id */
     struct mn_buf *bytes;      /* Signed Grant */
     struct grant grant;        /* points into [bytes] */
-    bool is_live, is_issued;   /* issued: the store has it */
+    char zone[ADMISSION_ZONE_SIZE];
+    mn_time live_since;      /* mono; while it is live */
+    bool is_live, is_issued; /* issued: the store has it */
     mn_time held_until; /* mono: its name is taken until then even if membership does not know */
 };
 
@@ -129,7 +133,7 @@ struct joining {
 
 struct admission {
     struct admission_config config; /* name and region point into this struct */
-    char name[GRANT_NAME_SIZE], region[GRANT_REGION_SIZE];
+    char name[GRANT_NAME_SIZE], region[GRANT_REGION_SIZE], zone[ADMISSION_ZONE_SIZE];
     struct rng rng;
     struct mn_pool pool;
     struct mn_heap timers;
@@ -138,13 +142,15 @@ struct admission {
 
     struct authority_chain chain;
     uint32_t documents_stored; /* of [chain], in the store under their versions */
+    uint64_t signed_version;   /* of the newest document that we signed; 0: none */
+    struct mn_buf *recovered_signed;
     struct mn_buf *grant_bytes;
     struct grant grant; /* own; points into [grant_bytes] */
 
     struct mn_map links;
     struct mn_list links_all;
     struct joining joining;
-    struct timer join_timer, upkeep_timer, clock_timer;
+    struct timer join_timer, upkeep_timer, clock_timer, grow_timer;
 
     struct clock_heard clocks[ADMISSION_CLOCKS_MAX]; /* of members that were refused */
     uint32_t clocks_count;
@@ -229,6 +235,9 @@ void admission_pull_chain(struct admission *a, struct channel *channel);
 /* The same because something else than its HELLO told of another head. */
 void admission_on_pull(struct admission *a, const mn_id *node_id);
 
+/* The mesh went on without us: back in as a guest, who is shown the chain. */
+void admission_on_behind(struct admission *a);
+
 /* A JOIN for us over this link, or the renewal of what we have. */
 void admission_send_join(struct admission *a, struct channel *channel, const mn_id *mesh_id,
                          bool is_renewal);
@@ -240,12 +249,18 @@ MN_MUST_USE mn_status admission_check_own(struct admission *a, const struct auth
                                           struct mn_span bytes);
 void admission_on_renewed(struct admission *a, const Meshnode__Trust__Granted *message);
 
+void admission_renew_as_guest(struct admission *a);
+
 /* Renews our own grant when it is due; called at every upkeep. Returns when it will be due, or
  * MN_TIME_NEVER. */
 mn_time admission_renew_if_due(struct admission *a);
 
 /* ---- admission_sponsor.c ---- */
 
+/* All documents from [from] to the head, in as many messages as it takes. */
+struct found_entry;
+void admission_send_chain(struct admission *a, struct channel *channel, uint32_t from,
+                          const struct found_entry *found, bool after_write);
 void admission_on_ask(struct admission *a, struct channel *channel,
                       const Meshnode__Trust__Ask *ask);
 void admission_on_join_message(struct admission *a, struct channel *channel, struct mn_span bytes);
@@ -322,6 +337,14 @@ struct invite_entry *admission_keep_withdrawal(struct admission *a, const mn_id 
 /* Drops invites a day after their end, and the bootstrap token's file at its end. */
 void admission_expire_invites(struct admission *a);
 void admission_invites_done(struct admission *a);
+
+/* ---- admission_grow.c ---- */
+
+void admission_grow_if_due(struct admission *a);
+
+/* The chain has another head, which came by [from_link] (0: from here): stored, told to others. */
+void admission_on_new_head(struct admission *a, uint64_t from_link);
+void admission_recover_signed(struct admission *a);
 
 /* ---- admission_clock.c ---- */
 

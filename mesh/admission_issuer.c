@@ -87,21 +87,30 @@ void admission_expire_holders(struct admission *a)
     }
 }
 
+static void admission_set_zone(struct holder *holder, struct mn_span zone)
+{
+    memset(holder->zone, 0, sizeof holder->zone);
+    if (zone.size > 0 && zone.size < sizeof holder->zone)
+        memcpy(holder->zone, zone.data, zone.size);
+}
+
 /* What membership sees counts as well as the store: a disk that was rolled back does not reopen a
  * token, and names of nodes that others let in are taken too. */
 void admission_on_peer_input(struct admission *a, const struct admission_input *input)
 {
     struct holder *holder;
 
-    if (!admission_is_issuer(a)) return;
     holder = admission_find_holder(a, &input->peer.node_id);
-    if (holder == NULL && input->peer.grant.size > 0) {
+    if (input->peer.grant.size > 0) {
         struct grant grant;
         if (grant_decode(input->peer.grant, &grant) != MN_OK) return;
         if (!mn_id_equal(&grant.node_id, &input->peer.node_id)) return;
-        holder = admission_keep_holder(a, input->peer.grant);
+        if (holder == NULL || grant.not_after_ms > holder->grant.not_after_ms)
+            holder = admission_keep_holder(a, input->peer.grant);
     }
     if (holder == NULL) return;
+    if (input->peer.is_live && !holder->is_live) holder->live_since = a->now.mono;
+    admission_set_zone(holder, input->peer.zone);
     holder->is_live = input->peer.is_live;
     if (!holder->is_live) holder->held_until = 0; /* its name is free */
 }
@@ -143,7 +152,7 @@ static struct mn_buf *admission_sign_grant(struct admission *a, struct grant *gr
 
     grant->mesh_id = head->mesh_id;
     grant->serial = rng_id(&a->rng);
-    grant->authority_version = head->version;
+    grant->authority_version = authority_chain_since(&a->chain, a->config.self->key.pk);
     grant->not_before_ms = wall_ms > GRANT_TOLERANCE_MS ? wall_ms - GRANT_TOLERANCE_MS : 0;
     grant->not_after_ms = wall_ms + head->grant_ttl_ms;
     return grant_sign(grant, &a->config.self->key);

@@ -79,8 +79,16 @@ void admission_pull_chain(struct admission *a, struct channel *channel)
 {
     const uint8_t *pin = channel->peer.pin;
 
+    const struct authority *known;
+
     if (a->state != ADMISSION_MEMBER || sodium_is_zero(pin, DIGEST_PIN_SIZE)) return;
-    if (authority_chain_find(&a->chain, pin) != NULL) return;
+    known = authority_chain_find(&a->chain, pin);
+    if (known == authority_chain_head(&a->chain)) return;
+    if (known != NULL) { /* it is behind */
+        admission_send_chain(a, channel, (uint32_t)(known->version - a->chain.items[0]->version),
+                             NULL, false);
+        return;
+    }
     admission_send_ask(a, channel, authority_pin(authority_chain_head(&a->chain)), NULL);
 }
 
@@ -94,6 +102,17 @@ void admission_on_pull(struct admission *a, const mn_id *node_id)
         admission_send_ask(a, channel, authority_pin(authority_chain_head(&a->chain)), NULL);
         return;
     }
+}
+
+void admission_on_behind(struct admission *a)
+{
+    if (a->state != ADMISSION_MEMBER) return;
+    MN_LIST_FOR_EACH (at, &a->links_all) {
+        const struct channel *channel = MN_CONTAINER(at, struct channel, all);
+        if (channel->peer.kind == ADMISSION_LINK_MEMBER && !channel->is_closing) return;
+    }
+    MN_PROBE("admission: behind the authority, in again as a guest");
+    admission_renew_as_guest(a);
 }
 
 /* ---- judging a seed ---- */
@@ -457,8 +476,7 @@ static void admission_extend_chain(struct admission *a, struct channel *channel,
         admission_on_malformed(a, channel, status);
     }
     if (memcmp(before, authority_chain_head(&a->chain)->hash, sizeof before) == 0) return;
-    admission_store_chain(a, 0);
-    admission_emit(a, ADMISSION_OUT_RENEWED)->after_write = true;
+    admission_on_new_head(a, channel->id);
 }
 
 void admission_on_authority(struct admission *a, struct channel *channel,

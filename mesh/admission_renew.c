@@ -82,7 +82,7 @@ static bool admission_grant_is_idle(struct admission *a)
 }
 
 /* Nobody takes us for a member any more, but the mesh knows our key: back in as a guest. */
-static void admission_renew_as_guest(struct admission *a)
+void admission_renew_as_guest(struct admission *a)
 {
     memcpy(a->joining.pin, authority_pin(authority_chain_head(&a->chain)), DIGEST_PIN_SIZE);
     a->joining.has_pin = true;

@@ -19,7 +19,7 @@ static const struct found_entry *admission_choose_found(const struct admission *
 
 static void admission_send_batch(struct admission *a, struct channel *channel,
                                  ProtobufCBinaryData *documents, uint32_t count,
-                                 const struct found_entry *found, bool more)
+                                 const struct found_entry *found, bool more, bool after_write)
 {
     Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
     Meshnode__Trust__AuthorityChain chain = MESHNODE__TRUST__AUTHORITY_CHAIN__INIT;
@@ -30,12 +30,11 @@ static void admission_send_batch(struct admission *a, struct channel *channel,
     if (found != NULL) chain.found = pb_bytes(mn_buf_span(found->bytes));
     message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_AUTHORITY;
     message.authority = &chain;
-    admission_send(a, channel->id, &message, false);
+    admission_send(a, channel->id, &message, after_write);
 }
 
-/* All documents from [from] to the head, in as many messages as it takes. */
-static void admission_send_chain(struct admission *a, struct channel *channel, uint32_t from,
-                                 const struct found_entry *found)
+void admission_send_chain(struct admission *a, struct channel *channel, uint32_t from,
+                          const struct found_entry *found, bool after_write)
 {
     ProtobufCBinaryData documents[ADMISSION_BATCH_MAX / AUTHORITY_SIZE_MAX];
     const uint32_t batch_max = sizeof documents / sizeof documents[0];
@@ -44,7 +43,8 @@ static void admission_send_chain(struct admission *a, struct channel *channel, u
     for (uint32_t i = from; i < a->chain.count; i++) {
         documents[count++] = pb_bytes(mn_buf_span(a->chain.items[i]->document));
         if (count < batch_max && i + 1 < a->chain.count) continue;
-        admission_send_batch(a, channel, documents, count, found, i + 1 < a->chain.count);
+        admission_send_batch(a, channel, documents, count, found, i + 1 < a->chain.count,
+                             after_write);
         count = 0;
     }
 }
@@ -64,7 +64,7 @@ void admission_on_ask(struct admission *a, struct channel *channel, const Meshno
 
     if (a->state != ADMISSION_MEMBER) return;
     if (pb_id(ask->token_id, &token_id) == MN_OK) found = admission_choose_found(a, &token_id);
-    admission_send_chain(a, channel, admission_chain_from(a, pb_span(ask->pin)), found);
+    admission_send_chain(a, channel, admission_chain_from(a, pb_span(ask->pin)), found, false);
 }
 
 /* A guest believes a refusal only from one that has shown the chain. */
@@ -74,7 +74,7 @@ void admission_on_refuse_input(struct admission *a, uint64_t link, admission_cod
 
     if (channel == NULL || a->state != ADMISSION_MEMBER) return;
     if (channel->peer.kind == ADMISSION_LINK_GUEST)
-        admission_send_chain(a, channel, 0, admission_choose_found(a, NULL));
+        admission_send_chain(a, channel, 0, admission_choose_found(a, NULL), false);
     admission_send_refused(a, link, code);
     admission_trace(a, MN_EV_JOIN_DENIED, &channel->peer.node_id, (uint64_t)code, 0,
                     admission_code_name(code));
@@ -148,18 +148,31 @@ static mn_status admission_check_join(struct admission *a, struct channel *chann
     return invite_join_check(ret, &head->mesh_id, channel->peer.handshake);
 }
 
-/* A link to a member that may issue, or NULL. */
-static struct channel *admission_issuer_link(struct admission *a)
+/* Who must redeem this token, because it counts its uses; NULL: any issuer. */
+static const uint8_t *admission_home_of(const struct admission *a, const mn_id *token_id)
+{
+    const struct invite_entry *entry =
+        mn_id_is_zero(token_id) ? NULL : admission_find_invite(a, token_id);
+
+    if (entry == NULL || entry->bytes == NULL || entry->invite.uses == 0) return NULL;
+    return entry->invite.home;
+}
+
+/* A link to a member that may issue, to the home of the token if it is linked; or NULL. */
+static struct channel *admission_issuer_link(struct admission *a, const uint8_t *home)
 {
     const struct authority *head = authority_chain_head(&a->chain);
+    struct channel *any = NULL;
 
     MN_LIST_FOR_EACH (at, &a->links_all) {
         struct channel *channel = MN_CONTAINER(at, struct channel, all);
-        if (channel->peer.kind == ADMISSION_LINK_MEMBER && !channel->is_closing &&
-            authority_is_issuer(head, channel->peer.sign_pk))
-            return channel;
+        if (channel->peer.kind != ADMISSION_LINK_MEMBER || channel->is_closing ||
+            !authority_is_issuer(head, channel->peer.sign_pk))
+            continue;
+        if (home == NULL || memcmp(channel->peer.sign_pk, home, SIGN_PK_SIZE) == 0) return channel;
+        any = channel;
     }
-    return NULL;
+    return any;
 }
 
 static void admission_forward_done(struct admission *a, struct forward *forward)
@@ -194,11 +207,11 @@ static struct forward *admission_add_forward(struct admission *a, struct channel
 }
 
 static void admission_forward_join(struct admission *a, struct channel *channel,
-                                   struct mn_span bytes)
+                                   struct mn_span bytes, const uint8_t *home)
 {
     Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
     Meshnode__Trust__Forward what = MESHNODE__TRUST__FORWARD__INIT;
-    struct channel *issuer = admission_issuer_link(a);
+    struct channel *issuer = admission_issuer_link(a, home);
     struct forward *forward;
 
     if (issuer == NULL) {
@@ -232,6 +245,7 @@ void admission_on_join_message(struct admission *a, struct channel *channel, str
 {
     struct invite_join join;
     struct mn_span grant;
+    const uint8_t *home;
     admission_code code;
     mn_status status;
 
@@ -251,8 +265,10 @@ void admission_on_join_message(struct admission *a, struct channel *channel, str
         return;
     }
     admission_keep_join(a, channel, &join, bytes);
-    if (!admission_is_issuer(a)) {
-        admission_forward_join(a, channel, bytes);
+    home = admission_home_of(a, &join.token_id);
+    if (!admission_is_issuer(a) ||
+        (home != NULL && memcmp(home, a->config.self->key.pk, SIGN_PK_SIZE) != 0)) {
+        admission_forward_join(a, channel, bytes, home);
         return;
     }
     code = admission_decide(a, &join, &grant);

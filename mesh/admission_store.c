@@ -6,7 +6,7 @@
 #include "proto/pb.h"
 
 /* Keys of the store: "authority/<version>", "grant", "issued/<node id>", "invite/<token id>",
- * "denied/<node id>", "withdrawn/<token id>", "found/<token id>", "bootstrap". */
+ * "denied/<node id>", "withdrawn/<token id>", "found/<token id>", "bootstrap", "signed". */
 
 struct recovered_document {
     struct mn_list all;
@@ -166,6 +166,9 @@ void admission_on_recover(struct admission *a, struct mn_span key, struct mn_spa
 {
     if (mn_span_is(key, "grant")) {
         if (admission_set_grant(a, value) != MN_OK) a->grant_bytes = mn_buf_unref(a->grant_bytes);
+    } else if (mn_span_is(key, "signed")) {
+        mn_buf_unref(a->recovered_signed);
+        a->recovered_signed = mn_buf_copy(value);
     } else if (mn_span_is(key, "bootstrap")) {
         if (value.size == sizeof a->bootstrap_token.bytes)
             memcpy(a->bootstrap_token.bytes, value.data, value.size);
@@ -212,6 +215,7 @@ void admission_on_recovered(struct admission *a)
     mn_status status;
 
     admission_recover_chain(a);
+    admission_recover_signed(a);
     head = authority_chain_head(&a->chain);
     a->state = ADMISSION_EMPTY;
     if (head == NULL || a->grant_bytes == NULL) return;
@@ -240,5 +244,6 @@ void admission_store_done(struct admission *a)
     for (uint32_t i = 0; i < a->founds_count; i++)
         mn_buf_unref(a->founds[i].bytes);
     mn_buf_unref(a->grant_bytes);
+    mn_buf_unref(a->recovered_signed);
     authority_chain_done(&a->chain);
 }

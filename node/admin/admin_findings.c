@@ -204,6 +204,33 @@ static void find_members(struct findings *findings, const struct membership *mem
                "give every node its own data directory, and start it again");
 }
 
+/* Who may let others in: too few of them, or two truths about who they are. */
+static void find_issuers(struct findings *findings, const struct core *core, uint32_t alive)
+{
+    const struct authority *head = admission_authority(core_admission(core));
+    uint32_t live = 0;
+
+    for (uint32_t i = 0; head != NULL && i < head->issuers_count; i++) {
+        mn_id node = digest_node_id(head->issuers[i]);
+        const struct member *member = membership_find(core_membership(core), &node);
+        live += member != NULL && member->status == MEMBER_ALIVE;
+    }
+    if (head != NULL && head->issuers_count == 1 && alive >= BACKUP_MEMBERS)
+        find(findings, (struct finding){FINDING_WARNING, FINDINGS_MESH, "one_issuer",
+                                        "only one node can admit others and renew their grants",
+                                        "copy its DATA/identity.key to a safe place; two more "
+                                        "voters would become issuers"});
+    else if (head != NULL && head->issuers_count > 1 && live < 2)
+        find(findings, (struct finding){FINDING_WARNING, FINDINGS_MESH, "few_issuers",
+                                        "fewer than two of the issuers are alive",
+                                        "meshctl keys ls; start them again"});
+    if (admission_counts(core_admission(core)).forks > 0)
+        find(findings, (struct finding){FINDING_CRITICAL, FINDINGS_MESH, "authority_fork",
+                                        "somebody signed two authority documents of one version",
+                                        "meshctl events: an issuer's key may be stolen; revoke it "
+                                        "with the root key"});
+}
+
 static void find_mesh(struct findings *findings, const struct core_self *self)
 {
     const struct core *core = findings->request->admin->config.core;
@@ -213,10 +240,7 @@ static void find_mesh(struct findings *findings, const struct core_self *self)
     if (membership == NULL) return;
     find_members(findings, membership, core);
     alive = membership_count(membership, MEMBER_ALIVE);
-    if (self->is_issuer && alive >= BACKUP_MEMBERS)
-        find(findings, (struct finding){FINDING_WARNING, FINDINGS_MESH, "one_issuer",
-                                        "only this node can admit others and renew their grants",
-                                        "copy its DATA/identity.key to a safe place"});
+    find_issuers(findings, core, alive);
     others =
         membership_count(membership, MEMBER_SUSPECT) + membership_count(membership, MEMBER_DEAD);
     if (self->is_issuer && alive == 1 && others == 0 && !self->is_dev)

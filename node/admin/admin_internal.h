@@ -37,7 +37,9 @@ struct admin_exchange {
     const struct admin_route *route; /* once dispatched */
     struct mn_span rest;             /* what stands in the path where the route says `*` */
 
-    bool is_chosen;          /* token to withdraw: the one that is meant is found */
+    bool is_chosen; /* token to withdraw: the one that is meant is found */
+    mn_id node;     /* that is revoked or removed */
+    char node_name[GRANT_NAME_SIZE];
     bool is_stream;          /* follows events or a log */
     uint64_t after;          /* newest line sent */
     size_t queued;           /* bytes since the last WRITABLE */
@@ -146,6 +148,9 @@ void admin_token_write(struct reply *reply, const struct guard_token *token);
 /* Writes [value] under [key]; data == NULL: deletes it. */
 void admin_store(struct admin_request *request, const char *key, struct mn_span value);
 
+/* The one member that is called [name], or whose id begins so; NULL: answered (admin_nodes.c). */
+const struct member *admin_find_node(struct admin_request *request, struct mn_span name);
+
 /* ---- findings: what is not well, and the next command to try (admin_findings.c) ---- */
 
 enum findings_scope { FINDINGS_ALL = 0, FINDINGS_NODE, FINDINGS_MESH };
@@ -167,6 +172,6 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 /* ---- the routes, by area; each ends with a zero ---- */
 
 extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
-    admin_token_routes[], admin_pending_routes[], admin_stream_routes[];
+    admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[];
 
 #endif

@@ -255,15 +255,13 @@ static struct match match_find(struct admin_request *request, struct mn_span nam
     return match;
 }
 
-static void node_on_counts(struct admin_request *request, const struct admin_gateway_answer *answer)
+const struct member *admin_find_node(struct admin_request *request, struct mn_span name)
 {
-    struct mn_span name = request->exchange->rest;
     struct match match = match_find(request, name);
     struct mn_arena *arena = request->outbox->arena;
-    struct tallies tallies;
-    struct reply reply;
 
-    if (match.count == 0) {
+    if (match.count == 1) return match.member;
+    if (match.count == 0)
         admin_fail_text(
             request, 404, "not_found",
             mn_arena_format(arena,
@@ -271,18 +269,25 @@ static void node_on_counts(struct admin_request *request, const struct admin_gat
                             "least)",
                             (int)name.size, (const char *)name.data, PREFIX_MIN),
             "meshctl nodes");
-        return;
-    }
-    if (match.count > 1) {
+    else
         admin_fail_text(request, 409, "ambiguous",
                         mn_arena_format(arena, "%.*s may be %u members: %s", (int)name.size,
                                         (const char *)name.data, match.count, match.all),
                         "meshctl nodes show ID");
-        return;
-    }
-    tallies_init(&tallies, arena, admin_parse(request, answer->json, JSON_OBJECT, 2));
+    return NULL;
+}
+
+static void node_on_counts(struct admin_request *request, const struct admin_gateway_answer *answer)
+{
+    const struct member *member = admin_find_node(request, request->exchange->rest);
+    struct tallies tallies;
+    struct reply reply;
+
+    if (member == NULL) return;
+    tallies_init(&tallies, request->outbox->arena,
+                 admin_parse(request, answer->json, JSON_OBJECT, 2));
     reply_begin(&reply, "Node");
-    write_member(&reply, request, match.member, &tallies);
+    write_member(&reply, request, member, &tallies);
     mn_map_done(&tallies.map);
     admin_answer(request, 200, &reply);
 }

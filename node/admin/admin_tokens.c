@@ -181,8 +181,10 @@ static void withdraw_chosen(struct admin_request *request, const struct core_rep
     } else {
         mn_hex_encode(mn_span(match.token->id.bytes, sizeof(mn_id)), id);
         request->exchange->is_chosen = true;
-        admin_ask_core(request, (struct core_command){.type = CORE_TOKEN_WITHDRAW,
-                                                      .id = mn_arena_copy(arena, mn_span_str(id))});
+        admin_ask_core(request, (struct core_command){
+                                    .type = CORE_TOKEN_WITHDRAW,
+                                    .nodes = mn_span_is(admin_query(request, "nodes"), "true"),
+                                    .id = mn_arena_copy(arena, mn_span_str(id))});
     }
 }
 
@@ -200,6 +202,6 @@ static void withdraw_on_reply(struct admin_request *request, const struct core_r
 const struct admin_route admin_token_routes[] = {
     {"GET", "/v1/tokens", NULL, list_handle, NULL, on_list},
     {"POST", "/v1/tokens", NULL, create_handle, NULL, on_one},
-    {"DELETE", "/v1/tokens/*", NULL, list_handle, NULL, withdraw_on_reply},
+    {"DELETE", "/v1/tokens/*", "nodes", list_handle, NULL, withdraw_on_reply},
     {0},
 };

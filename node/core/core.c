@@ -45,6 +45,8 @@ static void core_copy_config(struct core *core, const struct core_config *config
     own->region = mn_span_str(core->region);
     own->version = mn_span_str(core->version);
     own->zone = mn_arena_copy(&core->texts, config->zone);
+    if (own->zone.size < sizeof core->zone && own->zone.size > 0)
+        memcpy(core->zone, own->zone.data, own->zone.size);
     own->token = mn_arena_copy(&core->texts, config->token);
     own->addresses = core_copy_spans(core, config->addresses, config->addresses_count);
     own->seeds = core_copy_spans(core, config->seeds, config->seeds_count);
@@ -64,6 +66,8 @@ static struct admission *core_new_admission(struct core *core)
                                       .role = core->config.role,
                                       .dev = core->config.dev,
                                       .grant_ttl_ms = core->config.grant_ttl_ms,
+                                      .zone = core->zone,
+                                      .no_growth = core->config.no_growth,
                                       .revoked = trustset_revoked(core->trustset),
                                       .memory_max = core->config.memory_max / 8,
                                       .trace = core->config.trace};

@@ -84,6 +84,7 @@ struct core {
     mn_id boot_id;
     enum core_state state;
     char name[CORE_TEXT_SIZE], region[CORE_TEXT_SIZE], version[CORE_TEXT_SIZE];
+    char zone[ADMISSION_ZONE_SIZE];
 
     struct trustset *trustset;
     struct admission *admission;

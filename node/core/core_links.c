@@ -151,6 +151,9 @@ static void core_on_refused_by(struct core *core, const struct peers_output *out
         clock->clock.node_id = output->node_id;
         clock->clock.wall_ms = output->wall_ms;
     }
+    if (!output->flag &&
+        output->status == MN_NOT_FOUND) /* made under an authority we do not know */
+        core_push_admission(core, ADMISSION_IN_BEHIND);
     if (!output->flag || output->code != MESHNODE__TRUST__CODE__CODE_IDENTITY_IN_USE) return;
     if (core->state != CORE_MEMBER || !is_known || peers_counts(core->peers).members > 0) return;
     core_fatal(core, 77,

@@ -193,6 +193,7 @@ static void core_tell_admission(struct core *core, const struct member *member)
     input->peer.node_id = member->node_id;
     input->peer.is_live = core_is_live(member);
     input->peer.grant = mn_arena_copy(core->arena, member->record->said.grant);
+    input->peer.zone = mn_arena_copy(core->arena, member->record->said.zone);
 }
 
 static void core_tell_record_of(struct core *core, const struct member *member)
@@ -253,6 +254,9 @@ static void core_on_gone(struct core *core, const struct member *member)
 static void core_on_removed(struct core *core, const mn_id *node)
 {
     struct peers_input *cut;
+    struct admission_input *gone = core_push_admission(core, ADMISSION_IN_PEER);
+
+    gone->peer.node_id = *node;
 
     services_drop(core->services, node);
     core_known_forget(core, node);

@@ -116,11 +116,15 @@ int ctl_token_create(struct ctl *ctl)
 
 int ctl_token_revoke(struct ctl *ctl)
 {
-    const char *path = ctl_path(ctl, "/v1/tokens/", ctl->args[0], "");
+    bool with_nodes = ctl_value(ctl, "--nodes") != NULL;
+    const char *path = ctl_path(ctl, "/v1/tokens/", ctl->args[0], with_nodes ? "?nodes=true" : "");
     const struct json *root;
     int status = ctl_do(ctl, "DELETE", path, mn_span(NULL, 0), &root);
 
     if (status != CTL_OK) return status;
+    if (with_nodes)
+        return ctl_print_done(ctl, root, "%s is revoked, and so is every node that came by it",
+                              ctl_show(ctl, root, "id"));
     return ctl_print_done(ctl, root, "%s is withdrawn: it lets nobody in any more",
                           ctl_show(ctl, root, "id"));
 }

@@ -55,6 +55,8 @@ const struct option_spec config_specs[CONFIG_COUNT] = {
     [CONFIG_AUTHORITY_GRANT_TTL] = {"authority.grant_ttl", NULL, OPTION_DURATION, 0, "30d", NULL,
                                     "DURATION",
                                     "life of the grants of a mesh founded here, 1h to 365d"},
+    [CONFIG_AUTHORITY_GROW] = {"authority.grow", NULL, OPTION_BOOL, 0, "true", NULL, "true|false",
+                               "the founder makes two more voters issuers, once there are two"},
     [CONFIG_ADMIN_GROUP] = {"admin.group", NULL, OPTION_TEXT, 0, "", NULL, "GROUP",
                             "group whose members may use the admin socket too"},
     [CONFIG_ADMIN_REMOTE_EXEC] = {"admin.remote_exec", NULL, OPTION_BOOL, 0, "false", NULL,

@@ -174,6 +174,7 @@ static void run_fill_core(struct run *run, struct run_texts *texts, struct core_
     core->is_identity_old = run->is_identity_old;
     core->bootstrap = options_bool(options, CONFIG_MESH_BOOTSTRAP);
     core->dev = options_bool(options, CONFIG_DEV);
+    core->no_growth = !options_bool(options, CONFIG_AUTHORITY_GROW);
     core->grant_ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;
 }
 

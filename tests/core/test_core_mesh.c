@@ -661,6 +661,164 @@ START_TEST(many_calls_at_once_all_end)
 }
 END_TEST
 
+/* ---- trust: growth, revocation ---- */
+
+static uint64_t head_version(uint32_t node)
+{
+    return admission_authority(core_admission(world_core(node)))->version;
+}
+
+static bool has_grown(void)
+{
+    for (uint32_t i = 0; i < WORLD_NODES; i++)
+        if (world_core(i) != NULL && (!world_is_whole() || head_version(i) != 2)) return false;
+    return true;
+}
+
+static uint32_t first_issuer_but(uint32_t but)
+{
+    for (uint32_t i = 0; i < WORLD_NODES; i++)
+        if (i != but && world_core(i) != NULL && admission_is_issuer(core_admission(world_core(i))))
+            return i;
+    ck_abort_msg("there is another issuer");
+    return 0;
+}
+
+START_TEST(the_authority_grows_to_three_and_the_founder_may_go)
+{
+    const struct core_reply *reply;
+    char text[128];
+    uint32_t issuer, issuers = 0, before = 0;
+
+    world_start(0, &(struct world_config){.seed_node = -1, .grant_ttl_ms = 2 * 3600000});
+    world_run(MN_SEC);
+    for (uint32_t i = 1; i < 4; i++)
+        world_start(i, &(struct world_config){.seed_node = 0, .token = world_token()});
+    world_until(has_grown, 2 * MN_MINUTE);
+    for (uint32_t i = 0; i < 4; i++)
+        issuers += admission_is_issuer(core_admission(world_core(i)));
+    ck_assert_uint_eq(issuers, 3);
+    ck_assert(admission_is_issuer(core_admission(world_core(0))));
+    issuer = first_issuer_but(0);
+    world_crash(0);
+    world_wipe(0); /* for good */
+    world_run(30 * MN_SEC);
+
+    /* Joining, by a token of another issuer, through whichever seed. */
+    reply = world_command(issuer, (struct core_command){.type = CORE_TOKEN_CREATE,
+                                                        .uses = 1,
+                                                        .ttl_ms = 3600000,
+                                                        .role = MESHNODE__TRUST__ROLE__ROLE_AUTO});
+    ck_assert_int_eq(reply->status, MN_OK);
+    ck_assert_uint_lt(reply->text.size, sizeof text);
+    memcpy(text, reply->text.data, reply->text.size);
+    text[reply->text.size] = '\0';
+    for (uint32_t seed = 1; seed < 4; seed++)
+        if (!admission_is_issuer(core_admission(world_core(seed))))
+            world_start(4, &(struct world_config){.seed_node = (int32_t)seed, .token = text});
+    world_until(world_is_whole, MN_MINUTE);
+
+    /* Renewing: half of the two hours and a tenth later all have new grants. */
+    world_run(90 * MN_MINUTE);
+    ck_assert(world_is_whole());
+    for (uint32_t i = 1; i < 5; i++) {
+        const struct grant *grant = admission_grant(core_admission(world_core(i)));
+        ck_assert_uint_gt(grant->not_after_ms, mn_wall_ms(world_now()) + MN_HOUR / MN_MS);
+        before =
+            keyring_sealing(trustset_keyring(core_trustset(world_core(i))), mn_wall_ms(world_now()))
+                ->announced.key_id;
+    }
+
+    /* Revoking, and minting with it. */
+    reply = world_command(issuer,
+                          (struct core_command){.type = CORE_NODE_REVOKE, .node = *world_id(4)});
+    ck_assert_int_eq(reply->status, MN_OK);
+    world_run(2 * MN_SEC);
+    ck_assert_int_eq(world_fatal(4), 77);
+    for (uint32_t i = 1; i < 4; i++) {
+        const struct keyring *ring = trustset_keyring(core_trustset(world_core(i)));
+        ck_assert_ptr_null(membership_find(core_membership(world_core(i)), world_id(4)));
+        ck_assert_uint_ne(keyring_sealing(ring, mn_wall_ms(world_now()))->announced.key_id, before);
+    }
+}
+END_TEST
+
+/* A founder that comes back with the disk of the day before learns of the growth from the others.
+ */
+START_TEST(who_missed_the_growth_catches_up)
+{
+    mesh(5);
+    world_crash(4);
+    world_until(has_grown, 2 * MN_MINUTE);
+    restart(4);
+    world_until(has_grown, 2 * MN_MINUTE);
+    ck_assert_uint_eq(head_version(4), 2);
+}
+END_TEST
+
+static bool is_cut_off(void)
+{
+    for (uint32_t i = 0; i < 4; i++) {
+        const struct member *member = membership_find(core_membership(world_core(i)), world_id(5));
+        if (member != NULL || peers_find(core_peers(world_core(i)), world_id(5)) != NULL)
+            return false;
+    }
+    return true;
+}
+
+/* With links to all, a call in flight there, and part of the mesh cut off: two gossip periods where
+ * the news comes, the rest when the cut heals; and the new key never gets there. */
+START_TEST(a_revoked_node_is_out_at_once)
+{
+    struct world_call *call;
+    const struct keyring *own;
+    uint32_t closed;
+
+    mesh(6);
+    world_offer(5, "files", "x", 'k');
+    world_serving(5, WORLD_HANGS);
+    world_run(MN_SEC);
+    closed =
+        keyring_sealing(trustset_keyring(core_trustset(world_core(5))), mn_wall_ms(world_now()))
+            ->announced.key_id;
+    call = world_call(1, "files", true);
+    world_run(MN_SEC);
+    ck_assert(!call->is_done);
+    for (uint32_t i = 0; i < 4; i++)
+        world_cut(i, 4, true);
+    ck_assert_int_eq(
+        world_command(0, (struct core_command){.type = CORE_NODE_REVOKE, .node = *world_id(5)})
+            ->status,
+        MN_OK);
+    world_until(is_cut_off, 400 * MN_MS);
+    world_run(100 * MN_MS);
+    ck_assert(call->is_done && call->kind != CALL_EVENT_RESULT);
+    ck_assert_str_eq(world_listed(1), "");
+    /* Node 4 has not heard; it is the revoked one's last friend. */
+    world_run(40 * MN_SEC);
+    for (uint32_t i = 0; i < 4; i++)
+        world_cut(i, 4, false);
+    world_run(2 * MN_MINUTE);
+    ck_assert_ptr_null(membership_find(core_membership(world_core(4)), world_id(5)));
+    for (uint32_t i = 0; i < 5; i++) {
+        own = trustset_keyring(core_trustset(world_core(i)));
+        ck_assert_ptr_null(keyring_opening(own, closed, mn_wall_ms(world_now())));
+        ck_assert_ptr_nonnull(keyring_sealing(own, mn_wall_ms(world_now())));
+    }
+    if (world_core(5) != NULL) { /* it may not have been told */
+        const struct keyring *theirs = trustset_keyring(core_trustset(world_core(5)));
+        ck_assert_ptr_null(
+            keyring_find(theirs, keyring_sealing(own, mn_wall_ms(world_now()))->announced.key_id));
+    }
+    /* Nor does it get in again, with its disk or without. */
+    world_crash(5);
+    world_wipe(5);
+    world_start(5, &(struct world_config){.seed_node = 0, .is_identity_old = true});
+    world_run(MN_MINUTE);
+    ck_assert_int_eq(world_fatal(5), 77);
+}
+END_TEST
+
 /* ---- faults ---- */
 
 START_TEST(a_partition_heals)
@@ -817,6 +975,9 @@ int main(void)
     tcase_add_test(tcase, a_callee_cancels_what_a_dead_caller_asked);
     tcase_add_test(tcase, local_servers_work_without_a_mesh);
     tcase_add_test(tcase, many_calls_at_once_all_end);
+    tcase_add_test(tcase, the_authority_grows_to_three_and_the_founder_may_go);
+    tcase_add_test(tcase, who_missed_the_growth_catches_up);
+    tcase_add_test(tcase, a_revoked_node_is_out_at_once);
     tcase_add_test(tcase, a_partition_heals);
     tcase_add_loop_test(tcase, a_clock_that_is_far_off_harms_its_own_node_only, 0, 4);
     tcase_add_loop_test(tcase, all_is_well_after_faults, 0, 20);
