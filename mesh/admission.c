@@ -336,7 +336,7 @@ static void admission_handle(struct admission *a, const struct admission_input *
         admission_on_clock_input(a, &input->clock.node_id, input->clock.wall_ms);
         break;
     case ADMISSION_IN_PULL: admission_on_pull(a, &input->pull.node_id); break;
-    case ADMISSION_IN_BEHIND: admission_on_behind(a); break;
+    case ADMISSION_IN_BEHIND: admission_on_behind(a, &input->behind.refused_by); break;
     case ADMISSION_IN_ITEM:
         admission_on_item(a, input->item.is_withdrawal, input->item.bytes);
         break;

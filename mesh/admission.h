@@ -105,7 +105,8 @@ enum admission_input_type {
     ADMISSION_IN_REFUSE, /* the owner refuses a peer, such as a second holder of a live identity */
     ADMISSION_IN_CLOCK,  /* a member was refused because its grant seems to be of another time */
     ADMISSION_IN_PULL,   /* a member has another authority document than we */
-    ADMISSION_IN_BEHIND, /* we refused a member whose grant names a newer authority than we know */
+    ADMISSION_IN_BEHIND, /* we refused a member whose grant names a newer authority than we know; or
+                            were refused as revoked */
     ADMISSION_IN_ITEM,   /* an invite or a withdrawal of some issuer, checked by the trust set */
     ADMISSION_IN_PEER,   /* membership: a member came, changed or went (issuers need it) */
     ADMISSION_IN_TOKEN_CREATE,
@@ -150,6 +151,9 @@ struct admission_input {
         struct {
             mn_id node_id;
         } pull;
+        struct {
+            mn_id refused_by; /* it says that we are revoked; zero: it was us who refused */
+        } behind;
         struct {
             bool is_withdrawal;
             struct mn_span bytes;

@@ -236,7 +236,7 @@ void admission_pull_chain(struct admission *a, struct channel *channel);
 void admission_on_pull(struct admission *a, const mn_id *node_id);
 
 /* The mesh went on without us: back in as a guest, who is shown the chain. */
-void admission_on_behind(struct admission *a);
+void admission_on_behind(struct admission *a, const mn_id *refused_by);
 
 /* A JOIN for us over this link, or the renewal of what we have. */
 void admission_send_join(struct admission *a, struct channel *channel, const mn_id *mesh_id,

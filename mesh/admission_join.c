@@ -104,13 +104,29 @@ void admission_on_pull(struct admission *a, const mn_id *node_id)
     }
 }
 
-void admission_on_behind(struct admission *a)
+/* The handshake proved who refuses; what an issuer says of us it could also sign. */
+static bool admission_is_issuers(const struct admission *a, const mn_id *node_id)
 {
+    const struct authority *head = authority_chain_head(&a->chain);
+
+    for (uint32_t i = 0; i < head->issuers_count; i++) {
+        mn_id issuer = digest_node_id(head->issuers[i]);
+        if (mn_id_equal(&issuer, node_id)) return true;
+    }
+    return false;
+}
+
+/* Others cannot make us doubt ourselves while a member still takes us for one. */
+void admission_on_behind(struct admission *a, const mn_id *refused_by)
+{
+    bool is_alone = true;
+
     if (a->state != ADMISSION_MEMBER) return;
     MN_LIST_FOR_EACH (at, &a->links_all) {
         const struct channel *channel = MN_CONTAINER(at, struct channel, all);
-        if (channel->peer.kind == ADMISSION_LINK_MEMBER && !channel->is_closing) return;
+        if (channel->peer.kind == ADMISSION_LINK_MEMBER && !channel->is_closing) is_alone = false;
     }
+    if (!is_alone && !admission_is_issuers(a, refused_by)) return;
     MN_PROBE("admission: behind the authority, in again as a guest");
     admission_renew_as_guest(a);
 }

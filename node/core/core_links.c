@@ -143,7 +143,7 @@ static void core_on_unsent(struct core *core, const struct peers_output *output)
 static void core_on_refused_by(struct core *core, const struct peers_output *output)
 {
     bool is_known = core_known_find(core, &output->node_id) != NULL;
-    struct admission_input *clock;
+    struct admission_input *clock, *behind;
 
     /* Its grant is good but for the time: whose clock is wrong, is for the majority to say. */
     if (!output->flag && (output->status == MN_EXPIRED || output->status == MN_NOT_YET)) {
@@ -151,9 +151,13 @@ static void core_on_refused_by(struct core *core, const struct peers_output *out
         clock->clock.node_id = output->node_id;
         clock->clock.wall_ms = output->wall_ms;
     }
-    if (!output->flag &&
-        output->status == MN_NOT_FOUND) /* made under an authority we do not know */
-        core_push_admission(core, ADMISSION_IN_BEHIND);
+    /* Its grant was made under an authority we do not know; or ours is revoked, it says: without a
+     * link to any other member we are in again as a guest, or hear so from one that proves itself.
+     */
+    if (output->status == (output->flag ? MN_REVOKED : MN_NOT_FOUND)) {
+        behind = core_push_admission(core, ADMISSION_IN_BEHIND);
+        if (output->flag) behind->behind.refused_by = output->node_id;
+    }
     if (!output->flag || output->code != MESHNODE__TRUST__CODE__CODE_IDENTITY_IN_USE) return;
     if (core->state != CORE_MEMBER || !is_known || peers_counts(core->peers).members > 0) return;
     core_fatal(core, 77,

@@ -1,0 +1,64 @@
+// Who is in, and who is thrown out, with real processes: the founder is lost for good and the mesh goes on; a node is
+// revoked with all it had; keys and findings as people see them.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {rmSync} from 'node:fs';
+import {withMesh, waitFor, ctl, ctlJson, sleep} from './lib/mesh.mjs';
+
+const alive = async node => (await ctlJson(node, 'nodes')).items.filter(n => n.status === 'alive').map(n => n.name).sort();
+const keys = async (node, kind) => (await ctlJson(node, 'keys', 'ls')).items.filter(k => k.kind === kind);
+const sealing = async node => (await keys(node, 'seal')).find(k => k.state === 'seals')?.id;
+
+test('the authority grows, the founder is destroyed, and others admit and revoke', withMesh('growth', async mesh => {
+  const [n1, n2, n3] = await mesh.cluster(3);
+  assert.equal((await keys(n1, 'issuer')).length, 1);
+  for (const node of [n1, n2, n3])
+    await waitFor(`${node.name} knows three issuers`, async () => (await keys(node, 'issuer')).length === 3, {every: 500});
+  assert.deepEqual((await keys(n3, 'issuer')).map(k => k.node).sort(), ['n1', 'n2', 'n3']);
+
+  await mesh.kill(n1);
+  rmSync(n1.data, {recursive: true, force: true});
+  const created = await ctlJson(n2, 'token', 'create', '--uses', '2');
+  const n4 = await mesh.start('n4', {join: n3.mesh, token: created.token}); // through another than the token's home
+  await mesh.ready(n4, 3);
+
+  const before = await sealing(n2);
+  assert.ok(before, 'there is a key that seals');
+  const revoked = await ctlJson(n3, 'nodes', 'revoke', 'n4', '--reason', 'a test');
+  assert.equal(revoked.name, 'n4');
+  await waitFor('n4 ends', () => n4.exit !== null);
+  assert.equal(n4.exit.code, 77, n4.log);
+  assert.match(n4.log, /identity_revoked/);
+  for (const node of [n2, n3]) {
+    await waitFor(`${node.name} has forgotten n4`, async () => !(await ctlJson(node, 'nodes')).items.some(n => n.name === 'n4'));
+    await waitFor(`${node.name} has a new key`, async () => { const id = await sealing(node); return id && id !== before; });
+    assert.equal((await keys(node, 'seal')).find(k => k.id === before).state, 'closed');
+  }
+  const again = await mesh.start('n4', {join: n3.mesh, token: created.token, noWait: true}); // same key, same disk
+  const exit = await Promise.race([again.exited, sleep(60_000)]);
+  assert.equal(exit?.code, 77, again.log);
+
+  // The one that is gone for good is removed; a live one is not.
+  await waitFor('n1 is dead', async () => (await ctlJson(n2, 'nodes')).items.find(n => n.name === 'n1')?.status === 'dead', {every: 300});
+  assert.notEqual((await ctl(n2, 'nodes', 'remove', 'n3')).code, 0);
+  const refused = await ctl(n2, 'nodes', 'revoke', 'n1'); // an issuer
+  assert.equal(refused.code, 4, refused.stderr);
+}));
+
+test('a token is revoked with the nodes that came by it', withMesh('tokenrevoke', async mesh => {
+  const n1 = await mesh.found('n1');
+  const bad = await ctlJson(n1, 'token', 'create', '--uses', '2', '--role', 'edge');
+  const good = await mesh.start('n2', {join: n1.mesh, token: n1.token});
+  const a = await mesh.start('a', {join: n1.mesh, token: bad.token});
+  const b = await mesh.start('b', {join: n1.mesh, token: bad.token});
+  for (const node of [n1, good, a, b]) await mesh.ready(node, 4);
+  assert.equal((await ctl(good, 'nodes', 'revoke', 'a')).code, 4); // not an issuer
+  const result = await ctl(n1, 'token', 'revoke', bad.id, '--nodes');
+  assert.equal(result.code, 0, result.stderr);
+  for (const node of [n1, good])
+    await waitFor(`${node.name} is rid of both`, async () => (await alive(node)).join() === 'n1,n2');
+  for (const node of [a, b]) {
+    await waitFor(`${node.name} ends`, () => node.exit !== null);
+    assert.equal(node.exit.code, 77, node.log);
+  }
+}));
