@@ -271,6 +271,7 @@ static void rules_decide(struct simplex *simplex)
             simplex_book_certificate(simplex, i, SIMPLEX_FINAL);
         if (final == NULL) continue;
         simplex->decided_in = i;
+        simplex->timeout_at = MN_TIME_NEVER; /* there is nothing left to give up */
         simplex->decided_value = final->block.value_hash;
         if (simplex_book_value(simplex, &simplex->decided_value) == NULL) {
             MN_PROBE("simplex: decided, but the value is missing");

@@ -21,6 +21,8 @@ struct agreement { /* of the world */
     struct mn_buf *value;                     /* decided by somebody honest */
     uint32_t quiet_iteration, last_iteration; /* when the faults ended; by when all must be over */
     uint32_t liveliness;                      /* of liars: the most between two lies */
+    bool has_plan, is_second_camp_skipped;    /* see liar_split() */
+    uint32_t camp;
 };
 
 static struct agreement *agreement(struct bft_world *world)
@@ -286,16 +288,20 @@ static const struct simplex_block *liar_find_block(struct bft_world *world, uint
     return NULL;
 }
 
-static void liar_send(struct bft_host *host, struct simplex_draft *draft)
+static void liar_send(struct bft_host *host, struct simplex_draft *draft, uint32_t subset)
 {
     struct bft_world *world = host->world;
     struct mn_buf *buf = simplex_draft_done(draft);
-    uint32_t subset = liar_draw(world, 1u << world->hosts_count);
 
     world->stats.lies++;
     for (uint32_t i = 0; i < world->hosts_count; i++)
         if (i != host->index && (subset >> i & 1)) bft_host_send(host, i, buf);
     mn_buf_unref(buf);
+}
+
+static uint32_t liar_subset(struct bft_host *host)
+{
+    return liar_draw(host->world, 1u << host->world->hosts_count);
 }
 
 static void liar_say(struct bft_host *host, uint32_t iteration, enum simplex_kind kind)
@@ -314,11 +320,11 @@ static void liar_say(struct bft_host *host, uint32_t iteration, enum simplex_kin
     simplex_statement_sign(core, &statement);
     simplex_draft_init(&draft, core);
     simplex_draft_statement(&draft, &statement);
-    liar_send(host, &draft);
+    liar_send(host, &draft, liar_subset(host));
 }
 
 /* On whatever parent, skipping what it likes, with a value of its own, valid or not. */
-static void liar_propose(struct bft_host *host, uint32_t iteration)
+static void liar_propose(struct bft_host *host, uint32_t iteration, uint32_t subset)
 {
     struct bft_world *world = host->world;
     const struct simplex *core = host->core;
@@ -351,7 +357,7 @@ static void liar_propose(struct bft_host *host, uint32_t iteration)
     for (uint32_t i = block.parent + 1; i < iteration; i++)
         simplex_draft_certificate(&draft, core, i, SIMPLEX_DUMMY);
     simplex_draft_block(&draft, &block, mn_span_str(text));
-    liar_send(host, &draft);
+    liar_send(host, &draft, subset);
 }
 
 /* Shows a certificate that others may not have seen yet. */
@@ -362,7 +368,7 @@ static void liar_show(struct bft_host *host, uint32_t iteration)
     simplex_draft_init(&draft, host->core);
     simplex_draft_certificate(&draft, host->core, iteration,
                               (enum simplex_kind)(SIMPLEX_VOTE + liar_draw(host->world, 3)));
-    liar_send(host, &draft);
+    liar_send(host, &draft, liar_subset(host));
 }
 
 /* Accuses somebody honest with what is no contradiction: a vote, then a dummy vote. */
@@ -382,7 +388,41 @@ static void liar_accuse(struct bft_host *host, uint32_t iteration)
     if (liar_draw(host->world, 2) == 0) pair[1].kind = SIMPLEX_FINAL; /* a forgery */
     simplex_draft_init(&draft, host->core);
     simplex_draft_evidence(&draft, pair);
-    liar_send(host, &draft);
+    liar_send(host, &draft, liar_subset(host));
+}
+
+/* The hosts fall into two camps, each of which is told that its own block has every liar's vote,
+ * and every liar's FINAL; or one is led to a block and the other past it. */
+static void liar_split(struct bft_host *host, uint32_t iteration)
+{
+    struct bft_world *world = host->world;
+    const struct agreement *run = agreement(world);
+    uint32_t camps[2] = {run->camp, ~run->camp};
+
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct simplex_block *block = NULL;
+        struct simplex_draft draft;
+        liar_propose(host, iteration, camps[i]);
+        for (uint32_t k = 0; k < world->hosts_count && block == NULL; k++) {
+            const struct simplex *core = world->hosts[k].core;
+            const struct simplex_iteration *at =
+                core == NULL ? NULL : simplex_book_peek(core, iteration);
+            if ((camps[i] >> k & 1) == 0 || at == NULL || at->proposals_count == 0) continue;
+            block = &at->proposals[0];
+        }
+        simplex_draft_init(&draft, host->core);
+        for (uint32_t kind = SIMPLEX_VOTE; kind <= SIMPLEX_FINAL; kind++) {
+            struct simplex_statement statement = {
+                .kind = (enum simplex_kind)kind, .iteration = iteration, .signer = host->index};
+            if (block == NULL && kind != SIMPLEX_DUMMY) continue;
+            if (kind == SIMPLEX_DUMMY && run->is_second_camp_skipped && i == 0) continue;
+            if (kind == SIMPLEX_DUMMY && !run->is_second_camp_skipped) continue;
+            if (kind != SIMPLEX_DUMMY) statement.hash = block->hash;
+            simplex_statement_sign(host->core, &statement);
+            simplex_draft_statement(&draft, &statement);
+        }
+        liar_send(host, &draft, camps[i]);
+    }
 }
 
 static void liar_act(struct bft_world *world, struct bft_event *event)
@@ -393,13 +433,17 @@ static void liar_act(struct bft_world *world, struct bft_event *event)
 
     if (other->core != NULL) iteration = ((struct simplex *)other->core)->iteration;
     if (iteration > 1 && liar_draw(world, 3) == 0) iteration -= 1;
+    if (agreement(world)->has_plan && liar_draw(world, 4) != 0) {
+        liar_split(host, iteration);
+        return;
+    }
     switch (liar_draw(world, 8)) {
     case 0:
     case 1: liar_say(host, iteration, SIMPLEX_VOTE); break;
     case 2: liar_say(host, iteration, SIMPLEX_DUMMY); break;
     case 3: liar_say(host, iteration, SIMPLEX_FINAL); break;
     case 4:
-    case 5: liar_propose(host, iteration); break;
+    case 5: liar_propose(host, iteration, liar_subset(host)); break;
     case 6: liar_show(host, iteration); break;
     default: liar_accuse(host, iteration); break;
     }
@@ -442,7 +486,10 @@ static void begin(struct bft_world *world)
     run->config.validators_count = world->hosts_count;
     run->config.self = SIMPLEX_NOBODY;
     run->config.delay = 25 * MN_MS + bft_draw(&world->rng_work, 75000);
-    run->liveliness = 5000 + bft_draw(&world->rng_liar, 60000);
+    run->has_plan = liar_draw(world, 2) == 0;
+    run->is_second_camp_skipped = liar_draw(world, 2) == 0;
+    run->camp = liar_draw(world, 1u << world->hosts_count);
+    run->liveliness = 2000 + bft_draw(&world->rng_liar, 60000);
     for (uint32_t i = 0; i < world->hosts_count; i++)
         if (world->hosts[i].is_liar)
             bft_world_at(world, bft_draw(&world->rng_liar, 50000), liar_next, &world->hosts[i]);

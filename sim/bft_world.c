@@ -6,6 +6,7 @@
 #include "sim/bft_sim.h"
 
 #define CLOCK_START MN_SEC
+#define SPINS_MAX 100000u /* events at one time */
 #define WALL_START (1700000000 * MN_SEC)
 
 uint32_t bft_draw(struct rng *rng, uint32_t bound)
@@ -526,9 +527,13 @@ static void world_one(struct bft_world *world, struct bft_event *event)
 
 static void world_run_until(struct bft_world *world, mn_time until, bool stops_when_done)
 {
+    uint32_t spins = 0;
+
     while (!world->has_failed) {
         struct mn_heap_entry *first = mn_heap_peek(&world->events);
         if (first == NULL || first->at > until) break;
+        spins = first->at == world->time ? spins + 1 : 0;
+        if (spins > SPINS_MAX) bft_world_fail(world, "time stands still: a deadline is never met");
         world->time = first->at;
         mn_heap_remove(&world->events, first);
         world_one(world, MN_CONTAINER(first, struct bft_event, due));
