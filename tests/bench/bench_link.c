@@ -11,11 +11,11 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "bench_sink.h"
 #include "mesh/link.h"
 #include "node/io/loop.h"
 #include "node/io/net.h"
 #include "proto/base/check.h"
+#include "tests/bench/bench_sink.h"
 
 #define QUEUED_MAX ((size_t)256 * 1024) /* bytes given to a link at a time */
 #define PAYLOADS_COUNT 64u

@@ -8,9 +8,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "bench_sink.h"
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
+#include "tests/bench/bench_sink.h"
 
 static const char subject[] = "bench";
 

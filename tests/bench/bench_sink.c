@@ -1,4 +1,4 @@
-#include "bench_sink.h"
+#include "tests/bench/bench_sink.h"
 
 #include <stdio.h>
 #include <stdlib.h>

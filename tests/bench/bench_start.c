@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "bench_sink.h"
+#include "tests/bench/bench_sink.h"
 
 #define RETRY_US 200
 #define GIVE_UP_NS 20000000000u
