@@ -178,10 +178,15 @@ mn_time gate_ban(struct gate *gate, struct mn_now now, const mn_id *node_id)
     return ban->until;
 }
 
-bool gate_is_banned(const struct gate *gate, struct mn_now now, const mn_id *node_id)
+mn_time gate_banned_for(const struct gate *gate, struct mn_now now, const mn_id *node_id)
 {
     for (unsigned i = 0; i < GATE_BANS_MAX; i++)
         if (gate->bans[i].until > now.mono && mn_id_equal(&gate->bans[i].node_id, node_id))
-            return true;
-    return false;
+            return gate->bans[i].until - now.mono;
+    return 0;
+}
+
+bool gate_is_banned(const struct gate *gate, struct mn_now now, const mn_id *node_id)
+{
+    return gate_banned_for(gate, now, node_id) > 0;
 }

@@ -37,6 +37,8 @@ void gate_on_refusal(struct gate *gate, struct mn_now now, struct mn_span addres
 /* A node misbehaved: it is sent away for a minute, and twice as long each further time, up to an
  * hour. Returns until when (mono). */
 mn_time gate_ban(struct gate *gate, struct mn_now now, const mn_id *node_id);
+/* How long it is still sent away; 0: it is not. */
+mn_time gate_banned_for(const struct gate *gate, struct mn_now now, const mn_id *node_id);
 bool gate_is_banned(const struct gate *gate, struct mn_now now, const mn_id *node_id);
 
 #endif

@@ -300,6 +300,11 @@ const struct link_stats *peers_link_stats(const struct peers_link *link)
     return link_stats(conn_of(link)->link);
 }
 
+mn_time peers_banned_for(const struct peers *peers, struct mn_now now, const mn_id *node_id)
+{
+    return gate_banned_for(peers->gate, now, node_id);
+}
+
 size_t peers_link_queued(const struct peers_link *link, enum envelope_priority priority)
 {
     return link_queued_bytes(conn_of(link)->link, priority);

@@ -142,7 +142,9 @@ struct peers_send {
 
 #define PEERS_FAULT_SIGNATURE 100u /* passed on something whose signature is bad */
 #define PEERS_FAULT_MALFORMED 50u
-#define PEERS_FAULT_RATE 10u
+#define PEERS_FAULT_RATE 10u     /* it says more to admission than an honest node has to */
+#define PEERS_CONTROLS_RATE 100u /* admission messages of a member: per second */
+#define PEERS_CONTROLS_BURST 2000u
 
 struct peers_input {
     enum peers_input_type type;
@@ -277,6 +279,9 @@ const struct peers_link *peers_get(const struct peers *peers, uint64_t link);
 const struct peers_link *peers_next(const struct peers *peers, const struct peers_link *link);
 
 const struct link_stats *peers_link_stats(const struct peers_link *link);
+/* How long a node that misbehaved is still sent away; 0: it is not. */
+mn_time peers_banned_for(const struct peers *peers, struct mn_now now, const mn_id *node_id);
+
 size_t peers_link_queued(const struct peers_link *link, enum envelope_priority priority);
 
 struct peers_counts {
@@ -287,7 +292,7 @@ struct peers_counts {
     uint64_t evicted; /* half-open ones that gave way to newcomers */
     uint64_t handshakes_failed, handshakes_done, dials_failed;
     uint64_t envelopes_malformed, envelopes_unsupported, controls_refused;
-    uint64_t unsent, replaced, challenged, banned;
+    uint64_t unsent, replaced, challenged, banned, over_rate;
 };
 
 struct peers_counts peers_counts(const struct peers *peers);

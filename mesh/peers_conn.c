@@ -255,11 +255,33 @@ static void conn_on_malformed(struct peers *peers, struct mn_now now, struct con
     conn_fault(peers, now, conn, PEERS_FAULT_MALFORMED);
 }
 
-static void conn_on_admission(struct peers *peers, struct conn *conn, struct mn_span bytes)
+/* Each such message costs signatures to check, perhaps a write. False: it was one too many. */
+static bool conn_is_within_rate(struct peers *peers, struct mn_now now, struct conn *conn)
+{
+    mn_time passed = now.mono - conn->controls_at;
+    uint64_t paid =
+        passed >= MN_MINUTE ? PEERS_CONTROLS_BURST : passed * PEERS_CONTROLS_RATE / MN_SEC;
+
+    if (paid > 0) {
+        conn->controls = conn->controls > paid ? conn->controls - (uint32_t)paid : 0;
+        conn->controls_at = now.mono;
+    }
+    if (conn->controls < PEERS_CONTROLS_BURST) {
+        conn->controls++;
+        return true;
+    }
+    peers->counts.over_rate++;
+    conn_fault(peers, now, conn, PEERS_FAULT_RATE);
+    return false;
+}
+
+static void conn_on_admission(struct peers *peers, struct mn_now now, struct conn *conn,
+                              struct mn_span bytes)
 {
     struct peers_output *output;
 
     if (conn->state != CONN_UP) return; /* it is leaving */
+    if (conn->info.kind == PEERS_MEMBER && !conn_is_within_rate(peers, now, conn)) return;
     output = peers_emit(peers, PEERS_OUT_CONTROL);
     output->link = conn->info.link;
     output->node_id = conn->info.node_id;
@@ -274,7 +296,7 @@ static void conn_on_event(struct peers *peers, struct mn_now now, struct conn *c
     case LINK_NONE: break;
     case LINK_READY: conn_on_ready(peers, now, conn); break;
     case LINK_HELLO_IN: conn_on_hello(peers, now, conn, event->bytes); break;
-    case LINK_ADMISSION: conn_on_admission(peers, conn, event->bytes); break;
+    case LINK_ADMISSION: conn_on_admission(peers, now, conn, event->bytes); break;
     case LINK_ENVELOPE: conn_on_envelope(peers, conn, event); break;
     case LINK_MALFORMED: conn_on_malformed(peers, now, conn, event->status); break;
     case LINK_CLOSE_IN: conn_on_close(peers, now, conn, event->bytes); break;
@@ -549,7 +571,9 @@ void conn_fault(struct peers *peers, struct mn_now now, struct conn *conn, uint3
     if (conn_score(conn, now) == 0) conn->score_at = now.mono;
     conn->info.score += points < PEERS_SCORE_BAN ? points : PEERS_SCORE_BAN;
     if (conn->info.score < PEERS_SCORE_BAN || conn->state != CONN_UP) return;
-    gate_ban(peers->gate, now, &conn->info.node_id);
+    mn_trace(peers->config.trace, now.mono, MN_EV_MEMBER_BANNED, &conn->info.node_id,
+             (gate_ban(peers->gate, now, &conn->info.node_id) - now.mono) / MN_MS, conn->info.score,
+             conn->info.address);
     peers->counts.banned++;
     conn_goodbye(peers, now, conn, MN_DENIED, 0);
 }

@@ -63,7 +63,9 @@ struct conn {
     bool is_owner_paused, is_throttled, is_read_paused;
     mn_time throttled_until, renew_at;
     uint64_t guest_bytes;
-    bool is_waiting;  /* GUEST: counted as such instead */
+    bool is_waiting;   /* GUEST: counted as such instead */
+    uint32_t controls; /* admission messages counted, less what the rate allowed since */
+    mn_time controls_at;
     mn_time score_at; /* mono: when info.score was last decayed */
     mn_id expected;   /* dialing a known node; else zero */
 };

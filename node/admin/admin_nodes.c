@@ -99,6 +99,9 @@ static void write_near(struct reply *reply, struct admin_request *request,
         reply_text(reply, "version", link->version);
     else
         reply_null(reply, "version");
+    reply_ms(reply, "sent_away_ms",
+             member->is_self ? 0
+                             : peers_banned_for(core_peers(core), request->now, &member->node_id));
     if (link != NULL)
         write_link(reply, link, request->now);
     else

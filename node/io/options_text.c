@@ -103,6 +103,24 @@ void options_write_man(const struct options *options, const struct options_extra
         options_write_man_option(to, &options->specs[i]);
 }
 
+/* User, password and query of a URL are nobody's business but the server's. */
+static void options_write_item(struct mn_writer *to, const char *item)
+{
+    const char *scheme = strstr(item, "://"), *host, *at, *query;
+    if (scheme == NULL) {
+        mn_writer_str(to, item);
+        return;
+    }
+    host = scheme + 3;
+    at = memchr(host, '@', strcspn(host, "/?#"));
+    query = strchr(host, '?');
+    mn_writer_add(to, mn_span(item, (size_t)(host - item)));
+    if (at != NULL) mn_writer_str(to, "***@");
+    if (at != NULL) host = at + 1;
+    mn_writer_add(to, mn_span(host, query != NULL ? (size_t)(query - host) : strlen(host)));
+    if (query != NULL) mn_writer_str(to, "?***");
+}
+
 void options_write_values(const struct options *options, struct mn_writer *to)
 {
     struct mn_span section = {0};
@@ -118,7 +136,8 @@ void options_write_values(const struct options *options, struct mn_writer *to)
         if (spec->attributes & OPTION_IS_LIST) mn_writer_str(to, "[");
         for (uint32_t j = 0; j < value->items_count; j++) {
             bool is_secret = (spec->attributes & OPTION_IS_SECRET) != 0;
-            mn_writer_format(to, "%s%s", j > 0 ? ", " : "", is_secret ? "***" : value->items[j]);
+            mn_writer_str(to, j > 0 ? ", " : "");
+            options_write_item(to, is_secret ? "***" : value->items[j]);
         }
         if (spec->attributes & OPTION_IS_LIST) mn_writer_str(to, "]");
         size_t width = mn_writer_size(to) - start;

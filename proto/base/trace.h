@@ -32,6 +32,7 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
     X(LINK_UP, "link.up", INFO, "", "")                                         \
     X(LINK_DOWN, "link.down", INFO, "status", "")                               \
     X(LINK_REFUSED, "link.refused", WARN, "status", "")                         \
+    X(MEMBER_BANNED, "member.sent_away", WARN, "for ms", "fault score")         \
     X(DIAL_FAILED, "link.dial_failed", DEBUG, "attempts", "")                   \
     X(IDENTITY_IN_USE, "link.identity_in_use", WARN, "", "")                    \
     X(KEY_CONFLICT, "member.key_conflict", ERROR, "", "")                       \

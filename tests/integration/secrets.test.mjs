@@ -66,6 +66,8 @@ test('secrets are nowhere but where they belong', withMesh('secrets', async mesh
   writeFileSync(join(mesh.dir, 'bearer'), bearer, {mode: 0o600});
   writeFileSync(join(mesh.dir, 'node.yaml'), `http:\n  auth:\n    bearer: ["\${file:${join(mesh.dir, 'bearer')}}"]\n`);
   child.spy.env.HIDDEN = environment;
+  // A key in the query of a server's URL, as some providers want it.
+  child.remote = {url: 'http://127.0.0.1:9/mcp?api_key=in-the-query-of-a-url'};
   const args = ['--config', join(mesh.dir, 'node.yaml'), '--log-level', 'debug'];
   const n1 = await mesh.found('n1', {args});
   const wire = await recorder(n1.mesh);
@@ -114,7 +116,8 @@ test('secrets are nowhere but where they belong', withMesh('secrets', async mesh
       assert.deepEqual(found(readFileSync(path), needles), [], path);
     }
   assert.ok(looked.some(path => path.includes('/store/')), 'the store was looked at');
-  const hidden = [...needles, {name: 'environment of a server', needle: Buffer.from(environment)}];
+  const hidden = [...needles, {name: 'environment of a server', needle: Buffer.from(environment)},
+    {name: 'query of a URL', needle: Buffer.from('in-the-query-of-a-url')}];
   for (const node of nodes) {
     assert.ok(node.log.length > 500);
     assert.deepEqual(found(Buffer.from(node.log), hidden), [], `log of ${node.name}`);
@@ -126,12 +129,14 @@ test('secrets are nowhere but where they belong', withMesh('secrets', async mesh
   }
   assert.ok(descendants(n2.pid).length > 0, 'there was a child to look at');
   // What operators see: never a secret, nor the environment of a server.
-  for (const words of [['status'], ['nodes'], ['token', 'ls'], ['servers'], ['servers', 'show', 'spy'], ['events'], ['tools']])
+  for (const words of [['status'], ['nodes'], ['token', 'ls'], ['servers'], ['servers', 'show', 'spy'], ['servers', 'show', 'remote'], ['events'], ['tools']])
     for (const node of [n1, n2]) {
       const shown = await run(join(bin, 'meshctl'), ['--data', node.data, '--json', ...words]);
       assert.deepEqual(found(Buffer.from(shown.stdout + shown.stderr), hidden), [], words.join(' '));
     }
-  const config = await run(join(bin, 'meshnode'), ['check', '--config', join(mesh.dir, 'node.yaml'), '--data', join(mesh.dir, 'other')]);
+  const config = await run(join(bin, 'meshnode'), ['check', '--config', join(mesh.dir, 'node.yaml'), '--data', join(mesh.dir, 'other'),
+    '--server', 'x=http://user:password-in-a-url@127.0.0.1:9/mcp?k=in-the-query-of-a-url']);
+  assert.ok(!(config.stdout + config.stderr).includes('password-in-a-url'));
   assert.deepEqual(found(Buffer.from(config.stdout + config.stderr), hidden), [], 'meshnode check');
   assert.match(config.stdout + config.stderr, /\*\*\*/);
   wire.close();

@@ -786,6 +786,58 @@ START_TEST(faulty_member_is_throttled_then_sent_away)
 }
 END_TEST
 
+START_TEST(guest_that_waits_is_kept_and_takes_no_place)
+{
+    struct peers_input wait = {.type = PEERS_IN_WAIT};
+
+    world_start(world, 0, 1, MEMBER);
+    world_start(world, 1, 2, JOIN);
+    world_dial(world, 1, 0, false);
+    world_run(world, MN_SEC);
+    ck_assert_uint_eq(counts_of(0).guests, 1);
+    wait.link = world_last(world, 0, PEERS_OUT_UP)->link;
+    for (unsigned i = 0; i < 60; i++) { /* an hour: its pings are no reason to cut it */
+        world_input(world, 0, &wait);
+        ck_assert_uint_eq(counts_of(0).waiting, 1);
+        ck_assert_uint_eq(counts_of(0).guests, 0);
+        world_run(world, MN_MINUTE);
+    }
+    world_run(world, 2 * MN_MINUTE); /* nobody says any more that it waits */
+    ck_assert_uint_eq(counts_of(0).waiting, 0);
+}
+END_TEST
+
+/* A member that floods admission: what is over the rate is dropped, scored, and in the end it is
+ * sent away; at the rate nothing is. */
+START_TEST(member_over_its_rate_is_scored)
+{
+    struct peers_input control = {.type = PEERS_IN_CONTROL, .bytes = mn_span("x", 1)};
+    uint32_t got;
+
+    world_start(world, 0, 1, MEMBER);
+    world_start(world, 1, 2, MEMBER);
+    world_dial(world, 1, 0, true);
+    world_run(world, MN_SEC);
+    control.link = peers_find(world->nodes[1].peers, id_of(0))->link;
+    for (unsigned i = 0; i < 20 * PEERS_CONTROLS_RATE; i++) {
+        world_input(world, 1, &control);
+        if (i % 10 == 9) world_run(world, 10 * MN_SEC / PEERS_CONTROLS_RATE);
+    }
+    world_run(world, 100 * MN_MS);
+    ck_assert_uint_eq(counts_of(0).over_rate, 0);
+    ck_assert_uint_eq(peers_find(world->nodes[0].peers, id_of(1))->score, 0);
+    for (unsigned i = 0; i < PEERS_CONTROLS_BURST + 200; i++) {
+        world_input(world, 1, &control);
+        if (i % 100 == 99) world_run(world, MN_MS);
+    }
+    world_run(world, 20 * MN_SEC);
+    got = (uint32_t)counts_of(0).over_rate;
+    ck_assert_uint_ge(got, 30);
+    ck_assert(!world_is_linked(world, 0, 1));
+    ck_assert_uint_gt(peers_banned_for(world->nodes[0].peers, world->now, id_of(1)), 0);
+}
+END_TEST
+
 START_TEST(score_decays)
 {
     struct peers_input fault = {.type = PEERS_IN_FAULT, .points = PEERS_FAULT_SIGNATURE};
@@ -887,6 +939,8 @@ static TCase *strangers_case(void)
     tcase_add_test(tcase, knocking_is_limited_per_network);
     tcase_add_test(tcase, handshakes_are_limited_per_network);
     tcase_add_test(tcase, faulty_member_is_throttled_then_sent_away);
+    tcase_add_test(tcase, member_over_its_rate_is_scored);
+    tcase_add_test(tcase, guest_that_waits_is_kept_and_takes_no_place);
     tcase_add_test(tcase, score_decays);
     return tcase;
 }
