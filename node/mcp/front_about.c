@@ -35,11 +35,13 @@ void front_about_server(struct mn_writer *writer, const struct names_service *se
     }
 }
 
+#define EXTENSIONS_MAX 32
+
 /* Of /mcp: always all, so that servers may come later without a new session. */
 static const char aggregated[] = "\"capabilities\":{\"tools\":{\"listChanged\":true},"
                                  "\"prompts\":{\"listChanged\":true},"
                                  "\"resources\":{\"listChanged\":true,\"subscribe\":true},"
-                                 "\"completions\":{},\"logging\":{}}";
+                                 "\"completions\":{},\"logging\":{}";
 
 /* Of one server: what it declared, less what is not carried. */
 static void front_about_own(struct front *front, struct mn_writer *writer,
@@ -65,11 +67,50 @@ static void front_about_own(struct front *front, struct mn_writer *writer,
     mn_writer_str(writer, "}");
 }
 
+/* Extensions of all listed servers, each as the first one has it. */
+static void front_about_extensions(struct front *front, struct mn_writer *writer)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    struct names_item **items;
+    struct mn_span seen[EXTENSIONS_MAX];
+    uint32_t count = 0;
+
+    names_listed(&front->names, NAMES_TOOLS, &items); /* brings the order up to date */
+    for (uint32_t i = 0; i < front->names.services.count; i++) {
+        const struct names_service *service = front->names.sorted[i];
+        const struct json *all, *extensions;
+        if (!service->is_listed || service->capabilities.size == 0 ||
+            json_parse_copy(front->parser, service->capabilities, limits, &front->scratch, &all) !=
+                MN_OK)
+            continue;
+        extensions = json_find_str(all, "extensions");
+        if (!json_is(extensions, JSON_OBJECT)) continue;
+        for (const struct json *key = json_first(extensions); key != NULL;
+             key = json_next(extensions, key)) {
+            bool is_first = count == 0, is_seen = count == EXTENSIONS_MAX;
+            for (uint32_t k = 0; k < count && !is_seen; k++)
+                is_seen = mn_span_equal(seen[k], key->text);
+            if (is_seen) continue;
+            mn_writer_str(writer, is_first ? ",\"extensions\":{" : "");
+            front_call_write_member(writer, key, &is_first);
+            seen[count++] = key->text;
+        }
+    }
+    if (count > 0) mn_writer_str(writer, "}");
+}
+
+static void front_about_all(struct front *front, struct mn_writer *writer)
+{
+    mn_writer_str(writer, aggregated);
+    front_about_extensions(front, writer);
+    mn_writer_str(writer, "}");
+}
+
 void front_about_capabilities(struct front *front, struct mn_writer *writer,
                               const struct names_service *service)
 {
     if (service == NULL)
-        mn_writer_str(writer, aggregated);
+        front_about_all(front, writer);
     else
         front_about_own(front, writer, service);
 }

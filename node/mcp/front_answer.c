@@ -198,8 +198,10 @@ static bool front_answer_incomplete(struct front *front, const struct front_call
                                     const struct json *result, const mn_id *node,
                                     struct mn_span resume, struct mn_writer *writer)
 {
-    bool is_question = mn_span_is(json_text(json_find_str(result, "resultType")), "input_required");
+    struct mn_span type = json_text(json_find_str(result, "resultType"));
+    bool is_question = mn_span_is(type, "input_required");
 
+    if (mn_span_is(type, "task")) return front_task_created(front, call, node, result, writer);
     return call->session == NULL && is_question &&
            front_round_result(front, call, node, result, resume, writer);
 }
@@ -214,7 +216,9 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
     bool is_changed;
     struct mn_span id = mn_arena_copy(&front->scratch, call->id);
 
-    if (call->uri.size > 0) text = front_answer_renamed(front, call, text);
+    if (call->uri.size > 0)
+        text = call->method->kind == NAMES_UI ? front_task_renamed(front, call, text)
+                                              : front_answer_renamed(front, call, text);
     if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &result) != MN_OK ||
         result->type != JSON_OBJECT || json_pick(result, names, 4, parts) != MN_OK) {
         front_answer_broken(front, call, "the server's result is not usable JSON");

@@ -215,7 +215,8 @@ front_call_new(struct front *front, struct front_exchange *exchange, struct fron
     struct front_call *call;
     uint8_t *to;
 
-    if (target->own.data != NULL && method->kind == NAMES_RESOURCES && method->member != NULL)
+    if (target->own.data != NULL && method->member != NULL &&
+        (method->kind == NAMES_RESOURCES || method->kind == NAMES_UI))
         uri = json_text(json_find_str(message->params, method->member));
     size = message->id.size + progress.size + uri.size + (uri.size > 0 ? target->own.size : 0);
     for (uint32_t i = 0; i < target->count; i++)
@@ -275,8 +276,8 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
     struct front_call *call =
         front_call_new(front, exchange, session, method, message, meta, target);
     /* Everything but tools only reads. */
-    bool is_idempotent =
-        method->kind != NAMES_TOOLS || (target->tool != NULL && target->tool->is_idempotent);
+    bool is_idempotent = (method->kind != NAMES_TOOLS && method->kind != NAMES_UI) ||
+                         (target->tool != NULL && target->tool->is_idempotent);
 
     call->payload = front_call_payload(front, exchange, call, message, meta, target, round);
     if (call->payload == NULL) {
@@ -285,8 +286,8 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
         return;
     }
     call->started = front->now.mono;
-    front_call_emit(front, call, &round->node, is_idempotent && !round->is_next,
-                    front_call_trace(meta));
+    front_call_emit(front, call, round->is_next ? &round->node : &target->node,
+                    is_idempotent && !round->is_next, front_call_trace(meta));
     if (target->tool != NULL) call->usage = usage_begin(&front->usage, target->tool->exposed);
     if (exchange->timer.index_plus_one == 0)
         mn_heap_set(&front->timers, &exchange->timer,

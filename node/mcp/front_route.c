@@ -14,6 +14,9 @@ static const struct front_method methods[] = {
     {"resources/list", FRONT_LIST, NAMES_RESOURCES, NULL, true, true},
     {"resources/templates/list", FRONT_LIST, NAMES_TEMPLATES, NULL, true, true},
     {"prompts/list", FRONT_LIST, NAMES_PROMPTS, NULL, true, true},
+    {"tasks/get", FRONT_CALL, NAMES_UI, "taskId", true, false},
+    {"tasks/update", FRONT_CALL, NAMES_UI, "taskId", true, false},
+    {"tasks/cancel", FRONT_CALL, NAMES_UI, "taskId", true, false},
     {"server/discover", FRONT_DISCOVER, NAMES_TOOLS, NULL, true, false},
     {"subscriptions/listen", FRONT_LISTEN, NAMES_TOOLS, NULL, true, false},
     {"ping", FRONT_PING, NAMES_TOOLS, NULL, false, true},
@@ -173,6 +176,10 @@ bool front_route(struct front *front, struct front_exchange *exchange,
             mn_arena_format(&front->scratch, "params.%s must be a string", method->member);
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, text);
         return false;
+    }
+    if (method->kind == NAMES_UI) { /* its id says it all, at every endpoint */
+        if (front_task_route(front, exchange, name->text, ret)) return true;
+        return front_route_unknown(front, exchange, message->id, "task", name->text);
     }
     if (exchange->service.size == 0)
         return front_route_aggregated(front, exchange, method, message, ret);

@@ -113,6 +113,7 @@ struct front_target {
     struct mn_span services[NAMES_CANDIDATES_MAX];
     uint32_t count;
     struct mn_span own;      /* what stands in params instead; data NULL: what the client wrote */
+    mn_id node;              /* who must serve it; zero: whoever can */
     struct names_item *tool; /* tools/call: if it is known */
 };
 
@@ -399,6 +400,20 @@ void front_question_on_response(struct front *front, const struct front_session 
 
 /* The call is over: nobody needs to answer any more. */
 void front_question_drop(struct front *front, struct front_call *call);
+
+/* ---- front_task.c ---- */
+
+/* Who has the task of a sealed id. False: it is none of ours. */
+bool front_task_route(struct front *front, const struct front_exchange *exchange, struct mn_span id,
+                      struct front_target *ret);
+
+/* Writes a result that is a task, under a sealed id. False: the client knows no tasks. */
+bool front_task_created(struct front *front, const struct front_call *call, const mn_id *node,
+                        const struct json *result, struct mn_writer *writer);
+
+/* A result about a task, under the id that the client knows. */
+struct mn_span front_task_renamed(struct front *front, const struct front_call *call,
+                                  struct mn_span text);
 
 /* ---- front_replay.c ---- */
 

@@ -163,8 +163,9 @@ static void upstream_call_post(struct upstream_request *request,
 
 static bool upstream_call_is_carried(const char *method)
 {
-    static const char *const methods[] = {"tools/call", "prompts/get", "resources/read",
-                                          "completion/complete"};
+    static const char *const methods[] = {"tools/call",          "prompts/get", "resources/read",
+                                          "completion/complete", "tasks/get",   "tasks/update",
+                                          "tasks/cancel"};
 
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(method, methods[i]) == 0) return true;
@@ -537,7 +538,8 @@ static void upstream_call_on_result(struct upstream_request *request, const stru
     if (upstream_is_modern(server) && request->is_live && mn_span_is(type, "input_required"))
         upstream_question_on_round(request, result);
     else if (upstream_is_modern(server) && type.size > 0 && !mn_span_is(type, "complete") &&
-             !mn_span_is(type, "input_required"))
+             !mn_span_is(type, "input_required") &&
+             !(mn_span_is(type, "task") && !request->is_live))
         upstream_call_answer_error(
             request, JSONRPC_INTERNAL,
             mn_span_str("the server asks for more than the mesh can carry: its result is not "

@@ -62,7 +62,7 @@ void client_teardown(void)
 static void copy_text(char *to, size_t size, struct mn_span text)
 {
     ck_assert_uint_lt(text.size, size);
-    memcpy(to, text.data, text.size);
+    if (text.size > 0) memcpy(to, text.data, text.size);
     to[text.size] = 0;
 }
 

@@ -201,6 +201,99 @@ START_TEST(urls_that_an_old_server_wants_visited_are_a_round)
 }
 END_TEST
 
+/* ---- tasks ---- */
+
+#define TASK_META                                                            \
+    "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
+    "\"io.modelcontextprotocol/clientCapabilities\":{\"extensions\":{"       \
+    "\"io.modelcontextprotocol/tasks\":{}}}}"
+#define CREATED "{\"resultType\":\"task\",\"taskId\":\"t-1\",\"status\":\"working\",\"ttlMs\":1e3}"
+
+static const struct client_response *about_task(const char *method, const char *id)
+{
+    char params[2048];
+
+    snprintf(params, sizeof params, "{\"taskId\":\"%s\"," TASK_META "}", id);
+    return client_modern(method, id, params);
+}
+
+START_TEST(a_task_is_asked_about_where_it_is)
+{
+    const struct client_response *response = client_modern(
+        "tools/call", "srv__t", "{\"name\":\"srv__t\",\"arguments\":{}," TASK_META "}");
+    char id[1100], expected[2048];
+
+    client_result(1, CREATED);
+    ck_assert_int_eq(sscanf(response->body,
+                            ID "\"result\":{\"resultType\":\"task\",\"taskId\":\"%1000[^\"]", id),
+                     1);
+    ck_assert_uint_gt(strlen(id), 64);
+    snprintf(expected, sizeof expected,
+             ID "\"result\":{\"resultType\":\"task\",\"taskId\":\"%s\",\"status\":\"working\","
+                "\"ttlMs\":1e3}}",
+             id);
+    client_assert_body(response, expected);
+
+    response = about_task("tasks/get", id);
+    ck_assert_uint_eq(client_calls_count, 2);
+    ck_assert_str_eq(client_calls[1].service, "srv");
+    ck_assert_uint_eq(client_calls[1].node.bytes[0], 9);
+    ck_assert_str_eq(client_calls[1].request->method, "tasks/get");
+    ck_assert_str_eq(client_calls[1].params, "{\"taskId\":\"t-1\"}");
+    ck_assert(!client_calls[1].is_idempotent);
+    client_result(client_calls[1].ticket,
+                  "{\"resultType\":\"complete\",\"taskId\":\"t-1\",\"status\":\"completed\"}");
+    snprintf(expected, sizeof expected,
+             ID "\"result\":{\"resultType\":\"complete\",\"taskId\":\"%s\",\"status\":"
+                "\"completed\"}}",
+             id);
+    client_assert_body(response, expected);
+    response = about_task("tasks/cancel", id);
+    client_result(client_calls[2].ticket, "{}");
+    client_assert_body(response, ID "\"result\":{\"resultType\":\"complete\"}}");
+
+    id[50] = id[50] == 'A' ? 'B' : 'A';
+    ck_assert_ptr_nonnull(strstr(about_task("tasks/get", id)->body, "\"code\":-32602"));
+    ck_assert_ptr_nonnull(strstr(about_task("tasks/update", "t-1")->body, "\"code\":-32602"));
+    ck_assert_uint_eq(client_calls_count, 3);
+}
+END_TEST
+
+START_TEST(clients_without_tasks_get_none)
+{
+    const struct client_response *response = call_modern("");
+
+    client_result(1, CREATED);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32603"));
+    ck_assert_ptr_null(strstr(response->body, "t-1"));
+    response = client_legacy(ann, CALL);
+    client_result(2, CREATED);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32603"));
+    ck_assert_ptr_nonnull(strstr(client_legacy(ann, ID "\"method\":\"tasks/get\",\"params\":{"
+                                                       "\"taskId\":\"t-1\"}}")
+                                     ->body,
+                                 "\"code\":-32601"));
+}
+END_TEST
+
+START_TEST(extensions_of_all_servers_are_named_once)
+{
+    client_service_offer("b", true,
+                         &(struct client_offer){.tools = tools,
+                                                .capabilities =
+                                                    "{\"extensions\":{\"x/one\":{\"a\":1},"
+                                                    "\"x/two\":{}}}"});
+    client_service_offer("c", true,
+                         &(struct client_offer){.tools = tools,
+                                                .capabilities = "{\"extensions\":{\"x/one\":{},"
+                                                                "\"x/three\":{}}}"});
+    ck_assert_ptr_nonnull(
+        strstr(client_modern("server/discover", NULL, "{" MODERN_META("") "}")->body,
+               "\"extensions\":{\"x/one\":{\"a\":1},\"x/two\":{},"
+               "\"x/three\":{}}}"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("questions");
@@ -218,6 +311,9 @@ int main(void)
     tcase_add_test(tc, a_round_without_a_state_gets_none);
     tcase_add_test(tc, states_are_bound_to_their_request_and_their_time);
     tcase_add_test(tc, urls_that_an_old_server_wants_visited_are_a_round);
+    tcase_add_test(tc, a_task_is_asked_about_where_it_is);
+    tcase_add_test(tc, clients_without_tasks_get_none);
+    tcase_add_test(tc, extensions_of_all_servers_are_named_once);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -366,6 +366,27 @@ START_TEST(rounds_without_end_are_an_error)
 }
 END_TEST
 
+START_TEST(tasks_pass_to_clients_that_can_ask_about_them_later)
+{
+    const char *line;
+
+    world_up_modern(&w, "s");
+    world_call(&w, &(struct world_call){.ticket = 1, .service = "s", .params = ECHO});
+    world_answer(&w, world_line(&w), "{\"resultType\":\"task\",\"taskId\":\"t\"}");
+    ck_assert_str_eq(world_event(&w)->json, "{\"resultType\":\"task\",\"taskId\":\"t\"}");
+    world_call(&w,
+               &(struct world_call){.ticket = 2, .service = "s", .params = ECHO, .is_live = true});
+    world_answer(&w, world_line(&w), "{\"resultType\":\"task\",\"taskId\":\"t\"}");
+    ck_assert_int_eq(world_event(&w)->code, -32603);
+    world_call(&w, &(struct world_call){.ticket = 3,
+                                        .service = "s",
+                                        .method = "tasks/get",
+                                        .params = "{\"taskId\":\"t\"}"});
+    line = world_line(&w);
+    assert_has(line, "\"method\":\"tasks/get\",\"params\":{\"taskId\":\"t\",");
+}
+END_TEST
+
 START_TEST(a_stateless_clients_round_passes_as_it_is)
 {
     world_up_modern(&w, "s");
@@ -402,6 +423,7 @@ int main(void)
     tcase_add_test(tc, a_modern_servers_rounds_go_on_here_for_a_live_client);
     tcase_add_test(tc, rounds_without_end_are_an_error);
     tcase_add_test(tc, a_stateless_clients_round_passes_as_it_is);
+    tcase_add_test(tc, tasks_pass_to_clients_that_can_ask_about_them_later);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

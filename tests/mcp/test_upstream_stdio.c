@@ -509,7 +509,7 @@ START_TEST(result_that_is_not_complete_is_an_error)
 {
     world_up_modern(&w, "s");
     world_call_echo(&w, 1, "s");
-    world_answer(&w, world_line(&w), "{\"resultType\":\"task\",\"taskId\":\"t\"}");
+    world_answer(&w, world_line(&w), "{\"resultType\":\"something\",\"x\":1}");
     ck_assert_int_eq(world_event(&w)->code, -32603);
     world_call_echo(&w, 2, "s");
     world_answer(&w, world_line(&w), "{\"resultType\":\"complete\",\"content\":[]}");

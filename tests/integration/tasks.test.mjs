@@ -1,0 +1,71 @@
+// Tasks across nodes; calls that take long, and clients that go away.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {join, dirname} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {existsSync, readFileSync} from 'node:fs';
+import {withMesh, waitFor, modern, nodejs, url, sleep} from './lib/mesh.mjs';
+
+const script = join(dirname(fileURLToPath(import.meta.url)), 'lib', 'scripted.mjs');
+const known = {'io.modelcontextprotocol/clientCapabilities': {extensions: {'io.modelcontextprotocol/tasks': {}}}};
+
+const threeNodes = (name, body, timeout) => withMesh(name, async mesh => {
+  const diary = join(mesh.dir, 'diary');
+  const nodes = await mesh.cluster(3, {n2: {work: {command: nodejs, args: [script, diary], era: 'modern', ...(timeout ? {timeout} : {})}}});
+  for (const node of nodes)
+    await waitFor(`${node.name} lists work__task`, async () =>
+      (await modern(node, 'tools/list')).message.result.tools.some(tool => tool.name === 'work__task'));
+  const told = text => existsSync(diary) ? readFileSync(diary, 'utf8').split('\n').filter(line => line.endsWith(` ${text}`)) : [];
+  await body(nodes, told);
+});
+
+test('a task begun at one node is asked about and cancelled at others', threeNodes('tasks', async ([n1, n2, n3]) => {
+  assert.deepEqual((await modern(n3, 'server/discover')).message.result.capabilities.extensions, {'io.modelcontextprotocol/tasks': {}});
+  const created = (await modern(n1, 'tools/call', {name: 'work__task', arguments: {}, _meta: known})).message.result;
+  assert.equal(created.resultType, 'task');
+  assert.match(created.taskId, /^[A-Za-z0-9_-]{64,}$/);
+  const about = (node, method, taskId) => modern(node, method, {taskId, _meta: known}, {headers: {'mcp-name': taskId}});
+  const state = (await about(n3, 'tasks/get', created.taskId)).message.result;
+  assert.deepEqual([state.resultType, state.status, state.taskId], ['complete', 'working', created.taskId]);
+  assert.equal((await about(n2, 'tasks/cancel', created.taskId)).message.result.resultType, 'complete');
+  assert.equal((await about(n1, 'tasks/get', created.taskId)).message.result.status, 'cancelled');
+  assert.equal((await about(n3, 'tasks/get', 'task-1')).message.error.code, -32602);
+  const none = (await modern(n1, 'tools/call', {name: 'work__task', arguments: {}})).message;
+  assert.equal(none.error.code, -32603); // a client that knows no tasks gets none
+}));
+
+test('a modern client that goes away cancels its call within a second, a legacy one does not', threeNodes('away', async ([n1], told) => {
+  const abort = new AbortController();
+  const lost = modern(n1, 'tools/call', {name: 'work__never', arguments: {}}, {signal: abort.signal}).catch(() => 'gone');
+  await waitFor('the server was called', () => told('call never').length === 1);
+  const begin = Date.now();
+  abort.abort();
+  assert.equal(await lost, 'gone');
+  await waitFor('the server was told', () => told('notifications/cancelled').length === 1, {limit: 10_000});
+  const took = Number(told('notifications/cancelled')[0].split(' ')[0]) - begin;
+  console.log(`# cancelled after ${took} ms`);
+  assert.ok(took < 1000, `${took} ms`);
+
+  const headers = {'content-type': 'application/json', accept: 'application/json, text/event-stream'};
+  const post = (body, more, signal) => fetch(url(n1), {method: 'POST', headers: {...headers, ...more}, body: JSON.stringify({jsonrpc: '2.0', ...body}), signal});
+  const session = (await post({id: 1, method: 'initialize', params: {protocolVersion: '2025-11-25', capabilities: {}, clientInfo: {name: 'a', version: '1'}}})).headers.get('mcp-session-id');
+  const legacy = {'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25'};
+  const drop = new AbortController();
+  const waiting = post({id: 2, method: 'tools/call', params: {name: 'work__never', arguments: {}}}, legacy, drop.signal).catch(() => 'gone');
+  await waitFor('the server was called again', () => told('call never').length === 2);
+  drop.abort();
+  assert.equal(await waiting, 'gone');
+  await sleep(2000);
+  assert.equal(told('notifications/cancelled').length, 1); // it may come back
+  assert.equal((await post({method: 'notifications/cancelled', params: {requestId: 2}}, legacy)).status, 202);
+  await waitFor('the server was told of that one', () => told('notifications/cancelled').length === 2, {limit: 10_000});
+}));
+
+test('progress is a sign of life: a call may take longer than its server is waited for', threeNodes('long', async ([n1, , n3], told) => {
+  const steps = (await modern(n1, 'tools/call', {name: 'work__steps', arguments: {}, _meta: {progressToken: 'p'}})).message;
+  assert.equal(steps.result?.content[0].text, 'all steps');
+  const silent = (await modern(n3, 'tools/call', {name: 'work__never', arguments: {}})).message;
+  assert.equal(silent.error.code, -32603);
+  assert.match(silent.error.message, /outcome unknown/);
+  await waitFor('the server was told', () => told('notifications/cancelled').length === 1, {limit: 10_000});
+}, 2));
