@@ -41,10 +41,9 @@ static void on_out(struct admin_request *request, const struct core_reply *answe
         admin_fail_status(request, answer->status, answer->text, ADVICE);
         return;
     }
-    reply_begin(&reply, "Node");
+    reply_begin(&reply, "Done");
     reply_id(&reply, "id", &request->exchange->node);
     reply_text(&reply, "name", request->exchange->node_name);
-    reply_text(&reply, "status", "revoked");
     admin_answer(request, 200, &reply);
 }
 

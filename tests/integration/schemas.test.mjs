@@ -74,6 +74,7 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['LogLine', 0, n2, 'servers', 'logs', 'loud'],
     ['RouteList', 0, n1, 'route', 'explain', 'tool__echo'], ['RouteList', 0, n2, 'route', 'explain', 'tool__echo'],
     ['Token', 0, n1, 'token', 'create', '--uses', '2'], ['TokenList', 0, n1, 'token', 'ls'],
+    ['KeyList', 0, n1, 'keys', 'ls'],
     ['Event', 0, n2, 'events'], ['Check', 1, n2, 'check', 'node'], ['Check', null, n1, 'check', 'node'], ['Check', null, n1, 'check', 'mesh'],
     ['Client', 0, n1, 'client', 'claude-code'], ['Client', 0, n1, 'client', 'cursor'], ['Client', 0, n1, 'client', 'vscode'], ['Client', 0, n1, 'client', 'json'],
     ['Check', null, n2, 'doctor'], ['Version', 0, n1, 'version'],
