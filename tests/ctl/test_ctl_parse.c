@@ -108,7 +108,7 @@ START_TEST(errors_of_the_line_are_json_wherever_json_stands)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         ck_assert_int_eq(meshctl(lines[i]), CTL_USAGE);
         assert_err("{\"error\":{\"code\":\"usage\",\"message\":\"there is no nodes foo, only: ls, "
-                   "show, wait, pending, approve, deny\",\"hint\":\"meshctl nodes "
+                   "show, revoke, remove, wait, pending, approve, deny\",\"hint\":\"meshctl nodes "
                    "--help\",\"retryable\":false}}\n");
     }
 }
