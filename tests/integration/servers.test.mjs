@@ -1,11 +1,11 @@
 // Servers that misbehave, and what they leave behind: nothing.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {join} from 'node:path';
-import {writeFileSync} from 'node:fs';
+import {join, dirname} from 'node:path';
+import {readFileSync, writeFileSync} from 'node:fs';
 import {Client} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
-import {withMesh, waitFor, ctl, ctlJson, modern, bin, sleep, nodejs, everything, descendants, url} from './lib/mesh.mjs';
+import {withMesh, waitFor, ctl, ctlJson, modern, bin, modules, sleep, nodejs, descendants, url} from './lib/mesh.mjs';
 
 const tool = join(bin, 'mcp-tool-stdio');
 const listed = async (node, name) => (await modern(node, 'tools/list')).message.result.tools.some(t => t.name === name);
@@ -64,8 +64,8 @@ test('both eras of upstream, with progress, cancel and big results', withMesh('e
 test('no zombie and no leaked process after 1,000 calls, 50 client kills, and kill -9 of the node', withMesh('leaks', async mesh => {
   const n1 = await mesh.found('n1', {servers: {
     tool: {command: tool},
-    // As npx does it: a shell whose child is the server.
-    nested: {command: 'sh', args: ['-c', `${nodejs} ${everything} stdio; true`]},
+    // The server is a grandchild: npx, a shell, node. It is installed, so that nothing is fetched.
+    nested: {command: 'npx', args: ['--no-install', 'mcp-server-everything', 'stdio'], cwd: dirname(modules)},
   }});
   await waitFor('both are listed', async () => await listed(n1, 'tool__echo') && await listed(n1, 'nested__echo'));
   const call = i => modern(n1, 'tools/call', {name: i % 10 ? 'tool__echo' : 'nested__echo', arguments: {message: 'x', text: 'x'}});
@@ -84,8 +84,9 @@ test('no zombie and no leaked process after 1,000 calls, 50 client kills, and ki
     await pending;
   }
   await waitFor('cancelled calls are gone', async () => (await ctlJson(n1, 'servers')).items.every(s => s.in_flight === 0), {limit: 15_000});
-  const family = descendants(n1.pid);
-  assert.ok(family.length >= 4, JSON.stringify(family)); // two helpers, the tool, sh, node
+  const family = descendants(n1.pid), commands = family.map(({pid}) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+  assert.ok(family.length >= 6, commands.join('\n')); // two helpers, the tool, npx, sh, node
+  assert.ok(commands.some(line => /^npm exec|npx/.test(line)) && commands.some(line => /node\0.*mcp-server-everything/.test(line)), commands.join('\n'));
   assert.deepEqual(family.filter(p => p.state === 'Z'), []);
   mesh.kill(n1);
   await n1.exited;
