@@ -75,7 +75,8 @@ static const char *level_name(enum mn_level level)
     return names[level];
 }
 
-/* What [a] and [b] mean is said in words ("status", "open for ms"): a key has no blanks. */
+/* What [a] and [b] mean is said in words ("status", "open for ms"): a key has no blanks. A
+ * mn_status is told by its name, as the log does. */
 static void write_number(struct reply *reply, const char *name, uint64_t value)
 {
     char key[64];
@@ -84,7 +85,10 @@ static void write_number(struct reply *reply, const char *name, uint64_t value)
     for (; name[size] != '\0' && size < sizeof key - 1; size++)
         key[size] = (char)(name[size] == ' ' || name[size] == '-' ? '_' : name[size]);
     key[size] = '\0';
-    if (size > 0) reply_u64(reply, key, value);
+    if (strcmp(key, "status") == 0 && (int64_t)value <= 0)
+        reply_text(reply, key, mn_status_name((mn_status)(int64_t)value));
+    else if (size > 0)
+        reply_u64(reply, key, value);
 }
 
 static void write_event(struct mn_writer *lines, const struct mn_trace_event *event, mn_time wall)

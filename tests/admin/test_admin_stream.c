@@ -45,6 +45,13 @@ START_TEST(history_comes_and_ends)
 }
 END_TEST
 
+START_TEST(what_was_the_matter_has_a_name)
+{
+    operator_event(MN_EV_LINK_DOWN, (uint64_t)(int64_t)MN_CLOSED, "");
+    assert_has(ask("GET", "/v1/events", NULL), "\"event\":\"link.down\",\"status\":\"CLOSED\"}");
+}
+END_TEST
+
 START_TEST(no_history_is_an_empty_stream)
 {
     ck_assert_str_eq(ask("GET", "/v1/events", NULL), "");
@@ -223,6 +230,7 @@ int main(void)
     tcase_add_checked_fixture(all, begin, operator_end);
     tcase_set_timeout(all, 60);
     tcase_add_test(all, history_comes_and_ends);
+    tcase_add_test(all, what_was_the_matter_has_a_name);
     tcase_add_test(all, no_history_is_an_empty_stream);
     tcase_add_test(all, only_the_newest_thousand_are_kept);
     tcase_add_test(all, a_follower_gets_what_happens);
