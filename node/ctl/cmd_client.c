@@ -1,5 +1,7 @@
 /* client: the exact lines that connect an MCP client to this node. Data is what to paste; where to,
  * and what else to know, is said beside it. */
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,10 +86,27 @@ static void print_notes(struct ctl *ctl, const struct client *client, bool needs
                 strcmp(client->name, "cursor") == 0   ? ", here from the environment's MESH_SECRET"
                 : strcmp(client->name, "vscode") == 0 ? "; vscode asks for it"
                                                       : ", in place of SECRET");
-    if (strcmp(client->name, "json") == 0)
-        fprintf(ctl->err, "for a client that only runs commands, on this host:\n"
-                          "{\"mcpServers\": {\"meshnode\": {\"command\": \"meshnode\", \"args\": "
-                          "[\"mcp\"]}}}\n");
+}
+
+/* The other way in, for clients that cannot speak HTTP: a bridge to the same node's socket. */
+static void print_bridge(struct ctl *ctl)
+{
+    struct mn_writer writer = {0};
+    struct mn_buf *text;
+    char path[PATH_MAX];
+
+    if (ctl->server != NULL) return; /* its socket is not on this host */
+    mn_writer_str(&writer, "{\"mcpServers\": {\"meshnode\": {\"command\": \"meshnode\", \"args\": "
+                           "[\"mcp\"");
+    if (ctl->data != NULL && realpath(ctl->data, path) != NULL) {
+        mn_writer_str(&writer, ", \"--data\", ");
+        json_write_string(&writer, mn_span_str(path));
+    }
+    mn_writer_str(&writer, "]}}}");
+    text = mn_writer_done(&writer);
+    fprintf(ctl->err, "or, for a client that only runs commands, on this host:\n%.*s\n",
+            (int)text->size, (const char *)text->bytes);
+    mn_buf_unref(text);
 }
 
 int ctl_client(struct ctl *ctl)
@@ -117,5 +136,7 @@ int ctl_client(struct ctl *ctl)
     if (!ctl->is_quiet) print_notes(ctl, client, needs_bearer);
     fflush(ctl->err);
     fprintf(ctl->out, "%s\n", paste);
+    fflush(ctl->out);
+    if (!ctl->is_quiet && strcmp(client->name, "json") == 0) print_bridge(ctl);
     return CTL_OK;
 }

@@ -103,6 +103,19 @@ static int main_help(const struct options *options)
     return 0;
 }
 
+/* The help of a command that has flags of its own. */
+static int main_help_of(const char *usage, const struct options *options,
+                        const struct options_extra *extras, uint32_t extras_count)
+{
+    struct mn_writer to = {0};
+    mn_writer_str(&to, "usage: ");
+    mn_writer_str(&to, usage);
+    mn_writer_str(&to, "\n");
+    options_write_help(options, extras, extras_count, &to);
+    main_write(stdout, &to);
+    return 0;
+}
+
 static int main_help_man(const struct options *options)
 {
     struct mn_writer to = {0};
@@ -204,7 +217,9 @@ static int main_init(int argc, char **argv)
     struct options_extra extras[] = {
         {"dir", "DIR", "where to write; default: the usual places", true, NULL},
         {"systemd", NULL, "write a unit too", false, NULL},
+        {"help", NULL, "show this", false, NULL},
     };
+    const uint32_t extras_count = sizeof extras / sizeof *extras;
     struct options options;
     struct options_error error;
     char **words = mn_alloc((size_t)argc * sizeof *words);
@@ -214,10 +229,12 @@ static int main_init(int argc, char **argv)
     const struct options none = {config_specs, options.values, 0}; /* no flags but its own */
     struct options flags = none;
     mn_status status =
-        options_read_flags(&flags, argc, argv, extras, 2, words, &words_count, &error);
+        options_read_flags(&flags, argc, argv, extras, extras_count, words, &words_count, &error);
     int code = RUN_USAGE;
     if (status != MN_OK)
         code = main_fail_usage(error.text);
+    else if (extras[2].value != NULL)
+        code = main_help_of("meshnode init [--dir DIR] [--systemd]", &flags, extras, extras_count);
     else if (words_count > 0)
         code = main_fail_usage("init takes --dir DIR and --systemd");
     else

@@ -434,6 +434,9 @@ START_TEST(client_prints_what_to_paste_and_nothing_else)
     assert_in(err, "wants a bearer token");
     ck_assert_int_eq(meshctl("client vscode"), 0);
     assert_in(out, "\"Authorization\": \"Bearer ${input:mesh}\"");
+    ck_assert_int_eq(meshctl("client json"), 0);
+    assert_in(err, "only runs commands, on this host:\n{\"mcpServers\": {\"meshnode\": "
+                   "{\"command\": \"meshnode\", \"args\": [\"mcp\", \"--data\", \"/");
     ck_assert_int_eq(meshctl("client json --json"), 0);
     assert_in(out, "\"kind\":\"Client\",\"client\":\"json\",\"url\":\"http://127.0.0.1:7080/mcp\","
                    "\"auth\":\"bearer\",\"file\":");

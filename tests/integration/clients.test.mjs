@@ -154,6 +154,12 @@ test('meshctl: tools, call, servers, route, client, doctor, JSON errors', twoNod
   assert.ok(route.items[0].winner);
   for (const client of ['claude-code', 'cursor', 'vscode', 'json'])
     assert.match((await ctl(n1, 'client', client)).stdout, new RegExp(n1.http.replaceAll('.', '\\.')));
+  // What it says of the bridge is to be pasted as it is.
+  const {meshnode} = JSON.parse((await ctl(n1, 'client', 'json')).stderr.split('\n').find(line => line.startsWith('{'))).mcpServers;
+  const client = new ClientV1({name: 'pasted', version: '0'}, {capabilities: {}});
+  await client.connect(new StdioClientTransport({command: join(bin, meshnode.command), args: meshnode.args}));
+  assert.ok((await client.listTools()).tools.length > 0);
+  await client.close();
   assert.equal((await ctl(n1, 'doctor')).code, 0);
   const table = (await ctl(n1, 'nodes')).stdout.split('\n')[0];
   assert.match(table, /^NAME\s+ID\s+STATUS\s+ROLE\s+REGION\s+LINK\s+RTT\s+TOOLS\s+VERSION\s+UPTIME/);

@@ -55,6 +55,7 @@ expect 0 "--listen ADDR:PORT" "$bin/meshnode" --help
 expect 0 ".TH MESHNODE 1" "$bin/meshnode" --help-man
 expect 0 "mnt1-" "$bin/meshnode" token new
 expect 0 "complete" "$bin/meshnode" completion bash
+expect 0 "write a unit too" "$bin/meshnode" init --help
 expect 2 "unknown command \"frobnicate\"" "$bin/meshnode" frobnicate
 expect 2 "did you mean --listen" "$bin/meshnode" --lisen x
 
@@ -123,7 +124,7 @@ wait_for "$home/n2.log" "event=node.ready"
 tr '\0' ' ' <"/proc/$n2/cmdline" | grep -q mnt1 && fail "the token can be read in the process table"
 grep -q "use --token @FILE" "$home/n2.log" || fail "no hint about the token in argv"
 wrong=$("$bin/meshnode" token new 2>/dev/null)
-expect 77 "" "$bin/meshnode" --name n3 --data "$home/n3" --listen 127.0.0.1:0 --http 127.0.0.1:0 \
+expect 77 "refused by the mesh: mesh_mismatch" "$bin/meshnode" --name n3 --data "$home/n3" --listen 127.0.0.1:0 --http 127.0.0.1:0 \
   --join "$(address n1 mesh)" --token "$wrong"
 expect 78 "mistyped" "$bin/meshnode" --data "$home/x" --join a:1 \
   --token "${token%????}aaaa"
