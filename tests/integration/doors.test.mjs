@@ -204,3 +204,15 @@ test('what lies on the disk is the node user\'s alone, and another user is not l
   const refused = await mesh.start('n1', {noWait: true});
   assert.deepEqual(await refused.exited, {code: 77, signal: null});
 }));
+
+test('a dev mesh and a real one do not mix', withMesh('dev', async mesh => {
+  const real = await mesh.found('real'), dev = await mesh.found('dev', {dev: true});
+  const token = await make(real, 'auto', '--uses', '2'), file = join(mesh.dir, 'token');
+  writeFileSync(file, token, {mode: 0o600});
+  for (const [name, options] of [['a', {join: real.mesh, dev: true}], ['b', {join: real.mesh, token: `@${file}`, dev: true}], ['c', {join: dev.mesh}]]) {
+    const node = await mesh.start(name, {...options, noWait: true});
+    assert.deepEqual(await node.exited, {code: 77, signal: null}, `${name}: ${node.log.slice(-500)}`);
+    assert.match(node.log, /dev_mismatch/, name);
+  }
+  for (const node of [real, dev]) assert.equal((await ctlJson(node, 'status')).mesh.alive, 1);
+}));
