@@ -51,7 +51,8 @@ START_TEST(wrong_lines_say_what_is_right)
         const char *line, *says;
     } cases[] = {
         {"nonsense", "there is no command nonsense"},
-        {"nodes foo", "there is no nodes foo, only: ls, show, wait, pending, approve, deny"},
+        {"nodes foo",
+         "there is no nodes foo, only: ls, show, revoke, remove, wait, pending, approve, deny"},
         {"token", "token what? one of: create, ls, revoke"},
         {"route", "route what? one of: explain"},
         {"nodes show", "it goes: meshctl nodes show ID|NAME"},
