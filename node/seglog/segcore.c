@@ -5,6 +5,7 @@
 #include "proto/base/check.h"
 
 #define LIVE_PERCENT_MIN 30u /* of a segment; below it the rest is copied away */
+#define YOUNG_COUNT 4u       /* what is in the newest segments mostly dies by itself */
 
 /* ---- life ---- */
 
@@ -523,6 +524,7 @@ bool segcore_clean_begin(struct segcore *core, uint32_t *ret_slot)
         const struct seg_slot *slot = &core->slots[i];
         uint64_t limit = (uint64_t)slot->used * (is_full ? 80 : LIVE_PERCENT_MIN) / 100;
         if (slot->state != SEG_USED || slot->live == 0 || slot->live >= limit) continue;
+        if (!is_full && slot->sequence + YOUNG_COUNT > core->sequence_last) continue;
         if (best == SEG_NOWHERE || slot->live < core->slots[best].live) best = i;
     }
     if (best == SEG_NOWHERE) return false;

@@ -109,8 +109,8 @@ void segcore_batch_done(struct segcore_batch *batch);
 
 /* ---- cleaning ---- */
 
-/* The slot whose rest is best copied: less than 30% of it counts, or, when no slot is left, the one
- * with the least. False: none. Nothing else is begun until segcore_clean(). */
+/* The slot whose rest is best copied: not one of the newest, less than 30% of it counts; or, when no
+ * slot is left, the one with the least. False: none. Nothing else is begun until segcore_clean(). */
 bool segcore_clean_begin(struct segcore *core, uint32_t *ret_slot);
 
 /* Appends copies from the [file]; MN_MALFORMED: a frame that counts cannot be read any more, the

@@ -122,7 +122,7 @@ START_TEST(what_lives_long_is_copied_away)
         disk_clean(&disk);
     }
     ck_assert_uint_gt(disk.cleans, 0);
-    ck_assert_uint_le(segcore_slots_count(disk.core), 4);
+    ck_assert_uint_le(segcore_slots_count(disk.core), 7);
     disk_crash(&disk);
     disk_start(&disk);
     expect_right();
@@ -156,7 +156,7 @@ START_TEST(a_group_that_ended_does_not_come_back)
         ck_assert(disk_commit(&disk));
         disk_clean(&disk);
     }
-    ck_assert_uint_le(segcore_slots_count(disk.core), 4); /* its end is no more needed either */
+    ck_assert_uint_le(segcore_slots_count(disk.core), 7); /* its end is no more needed either */
 }
 END_TEST
 
