@@ -383,6 +383,7 @@ void raft_step(struct raft *raft, struct mn_now now, const struct raft_input *in
     raft_read_advance(raft);
     raft_snapshot_ask(raft);
     raft_tell_role(raft);
+    if (raft->is_wounded && raft->is_dirty) raft_save(raft); /* the damage may not show again */
     raft->outbox = NULL;
 }
 

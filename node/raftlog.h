@@ -24,7 +24,8 @@ struct raftlog_group {
 struct raftlog_recovery {
     struct raftlog_group *first, *last; /* in order of their number */
     uint32_t count;
-    bool has_lost_groups; /* damage that no group can be told of: see EDGE_LOG_CORRUPT */
+    bool has_lost_groups; /* damage that no group can be told of: see EDGE_LOG_CORRUPT. A group that
+                           * was here before and is not found starts with RAFT_DAMAGE_CORRUPT */
 };
 
 /* Takes an EDGE_IN_LOG_RECOVER. MN_MALFORMED: the bytes of a configuration do not decode; the group

@@ -188,7 +188,7 @@ bool vlog_rot(struct vlog *vlog)
         struct vlog_file *file = vlog->files[(first + k) % VLOG_FILES];
         uint32_t at;
         if (file == NULL) continue;
-        at = rng_below(vlog->rng, VLOG_SEGMENT);
+        at = rng_below(vlog->rng, rng_below(vlog->rng, 4) == 0 ? 64 : VLOG_SEGMENT);
         for (uint32_t i = 0; i < VLOG_SEGMENT && file->synced[at] == 0; i++)
             at = (at + 1) % VLOG_SEGMENT; /* where something was written */
         file->synced[at] ^= (uint8_t)(1u << rng_below(vlog->rng, 8));

@@ -509,6 +509,9 @@ void segcore_durable(struct segcore *core, struct segcore_batch *batch)
     core->moves_count -= done;
     memmove(core->moves, core->moves + done, core->moves_count * sizeof *core->moves);
     seg_bury(core, core->serial_durable);
+    /* They tell of damage until those who heard of it have written down that they did. */
+    for (uint32_t i = 0; i < SEG_SLOTS_MAX; i++)
+        if (core->slots[i].state == SEG_UNREADABLE) core->slots[i].state = SEG_FREE;
     segcore_batch_done(batch);
 }
 

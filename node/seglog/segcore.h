@@ -38,7 +38,8 @@ MN_MUST_USE mn_status segcore_scan(struct segcore *core, uint32_t slot, struct m
 bool segcore_is_unreadable(const struct segcore *core, uint32_t slot); /* it was MALFORMED */
 
 /* After all were scanned, for each that was MALFORMED: are there frames of the log in it? MN_OK: it
- * is in use all the same. MN_NOT_FOUND. */
+ * is in use all the same. MN_NOT_FOUND: nothing was in it, or nothing that can be read, which is
+ * then told as EDGE_LOG_CORRUPT of group 0. */
 MN_MUST_USE mn_status segcore_rescue(struct segcore *core, uint32_t slot, struct mn_span file);
 
 /* All files were scanned. */
@@ -109,8 +110,9 @@ void segcore_batch_done(struct segcore_batch *batch);
 
 /* ---- cleaning ---- */
 
-/* The slot whose rest is best copied: not one of the newest, less than 30% of it counts; or, when no
- * slot is left, the one with the least. False: none. Nothing else is begun until segcore_clean(). */
+/* The slot whose rest is best copied: not one of the newest, less than 30% of it counts; or, when
+ * no slot is left, the one with the least. False: none. Nothing else is begun until
+ * segcore_clean(). */
 bool segcore_clean_begin(struct segcore *core, uint32_t *ret_slot);
 
 /* Appends copies from the [file]; MN_MALFORMED: a frame that counts cannot be read any more, the

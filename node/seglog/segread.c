@@ -135,6 +135,16 @@ bool segcore_is_unreadable(const struct segcore *core, uint32_t slot)
     return core->slots[slot].state == SEG_UNREADABLE;
 }
 
+/* Did it ever have a frame? If not, its first header was torn. */
+static bool read_was_used(struct mn_span file)
+{
+    const size_t most = SEGMENT_HEADER_SIZE + SEGMENT_FRAME_SIZE;
+
+    for (size_t i = SEGMENT_HEADER_SIZE; i < most && i < file.size; i++)
+        if (file.data[i] != 0) return true;
+    return file.size < most;
+}
+
 mn_status segcore_rescue(struct segcore *core, uint32_t index, struct mn_span file)
 {
     struct seg_slot *slot = &core->slots[index];
@@ -142,12 +152,15 @@ mn_status segcore_rescue(struct segcore *core, uint32_t index, struct mn_span fi
     struct segment_frame frame;
 
     MN_ASSERT(slot->state == SEG_UNREADABLE);
-    if (core->newest_slot == SEG_NOWHERE || file.size < core->config.segment_size)
+    if (!read_was_used(file)) return MN_NOT_FOUND;
+    if (core->newest_slot != SEG_NOWHERE && file.size >= core->config.segment_size)
+        use.sequence = mn_load_u64(file.data + SEGMENT_HEADER_SIZE + 8);
+    if (use.sequence == 0 ||
+        segment_frame_read(file, use, SEGMENT_HEADER_SIZE, &frame) == SEGMENT_NOTHING) {
+        core->has_lost_groups = true; /* something was in it, and nothing of it can be read */
+        core->stats.damaged_count++;
         return MN_NOT_FOUND;
-    use.sequence = mn_load_u64(file.data + SEGMENT_HEADER_SIZE + 8);
-    if (segment_frame_read(file, use, SEGMENT_HEADER_SIZE, &frame) == SEGMENT_NOTHING)
-        return MN_NOT_FOUND;
-    MN_PROBE("seglog: a segment whose header is gone is known by its frames");
+    }
     core->stats.damaged_count++;
     slot->state = SEG_USED;
     slot->sequence = use.sequence;
@@ -345,9 +358,6 @@ void segcore_judge(struct segcore *core)
 {
     uint32_t cut = 0;
 
-    for (uint32_t i = 0; i < SEG_SLOTS_MAX; i++)
-        if (core->slots[i].state == SEG_UNREADABLE && core->newest_slot == SEG_NOWHERE)
-            core->has_lost_groups = true; /* there was a log, and nothing of it can be read */
     if (core->newest_slot != SEG_NOWHERE) cut = read_cut_tail(core);
     read_apply_all(core, cut);
     for (uint32_t i = 0; i < SEG_SLOTS_MAX; i++)
@@ -507,7 +517,6 @@ struct segcore_clear segcore_start(struct segcore *core, uint64_t log_id)
             struct seg_frame *frame = MN_CONTAINER(item, struct seg_frame, in_slot);
             frame->body = mn_buf_unref(frame->body);
         }
-        if (slot->state == SEG_UNREADABLE) slot->state = SEG_FREE; /* it was judged */
     }
     if (core->newest_slot == SEG_NOWHERE) return clear;
     slot = &core->slots[core->newest_slot];

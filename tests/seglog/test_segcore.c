@@ -304,6 +304,31 @@ START_TEST(a_segment_is_known_by_its_frames_when_its_header_is_gone)
 }
 END_TEST
 
+/* Nothing can be read, not even after a start that ended before it had written anything. */
+START_TEST(a_log_of_which_nothing_is_left_is_not_taken_for_a_new_one)
+{
+    five_commits();
+    flip(0, 20);
+    disk_start(&disk);
+    ck_assert(disk.has_lost_groups);
+    disk_put(&disk, 4, 1, 10);
+    disk_commit_torn(&disk);
+    for (uint32_t i = 0; i < DISK_SLOTS; i++) /* no sector of it arrived, but for the header */
+        if (disk.files[i].cached != NULL) {
+            memset(disk.files[i].dirty, 0, sizeof disk.files[i].dirty);
+            memcpy(disk.files[i].cached, disk.files[i].synced, DISK_SEGMENT);
+        }
+    segcore_free(disk.core);
+    disk_start(&disk);
+    ck_assert(disk.has_lost_groups);
+    disk_put(&disk, 0, 1, 10);
+    ck_assert(disk_commit(&disk));
+    disk_stop(&disk);
+    disk_start(&disk);
+    ck_assert(disk.groups[0].exists);
+}
+END_TEST
+
 START_TEST(a_footer_knows_whose_frames_are_gone)
 {
     two_segments();
@@ -400,6 +425,7 @@ int main(void)
     tcase_add_test(tcase, damage_to_what_counts_no_more_is_none);
     tcase_add_test(tcase, a_segment_that_is_gone_is_noticed);
     tcase_add_test(tcase, a_segment_is_known_by_its_frames_when_its_header_is_gone);
+    tcase_add_test(tcase, a_log_of_which_nothing_is_left_is_not_taken_for_a_new_one);
     tcase_add_test(tcase, a_footer_knows_whose_frames_are_gone);
     tcase_add_loop_test(tcase, no_damage_goes_unnoticed, 0, 5);
     tcase_add_test(tcase, what_is_stored_is_never_taken_for_a_frame);
