@@ -18,13 +18,10 @@ void *mn_alloc(size_t size)
     void *memory;
 
     if (size == 0) size = 1;
-    if (size > CACHED_MAX) {
-        memory = calloc(1, size);
-        MN_ASSERT(memory != NULL);
-        return memory;
-    }
-    memory = malloc(size);
+    memory = size <= CACHED_MAX ? malloc(size) : calloc(1, size);
     MN_ASSERT(memory != NULL);
+    if (size > CACHED_MAX) return memory;
+    __asm__("" : "+r"(memory)); /* else the compiler makes a calloc() of malloc() and memset() */
     return memset(memory, 0, size);
 }
 
