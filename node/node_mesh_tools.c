@@ -28,6 +28,22 @@ const struct node_mesh_tool node_mesh_tools[] = {
     {"mesh_route_explain", "Explain a route",
      "Which nodes could take a call of a tool, how they score, and which would be chosen now.",
      ONE_ARGUMENT("tool", "name of the tool as listed"), true, "GET", "/v1/route/{tool}"},
+    {"mesh_propose", "Propose a decision",
+     "Asks every member for a signed vote on a value under a topic; mesh_decision tells the "
+     "outcome.",
+     "{\"type\":\"object\",\"properties\":{\"topic\":{\"type\":\"string\"},\"value\":{\"type\":"
+     "\"string\"},\"quorum\":{\"type\":\"number\"},\"timeout_ms\":{\"type\":\"integer\"}},"
+     "\"required\":[\"topic\",\"value\"],\"additionalProperties\":false}",
+     false, "POST", "/v1/decisions"},
+    {"mesh_vote", "Vote", "This node's vote on a decision: yes, no or abstain; it votes once.",
+     "{\"type\":\"object\",\"properties\":{\"id\":{\"type\":\"string\"},\"vote\":{\"type\":"
+     "\"string\","
+     "\"enum\":[\"yes\",\"no\",\"abstain\"]}},\"required\":[\"id\",\"vote\"],"
+     "\"additionalProperties\":false}",
+     false, "POST", "/v1/decisions/{id}/vote"},
+    {"mesh_decision", "A decision",
+     "A decision with its votes, its outcome and the bytes that prove it.",
+     ONE_ARGUMENT("id", "of the decision"), true, "GET", "/v1/decisions/{id}"},
     {"mesh_diagnose", "Diagnose the mesh",
      "Findings about this node and the mesh, most severe first, each with the next thing to do.",
      NO_ARGUMENTS, true, "GET", "/v1/check"},

@@ -172,6 +172,7 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 /* ---- the routes, by area; each ends with a zero ---- */
 
 extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
-    admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[];
+    admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[],
+    admin_decision_routes[];
 
 #endif

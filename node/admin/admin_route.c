@@ -6,7 +6,7 @@
 
 static const struct admin_route *const route_tables[] = {
     admin_status_routes, admin_node_routes,    admin_gateway_routes, admin_token_routes,
-    admin_stream_routes, admin_pending_routes, admin_trust_routes};
+    admin_stream_routes, admin_pending_routes, admin_trust_routes,   admin_decision_routes};
 
 /* ---- percent-encoding (RFC 3986, section 2.1) ---- */
 

@@ -136,6 +136,7 @@ struct core *core_new(const struct core_config *config)
     core->conns_next = CONNS_FIRST;
     core->join_until = core->ready_until = MN_TIME_NEVER;
     mn_list_init(&core->parked);
+    core_decision_init(core);
     mn_map_init(&core->known, rng_u64(&core->rng));
     core->services = services_new(config->trace);
     core->trustset = core_new_trustset(core);
@@ -149,6 +150,7 @@ struct core *core_new(const struct core_config *config)
 void core_free(struct core *core)
 {
     if (core == NULL) return;
+    core_decision_done(core);
     calls_free(core->calls);
     catalog_free(core->catalog);
     membership_free(core->membership);
@@ -330,6 +332,18 @@ static void core_step_trustset(struct core *core, const struct trustset_input *i
         core_on_trustset(core, &outbox.items[i]);
 }
 
+static void core_step_decision(struct core *core, const struct decision_input *input)
+{
+    struct mn_arena arena = {0};
+    struct decision_outbox outbox = {.arena = &arena};
+
+    if (core->decision != NULL) decision_step(core->decision, core->now, input, &outbox);
+    for (uint32_t i = 0; i < outbox.count; i++)
+        core_on_decision(core, &outbox.items[i]);
+    decision_outbox_reset(&outbox);
+    mn_arena_done(&arena);
+}
+
 static void core_do_work(struct core *core, const struct core_work *work)
 {
     switch (work->type) {
@@ -339,6 +353,7 @@ static void core_do_work(struct core *core, const struct core_work *work)
     case CORE_WORK_CATALOG: core_step_catalog(core, &work->catalog); return;
     case CORE_WORK_CALLS: core_step_calls(core, &work->calls); return;
     case CORE_WORK_TRUSTSET: core_step_trustset(core, &work->trustset); return;
+    case CORE_WORK_DECISION: core_step_decision(core, &work->decision); return;
     }
 }
 
@@ -431,6 +446,8 @@ static void core_timers(struct core *core)
     if (admission_deadline(core->admission) <= now) core_push_admission(core, ADMISSION_IN_TICK);
     if (peers_deadline(core->peers) <= now) core_push_peers(core, PEERS_IN_TICK);
     if (trustset_deadline(core->trustset) <= now) core_tick_trustset(core);
+    if (core->decision != NULL && decision_deadline(core->decision) <= now)
+        core_push_decision(core, DECISION_IN_TICK);
     if (core->membership != NULL && membership_deadline(core->membership) <= now) {
         core_tell_load(core);
         core_push_membership(core, MEMBERSHIP_IN_TICK);
@@ -451,6 +468,7 @@ mn_time core_deadline(const struct core *core)
     at = mn_time_min(at, admission_deadline(core->admission));
     at = mn_time_min(at, peers_deadline(core->peers));
     at = mn_time_min(at, trustset_deadline(core->trustset));
+    if (core->decision != NULL) at = mn_time_min(at, decision_deadline(core->decision));
     at = mn_time_min(at, catalog_deadline(core->catalog));
     at = mn_time_min(at, calls_deadline(core->calls));
     if (core->membership != NULL) at = mn_time_min(at, membership_deadline(core->membership));
@@ -514,6 +532,7 @@ void core_check(const struct core *core)
     catalog_check(core->catalog);
     services_check(core->services);
     calls_check(core->calls);
+    if (core->decision != NULL) decision_check(core->decision);
     MN_ASSERT(mn_list_is_empty(&core->parked) || core->durable < core->write_last);
     MN_ASSERT(core->epoch == 0 || core->incarnation > 0);
 }
@@ -590,6 +609,11 @@ const struct catalog *core_catalog(const struct core *core)
 const struct services *core_services(const struct core *core)
 {
     return core->services;
+}
+
+const struct decision *core_decision(const struct core *core)
+{
+    return core->decision;
 }
 
 const struct calls *core_calls(const struct core *core)

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "consensus/decision.h"
 #include "crypto/grant.h"
 #include "crypto/identity.h"
 #include "crypto/rng.h"
@@ -92,8 +93,10 @@ enum core_command_type {
     CORE_PENDING_LIST,
     CORE_PENDING_APPROVE,
     CORE_PENDING_DENY,
-    CORE_NODE_REVOKE, /* node, reason: answered without items */
-    CORE_NODE_REMOVE  /* node: one that is dead or left, and stays so; answered likewise */
+    CORE_NODE_REVOKE,      /* node, reason: answered without items */
+    CORE_NODE_REMOVE,      /* node: one that is dead or left, and stays so; answered likewise */
+    CORE_DECISION_PROPOSE, /* decision: answered with its id */
+    CORE_DECISION_VOTE     /* node: the decision's id; decision.choice: this node's vote */
 };
 
 struct core_command {
@@ -108,6 +111,13 @@ struct core_command {
     bool nodes;        /* TOKEN_WITHDRAW: revoke also who came by it */
     mn_id node;
     struct mn_span reason;
+    struct {
+        struct mn_span topic, value;
+        uint32_t quorum_num, quorum_den;
+        mn_time timeout;
+        enum decision_basis basis;
+        enum decision_choice choice;
+    } decision;
 };
 
 struct core_input {
@@ -148,6 +158,7 @@ struct core_reply {
     const struct admission_token *items; /* TOKEN_CREATE, TOKEN_WITHDRAW: one; TOKEN_LIST: all */
     const struct admission_pending_row *pending; /* PENDING_LIST: all; the others: one */
     uint32_t count;
+    mn_id id; /* DECISION_*: of the decision */
 };
 
 struct core_output {
@@ -230,5 +241,6 @@ const struct membership *core_membership(const struct core *core); /* NULL befor
 const struct catalog *core_catalog(const struct core *core);
 const struct services *core_services(const struct core *core);
 const struct calls *core_calls(const struct core *core);
+const struct decision *core_decision(const struct core *core); /* NULL before it is a member */
 
 #endif

@@ -24,7 +24,8 @@ enum core_schema {
     CORE_SCHEMA_MEMBER = 1,
     CORE_SCHEMA_CATALOG,
     CORE_SCHEMA_CALL,
-    CORE_SCHEMA_TRUST
+    CORE_SCHEMA_TRUST,
+    CORE_SCHEMA_DECISION
 };
 
 enum core_work_type {
@@ -33,7 +34,8 @@ enum core_work_type {
     CORE_WORK_MEMBERSHIP,
     CORE_WORK_CATALOG,
     CORE_WORK_CALLS,
-    CORE_WORK_TRUSTSET
+    CORE_WORK_TRUSTSET,
+    CORE_WORK_DECISION
 };
 
 /* An input that waits. What it points to is in the arena, or in [buf], whose ref it owns. */
@@ -47,6 +49,7 @@ struct core_work {
         struct catalog_input catalog;
         struct calls_input calls;
         struct trustset_input trustset;
+        struct decision_input decision;
     };
 };
 
@@ -93,6 +96,10 @@ struct core {
     struct catalog *catalog;
     struct services *services;
     struct calls *calls;
+    struct decision *decision; /* NULL before the node is a member */
+    struct mn_list decision_writes, decision_records;
+    uint32_t decision_records_count;
+    mn_id decision_asked_id;
     uint64_t conns_next;
 
     /* store */
@@ -137,6 +144,18 @@ struct calls_input *core_push_calls(struct core *core, enum calls_input_type typ
 
 struct trustset_input *core_push_trustset(struct core *core, enum trustset_input_type type,
                                           const mn_id *node);
+
+/* ---- core_decision.c ---- */
+void core_decision_init(struct core *core);
+void core_decision_done(struct core *core);
+void core_decision_begin(struct core *core);
+bool core_decision_recover(struct core *core, struct mn_span key, struct mn_span value);
+void core_decision_durable(struct core *core, uint64_t write);
+struct decision_input *core_push_decision(struct core *core, enum decision_input_type type);
+void core_on_decision(struct core *core, const struct decision_output *output);
+void core_on_decision_command(struct core *core, const struct core_command *command);
+
+/* ---- core.c ---- */
 
 /* Steps inner cores until nothing waits. Not to be called from within a step of one. */
 void core_run(struct core *core);

@@ -93,6 +93,14 @@ static void core_on_link_down(struct core *core, const struct peers_output *outp
 
 /* ---- what comes over them ---- */
 
+static void core_on_decision_message(struct core *core, const struct peers_output *output)
+{
+    struct decision_input *input = core_push_decision(core, DECISION_IN_MESSAGE);
+
+    input->message.from = output->node_id;
+    input->message.bytes = output->envelope->payload;
+}
+
 static void core_on_envelope(struct core *core, const struct peers_output *output)
 {
     const struct envelope *envelope = output->envelope;
@@ -114,6 +122,7 @@ static void core_on_envelope(struct core *core, const struct peers_output *outpu
     case CORE_SCHEMA_TRUST:
         core_push_trustset(core, TRUSTSET_IN_MESSAGE, &output->node_id)->bytes = envelope->payload;
         return;
+    case CORE_SCHEMA_DECISION: core_on_decision_message(core, output); return;
     default: break; /* a newer node may say more than we understand */
     }
     if (envelope->schema != 0) return;

@@ -108,6 +108,7 @@ void core_become_member(struct core *core, bool is_joining)
     if (core->state != CORE_LEAVING) core->state = CORE_MEMBER;
     core_push_catalog(core, CATALOG_IN_MESH, NULL)->mesh_id = admission_mesh_id(core->admission);
     core_push_membership(core, MEMBERSHIP_IN_TICK); /* asks for its incarnation */
+    core_decision_begin(core);
 }
 
 /* A number for what this run says, catalogs and calls, higher than that of any earlier run: by its

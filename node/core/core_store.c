@@ -135,6 +135,7 @@ void core_park_incarnation(struct core *core, uint64_t incarnation, bool is_rebo
 void core_on_durable(struct core *core, uint64_t write)
 {
     if (write > core->durable) core->durable = write;
+    core_decision_durable(core, core->durable);
     while (!mn_list_is_empty(&core->parked)) {
         struct core_parked *parked = MN_CONTAINER(core->parked.next, struct core_parked, in_parked);
         if (parked->write > core->durable) return;
@@ -270,7 +271,7 @@ void core_on_recover(struct core *core, struct mn_span key, struct mn_span value
     struct admission_input *input;
     struct trustset_input *item;
 
-    if (core->state != CORE_RECOVERING) return;
+    if (core->state != CORE_RECOVERING || core_decision_recover(core, key, value)) return;
     if (trust.size > 0) {
         input = core_push_admission(core, ADMISSION_IN_RECOVER);
         input->recover.key = trust;

@@ -407,6 +407,8 @@ void core_on_command(struct core *core, const struct core_command *command)
     case CORE_PENDING_DENY: core_on_pending_command(core, command); return;
     case CORE_NODE_REVOKE: core_on_revoke(core, command); return;
     case CORE_NODE_REMOVE: core_on_remove(core, command); return;
+    case CORE_DECISION_PROPOSE:
+    case CORE_DECISION_VOTE: core_on_decision_command(core, command); return;
     }
     MN_ASSERT(false && "a command of the list");
 }

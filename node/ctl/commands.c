@@ -97,6 +97,22 @@ const struct ctl_command ctl_commands[] = {
     {"keys", "", 0, 0, CTL_CAN_WATCH, "issuers, root keys and mesh keys", ctl_keys_ls, {{0}}},
     {"keys ls", "", 0, 0, CTL_CAN_WATCH, "the same", ctl_keys_ls, {{0}}},
 
+    {"consensus propose", "TOPIC VALUE", 2, 2, 0,
+     "ask all members for a signed vote, and wait for the outcome (--timeout, default 2s): exit 0 "
+     "achieved, 6 refused, 7 timeout or no-quorum", ctl_consensus_propose,
+     {{"--quorum", "FRACTION", "of the weight of all voters that must say yes (default 0.75)"},
+      {"--weights", "BASIS", "equal (default); metric needs signed metrics, which do not exist yet"},
+      {"--no-wait", NULL, "print the proposal, do not wait for the outcome"},
+      {0}}},
+    {"consensus vote", "ID yes|no|abstain", 2, 2, 0,
+     "this node's vote, once; nobody else's is made up", ctl_consensus_vote, {{0}}},
+    {"consensus show", "ID|FILE", 1, 1, CTL_CAN_WATCH,
+     "a decision and its votes, from the node or a file that --json wrote", ctl_consensus_show,
+     {{"--verify", NULL, "check proposal, votes and outcome by their signatures alone"},
+      {0}}},
+    {"consensus log", "", 0, 0, CTL_CAN_WATCH, "the decisions this node knows, newest first",
+     ctl_consensus_log, {{0}}},
+
     {"events", "", 0, 0, CTL_CAN_FOLLOW, "what happened on this node (-f to follow)", ctl_events,
      {{0}}},
     {"check", "node|mesh", 1, 1, 0, "exit 0, 1 or 2: well, warning, critical (for monitoring)",

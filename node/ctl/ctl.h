@@ -227,6 +227,10 @@ struct ctl_column {
 int ctl_print_list(struct ctl *ctl, const struct json *root, const struct ctl_column *columns,
                    size_t columns_count);
 
+/* A table of the items of an array that stands inside an answer. */
+void ctl_print_rows(struct ctl *ctl, const struct json *items, const struct ctl_column *columns,
+                    size_t columns_count);
+
 /* Prints all members of [object], one per line; JSON formats print what came. */
 int ctl_print_object(struct ctl *ctl, const struct json *object);
 void ctl_print_json(struct ctl *ctl, const struct json *value);
@@ -277,5 +281,9 @@ int ctl_token_ls(struct ctl *ctl);
 int ctl_token_revoke(struct ctl *ctl);
 int ctl_client(struct ctl *ctl);
 int ctl_doctor(struct ctl *ctl);
+int ctl_consensus_log(struct ctl *ctl);
+int ctl_consensus_show(struct ctl *ctl);
+int ctl_consensus_propose(struct ctl *ctl);
+int ctl_consensus_vote(struct ctl *ctl);
 
 #endif

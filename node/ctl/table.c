@@ -110,6 +110,12 @@ static void print_table(struct ctl *ctl, const struct json *items, const struct 
         print_row(ctl, &cells[i * count], shown, count, widths, false);
 }
 
+void ctl_print_rows(struct ctl *ctl, const struct json *items, const struct ctl_column *columns,
+                    size_t columns_count)
+{
+    print_table(ctl, items, columns, columns_count);
+}
+
 /* What could not be asked is said beside the result. */
 static int tell_missing(struct ctl *ctl, const struct json *root)
 {

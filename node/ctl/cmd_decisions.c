@@ -1,0 +1,236 @@
+/* consensus propose, vote, show, log: signed one-shot decisions. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "consensus/decision.h"
+#include "node/ctl/ctl.h"
+#include "proto/base/text.h"
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define TIMEOUT_DEFAULT 2000       /* ms */
+#define GRACE 5000                 /* ms after the deadline: voters ask each other once more */
+#define FILE_MAX ((size_t)4 << 20) /* bytes of a decision kept as JSON */
+
+static const struct ctl_column log_columns[] = {
+    {"ID", "id", CTL_AS_TEXT, false},           {"TOPIC", "topic", CTL_AS_TEXT, false},
+    {"VALUE", "value", CTL_AS_TEXT, false},     {"OUTCOME", "outcome", CTL_AS_STATE, false},
+    {"YES", "yes", CTL_AS_TEXT, false},         {"NO", "no", CTL_AS_TEXT, false},
+    {"ABSTAIN", "abstain", CTL_AS_TEXT, false}, {"TOTAL", "total", CTL_AS_TEXT, false},
+    {"OWN", "own", CTL_AS_TEXT, false},         {"PROPOSER", "proposer.name", CTL_AS_TEXT, false},
+    {"CREATED", "created", CTL_AS_TIME, true},  {"DEADLINE", "deadline", CTL_AS_TIME, true},
+};
+
+static const struct ctl_column vote_columns[] = {
+    {"NODE", "node.name", CTL_AS_TEXT, false}, {"ID", "node.id", CTL_AS_ID, false},
+    {"WEIGHT", "weight", CTL_AS_TEXT, false},  {"VOTE", "choice", CTL_AS_TEXT, false},
+    {"BY", "cause", CTL_AS_TEXT, false},
+};
+
+static int log_once(struct ctl *ctl)
+{
+    const struct json *root;
+    int status = ctl_get(ctl, "/v1/decisions", &root);
+
+    return status == CTL_OK ? ctl_print_list(ctl, root, log_columns, COUNT(log_columns)) : status;
+}
+
+int ctl_consensus_log(struct ctl *ctl)
+{
+    return ctl_watch(ctl, log_once);
+}
+
+/* ---- looking at one ---- */
+
+static int print_decision(struct ctl *ctl, const struct json *root)
+{
+    const struct json *votes = json_find_str(root, "votes");
+
+    if (ctl_wants_json(ctl)) return ctl_print_object(ctl, root);
+    fprintf(ctl->out, "%s  %s = %s: %s%s%s\n", ctl_show(ctl, root, "id"),
+            ctl_show(ctl, root, "topic"), ctl_show(ctl, root, "value"),
+            ctl_colour(ctl, ctl_show(ctl, root, "outcome")), ctl_show(ctl, root, "outcome"),
+            ctl_colour_end(ctl));
+    fprintf(ctl->out,
+            "yes %.0f, no %.0f, abstain %.0f of %.0f; quorum %.4g of the weight; proposed by %s, "
+            "deadline %s\n",
+            ctl_number(root, "yes"), ctl_number(root, "no"), ctl_number(root, "abstain"),
+            ctl_number(root, "total"),
+            ctl_number(root, "quorum_num") / ctl_number(root, "quorum_den"),
+            ctl_show(ctl, root, "proposer.name"), ctl_show(ctl, root, "deadline"));
+    if (votes == NULL) return CTL_OK;
+    ctl_print_rows(ctl, votes, vote_columns, COUNT(vote_columns));
+    return CTL_OK;
+}
+
+/* What the outcome means to a script. */
+static int outcome_exit(const struct json *root)
+{
+    struct mn_span outcome = ctl_string(root, "outcome");
+
+    if (mn_span_is(outcome, "achieved")) return CTL_OK;
+    return mn_span_is(outcome, "refused") ? CTL_CONFLICT : CTL_TIMEOUT;
+}
+
+/* ---- verifying, with nothing but the bytes ---- */
+
+static int verify_failed(struct ctl *ctl, const char *why)
+{
+    return ctl_error(ctl, CTL_FAILED, "not_verified", "meshctl consensus show ID --json",
+                     "the certificate does not prove this decision: %s", why);
+}
+
+/* Are topic, value and outcome shown what the certificate proves? */
+static bool is_as_shown(const struct json *root, const struct decision_view *view)
+{
+    struct mn_span outcome = ctl_string(root, "outcome");
+    bool is_certified = view->outcome == DECISION_ACHIEVED || view->outcome == DECISION_REFUSED;
+
+    if (!mn_span_equal(ctl_string(root, "topic"), view->topic)) return false;
+    if (!mn_span_equal(ctl_string(root, "value"), view->value)) return false;
+    return is_certified ? mn_span_is(outcome, decision_outcome_name(view->outcome))
+                        : !mn_span_is(outcome, "achieved") && !mn_span_is(outcome, "refused");
+}
+
+static int verify(struct ctl *ctl, const struct json *root)
+{
+    struct mn_span hex = ctl_string(root, "certificate");
+    uint8_t *bytes = mn_arena_alloc(&ctl->arena, hex.size / 2 + 1);
+    struct decision_view view;
+    char mesh_text[MN_ID_TEXT_SIZE];
+    mn_id mesh;
+
+    if (hex.size == 0 || mn_hex_decode(hex, bytes, hex.size / 2) != MN_OK)
+        return verify_failed(ctl, "there is none");
+    if (mn_id_parse(ctl_string(root, "mesh"), &mesh) != MN_OK)
+        return verify_failed(ctl, "it names no mesh");
+    if (decision_verify(&mesh, mn_span(bytes, hex.size / 2), &ctl->arena, &view) != MN_OK)
+        return verify_failed(ctl, "a signature or a number in it is wrong");
+    if (!is_as_shown(root, &view)) return verify_failed(ctl, "it is about something else");
+    if (!ctl->is_quiet)
+        fprintf(ctl->err,
+                "verified: proposal and every vote are rightly signed for mesh %s; yes %llu, no "
+                "%llu of %llu: %s\n",
+                mn_id_format(&mesh, mesh_text), (unsigned long long)view.yes,
+                (unsigned long long)view.no, (unsigned long long)view.total,
+                view.outcome == DECISION_OPEN ? "the votes alone decide nothing"
+                                              : decision_outcome_name(view.outcome));
+    return CTL_OK;
+}
+
+/* A file that `show --json` wrote; CTL_NOT_FOUND without a word: there is none. */
+static int read_file(struct ctl *ctl, const char *path, const struct json **ret)
+{
+    FILE *file = fopen(path, "rb");
+    struct mn_writer writer = {0};
+    char block[4096];
+    size_t got;
+
+    if (file == NULL) return CTL_NOT_FOUND;
+    while ((got = fread(block, 1, sizeof block, file)) > 0 && mn_writer_size(&writer) < FILE_MAX)
+        mn_writer_add(&writer, mn_span(block, got));
+    fclose(file);
+    *ret = ctl_parse_json(ctl, mn_buf_span(writer.buf));
+    mn_writer_drop(&writer);
+    if (*ret != NULL) return CTL_OK;
+    return ctl_error(ctl, CTL_FAILED, "bad_file", "meshctl consensus show ID --json > FILE",
+                     "%s is not JSON of a decision", path);
+}
+
+int ctl_consensus_show(struct ctl *ctl)
+{
+    const char *what = ctl->args[0];
+    const struct json *root = NULL;
+    int status = read_file(ctl, what, &root);
+
+    if (status == CTL_NOT_FOUND)
+        status = ctl_get(ctl, ctl_path(ctl, "/v1/decisions/", what, ""), &root);
+    if (status == CTL_OK) status = print_decision(ctl, root);
+    if (status == CTL_OK && ctl_value(ctl, "--verify") != NULL) status = verify(ctl, root);
+    return status;
+}
+
+/* ---- proposing and voting ---- */
+
+static struct mn_buf *proposal_json(struct ctl *ctl, uint64_t *ret_timeout)
+{
+    const char *quorum = ctl_value(ctl, "--quorum");
+    const char *weights = ctl_value(ctl, "--weights");
+    struct mn_writer writer = {0};
+    char *end = NULL;
+    double number = quorum == NULL ? 0.75 : strtod(quorum, &end);
+
+    *ret_timeout = ctl->has_timeout ? ctl->timeout_ms : TIMEOUT_DEFAULT;
+    ctl->timeout_ms = CTL_TIMEOUT_DEFAULT; /* that one is the decision's, not the request's */
+    if (quorum != NULL && (end == quorum || *end != '\0' || !(number > 0.5 && number <= 1))) {
+        (void)ctl_error(ctl, CTL_USAGE, "usage",
+                        "meshctl consensus propose deploy v2 --quorum 0.75",
+                        "--quorum %s: a number above 0.5, at most 1", quorum);
+        return NULL;
+    }
+    mn_writer_str(&writer, "{\"topic\":");
+    json_write_string(&writer, mn_span_str(ctl->args[0]));
+    mn_writer_str(&writer, ",\"value\":");
+    json_write_string(&writer, mn_span_str(ctl->args[1]));
+    mn_writer_format(&writer, ",\"quorum\":%.6f,\"timeout_ms\":%llu", number,
+                     (unsigned long long)*ret_timeout);
+    if (weights != NULL) {
+        mn_writer_str(&writer, ",\"weights\":");
+        json_write_string(&writer, mn_span_str(weights));
+    }
+    mn_writer_str(&writer, "}");
+    return mn_writer_done(&writer);
+}
+
+/* Looks again until there is an outcome, or none can come any more. */
+static int await_outcome(struct ctl *ctl, const char *id, uint64_t within_ms,
+                         const struct json **ret)
+{
+    const char *path = ctl_path(ctl, "/v1/decisions/", id, "");
+    int status;
+
+    for (uint64_t waited = 0;; waited += 50) {
+        struct timespec pause = {0, 50 * 1000 * 1000};
+        status = ctl_get(ctl, path, ret);
+        if (status != CTL_OK || !mn_span_is(ctl_string(*ret, "outcome"), "open")) return status;
+        if (waited > within_ms + GRACE) return CTL_OK;
+        nanosleep(&pause, NULL);
+    }
+}
+
+int ctl_consensus_propose(struct ctl *ctl)
+{
+    uint64_t within_ms;
+    struct mn_buf *body = proposal_json(ctl, &within_ms);
+    const struct json *root;
+    int status;
+
+    if (body == NULL) return CTL_USAGE;
+    status = ctl_do(ctl, "POST", "/v1/decisions", mn_buf_span(body), &root);
+    mn_buf_unref(body);
+    if (status != CTL_OK) return status;
+    if (ctl_value(ctl, "--no-wait") == NULL)
+        status = await_outcome(ctl, ctl_show(ctl, root, "id"), within_ms, &root);
+    if (status == CTL_OK) status = print_decision(ctl, root);
+    if (status != CTL_OK || ctl_value(ctl, "--no-wait") != NULL) return status;
+    return outcome_exit(root);
+}
+
+int ctl_consensus_vote(struct ctl *ctl)
+{
+    const char *path = ctl_path(ctl, "/v1/decisions/", ctl->args[0], "/vote");
+    struct mn_writer writer = {0};
+    const struct json *root;
+    struct mn_buf *body;
+    int status;
+
+    mn_writer_str(&writer, "{\"vote\":");
+    json_write_string(&writer, mn_span_str(ctl->args[1]));
+    mn_writer_str(&writer, "}");
+    body = mn_writer_done(&writer);
+    status = ctl_do(ctl, "POST", path, mn_buf_span(body), &root);
+    mn_buf_unref(body);
+    if (status != CTL_OK) return status;
+    return ctl_print_done(ctl, root, "this node votes %s on %s = %s", ctl->args[1],
+                          ctl_show(ctl, root, "topic"), ctl_show(ctl, root, "value"));
+}
