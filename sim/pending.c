@@ -17,12 +17,12 @@
                      */
 #define ID_DIGITS 36
 
-enum decision { UNDECIDED = 0, DENIED, APPROVED };
+enum verdict { UNDECIDED = 0, DENIED, APPROVED };
 
 struct scenario {
     struct sim *sim;
     struct sim_event look;
-    enum decision asked[64]; /* of each host: what the operator said, answered or not */
+    enum verdict asked[64]; /* of each host: what the operator said, answered or not */
     bool is_answered[64];
     bool was_listed[64];
     bool is_over;
