@@ -119,6 +119,43 @@ START_TEST(arena_grows_keeps_and_resets)
 }
 END_TEST
 
+START_TEST(writer_makes_room_once_and_writes_numbers)
+{
+    struct mn_writer writer = {0};
+    struct mn_buf *buf;
+    const uint8_t *bytes;
+
+    mn_writer_reserve(&writer, 1000);
+    ck_assert_uint_eq(mn_writer_size(&writer), 0);
+    bytes = writer.buf->bytes;
+    mn_writer_number(&writer, 0);
+    for (int i = 0; i < 40; i++)
+        mn_writer_str(&writer, ",");
+    mn_writer_number(&writer, UINT64_MAX);
+    ck_assert_ptr_eq(writer.buf->bytes, bytes);
+    mn_writer_reserve(&writer, 5000); /* keeps what is there */
+    buf = mn_writer_done(&writer);
+    ck_assert_uint_eq(buf->size, 1 + 40 + 20);
+    ck_assert(buf->bytes[0] == '0');
+    ck_assert_mem_eq(buf->bytes + 41, "18446744073709551615", 20);
+    mn_buf_unref(buf);
+}
+END_TEST
+
+START_TEST(allocated_memory_is_clear_even_when_used_before)
+{
+    for (size_t size = 0; size < 2100; size += 7) {
+        uint8_t *memory = mn_alloc(size);
+        memset(memory, 0xee, size);
+        mn_free(memory);
+        memory = mn_alloc(size);
+        for (size_t i = 0; i < size; i++)
+            ck_assert_uint_eq(memory[i], 0);
+        mn_free(memory);
+    }
+}
+END_TEST
+
 START_TEST(writer_builds_one_padded_buffer)
 {
     struct mn_writer writer = {0};
@@ -207,6 +244,8 @@ int main(void)
     tcase_add_test(tests, pool_refuses_past_its_limit_and_gets_all_back);
     tcase_add_test(tests, arena_grows_keeps_and_resets);
     tcase_add_test(tests, writer_builds_one_padded_buffer);
+    tcase_add_test(tests, writer_makes_room_once_and_writes_numbers);
+    tcase_add_test(tests, allocated_memory_is_clear_even_when_used_before);
     tcase_add_test(tests, list_keeps_order_and_removes_twice);
     tcase_add_test(tests, trace_overwrites_the_oldest_and_counts_it);
     tcase_add_test_raise_signal(tests, assertion_stops_the_process, 6 /* SIGABRT */);

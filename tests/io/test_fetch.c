@@ -394,6 +394,14 @@ START_TEST(unusable_requests_are_refused)
                      MN_UNREACHABLE);
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
         ck_assert_int_eq(done(fetch_url("GET", urls[i], NULL, 0, NULL))->status, MN_UNREACHABLE);
+    for (int c = 1; c < 256; c++) { /* RFC 9110, section 5.6.2 */
+        const uint8_t name[3] = {'x', (uint8_t)c, 'x'};
+        const struct edge_header header = {mn_span(name, 3), mn_span_str("v")};
+        bool is_letter_or_digit = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+        if (is_letter_or_digit || strchr("!#$%&'*+-.^_`|~", c) != NULL) continue;
+        ck_assert_int_eq(done(fetch_url("GET", url_of(_i, address, "/"), &header, 1, NULL))->status,
+                         MN_UNREACHABLE);
+    }
     ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 0);
 }
 END_TEST
