@@ -2,7 +2,7 @@
  * them and wait. An operator looks at the issuer's list now and then, and lets them in, all but the
  * last one, which is denied.
  *
- *   never   somebody is a member whom nobody approved
+ *   never   somebody is a member whom nobody approved, or is listed again after it was denied
  *   in the end, when nothing goes wrong any more, all who were approved are members, and who was
  *   denied is not */
 #include <stdio.h>
@@ -23,7 +23,7 @@ struct scenario {
     struct sim *sim;
     struct sim_event look;
     enum verdict asked[64]; /* of each host: what the operator said, answered or not */
-    bool is_answered[64];
+    mn_time answered[64];   /* when it was told that this is done; 0: not yet */
     bool was_listed[64];
     bool is_over;
 };
@@ -31,6 +31,7 @@ struct scenario {
 struct question {
     struct scenario *scenario;
     uint32_t host;
+    mn_time asked;
 };
 
 static bool is_guest(const struct sim_host *host)
@@ -75,9 +76,8 @@ static void decided(struct sim *sim, void *context, const struct sim_response *r
 {
     struct question *question = context;
 
-    (void)sim;
     if (!response->is_lost && response->code == 200)
-        question->scenario->is_answered[question->host] = true;
+        question->scenario->answered[question->host] = sim->time;
     mn_free(question);
 }
 
@@ -87,7 +87,7 @@ static void decide(struct scenario *scenario, const struct sim_host *host)
     char id[MN_ID_TEXT_SIZE], path[128];
     bool is_denial = is_to_be_denied(host);
 
-    *question = (struct question){scenario, host->index};
+    *question = (struct question){scenario, host->index, scenario->sim->time};
     scenario->asked[host->index] = is_denial ? DENIED : APPROVED;
     snprintf(path, sizeof path, is_denial ? "/v1/pending/%s" : "/v1/pending/%s/approve",
              id_of(host, id));
@@ -101,15 +101,21 @@ static void decide(struct scenario *scenario, const struct sim_host *host)
 /* Decides about a third of those who are listed; about all of them once nothing goes wrong. */
 static void looked(struct sim *sim, void *context, const struct sim_response *response)
 {
-    struct scenario *scenario = context;
+    struct question *question = context;
+    struct scenario *scenario = question->scenario;
+    mn_time asked = question->asked;
     char id[MN_ID_TEXT_SIZE];
 
+    mn_free(question);
     if (response->is_lost || response->code != 200) return;
     for (uint32_t i = 2; i < sim->hosts_count; i++) {
         struct sim_host *host = &sim->hosts[i];
         id_of(host, id);
         if (memmem(response->message.data, response->message.size, id, ID_DIGITS) == NULL) continue;
         scenario->was_listed[i] = true;
+        if (scenario->asked[i] == DENIED && scenario->answered[i] != 0 &&
+            scenario->answered[i] < asked)
+            sim_fail(sim, "%s was denied, and is listed again", host->name);
         if (!scenario->is_over && rng_below(&sim->rng_work, 3) != 0) continue;
         decide(scenario, host);
     }
@@ -119,7 +125,11 @@ static void look(struct sim *sim, void *context)
 {
     struct scenario *scenario = context;
 
-    ask_issuer(scenario, "GET", "/v1/pending", looked, scenario);
+    if (sim->hosts[0].node != NULL) {
+        struct question *question = mn_alloc(sizeof *question);
+        *question = (struct question){scenario, 0, sim->time};
+        ask_issuer(scenario, "GET", "/v1/pending", looked, question);
+    }
     sim_at(sim, &scenario->look, sim->time + LOOK_TIME, look, scenario);
 }
 
@@ -151,11 +161,11 @@ static void check_end(const struct scenario *scenario)
         const struct sim_host *host = &sim->hosts[i];
         if (!scenario->was_listed[i])
             sim_fail(sim, "%s waits, and was never listed", host->name);
-        else if (is_to_be_denied(host) && scenario->is_answered[i] && !host->is_refused)
+        else if (is_to_be_denied(host) && scenario->answered[i] != 0 && !host->is_refused)
             sim_fail(sim, "%s was denied, and still waits", host->name);
         else if (!is_to_be_denied(host) && !is_member(host))
             sim_fail(sim, "%s was approved (%s), and is no member", host->name,
-                     scenario->is_answered[i] ? "answered" : "unanswered");
+                     scenario->answered[i] != 0 ? "answered" : "unanswered");
     }
 }
 
