@@ -20,6 +20,10 @@ static const char legacy[] =
 /* Input: a byte that says how far the server is up; then pieces: an operation, a size, bytes. */
 static void act(struct fuzz_upstream *fuzz, uint8_t operation, struct mn_span bytes)
 {
+    if (operation >= 0xf0) {
+        fuzz_upstream_input(fuzz, bytes);
+        return;
+    }
     switch (operation % 8) {
     case 0: fuzz_upstream_out(fuzz, 2, bytes); break;
     case 1: fuzz_upstream_exit(fuzz, bytes.size == 0 ? 1 : bytes.data[0]); break;
