@@ -393,6 +393,9 @@ struct admission *admission_new(const struct admission_config *config)
     if (config->zone != NULL && strlen(config->zone) < sizeof a->zone)
         memcpy(a->zone, config->zone, strlen(config->zone));
     a->config.zone = a->zone;
+    a->has_root = config->root != NULL;
+    if (a->has_root) memcpy(a->root, config->root, sizeof a->root);
+    a->config.root = NULL;
     rng_init(&a->rng, config->seed);
     sodium_memzero(a->config.seed, sizeof a->config.seed);
     mn_pool_init(&a->pool, config->memory_max);

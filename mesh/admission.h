@@ -65,8 +65,11 @@ struct admission_config {
     bool dev; /* founds or joins meshes of one machine only, which admit whoever asks */
     uint64_t grant_ttl_ms; /* of a mesh founded here; AUTHORITY_TTL_MIN_MS .. MAX_MS */
     uint8_t seed[RNG_SEED_SIZE];
-    const char *zone;                    /* copied; "" or NULL: unknown */
-    bool no_growth;                      /* a founder stays the only issuer */
+    const char *zone;    /* copied; "" or NULL: unknown */
+    bool no_growth;      /* a founder stays the only issuer */
+    const uint8_t *root; /* SIGN_SEED_SIZE bytes of a root key: the mesh lost its issuers, and this
+                            member becomes the only one; NULL: no. For admission_new() and the
+                            recovery only */
     const struct grant_revoked *revoked; /* who is out; outlives the core; may be NULL */
     size_t memory_max;      /* bytes for invites, issued grants, links; then the answer is "busy" */
     struct mn_trace *trace; /* may be NULL */

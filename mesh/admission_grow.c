@@ -1,6 +1,8 @@
 /* The growth of the authority from one issuer to three, which the founder signs alone while it is
  * the only one: from then on no single node's loss stops the mesh from letting nodes in, and no
  * single node can change who does. Every later change needs more hands than the program's. */
+#include <sodium.h>
+
 #include "mesh/admission_internal.h"
 #include "proto/base/check.h"
 
@@ -164,4 +166,75 @@ void admission_recover_signed(struct admission *a)
             admission_store_chain(a, 0);
     }
     a->recovered_signed = mn_buf_unref(a->recovered_signed);
+}
+
+/* ---- the root key ---- */
+
+/* What the old issuers signed until now still counts: nobody loses the grant it has. */
+static void grow_retire(struct authority *next, const uint8_t key[SIGN_PK_SIZE], uint64_t until_ms)
+{
+    if (next->retired_count == AUTHORITY_RETIRED_MAX) { /* the oldest goes */
+        memmove(&next->retired[0], &next->retired[1],
+                (AUTHORITY_RETIRED_MAX - 1) * sizeof next->retired[0]);
+        next->retired_count--;
+    }
+    memcpy(next->retired[next->retired_count].key, key, SIGN_PK_SIZE);
+    next->retired[next->retired_count++].until_ms = until_ms;
+}
+
+static void grow_unretire(struct authority *next, const uint8_t key[SIGN_PK_SIZE])
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < next->retired_count; i++)
+        if (memcmp(next->retired[i].key, key, SIGN_PK_SIZE) != 0)
+            next->retired[kept++] = next->retired[i];
+    next->retired_count = kept;
+}
+
+/* This node as the only issuer, signed by the root; nothing when it is so already. */
+static mn_status grow_sign_by_root(struct admission *a)
+{
+    const struct authority *head = authority_chain_head(&a->chain);
+    const uint8_t *self = a->config.self->key.pk;
+    struct authority next = *head;
+    struct sign_key root;
+    const struct sign_key *signer = &root;
+    struct mn_buf *body, *document;
+    mn_status status;
+
+    if (head->issuers_count == 1 && authority_is_issuer(head, self)) return MN_EXISTS;
+    next.version = head->version + 1;
+    next.created_ms = mn_wall_ms(a->now);
+    memcpy(next.prev, head->hash, sizeof next.prev);
+    grow_unretire(&next, self);
+    for (uint32_t i = 0; i < head->issuers_count; i++)
+        if (memcmp(head->issuers[i], self, SIGN_PK_SIZE) != 0)
+            grow_retire(&next, head->issuers[i], next.created_ms);
+    next.issuers_count = 1;
+    memcpy(next.issuers[0], self, SIGN_PK_SIZE);
+    body = authority_body(&next);
+    sign_key_init(&root, a->root);
+    document = authority_sign(&head->mesh_id, mn_buf_span(body), &signer, 1);
+    sign_key_done(&root);
+    status = authority_chain_add(&a->chain, mn_buf_span(document)); /* of the right root? */
+    mn_buf_unref(body);
+    mn_buf_unref(document);
+    return status;
+}
+
+void admission_recover_by_root(struct admission *a)
+{
+    const struct authority *head = authority_chain_head(&a->chain);
+    mn_status status;
+
+    if (!a->has_root) return;
+    status = head == NULL ? MN_STATE : grow_sign_by_root(a);
+    sodium_memzero(a->root, sizeof a->root);
+    a->has_root = false;
+    head = authority_chain_head(&a->chain);
+    if (status == MN_OK) admission_store_chain(a, 0);
+    admission_trace(a, status == MN_OK ? MN_EV_AUTHORITY_CHANGED : MN_EV_GRANT_REFUSED, NULL,
+                    status == MN_OK ? head->version : (uint64_t)-status,
+                    status == MN_OK ? head->issuers_count : 0, "root key");
 }

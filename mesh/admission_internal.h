@@ -144,6 +144,8 @@ struct admission {
     uint32_t documents_stored; /* of [chain], in the store under their versions */
     uint64_t signed_version;   /* of the newest document that we signed; 0: none */
     struct mn_buf *recovered_signed;
+    bool has_root;
+    uint8_t root[SIGN_SEED_SIZE]; /* until it has signed, at the recovery */
     struct mn_buf *grant_bytes;
     struct grant grant; /* own; points into [grant_bytes] */
 
@@ -344,6 +346,7 @@ void admission_grow_if_due(struct admission *a);
 
 /* The chain has another head, which came by [from_link] (0: from here): stored, told to others. */
 void admission_on_new_head(struct admission *a, uint64_t from_link);
+void admission_recover_by_root(struct admission *a);
 void admission_recover_signed(struct admission *a);
 
 /* ---- admission_clock.c ---- */

@@ -216,6 +216,7 @@ void admission_on_recovered(struct admission *a)
 
     admission_recover_chain(a);
     admission_recover_signed(a);
+    admission_recover_by_root(a);
     head = authority_chain_head(&a->chain);
     a->state = ADMISSION_EMPTY;
     if (head == NULL || a->grant_bytes == NULL) return;

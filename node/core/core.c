@@ -67,6 +67,7 @@ static struct admission *core_new_admission(struct core *core)
                                       .dev = core->config.dev,
                                       .grant_ttl_ms = core->config.grant_ttl_ms,
                                       .zone = core->zone,
+                                      .root = core->config.root,
                                       .no_growth = core->config.no_growth,
                                       .revoked = trustset_revoked(core->trustset),
                                       .memory_max = core->config.memory_max / 8,
@@ -141,6 +142,7 @@ struct core *core_new(const struct core_config *config)
     core->services = services_new(config->trace);
     core->trustset = core_new_trustset(core);
     core->admission = core_new_admission(core);
+    core->config.root = NULL;
     core->peers = core_new_peers(core);
     core->catalog = core_new_catalog(core);
     core->calls = core_new_calls(core);

@@ -61,6 +61,7 @@ struct core_config {
     bool bootstrap, dev;
     bool is_join_required;  /* FATAL 75 when it has not joined after 30 s */
     bool is_identity_old;   /* the key was there before this start: the mesh may know it */
+    const uint8_t *root;    /* see struct admission_config; NULL: none */
     bool no_growth;         /* the founder stays the only issuer */
     uint64_t grant_ttl_ms;  /* of a mesh founded here; 0: 30 days */
     uint64_t *writes_count; /* number of the newest write of the node; each WRITE raises it; NULL:

@@ -57,6 +57,9 @@ const struct option_spec config_specs[CONFIG_COUNT] = {
                                     "life of the grants of a mesh founded here, 1h to 365d"},
     [CONFIG_AUTHORITY_GROW] = {"authority.grow", NULL, OPTION_BOOL, 0, "true", NULL, "true|false",
                                "the founder makes two more voters issuers, once there are two"},
+    [CONFIG_AUTHORITY_ROOT] = {"authority.root", "root", OPTION_TEXT, 0, "", NULL, "FILE",
+                               "with `authority recover`: the mesh's root.key; this member becomes "
+                               "the only issuer"},
     [CONFIG_ADMIN_GROUP] = {"admin.group", NULL, OPTION_TEXT, 0, "", NULL, "GROUP",
                             "group whose members may use the admin socket too"},
     [CONFIG_ADMIN_REMOTE_EXEC] = {"admin.remote_exec", NULL, OPTION_BOOL, 0, "false", NULL,

@@ -281,6 +281,11 @@ int main(int argc, char **argv)
         if (argc == 3 && strcmp(argv[2], "new") == 0) return setup_token_new();
         return main_fail_usage("token: the one command is `token new`; others are meshctl's");
     }
+    if (strcmp(command, "authority") == 0) {
+        if (argc >= 5 && strcmp(argv[2], "recover") == 0 && strncmp(argv[3], "--root", 6) == 0)
+            return main_flags(argc - 2, argv + 2, NULL);
+        return main_fail_usage("authority recover --root FILE [FLAGS]: at a stopped member");
+    }
     if (strcmp(command, "check") == 0) return main_flags(argc - 1, argv + 1, main_check);
     if (strcmp(command, "run") != 0) shift = 0; /* an unknown word is refused with the flags */
     return main_flags(argc - shift, argv + shift, NULL);

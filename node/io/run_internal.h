@@ -32,6 +32,8 @@ struct run_texts {
     struct mn_span token;
     char token_text[TOKEN_TEXT_SIZE]; /* of one that was read from a file */
     uint8_t mcp_seed[RNG_SEED_SIZE];
+    uint8_t root[SIGN_SEED_SIZE]; /* wiped with the rest of it */
+    bool has_root;
 };
 
 struct run {

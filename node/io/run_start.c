@@ -150,6 +150,26 @@ static bool run_would_lose_root(struct run *run, const struct run_texts *texts)
     return run->is_first && founds && files_exists(run->files, "root.key");
 }
 
+/* The root key of `authority recover`, in a file of 32 bytes. */
+static bool run_read_root(struct run *run, struct run_texts *texts)
+{
+    const char *path = options_text(run->options, CONFIG_AUTHORITY_ROOT);
+    struct mn_buf *bytes = NULL;
+
+    if (path[0] == '\0') return true;
+    if (files_read(path, sizeof texts->root, &bytes) != MN_OK ||
+        bytes->size != sizeof texts->root) {
+        fprintf(stderr, "meshnode: %.200s: not a root key of 32 bytes that can be read\n", path);
+        mn_buf_unref(bytes);
+        return false;
+    }
+    memcpy(texts->root, bytes->bytes, sizeof texts->root);
+    sodium_memzero(bytes->bytes, bytes->size);
+    mn_buf_unref(bytes);
+    texts->has_root = true;
+    return true;
+}
+
 static void run_fill_core(struct run *run, struct run_texts *texts, struct core_config *core)
 {
     const struct options *options = run->options;
@@ -174,6 +194,7 @@ static void run_fill_core(struct run *run, struct run_texts *texts, struct core_
     core->is_identity_old = run->is_identity_old;
     core->bootstrap = options_bool(options, CONFIG_MESH_BOOTSTRAP);
     core->dev = options_bool(options, CONFIG_DEV);
+    core->root = texts->has_root ? texts->root : NULL;
     core->no_growth = !options_bool(options, CONFIG_AUTHORITY_GROW);
     core->grant_ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;
 }
@@ -212,6 +233,7 @@ static int run_build(struct run *run, struct run_texts *texts)
                 files_path(run->files, "root.key"));
         code = RUN_REFUSED;
     }
+    if (code == 0 && !run_read_root(run, texts)) code = RUN_CONFIG;
     if (code == 0) {
         run_fill_core(run, texts, &config->core);
         run_fill_edges(run, texts, config);
@@ -257,6 +279,7 @@ void run_texts_done(struct run_texts *texts)
 {
     servers_done(&texts->servers);
     explicit_bzero(texts->token_text, sizeof texts->token_text);
+    explicit_bzero(texts->root, sizeof texts->root);
     explicit_bzero(texts->mcp_seed, sizeof texts->mcp_seed);
     mn_arena_done(&texts->arena);
 }

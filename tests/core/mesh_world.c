@@ -130,6 +130,8 @@ static void world_address(uint32_t node, char text[32])
     snprintf(text, 32, "10.0.0.%u:7000", node);
 }
 
+static uint8_t root_seed[SIGN_SEED_SIZE]; /* of the mesh that was founded last */
+
 static int32_t world_find_address(struct mn_span text)
 {
     char address[32];
@@ -413,6 +415,9 @@ static void world_on_output(uint32_t node, struct core_output *output)
     case CORE_OUT_WRITE: world_write(node, output); return;
     case CORE_OUT_SECRET:
         host->secrets++;
+        if (output->secret.what == ADMISSION_SECRET_ROOT_KEY &&
+            output->secret.bytes.size == sizeof root_seed)
+            memcpy(root_seed, output->secret.bytes.data, sizeof root_seed);
         if (output->secret.what == ADMISSION_SECRET_JOIN_TOKEN && output->secret.bytes.size > 0)
             world_text(token, sizeof token, output->secret.bytes);
         return;
@@ -470,6 +475,7 @@ void world_start(uint32_t node, const struct world_config *config)
                                .dev = config->dev,
                                .is_join_required = config->is_join_required,
                                .is_identity_old = config->is_identity_old,
+                               .root = config->root,
                                .grant_ttl_ms = config->grant_ttl_ms};
 
     ck_assert_ptr_null(host->core);
@@ -684,6 +690,11 @@ int world_fatal(uint32_t node)
 const char *world_fatal_text(uint32_t node)
 {
     return hosts[node].fatal_text;
+}
+
+const uint8_t *world_root(void)
+{
+    return root_seed;
 }
 
 uint32_t world_secrets(uint32_t node)

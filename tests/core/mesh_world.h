@@ -31,6 +31,7 @@ struct world_config {
     bool bootstrap, dev, is_join_required, is_identity_old;
     uint8_t identity; /* 0: its own */
     uint64_t grant_ttl_ms;
+    const uint8_t *root; /* recovers the authority */
 };
 
 void world_begin(void);
@@ -59,6 +60,7 @@ const char *world_token(void); /* join token of the founder */
 const struct core_reply *world_command(uint32_t node, struct core_command command);
 int world_fatal(uint32_t node); /* exit code, or 0 */
 const char *world_fatal_text(uint32_t node);
+const uint8_t *world_root(void);       /* the founder's root key */
 uint32_t world_secrets(uint32_t node); /* files written */
 
 /* The offer of a server; body NULL withdraws it. It stays offered over a restart. */

@@ -757,6 +757,41 @@ START_TEST(who_missed_the_growth_catches_up)
 }
 END_TEST
 
+static bool has_recovered(void)
+{
+    for (uint32_t i = 1; i < 4; i++)
+        if (!world_is_whole() || head_version(i) != 2) return false;
+    return true;
+}
+
+/* Founder gone before the growth: one member becomes the issuer by the root key, all take it, and
+ * nobody loses the grant it has. With another key nothing changes. */
+START_TEST(the_root_key_repairs_a_mesh_without_issuers)
+{
+    static const uint8_t other[SIGN_SEED_SIZE] = {9};
+
+    mesh(4);
+    world_crash(0);
+    world_wipe(0);
+    world_crash(1);
+    world_start(1, &(struct world_config){.seed_node = 2, .root = other});
+    world_until(world_is_whole, MN_MINUTE);
+    ck_assert_uint_eq(head_version(1), 1);
+    world_crash(1);
+    world_start(1, &(struct world_config){.seed_node = 2, .root = world_root()});
+    world_until(has_recovered, MN_MINUTE);
+    ck_assert(admission_is_issuer(core_admission(world_core(1))));
+    ck_assert_int_eq(
+        world_command(1, (struct core_command){.type = CORE_TOKEN_CREATE,
+                                               .uses = 1,
+                                               .ttl_ms = 3600000,
+                                               .role = MESHNODE__TRUST__ROLE__ROLE_AUTO})
+            ->status,
+        MN_OK);
+    world_until(world_is_whole, MN_MINUTE);
+}
+END_TEST
+
 static bool is_cut_off(void)
 {
     for (uint32_t i = 0; i < 4; i++) {
@@ -978,6 +1013,7 @@ int main(void)
     tcase_add_test(tcase, many_calls_at_once_all_end);
     tcase_add_test(tcase, the_authority_grows_to_three_and_the_founder_may_go);
     tcase_add_test(tcase, who_missed_the_growth_catches_up);
+    tcase_add_test(tcase, the_root_key_repairs_a_mesh_without_issuers);
     tcase_add_test(tcase, a_revoked_node_is_out_at_once);
     tcase_add_test(tcase, a_partition_heals);
     tcase_add_loop_test(tcase, a_clock_that_is_far_off_harms_its_own_node_only, 0, 4);

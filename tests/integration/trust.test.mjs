@@ -2,8 +2,9 @@
 // revoked with all it had; keys and findings as people see them.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {rmSync} from 'node:fs';
-import {withMesh, waitFor, ctl, ctlJson, sleep} from './lib/mesh.mjs';
+import {rmSync, copyFileSync} from 'node:fs';
+import {join} from 'node:path';
+import {withMesh, waitFor, ctl, ctlJson, run, bin, sleep} from './lib/mesh.mjs';
 
 const alive = async node => (await ctlJson(node, 'nodes')).items.filter(n => n.status === 'alive').map(n => n.name).sort();
 const keys = async (node, kind) => (await ctlJson(node, 'keys', 'ls')).items.filter(k => k.kind === kind);
@@ -61,4 +62,25 @@ test('a token is revoked with the nodes that came by it', withMesh('tokenrevoke'
     await waitFor(`${node.name} ends`, () => node.exit !== null);
     assert.equal(node.exit.code, 77, node.log);
   }
+}));
+
+test('the root key repairs a mesh whose only issuer is lost', withMesh('recover', async mesh => {
+  const n1 = await mesh.found('n1', {env: {MESHNODE_AUTHORITY_GROW: 'false'}});
+  const n2 = await mesh.start('n2', {join: n1.mesh, token: n1.token});
+  const n3 = await mesh.start('n3', {join: n1.mesh, token: n1.token});
+  for (const node of [n1, n2, n3]) await mesh.ready(node, 3);
+  const root = join(mesh.dir, 'root.key');
+  copyFileSync(join(n1.data, 'root.key'), root);
+  await mesh.kill(n1);
+  rmSync(n1.data, {recursive: true, force: true});
+  assert.equal((await ctl(n2, 'token', 'create')).code, 4);
+  await mesh.kill(n2, 'SIGTERM');
+  const wrong = await run(join(bin, 'meshnode'), ['authority', 'recover', '--root', n3.data, ...n2.args]);
+  assert.equal(wrong.code, 78, wrong.stderr);
+  const again = await mesh.start('n2', {join: n3.mesh, args: ['--root', root]});
+  await mesh.ready(again, 2);
+  await waitFor('n3 knows the new issuer', async () => (await keys(n3, 'issuer')).some(k => k.node === 'n2' && k.state === 'alive'));
+  const created = await ctlJson(again, 'token', 'create');
+  const n4 = await mesh.start('n4', {join: n3.mesh, token: created.token});
+  await mesh.ready(n4, 3);
 }));
