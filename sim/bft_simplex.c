@@ -10,6 +10,8 @@ struct lie { /* a signed statement of a liar that a host received */
     struct simplex_statement statement;
 };
 
+#define FINALS_MAX 1024u
+
 struct ear { /* per host, of this process */
     struct lie *lies;
     uint32_t count, capacity;
@@ -23,7 +25,16 @@ struct agreement { /* of the world */
     uint32_t liveliness;                      /* of liars: the most between two lies */
     bool has_plan, is_second_camp_skipped;    /* see liar_split() */
     uint32_t camp;
+    struct decidable { /* FINALs of honest hosts for one block */
+        uint32_t iteration, hosts;
+        struct simplex_hash hash, value;
+    } finals[FINALS_MAX];
+    uint32_t finals_count;
+    bool has_decidable;
+    struct simplex_hash decidable;
 };
+
+#define RECENT 3u /* iterations looked at after a step */
 
 static struct agreement *agreement(struct bft_world *world)
 {
@@ -167,6 +178,41 @@ static void listen(struct bft_host *host, struct mn_span bytes)
     }
 }
 
+/* Honest FINALs that the liars can complete to a quorum whenever they like decide already: all of
+ * them are for one value, whoever has seen it by now. */
+static void check_decidable(struct bft_host *host, uint32_t iteration)
+{
+    struct bft_world *world = host->world;
+    struct agreement *run = agreement(world);
+    const struct simplex_iteration *at = simplex_book_peek(host->core, iteration);
+    const struct simplex_certificate *certificate =
+        simplex_book_certificate(host->core, iteration, SIMPLEX_VOTE);
+    uint64_t weight = world->liars_weight;
+    struct decidable *found = NULL;
+
+    if (at == NULL || !at->said[host->index].has_final || certificate == NULL) return;
+    for (uint32_t i = 0; i < run->finals_count && found == NULL; i++)
+        if (run->finals[i].iteration == iteration &&
+            simplex_hash_equal(&run->finals[i].hash, &at->said[host->index].final))
+            found = &run->finals[i];
+    if (found == NULL) {
+        if (run->finals_count == FINALS_MAX) return;
+        found = &run->finals[run->finals_count++];
+        found->iteration = iteration;
+        found->hash = at->said[host->index].final;
+        found->value = certificate->block.value_hash;
+    }
+    if (found->hosts >> host->index & 1) return;
+    found->hosts |= 1u << host->index;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        if (found->hosts >> i & 1) weight += world->hosts[i].weight;
+    if (3 * weight <= 2 * world->total) return;
+    if (run->has_decidable && !simplex_hash_equal(&run->decidable, &found->value))
+        bft_world_fail(world, "agreement: another value can be decided in iteration %u", iteration);
+    run->has_decidable = true;
+    run->decidable = found->value;
+}
+
 /* ---- hosts ---- */
 
 static void carry_out(struct bft_host *host, struct simplex_outbox *outbox);
@@ -182,7 +228,10 @@ static void feed(struct bft_host *host, const struct simplex_input *input)
     mn_arena_done(&arena);
     simplex_check(host->core);
     if (!host->is_liar) {
+        uint32_t now = simplex_view(host->core).iteration;
         uint64_t liars = simplex_view(host->core).liars;
+        for (uint32_t i = now > RECENT ? now - RECENT : 1; i <= now; i++)
+            check_decidable(host, i);
         for (uint32_t i = 0; i < host->world->hosts_count; i++)
             if ((liars >> i & 1) != 0 && !host->world->hosts[i].is_liar)
                 bft_world_fail(host->world, "evidence: n%u holds one against n%u, who is honest",
