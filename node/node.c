@@ -71,7 +71,9 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     node->core = node_make_core(node, config);
     node->mcp = node_make_mcp(node, config);
     node->mesh = node_mesh_new();
+    node->state = node_make_state(node, config);
     admin.core = node->core;
+    admin.state = node->state;
     admin.hosts = config->mcp.hosts;
     admin.hosts_count = config->mcp.hosts_count;
     admin.needs_bearer = config->mcp.bearers_count > 0;
@@ -91,6 +93,7 @@ void node_free(struct node *node)
     call_outbox_reset(&node->to_core);
     call_outbox_reset(&node->to_mcp);
     node_mesh_free(node->mesh);
+    state_free(node->state);
     admin_free(node->admin);
     mcp_free(node->mcp);
     core_free(node->core);
@@ -169,6 +172,11 @@ static void node_on_core_output(struct node *node, struct mn_now now,
                                           .keys = trustset_keyring(core_trustset(node->core))},
                       outbox);
         break;
+    case CORE_OUT_CARRIED: node_state_on_carried(node, now, output, outbox); break;
+    case CORE_OUT_DOWN:
+        node_step_state(node, now,
+                        &(struct state_input){.type = STATE_IN_DOWN, .down = output->down}, outbox);
+        break;
     case CORE_OUT_STOPPED:
         node_emit_end(node, EDGE_OUT_STOPPED, 0, mn_span(NULL, 0), outbox);
         break;
@@ -179,8 +187,13 @@ static void node_on_core_output(struct node *node, struct mn_now now,
     }
 }
 
-static void node_step_core(struct node *node, struct mn_now now, const struct core_input *input,
-                           struct edge_outbox *outbox)
+void node_fatal(struct node *node, uint32_t code, struct mn_span text, struct edge_outbox *outbox)
+{
+    node_emit_end(node, EDGE_OUT_FATAL, code, text, outbox);
+}
+
+void node_step_core(struct node *node, struct mn_now now, const struct core_input *input,
+                    struct edge_outbox *outbox)
 {
     uint32_t begin = node->core_outbox.count, end;
 
@@ -207,6 +220,10 @@ void node_step_admin(struct node *node, struct mn_now now, const struct admin_in
         struct admin_output output = node->admin_outbox.items[i];
         if (output.type == ADMIN_OUT_GATEWAY)
             node_gateway_do(node, now, &output.gateway, outbox);
+        else if (output.type == ADMIN_OUT_STATE)
+            node_step_state(
+                node, now,
+                &(struct state_input){.type = STATE_IN_REQUEST, .request = &output.state}, outbox);
         else
             node_step_core(
                 node, now,
@@ -276,6 +293,7 @@ static void node_on_recover(struct node *node, struct mn_now now, const struct e
     struct admin_input admin_input = {.type = ADMIN_IN_RECOVER};
 
     if (node_servers_recover(node, now, input->key, input->bytes, outbox)) return;
+    if (node_state_recover(node, input->key)) return;
     if (admin_is_key(input->key)) {
         admin_input.recover.key = input->key;
         admin_input.recover.value = input->bytes;
@@ -313,6 +331,7 @@ static void node_on_stop(struct node *node, struct mn_now now, struct edge_outbo
     node->leave_at = mn_time_after(now.mono, DRAIN_TIME);
     node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_STOP}, outbox);
     node_step_admin(node, now, &(struct admin_input){.type = ADMIN_IN_STOP}, outbox);
+    node_state_stop(node, now, outbox);
 }
 
 static void node_on_input(struct node *node, struct mn_now now, const struct edge_input *input,
@@ -348,9 +367,12 @@ static void node_on_input(struct node *node, struct mn_now now, const struct edg
                         &(struct admin_input){.type = ADMIN_IN_DURABLE, .durable = input->id},
                         outbox);
         break;
-    case EDGE_IN_LOG_RECOVER: /* no group runs here yet */
+    case EDGE_IN_LOG_RECOVER:
     case EDGE_IN_LOG_DURABLE:
-    case EDGE_IN_LOG_ROOM: break;
+    case EDGE_IN_LOG_ROOM:
+        node_step_state(node, now, &(struct state_input){.type = STATE_IN_LOG, .edge = input},
+                        outbox);
+        break;
     case EDGE_IN_STOP: node_on_stop(node, now, outbox); break;
     }
 }
@@ -361,6 +383,7 @@ static void node_tick(struct node *node, struct mn_now now, struct edge_outbox *
 {
     if (core_deadline(node->core) <= now.mono)
         node_step_core(node, now, &(struct core_input){.type = CORE_IN_TICK}, outbox);
+    node_tick_state(node, now, outbox);
     if (mcp_deadline(node->mcp) <= now.mono)
         node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_TICK}, outbox);
     if (admin_deadline(node->admin) <= now.mono)
@@ -427,6 +450,7 @@ mn_time node_deadline(const struct node *node)
     if (node->has_more) return 0;
     deadline = mn_time_min(core_deadline(node->core), mcp_deadline(node->mcp));
     deadline = mn_time_min(deadline, admin_deadline(node->admin));
+    deadline = mn_time_min(deadline, state_deadline(node->state));
     if (node->is_stopping && !node->is_leaving) deadline = mn_time_min(deadline, node->leave_at);
     return deadline;
 }
@@ -436,6 +460,7 @@ void node_check(const struct node *node)
     core_check(node->core);
     mcp_check(node->mcp);
     admin_check(node->admin);
+    state_check(node->state);
     MN_ASSERT(node->to_core_done <= node->to_core.count);
     MN_ASSERT(node->to_mcp_done <= node->to_mcp.count);
     MN_ASSERT(node->inner.read == node->inner.written);
@@ -449,4 +474,9 @@ const struct core *node_core(const struct node *node)
 const struct mcp *node_mcp(const struct node *node)
 {
     return node->mcp;
+}
+
+const struct state *node_state(const struct node *node)
+{
+    return node->state;
 }

@@ -12,6 +12,7 @@
 #include "node/core/core.h"
 #include "node/edge.h"
 #include "node/mcp/mcp.h"
+#include "node/state/state.h"
 
 /* A text of MCP servers (`mcpServers` or `servers` JSON) and where it comes from, for messages. */
 struct node_servers_text {
@@ -23,6 +24,7 @@ struct node_config {
     struct core_config core;   /* its writes_count and trace are the node's own: ignored */
     struct mcp_config mcp;     /* its self and trace likewise */
     struct admin_config admin; /* its core likewise; hosts and bearer are the gateway's */
+    mn_time election_timeout;  /* of the metadata group; 0: 300 ms */
     const struct node_servers_text *servers;
     uint32_t servers_count;
     const struct mn_span *server_options; /* 'NAME=COMMAND ARGS' or 'NAME=URL' */
@@ -60,5 +62,6 @@ MN_MUST_USE mn_status node_reload_servers(struct node *node, struct mn_now now,
 /* For tests, checks of the simulator and the driver's banner. */
 const struct core *node_core(const struct node *node);
 const struct mcp *node_mcp(const struct node *node);
+const struct state *node_state(const struct node *node);
 
 #endif

@@ -21,6 +21,9 @@ struct node {
     struct admin *admin;
     struct guard *guard; /* of both */
     struct node_mesh *mesh;
+    struct state *state;
+    bool is_state_old, is_state_started;
+    uint64_t log_writes_count; /* number of the newest write to the log */
 
     struct mn_arena arena; /* of a turn: inner outputs, and what they point to */
     struct core_outbox core_outbox;
@@ -62,6 +65,22 @@ mn_status node_servers_remove(struct node *node, struct mn_now now, struct mn_sp
                               struct edge_outbox *outbox, struct mn_span *why);
 void node_gateway_do(struct node *node, struct mn_now now,
                      const struct admin_gateway_request *request, struct edge_outbox *outbox);
+
+void node_step_core(struct node *node, struct mn_now now, const struct core_input *input,
+                    struct edge_outbox *outbox);
+
+/* Ends the process with that code; [text] says why. */
+void node_fatal(struct node *node, uint32_t code, struct mn_span text, struct edge_outbox *outbox);
+
+/* node_state.c: what the mesh agrees on. recover: false when [key] is not of it. */
+struct state *node_make_state(struct node *node, const struct node_config *config);
+bool node_state_recover(struct node *node, struct mn_span key);
+void node_step_state(struct node *node, struct mn_now now, const struct state_input *input,
+                     struct edge_outbox *outbox);
+void node_tick_state(struct node *node, struct mn_now now, struct edge_outbox *outbox);
+void node_state_on_carried(struct node *node, struct mn_now now, const struct core_output *output,
+                           struct edge_outbox *outbox);
+void node_state_stop(struct node *node, struct mn_now now, struct edge_outbox *outbox);
 
 /* Steps the admin core and carries its outputs on. */
 void node_step_admin(struct node *node, struct mn_now now, const struct admin_input *input,

@@ -6,6 +6,13 @@
     "\":{\"type\":\"string\",\"description\":\"" about "\"}},\"required\":[\"" name \
     "\"],\"additionalProperties\":false}"
 
+#define KEY_ARGUMENT "\"key\":{\"type\":\"string\",\"description\":\"1 to 1023 bytes\"}"
+#define STATE_PUT_ARGUMENTS                                                                \
+    "{\"type\":\"object\",\"properties\":{" KEY_ARGUMENT                                   \
+    ",\"value\":{\"type\":\"string\"},\"if_rev\":{\"type\":\"integer\",\"minimum\":0,"     \
+    "\"description\":\"only if the key is at this revision; 0: only if there is none\"}}," \
+    "\"required\":[\"key\",\"value\"],\"additionalProperties\":false}"
+
 const struct node_mesh_tool node_mesh_tools[] = {
     {"mesh_status", "Mesh status",
      "State of this node and its mesh: members, tools, servers, calls, and what is not well.",
@@ -47,6 +54,20 @@ const struct node_mesh_tool node_mesh_tools[] = {
     {"mesh_diagnose", "Diagnose the mesh",
      "Findings about this node and the mesh, most severe first, each with the next thing to do.",
      NO_ARGUMENTS, true, "GET", "/v1/check"},
+    {"mesh_consensus", "Consensus",
+     "Who votes on what all nodes agree on, who leads, and what to do when it stands still.",
+     NO_ARGUMENTS, true, "GET", "/v1/consensus"},
+    {"mesh_state_get", "Read a key",
+     "A key of the map that all nodes agree on, linearizable: value, revision, fencing token.",
+     ONE_ARGUMENT("key", "the key"), true, "GET", "/v1/state/{key}"},
+    {"mesh_state_list", "List keys", "Keys that all nodes agree on, in order, up to 100.",
+     ONE_ARGUMENT("prefix", "what they begin with"), true, "GET", "/v1/state?prefix={prefix}"},
+    {"mesh_state_put", "Set a key",
+     "Sets a key that all nodes agree on; done when a majority of the voters has it on disk. "
+     "The error `unknown` means that it may have happened.",
+     STATE_PUT_ARGUMENTS, false, "PUT", "/v1/state/{key}"},
+    {"mesh_state_remove", "Remove a key", "Removes a key that all nodes agree on.",
+     ONE_ARGUMENT("key", "the key"), false, "DELETE", "/v1/state/{key}"},
     {0},
 };
 

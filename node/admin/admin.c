@@ -195,6 +195,15 @@ void admin_ask_core(struct admin_request *request, struct core_command command)
     output->command = command;
 }
 
+void admin_ask_state(struct admin_request *request, struct state_request state)
+{
+    struct admin_output *output = admin_emit(request, ADMIN_OUT_STATE);
+
+    MN_ASSERT(request->exchange->route->on_state != NULL);
+    state.ticket = request->exchange->ticket;
+    output->state = state;
+}
+
 /* Finds who waits for [ticket]; false: it went away meanwhile. */
 static bool admin_find_ticket(struct admin_request *request, uint64_t ticket)
 {
@@ -306,6 +315,10 @@ void admin_step(struct admin *admin, struct mn_now now, const struct admin_input
         break;
     case ADMIN_IN_RECOVER: admin_token_recover(admin, now, input->recover.value); break;
     case ADMIN_IN_DURABLE: admin_on_durable(&request, input->durable); break;
+    case ADMIN_IN_STATE:
+        if (admin_find_ticket(&request, input->state->ticket))
+            request.exchange->route->on_state(&request, input->state);
+        break;
     case ADMIN_IN_STOP: admin->is_stopping = true; break;
     }
     if (admin->poll_at <= now.mono) admin_stream_poll(admin, now, outbox);

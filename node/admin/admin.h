@@ -15,12 +15,14 @@
 #include "node/core/core.h"
 #include "node/edge.h"
 #include "node/guard.h"
+#include "node/state/state.h"
 #include "proto/base/buf.h"
 #include "proto/base/trace.h"
 
 /* Borrowed for admin_new(), but for [core], which outlives the admin core. */
 struct admin_config {
     const struct core *core;
+    const struct state *state;   /* what the mesh agrees on; outlives the admin core too */
     struct guard *guard;         /* outlives the admin core; NULL: its own, of [hosts] */
     const uint8_t *seed;         /* RNG_SEED_SIZE bytes, for API tokens; NULL: zeros (tests) */
     uint64_t *writes_count;      /* number of the newest write of the node; NULL: its own */
@@ -65,6 +67,7 @@ enum admin_input_type {
     ADMIN_IN_EVENT,   /* event: something a core reported */
     ADMIN_IN_REPLY,   /* reply: of the core */
     ADMIN_IN_GATEWAY, /* gateway: the gateway's answer */
+    ADMIN_IN_STATE,   /* state: of an ADMIN_OUT_STATE with that ticket */
     ADMIN_IN_RECOVER, /* recover: a stored pair for which admin_is_key() */
     ADMIN_IN_DURABLE, /* durable: every write up to this number is on stable storage */
     ADMIN_IN_STOP     /* the node is leaving: not ready any more */
@@ -77,6 +80,7 @@ struct admin_input {
         const struct mn_trace_event *event;
         const struct core_reply *reply;
         const struct admin_gateway_answer *gateway;
+        const struct state_answer *state;
         uint64_t durable;
         struct {
             struct mn_span key, value;
@@ -84,13 +88,14 @@ struct admin_input {
     };
 };
 
-enum admin_output_type { ADMIN_OUT_COMMAND = 1, ADMIN_OUT_GATEWAY };
+enum admin_output_type { ADMIN_OUT_COMMAND = 1, ADMIN_OUT_GATEWAY, ADMIN_OUT_STATE };
 
 struct admin_output {
     enum admin_output_type type;
     union {
         struct core_command command;
         struct admin_gateway_request gateway;
+        struct state_request state;
     };
 };
 

@@ -71,7 +71,7 @@ static void fail_with(struct admin_request *request, uint32_t code, const char *
     reply_text(&reply, "code", name);
     reply_str(&reply, "message", text);
     reply_text(&reply, "hint", hint);
-    reply_bool(&reply, "retryable", code == 503);
+    reply_bool(&reply, "retryable", code == 503 || code == 504);
     reply_object_end(&reply);
     answer_whole(request, code, &reply, more);
 }

@@ -254,9 +254,9 @@ static void vote_handle(struct admin_request *request)
 }
 
 const struct admin_route admin_decision_routes[] = {
-    {"GET", "/v1/decisions", NULL, log_handle, NULL, NULL},
-    {"POST", "/v1/decisions", NULL, propose_handle, NULL, on_reply},
-    {"GET", "/v1/decisions/*", NULL, show_handle, NULL, NULL},
-    {"POST", "/v1/decisions/*/vote", NULL, vote_handle, NULL, on_reply},
+    {"GET", "/v1/decisions", NULL, log_handle, NULL, NULL, NULL},
+    {"POST", "/v1/decisions", NULL, propose_handle, NULL, on_reply, NULL},
+    {"GET", "/v1/decisions/*", NULL, show_handle, NULL, NULL, NULL},
+    {"POST", "/v1/decisions/*/vote", NULL, vote_handle, NULL, on_reply, NULL},
     {0},
 };

@@ -203,12 +203,12 @@ static void tool_on_one(struct admin_request *request, const struct admin_gatewa
 }
 
 const struct admin_route admin_gateway_routes[] = {
-    {"GET", "/v1/servers", NULL, servers_handle, servers_on_list, NULL},
-    {"POST", "/v1/servers", NULL, add_handle, on_done, NULL},
-    {"GET", "/v1/servers/*", NULL, server_handle, server_on_one, NULL},
-    {"DELETE", "/v1/servers/*", NULL, remove_handle, on_done, NULL},
-    {"POST", "/v1/servers/*/restart", NULL, restart_handle, on_done, NULL},
-    {"GET", "/v1/tools", "find", tools_handle, tools_on_list, NULL},
-    {"GET", "/v1/tools/*", NULL, tool_handle, tool_on_one, NULL},
+    {"GET", "/v1/servers", NULL, servers_handle, servers_on_list, NULL, NULL},
+    {"POST", "/v1/servers", NULL, add_handle, on_done, NULL, NULL},
+    {"GET", "/v1/servers/*", NULL, server_handle, server_on_one, NULL, NULL},
+    {"DELETE", "/v1/servers/*", NULL, remove_handle, on_done, NULL, NULL},
+    {"POST", "/v1/servers/*/restart", NULL, restart_handle, on_done, NULL, NULL},
+    {"GET", "/v1/tools", "find", tools_handle, tools_on_list, NULL, NULL},
+    {"GET", "/v1/tools/*", NULL, tool_handle, tool_on_one, NULL, NULL},
     {0},
 };

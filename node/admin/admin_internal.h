@@ -77,6 +77,7 @@ struct admin_request {
 typedef void admin_handler(struct admin_request *request);
 typedef void admin_gateway_handler(struct admin_request *request,
                                    const struct admin_gateway_answer *answer);
+typedef void admin_state_handler(struct admin_request *request, const struct state_answer *answer);
 typedef void admin_core_handler(struct admin_request *request, const struct core_reply *answer);
 
 struct admin_route {
@@ -85,6 +86,7 @@ struct admin_route {
     admin_handler *handle;
     admin_gateway_handler *on_gateway; /* for routes that ask the gateway */
     admin_core_handler *on_core;       /* for routes that ask the core */
+    admin_state_handler *on_state;     /* for routes that ask the metadata group */
 };
 
 /* ---- admin.c ---- */
@@ -95,6 +97,7 @@ void admin_over(struct admin_request *request);
 /* Asks and waits: the route's on_gateway() or on_core() goes on. */
 void admin_ask_gateway(struct admin_request *request, struct admin_gateway_request gateway);
 void admin_ask_core(struct admin_request *request, struct core_command command);
+void admin_ask_state(struct admin_request *request, struct state_request state);
 
 /* ---- admin_answer.c: each ends the exchange ---- */
 
@@ -173,6 +176,6 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 
 extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
     admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[],
-    admin_decision_routes[];
+    admin_decision_routes[], admin_state_routes[], admin_consensus_routes[];
 
 #endif

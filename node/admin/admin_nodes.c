@@ -363,8 +363,8 @@ static void route_on_tool(struct admin_request *request, const struct admin_gate
 }
 
 const struct admin_route admin_node_routes[] = {
-    {"GET", "/v1/nodes", NULL, counts_ask, nodes_on_counts, NULL},
-    {"GET", "/v1/nodes/*", NULL, counts_ask, node_on_counts, NULL},
-    {"GET", "/v1/route/*", NULL, route_handle, route_on_tool, NULL},
+    {"GET", "/v1/nodes", NULL, counts_ask, nodes_on_counts, NULL, NULL},
+    {"GET", "/v1/nodes/*", NULL, counts_ask, node_on_counts, NULL, NULL},
+    {"GET", "/v1/route/*", NULL, route_handle, route_on_tool, NULL, NULL},
     {0},
 };

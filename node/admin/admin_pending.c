@@ -83,8 +83,8 @@ static void on_one(struct admin_request *request, const struct core_reply *answe
 }
 
 const struct admin_route admin_pending_routes[] = {
-    {"GET", "/v1/pending", NULL, list_handle, NULL, on_list},
-    {"POST", "/v1/pending/*/approve", NULL, approve_handle, NULL, on_one},
-    {"DELETE", "/v1/pending/*", NULL, deny_handle, NULL, on_one},
+    {"GET", "/v1/pending", NULL, list_handle, NULL, on_list, NULL},
+    {"POST", "/v1/pending/*/approve", NULL, approve_handle, NULL, on_one, NULL},
+    {"DELETE", "/v1/pending/*", NULL, deny_handle, NULL, on_one, NULL},
     {0},
 };

@@ -216,10 +216,10 @@ static void readyz_handle(struct admin_request *request)
 }
 
 const struct admin_route admin_status_routes[] = {
-    {"GET", "/healthz", NULL, healthz_handle, NULL, NULL},
-    {"GET", "/readyz", NULL, readyz_handle, NULL, NULL},
-    {"GET", "/v1/version", NULL, version_handle, NULL, NULL},
-    {"GET", "/v1/status", NULL, counts_ask, status_on_counts, NULL},
-    {"GET", "/v1/check", "of", check_handle, check_on_counts, NULL},
+    {"GET", "/healthz", NULL, healthz_handle, NULL, NULL, NULL},
+    {"GET", "/readyz", NULL, readyz_handle, NULL, NULL, NULL},
+    {"GET", "/v1/version", NULL, version_handle, NULL, NULL, NULL},
+    {"GET", "/v1/status", NULL, counts_ask, status_on_counts, NULL, NULL},
+    {"GET", "/v1/check", "of", check_handle, check_on_counts, NULL, NULL},
     {0},
 };

@@ -243,7 +243,7 @@ void admin_stream_poll(struct admin *admin, struct mn_now now, struct admin_outb
 }
 
 const struct admin_route admin_stream_routes[] = {
-    {"GET", "/v1/events", "follow", events_handle, NULL, NULL},
-    {"GET", "/v1/servers/*/logs", "after follow", logs_handle, logs_on_lines, NULL},
+    {"GET", "/v1/events", "follow", events_handle, NULL, NULL, NULL},
+    {"GET", "/v1/servers/*/logs", "after follow", logs_handle, logs_on_lines, NULL, NULL},
     {0},
 };

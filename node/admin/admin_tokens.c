@@ -200,8 +200,8 @@ static void withdraw_on_reply(struct admin_request *request, const struct core_r
 }
 
 const struct admin_route admin_token_routes[] = {
-    {"GET", "/v1/tokens", NULL, list_handle, NULL, on_list},
-    {"POST", "/v1/tokens", NULL, create_handle, NULL, on_one},
-    {"DELETE", "/v1/tokens/*", "nodes", list_handle, NULL, withdraw_on_reply},
+    {"GET", "/v1/tokens", NULL, list_handle, NULL, on_list, NULL},
+    {"POST", "/v1/tokens", NULL, create_handle, NULL, on_one, NULL},
+    {"DELETE", "/v1/tokens/*", "nodes", list_handle, NULL, withdraw_on_reply, NULL},
     {0},
 };

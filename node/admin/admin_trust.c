@@ -150,8 +150,8 @@ static void keys_handle(struct admin_request *request)
 }
 
 const struct admin_route admin_trust_routes[] = {
-    {"POST", "/v1/nodes/*/revoke", NULL, revoke_handle, NULL, on_out},
-    {"DELETE", "/v1/nodes/*", NULL, remove_handle, NULL, on_out},
-    {"GET", "/v1/keys", NULL, keys_handle, NULL, NULL},
+    {"POST", "/v1/nodes/*/revoke", NULL, revoke_handle, NULL, on_out, NULL},
+    {"DELETE", "/v1/nodes/*", NULL, remove_handle, NULL, on_out, NULL},
+    {"GET", "/v1/keys", NULL, keys_handle, NULL, NULL, NULL},
     {0},
 };

@@ -417,6 +417,9 @@ static void core_handle(struct core *core, const struct core_input *input)
     case CORE_IN_KEY_WANTED:
         core_push_trustset(core, TRUSTSET_IN_KEY_WANTED, NULL)->key_id = input->key_id;
         return;
+    case CORE_IN_CARRY:
+        core_carry(core, &input->carry.to, input->carry.what, input->carry.buf);
+        return;
     case CORE_IN_LEAVE: core_on_leave(core); return;
     }
     MN_ASSERT(false && "an input of the list");

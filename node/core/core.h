@@ -83,9 +83,13 @@ enum core_input_type {
     CORE_IN_DURABLE,    /* durable: every write up to this number is on stable storage */
     CORE_IN_CALL,       /* call: a message of the gateway */
     CORE_IN_COMMAND,    /* command: answered by one CORE_OUT_REPLY */
+    CORE_IN_CARRY,      /* carry: a message for another member; lost when there is no link */
     CORE_IN_KEY_WANTED, /* key_id: of a sealed string that came, and that is not in the keyring */
     CORE_IN_LEAVE
 };
+
+/* What members say to each other through the core, which does not look inside. */
+enum core_carried { CORE_CARRIED_GROUPS = 1, CORE_CARRIED_STATE };
 
 enum core_command_type {
     CORE_TOKEN_CREATE = 1,
@@ -136,6 +140,11 @@ struct core_input {
         uint32_t key_id;
         const struct call_message *call;
         const struct core_command *command;
+        struct {
+            mn_id to;
+            enum core_carried what;
+            struct mn_buf *buf; /* its ref moves on */
+        } carry;
     };
 };
 
@@ -147,6 +156,8 @@ enum core_output_type {
     CORE_OUT_WRITE,        /* write */
     CORE_OUT_SECRET,       /* secret: a file of mode 0600; no bytes: remove it */
     CORE_OUT_REPLY,        /* reply */
+    CORE_OUT_CARRIED,      /* carried: what a member sent by CORE_IN_CARRY */
+    CORE_OUT_DOWN,         /* down: the link to a member was lost */
     CORE_OUT_KEYS,         /* trustset_keyring() of core_trustset() changed */
     CORE_OUT_STOPPED,
     CORE_OUT_FATAL /* fatal: exit with this code */
@@ -180,6 +191,12 @@ struct core_output {
             struct mn_span bytes;
         } secret;
         struct core_reply reply;
+        struct {
+            mn_id from;
+            enum core_carried what;
+            struct mn_span bytes;
+        } carried;
+        mn_id down;
         struct {
             int code;
             struct mn_span text;

@@ -25,7 +25,9 @@ enum core_schema {
     CORE_SCHEMA_CATALOG,
     CORE_SCHEMA_CALL,
     CORE_SCHEMA_TRUST,
-    CORE_SCHEMA_DECISION
+    CORE_SCHEMA_DECISION,
+    CORE_SCHEMA_GROUPS,
+    CORE_SCHEMA_STATE
 };
 
 enum core_work_type {
@@ -225,6 +227,9 @@ void core_on_remove(struct core *core, const struct core_command *command);
 void core_reply_status(struct core *core, uint64_t request, mn_status status, struct mn_span text);
 
 /* ---- core_links.c ---- */
+
+/* Takes over the ref of [buf]. */
+void core_carry(struct core *core, const mn_id *to, enum core_carried what, struct mn_buf *buf);
 
 void core_on_peers(struct core *core, const struct peers_output *output);
 

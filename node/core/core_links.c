@@ -25,6 +25,28 @@ void core_send(struct core *core, const struct core_sending *what, struct mn_buf
     core->has_sent = true;
 }
 
+/* What groups say goes before calls: it is small but for snapshots, and everybody waits for it. */
+void core_carry(struct core *core, const mn_id *to, enum core_carried what, struct mn_buf *buf)
+{
+    bool is_group = what == CORE_CARRIED_GROUPS;
+    struct core_sending sending = {.to = *to,
+                                   .type = ENVELOPE_CONSENSUS,
+                                   .priority = is_group ? ENVELOPE_HIGH : ENVELOPE_NORMAL,
+                                   .schema = is_group ? CORE_SCHEMA_GROUPS : CORE_SCHEMA_STATE};
+
+    core_send(core, &sending, buf);
+}
+
+static void core_on_carried(struct core *core, const struct peers_output *from,
+                            enum core_carried what)
+{
+    struct core_output *output = core_emit(core, CORE_OUT_CARRIED);
+
+    output->carried.from = from->node_id;
+    output->carried.what = what;
+    output->carried.bytes = mn_arena_copy(core->arena, from->envelope->payload);
+}
+
 /* ---- links that come and go ---- */
 
 static enum admission_link_kind core_link_kind(enum peers_kind kind)
@@ -89,6 +111,7 @@ static void core_on_link_down(struct core *core, const struct peers_output *outp
     input = core_push_membership(core, MEMBERSHIP_IN_LINK_DOWN);
     input->link_down.node = output->node_id;
     input->link_down.was_reset = output->status == MN_IO;
+    core_emit(core, CORE_OUT_DOWN)->down = output->node_id;
 }
 
 /* ---- what comes over them ---- */
@@ -123,6 +146,8 @@ static void core_on_envelope(struct core *core, const struct peers_output *outpu
         core_push_trustset(core, TRUSTSET_IN_MESSAGE, &output->node_id)->bytes = envelope->payload;
         return;
     case CORE_SCHEMA_DECISION: core_on_decision_message(core, output); return;
+    case CORE_SCHEMA_GROUPS: core_on_carried(core, output, CORE_CARRIED_GROUPS); return;
+    case CORE_SCHEMA_STATE: core_on_carried(core, output, CORE_CARRIED_STATE); return;
     default: break; /* a newer node may say more than we understand */
     }
     if (envelope->schema != 0) return;

@@ -310,6 +310,7 @@ static void on_packet(struct state *state, const struct state_input *input)
 {
     struct groups_input packet = {.type = GROUPS_IN_PACKET};
 
+    if (mn_id_equal(&state->lost, &input->message.from)) state->lost = (mn_id){0};
     if (state->groups == NULL) return;
     packet.packet.from = input->message.from;
     packet.packet.bytes = input->message.bytes;
@@ -321,6 +322,7 @@ static void on_down(struct state *state, const mn_id *node)
     struct groups_input down = {.type = GROUPS_IN_UNREACHABLE};
 
     if (mn_id_equal(&state->hint, node)) state->hint = (mn_id){0};
+    state->lost = *node;
     state_ops_on_down(state, node);
     if (state->groups == NULL) return;
     down.unreachable.node = *node;

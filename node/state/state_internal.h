@@ -67,6 +67,7 @@ struct state {
     uint64_t number_last;
     struct state_session sessions[STATE_SESSIONS];
     mn_id hint; /* who may lead, as somebody said; zero: nobody */
+    mn_id lost; /* the last node whose link broke, until it is heard of again */
 
     struct metadata_node *nodes;
     uint32_t nodes_count;

@@ -109,11 +109,12 @@ static void op_answer_status(struct state *state, struct state_op *op, mn_status
     op_answer(state, op, &(struct state_answer){.status = status});
 }
 
-/* This node cannot do it now: a remote asker is told so, our own request is tried again. */
+/* This node cannot do it now: a remote asker is told so, our own request is tried again. Once a
+ * command was in our log, MN_STATE would be a lie: it may yet come true. */
 static void op_not_here(struct state *state, struct state_op *op, mn_time delay)
 {
     if (op->is_remote)
-        op_answer_status(state, op, MN_STATE);
+        op_answer_status(state, op, op->attempts > 0 ? MN_CLOSED : MN_STATE);
     else
         op_wake_in(state, op, delay);
 }
@@ -296,7 +297,9 @@ static void op_forward(struct state *state, struct state_op *op)
     mn_id to = state_leader(state);
     struct state_output *output;
 
-    if (mn_id_is_zero(&to) || mn_id_equal(&to, &state->config.self)) to = state_members_any(state);
+    if (mn_id_is_zero(&to) || mn_id_equal(&to, &state->config.self) ||
+        mn_id_equal(&to, &state->lost))
+        to = state_members_any(state);
     if (mn_id_is_zero(&to)) {
         op_wake_in(state, op, STATE_RETRY_SOON);
         return;
@@ -327,7 +330,7 @@ static void op_try(struct state *state, struct state_op *op)
     if (state_leads(state))
         op_lead(state, op);
     else if (op->is_remote)
-        op_answer_status(state, op, MN_STATE);
+        op_not_here(state, op, 0);
     else if (op->type == STATE_READ && state_is_member(state))
         op_read_index(state, op);
     else
@@ -355,7 +358,7 @@ static void op_on_refused(struct state *state, struct state_op *op, mn_status st
         op_answer_status(state, op, status);
     else if (status == MN_BUSY && is_command(op))
         op_wake_in(state, op, STATE_RETRY_SOON);
-    else if (status == MN_STATE || status == MN_NOT_YET)
+    else if (status == MN_STATE || status == MN_NOT_YET || op->attempts > 0)
         op_not_here(state, op, STATE_RETRY_SOON);
     else
         op_answer_status(state, op, MN_BUSY);
@@ -408,13 +411,15 @@ void state_ops_on_applied(struct state *state, const struct raft_entry *entry,
     op_due(state, op);
 }
 
+/* Whoever was asked before may be cut off: sessions make it safe to ask again. */
 void state_ops_on_leader(struct state *state)
 {
     struct mn_map_entry *entry = NULL;
+    mn_id leader = state_leader(state);
 
     while ((entry = mn_map_next(&state->ops, entry)) != NULL) {
         struct state_op *op = MN_CONTAINER(entry, struct state_op, by_number);
-        if (op->index == 0 && mn_id_is_zero(&op->asked)) op_due(state, op);
+        if (op->index == 0 && !mn_id_equal(&op->asked, &leader)) op_due(state, op);
     }
 }
 
@@ -532,13 +537,14 @@ void state_ops_on_answer(struct state *state, const mn_id *from, const mn_id *le
     struct state_op *op = op_find(state, answer->ticket);
 
     if (op == NULL || op->is_remote) return; /* late */
-    if (answer->status != MN_STATE && answer->status != MN_BUSY) {
+    if (answer->status != MN_STATE && answer->status != MN_BUSY && answer->status != MN_CLOSED) {
         op_on_reply(state, op, answer);
         return;
     }
     if (!mn_id_equal(&op->asked, from)) return;
     op->asked = (mn_id){0};
-    if (is_command(op) && op->attempts > 0) op->attempts--; /* nothing was done */
+    if (answer->status != MN_CLOSED && is_command(op) && op->attempts > 0)
+        op->attempts--; /* nothing was done */
     state->hint = mn_id_equal(leader, &state->config.self) ? (mn_id){0} : *leader;
     op_wake_in(state, op, STATE_RETRY_SOON);
 }

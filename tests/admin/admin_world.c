@@ -15,6 +15,7 @@ struct exchange {
 };
 
 struct admin *operator_admin;
+static struct state *operator_state; /* of no group */
 struct operator_gateway operator_gateways[ADMIN_GATEWAY_COUNTS + 1];
 struct operator_asked operator_asked;
 uint64_t operator_last;
@@ -51,6 +52,8 @@ void operator_begin_with(uint32_t node, struct admin_config config)
     begin_exchanges();
     node_index = node;
     config.core = world_core(node);
+    operator_state = state_new(&(struct state_config){.self = core_self(config.core).node_id});
+    config.state = operator_state;
     operator_admin = admin_new(&config);
 }
 
@@ -70,6 +73,8 @@ void operator_end(void)
 {
     admin_free(operator_admin);
     operator_admin = NULL;
+    state_free(operator_state);
+    operator_state = NULL;
     for (uint32_t i = 0; i < exchanges_count; i++)
         mn_writer_drop(&exchanges[i].body);
     world_end();

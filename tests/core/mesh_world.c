@@ -421,6 +421,8 @@ static void world_on_output(uint32_t node, struct core_output *output)
         if (output->secret.what == ADMISSION_SECRET_JOIN_TOKEN && output->secret.bytes.size > 0)
             world_text(token, sizeof token, output->secret.bytes);
         return;
+    case CORE_OUT_CARRIED: /* nobody listens here */
+    case CORE_OUT_DOWN: break;
     case CORE_OUT_REPLY: world_on_reply(&output->reply); return;
     case CORE_OUT_KEYS: break;
     case CORE_OUT_STOPPED: host->is_stopped = true; return;

@@ -17,10 +17,11 @@ struct script {
 
 struct asked {
     uint64_t ticket;
-    bool is_core;
+    enum admin_output_type what;
 };
 
-static struct core *core; /* of a founder; only read */
+static struct core *core;   /* of a founder; only read */
+static struct state *state; /* of no group; only read */
 static struct admin *admin;
 static struct mn_now now;
 static struct mn_arena arena, edge_arena;
@@ -112,10 +113,11 @@ static void step(const struct admin_input *input)
     for (uint32_t i = 0; i < edge.count; i++)
         watch(&edge.items[i]);
     for (uint32_t i = 0; i < outbox.count; i++) {
-        bool is_core = outbox.items[i].type == ADMIN_OUT_COMMAND;
-        uint64_t ticket =
-            is_core ? outbox.items[i].command.request : outbox.items[i].gateway.ticket;
-        asked[asked_count++ % ASKED_MAX] = (struct asked){ticket, is_core};
+        const struct admin_output *output = &outbox.items[i];
+        uint64_t ticket = output->gateway.ticket;
+        if (output->type == ADMIN_OUT_COMMAND) ticket = output->command.request;
+        if (output->type == ADMIN_OUT_STATE) ticket = output->state.ticket;
+        asked[asked_count++ % ASKED_MAX] = (struct asked){ticket, output->type};
     }
     edge_outbox_reset(&edge);
     mn_arena_reset(&arena);
@@ -177,7 +179,19 @@ static void answer(struct script *script)
 
     if (asked_count == 0) return;
     to = asked[--asked_count % ASKED_MAX];
-    if (to.is_core) {
+    if (to.what == ADMIN_OUT_STATE) {
+        struct strong_pair pair = {.key = why, .value = json, .rev = 7, .created = 6};
+        struct state_progress progress = {.match = json.size};
+        struct state_answer said = {.ticket = to.ticket,
+                                    .status = status,
+                                    .reply = {-(mn_status)(json.size % 22), why.size, -3},
+                                    .pairs = &pair,
+                                    .pairs_count = (uint32_t)json.size % 2,
+                                    .has_more = json.size % 4 == 1,
+                                    .progress = &progress,
+                                    .progress_count = (uint32_t)why.size % 2};
+        step(&(struct admin_input){.type = ADMIN_IN_STATE, .state = &said});
+    } else if (to.what == ADMIN_OUT_COMMAND) {
         struct core_reply reply = {
             .request = to.ticket, .status = status, .text = why, .items = items};
         for (size_t i = 0; i < json.size && i < sizeof items[0].id.bytes; i++)
@@ -232,12 +246,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (core == NULL) {
         if (sodium_init() < 0) abort();
         found();
+        state = state_new(&(struct state_config){.self = core_self(core).node_id});
     }
     memset(exchanges, 0, sizeof exchanges);
     id_last = 3;
     asked_count = 0;
     now.mono = MN_SEC;
     config.core = core;
+    config.state = state;
     config.is_dev = size % 2 == 0;
     admin = admin_new(&config);
     while (script.size > 0)

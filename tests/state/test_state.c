@@ -438,6 +438,38 @@ START_TEST(a_minority_says_unknown_or_no_quorum_and_the_majority_goes_on)
 }
 END_TEST
 
+/* The leader has it in its log and cannot bring it about: whoever asked must not hear "not done".
+ */
+START_TEST(what_a_lost_leader_has_in_its_log_is_unknown_to_who_asked_it)
+{
+    uint32_t old, asker;
+
+    boot_all(3);
+    old = leader();
+    asker = (old + 1) % 3;
+    kill_host((old + 2) % 3);
+    cut[old][asker] = true; /* it hears, and is not heard */
+    ck_assert_int_eq(put(asker, "a", "1"), MN_TIMEOUT);
+    memset(cut, 0, sizeof cut);
+    boot((old + 2) % 3);
+    run_for(3 * MN_SEC);
+    ck_assert_int_eq(put(asker, "b", "1"), MN_OK);
+}
+END_TEST
+
+START_TEST(a_leader_that_steps_down_does_not_say_that_nothing_was_done)
+{
+    uint32_t old, asker;
+
+    boot_all(5);
+    old = leader();
+    asker = (old + 1) % 5;
+    for (uint32_t i = 0; i < 5; i++)
+        if (i != old && i != asker) kill_host(i);
+    ck_assert_int_eq(put(asker, "a", "1"), MN_TIMEOUT);
+}
+END_TEST
+
 START_TEST(a_dead_voter_is_replaced)
 {
     uint32_t dead = NODES;
@@ -574,6 +606,8 @@ int main(void)
     tcase_add_test(tcase, what_was_acknowledged_survives_the_crash_of_all);
     tcase_add_test(tcase, a_new_leader_takes_over);
     tcase_add_test(tcase, a_minority_says_unknown_or_no_quorum_and_the_majority_goes_on);
+    tcase_add_test(tcase, what_a_lost_leader_has_in_its_log_is_unknown_to_who_asked_it);
+    tcase_add_test(tcase, a_leader_that_steps_down_does_not_say_that_nothing_was_done);
     tcase_add_test(tcase, a_dead_voter_is_replaced);
     tcase_add_test(tcase, a_wiped_voter_has_no_vote_until_it_is_healed);
     tcase_add_test(tcase, a_founder_that_lost_its_log_founds_nothing_twice);

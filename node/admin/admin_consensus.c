@@ -1,0 +1,233 @@
+/* The metadata group: who votes, who leads, how far everybody is, and what to do when it stands. */
+#include "node/admin/admin_internal.h"
+
+#define ADVICE "meshctl consensus status"
+#define STATUS_TIMEOUT MN_SEC
+#define CHANGE_TIMEOUT (5 * MN_SEC)
+
+static const struct member *member_of(struct admin_request *request, const mn_id *node)
+{
+    const struct membership *membership = core_membership(request->admin->config.core);
+    return membership == NULL ? NULL : membership_find(membership, node);
+}
+
+static bool is_there(const struct member *member)
+{
+    return member != NULL && member->status == MEMBER_ALIVE;
+}
+
+static const char *name_of(struct admin_request *request, const mn_id *node)
+{
+    const struct member *member = member_of(request, node);
+    char text[MN_ID_TEXT_SIZE];
+
+    if (member != NULL) return member->record->grant.name;
+    return mn_arena_format(request->outbox->edge->arena, "%.8s", mn_id_format(node, text));
+}
+
+/* ---- status ---- */
+
+static bool match_of(const struct state_answer *answer, const mn_id *node, uint64_t *ret)
+{
+    for (uint32_t i = 0; answer->status == MN_OK && i < answer->progress_count; i++) {
+        if (!mn_id_equal(&answer->progress[i].node, node)) continue;
+        *ret = answer->progress[i].match;
+        return true;
+    }
+    return false;
+}
+
+static void write_row(struct reply *reply, struct admin_request *request,
+                      const struct raft_view *view, const struct quorum_member *member,
+                      const struct state_answer *answer)
+{
+    const struct member *known = member_of(request, &member->id);
+    bool is_leader = mn_id_equal(&view->leader, &member->id);
+    uint64_t match = 0, commit = answer->status == MN_OK ? answer->commit : view->commit;
+
+    reply_object(reply, NULL);
+    reply_text(reply, "node", name_of(request, &member->id));
+    reply_id(reply, "id", &member->id);
+    reply_text(reply, "role", is_leader ? "leader" : (member->is_learner ? "learner" : "voter"));
+    reply_u64(reply, "weight", member->weight);
+    reply_u64(reply, "term", answer->status == MN_OK ? answer->term : view->term);
+    if (match_of(answer, &member->id, &match)) {
+        reply_u64(reply, "commit", match < commit ? match : commit);
+        reply_u64(reply, "lag", match < commit ? commit - match : 0);
+    } else {
+        reply_null(reply, "commit");
+        reply_null(reply, "lag");
+    }
+    reply_text(reply, "status", known == NULL ? "unknown" : member_status_name(known->status));
+    if (known == NULL || (!known->is_self && known->last_seen == 0))
+        reply_null(reply, "last_seen_ms");
+    else
+        reply_ms(reply, "last_seen_ms", known->is_self ? 0 : request->now.mono - known->last_seen);
+    if (known != NULL && known->is_self)
+        reply_str(reply, "version", core_self(request->admin->config.core).version);
+    else
+        reply_null(reply, "version");
+    reply_object_end(reply);
+}
+
+/* One line: well; or who is missing, since when, what to do. */
+static const char *diagnose(struct admin_request *request, const struct raft_view *view,
+                            const struct state_answer *answer)
+{
+    struct mn_arena *arena = request->outbox->edge->arena;
+    const char *missing = "";
+    uint64_t here = 0, total = quorum_total(view->config, QUORUM_NEW);
+    mn_time since = 0;
+
+    if (view->config->members_count == 0)
+        return "this node is no member of the group and has not heard of it yet";
+    for (uint32_t i = 0; i < view->config->members_count; i++) {
+        const struct quorum_member *voter = &view->config->members[i];
+        const struct member *member = member_of(request, &voter->id);
+        if (voter->weight == 0) continue;
+        if (is_there(member)) {
+            here += voter->weight;
+            continue;
+        }
+        missing = mn_arena_format(arena, "%s%s%s", missing, *missing == '\0' ? "" : ", ",
+                                  name_of(request, &voter->id));
+        if (member != NULL && member->since > since) since = member->since;
+    }
+    if (2 * here <= total)
+        return mn_arena_format(
+            arena,
+            "no quorum: weight %llu of %llu is here; missing: %s, for %llu s. Start these nodes",
+            (unsigned long long)here, (unsigned long long)total, missing,
+            (unsigned long long)((request->now.mono - since) / MN_SEC));
+    if (answer->status != MN_OK)
+        return "a majority is here, but nobody answers as leader: an election is under way, or "
+               "links between voters are cut (meshctl nodes)";
+    if (state_is_full(request->admin->config.state))
+        return "this node's disk has no room for the log: free some, it resumes by itself";
+    if (*missing != '\0')
+        return mn_arena_format(arena,
+                               "has a quorum; missing: %s; replaced after 30 s, if another "
+                               "node may vote",
+                               missing);
+    if (view->is_wounded) return "has a quorum; this node's log was lost and is being refetched";
+    return "well";
+}
+
+static void status_handle(struct admin_request *request)
+{
+    admin_ask_state(request,
+                    (struct state_request){.type = STATE_PROGRESS, .timeout = STATUS_TIMEOUT});
+}
+
+static void on_status(struct admin_request *request, const struct state_answer *answer)
+{
+    const struct state *state = request->admin->config.state;
+    struct raft_view view = {0};
+    static const struct quorum_config nobody;
+    struct reply reply;
+
+    if (!state_view(state, &view)) view.config = &nobody;
+    reply_begin(&reply, "ConsensusStatus");
+    reply_text(&reply, "group", "metadata");
+    if (mn_id_is_zero(&view.leader))
+        reply_null(&reply, "leader");
+    else
+        reply_id(&reply, "leader", &view.leader);
+    reply_u64(&reply, "term", view.term);
+    reply_u64(&reply, "commit", view.commit);
+    reply_u64(&reply, "applied", state_applied(state));
+    reply_bool(&reply, "quorum", answer->status == MN_OK);
+    reply_bool(&reply, "joint", view.config->is_joint);
+    reply_text(&reply, "diagnosis", diagnose(request, &view, answer));
+    reply_array(&reply, "items");
+    for (uint32_t i = 0; i < view.config->members_count; i++)
+        write_row(&reply, request, &view, &view.config->members[i], answer);
+    reply_list_end(&reply);
+    admin_answer(request, 200, &reply);
+}
+
+/* ---- changes ---- */
+
+/* A member by id or name; false: refused. */
+static bool find_node(struct admin_request *request, struct mn_span text, mn_id *ret)
+{
+    const struct membership *membership = core_membership(request->admin->config.core);
+    const struct member *member = NULL;
+
+    if (mn_id_parse(text, ret) == MN_OK) return true;
+    while (membership != NULL && (member = membership_next(membership, member)) != NULL) {
+        if (!mn_span_is(text, member->record->grant.name)) continue;
+        *ret = member->node_id;
+        return true;
+    }
+    admin_fail_text(request, 404, "not_found", "no member of that name or whole id",
+                    "meshctl nodes");
+    return false;
+}
+
+static void wish_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_WISH, .timeout = CHANGE_TIMEOUT};
+    const struct json *body = admin_body(request), *role, *weight;
+    int64_t number = 0;
+
+    if (body == NULL || !find_node(request, request->exchange->rest, &state.node)) return;
+    state.wish = state_wish_of(request->admin->config.state, &state.node);
+    role = json_find_str(body, "role");
+    weight = json_find_str(body, "weight");
+    if (role != NULL) {
+        state.wish.role = 0;
+        for (enum metadata_role r = METADATA_EDGE; r <= METADATA_VOTER; r++)
+            if (mn_span_is(json_text(role), metadata_role_name(r))) state.wish.role = r;
+    }
+    if (weight != NULL &&
+        (json_i64(weight, &number) != MN_OK || number < 0 || number > METADATA_WEIGHT_MAX)) {
+        admin_fail_text(request, 400, "bad_request", "weight: 1 to 1000; 0: what the node says",
+                        "meshctl consensus weights");
+        return;
+    }
+    if (weight != NULL) state.wish.weight = (uint32_t)number;
+    admin_ask_state(request, state);
+}
+
+static void transfer_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_TRANSFER, .timeout = CHANGE_TIMEOUT};
+
+    if (find_node(request, request->exchange->rest, &state.node)) admin_ask_state(request, state);
+}
+
+static void on_change(struct admin_request *request, const struct state_answer *answer)
+{
+    struct reply reply;
+
+    switch ((int)answer->status) {
+    case MN_OK: break;
+    case MN_UNREACHABLE:
+        admin_fail_text(request, 504, "no_quorum", "no leader answers: nothing was done", ADVICE);
+        return;
+    case MN_TIMEOUT:
+        admin_fail_text(request, 504, "unknown", "no answer in time: it may yet happen", ADVICE);
+        return;
+    case MN_CONFIG:
+        admin_fail_text(request, 409, "conflict",
+                        "one voter would hold half of the weight or more, or the loss of one would "
+                        "stop the group",
+                        ADVICE);
+        return;
+    case MN_NOT_FOUND:
+        admin_fail_text(request, 409, "conflict", "that node does not vote", ADVICE);
+        return;
+    default: admin_fail_status(request, answer->status, mn_span(NULL, 0), ADVICE); return;
+    }
+    reply_begin(&reply, "ConsensusDone");
+    reply_u64(&reply, "rev", answer->reply.rev);
+    admin_answer(request, 200, &reply);
+}
+
+const struct admin_route admin_consensus_routes[] = {
+    {"GET", "/v1/consensus", NULL, status_handle, NULL, NULL, on_status},
+    {"PUT", "/v1/consensus/nodes/*", NULL, wish_handle, NULL, NULL, on_change},
+    {"POST", "/v1/consensus/transfer/*", NULL, transfer_handle, NULL, NULL, on_change},
+    {0},
+};

@@ -1,0 +1,339 @@
+/* The strong keyspace, and the group that holds it. */
+#include "node/admin/admin_internal.h"
+#include "proto/base/text.h"
+
+#define ADVICE "meshctl consensus status"
+#define TIMEOUT_DEFAULT_MS 5000u
+#define LIST_DEFAULT 100u
+
+/* ---- what a request says ---- */
+
+static bool number_of(struct mn_span text, uint64_t *ret)
+{
+    uint64_t sum = 0;
+
+    if (text.size == 0 || text.size > 18) return false;
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') return false;
+        sum = 10 * sum + (uint64_t)(text.data[i] - '0');
+    }
+    *ret = sum;
+    return true;
+}
+
+/* A number of the query or its default; false: refused. */
+static bool query_number(struct admin_request *request, const char *name, uint64_t least,
+                         uint64_t most, uint64_t *value)
+{
+    struct mn_span text = admin_query(request, name);
+
+    if (text.data == NULL) return true;
+    if (number_of(text, value) && *value >= least && *value <= most) return true;
+    admin_fail_text(request, 400, "bad_request",
+                    mn_arena_format(request->outbox->edge->arena, "%s: a number from %llu to %llu",
+                                    name, (unsigned long long)least, (unsigned long long)most),
+                    "see docs/API.md");
+    return false;
+}
+
+/* The same of a body's member. */
+static bool body_number(struct admin_request *request, const struct json *body, const char *name,
+                        uint64_t *value, bool *is_there)
+{
+    const struct json *member = json_find_str(body, name);
+    int64_t number = 0;
+
+    *is_there = member != NULL;
+    if (member == NULL) return true;
+    if (json_i64(member, &number) == MN_OK && number >= 0) {
+        *value = (uint64_t)number;
+        return true;
+    }
+    admin_fail_text(request, 400, "bad_request",
+                    mn_arena_format(request->outbox->edge->arena, "%s: a whole number", name),
+                    "see docs/API.md");
+    return false;
+}
+
+static bool set_timeout(struct admin_request *request, struct state_request *state)
+{
+    uint64_t ms = TIMEOUT_DEFAULT_MS;
+
+    if (!query_number(request, "timeout_ms", STATE_TIMEOUT_MIN / MN_MS, STATE_TIMEOUT_MAX / MN_MS,
+                      &ms))
+        return false;
+    state->timeout = ms * MN_MS;
+    return true;
+}
+
+/* A client of its own, so that a retry through another node is applied once. */
+static bool set_client(struct admin_request *request, const struct json *body,
+                       struct strong_command *command)
+{
+    const struct json *client = json_find_str(body, "client");
+    bool has_seq;
+
+    if (!body_number(request, body, "seq", &command->seq, &has_seq)) return false;
+    if (client == NULL && !has_seq) return true;
+    if (client != NULL && command->seq > 0 &&
+        mn_id_parse(json_text(client), &command->client) == MN_OK)
+        return true;
+    admin_fail_text(request, 400, "bad_request",
+                    "client: an id of the form of a UUID, together with seq, from 1",
+                    "see docs/API.md");
+    return false;
+}
+
+/* ---- answers that are none ---- */
+
+/* True: it was told. */
+static bool told_failure(struct admin_request *request, const struct state_answer *answer)
+{
+    switch ((int)answer->status) {
+    case MN_OK: return false;
+    case MN_TIMEOUT:
+        admin_fail_text(request, 504, "unknown",
+                        "no answer in time: it may have happened, or may yet; the same client and "
+                        "seq may be sent again",
+                        ADVICE);
+        return true;
+    case MN_UNREACHABLE:
+        admin_fail_text(request, 504, "no_quorum",
+                        "no majority of the voters can be reached from here: nothing was done",
+                        ADVICE);
+        return true;
+    case MN_TOO_BIG:
+        admin_fail_text(request, 400, "too_big", "keys have 1 to 1023 bytes, values up to 256 KiB",
+                        "see docs/API.md");
+        return true;
+    case MN_CONFIG:
+        admin_fail_text(request, 409, "conflict",
+                        "one voter would hold half of the weight or more, or the loss of one would "
+                        "stop the group",
+                        ADVICE);
+        return true;
+    default: admin_fail_status(request, answer->status, mn_span(NULL, 0), ADVICE); return true;
+    }
+}
+
+static bool told_refusal(struct admin_request *request, const struct state_answer *answer)
+{
+    struct mn_arena *arena = request->outbox->edge->arena;
+
+    if (told_failure(request, answer)) return true;
+    switch ((int)answer->reply.status) {
+    case MN_OK: return false;
+    case MN_EXISTS:
+        admin_fail_text(request, 409, "conflict",
+                        answer->reply.rev == 0
+                            ? "there is no such key"
+                            : mn_arena_format(arena, "the key is at revision %llu",
+                                              (unsigned long long)answer->reply.rev),
+                        "meshctl state get KEY");
+        return true;
+    case MN_NOT_FOUND:
+        admin_fail_text(request, 404, "not_found", "no such key, or no such lease",
+                        "meshctl state ls");
+        return true;
+    case MN_FULL:
+        admin_fail_text(request, 507, "full", "the keyspace is full: 64 MiB, 65536 keys",
+                        "meshctl state rm KEY");
+        return true;
+    case MN_EXPIRED:
+        admin_fail_text(request, 504, "unknown",
+                        "the session has gone on, or is forgotten: whether this was applied is not "
+                        "known",
+                        "meshctl state get KEY");
+        return true;
+    case MN_TOO_BIG:
+        admin_fail_text(request, 400, "too_big", "the sum is out of range", "see docs/API.md");
+        return true;
+    default:
+        admin_fail_text(request, 400, "bad_request",
+                        "not a number, or a time from 1 s to 24 h is needed", "see docs/API.md");
+        return true;
+    }
+}
+
+/* ---- pairs ---- */
+
+static void write_pair(struct reply *reply, const struct strong_pair *pair)
+{
+    reply_str(reply, "key", pair->key);
+    reply_str(reply, "value", pair->value);
+    reply_u64(reply, "rev", pair->rev);
+    reply_u64(reply, "created", pair->created);
+    if (pair->lease != 0)
+        reply_u64(reply, "lease", pair->lease);
+    else
+        reply_null(reply, "lease");
+}
+
+static void get_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_READ, .read.key = request->exchange->rest};
+
+    if (set_timeout(request, &state)) admin_ask_state(request, state);
+}
+
+static void on_get(struct admin_request *request, const struct state_answer *answer)
+{
+    struct reply reply;
+
+    if (told_failure(request, answer)) return;
+    if (answer->pairs_count == 0) {
+        admin_fail_text(request, 404, "not_found", "there is no such key", "meshctl state ls");
+        return;
+    }
+    reply_begin(&reply, "StatePair");
+    write_pair(&reply, &answer->pairs[0]);
+    admin_answer(request, 200, &reply);
+}
+
+static void list_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_READ, .read.is_list = true};
+    uint64_t limit = LIST_DEFAULT;
+
+    if (!query_number(request, "limit", 1, STRONG_LIST_MAX, &limit)) return;
+    state.read.limit = (uint32_t)limit;
+    state.read.key = admin_query(request, "prefix");
+    state.read.after = admin_query(request, "after");
+    if (set_timeout(request, &state)) admin_ask_state(request, state);
+}
+
+static void on_list(struct admin_request *request, const struct state_answer *answer)
+{
+    struct reply reply;
+
+    if (told_failure(request, answer)) return;
+    reply_begin(&reply, "StateList");
+    if (answer->has_more)
+        reply_str(&reply, "next", answer->pairs[answer->pairs_count - 1].key);
+    else
+        reply_null(&reply, "next");
+    reply_array(&reply, "items");
+    for (uint32_t i = 0; i < answer->pairs_count; i++) {
+        reply_object(&reply, NULL);
+        write_pair(&reply, &answer->pairs[i]);
+        reply_object_end(&reply);
+    }
+    reply_list_end(&reply);
+    admin_answer(request, 200, &reply);
+}
+
+/* ---- commands ---- */
+
+static void put_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_COMMAND, .command.verb = STRONG_PUT};
+    const struct json *body = admin_body(request), *value;
+    bool is_there;
+
+    if (body == NULL) return;
+    value = json_find_str(body, "value");
+    if (!json_is(value, JSON_STRING)) {
+        admin_fail_text(request, 400, "bad_request", "value: a string is needed",
+                        "meshctl state put KEY VALUE");
+        return;
+    }
+    state.command.key = request->exchange->rest;
+    state.command.value = json_text(value);
+    if (!body_number(request, body, "if_rev", &state.command.if_rev, &state.command.has_if_rev) ||
+        !body_number(request, body, "lease", &state.command.lease, &is_there) ||
+        !set_client(request, body, &state.command) || !set_timeout(request, &state))
+        return;
+    admin_ask_state(request, state);
+}
+
+static void remove_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_COMMAND, .command.verb = STRONG_REMOVE};
+
+    state.command.key = request->exchange->rest;
+    state.command.has_if_rev = admin_query(request, "if_rev").data != NULL;
+    if (query_number(request, "if_rev", 0, INT64_MAX, &state.command.if_rev) &&
+        set_timeout(request, &state))
+        admin_ask_state(request, state);
+}
+
+static void add_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_COMMAND, .command.verb = STRONG_ADD};
+    const struct json *body = admin_body(request), *by;
+
+    if (body == NULL) return;
+    by = json_find_str(body, "by");
+    if (by == NULL || json_i64(by, &state.command.by) != MN_OK) {
+        admin_fail_text(request, 400, "bad_request", "by: a whole number is needed",
+                        "meshctl state incr KEY 1");
+        return;
+    }
+    state.command.key = request->exchange->rest;
+    if (set_client(request, body, &state.command) && set_timeout(request, &state))
+        admin_ask_state(request, state);
+}
+
+static void grant_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_COMMAND, .command.verb = STRONG_GRANT};
+    const struct json *body = admin_body(request);
+    bool is_there;
+
+    if (body != NULL && body_number(request, body, "ttl_ms", &state.command.ttl_ms, &is_there) &&
+        set_client(request, body, &state.command) && set_timeout(request, &state))
+        admin_ask_state(request, state);
+}
+
+static void lease_handle(struct admin_request *request, enum strong_verb verb)
+{
+    struct state_request state = {.type = STATE_COMMAND, .command.verb = verb};
+
+    if (!number_of(request->exchange->rest, &state.command.lease))
+        admin_fail_text(request, 404, "not_found", "a lease's id is a number", "see docs/API.md");
+    else if (set_timeout(request, &state))
+        admin_ask_state(request, state);
+}
+
+static void renew_handle(struct admin_request *request)
+{
+    lease_handle(request, STRONG_RENEW);
+}
+
+static void revoke_handle(struct admin_request *request)
+{
+    lease_handle(request, STRONG_REVOKE);
+}
+
+static void on_command(struct admin_request *request, const struct state_answer *answer)
+{
+    struct reply reply;
+
+    if (told_refusal(request, answer)) return;
+    reply_begin(&reply, "StateDone");
+    reply_u64(&reply, "rev", answer->reply.rev);
+    admin_answer(request, 200, &reply);
+}
+
+static void on_add(struct admin_request *request, const struct state_answer *answer)
+{
+    struct reply reply;
+
+    if (told_refusal(request, answer)) return;
+    reply_begin(&reply, "StateDone");
+    reply_u64(&reply, "rev", answer->reply.rev);
+    reply_i64(&reply, "number", answer->reply.number);
+    admin_answer(request, 200, &reply);
+}
+
+const struct admin_route admin_state_routes[] = {
+    {"GET", "/v1/state", "prefix after limit timeout_ms", list_handle, NULL, NULL, on_list},
+    {"GET", "/v1/state/*", "timeout_ms", get_handle, NULL, NULL, on_get},
+    {"PUT", "/v1/state/*", "timeout_ms", put_handle, NULL, NULL, on_command},
+    {"DELETE", "/v1/state/*", "if_rev timeout_ms", remove_handle, NULL, NULL, on_command},
+    {"POST", "/v1/state/*/incr", "timeout_ms", add_handle, NULL, NULL, on_add},
+    {"POST", "/v1/leases", "timeout_ms", grant_handle, NULL, NULL, on_command},
+    {"POST", "/v1/leases/*/renew", "timeout_ms", renew_handle, NULL, NULL, on_command},
+    {"DELETE", "/v1/leases/*", "timeout_ms", revoke_handle, NULL, NULL, on_command},
+    {0},
+};
