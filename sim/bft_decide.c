@@ -64,7 +64,8 @@ static void check_conflict(struct bft_world *world, const struct kept *a)
         uint64_t b_ends = b->deadline_ms + DECISION_WINDOW / MN_MS;
         if (a->topic != b->topic || a->value == b->value) continue;
         if (!a->is_inside || !b->is_inside || a->weights != b->weights) continue;
-        if (a->created_ms >= b_ends || b->created_ms >= a_ends) continue;
+        /* Votes come until the deadline: a later one may outlast the window of an earlier one. */
+        if (a->deadline_ms >= b_ends || b->deadline_ms >= a_ends) continue;
         bft_world_fail(world, "agreement: two certificates of topic %u, values %llu and %llu",
                        a->topic, (unsigned long long)a->value, (unsigned long long)b->value);
     }
