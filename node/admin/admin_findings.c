@@ -41,6 +41,18 @@ static const char *joining_text(struct findings *findings, const struct core_sel
                            admission_code_name(self->last_refusal));
 }
 
+/* It is not ill, but somebody has to do something, elsewhere: the words say which node this is. */
+static void find_waiting(struct findings *findings, const struct core_self *self)
+{
+    char words[WORDS_TEXT_SIZE];
+    words_of(mn_span(self->sign_pk, SIGN_PK_SIZE), words);
+    find(findings,
+         (struct finding){
+             FINDING_WARNING, FINDINGS_NODE, "waits_to_be_let_in",
+             "it came without a token, and waits until somebody at an issuer lets it in",
+             mn_arena_format(findings->arena, "at an issuer: meshctl nodes approve %s", words)});
+}
+
 static void find_state(struct findings *findings, const struct core_self *self)
 {
     const struct admin *admin = findings->request->admin;
@@ -48,6 +60,9 @@ static void find_state(struct findings *findings, const struct core_self *self)
     if (admin->is_stopping || self->state >= CORE_LEAVING)
         find(findings, (struct finding){FINDING_CRITICAL, FINDINGS_NODE, "stopping",
                                         "this node is stopping", "start it again: meshnode"});
+    else if (self->state == CORE_JOINING &&
+             self->last_refusal == MESHNODE__TRUST__CODE__CODE_PENDING)
+        find_waiting(findings, self);
     else if (self->state == CORE_JOINING)
         find(findings, (struct finding){FINDING_CRITICAL, FINDINGS_NODE, "not_joined",
                                         joining_text(findings, self), "meshctl events"});

@@ -20,6 +20,7 @@ test('a node without a token waits, through any member, and is let in by its wor
   assert.equal(row.words, status.node.words);
   assert.equal(row.words.split(' ').length, 8);
   assert.equal(status.mesh.last_refusal, 'pending');
+  assert.equal(status.findings[0].next, `at an issuer: meshctl nodes approve ${row.words}`);
 
   // Each side's words are in the other's hands: compare both.
   await waitFor('the guest logs both', () => guest.log.includes('join.pending') && guest.log.includes('join.mesh_words'));
