@@ -65,16 +65,19 @@ test('what is malformed gets the right status and a JSON-RPC error', withMesh('m
   assert.equal((await raw(n1)).status, 200);
 }));
 
-test('bearer tokens: needed beyond loopback, checked on /mcp', withMesh('bearer', async mesh => {
+test('bearer tokens and names: needed beyond loopback, checked on /mcp', withMesh('bearer', async mesh => {
   const secret = 'x'.repeat(20) + 'y'.repeat(20);
   writeFileSync(join(mesh.dir, 'secret'), `${secret}\n`, {mode: 0o600});
-  writeFileSync(join(mesh.dir, 'node.yaml'), `http:\n  auth:\n    bearer: ["\${file:${join(mesh.dir, 'secret')}}"]\n`);
+  writeFileSync(join(mesh.dir, 'node.yaml'), `http:\n  hosts: ["mesh.example"]\n  auth:\n    bearer: ["\${file:${join(mesh.dir, 'secret')}}"]\n`);
   const n1 = await mesh.found('n1', {args: ['--config', join(mesh.dir, 'node.yaml')]});
   const none = await raw(n1);
   assert.equal(none.status, 401);
   assert.match(none.headers['www-authenticate'], /^Bearer/);
   assert.equal((await raw(n1, {headers: {...good, authorization: 'Bearer wrong'}})).status, 401);
   assert.equal((await raw(n1, {headers: {...good, authorization: `Bearer ${secret}`}})).status, 200);
+  // By its configured name too, at any port; other names stay foreign, with the right secret as well.
+  const as = async host => (await raw(n1, {headers: {...good, host, authorization: `Bearer ${secret}`}})).status;
+  assert.deepEqual([await as('mesh.example'), await as('mesh.example:443'), await as('evil.mesh.example'), await as('evil.example')], [200, 200, 403, 403]);
   assert.ok(!n1.log.includes(secret));
   const open = await run(join(bin, 'meshnode'), ['--data', join(mesh.dir, 'open'), '--listen', '127.0.0.1:0', '--http', '0.0.0.0:0']);
   assert.equal(open.code, 78, open.stderr);
