@@ -70,7 +70,7 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     guard_set_proxied(node->guard, config->is_proxied);
     node->core = node_make_core(node, config);
     node->mcp = node_make_mcp(node, config);
-    node->mesh = node_mesh_new();
+    node->mesh = node_mesh_new(config->mesh_writes);
     node->state = node_make_state(node, config);
     admin.core = node->core;
     admin.state = node->state;

@@ -31,7 +31,8 @@ struct node_config {
     uint32_t server_options_count;
     const struct mn_span *replicas; /* servers of these names are marked as replicas */
     uint32_t replicas_count;
-    bool is_proxied;        /* HTTP comes through a proxy, which says from where */
+    bool mesh_writes; /* MCP clients may use those of the mesh's own tools that change things */
+    bool is_proxied;  /* HTTP comes through a proxy, which says from where */
     struct mn_trace *trace; /* events for the driver; may be NULL */
 };
 

@@ -22,15 +22,17 @@ struct mesh_call {
 struct node_mesh {
     struct mn_map calls;
     uint64_t id_last;
+    bool writes;
     struct mn_buf *offer;
     struct json_parser *parser;
 };
 
-struct node_mesh *node_mesh_new(void)
+struct node_mesh *node_mesh_new(bool writes)
 {
     struct node_mesh *mesh = mn_alloc(sizeof *mesh);
 
     mn_map_init(&mesh->calls, 0); /* its keys are our own numbers */
+    mesh->writes = writes;
     mesh->parser = json_parser_new();
     return mesh;
 }
@@ -150,6 +152,20 @@ static void answer_error(struct node *node, uint64_t ticket, int32_t code, const
     error.message = mn_arena_format(&node->arena, "%s", text);
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ERROR;
     event.error = &error;
+    answer(node, ticket, &event);
+}
+
+/* A result, so that the model can read it: what it wants is the operator's to allow. */
+static void answer_refusal(struct node *node, uint64_t ticket)
+{
+    static const char result[] =
+        "{\"content\":[{\"type\":\"text\",\"text\":\"this node lets MCP clients only look at the "
+        "mesh; its "
+        "operator can set mcp.mesh_tools to write, or do it with meshctl\"}],\"isError\":true}";
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+    event.result = pb_bytes(mn_span(result, sizeof result - 1));
     answer(node, ticket, &event);
 }
 
@@ -309,6 +325,8 @@ static void on_tool(struct node *node, struct mn_now now, uint64_t ticket,
     if (!json_is(arguments, JSON_OBJECT)) arguments = NULL;
     if (tool->name == NULL) {
         answer_error(node, ticket, INVALID_PARAMS, "the mesh has no tool of that name");
+    } else if (!tool->is_read_only && !node->mesh->writes) {
+        answer_refusal(node, ticket);
     } else if (!write_path(&path, tool->path, arguments)) {
         answer_error(node, ticket, INVALID_PARAMS, "an argument is missing; see the tool's schema");
     } else {

@@ -32,7 +32,8 @@ extern const struct node_mesh_resource node_mesh_resources[];
 
 struct node_mesh;
 
-struct node_mesh *node_mesh_new(void);
+/* [writes]: clients may also use the tools that change something. */
+struct node_mesh *node_mesh_new(bool writes);
 void node_mesh_free(struct node_mesh *mesh);
 
 /* Tells the gateway of the server, once. */

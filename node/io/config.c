@@ -81,6 +81,10 @@ const struct option_spec config_specs[CONFIG_COUNT] = {
                             "NAME=COMMAND|URL", "an MCP server: a command line or a URL"},
     [CONFIG_MCP_REPLICAS] = {"mcp.replicas", NULL, OPTION_TEXT, CONFIG_LIST, NULL, NULL, "NAME",
                              "servers that hold the same data on every node that has them"},
+    [CONFIG_MCP_MESH_TOOLS] = {"mcp.mesh_tools", NULL, OPTION_CHOICE, 0, "read", "read|write",
+                               "WHAT",
+                               "what MCP clients may do with the mesh's own tools: read, or write "
+                               "(set keys, propose, vote)"},
     [CONFIG_LOG_LEVEL] = {"log.level", "log-level", OPTION_CHOICE, 0, "info",
                           "debug|info|warn|error", "LEVEL", "debug, info, warn or error"},
     [CONFIG_LOG_FORMAT] = {"log.format", "log-format", OPTION_CHOICE, 0, "text", "text|json",

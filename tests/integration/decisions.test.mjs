@@ -39,7 +39,7 @@ test('five nodes decide, one is killed, and anybody can check it', withMesh('dec
 }));
 
 test('refused, and no quorum when nobody answers; agents propose and vote by tools', withMesh('refused', async mesh => {
-  const nodes = await mesh.cluster(4);
+  const nodes = await mesh.cluster(4, {}, {env: {MESHNODE_MCP_MESH_TOOLS: 'write'}});
   const [n1, n2, n3] = nodes;
   const {message} = await modern(n1, 'tools/call', {name: 'mesh_propose', arguments: {topic: 'scale', value: 'up', timeout_ms: 60_000}});
   const {id} = message.result.structuredContent;

@@ -173,6 +173,22 @@ START_TEST(the_mesh_calls_a_tool_by_its_name)
 }
 END_TEST
 
+START_TEST(clients_change_nothing_unless_the_operator_lets_them)
+{
+    static const char params[] = "\"name\":\"mesh_state_remove\",\"arguments\":{\"key\":\"no\"},";
+
+    start();
+    script_mcp_ask(&s, "tools/call", "mesh_state_remove", params);
+    assert_body("this node lets MCP clients only look");
+    assert_body("\"isError\":true");
+    script_kill(&s);
+    config.mesh_writes = true;
+    start();
+    script_mcp_ask(&s, "tools/call", "mesh_state_remove", params);
+    ck_assert_ptr_null(strstr(s.body, "only look"));
+}
+END_TEST
+
 START_TEST(no_server_is_called_like_the_mesh)
 {
     USE_TEXTS("a.json", "{\"mcpServers\":{\"mesh\":{\"command\":\"first\"}}}");
@@ -457,6 +473,7 @@ int main(void)
     tcase_add_test(tcase, texts_and_options_attach_servers);
     tcase_add_test(tcase, the_mesh_is_a_server_itself);
     tcase_add_test(tcase, the_mesh_calls_a_tool_by_its_name);
+    tcase_add_test(tcase, clients_change_nothing_unless_the_operator_lets_them);
     tcase_add_test(tcase, no_server_is_called_like_the_mesh);
     tcase_add_test(tcase, a_name_in_two_texts_is_refused_with_both_places);
     tcase_add_test(tcase, an_option_that_repeats_a_name_is_refused);
