@@ -6,7 +6,7 @@ import net from 'node:net';
 import {join} from 'node:path';
 import {readFileSync, readdirSync, statSync, writeFileSync, existsSync, mkdirSync} from 'node:fs';
 import {spawn} from 'node:child_process';
-import {withMesh, waitFor, ctlJson, modern, bin, descendants, run} from './lib/mesh.mjs';
+import {plainEnv, withMesh, waitFor, ctlJson, modern, bin, descendants, run} from './lib/mesh.mjs';
 
 const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
 function fromBase32(text) {
@@ -146,7 +146,7 @@ test('secrets are nowhere but where they belong', withMesh('secrets', async mesh
 function dies(command, args, directory, signal, ready) {
   return new Promise(done => {
     const quoted = [command, ...args].map(arg => `'${arg}'`).join(' ');
-    const shell = spawn('bash', ['-c', `ulimit -c unlimited; cd '${directory}'; ${quoted} & echo $! > pid; wait $!; echo "exit $?"`], {stdio: ['ignore', 'pipe', 'pipe']});
+    const shell = spawn('bash', ['-c', `ulimit -c unlimited; cd '${directory}'; ${quoted} & echo $! > pid; wait $!; echo "exit $?"`], {stdio: ['ignore', 'pipe', 'pipe'], env: plainEnv});
     let text = '';
     shell.stdout.on('data', bytes => { text += bytes; });
     shell.stderr.on('data', bytes => { text += bytes; });

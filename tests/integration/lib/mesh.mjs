@@ -15,7 +15,7 @@ export const nodejs = join(modules, 'node', 'bin', 'node');
 export const everything = join(modules, '@modelcontextprotocol', 'server-everything', 'dist', 'index.js');
 
 // A node takes its configuration from MESHNODE_*: ours must not reach it.
-const plainEnv = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MESHNODE_')));
+export const plainEnv = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('MESHNODE_')));
 
 export const sleep = ms => new Promise(done => setTimeout(done, ms));
 
