@@ -496,6 +496,7 @@ START_TEST(strangers_and_nonsense_are_counted)
     mn_buf_unref(buf);
     ck_assert_uint_eq(simplex_view(nodes[0].core).dropped, 5);
     config.name.bytes[0]++; /* a message of another agreement */
+    stop(0);
     start(0);
     buf = said(SIMPLEX_VOTE, 1, 1, &hash);
     hand_over(1, 1, mn_buf_span(buf));
