@@ -387,13 +387,12 @@ static void core_place(struct segcore *core, struct segcore_batch *batch,
                        struct seg_pending *pending, uint32_t size)
 {
     struct seg_slot *slot = &core->slots[core->current];
-    struct segcore_piece *piece = &batch->pieces[batch->pieces_count - 1];
+    const struct segcore_piece *last =
+        batch->pieces_count == 0 ? NULL : &batch->pieces[batch->pieces_count - 1];
 
-    if (batch->pieces_count == 0 || piece->kind != SEGCORE_FRAMES || piece->slot != core->current) {
+    if (last == NULL || last->kind != SEGCORE_FRAMES || last->slot != core->current)
         core_piece(core, batch, SEGCORE_FRAMES, core->current, slot->used);
-        piece = &batch->pieces[batch->pieces_count - 1];
-    }
-    piece->size += size;
+    batch->pieces[batch->pieces_count - 1].size += size;
     mn_writer_add(&batch->bytes, mn_span(core->gather.buf->bytes + pending->at, size));
     core_settle(core, pending, slot->used);
     slot->used += size;
@@ -507,7 +506,8 @@ void segcore_durable(struct segcore *core, struct segcore_batch *batch)
     for (; done < core->moves_count && core->moves[done].serial <= core->serial_durable; done++)
         core_move(core, &core->moves[done]);
     core->moves_count -= done;
-    memmove(core->moves, core->moves + done, core->moves_count * sizeof *core->moves);
+    if (core->moves_count > 0)
+        memmove(core->moves, core->moves + done, core->moves_count * sizeof *core->moves);
     seg_bury(core, core->serial_durable);
     /* They tell of damage until those who heard of it have written down that they did. */
     for (uint32_t i = 0; i < SEG_SLOTS_MAX; i++)

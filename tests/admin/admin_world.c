@@ -52,6 +52,7 @@ void operator_begin_with(uint32_t node, struct admin_config config)
     begin_exchanges();
     node_index = node;
     config.core = world_core(node);
+    state_free(operator_state); /* of an operator before */
     operator_state = state_new(&(struct state_config){.self = core_self(config.core).node_id});
     config.state = operator_state;
     operator_admin = admin_new(&config);
