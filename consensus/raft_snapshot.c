@@ -80,10 +80,13 @@ static void raft_snapshot_begin(struct raft *raft, struct raft_peer *peer)
     peer->offset = 0;
 }
 
-/* One chunk is out at a time. */
+/* One chunk is out at a time. What it says is copied: the transfer may end within this very step,
+ * as when a leader hands over and steps down. */
 void raft_snapshot_send(struct raft *raft, struct raft_peer *peer)
 {
+    struct mn_arena *arena = raft->outbox->arena;
     const struct raft_snapshot *snapshot;
+    struct quorum_config *config;
     struct mn_span data;
     struct raft_msg *msg;
     size_t left;
@@ -99,10 +102,12 @@ void raft_snapshot_send(struct raft *raft, struct raft_peer *peer)
     msg->ctx = raft_replicate_ctx(raft);
     msg->index = snapshot->index;
     msg->log_term = snapshot->term;
-    msg->config = &snapshot->config;
+    config = mn_arena_alloc(arena, sizeof *config);
+    *config = snapshot->config;
+    msg->config = config;
     msg->offset = peer->offset;
     msg->total = data.size;
-    msg->data = left == 0 ? mn_span(NULL, 0) : mn_span(data.data + peer->offset, left);
+    if (left > 0) msg->data = mn_arena_copy(arena, mn_span(data.data + peer->offset, left));
     msg->crc = raft_snapshot_crc(msg->data);
 }
 
