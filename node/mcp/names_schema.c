@@ -22,7 +22,8 @@ static void forget_all(struct names *names)
 }
 
 /* Compiles the tool's schema, if that was not done. MN_CONFIG or MN_TOO_BIG: it is unusable. */
-static mn_status get_schema(struct names *names, struct names_item *tool, struct mn_span *why)
+static mn_status get_schema(struct names *names, struct names_item *tool, struct mn_arena *arena,
+                            struct mn_span *why)
 {
     const struct json *definition, *text;
     struct schema *schema;
@@ -30,13 +31,13 @@ static mn_status get_schema(struct names *names, struct names_item *tool, struct
 
     if (tool->schema != NULL) return MN_OK;
     status = json_parse_copy(names->parser, tool->definition, (struct json_limits){128, 1, 4096},
-                             &names->scratch, &definition);
+                             arena, &definition);
     text = status == MN_OK ? json_find_str(definition, "inputSchema") : NULL;
     if (text == NULL) {
         *why = mn_span_str("it has too many members");
         return MN_TOO_BIG;
     }
-    status = schema_new(names->parser, text->raw, &names->scratch, &schema, why);
+    status = schema_new(names->parser, text->raw, arena, &schema, why);
     if (status != MN_OK) return status;
     if (names->schemas_size + schema_size(schema) > NAMES_SCHEMAS_MAX) forget_all(names);
     tool->schema = schema;
@@ -45,20 +46,19 @@ static mn_status get_schema(struct names *names, struct names_item *tool, struct
 }
 
 enum names_verdict names_judge(struct names *names, struct names_item *tool,
-                               struct mn_span arguments, struct mn_span *why)
+                               struct mn_span arguments, struct mn_arena *arena,
+                               struct mn_span *why)
 {
     const struct json *value;
     mn_status status;
 
-    if (get_schema(names, tool, why) != MN_OK) return NAMES_UNJUDGED;
-    status =
-        arguments.data == NULL
-            ? json_parse_copy(names->parser, mn_span_str("{}"), kept_all, &names->scratch, &value)
-            : json_parse(names->parser, arguments, kept_all, &names->scratch, &value);
+    if (get_schema(names, tool, arena, why) != MN_OK) return NAMES_UNJUDGED;
+    status = arguments.data == NULL
+                 ? json_parse_copy(names->parser, mn_span_str("{}"), kept_all, arena, &value)
+                 : json_parse(names->parser, arguments, kept_all, arena, &value);
     if (status != MN_OK) {
         *why = mn_span_str("there are too many values in them");
         return NAMES_BAD;
     }
-    return schema_validate(tool->schema, value, &names->scratch, why) == MN_OK ? NAMES_GOOD
-                                                                               : NAMES_BAD;
+    return schema_validate(tool->schema, value, arena, why) == MN_OK ? NAMES_GOOD : NAMES_BAD;
 }

@@ -15,9 +15,10 @@ enum names_verdict {
 };
 
 /* Judges [arguments], a raw span of parsed JSON, or data == NULL for none, which stands for {}.
- * [why] is in names->scratch. */
+ * [why] is in [arena], as is everything made on the way. */
 enum names_verdict names_judge(struct names *names, struct names_item *tool,
-                               struct mn_span arguments, struct mn_span *why);
+                               struct mn_span arguments, struct mn_arena *arena,
+                               struct mn_span *why);
 
 /* Before the items of a service go. */
 void names_schema_forget(struct names *names, struct names_service *service);
