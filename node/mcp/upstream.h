@@ -5,7 +5,9 @@
  *   upstream_handshake  which era it speaks; initialize or discover
  *   upstream_list       its four lists, page by page, into an offer
  *   upstream_request    what was asked of it and is not answered yet
- *   upstream_call       the calls of the core
+ *   upstream_call       the calls of the core, from begin to end
+ *   upstream_send       how they get to the server
+ *   upstream_answer     what the server says to them
  *   upstream_question   what it asks the client in the middle of a call
  *   upstream_lease      sessions of a legacy server that belong to one client alone
  *   upstream_watch      resources that others want to hear of

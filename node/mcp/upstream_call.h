@@ -1,4 +1,4 @@
-/* upstream_call.h: calls that the core wants served: judged, written out, answered. */
+/* upstream_call.h: calls that the core wants served: begun, ended, given up. */
 #ifndef UPSTREAM_CALL_H
 #define UPSTREAM_CALL_H
 
@@ -9,12 +9,6 @@ void upstream_call_serve(struct upstream_host *host, const struct call_request *
 void upstream_call_input(struct upstream_host *host, uint64_t ticket, struct mn_buf *payload);
 void upstream_call_cancel(struct upstream_host *host, uint64_t ticket);
 
-/* [request] was answered, by a message or over HTTP by a status alone (message NULL; code 0: the
- * answer broke off). Mostly frees it: some answers say that it was not executed, and it waits to be
- * sent once more. */
-void upstream_call_on_answer(struct upstream_request *request,
-                             const struct jsonrpc_message *message, uint32_t code);
-
 /* An event for the core; of a parked call only the last one is kept. The second takes the ref. */
 void upstream_call_emit(struct upstream_request *request, enum call_event_kind kind,
                         const Meshnode__Gateway__Event *payload);
@@ -24,6 +18,9 @@ void upstream_call_emit_packed(struct upstream_request *request, enum call_event
 /* Answers it with an error and frees it. */
 void upstream_call_answer_error(struct upstream_request *request, int64_t code,
                                 struct mn_span message, struct mn_span data);
+
+/* It was answered: forgotten, or kept for the caller that comes for the answer. */
+void upstream_call_end(struct upstream_request *request);
 
 /* Sends it once more, or waits for the server. It is in no list. */
 void upstream_call_resend(struct upstream_request *request);
@@ -38,10 +35,6 @@ void upstream_call_tell_cancelled(struct upstream_request *request);
 void upstream_call_fail(struct upstream_request *request, enum call_failure failure,
                         const char *text);
 void upstream_call_on_timer(struct upstream_request *request);
-
-/* notifications/progress, notifications/message. */
-void upstream_call_on_progress(struct upstream *server, const struct json *params);
-void upstream_call_on_log(struct upstream_request *request, const struct json *params);
 
 /* The call that was sent, if it is the only one; else NULL. */
 struct upstream_request *upstream_call_only(struct upstream *server);

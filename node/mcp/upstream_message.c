@@ -1,5 +1,6 @@
 #include "node/mcp/upstream_message.h"
 
+#include "node/mcp/upstream_answer.h"
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
@@ -386,7 +387,7 @@ static void upstream_message_on_notification(struct upstream *server,
     struct mn_span method = message->method;
 
     if (mn_span_is(method, "notifications/progress")) {
-        if (message->params != NULL) upstream_call_on_progress(server, message->params);
+        if (message->params != NULL) upstream_answer_on_progress(server, message->params);
     } else if (mn_span_is(method, "notifications/tools/list_changed") ||
                mn_span_is(method, "notifications/prompts/list_changed") ||
                mn_span_is(method, "notifications/resources/list_changed")) {
@@ -403,7 +404,7 @@ static void upstream_message_on_notification(struct upstream *server,
             request = server->is_lease && !server->lease.is_exclusive ? upstream_call_newest(server)
                                                                       : upstream_call_only(server);
         if (request != NULL && message->params != NULL)
-            upstream_call_on_log(request, message->params);
+            upstream_answer_on_log(request, message->params);
     } else if (mn_span_is(method, "notifications/cancelled")) {
         upstream_message_on_cancelled(server, message->params);
     }

@@ -1,5 +1,6 @@
 #include "node/mcp/upstream_request.h"
 
+#include "node/mcp/upstream_answer.h"
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_handshake.h"
 #include "node/mcp/upstream_lease.h"
@@ -112,7 +113,7 @@ void upstream_request_answered(struct upstream_request *request,
 
     if (!server->is_http) upstream_stdio_on_consumed(server, request->written_end);
     if (kind == UPSTREAM_REQUEST_CALL) {
-        upstream_call_on_answer(request, message, code);
+        upstream_answer_on_message(request, message, code);
         return;
     }
     upstream_request_free(request);

@@ -16,12 +16,12 @@ const answers = {
   'tasks/cancel': ({taskId}) => { tasks.get(taskId).status = 'cancelled'; return {}; },
 };
 
-async function call(id, {name, _meta}) {
+async function call(id, {name, arguments: given, _meta}) {
   note(`call ${name}`);
   if (name === 'never') return;
   if (name === 'steps') { // slower than the node's patience, but it shows that it lives
-    for (let progress = 1; progress <= 8; progress++) {
-      await new Promise(done => setTimeout(done, 500));
+    for (let progress = 1; progress <= (given?.count ?? 8); progress++) {
+      await new Promise(done => setTimeout(done, given?.every_ms ?? 500));
       say({method: 'notifications/progress', params: {progressToken: _meta.progressToken, progress}});
     }
     return say({id, result: {resultType: 'complete', content: [{type: 'text', text: 'all steps'}]}});
