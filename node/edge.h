@@ -157,6 +157,10 @@ enum edge_input_type {
                             what is under way still fits, nothing new should be begun. 1: there is
                             room again */
 
+    /* The data directory. */
+    EDGE_IN_ROOT_KEY, /* code 1: the mesh's root.key lies in it; 0 (as before the first word about
+                         it): it does not. At the start, and when it changes */
+
     /* The process. */
     EDGE_IN_STOP /* leave the mesh, finish what runs; STOPPED is emitted at the end */
 };

@@ -373,6 +373,10 @@ static void node_on_input(struct node *node, struct mn_now now, const struct edg
         node_step_state(node, now, &(struct state_input){.type = STATE_IN_LOG, .edge = input},
                         outbox);
         break;
+    case EDGE_IN_ROOT_KEY:
+        node_step_admin(node, now, &(struct admin_input){.type = ADMIN_IN_EDGE, .edge = input},
+                        outbox);
+        break;
     case EDGE_IN_STOP: node_on_stop(node, now, outbox); break;
     }
 }

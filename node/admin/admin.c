@@ -149,6 +149,10 @@ static void admin_on_body(struct admin_request *request, const struct edge_input
 
 static void admin_on_edge(struct admin_request *request, const struct edge_input *input)
 {
+    if (input->type == EDGE_IN_ROOT_KEY) {
+        request->admin->has_root_key = input->code != 0;
+        return;
+    }
     request->id = input->id;
     if (input->type == EDGE_IN_HTTP_OPEN) {
         admin_on_open(request, input);
@@ -266,6 +270,7 @@ struct admin *admin_new(const struct admin_config *config)
     admin->http_listen = mn_alloc(listen.size + 1);
     if (listen.size > 0) memcpy(admin->http_listen, listen.data, listen.size);
     admin->config.http_listen = mn_span_str(admin->http_listen);
+    admin->settings = mn_buf_copy(config->settings.size > 0 ? config->settings : mn_span_str("[]"));
     if (config->guard == NULL)
         admin->own_guard = guard_new(config->hosts, config->hosts_count, NULL, 0);
     admin->guard = config->guard != NULL ? config->guard : admin->own_guard;
@@ -292,6 +297,7 @@ void admin_free(struct admin *admin)
     guard_free(admin->own_guard);
     mn_free(admin->events);
     mn_free(admin->events_wall);
+    mn_buf_unref(admin->settings);
     mn_free(admin->http_listen);
     mn_free(admin);
 }

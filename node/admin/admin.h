@@ -32,6 +32,8 @@ struct admin_config {
     struct mn_span http_listen;  /* "127.0.0.1:7080" as resolved; for `client` */
     const struct mn_span *hosts; /* "name" or "name:port", allowed in Host and Origin */
     uint32_t hosts_count;
+    struct mn_span settings; /* JSON array of {key, value, origin}, secrets left out, for `config`;
+                                empty: none are known */
 };
 
 enum admin_gateway_verb {
@@ -63,7 +65,7 @@ struct admin_gateway_answer {
 
 enum admin_input_type {
     ADMIN_IN_TICK = 1,
-    ADMIN_IN_EDGE,    /* edge: an HTTP_* event */
+    ADMIN_IN_EDGE,    /* edge: an HTTP_* event, or ROOT_KEY */
     ADMIN_IN_EVENT,   /* event: something a core reported */
     ADMIN_IN_REPLY,   /* reply: of the core */
     ADMIN_IN_GATEWAY, /* gateway: the gateway's answer */

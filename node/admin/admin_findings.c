@@ -109,6 +109,16 @@ static void find_own_clock(struct findings *findings)
                           "set the clock: run a time service such as chrony"});
 }
 
+/* Who copies this disk, or reads it, owns the mesh for ever; and it is needed once at most. */
+static void find_root_key(struct findings *findings, const struct core_self *self)
+{
+    if (!findings->request->admin->has_root_key || self->is_dev) return;
+    find(findings,
+         (struct finding){FINDING_WARNING, FINDINGS_MESH, "root_key_here",
+                          "the mesh's root key is still in the data directory of this node",
+                          "copy DATA/root.key to two safe places elsewhere, then delete it here"});
+}
+
 static bool server_is_well(struct mn_span state)
 {
     return mn_span_is(state, "ready") || mn_span_is(state, "starting") ||
@@ -290,6 +300,7 @@ void findings_write(struct reply *reply, struct admin_request *request, enum fin
     find_own_clock(&findings);
     find_servers(&findings, counts);
     find_mesh(&findings, &self);
+    find_root_key(&findings, &self);
     find_no_tools(&findings, counts);
     worst = worst_of(&findings);
     reply_text(reply, "level", worst == FINDING_INFO ? "ok" : levels[worst]);

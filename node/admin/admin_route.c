@@ -153,6 +153,7 @@ static const struct {
     enum guard_role role;
 } role_exceptions[] = {
     {"GET", "/v1/servers/*/logs", GUARD_OPERATOR}, /* servers write what they like into it */
+    {"GET", "/v1/config", GUARD_OPERATOR},         /* paths of the host */
     {"GET", "/v1/tokens", GUARD_OPERATOR},
     {"GET", "/v1/pending", GUARD_OPERATOR},
     {"POST", "/v1/servers/*/restart", GUARD_OPERATOR},

@@ -185,6 +185,20 @@ static void version_handle(struct admin_request *request)
     admin_answer(request, 200, &reply);
 }
 
+/* What the driver resolved when it started, and where from. */
+static void config_handle(struct admin_request *request)
+{
+    struct reply reply;
+
+    reply_begin(&reply, "ConfigList");
+    reply_raw(&reply, "items", mn_buf_span(request->admin->settings));
+    reply_array(&reply, "missing");
+    reply_array_end(&reply);
+    reply_array(&reply, "warnings");
+    reply_array_end(&reply);
+    admin_answer(request, 200, &reply);
+}
+
 static void healthz_handle(struct admin_request *request)
 {
     struct reply reply = {0};
@@ -219,6 +233,7 @@ const struct admin_route admin_status_routes[] = {
     {"GET", "/healthz", NULL, healthz_handle, NULL, NULL, NULL},
     {"GET", "/readyz", NULL, readyz_handle, NULL, NULL, NULL},
     {"GET", "/v1/version", NULL, version_handle, NULL, NULL, NULL},
+    {"GET", "/v1/config", NULL, config_handle, NULL, NULL, NULL},
     {"GET", "/v1/status", NULL, counts_ask, status_on_counts, NULL, NULL},
     {"GET", "/v1/check", "of", check_handle, check_on_counts, NULL, NULL},
     {0},

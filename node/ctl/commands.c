@@ -149,6 +149,10 @@ const struct ctl_command ctl_commands[] = {
 
     {"events", "", 0, 0, CTL_CAN_FOLLOW, "what happened on this node (-f to follow)", ctl_events,
      {{0}}},
+    {"config show", "", 0, 0, 0, "what the node was configured with; secrets are ***",
+     ctl_config_show,
+     {{"--origin", NULL, "and where each value comes from"},
+      {0}}},
     {"check", "node|mesh", 1, 1, 0, "exit 0, 1 or 2: well, warning, critical (for monitoring)",
      ctl_check, {{0}}},
     {"client", "claude-code|cursor|vscode|json", 1, 1, 0,

@@ -254,6 +254,7 @@ void ctl_print_findings(struct ctl *ctl, const struct json *root);
 
 int ctl_status(struct ctl *ctl);
 int ctl_check(struct ctl *ctl);
+int ctl_config_show(struct ctl *ctl);
 int ctl_version(struct ctl *ctl);
 int ctl_nodes(struct ctl *ctl);
 int ctl_nodes_show(struct ctl *ctl);

@@ -118,6 +118,8 @@ void options_write_help(const struct options *options, const struct options_extr
                         uint32_t extra_count, struct mn_writer *to);
 void options_write_man(const struct options *options, const struct options_extra *extra,
                        uint32_t extra_count, struct mn_writer *to);
+/* One item of a value, without what is secret in it. */
+void options_write_shown(const struct option_spec *spec, const char *item, struct mn_writer *to);
 void options_write_values(const struct options *options, struct mn_writer *to);
 void options_write_flags(const struct options *options, const struct options_extra *extra,
                          uint32_t extra_count, struct mn_writer *to); /* "--a --b ..." */

@@ -121,6 +121,11 @@ static void options_write_item(struct mn_writer *to, const char *item)
     if (query != NULL) mn_writer_str(to, "?***");
 }
 
+void options_write_shown(const struct option_spec *spec, const char *item, struct mn_writer *to)
+{
+    options_write_item(to, (spec->attributes & OPTION_IS_SECRET) != 0 ? "***" : item);
+}
+
 void options_write_values(const struct options *options, struct mn_writer *to)
 {
     struct mn_span section = {0};
@@ -135,9 +140,8 @@ void options_write_values(const struct options *options, struct mn_writer *to)
         mn_writer_format(to, "%s: ", spec->key);
         if (spec->attributes & OPTION_IS_LIST) mn_writer_str(to, "[");
         for (uint32_t j = 0; j < value->items_count; j++) {
-            bool is_secret = (spec->attributes & OPTION_IS_SECRET) != 0;
             mn_writer_str(to, j > 0 ? ", " : "");
-            options_write_item(to, is_secret ? "***" : value->items[j]);
+            options_write_shown(spec, value->items[j], to);
         }
         if (spec->attributes & OPTION_IS_LIST) mn_writer_str(to, "]");
         size_t width = mn_writer_size(to) - start;

@@ -220,6 +220,7 @@ static void run_open_wrappers(struct run *run)
 static void run_close(struct run *run)
 {
     run_unwatch_signals(run);
+    run_unwatch_root(run);
     seglog_close(run->seglog);
     store_close(run->store);
     http_close(run->http);
@@ -257,6 +258,7 @@ static int run_node(struct run *run)
     struct run_texts texts = {0};
     run->io = io_new(&config);
     run_watch_signals(run);
+    run_watch_root(run);
     int code = run_start(run, &texts);
     run_texts_done(&texts);
     if (code == 0 && !run->is_stopping) {

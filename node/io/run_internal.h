@@ -1,5 +1,6 @@
 /* run_internal.h: what the files of `meshnode run` share: run.c (life), run_start.c (from options
- * to a node), run_signal.c (stop and reload). Nobody else includes it. */
+ * to a node), run_signal.c (stop and reload), run_root.c (is a root key left here?). Nobody else
+ * includes it. */
 #ifndef IO_RUN_INTERNAL_H
 #define IO_RUN_INTERNAL_H
 
@@ -55,6 +56,8 @@ struct run {
     struct edge_outbox outbox;
 
     uv_signal_t signal_term, signal_int, signal_hup;
+    uv_timer_t root_timer;
+    bool had_root_key;               /* as the node was told last */
     bool is_store_read, is_log_read; /* RECOVERED is given when both are */
     bool is_stopping;                /* asked to */
     bool is_first;                   /* nothing is stored yet */
@@ -82,6 +85,13 @@ int run_write_state(struct run *run); /* run.json */
 /* run_signal.c */
 void run_watch_signals(struct run *run);
 void run_unwatch_signals(struct run *run);
+
+/* run_settings.c: JSON array of {key, value, origin} in [arena], secrets left out. */
+struct mn_span run_settings(const struct options *options, struct mn_arena *arena);
+
+/* run_root.c: tells the node whether the mesh's root key lies in its data directory. */
+void run_watch_root(struct run *run);
+void run_unwatch_root(struct run *run);
 
 /* run.c: ends the loop with this code, once. */
 void run_end(struct run *run, int exit_code);

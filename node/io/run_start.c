@@ -207,6 +207,7 @@ static void run_fill_edges(struct run *run, struct run_texts *texts, struct node
     config->mcp.hosts = run_list(run, texts, CONFIG_HTTP_HOSTS, &config->mcp.hosts_count);
     config->admin.is_dev = options_bool(run->options, CONFIG_DEV);
     config->admin.allows_remote_exec = options_bool(run->options, CONFIG_ADMIN_REMOTE_EXEC);
+    config->admin.settings = run_settings(run->options, &texts->arena);
     if (run->http_bound_count > 0) config->admin.http_listen = mn_span_str(run->http_bound[0]);
     config->mesh_writes = strcmp(options_text(run->options, CONFIG_MCP_MESH_TOOLS), "write") == 0;
     config->is_proxied = options_bool(run->options, CONFIG_HTTP_BEHIND_PROXY);

@@ -114,6 +114,29 @@ START_TEST(not_having_joined_is_critical)
 }
 END_TEST
 
+static void root_key_is(bool is_there)
+{
+    struct edge_input input = {.type = EDGE_IN_ROOT_KEY, .code = is_there};
+    struct mn_arena arena = {0};
+    struct admin_outbox outbox = {.arena = &arena};
+
+    admin_step(operator_admin, world_now(),
+               &(struct admin_input){.type = ADMIN_IN_EDGE, .edge = &input}, &outbox);
+    mn_arena_done(&arena);
+}
+
+START_TEST(a_root_key_that_stays_on_the_disk_is_told_until_it_is_gone)
+{
+    gateway_has(SERVERS(""));
+    root_key_is(true);
+    assert_has(check("mesh"), "\"level\":\"warning\",\"findings\":[{\"level\":\"warning\","
+                              "\"scope\":\"mesh\",\"code\":\"root_key_here\"");
+    assert_has(check("node"), WELL);
+    root_key_is(false);
+    assert_has(check("mesh"), WELL);
+}
+END_TEST
+
 static bool is_suspect(void)
 {
     return membership_count(core_membership(world_core(0)), MEMBER_SUSPECT) == 1;
@@ -215,6 +238,7 @@ int main(void)
     tcase_add_test(all, members_that_do_not_answer_are_named);
     tcase_add_test(all, many_names_are_cut_short);
     tcase_add_test(all, clocks_that_differ_are_told);
+    tcase_add_test(all, a_root_key_that_stays_on_the_disk_is_told_until_it_is_gone);
     tcase_add_test(all, one_issuer_is_too_few_for_three);
     tcase_add_test(all, a_grant_that_ends_soon_is_told_and_then_critical);
     suite_add_tcase(suite, all);

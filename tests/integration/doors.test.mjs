@@ -134,6 +134,8 @@ test('a server that runs a command is not added over HTTP, unless that node allo
   assert.equal(refused.code, 4, refused.stderr);
   assert.deepEqual((await ctlJson(n1, 'servers')).items, []);
   assert.ok(!existsSync(marker));
+  const settings = (await ctlJson(n2, 'config', 'show')).items;
+  assert.deepEqual(settings.find(item => item.key === 'admin.remote_exec'), {key: 'admin.remote_exec', value: 'true', origin: `${join(mesh.dir, 'exec.yaml')}:2`});
   const allowed = await add(n2);
   assert.equal(allowed.code, 0, allowed.stderr);
   await waitFor('it ran', () => existsSync(marker));

@@ -75,7 +75,7 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['LogLine', 0, n2, 'servers', 'logs', 'loud'],
     ['RouteList', 0, n1, 'route', 'explain', 'tool__echo'], ['RouteList', 0, n2, 'route', 'explain', 'tool__echo'],
     ['Token', 0, n1, 'token', 'create', '--uses', '2'], ['TokenList', 0, n1, 'token', 'ls'],
-    ['KeyList', 0, n1, 'keys', 'ls'],
+    ['KeyList', 0, n1, 'keys', 'ls'], ['ConfigList', 0, n2, 'config', 'show'],
     ['StateDone', 0, n2, 'state', 'put', 'a/b', 'one'], ['StateDone', 0, n1, 'state', 'incr', 'n', '3'],
     ['StatePair', 0, n1, 'state', 'get', 'a/b'], ['StateList', 0, n2, 'state', 'ls'], ['StateDone', 0, n1, 'state', 'rm', 'a/b'],
     ['ConsensusStatus', 0, n1, 'consensus'], ['ConsensusStatus', 0, n2, 'consensus', 'status'],

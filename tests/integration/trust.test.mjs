@@ -13,6 +13,11 @@ const sealing = async node => (await keys(node, 'seal')).find(k => k.state === '
 test('the authority grows, the founder is destroyed, and others admit and revoke', withMesh('growth', async mesh => {
   const [n1, n2, n3] = await mesh.cluster(3);
   assert.equal((await keys(n1, 'issuer')).length, 1);
+  const nags = async () => (await ctlJson(n1, 'status')).findings.some(finding => finding.code === 'root_key_here');
+  await waitFor('the founder nags about its root key', nags);
+  assert.equal((await ctl(n1, 'check', 'mesh')).code, 1);
+  rmSync(join(n1.data, 'root.key'));
+  await waitFor('and no more', async () => !(await nags()));
   for (const node of [n1, n2, n3])
     await waitFor(`${node.name} knows three issuers`, async () => (await keys(node, 'issuer')).length === 3, {every: 500});
   assert.deepEqual((await keys(n3, 'issuer')).map(k => k.node).sort(), ['n1', 'n2', 'n3']);
