@@ -50,7 +50,7 @@ struct admin {
     struct admin_config config; /* its pointers but [core] are not used after admin_new() */
     char *http_listen;
     struct mn_buf *settings;
-    bool has_root_key; /* the mesh's root.key lies in the data directory */
+    bool has_root_key;               /* the mesh's root.key lies in the data directory */
     struct guard *guard, *own_guard; /* own: NULL when it is somebody else's */
     struct rng rng;
     uint64_t writes_own;     /* if the owner does not count */
