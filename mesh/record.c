@@ -29,8 +29,8 @@ static bool record_self_is_valid(const struct record_self *self)
     for (uint32_t i = 0; i < self->addrs_count; i++)
         if (!record_text_is_addr(self->addrs[i])) return false;
     return record_text_is_zone(self->region) && record_text_is_zone(self->zone) &&
-           self->protocol_min <= self->protocol_max && self->grant.size > 0 &&
-           self->grant.size <= GRANT_SIZE_MAX;
+           self->weight <= RECORD_WEIGHT_MAX && self->protocol_min <= self->protocol_max &&
+           self->grant.size > 0 && self->grant.size <= GRANT_SIZE_MAX;
 }
 
 /* ---- signing ---- */
@@ -73,6 +73,7 @@ static struct mn_span record_pack(const struct record_self *self,
     body.region = record_text(arena, self->region);
     body.zone = record_text(arena, self->zone);
     body.role = (uint32_t)self->role;
+    body.weight = self->weight;
     body.protocol_min = self->protocol_min;
     body.protocol_max = self->protocol_max;
     body.catalog_version = self->catalog_version;
@@ -130,6 +131,7 @@ static mn_status record_read_said(const Meshnode__Member__Record *body, struct r
     ret->zone = pb_text(body->zone);
     if (body->role > MESHNODE__TRUST__ROLE__ROLE_VOTER) return MN_MALFORMED;
     ret->role = (grant_role)body->role;
+    ret->weight = body->weight;
     ret->protocol_min = body->protocol_min;
     ret->protocol_max = body->protocol_max;
     ret->catalog_version = body->catalog_version;

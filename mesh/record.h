@@ -21,6 +21,7 @@
 #define RECORD_ADDR_SIZE_MAX 128 /* characters of one address */
 #define RECORD_ZONE_SIZE_MAX 32  /* characters of a region or zone */
 #define RECORD_CATALOG_ROOT_SIZE 16
+#define RECORD_WEIGHT_MAX 1000u
 #define ACCUSATION_SIZE_MAX 192 /* bytes with the signature; ours have about 130 */
 
 /* What a node says about itself as its owner knows it; the core adds keys and numbers. Texts are
@@ -30,6 +31,7 @@ struct record_self {
     uint32_t addrs_count;
     struct mn_span region, zone; /* [a-z0-9-], may be empty */
     grant_role role;
+    uint32_t weight; /* wanted where it votes, up to RECORD_WEIGHT_MAX; 0: it does not say */
     uint32_t protocol_min, protocol_max;
     uint64_t catalog_version; /* 0 with a zero root: it offers nothing */
     uint8_t catalog_root[RECORD_CATALOG_ROOT_SIZE];

@@ -100,6 +100,8 @@ static enum metadata_role role_of(grant_role role)
     return METADATA_AUTO;
 }
 
+_Static_assert(RECORD_WEIGHT_MAX == METADATA_WEIGHT_MAX, "a weight that is said can be wanted");
+
 static void node_of(const struct member *member, struct metadata_node *ret)
 {
     struct mn_span region = member->record->said.region;
@@ -108,7 +110,7 @@ static void node_of(const struct member *member, struct metadata_node *ret)
     *ret = (struct metadata_node){
         .id = member->node_id,
         .role = role_of(member->record->said.role),
-        .weight = 1,
+        .weight = member->record->said.weight,
         .is_alive = member->status == MEMBER_ALIVE || member->status == MEMBER_SUSPECT,
         .since = member->since,
         .is_gone = member->status == MEMBER_LEFT,

@@ -5,6 +5,15 @@
 #define STATUS_TIMEOUT MN_SEC
 #define CHANGE_TIMEOUT (5 * MN_SEC)
 
+/* A number, or null for 0: nobody has said or measured one. */
+static void write_some(struct reply *reply, const char *name, uint64_t value)
+{
+    if (value > 0)
+        reply_u64(reply, name, value);
+    else
+        reply_null(reply, name);
+}
+
 static const struct member *member_of(struct admin_request *request, const mn_id *node)
 {
     const struct membership *membership = core_membership(request->admin->config.core);
@@ -146,6 +155,109 @@ static void on_status(struct admin_request *request, const struct state_answer *
     admin_answer(request, 200, &reply);
 }
 
+/* ---- who votes, with what weight, and who wants it so ---- */
+
+/* What is there of a node, as far as is known; zeros otherwise. */
+struct votes {
+    mn_id id;
+    const struct member *known;
+    const struct quorum_member *member;
+    const struct state_progress *progress;
+};
+
+static const char *votes_role(const struct raft_view *view, const struct votes *votes)
+{
+    if (votes->member == NULL) return "none";
+    if (votes->member->weight == 0) return "learner";
+    return mn_id_equal(&view->leader, &votes->id) ? "leader" : "voter";
+}
+
+static void write_votes(struct reply *reply, struct admin_request *request,
+                        const struct raft_view *view, const struct votes *votes)
+{
+    static const struct state_progress nothing;
+    const struct state_progress *progress = votes->progress != NULL ? votes->progress : &nothing;
+    const struct record_self *said = votes->known == NULL ? NULL : &votes->known->record->said;
+    uint64_t total = quorum_total(view->config, QUORUM_NEW);
+    uint32_t weight = votes->member == NULL ? 0 : votes->member->weight;
+
+    reply_object(reply, NULL);
+    reply_text(reply, "node", name_of(request, &votes->id));
+    reply_id(reply, "id", &votes->id);
+    reply_text(reply, "role", votes_role(view, votes));
+    reply_u64(reply, "weight", weight);
+    reply_u64(reply, "share_percent", total == 0 ? 0 : 100 * (uint64_t)weight / total);
+    write_some(reply, "wanted_weight", progress->wish.weight);
+    write_some(reply, "said_weight", said == NULL ? 0 : said->weight);
+    write_some(reply, "advised_weight", progress->advised);
+    if (progress->ack > 0)
+        reply_ms(reply, "ack_ms", progress->ack);
+    else
+        reply_null(reply, "ack_ms");
+    if (progress->wish.role != 0)
+        reply_text(reply, "wanted_role", metadata_role_name(progress->wish.role));
+    else
+        reply_null(reply, "wanted_role");
+    reply_text(reply, "said_role", said == NULL ? "unknown" : grant_role_name(said->role));
+    reply_str(reply, "region", said == NULL ? mn_span_str("") : said->region);
+    reply_text(reply, "status",
+               votes->known == NULL ? "unknown" : member_status_name(votes->known->status));
+    reply_object_end(reply);
+}
+
+/* What the leader said, or this node knows. */
+static const struct state_progress *progress_of(struct admin_request *request,
+                                                const struct state_answer *answer, const mn_id *id)
+{
+    struct state_progress *local;
+
+    for (uint32_t i = 0; answer->status == MN_OK && i < answer->progress_count; i++)
+        if (mn_id_equal(&answer->progress[i].node, id)) return &answer->progress[i];
+    if (answer->status == MN_OK) return NULL;
+    local = mn_arena_alloc(request->outbox->arena, sizeof *local);
+    local->wish = state_wish_of(request->admin->config.state, id);
+    return local;
+}
+
+/* Members of the group first, then the other nodes of the mesh. */
+static void write_all_votes(struct reply *reply, struct admin_request *request,
+                            const struct raft_view *view, const struct state_answer *answer)
+{
+    const struct membership *membership = core_membership(request->admin->config.core);
+    const struct member *member = NULL;
+
+    for (uint32_t i = 0; i < view->config->members_count; i++) {
+        struct votes votes = {.id = view->config->members[i].id,
+                              .member = &view->config->members[i]};
+        votes.known = member_of(request, &votes.id);
+        votes.progress = progress_of(request, answer, &votes.id);
+        write_votes(reply, request, view, &votes);
+    }
+    while (membership != NULL && (member = membership_next(membership, member)) != NULL) {
+        struct votes votes = {.id = member->node_id, .known = member};
+        if (quorum_find(view->config, &votes.id) >= 0) continue;
+        votes.progress = progress_of(request, answer, &votes.id);
+        write_votes(reply, request, view, &votes);
+    }
+}
+
+static void on_nodes(struct admin_request *request, const struct state_answer *answer)
+{
+    struct raft_view view = {0};
+    static const struct quorum_config nobody;
+    struct reply reply;
+
+    if (!state_view(request->admin->config.state, &view)) view.config = &nobody;
+    reply_begin(&reply, "ConsensusNodes");
+    reply_bool(&reply, "quorum", answer->status == MN_OK);
+    reply_bool(&reply, "advisor", answer->is_advised);
+    reply_u64(&reply, "gain_percent", answer->gain_permille / 10);
+    reply_array(&reply, "items");
+    write_all_votes(&reply, request, &view, answer);
+    reply_list_end(&reply);
+    admin_answer(request, 200, &reply);
+}
+
 /* ---- changes ---- */
 
 /* A member by id or name; false: refused. */
@@ -165,28 +277,61 @@ static bool find_node(struct admin_request *request, struct mn_span text, mn_id 
     return false;
 }
 
-static void wish_handle(struct admin_request *request)
+/* One of role and weight, as what the node is to be; false: refused. */
+static bool read_wish(struct admin_request *request, const struct json *body,
+                      struct state_request *state)
 {
-    struct state_request state = {.type = STATE_WISH, .timeout = CHANGE_TIMEOUT};
-    const struct json *body = admin_body(request), *role, *weight;
+    const struct json *role = json_find_str(body, "role"), *weight = json_find_str(body, "weight");
     int64_t number = 0;
 
-    if (body == NULL || !find_node(request, request->exchange->rest, &state.node)) return;
-    state.wish = state_wish_of(request->admin->config.state, &state.node);
-    role = json_find_str(body, "role");
-    weight = json_find_str(body, "weight");
-    if (role != NULL) {
-        state.wish.role = 0;
-        for (enum metadata_role r = METADATA_EDGE; r <= METADATA_VOTER; r++)
-            if (mn_span_is(json_text(role), metadata_role_name(r))) state.wish.role = r;
+    if ((role == NULL) == (weight == NULL)) {
+        admin_fail_text(request, 400, "bad_request", "one of role and weight is needed",
+                        "see docs/API.md");
+        return false;
+    }
+    state->wish_of = role != NULL ? STATE_WISH_ROLE : STATE_WISH_WEIGHT;
+    for (enum metadata_role r = METADATA_EDGE; role != NULL && r <= METADATA_VOTER; r++)
+        if (mn_span_is(json_text(role), metadata_role_name(r))) state->wish.role = r;
+    if (role != NULL && !json_is(role, JSON_NULL) && state->wish.role == 0) {
+        admin_fail_text(request, 400, "bad_request",
+                        "role: edge, learner, auto or voter; null: what the node says",
+                        "meshctl consensus voters");
+        return false;
     }
     if (weight != NULL &&
         (json_i64(weight, &number) != MN_OK || number < 0 || number > METADATA_WEIGHT_MAX)) {
         admin_fail_text(request, 400, "bad_request", "weight: 1 to 1000; 0: what the node says",
                         "meshctl consensus weights");
+        return false;
+    }
+    state->wish.weight = (uint32_t)number;
+    return true;
+}
+
+static void wish_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_WISH, .timeout = CHANGE_TIMEOUT};
+    const struct json *body = admin_body(request);
+
+    if (body != NULL && find_node(request, request->exchange->rest, &state.node) &&
+        read_wish(request, body, &state))
+        admin_ask_state(request, state);
+}
+
+static void advisor_handle(struct admin_request *request)
+{
+    struct state_request state = {
+        .type = STATE_WISH, .wish_of = STATE_WISH_ADVISED, .timeout = CHANGE_TIMEOUT};
+    const struct json *body = admin_body(request), *is_on;
+
+    if (body == NULL) return;
+    is_on = json_find_str(body, "on");
+    if (!json_is(is_on, JSON_TRUE) && !json_is(is_on, JSON_FALSE)) {
+        admin_fail_text(request, 400, "bad_request", "on: true or false",
+                        "meshctl consensus weights auto on");
         return;
     }
-    if (weight != NULL) state.wish.weight = (uint32_t)number;
+    state.wish.is_advised = json_is(is_on, JSON_TRUE);
     admin_ask_state(request, state);
 }
 
@@ -227,6 +372,8 @@ static void on_change(struct admin_request *request, const struct state_answer *
 
 const struct admin_route admin_consensus_routes[] = {
     {"GET", "/v1/consensus", NULL, status_handle, NULL, NULL, on_status},
+    {"GET", "/v1/consensus/nodes", NULL, status_handle, NULL, NULL, on_nodes},
+    {"PUT", "/v1/consensus/advisor", NULL, advisor_handle, NULL, NULL, on_change},
     {"PUT", "/v1/consensus/nodes/*", NULL, wish_handle, NULL, NULL, on_change},
     {"POST", "/v1/consensus/transfer/*", NULL, transfer_handle, NULL, NULL, on_change},
     {0},

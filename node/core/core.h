@@ -53,6 +53,7 @@ struct core_config {
     struct mn_span name, region, zone; /* region, zone: may be empty */
     struct mn_span version;            /* of the program, shown to others */
     grant_role role;
+    uint32_t weight;                 /* wanted where it votes; 0: not said */
     const struct mn_span *addresses; /* HOST:PORT under which others reach this node */
     uint32_t addresses_count;        /* 0 .. CORE_ADDRESSES_MAX; 0: it is only ever the dialer */
     const struct mn_span *seeds;     /* HOST:PORT */

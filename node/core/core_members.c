@@ -17,6 +17,7 @@ static struct record_self core_record(struct core *core)
         .region = core->config.region,
         .zone = core->config.zone,
         .role = core->config.role,
+        .weight = core->config.weight,
         .protocol_min = PROTOCOL_VERSION,
         .protocol_max = PROTOCOL_VERSION,
         .catalog_version = core->catalog_version,

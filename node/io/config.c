@@ -36,6 +36,8 @@ const struct option_spec config_specs[CONFIG_COUNT] = {
                           "zone within the region"},
     [CONFIG_NODE_ROLE] = {"node.role", "role", OPTION_CHOICE, 0, "auto", "voter|learner|edge|auto",
                           "ROLE", "role asked for when joining: voter, learner, edge or auto"},
+    [CONFIG_NODE_WEIGHT] = {"node.weight", "weight", OPTION_TEXT, 0, "", NULL, "N",
+                            "how much its vote should count, 1 to 1000; default: as all others"},
     [CONFIG_NODE_DATA] = {"node.data", "data", OPTION_TEXT, 0, NULL, NULL, "DIR",
                           "data directory; default: /var/lib/meshnode, or the user's own"},
     [CONFIG_MESH_LISTEN] = {"mesh.listen", "listen", OPTION_ADDRESS, CONFIG_LIST, "0.0.0.0:7000",
@@ -387,6 +389,24 @@ static mn_status config_check_names(const struct options *options, struct option
     return MN_OK;
 }
 
+uint32_t config_weight(const struct options *options)
+{
+    const char *text = options_text(options, CONFIG_NODE_WEIGHT);
+    uint32_t weight = 0;
+
+    for (; *text >= '0' && *text <= '9' && weight <= RECORD_WEIGHT_MAX; text++)
+        weight = 10 * weight + (uint32_t)(*text - '0');
+    return *text == '\0' && weight <= RECORD_WEIGHT_MAX ? weight : 0;
+}
+
+static mn_status config_check_weight(const struct options *options, struct options_error *error)
+{
+    const char *text = options_text(options, CONFIG_NODE_WEIGHT);
+    if (*text == '\0' || config_weight(options) > 0) return MN_OK;
+    return config_fail(error, "%.200s: node.weight: \"%.100s\" is not a number from 1 to %u",
+                       options->values[CONFIG_NODE_WEIGHT].origin, text, RECORD_WEIGHT_MAX);
+}
+
 mn_status config_check(const struct options *options, struct options_error *error)
 {
     uint64_t ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;
@@ -394,6 +414,7 @@ mn_status config_check(const struct options *options, struct options_error *erro
         return config_fail(error, "%.200s: authority.grant_ttl: not within 1h and 365d",
                            options->values[CONFIG_AUTHORITY_GRANT_TTL].origin);
     mn_status status = config_check_names(options, error);
+    if (status == MN_OK) status = config_check_weight(options, error);
     if (status == MN_OK) status = config_check_counts(options, error);
     if (status == MN_OK) status = config_check_token(options, error);
     if (status == MN_OK) status = config_check_dev(options, error);

@@ -11,6 +11,7 @@ enum config_option {
     CONFIG_NODE_REGION,
     CONFIG_NODE_ZONE,
     CONFIG_NODE_ROLE,
+    CONFIG_NODE_WEIGHT,
     CONFIG_NODE_DATA,
     CONFIG_MESH_LISTEN,
     CONFIG_MESH_ADVERTISE,
@@ -70,6 +71,9 @@ MN_MUST_USE mn_status config_parse(struct options *options, const char *name, st
 
 /* What no value shows alone: ranges, and combinations that are unsafe or contradict each other. */
 MN_MUST_USE mn_status config_check(const struct options *options, struct options_error *error);
+
+/* node.weight, once checked; 0: not set. */
+uint32_t config_weight(const struct options *options);
 
 /* The host of "host:port" is this machine only: 127.0.0.0/8, ::1, localhost. */
 bool config_is_loopback(struct mn_span address);

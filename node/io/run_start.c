@@ -183,6 +183,7 @@ static void run_fill_core(struct run *run, struct run_texts *texts, struct core_
     core->zone = mn_span_str(options_text(options, CONFIG_NODE_ZONE));
     core->version = mn_span_str(MN_VERSION);
     core->role = role;
+    core->weight = config_weight(options);
     for (uint32_t i = 0; i < run->advertised_count; i++)
         texts->addresses[i] = mn_span_str(run->advertised[i]);
     core->addresses = texts->addresses;

@@ -83,6 +83,12 @@ static uint32_t picks_in_region(const struct picks *picks, const char *region)
     return count;
 }
 
+/* By weight, as somebody said it: advice is about those that vote already. */
+static uint32_t rank_of(const struct metadata_node *node)
+{
+    return node->is_advised ? 1 : node->weight;
+}
+
 /* Is [a] the better next voter? Members before strangers: they need less. */
 static bool is_better(const struct metadata_input *input, const struct picks *picks,
                       const struct metadata_node *a, const struct metadata_node *b)
@@ -93,7 +99,7 @@ static bool is_better(const struct metadata_input *input, const struct picks *pi
 
     if (a->role != b->role) return a->role == METADATA_VOTER;
     if (in_a != in_b) return in_a < in_b;
-    if (a->weight != b->weight) return a->weight > b->weight;
+    if (rank_of(a) != rank_of(b)) return rank_of(a) > rank_of(b);
     if (was_a != was_b) return was_a;
     return mn_id_compare(&a->id, &b->id) < 0;
 }
@@ -213,22 +219,35 @@ static void plan_learners(const struct metadata_input *input, const struct picks
     }
 }
 
-static void plan_weights(const struct metadata_input *input, struct quorum_config *next,
-                         bool is_equal)
+static struct quorum_member *heaviest(struct quorum_config *config)
 {
-    for (uint32_t i = 0; i < next->members_count; i++) {
-        const struct metadata_node *node = node_find(input, &next->members[i].id);
-        if (next->members[i].weight == 0) continue;
-        if (is_equal)
-            next->members[i].weight = 1;
-        else if (node != NULL)
-            next->members[i].weight = node->weight;
-    }
+    struct quorum_member *best = &config->members[0];
+
+    for (uint32_t i = 1; i < config->members_count; i++)
+        if (config->members[i].weight > best->weight) best = &config->members[i];
+    return best;
 }
 
 static bool is_usable(const struct quorum_config *config)
 {
     return quorum_check(config) == MN_OK && quorum_guard(config, 1) == MN_OK;
+}
+
+/* Nobody may have half of the weight or more: the heaviest gets one less than all others together,
+ * until that is so. Each round lowers a weight, so it ends; with all at 1, if not before. */
+static void plan_weights(const struct metadata_input *input, struct quorum_config *next)
+{
+    struct quorum_member *most;
+
+    for (uint32_t i = 0; i < next->members_count; i++) {
+        const struct metadata_node *node = node_find(input, &next->members[i].id);
+        if (next->members[i].weight > 0 && node != NULL) next->members[i].weight = node->weight;
+    }
+    while (quorum_check(next) == MN_OK && quorum_guard(next, 1) != MN_OK) {
+        most = heaviest(next);
+        if (most->weight == 1) return;
+        most->weight = (uint32_t)(quorum_total(next, QUORUM_NEW) - most->weight) - 1;
+    }
 }
 
 bool metadata_plan(const struct metadata_input *input, struct quorum_config *ret)
@@ -242,8 +261,7 @@ bool metadata_plan(const struct metadata_input *input, struct quorum_config *ret
     pick_voters(input, &picks, target);
     plan_voters(input, &picks, target, &next);
     plan_learners(input, &picks, &next);
-    plan_weights(input, &next, false);
-    if (!is_usable(&next)) plan_weights(input, &next, true); /* what is wanted gives one a half */
+    plan_weights(input, &next);
     if (!is_usable(&next) || quorum_equal(&next, input->config)) return false;
     *ret = next;
     return true;

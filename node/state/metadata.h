@@ -3,10 +3,11 @@
  * or refuses: membership is advice, the log is truth.
  *
  * One voter up to two eligible nodes, then 3, 5 or 7. Voters that live stay (every change costs);
- * new ones come from regions with the fewest voters. Everybody begins as a learner and is promoted
- * when it has caught up. A voter that is dead for METADATA_DEAD_TIME is replaced by a learner that
- * is ready, one at a time, in one change; without a replacement it stays, because taking it out
- * would not let more nodes fail. */
+ * new ones come from regions with the fewest voters, the heavier ones first. Where the weights
+ * wanted would give one voter half of all, it gets as much as is allowed. Everybody begins as a
+ * learner and is promoted when it has caught up. A voter that is dead for METADATA_DEAD_TIME is
+ * replaced by a learner that is ready, one at a time, in one change; without a replacement it
+ * stays, because taking it out would not let more nodes fail. */
 #ifndef METADATA_H
 #define METADATA_H
 
@@ -30,6 +31,7 @@ struct metadata_node {
     mn_id id;
     enum metadata_role role; /* what it says, or what an operator said instead */
     uint32_t weight;         /* wanted, 1 .. METADATA_WEIGHT_MAX */
+    bool is_advised; /* the weight is the advisor's: it says nothing about who should vote */
     char region[METADATA_REGION_SIZE];
     bool is_alive;
     mn_time since; /* mono: alive or not since */

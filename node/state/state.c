@@ -155,6 +155,7 @@ static void step_groups(struct state *state, const struct groups_input *input)
         struct groups_output output = state->groups_outbox.items[i];
         on_output(state, &output);
     }
+    if (state->is_leading) state_weights_measure(state);
 }
 
 void state_step_group(struct state *state, const struct raft_input *input)

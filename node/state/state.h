@@ -18,6 +18,7 @@
 #define STATE_OPS_MAX 4096u  /* requests of this node and of others, under way */
 #define STATE_SESSIONS 256u  /* commands of this node at once; more are MN_BUSY */
 #define STATE_NODES_MAX 1024 /* members that are considered */
+#define STATE_PROGRESS_MAX (QUORUM_MEMBERS_MAX + 256u)
 #define STATE_TIMEOUT_MIN (10 * MN_MS)
 #define STATE_TIMEOUT_MAX (60 * MN_SEC)
 #define STATE_MESSAGE_MAX ((size_t)1 << 20) /* bytes */
@@ -35,14 +36,17 @@ enum state_request_type {
     STATE_READ,        /* read: linearizable */
     STATE_PROGRESS,    /* how far the members are, as the leader knows */
     STATE_TRANSFER,    /* node (zero: anybody) shall lead */
-    STATE_WISH         /* node, wish: what an operator wants it to be */
+    STATE_WISH         /* wish_of, node, wish: what an operator wants */
 };
 
-/* role 0, weight 0: as the node says. */
+/* What an operator wants of a node: role 0, weight 0: as the node says. */
 struct state_wish {
     enum metadata_role role;
     uint32_t weight;
+    bool is_advised; /* of the whole group: weights that nobody set are the advisor's */
 };
+
+enum state_wish_of { STATE_WISH_ROLE = 1, STATE_WISH_WEIGHT, STATE_WISH_ADVISED };
 
 struct state_read {
     struct mn_span key; /* is_list: what keys begin with */
@@ -57,13 +61,19 @@ struct state_request {
     struct strong_command command;
     struct state_read read;
     mn_id node;
+    enum state_wish_of wish_of; /* which member of [wish] counts */
     struct state_wish wish;
     mn_time timeout;
 };
 
+/* A member of the group, or a node of which something is wanted. */
 struct state_progress {
     mn_id node;
+    bool is_member;
     uint64_t match;
+    mn_time ack;      /* from proposal to durable there; 0: not measured lately */
+    uint32_t advised; /* weight that would make commits faster; 0: not a voter */
+    struct state_wish wish;
 };
 
 struct state_answer {
@@ -75,7 +85,9 @@ struct state_answer {
     uint32_t pairs_count;
     bool has_more;
     struct state_progress *progress; /* PROGRESS */
-    uint32_t progress_count;
+    uint32_t progress_count;         /* up to STATE_PROGRESS_MAX */
+    bool is_advised;                 /* PROGRESS: the advisor's weights are used */
+    uint32_t gain_permille; /* PROGRESS: less time until a commit, by the advisor's weights */
     uint64_t term, commit;
 };
 
@@ -157,7 +169,7 @@ const struct strong *state_strong(const struct state *state);
 bool state_wants_nodes(const struct state *state, struct mn_now now);
 uint64_t state_applied(const struct state *state);
 
-/* What an operator wants of a node; all zero: nothing. */
+/* What an operator wants of a node, as far as this node has heard; all zero: nothing. */
 struct state_wish state_wish_of(const struct state *state, const mn_id *node);
 bool state_is_full(const struct state *state); /* the log has no room */
 

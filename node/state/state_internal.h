@@ -1,6 +1,7 @@
 /* state_internal.h: what the files of state share: state.c is the machine and the group in it,
  * state_ops.c requests from their arrival to their answer, state_members.c who should vote and
- * which leases are over, state_wire.c bytes.
+ * which leases are over, state_weights.c what operators want and the advisor measures, state_wire.c
+ * bytes.
  *
  * The group is never stepped while its outputs are being handled: they only mark requests as due,
  * and state_ops_run() goes on with those afterwards. */
@@ -48,6 +49,19 @@ struct state_op {
     uint32_t attempts; /* that may have put it into a log */
 };
 
+/* How long a member takes until it has on its disk what this leader proposed. */
+struct state_ack {
+    mn_id node;
+    mn_time mean;    /* of the newest, weighted */
+    mn_time at;      /* of the newest */
+    uint32_t count;  /* samples, up to STATE_ACKS_MIN */
+    uint32_t advice; /* weight that was taken from the advisor; 0: none */
+    bool is_open;    /* the sample under way waits for it */
+};
+
+#define STATE_ACKS_MIN 8u              /* samples before a mean counts */
+#define STATE_ACK_TIME (5 * MN_MINUTE) /* and how long the newest is believed */
+
 struct state {
     struct state_config config;
     struct rng rng;
@@ -72,6 +86,11 @@ struct state {
     struct metadata_node *nodes;
     uint32_t nodes_count;
     mn_time nodes_at, plan_at, transfer_at; /* next times */
+
+    struct state_ack acks[QUORUM_MEMBERS_MAX]; /* of a leader */
+    uint32_t acks_count;
+    uint64_t probe_index; /* entry whose acks are waited for; 0: none */
+    mn_time probe_at, reweighed_at;
 };
 
 /* ---- state.c ---- */
@@ -103,12 +122,24 @@ void state_members_plan(struct state *state);
 void state_members_set(struct state *state, const struct metadata_node *items, uint32_t count);
 void state_members_lead(struct state *state); /* leadership began or ended */
 
-/* The command that makes the wish true; MN_CONFIG: such a group may not be. */
-mn_status state_members_wish(struct state *state, const mn_id *node, struct state_wish wish,
-                             struct strong_command *ret);
-
 /* A node to ask when nobody knows who leads; zero: there is none. */
 mn_id state_members_any(struct state *state);
+
+/* ---- state_weights.c ---- */
+
+/* The command that makes the wish true; MN_CONFIG: such a group may not be. */
+mn_status state_weights_wish(struct state *state, const struct state_request *request,
+                             struct strong_command *ret);
+
+/* Puts into state->nodes what is wanted: an operator's word, else the node's, else the advisor's.
+ */
+void state_weights_apply(struct state *state);
+void state_weights_lead(struct state *state);    /* leadership began or ended */
+void state_weights_measure(struct state *state); /* after a step of the group */
+void state_weights_advise(struct state *state);  /* now and then, of a leader */
+
+/* Rows of all members, and of nodes of which something is wanted. */
+void state_weights_report(struct state *state, struct state_answer *answer);
 
 /* ---- state_wire.c ---- */
 struct mn_buf *state_ask_encode(const struct state_op *op);

@@ -7,59 +7,6 @@
 #define NODES_PERIOD MN_SEC
 #define TRANSFER_PERIOD (5 * MN_SEC)
 #define EXPIRE_AGAIN (2 * MN_SEC)
-#define WISH_SIZE 5
-
-/* ---- what operators want ---- */
-
-struct state_wish state_wish_of(const struct state *state, const mn_id *node)
-{
-    struct mn_buf *key = state_key(STATE_SPACE_MESH, mn_span(node->bytes, sizeof *node));
-    struct state_wish wish = {0};
-    struct strong_pair pair;
-
-    if (strong_get(state->strong, mn_buf_span(key), &pair) && pair.value.size == WISH_SIZE &&
-        pair.value.data[0] <= METADATA_VOTER) {
-        wish.role = (enum metadata_role)pair.value.data[0];
-        wish.weight = mn_load_u32(pair.value.data + 1);
-        if (wish.weight > METADATA_WEIGHT_MAX) wish.weight = 0;
-    }
-    mn_buf_unref(key);
-    return wish;
-}
-
-/* Would the voters there are allow it? The plan looks again when it comes to it. */
-static bool wish_is_allowed(const struct state *state, const mn_id *node, struct state_wish wish)
-{
-    struct quorum_config config;
-    struct raft_view view;
-    int at;
-
-    if (wish.weight == 0 || !state_view(state, &view)) return true;
-    config = *view.config;
-    at = quorum_find(&config, node);
-    if (config.is_joint || at < 0 || config.members[at].weight == 0) return true;
-    config.members[at].weight = wish.weight;
-    return quorum_check(&config) == MN_OK && quorum_guard(&config, 1) == MN_OK;
-}
-
-mn_status state_members_wish(struct state *state, const mn_id *node, struct state_wish wish,
-                             struct strong_command *ret)
-{
-    struct mn_arena *arena = &state->arena;
-    uint8_t *key = mn_arena_alloc(arena, 1 + sizeof *node);
-    uint8_t *value = mn_arena_alloc(arena, WISH_SIZE);
-    bool is_none = wish.role == 0 && wish.weight == 0;
-
-    if (wish.weight > METADATA_WEIGHT_MAX || !wish_is_allowed(state, node, wish)) return MN_CONFIG;
-    key[0] = (uint8_t)STATE_SPACE_MESH[0];
-    memcpy(key + 1, node->bytes, sizeof *node);
-    value[0] = (uint8_t)wish.role;
-    mn_store_u32(value + 1, wish.weight);
-    *ret = (struct strong_command){.verb = is_none ? STRONG_REMOVE : STRONG_PUT,
-                                   .key = mn_span(key, 1 + sizeof *node)};
-    if (!is_none) ret->value = mn_span(value, WISH_SIZE);
-    return MN_OK;
-}
 
 /* ---- nodes ---- */
 
@@ -119,15 +66,6 @@ static void plan_leases(struct state *state)
     }
 }
 
-static void apply_wishes(const struct state *state)
-{
-    for (uint32_t i = 0; i < state->nodes_count; i++) {
-        struct state_wish wish = state_wish_of(state, &state->nodes[i].id);
-        if (wish.role != 0) state->nodes[i].role = wish.role;
-        if (wish.weight != 0) state->nodes[i].weight = wish.weight;
-    }
-}
-
 static void plan_voters(struct state *state)
 {
     const struct raft *raft = groups_raft(state->groups, STATE_GROUP);
@@ -146,7 +84,8 @@ static void plan_voters(struct state *state)
     if (state->nodes_count == 0 || view.config->is_joint) return;
     for (uint32_t i = 0; i < view.config->members_count; i++)
         if (!raft_progress(raft, &view.config->members[i].id, &matches[i])) matches[i] = 0;
-    apply_wishes(state);
+    state_weights_advise(state);
+    state_weights_apply(state);
     if (!metadata_plan(&plan, &next)) return;
     input.configure.request = ++state->number_last;
     input.configure.config = &next;
@@ -181,4 +120,5 @@ void state_members_lead(struct state *state)
         state->is_leading ? mn_time_after(state->now.mono, PLAN_PERIOD) : MN_TIME_NEVER;
     while ((lease = strong_lease_next(state->strong, lease)) != NULL)
         lease->since = 0;
+    state_weights_lead(state);
 }

@@ -224,21 +224,10 @@ static void op_read(struct state *state, struct state_op *op)
 
 static void op_progress(struct state *state, struct state_op *op)
 {
-    const struct raft *raft = groups_raft(state->groups, STATE_GROUP);
-    struct raft_view view = raft_view(raft);
+    struct raft_view view = raft_view(groups_raft(state->groups, STATE_GROUP));
     struct state_answer answer = {.status = MN_OK, .term = view.term, .commit = view.commit};
 
-    answer.progress =
-        mn_arena_alloc(state->outbox->arena, view.config->members_count * sizeof *answer.progress);
-    for (uint32_t i = 0; i < view.config->members_count; i++) {
-        struct state_progress *progress = &answer.progress[answer.progress_count];
-        progress->node = view.config->members[i].id;
-        if (mn_id_equal(&progress->node, &state->config.self))
-            progress->match = view.last_index;
-        else if (!raft_progress(raft, &progress->node, &progress->match))
-            continue;
-        answer.progress_count++;
-    }
+    state_weights_report(state, &answer);
     op_answer(state, op, &answer);
 }
 
@@ -465,7 +454,7 @@ static mn_status op_set(struct state *state, struct state_op *op,
         mn_buf_unref(key);
         return status;
     case STATE_WISH:
-        status = state_members_wish(state, &request->node, request->wish, &command);
+        status = state_weights_wish(state, request, &command);
         return status == MN_OK ? op_set_command(state, op, command) : status;
     case STATE_READ:
         if (request->read.key.size >= STRONG_KEY_MAX) return MN_TOO_BIG;

@@ -94,6 +94,11 @@ static void write_progress(Meshnode__State__Answer *pb, const struct state_answe
         meshnode__state__progress__init(progress);
         progress->node = pb_id_bytes(&answer->progress[i].node);
         progress->match = answer->progress[i].match;
+        progress->is_member = answer->progress[i].is_member;
+        progress->ack_us = answer->progress[i].ack;
+        progress->advised = answer->progress[i].advised;
+        progress->role = (uint32_t)answer->progress[i].wish.role;
+        progress->weight = answer->progress[i].wish.weight;
         pb->progress[i] = progress;
     }
 }
@@ -118,6 +123,8 @@ struct mn_buf *state_answer_encode(const struct state *state, uint64_t ask,
     write_pairs(&pb, answer, &arena);
     write_progress(&pb, answer, &arena);
     pb.has_more = answer->has_more;
+    pb.is_advised = answer->is_advised;
+    pb.gain_permille = answer->gain_permille;
     pb.commit = answer->commit;
     pb.term = answer->term;
     message.answer = &pb;
@@ -150,6 +157,12 @@ static bool read_progress(struct state *state, const Meshnode__State__Answer *pb
     for (size_t i = 0; i < pb->n_progress; i++) {
         struct state_progress *progress = &answer->progress[answer->progress_count++];
         progress->match = pb->progress[i]->match;
+        progress->is_member = pb->progress[i]->is_member;
+        progress->ack = pb->progress[i]->ack_us;
+        progress->advised = pb->progress[i]->advised;
+        progress->wish.weight = pb->progress[i]->weight;
+        if (pb->progress[i]->role <= METADATA_VOTER)
+            progress->wish.role = (enum metadata_role)pb->progress[i]->role;
         if (pb_id(pb->progress[i]->node, &progress->node) != MN_OK) return false;
     }
     return true;
@@ -160,11 +173,13 @@ static void on_answer(struct state *state, const mn_id *from, const Meshnode__St
     struct state_answer answer = {.ticket = pb->ask,
                                   .status = (mn_status)pb->status,
                                   .has_more = pb->has_more,
+                                  .is_advised = pb->is_advised,
+                                  .gain_permille = pb->gain_permille,
                                   .commit = pb->commit,
                                   .term = pb->term};
     mn_id leader = {0};
 
-    if (pb->n_pairs > STRONG_LIST_MAX || pb->n_progress > QUORUM_MEMBERS_MAX) return;
+    if (pb->n_pairs > STRONG_LIST_MAX || pb->n_progress > STATE_PROGRESS_MAX) return;
     if (pb->leader.len > 0 && pb_id(pb->leader, &leader) != MN_OK) return;
     if (pb->reply != NULL)
         answer.reply = (struct strong_reply){.status = (mn_status)pb->reply->status,

@@ -296,6 +296,9 @@ static const struct {
      "f.yaml:1: node.name: \"Upper\" is not 1 to 63 characters of a-z, 0-9, -"},
     {"node: {region: \"a b\"}",
      "f.yaml:1: node.region: \"a b\" is not up to 32 characters of a-z, 0-9, -"},
+    {"node: {weight: 0}", "f.yaml:1: node.weight: \"0\" is not a number from 1 to 1000"},
+    {"node: {weight: 1001}", "f.yaml:1: node.weight: \"1001\" is not a number from 1 to 1000"},
+    {"node: {weight: 2x}", "f.yaml:1: node.weight: \"2x\" is not a number from 1 to 1000"},
     {"authority: {grant_ttl: 59m}", "f.yaml:1: authority.grant_ttl: not within 1h and 365d"},
     {"authority: {grant_ttl: 366d}", "f.yaml:1: authority.grant_ttl: not within 1h and 365d"},
     {"http: {listen: \"0.0.0.0:80\"}", "f.yaml:1: http.listen: 0.0.0.0:80 is not a loopback "

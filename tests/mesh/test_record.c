@@ -41,6 +41,7 @@ START_TEST(record_decodes_to_what_was_signed)
     self.catalog_version = 5;
     memset(self.catalog_root, 0xcd, sizeof self.catalog_root);
     self.ring_salt = UINT64_MAX;
+    self.weight = RECORD_WEIGHT_MAX;
     ck_assert_int_eq(record_sign(&self, &numbers, &world.nodes[1].identity,
                                  &world.authority.mesh_id, &world.arena, &bytes),
                      MN_OK);
@@ -56,6 +57,7 @@ START_TEST(record_decodes_to_what_was_signed)
     ck_assert(mn_span_is(record.said.region, "eu"));
     ck_assert(mn_span_is(record.said.zone, "a"));
     ck_assert_int_eq(record.said.role, MESHNODE__TRUST__ROLE__ROLE_VOTER);
+    ck_assert_uint_eq(record.said.weight, RECORD_WEIGHT_MAX);
     ck_assert_uint_eq(record.said.catalog_version, 5);
     ck_assert_int_eq(record.said.catalog_root[15], 0xcd);
     ck_assert_uint_eq(record.said.ring_salt, UINT64_MAX);
