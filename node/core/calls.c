@@ -12,7 +12,8 @@ struct calls_config calls_config_default(void)
                                  .queued_max = 1024,
                                  .served_peer_max = 1024,
                                  .attempts_max = 5,
-                                 .retry_percent = 10};
+                                 .retry_percent = 10,
+                                 .verdict_max = 5 * MN_SEC};
 }
 
 /* ---- peers ---- */
@@ -370,6 +371,18 @@ static void calls_on_start(struct calls *calls, uint64_t epoch)
     }
 }
 
+/* What is known of a node has changed: calls that wait for a word on it look again. */
+static void calls_recheck(struct calls *calls)
+{
+    struct mn_map_entry *entry = NULL;
+
+    while ((entry = mn_map_next(&calls->waitlists, entry)) != NULL) {
+        struct waitlist *list = MN_CONTAINER(entry, struct waitlist, in_map);
+        mn_list_remove(&list->in_dirty);
+        mn_list_push_back(&calls->dirty, &list->in_dirty);
+    }
+}
+
 static void calls_on_link_up(struct calls *calls, const mn_id *node, mn_time rtt)
 {
     struct calls_peer *peer = calls_peer_get(calls, node);
@@ -377,6 +390,7 @@ static void calls_on_link_up(struct calls *calls, const mn_id *node, mn_time rtt
     peer->is_linked = true;
     peer->is_forgotten = false;
     if (rtt != 0) peer->rtt = rtt;
+    calls_recheck(calls);
 }
 
 static void calls_on_link_down(struct calls *calls, const mn_id *node)
@@ -394,6 +408,7 @@ static void calls_on_link_down(struct calls *calls, const mn_id *node)
         calls_on_failed(calls, call, CALL_OUTCOME_UNKNOWN, false, mn_span_str(text));
     }
     calls_serve_lost(calls, peer);
+    calls_recheck(calls);
     if (peer->is_forgotten) calls_peer_remove(calls, peer);
 }
 
@@ -401,6 +416,7 @@ static void calls_on_routable(struct calls *calls, const mn_id *node, bool is_ro
 {
     struct calls_peer *peer = calls_peer_get(calls, node);
 
+    if (peer->is_routable != is_routable) calls_recheck(calls);
     peer->is_routable = is_routable;
     peer->is_forgotten = false;
 }
@@ -422,21 +438,19 @@ static void calls_on_timeout(struct calls *calls, struct call *call)
 {
     struct refusal refusal;
 
+    bool is_total = call->total_at <= calls->now.mono;
+
     if (call->state == CALL_WAITING) {
-        calls_wait_end(calls, call);
-        refusal = CALLS_REFUSE(
-            calls, CALL_BUSY, "no node had room for the call of %.*s in time; nothing was executed",
-            (int)call->service_size, call->service);
-    } else {
-        bool is_total = call->total_at <= calls->now.mono;
-        refusal = CALLS_REFUSE(
-            calls, CALL_TIMED_OUT,
-            "node %s %s: the call was cancelled there, it may have been executed", call->node_name,
-            is_total ? "did not finish in time" : "gave no sign for too long");
-        refusal.node = call->peer->node;
-        calls_attempt_abort(calls, call);
-        calls_attempt_end(calls, call, BALANCE_FAILED);
+        calls_wait_timeout(calls, call);
+        return;
     }
+    refusal = CALLS_REFUSE(calls, CALL_TIMED_OUT,
+                           "node %s %s: the call was cancelled there, it may have been executed",
+                           call->node_name,
+                           is_total ? "did not finish in time" : "gave no sign for too long");
+    refusal.node = call->peer->node;
+    calls_attempt_abort(calls, call);
+    calls_attempt_end(calls, call, BALANCE_FAILED);
     calls_fail(calls, call, &refusal);
 }
 

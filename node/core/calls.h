@@ -8,6 +8,8 @@
  *       failing node; then the last refusal is the answer
  *   it may have started (link down, server lost): the next candidate only if it is idempotent;
  *       else CALL_OUTCOME_UNKNOWN at once
+ *   not sent, since the only candidates are suspects: waits until one is alive again, is lost, or
+ *       verdict_max is over; then CALL_UNAVAILABLE
  *   out of time: CALL_TIMED_OUT, and the callee is told to cancel
  * A callee cancels what it executes for a caller in the same step in which the link to it goes
  * down: nobody could hear the answer.
@@ -38,6 +40,7 @@ struct calls_config {
     uint32_t served_peer_max;        /* 1024: executed at once for one node */
     uint32_t attempts_max;           /* 5 */
     uint32_t retry_percent;          /* 10 */
+    mn_time verdict_max;             /* 5 s: waiting for a word on the only node, a suspect */
     const struct services *services; /* borrowed; only read */
     uint8_t seed[RNG_SEED_SIZE];
     struct mn_trace *trace; /* may be NULL */

@@ -149,6 +149,7 @@ struct candidates {
     struct balance_candidate *items;
     uint32_t *index;
     uint32_t count;
+    bool has_suspect; /* another could, should it turn out to be alive */
 };
 
 static struct candidates calls_candidates(struct calls *calls, const struct call *call,
@@ -156,13 +157,16 @@ static struct candidates calls_candidates(struct calls *calls, const struct call
 {
     struct mn_arena *arena = calls->outbox->arena;
     struct candidates found = {mn_arena_alloc(arena, view->count * sizeof *found.items),
-                               mn_arena_alloc(arena, view->count * sizeof *found.index), 0};
+                               mn_arena_alloc(arena, view->count * sizeof *found.index), 0, false};
 
     for (uint32_t i = 0; i < view->count; i++) {
         const mn_id *node = &view->providers[i].node;
         const struct calls_peer *peer = calls_peer(calls, node);
-        if (calls_reason(calls, peer) != CALLS_REASON_OK || calls_was_tried(call, node)) continue;
+        enum calls_reason reason = calls_reason(calls, peer);
+        if (calls_was_tried(call, node)) continue;
         if (!mn_id_is_zero(&call->only) && !mn_id_equal(&call->only, node)) continue;
+        if (reason == CALLS_REASON_SUSPECT) found.has_suspect = true;
+        if (reason != CALLS_REASON_OK) continue;
         found.items[found.count] = calls_candidate(peer);
         found.index[found.count++] = i;
     }
@@ -311,18 +315,53 @@ static bool calls_wait(struct calls *calls, struct call *call)
     return true;
 }
 
-/* Chooses a provider; NULL: none. *ret_is_full: one would have been, had it room. */
+/* What a call without a provider may wait for. */
+enum hope { HOPE_NONE, HOPE_ROOM, HOPE_VERDICT };
+
+/* Chooses a provider; NULL: none, and *ret_hope says why there may be one soon. */
 static const struct services_provider *calls_choose(struct calls *calls, struct call *call,
                                                     const struct services_view *view,
-                                                    bool *ret_is_full)
+                                                    enum hope *ret_hope)
 {
     struct candidates candidates = calls_candidates(calls, call, view);
     int32_t chosen =
         balance_pick(calls->balance, calls->now, view->name, candidates.items, candidates.count);
 
-    *ret_is_full = chosen < 0 && balance_is_full(calls->balance, calls->now, view->name,
-                                                 candidates.items, candidates.count);
-    return chosen < 0 ? NULL : &view->providers[candidates.index[chosen]];
+    if (chosen >= 0) return &view->providers[candidates.index[chosen]];
+    if (balance_is_full(calls->balance, calls->now, view->name, candidates.items, candidates.count))
+        *ret_hope = HOPE_ROOM;
+    else if (candidates.has_suspect)
+        *ret_hope = HOPE_VERDICT;
+    return NULL;
+}
+
+/* The only node that could serve the call is under suspicion, most often because of a bad moment on
+ * its path: the call waits until that is refuted or true, but not longer than verdict_max. */
+static bool calls_wait_verdict(struct calls *calls, struct call *call)
+{
+    if (!calls_wait(calls, call)) return false;
+    if (call->waits_verdict) return true;
+    MN_PROBE("calls: a call waits for a verdict");
+    call->waits_verdict = true;
+    call->idle_at =
+        mn_time_min(call->idle_at, mn_time_after(calls->now.mono, calls->config.verdict_max));
+    calls_arm(calls, call);
+    return true;
+}
+
+void calls_wait_timeout(struct calls *calls, struct call *call)
+{
+    struct services_view view = services_find(calls->config.services, calls_service(call));
+    struct refusal refusal;
+
+    calls_wait_end(calls, call);
+    if (call->waits_verdict)
+        refusal = calls_refuse_view(calls, call, &view);
+    else
+        refusal = CALLS_REFUSE(
+            calls, CALL_BUSY, "no node had room for the call of %.*s in time; nothing was executed",
+            (int)call->service_size, call->service);
+    calls_fail(calls, call, &refusal);
 }
 
 enum calls_dispatched calls_dispatch(struct calls *calls, struct call *call,
@@ -331,22 +370,24 @@ enum calls_dispatched calls_dispatch(struct calls *calls, struct call *call,
     struct services_view view = services_find(calls->config.services, calls_service(call));
     const struct services_provider *provider = NULL;
     struct refusal refusal;
-    bool is_full = false;
+    enum hope hope = HOPE_NONE;
 
     if (view.kind == SERVICES_FOUND) {
         if (call->state != CALL_WAITING) { /* its list goes by this name */
             memcpy(call->offer, view.name.data, view.name.size);
             call->offer_size = (uint8_t)view.name.size;
         }
-        provider = calls_choose(calls, call, &view, &is_full);
-        if (is_full && calls_wait(calls, call)) return CALLS_WAITS;
+        provider = calls_choose(calls, call, &view, &hope);
+        if (hope == HOPE_ROOM && calls_wait(calls, call)) return CALLS_WAITS;
+        if (hope == HOPE_VERDICT && last == NULL && calls_wait_verdict(calls, call))
+            return CALLS_WAITS;
     }
     if (call->state == CALL_WAITING) calls_wait_end(calls, call);
     if (provider != NULL) {
         calls_attempt(calls, call, provider);
         return CALLS_SETTLED;
     }
-    if (is_full)
+    if (hope == HOPE_ROOM)
         refusal = CALLS_REFUSE(calls, CALL_BUSY, "too many calls of %.*s wait already",
                                (int)call->service_size, call->service);
     else

@@ -70,6 +70,7 @@ struct call {
     char offer[CATALOG_OFFER_NAME_MAX]; /* the server's own name */
     uint8_t offer_size;
     struct mn_list in_wait; /* WAITING */
+    bool waits_verdict;     /* WAITING: for a word on a suspect, with its own limit in [idle_at] */
 
     /* The attempt in flight. */
     struct calls_peer *peer;
@@ -183,6 +184,9 @@ enum calls_dispatched calls_dispatch(struct calls *calls, struct call *call,
 
 /* Sets the timer to the earlier of the two limits. */
 void calls_arm(struct calls *calls, struct call *call);
+
+/* A call has waited for too long: it fails. */
+void calls_wait_timeout(struct calls *calls, struct call *call);
 
 /* A call that waits leaves its list. */
 void calls_wait_end(struct calls *calls, struct call *call);

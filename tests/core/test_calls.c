@@ -510,23 +510,69 @@ START_TEST(without_a_link_nothing_is_sent)
 }
 END_TEST
 
+static void routable_set(uint32_t node, uint32_t other, bool flag)
+{
+    step(node, &(struct calls_input){.type = CALLS_IN_ROUTABLE, .node = ids[other], .flag = flag});
+}
+
 START_TEST(a_suspect_gets_no_new_calls)
 {
-    struct calls_input suspect = {.type = CALLS_IN_ROUTABLE, .node = ids[1], .flag = false};
-    uint64_t call;
+    uint64_t call, waiting;
 
     offer(1, "files", 'x');
     call = request(0, "files");
     deliver();
-    step(0, &suspect);
-    assert_failed(0, request(0, "files"), CALL_UNAVAILABLE);
+    routable_set(0, 1, false);
+    waiting = request(0, "files");
+    ck_assert_uint_eq(calls_stats(calls[0]).queued, 1);
     result(1, served(1), "done"); /* what it has it may finish */
     assert_result(0, call, "done", 1);
-    suspect.flag = true;
-    step(0, &suspect);
+    ck_assert_uint_eq(calls_stats(calls[0]).queued, 1);
+    routable_set(0, 1, true); /* refuted: what waited goes there */
+    deliver();
+    result(1, served(1), "late");
+    assert_result(0, waiting, "late", 1);
+}
+END_TEST
+
+START_TEST(a_suspect_that_is_lost_ends_the_wait)
+{
+    uint64_t call;
+    const struct told *item;
+
+    offer(1, "files", 'x');
+    routable_set(0, 1, false);
+    call = request(0, "files");
+    link_set(0, 1, false);
+    item = assert_failed(0, call, CALL_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(item->text, "n1 (no_link)"));
+}
+END_TEST
+
+START_TEST(nobody_waits_long_for_a_suspect)
+{
+    uint64_t call;
+    const struct told *item;
+
+    offer(1, "files", 'x');
+    routable_set(0, 1, false);
+    call = request(0, "files");
+    ck_assert_uint_eq(calls_deadline(calls[0]), now.mono + 5 * MN_SEC);
+    run(5 * MN_SEC + 1);
+    item = assert_failed(0, call, CALL_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(item->text, "n1 (suspect)"));
+    ck_assert_ptr_nonnull(strstr(item->text, "nothing was executed"));
+}
+END_TEST
+
+START_TEST(a_replica_is_better_than_a_suspect)
+{
+    offer(1, "files", 'x');
+    offer(2, "files", 'x');
+    routable_set(0, 1, false);
     (void)request(0, "files");
     deliver();
-    (void)served(1);
+    (void)served(2);
 }
 END_TEST
 
@@ -801,7 +847,7 @@ START_TEST(the_total_time_ends_it_however_much_is_heard)
     deliver();
     there = served(1);
     for (uint32_t i = 0; i < 11; i++) {
-        run(5 * MN_SEC);
+        run(5 * MN_SEC + 1);
         answer(1, there, CALL_EVENT_PROGRESS, "p", CALL_FAILED_NONE);
         (void)next(0);
     }
@@ -1366,6 +1412,9 @@ int main(void)
     tcase_add_test(tcase, a_conflict_names_its_servers);
     tcase_add_test(tcase, without_a_link_nothing_is_sent);
     tcase_add_test(tcase, a_suspect_gets_no_new_calls);
+    tcase_add_test(tcase, a_suspect_that_is_lost_ends_the_wait);
+    tcase_add_test(tcase, nobody_waits_long_for_a_suspect);
+    tcase_add_test(tcase, a_replica_is_better_than_a_suspect);
     tcase_add_test(tcase, what_is_too_big_is_refused_on_both_ends);
     tcase_add_loop_test(tcase, what_was_not_started_goes_elsewhere, CALL_UNAVAILABLE,
                         CALL_BUSY + 1);
