@@ -2,7 +2,7 @@
 // revoked with all it had; keys and findings as people see them.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {rmSync, copyFileSync} from 'node:fs';
+import {rmSync, copyFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {withMesh, waitFor, ctl, ctlJson, run, bin, sleep} from './lib/mesh.mjs';
 
@@ -11,7 +11,11 @@ const keys = async (node, kind) => (await ctlJson(node, 'keys', 'ls')).items.fil
 const sealing = async node => (await keys(node, 'seal')).find(k => k.state === 'seals')?.id;
 
 test('the authority grows, the founder is destroyed, and others admit and revoke', withMesh('growth', async mesh => {
-  const [n1, n2, n3] = await mesh.cluster(3);
+  const shared = `@${join(mesh.dir, 'shared')}`; // made before there was a mesh, as compose files do
+  writeFileSync(shared.slice(1), (await run(join(bin, 'meshnode'), ['token', 'new'])).stdout, {mode: 0o600});
+  const n1 = await mesh.start('n1', {token: shared, args: ['--bootstrap']});
+  const [n2, n3] = [await mesh.start('n2', {join: n1.mesh, token: shared}), await mesh.start('n3', {join: n1.mesh, token: shared})];
+  for (const node of [n1, n2, n3]) await mesh.ready(node, 3);
   assert.equal((await keys(n1, 'issuer')).length, 1);
   const nags = async () => (await ctlJson(n1, 'status')).findings.some(finding => finding.code === 'root_key_here');
   await waitFor('the founder nags about its root key', nags);
@@ -27,6 +31,9 @@ test('the authority grows, the founder is destroyed, and others admit and revoke
   const created = await ctlJson(n2, 'token', 'create', '--uses', '2');
   const n4 = await mesh.start('n4', {join: n3.mesh, token: created.token}); // through another than the token's home
   await mesh.ready(n4, 3);
+  const n5 = await mesh.start('n5', {join: n2.mesh, token: shared});
+  await mesh.ready(n5, 4);
+  await n5.process.kill('SIGTERM');
 
   const before = await sealing(n2);
   assert.ok(before, 'there is a key that seals');
