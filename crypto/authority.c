@@ -252,14 +252,28 @@ bool authority_is_issuer(const struct authority *authority, const uint8_t pk[SIG
     return authority_has_key(authority->issuers, authority->issuers_count, pk);
 }
 
+bool authority_has_issuer(const struct authority *authority, const mn_id *node)
+{
+    for (uint32_t i = 0; i < authority->issuers_count; i++) {
+        mn_id issuer = digest_node_id(authority->issuers[i]);
+        if (mn_id_equal(&issuer, node)) return true;
+    }
+    return false;
+}
+
+uint64_t authority_until(const struct authority *authority, const uint8_t pk[SIGN_PK_SIZE])
+{
+    if (authority_is_issuer(authority, pk)) return UINT64_MAX;
+    for (uint32_t i = 0; i < authority->retired_count; i++)
+        if (memcmp(authority->retired[i].key, pk, SIGN_PK_SIZE) == 0)
+            return authority->retired[i].until_ms;
+    return 0;
+}
+
 bool authority_counts(const struct authority *authority, const uint8_t pk[SIGN_PK_SIZE],
                       uint64_t signed_ms)
 {
-    if (authority_is_issuer(authority, pk)) return true;
-    for (uint32_t i = 0; i < authority->retired_count; i++)
-        if (memcmp(authority->retired[i].key, pk, SIGN_PK_SIZE) == 0)
-            return signed_ms < authority->retired[i].until_ms;
-    return false;
+    return signed_ms < authority_until(authority, pk);
 }
 
 static bool authority_key_has_id(const uint8_t *pk, const uint8_t kid[DIGEST_KID_SIZE])

@@ -93,6 +93,7 @@ MN_MUST_USE mn_status authority_next(const struct authority *prev, const struct 
 
 const uint8_t *authority_pin(const struct authority *authority);
 bool authority_is_issuer(const struct authority *authority, const uint8_t pk[SIGN_PK_SIZE]);
+bool authority_has_issuer(const struct authority *authority, const mn_id *node);
 
 /* The issuer with this key id, retired ones included; NULL when there is none. */
 const uint8_t *authority_find_issuer(const struct authority *authority,
@@ -101,6 +102,10 @@ const uint8_t *authority_find_issuer(const struct authority *authority,
 /* Does what this key signed at [signed_ms] count: is it an issuer, or was it one until later? */
 bool authority_counts(const struct authority *authority, const uint8_t pk[SIGN_PK_SIZE],
                       uint64_t signed_ms);
+
+/* Until when this key was an issuer: 0 if it never was, as far as the document knows; UINT64_MAX if
+ * it is one. */
+uint64_t authority_until(const struct authority *authority, const uint8_t pk[SIGN_PK_SIZE]);
 
 /* The chain as one node knows it: documents from the genesis, or from the pinned one, to the head.
  * A node never goes back, and never swaps a document it adopted, except that a root-signed one

@@ -155,11 +155,25 @@ mn_status grant_decode(struct mn_span bytes, struct grant *ret)
 
 /* ---- judging ---- */
 
-static bool grant_is_revoked(const struct grant *grant, const struct grant_revoked *revoked)
+bool grant_is_revoked(const struct grant *grant, const struct authority *authority,
+                      const struct grant_revoked *revoked)
 {
     if (revoked == NULL) return false;
     if (revoked->has_node(revoked->set, &grant->node_id)) return true;
-    return !mn_id_is_zero(&grant->token_id) && revoked->has_token(revoked->set, &grant->token_id);
+    if (mn_id_is_zero(&grant->token_id)) return false;
+    return revoked->has_token(revoked->set, &grant->token_id) &&
+           !authority_is_issuer(authority, grant->sign_pk);
+}
+
+/* A key that was retired may be stolen afterwards, and date back what it signs: its power ends with
+ * the longest grant that it could give while it was an issuer. */
+static bool grant_outlives_its_issuer(const struct grant *grant, const struct authority *authority,
+                                      const uint8_t *issuer)
+{
+    uint64_t until_ms = authority_until(authority, issuer);
+
+    if (until_ms == UINT64_MAX) return false;
+    return grant->not_after_ms > until_ms + authority->grant_ttl_ms + GRANT_TOLERANCE_MS;
 }
 
 mn_status grant_check_any_age(const struct grant *grant, const struct authority *authority,
@@ -174,9 +188,10 @@ mn_status grant_check_any_age(const struct grant *grant, const struct authority 
     if (issuer == NULL) return MN_UNKNOWN_ISSUER;
     if (!authority_counts(authority, issuer, grant->not_before_ms + GRANT_TOLERANCE_MS))
         return MN_UNKNOWN_ISSUER;
+    if (grant_outlives_its_issuer(grant, authority, issuer)) return MN_UNKNOWN_ISSUER;
     status = sign_check(issuer, SIGN_GRANT, &grant->mesh_id, grant->body, grant->signature);
     if (status != MN_OK) return status;
-    if (grant_is_revoked(grant, revoked)) return MN_REVOKED;
+    if (grant_is_revoked(grant, authority, revoked)) return MN_REVOKED;
     return wall_ms < grant->not_before_ms ? MN_NOT_YET : MN_OK;
 }
 

@@ -65,6 +65,11 @@ struct mn_buf *grant_sign(struct grant *grant, const struct sign_key *issuer);
 /* Decodes and checks the form only; [bytes] are borrowed by ret->body. MN_MALFORMED, MN_TOO_BIG. */
 MN_MUST_USE mn_status grant_decode(struct mn_span bytes, struct grant *ret);
 
+/* By its node id, or with all that came by its token. The latter does not touch an issuer: one of
+ * them would put out the others with the token that they all came by. */
+bool grant_is_revoked(const struct grant *grant, const struct authority *authority,
+                      const struct grant_revoked *revoked);
+
 /* Pure, and the one place where grants are judged: HELLO, every record, renewal, the timer at
  * expiry. [wall_ms] is the local wall clock.
  * MN_WRONG_MESH; MN_NOT_FOUND: made under a newer authority than [authority], pull the chain once;

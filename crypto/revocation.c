@@ -79,16 +79,6 @@ mn_status revocation_decode(struct mn_span bytes, struct revocation *ret)
     return status;
 }
 
-static bool revocation_names_issuer(const struct revocation *revocation,
-                                    const struct authority *authority)
-{
-    for (uint32_t i = 0; i < authority->issuers_count; i++) {
-        mn_id issuer = digest_node_id(authority->issuers[i]);
-        if (mn_id_equal(&issuer, &revocation->node_id)) return true;
-    }
-    return false;
-}
-
 mn_status revocation_check(const struct revocation *revocation, const struct authority *authority)
 {
     mn_status status;
@@ -98,5 +88,5 @@ mn_status revocation_check(const struct revocation *revocation, const struct aut
     status = sign_check(revocation->issuer, SIGN_REVOKE, &authority->mesh_id, revocation->body,
                         revocation->signature);
     if (status != MN_OK) return status;
-    return revocation_names_issuer(revocation, authority) ? MN_DENIED : MN_OK;
+    return authority_has_issuer(authority, &revocation->node_id) ? MN_DENIED : MN_OK;
 }

@@ -331,8 +331,8 @@ static bool admission_is_revoked(const struct admission *a, const mn_id *node_id
 
     if (revoked == NULL) return false;
     if (revoked->has_node(revoked->set, node_id)) return true;
-    return holder != NULL && !mn_id_is_zero(&holder->grant.token_id) &&
-           revoked->has_token(revoked->set, &holder->grant.token_id);
+    return holder != NULL &&
+           grant_is_revoked(&holder->grant, authority_chain_head(&a->chain), revoked);
 }
 
 admission_code admission_decide(struct admission *a, const struct invite_join *join,

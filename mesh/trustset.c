@@ -132,6 +132,7 @@ static void trustset_on_authority(struct trustset *set, const struct authority *
         set->mint_at = set->now.mono;
     }
     trustset_judge_again(set);
+    trustset_drop_outcasts(set); /* who is no issuer any more goes with its token */
     if (!is_first) return;
     trustset_load_keys(set);
     if (trustset_is_out(set, &set->config.self->node_id, &(mn_id){{0}}))

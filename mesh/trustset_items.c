@@ -167,8 +167,9 @@ static void outcasts_done(struct mn_map *map)
 
 bool trustset_is_out(const struct trustset *set, const mn_id *node, const mn_id *token)
 {
-    return outcast_find(&set->nodes, node) != NULL ||
-           (!mn_id_is_zero(token) && outcast_find(&set->tokens, token) != NULL);
+    if (outcast_find(&set->nodes, node) != NULL) return true;
+    if (mn_id_is_zero(token) || outcast_find(&set->tokens, token) == NULL) return false;
+    return set->authority == NULL || !authority_has_issuer(set->authority, node);
 }
 
 static void trustset_cast(struct trustset *set, const struct item *item, bool is_in)

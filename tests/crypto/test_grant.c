@@ -163,6 +163,9 @@ START_TEST(grant_of_a_retired_issuer_counts_if_made_before)
     after.retired[0].until_ms = NOW_MS + 1;
     authority = after;
     ck_assert_int_eq(judge(&grant, &founder, NOW_MS), MN_OK);
+    grant.not_after_ms += DAY_MS; /* longer than it could give at its end: made later, dated back */
+    ck_assert_int_eq(judge(&grant, &founder, NOW_MS), MN_UNKNOWN_ISSUER);
+    grant.not_after_ms -= DAY_MS;
     authority.retired[0].until_ms = NOW_MS;
     ck_assert_int_eq(judge(&grant, &founder, NOW_MS), MN_UNKNOWN_ISSUER);
 }
@@ -185,6 +188,24 @@ START_TEST(grant_of_a_revoked_node_or_token_is_refused)
     ck_assert_int_eq(grant_check(&grant, &authority, &revoked, NOW_MS), MN_REVOKED);
     revoked.set = &grant.serial; /* neither */
     ck_assert_int_eq(grant_check(&grant, &authority, &revoked, NOW_MS), MN_OK);
+    mn_buf_unref(bytes);
+}
+END_TEST
+
+/* Else a bad issuer puts out the others with the token that they all came by. */
+START_TEST(grant_of_an_issuer_outlives_its_token)
+{
+    struct grant plain = plain_grant(), grant;
+    struct mn_buf *bytes = grant_sign(&plain, &founder);
+    struct grant_revoked revoked = {set_has, set_has, &grant.token_id};
+    struct authority grown = authority;
+
+    memcpy(grown.issuers[grown.issuers_count++], node.key.pk, SIGN_PK_SIZE);
+    ck_assert_int_eq(grant_decode(mn_buf_span(bytes), &grant), MN_OK);
+    ck_assert_int_eq(grant_check(&grant, &authority, &revoked, NOW_MS), MN_REVOKED);
+    ck_assert_int_eq(grant_check(&grant, &grown, &revoked, NOW_MS), MN_OK);
+    ck_assert(authority_has_issuer(&grown, &grant.node_id));
+    ck_assert(!authority_has_issuer(&authority, &grant.node_id));
     mn_buf_unref(bytes);
 }
 END_TEST
@@ -465,6 +486,7 @@ int main(void)
     tcase_add_test(tcase, grant_form_is_checked);
     tcase_add_test(tcase, grant_of_a_retired_issuer_counts_if_made_before);
     tcase_add_test(tcase, grant_of_a_revoked_node_or_token_is_refused);
+    tcase_add_test(tcase, grant_of_an_issuer_outlives_its_token);
     tcase_add_test(tcase, grant_any_age_forgives_only_the_end);
     tcase_add_test(tcase, grant_with_any_flipped_bit_or_cut_is_refused);
     tcase_add_test(tcase, grant_roles_are_ordered);

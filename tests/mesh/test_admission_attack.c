@@ -342,6 +342,120 @@ START_TEST(grant_for_another_key_is_not_handed_to_the_guest)
 }
 END_TEST
 
+/* ---- the founder's key is stolen after it was retired ---- */
+
+/* The next document after the genesis, signed by the founder alone: [issuer] in its place. */
+static struct mn_buf *successor(unsigned issuer)
+{
+    const struct authority *genesis = admission_authority(node(founder)->admission);
+    const struct sign_key *signer = &node(founder)->identity.key;
+    struct authority next = *genesis;
+    struct mn_buf *body, *document;
+
+    next.version = 2;
+    next.created_ms = mn_wall_ms(world->now) + issuer; /* no two alike */
+    memcpy(next.prev, genesis->hash, AUTHORITY_HASH_SIZE);
+    memcpy(next.issuers[0], node(issuer)->identity.key.pk, SIGN_PK_SIZE);
+    memcpy(next.retired[0].key, signer->pk, SIGN_PK_SIZE);
+    next.retired[0].until_ms = next.created_ms + GRANT_TOLERANCE_MS;
+    next.retired_count = 1;
+    body = authority_body(&next);
+    document = authority_sign(&next.mesh_id, mn_buf_span(body), &signer, 1);
+    mn_buf_unref(body);
+    return document;
+}
+
+static void restart_with(unsigned number, struct mn_buf *document)
+{
+    struct world_node *it = node(number);
+    struct stored *stored = &it->store[it->stored_count++];
+
+    it->durable_count = it->stored_count;
+    stored->key = mn_buf_copy(mn_span_str("authority/0000000000000002"));
+    stored->value = mn_buf_ref(document);
+    world_crash(world, number);
+    world_start(world, number);
+}
+
+static struct mn_buf *grant_by(unsigned issuer, unsigned subject)
+{
+    struct grant grant = {.mesh_id = admission_mesh_id(node(founder)->admission),
+                          .serial = {{6}},
+                          .name = "impostor",
+                          .role_max = ROLE(VOTER),
+                          .not_after_ms = mn_wall_ms(world->now) + DAY_MS,
+                          .authority_version = 2,
+                          .via = MESHNODE__TRUST__VIA__VIA_TOKEN};
+
+    memcpy(grant.sign_pk, node(subject)->identity.key.pk, SIGN_PK_SIZE);
+    return grant_sign(&grant, &node(issuer)->identity.key);
+}
+
+/* Shows [number] the genesis and [document] over [link]. */
+static void show_chain(unsigned number, uint64_t link, struct mn_buf *document)
+{
+    const struct authority *genesis = admission_authority(node(founder)->admission);
+    Meshnode__Trust__Admission message = MESHNODE__TRUST__ADMISSION__INIT;
+    Meshnode__Trust__AuthorityChain chain = MESHNODE__TRUST__AUTHORITY_CHAIN__INIT;
+    ProtobufCBinaryData documents[2] = {pb_bytes(mn_buf_span(genesis->document)),
+                                        pb_bytes(mn_buf_span(document))};
+
+    chain.n_documents = 2;
+    chain.documents = documents;
+    message.what_case = MESHNODE__TRUST__ADMISSION__WHAT_AUTHORITY;
+    message.authority = &chain;
+    say(number, link, &message);
+}
+
+/* It signs another second document, which names the thief. A joiner whose token was made under the
+ * true one is not led there, and who is in raises the alarm and stays. */
+START_TEST(chain_forked_by_a_stolen_retired_key_leads_nobody_away)
+{
+    struct admission_input input = {.type = ADMISSION_IN_LINK_UP};
+    unsigned second = member("second"), thief = world_add(world, "thief");
+    struct mn_buf *truth = successor(second), *forged = successor(thief);
+    struct mn_buf *grant = grant_by(thief, thief);
+    char token[TOKEN_TEXT_SIZE];
+    uint64_t link;
+
+    restart_with(second, truth);
+    ck_assert(admission_is_issuer(node(second)->admission));
+    snprintf(token, sizeof token, "%s", world_token(world, second, 2, HOUR_MS, ROLE(VOTER)));
+    world_join(world, joiner, token, false);
+    input.link_up = (struct admission_link){
+        .link = WORLD_LINKS_MAX,
+        .kind = ADMISSION_LINK_SPONSOR,
+        .node_id = node(thief)->identity.node_id,
+        .grant = mn_buf_span(grant),
+    };
+    memcpy(input.link_up.sign_pk, node(thief)->identity.key.pk, SIGN_PK_SIZE);
+    world_step(world, joiner, &input);
+    show_chain(joiner, WORLD_LINKS_MAX, forged);
+    ck_assert_uint_eq(admission_counts(node(joiner)->admission).chains_refused, 1);
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_JOINING);
+
+    world_connect(world, joiner, second);
+    world_settle(world);
+    ck_assert_int_eq(world_state(world, joiner), ADMISSION_MEMBER);
+    ck_assert_mem_eq(admission_authority(node(joiner)->admission)->issuers[0],
+                     node(second)->identity.key.pk, SIGN_PK_SIZE);
+    world_crash(world, joiner);
+    world_start(world, joiner);
+    link = world_connect(world, joiner, second);
+    world_settle(world);
+    for (unsigned i = 0; i < 2; i++) { /* the joiner knows nothing before its pin: no fork to it */
+        unsigned told = i == 0 ? second : joiner;
+        show_chain(told, link, forged);
+        ck_assert_uint_eq(admission_counts(node(told)->admission).forks, i == 0);
+        ck_assert_mem_eq(admission_authority(node(told)->admission)->issuers[0],
+                         node(second)->identity.key.pk, SIGN_PK_SIZE);
+    }
+    mn_buf_unref(truth);
+    mn_buf_unref(forged);
+    mn_buf_unref(grant);
+}
+END_TEST
+
 int main(void)
 {
     TCase *tcase = tcase_create("admission-attack");
@@ -358,5 +472,6 @@ int main(void)
     tcase_add_test(tcase, join_for_another_key_than_the_links_is_refused);
     tcase_add_test(tcase, answer_of_a_member_that_is_no_issuer_is_not_taken_for_one);
     tcase_add_test(tcase, grant_for_another_key_is_not_handed_to_the_guest);
+    tcase_add_test(tcase, chain_forked_by_a_stolen_retired_key_leads_nobody_away);
     return run_tests(suite_create("admission-attack"), tcase);
 }

@@ -607,6 +607,27 @@ START_TEST(a_token_goes_with_all_that_came_by_it)
 }
 END_TEST
 
+/* Nodes 0 to 2 are issuers, and 2 came by the token too: else one issuer puts out the others. */
+START_TEST(an_issuer_does_not_go_with_its_token)
+{
+    mn_buf_unref(nodes[2].grant);
+    nodes[2].grant = make_grant(2, &bad_token);
+    for (unsigned i = 0; i < NODES; i++)
+        set_authority(i, &grown);
+    connect(0, 1);
+    connect(1, 2);
+    connect(1, 4);
+    step(0, &(struct trustset_input){.type = TRUSTSET_IN_REVOKE,
+                                     .revoke = {.request = 1, .token_id = bad_token}});
+    deliver();
+    ck_assert_uint_eq(trustset_counts(nodes[1].set).links, 2); /* not 4 */
+    ck_assert_ptr_nonnull(keyring_find(ring(2), sealing(1)));
+    ck_assert_ptr_null(keyring_find(ring(4), sealing(1)));
+    set_authority(1, &genesis); /* as if it was an issuer no longer */
+    ck_assert_uint_eq(trustset_counts(nodes[1].set).links, 1);
+}
+END_TEST
+
 START_TEST(a_revocation_crosses_a_partition_when_it_heals)
 {
     chain_up();
@@ -705,6 +726,40 @@ START_TEST(who_may_not_revoke)
 }
 END_TEST
 
+/* A program that was changed sends what ours refuses to sign: the word of one issuer against
+ * another. It is not taken, and not passed on; its word against a plain member is. */
+START_TEST(a_bad_issuer_does_not_put_out_another)
+{
+    const mn_id targets[] = {nodes[2].identity.node_id, nodes[0].identity.node_id,
+                             nodes[4].identity.node_id};
+
+    for (unsigned i = 0; i < NODES; i++)
+        set_authority(i, &grown);
+    connect(0, 1);
+    connect(0, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        Meshnode__Trust__TrustPacket packet = MESHNODE__TRUST__TRUST_PACKET__INIT;
+        Meshnode__Trust__TrustItem item = MESHNODE__TRUST__TRUST_ITEM__INIT, *pointer = &item;
+        struct revocation revocation = {.node_id = targets[i], .at_ms = mn_wall_ms(now)};
+        struct mn_buf *bytes =
+            revocation_sign(&revocation, &genesis.mesh_id, &nodes[1].identity.key);
+
+        item.kind = ITEM(REVOCATION);
+        item.document = (ProtobufCBinaryData){bytes->size, bytes->bytes};
+        packet.type = MESHNODE__TRUST__TRUST_PACKET__TYPE__NEWS;
+        packet.n_items = 1;
+        packet.items = &pointer;
+        send_raw(0, 1, &packet);
+        deliver();
+        mn_buf_unref(bytes);
+        ck_assert_uint_eq(items(0), i / 2);
+        ck_assert_uint_eq(items(3), i / 2);
+        ck_assert(is_out(3, 4) == (i == 2));
+        ck_assert(!is_out(3, 2) && !is_out(3, 0));
+    }
+}
+END_TEST
+
 START_TEST(a_benign_removal_replaces_no_key)
 {
     uint32_t key_id;
@@ -746,10 +801,12 @@ int main(void)
     tcase_add_test(tcase, keys_at_rest_are_sealed);
     tcase_add_test(tcase, a_revoked_node_is_out_everywhere_and_gets_no_new_key);
     tcase_add_test(tcase, a_token_goes_with_all_that_came_by_it);
+    tcase_add_test(tcase, an_issuer_does_not_go_with_its_token);
     tcase_add_test(tcase, a_revocation_crosses_a_partition_when_it_heals);
     tcase_add_test(tcase, a_key_does_not_go_ahead_of_its_revocation);
     tcase_add_test(tcase, order_within_a_message_does_not_matter);
     tcase_add_test(tcase, who_may_not_revoke);
+    tcase_add_test(tcase, a_bad_issuer_does_not_put_out_another);
     tcase_add_test(tcase, a_benign_removal_replaces_no_key);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
