@@ -130,6 +130,7 @@ static void trustset_on_authority(struct trustset *set, const struct authority *
         set->sync_at = mn_time_after(set->now.mono, set->config.sync_interval);
         set->upkeep_at = mn_time_after(set->now.mono, TRUSTSET_UPKEEP);
         set->mint_at = set->now.mono;
+        trustset_emit(set, TRUSTSET_OUT_KEYS); /* none yet, but whose they will be */
     }
     trustset_judge_again(set);
     trustset_drop_outcasts(set); /* who is no issuer any more goes with its token */

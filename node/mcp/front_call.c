@@ -6,7 +6,7 @@
 #include "proto/pb.h"
 
 #define NS "io.modelcontextprotocol/"
-#define TRAIL_MAX 8
+#define TRAIL_MAX 16
 #define TRACEPARENT_SIZE 55 /* characters, W3C Trace Context level 1, version 00 */
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
 

@@ -278,7 +278,7 @@ struct front_meta {
 /* False: _meta is no object, or says something twice. Absent: all members NULL. */
 bool front_message_meta(const struct jsonrpc_message *message, struct front_meta *ret);
 
-/* True when the trail of the request names this node: a mesh attached to itself. */
+/* True when the trail of the request names this node or its mesh: it is attached to itself. */
 bool front_message_is_loop(const struct front *front, const struct front_exchange *exchange);
 
 /* ---- front_modern.c ---- */

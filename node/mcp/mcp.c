@@ -17,8 +17,10 @@ struct mcp *mcp_new(const struct mcp_config *config)
     struct mcp *mcp = mn_alloc(sizeof *mcp);
     uint8_t seed[RNG_SEED_SIZE];
     struct mcp_config front = *config;
-    struct upstreams_config upstreams = {
-        .self = config->self, .seed = seed, .trace = config->trace};
+    struct upstreams_config upstreams = {.self = config->self,
+                                         .mesh_id = &mcp->keys.ring.mesh_id,
+                                         .seed = seed,
+                                         .trace = config->trace};
     struct rng rng;
 
     rng_init(&rng, config->seed);

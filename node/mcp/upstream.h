@@ -66,6 +66,7 @@ struct upstream_timer {
 /* What all servers of a node share. [now] and [outbox] are those of the step under way. */
 struct upstream_host {
     mn_id self;
+    const mn_id *mesh_id; /* NULL or zero: not known */
     struct rng rng;
     struct mn_trace *trace;
     struct json_parser *parser;

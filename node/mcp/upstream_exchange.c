@@ -32,22 +32,25 @@ static void upstream_exchange_add(struct upstream_exchange_headers *headers, con
     headers->items[headers->count++] = (struct edge_header){mn_span_str(name), value};
 }
 
-/* Node ids as text, ours last: whoever sees its own does not go round once more. */
-static struct mn_span upstream_exchange_trail(struct upstream_exchange *exchange,
+/* The ids of nodes and meshes as text, our mesh and node last: whoever sees its own does not go
+ * round once more. */
+static struct mn_span upstream_exchange_trail(const struct upstream_host *host,
                                               struct mn_span trail, struct mn_arena *arena)
 {
     size_t count = trail.size / sizeof(mn_id);
-    char *text = mn_arena_alloc(arena, (count + 1) * MN_ID_TEXT_SIZE);
+    char *text = mn_arena_alloc(arena, (count + 2) * MN_ID_TEXT_SIZE);
     char *at = text;
+    bool has_mesh = host->mesh_id == NULL || mn_id_is_zero(host->mesh_id);
 
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count || !has_mesh; i++) {
         mn_id id;
-        memcpy(id.bytes, trail.data + i * sizeof id.bytes, sizeof id.bytes);
+        memcpy(&id, i < count ? trail.data + i * sizeof id : host->mesh_id->bytes, sizeof id);
+        has_mesh = has_mesh || mn_id_equal(&id, host->mesh_id);
         mn_id_format(&id, at);
         at += MN_ID_TEXT_SIZE;
         at[-1] = ',';
     }
-    mn_id_format(&exchange->host->self, at);
+    mn_id_format(&host->self, at);
     return mn_span_str(text);
 }
 
@@ -84,7 +87,7 @@ static void upstream_exchange_add_ours(struct upstream_exchange *exchange,
         upstream_exchange_add(headers, "mcp-name",
                               upstream_headers_value(about->name, headers->arena));
     upstream_exchange_add(headers, UPSTREAM_TRAIL_HEADER,
-                          upstream_exchange_trail(exchange, about->trail, headers->arena));
+                          upstream_exchange_trail(exchange->host, about->trail, headers->arena));
 }
 
 static struct edge_fetch *upstream_exchange_fetch(struct upstream_exchange *exchange,

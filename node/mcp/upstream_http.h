@@ -10,7 +10,7 @@
 
 #define UPSTREAM_SESSION_ID_MAX 1024
 #define UPSTREAM_TRAIL_HEADER "meshnode-trail" /* nodes a call has left for a server of theirs */
-#define UPSTREAM_TRAIL_MAX 8
+#define UPSTREAM_TRAIL_MAX 16
 
 struct upstream;
 struct upstream_request;

@@ -21,6 +21,7 @@ struct upstreams *upstreams_new(const struct upstreams_config *config)
     struct upstream_host *host = &upstreams->host;
 
     host->self = config->self;
+    host->mesh_id = config->mesh_id;
     host->trace = config->trace;
     rng_init(&host->rng, config->seed);
     host->parser = json_parser_new();

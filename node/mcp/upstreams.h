@@ -35,6 +35,7 @@ struct upstreams; /* opaque */
 
 struct upstreams_config {
     mn_id self;
+    const mn_id *mesh_id;   /* zero until it is known; outlives this; NULL: there is no mesh */
     const uint8_t *seed;    /* RNG_SEED_SIZE bytes: jitter and hash seeds */
     struct mn_trace *trace; /* may be NULL */
 };

@@ -101,6 +101,20 @@ test('servers that get everything wrong', withMesh('servers', async mesh => {
   await upstream.close();
 }));
 
+test('a mesh that is attached to itself, in whatever way, says so and lists nothing twice', withMesh('loop', async mesh => {
+  const [n1, n2, n3] = await mesh.cluster(3, {n2: good});
+  const ring = [[n1, n2, 'forth'], [n2, n3, 'on'], [n3, n1, 'back'], [n2, n2, 'self']];
+  for (const [at, to, name] of ring) assert.equal((await ctl(at, 'servers', 'add', name, '--url', `http://${to.http}/mcp`)).code, 0);
+  assert.equal((await ctl(n3, 'servers', 'add', 'one', '--url', `http://${n1.http}/mcp/servers/good`)).code, 0);
+  for (const [at, , name] of [...ring, [n3, n1, 'one']])
+    await waitFor(`${name} is refused`, async () => /attached to itself/.test((await ctlJson(at, 'servers')).items.find(s => s.name === name).error));
+  for (const node of [n1, n2, n3]) {
+    await waitFor(`${node.name} lists the good one`, () => listed(node, 'good__echo'));
+    const names = (await modern(node, 'tools/list')).message.result.tools.map(t => t.name);
+    assert.ok(names.every(name => /^(good|mesh)_/.test(name)), names.join());
+  }
+}));
+
 test('an HTTP server that goes away and comes back', withMesh('restart', async mesh => {
   let upstream = await hostile();
   const [n1] = await mesh.cluster(2, {n2: {web: {url: upstream.url('plain')}}});

@@ -590,7 +590,7 @@ END_TEST
 START_TEST(call_that_came_round_is_refused)
 {
     const mn_id trail[] = {{{1}}, w.self};
-    mn_id many[8] = {{{0}}};
+    mn_id many[16] = {{{0}}};
 
     world_up_legacy(&w, "s");
     world_call(&w, &(struct world_call){.ticket = 1,
@@ -609,7 +609,7 @@ START_TEST(call_that_came_round_is_refused)
                                         .service = "s",
                                         .params = "{\"name\":\"echo\"}",
                                         .trail = many,
-                                        .trail_count = 8});
+                                        .trail_count = 16});
     ck_assert_int_eq(world_event(&w)->failure, CALL_UPSTREAM);
 }
 END_TEST
