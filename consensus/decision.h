@@ -5,8 +5,17 @@
  * What it promises: two certificates for different values under one topic, within one window, need
  * voters with (2q - 1) of the weight, or more, that vote twice; q is the quorum, above a half. It
  * does not promise that everybody learns the outcome, or that "timeout" is agreed on: another node
- * may hold a certificate. Where all must agree on "no" too, consensus/simplex.h decides about the
- * certificate.
+ * may hold a certificate.
+ *
+ * Where all must agree on that too, a proposal is marked byzantine: its voters, now at most 64, say
+ * their votes to each other, and then agree by consensus/simplex.h on what they amount to. What may
+ * be agreed on is votes that decide, or else the signed word of more than a third of the weight,
+ * so of an honest voter, that it knew no outcome at the deadline. As long as liars have less than
+ * a third of the weight, all honest voters end with one outcome, timeout and no-quorum included,
+ * and a certificate that proves it to anybody.
+ *
+ * Two words of one node that no honest node says both are evidence against it: kept, told to all
+ * members, and good to check offline. Who is convicted gets no vote in proposals of this node.
  *
  * The vote is the owner's: the core asks (DECISION_OUT_ASKED) and says by itself only what the
  * rules demand: "no" to weights that are not what this node knows, "abstain" where it has said yes
@@ -32,7 +41,9 @@
 #define DECISION_VOTERS_MAX 128u
 #define DECISION_TOPIC_MAX 128u            /* bytes, printable ASCII */
 #define DECISION_VALUE_MAX ((size_t)65536) /* bytes */
-#define DECISION_MESSAGE_MAX ((size_t)131072)
+#define DECISION_VALIDATORS_MAX 64u        /* voters of a byzantine one */
+#define DECISION_MESSAGE_MAX ((size_t)262144)
+#define DECISION_EVIDENCE_MAX 256u /* nodes that are remembered as liars */
 #define DECISION_TIMEOUT_MIN (10 * MN_MS)
 #define DECISION_TIMEOUT_MAX MN_HOUR
 #define DECISION_WINDOW                                                       \
@@ -43,7 +54,14 @@
 
 struct decision; /* opaque: the decisions a node knows */
 
-enum decision_choice { DECISION_NONE = 0, DECISION_YES, DECISION_NO, DECISION_ABSTAIN };
+/* LATE is no vote: a validator knew no outcome at the deadline. */
+enum decision_choice {
+    DECISION_NONE = 0,
+    DECISION_YES,
+    DECISION_NO,
+    DECISION_ABSTAIN,
+    DECISION_LATE
+};
 
 /* Why a vote is what it is. */
 enum decision_cause {
@@ -56,18 +74,28 @@ enum decision_cause {
 
 enum decision_basis { DECISION_EQUAL = 1, DECISION_METRIC };
 
+/* What a node is convicted of. */
+enum decision_lie {
+    DECISION_TWO_BALLOTS = 1, /* voted twice, differently, on one decision */
+    DECISION_TWO_PROPOSALS,   /* under one id */
+    DECISION_TWO_STATEMENTS,  /* to other validators, while agreeing */
+    DECISION_LIES
+};
+
 enum decision_outcome {
     DECISION_OPEN = 0,
     DECISION_ACHIEVED,  /* certificate: yes has the quorum */
     DECISION_REFUSED,   /* certificate: no leaves less than the quorum */
-    DECISION_TIMEOUT,   /* local: a quorum answered by the deadline, but not so that it decides */
-    DECISION_NO_QUORUM, /* local: less weight than the quorum answered by the deadline */
+    DECISION_TIMEOUT,   /* a quorum answered by the deadline, but not so that it decides */
+    DECISION_NO_QUORUM, /* less weight than the quorum answered by the deadline. Both are local, but
+                         * agreed on where the proposal is byzantine */
     DECISION_OUTCOMES
 };
 
 const char *decision_outcome_name(enum decision_outcome outcome);
 const char *decision_choice_name(enum decision_choice choice);
 const char *decision_cause_name(enum decision_cause cause);
+const char *decision_lie_name(enum decision_lie lie);
 
 /* ---- weights ---- */
 
@@ -84,7 +112,10 @@ struct decision_config {
     mn_id mesh_id;
     const struct sign_key *key;  /* ours; must outlive the core */
     uint32_t decisions_max;      /* known at a time, 4 .. 4,096; 256. Each takes at most 128 KiB */
+    uint32_t agreements_max;     /* byzantine ones open at a time, 1 .. 64; 16. Each takes up to
+                                  * about 5 MiB, if liars make it long */
     mn_time resend;              /* 10 ms .. 10 s; 250 ms */
+    mn_time delay;               /* D0 of consensus/simplex.h; 1 ms .. 30 s; 250 ms */
     bool abstains;               /* never votes: its disk may be older than its words */
     uint8_t seed[RNG_SEED_SIZE]; /* same seed, same inputs: same outputs */
 };
@@ -117,6 +148,7 @@ struct decision_input {
             uint32_t quorum_num, quorum_den; /* 1/2 < num/den <= 1; den <= 1,000,000 */
             mn_time timeout;
             enum decision_basis basis;
+            bool is_byzantine;
         } propose;
         struct {
             uint64_t request;
@@ -134,10 +166,18 @@ struct decision_input {
 
 enum decision_output_type {
     DECISION_OUT_SEND = 1,
-    DECISION_OUT_PERSIST, /* replaces the record of that id; NULL: forget it */
-    DECISION_OUT_ASKED,   /* how does this node vote? Repeated until the deadline or an answer */
-    DECISION_OUT_OUTCOME, /* a local one may still become a certified one */
-    DECISION_OUT_REPLY    /* to PROPOSE (with the new id) or ANSWER */
+    DECISION_OUT_PERSIST,  /* replaces the record of that kind, id and part; NULL: forget it */
+    DECISION_OUT_ASKED,    /* how does this node vote? Repeated until the deadline or an answer */
+    DECISION_OUT_OUTCOME,  /* a local one may still become a certified one */
+    DECISION_OUT_EVIDENCE, /* somebody is convicted; once for each */
+    DECISION_OUT_REPLY     /* to PROPOSE (with the new id) or ANSWER */
+};
+
+/* What a record is of; it says so itself, but its key must tell them apart. */
+enum decision_record {
+    DECISION_RECORD_KNOWN = 1, /* id: of the decision */
+    DECISION_RECORD_AGREEMENT, /* id: of the decision; part: 1, 2, ... in this order */
+    DECISION_RECORD_EVIDENCE   /* id: of the node */
 };
 
 struct decision_output {
@@ -149,7 +189,9 @@ struct decision_output {
         } send;
         struct {
             uint64_t write; /* 1, 2, ... since decision_new() */
+            enum decision_record what;
             mn_id id;
+            uint32_t part;
             struct mn_buf *record;
         } persist;
         struct {
@@ -160,10 +202,15 @@ struct decision_output {
             enum decision_outcome outcome;
         } outcome;
         struct {
+            mn_id node;
+            enum decision_lie lie;
+        } evidence;
+        struct {
             uint64_t request;
             mn_id id;
             mn_status status; /* CONFIG: out of range. DENIED: fewer than four voters. BUSY: table
-                               * full. NOT_FOUND. EXISTS: has voted. EXPIRED: past the deadline */
+                               * full, or too many byzantine ones open. NOT_FOUND. EXISTS: has
+                               * voted. EXPIRED: past the deadline */
         } reply;
     };
 };
@@ -177,7 +224,8 @@ struct decision_outbox {
 
 void decision_outbox_reset(struct decision_outbox *outbox);
 
-/* [records]: all that is durable, in any order; what does not verify is left out and counted.
+/* [records]: all that is durable, those of an agreement in the order of their parts, else in any;
+ * what does not verify is left out and counted.
  * MN_CONFIG: a field is outside its stated range. */
 MN_MUST_USE mn_status decision_new(const struct decision_config *config,
                                    const struct mn_span *records, uint32_t records_count,
@@ -209,6 +257,8 @@ struct decision_view {
     enum decision_outcome outcome;
     enum decision_choice own; /* on disk or on its way there */
     bool is_voter;            /* this node is */
+    bool is_byzantine;
+    bool is_certified; /* the outcome can be proven; a local one cannot */
     uint64_t total, yes, no, abstain;
     const struct decision_ballot *ballots; /* borrowed */
     uint32_t ballots_count;
@@ -224,14 +274,31 @@ bool decision_at(const struct decision *decision, uint32_t index, struct decisio
 uint64_t decision_dropped(const struct decision *decision);
 uint32_t decision_members(const struct decision *decision); /* how many are known */
 
-/* Proposal and all votes known; a certificate if it has an outcome ACHIEVED or REFUSED. The caller
- * owns the ref; NULL: not found. */
+/* Proposal and all votes known, or what was agreed; a certificate if the outcome is certified. The
+ * caller owns the ref; NULL: not found. */
 struct mn_buf *decision_certificate(const struct decision *decision, const mn_id *id);
 
 /* Reads such bytes with nothing else: every signature is checked, sums are made anew. The view
- * lives in [arena]; its outcome is ACHIEVED, REFUSED, or OPEN if the votes do not suffice; own and
- * is_voter say nothing. MN_MALFORMED, MN_BAD_SIGNATURE. */
+ * lives in [arena]; its outcome is OPEN if that is not proven; own and is_voter say nothing.
+ * MN_MALFORMED, MN_BAD_SIGNATURE. */
 MN_MUST_USE mn_status decision_verify(const mn_id *mesh_id, struct mn_span certificate,
                                       struct mn_arena *arena, struct decision_view *ret);
+
+struct decision_conviction {
+    mn_id node;
+    uint8_t pk[SIGN_PK_SIZE];
+    enum decision_lie lie;
+    mn_id about; /* the decision */
+    uint64_t seen_ms;
+    struct mn_span proof; /* borrowed */
+};
+
+/* [index] 0 is the oldest one; false beyond the last. */
+bool decision_conviction_at(const struct decision *decision, uint32_t index,
+                            struct decision_conviction *ret);
+
+/* Reads a proof with nothing else. MN_MALFORMED, MN_BAD_SIGNATURE. */
+MN_MUST_USE mn_status decision_verify_evidence(const mn_id *mesh_id, struct mn_span proof,
+                                               struct decision_conviction *ret);
 
 #endif

@@ -1,12 +1,9 @@
-/* How this node votes, by the rules and by its owner's word, and who has a vote in what it
- * proposes. */
+/* How this node votes, by the rules and by its owner's word. */
 #include <string.h>
 
 #include "consensus/decision_internal.h"
 #include "crypto/digest.h"
 #include "proto/base/check.h"
-
-#define MEMBERS_MAX 65536u
 
 /* ---- our vote ---- */
 
@@ -35,22 +32,6 @@ static bool decision_is_topic_taken(const struct decision *decision,
         if (decision_is_binding(decision, other)) return true;
     }
     return false;
-}
-
-const struct decision_member *decision_member_of(const struct decision *decision, const mn_id *node)
-{
-    uint32_t low = 0, high = decision->members_count;
-
-    while (low < high) {
-        uint32_t middle = (low + high) / 2;
-        int order = mn_id_compare(&decision->members_ids[middle], node);
-        if (order == 0) return &decision->members[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
 }
 
 /* Is every weight what we would have given, within a factor of two? */
@@ -86,10 +67,13 @@ static bool decision_are_voters_good(const struct decision *decision,
 
     for (uint32_t i = 0; i < decision->members_count; i++) {
         uint64_t weight = proposal->basis == DECISION_EQUAL ? 1 : decision->members[i].weight;
+        if (decision_is_accused(decision, &decision->members_ids[i])) continue;
         total += weight;
         if (decision_find_voter(proposal, &decision->members_ids[i]) < 0) left_out += weight;
     }
-    if (proposal->voters_count == DECISION_VOTERS_MAX) return true; /* as many as there may be */
+    if (proposal->voters_count ==
+        (proposal->is_byzantine ? DECISION_VALIDATORS_MAX : DECISION_VOTERS_MAX))
+        return true; /* as many as there may be */
     return 4 * left_out <= total;
 }
 
@@ -148,13 +132,20 @@ static void decision_publish(struct decision *decision, struct decision_item *it
     struct mn_buf *buf;
 
     item->own_write = 0;
-    decision_note_vote(decision, item, item->self, &item->own, mn_buf_span(item->own_bytes.body),
-                       item->own_bytes.signature);
-    item->own_bytes.body = mn_buf_unref(item->own_bytes.body);
     decision_draft_init(&draft);
-    decision_draft_vote(&draft, &item->votes[item->self]);
+    decision_draft_vote(&draft, &item->own_bytes);
+    if (item->proposal.voters[item->self].choice == DECISION_NONE) {
+        item->proposal.voters[item->self].choice = item->own.choice;
+        item->proposal.voters[item->self].cause = item->own.cause;
+        item->votes[item->self] = item->own_bytes; /* with its ref */
+        mn_buf_ref(item->own_bytes.body);
+    }
     buf = decision_draft_done(&draft);
-    decision_send(decision, &item->proposal.proposer, buf);
+    item->own_bytes.body = mn_buf_unref(item->own_bytes.body);
+    if (item->agreement != NULL) decision_tell_all(decision, item, buf, false);
+    if (item->agreement == NULL ||
+        decision_find_voter(&item->proposal, &item->proposal.proposer) < 0)
+        decision_send(decision, &item->proposal.proposer, buf);
     mn_buf_unref(buf);
     decision_judge(decision, item);
 }
@@ -164,88 +155,6 @@ void decision_on_durable(struct decision *decision, uint64_t upto)
     MN_LIST_FOR_EACH_SAFE (entry, &decision->items) {
         struct decision_item *item = MN_CONTAINER(entry, struct decision_item, list);
         if (item->own_write != 0 && item->own_write <= upto) decision_publish(decision, item);
+        decision_agree_on_durable(decision, item, upto);
     }
-}
-
-/* ---- members ---- */
-
-void decision_on_members(struct decision *decision, const struct decision_member *items,
-                         uint32_t count)
-{
-    if (count > MEMBERS_MAX) count = MEMBERS_MAX;
-    mn_free(decision->members);
-    mn_free(decision->members_ids);
-    decision->members = mn_alloc((count + 1) * sizeof *decision->members);
-    decision->members_ids = mn_alloc((count + 1) * sizeof *decision->members_ids);
-    decision->members_count = 0;
-    for (uint32_t i = 0; i < count; i++) { /* insertion: they mostly come in order */
-        mn_id id = digest_node_id(items[i].pk);
-        uint32_t at = decision->members_count;
-        if (decision_member_of(decision, &id) != NULL) continue;
-        while (at > 0 && mn_id_compare(&decision->members_ids[at - 1], &id) > 0) {
-            decision->members_ids[at] = decision->members_ids[at - 1];
-            decision->members[at] = decision->members[at - 1];
-            at--;
-        }
-        decision->members_ids[at] = id;
-        decision->members[at] = items[i];
-        decision->members_count++;
-    }
-}
-
-/* ---- voters of a proposal of ours ---- */
-
-void decision_members_hash(const struct decision *decision, uint8_t ret[16])
-{
-    struct digest digest;
-
-    digest_begin(&digest, DIGEST_MEMBERS, 16);
-    for (uint32_t i = 0; i < decision->members_count; i++)
-        digest_fixed(&digest, mn_span(decision->members_ids[i].bytes, sizeof(mn_id)));
-    digest_end(&digest, ret);
-}
-
-/* The heaviest members that there is room for, of equal ones those with the lower id. */
-static uint32_t decision_pick_heaviest(const struct decision *decision, enum decision_basis basis,
-                                       struct decision_ballot *ret)
-{
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < decision->members_count; i++) {
-        uint32_t weight = basis == DECISION_EQUAL ? 1 : decision->members[i].weight, at;
-        if (weight == 0) continue;
-        if (count == DECISION_VOTERS_MAX && ret[count - 1].weight >= weight) continue;
-        at = count < DECISION_VOTERS_MAX ? count++ : count - 1;
-        for (; at > 0 && ret[at - 1].weight < weight; at--)
-            ret[at] = ret[at - 1];
-        ret[at] = (struct decision_ballot){.node_id = decision->members_ids[i], .weight = weight};
-        memcpy(ret[at].pk, decision->members[i].pk, SIGN_PK_SIZE);
-    }
-    return count;
-}
-
-/* Voters by rising id, their weights capped. */
-bool decision_choose_voters(const struct decision *decision, struct decision_proposal *proposal)
-{
-    struct decision_ballot picked[DECISION_VOTERS_MAX];
-    uint32_t count = decision_pick_heaviest(decision, proposal->basis, picked);
-    uint32_t weights[DECISION_VOTERS_MAX];
-
-    for (uint32_t i = 1; i < count; i++) {
-        struct decision_ballot moved = picked[i];
-        uint32_t at = i;
-        for (; at > 0 && mn_id_compare(&picked[at - 1].node_id, &moved.node_id) > 0; at--)
-            picked[at] = picked[at - 1];
-        picked[at] = moved;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        weights[i] = picked[i].weight;
-    proposal->voters = mn_alloc(DECISION_VOTERS_MAX * sizeof *proposal->voters);
-    if (!decision_cap(weights, count)) return false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (weights[i] == 0) continue;
-        picked[i].weight = weights[i];
-        proposal->voters[proposal->voters_count++] = picked[i];
-    }
-    return true;
 }

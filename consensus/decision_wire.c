@@ -7,6 +7,8 @@
 #define BODY_MAX ((size_t)98304) /* of a proposal: value, 128 voters, topic */
 #define VOTE_MAX ((size_t)256)
 
+_Static_assert(DECISION_VALIDATORS_MAX == SIMPLEX_VALIDATORS_MAX, "they are the same");
+
 const char *decision_outcome_name(enum decision_outcome outcome)
 {
     static const char *const names[DECISION_OUTCOMES] = {"open", "achieved", "refused", "timeout",
@@ -17,9 +19,9 @@ const char *decision_outcome_name(enum decision_outcome outcome)
 
 const char *decision_choice_name(enum decision_choice choice)
 {
-    static const char *const names[] = {"none", "yes", "no", "abstain"};
+    static const char *const names[] = {"none", "yes", "no", "abstain", "late"};
 
-    return choice <= DECISION_ABSTAIN ? names[choice] : "unknown";
+    return choice <= DECISION_LATE ? names[choice] : "unknown";
 }
 
 const char *decision_cause_name(enum decision_cause cause)
@@ -30,6 +32,17 @@ const char *decision_cause_name(enum decision_cause cause)
     case DECISION_BAD_WEIGHTS: return "bad-weights";
     case DECISION_BAD_VOTERS: return "bad-voters";
     case DECISION_TOPIC_TAKEN: return "topic-taken";
+    }
+    return "unknown";
+}
+
+const char *decision_lie_name(enum decision_lie lie)
+{
+    switch (lie) {
+    case DECISION_TWO_BALLOTS: return "two-ballots";
+    case DECISION_TWO_PROPOSALS: return "two-proposals";
+    case DECISION_TWO_STATEMENTS: return "two-statements";
+    case DECISION_LIES: break;
     }
     return "unknown";
 }
@@ -81,6 +94,17 @@ enum decision_outcome decision_count(const struct decision_proposal *proposal, u
         proposal->quorum_num * proposal->total)
         return DECISION_REFUSED;
     return DECISION_OPEN;
+}
+
+enum decision_outcome decision_local(const struct decision_proposal *proposal)
+{
+    uint64_t yes, no, abstain, answered;
+
+    (void)decision_count(proposal, &yes, &no, &abstain);
+    answered = yes + no + abstain;
+    return answered * proposal->quorum_den < proposal->quorum_num * proposal->total
+               ? DECISION_NO_QUORUM
+               : DECISION_TIMEOUT;
 }
 
 /* ---- signed bytes ---- */
@@ -136,8 +160,9 @@ static bool decision_terms_are_valid(const struct decision_proposal *proposal)
 static mn_status decision_read_voters(const Meshnode__Decision__Proposal *from,
                                       struct decision_proposal *ret)
 {
-    if (from->n_voters < DECISION_VOTERS_MIN || from->n_voters > DECISION_VOTERS_MAX)
-        return MN_MALFORMED;
+    uint32_t most = ret->is_byzantine ? DECISION_VALIDATORS_MAX : DECISION_VOTERS_MAX;
+
+    if (from->n_voters < DECISION_VOTERS_MIN || from->n_voters > most) return MN_MALFORMED;
     ret->voters_count = (uint32_t)from->n_voters;
     ret->voters = mn_alloc(ret->voters_count * sizeof *ret->voters);
     for (uint32_t i = 0; i < ret->voters_count; i++) {
@@ -177,6 +202,7 @@ static mn_status decision_fill_proposal(const Meshnode__Decision__Proposal *from
     ret->created_ms = from->created_ms;
     ret->deadline_ms = from->deadline_ms;
     ret->basis = (enum decision_basis)from->basis;
+    ret->is_byzantine = from->byzantine;
     if (pb_id(from->id, &ret->id) != MN_OK || mn_id_is_zero(&ret->id)) return MN_MALFORMED;
     if (pb_fixed(from->proposer, ret->proposer_pk, SIGN_PK_SIZE) != MN_OK) return MN_MALFORMED;
     if (pb_fixed(from->members, ret->members_hash, sizeof ret->members_hash) != MN_OK)
@@ -238,7 +264,7 @@ int decision_find_voter(const struct decision_proposal *proposal, const mn_id *n
 }
 
 mn_status decision_read_vote(const mn_id *mesh_id, const Meshnode__Decision__Signed *from,
-                             struct decision_vote *ret)
+                             bool is_late, struct decision_vote *ret)
 {
     struct mn_arena arena = {0};
     const Meshnode__Decision__Vote *wire;
@@ -249,8 +275,10 @@ mn_status decision_read_vote(const mn_id *mesh_id, const Meshnode__Decision__Sig
     if (from->body.len > VOTE_MAX) return MN_TOO_BIG;
     wire = pb_unpack(&meshnode__decision__vote__descriptor, &arena, pb_span(from->body));
     if (wire == NULL || pb_id(wire->id, &vote.id) != MN_OK) goto done;
-    if (wire->choice < DECISION_YES || wire->choice > DECISION_ABSTAIN) goto done;
-    if (wire->cause < DECISION_BY_POLICY || wire->cause > DECISION_TOPIC_TAKEN) goto done;
+    if (is_late && (wire->choice != DECISION_LATE || wire->cause != 0)) goto done;
+    if (!is_late && (wire->choice < DECISION_YES || wire->choice > DECISION_ABSTAIN ||
+                     wire->cause < DECISION_BY_POLICY || wire->cause > DECISION_TOPIC_TAKEN))
+        goto done;
     if (pb_fixed(wire->proposal, vote.proposal, DECISION_HASH_SIZE) != MN_OK) goto done;
     if (pb_fixed(wire->voter, vote.pk, SIGN_PK_SIZE) != MN_OK) goto done;
     vote.choice = (enum decision_choice)wire->choice;
@@ -292,6 +320,7 @@ struct mn_buf *decision_pack_proposal(const struct decision_proposal *proposal)
     wire.created_ms = proposal->created_ms;
     wire.deadline_ms = proposal->deadline_ms;
     wire.basis = (uint32_t)proposal->basis;
+    wire.byzantine = proposal->is_byzantine;
     wire.proposer = pb_bytes(mn_span(proposal->proposer_pk, SIGN_PK_SIZE));
     wire.members = pb_bytes(mn_span(proposal->members_hash, sizeof proposal->members_hash));
     for (uint32_t i = 0; i < proposal->voters_count; i++) {
@@ -334,70 +363,17 @@ void decision_draft_vote(struct decision_draft *draft, const struct decision_sig
     draft->wire.votes[draft->wire.n_votes++] = draft_signed(draft, bytes);
 }
 
+void decision_draft_late(struct decision_draft *draft, const struct decision_signed *bytes)
+{
+    draft->wire.lates = mn_arena_grow(&draft->arena, draft->wire.lates,
+                                      (uint32_t)draft->wire.n_lates, &draft->lates, sizeof(void *));
+    draft->wire.lates[draft->wire.n_lates++] = draft_signed(draft, bytes);
+}
+
 struct mn_buf *decision_draft_done(struct decision_draft *draft)
 {
     struct mn_buf *buf = pb_pack(&draft->wire.base);
 
     mn_arena_done(&draft->arena);
     return buf;
-}
-
-/* ---- offline ---- */
-
-static mn_status decision_verify_votes(const mn_id *mesh_id,
-                                       const Meshnode__Decision__Message *wire,
-                                       struct decision_proposal *proposal)
-{
-    if (wire->n_votes > proposal->voters_count) return MN_MALFORMED;
-    for (size_t i = 0; i < wire->n_votes; i++) {
-        struct decision_vote vote;
-        mn_status status = decision_read_vote(mesh_id, wire->votes[i], &vote);
-        mn_id node;
-        int voter;
-        if (status != MN_OK) return status;
-        node = digest_node_id(vote.pk);
-        voter = decision_find_voter(proposal, &node);
-        if (voter < 0 || memcmp(vote.proposal, proposal->hash, sizeof vote.proposal) != 0)
-            return MN_BAD_SIGNATURE; /* rightly signed, but not for this */
-        if (proposal->voters[voter].choice != DECISION_NONE) return MN_MALFORMED;
-        proposal->voters[voter].choice = vote.choice;
-        proposal->voters[voter].cause = vote.cause;
-    }
-    return MN_OK;
-}
-
-mn_status decision_verify(const mn_id *mesh_id, struct mn_span certificate, struct mn_arena *arena,
-                          struct decision_view *ret)
-{
-    const Meshnode__Decision__Message *wire;
-    struct decision_proposal proposal;
-    struct decision_view view;
-    mn_status status;
-
-    if (certificate.size > DECISION_MESSAGE_MAX) return MN_MALFORMED;
-    wire = pb_unpack(&meshnode__decision__message__descriptor, arena, certificate);
-    if (wire == NULL || wire->proposal == NULL) return MN_MALFORMED;
-    status = decision_read_proposal(mesh_id, wire->proposal, &proposal);
-    if (status != MN_OK) return status == MN_TOO_BIG ? MN_MALFORMED : status;
-    status = decision_verify_votes(mesh_id, wire, &proposal);
-    if (status == MN_OK) {
-        struct mn_span voters = mn_arena_copy(
-            arena, mn_span(proposal.voters, proposal.voters_count * sizeof *proposal.voters));
-        view = (struct decision_view){.id = proposal.id,
-                                      .proposer = proposal.proposer,
-                                      .topic = mn_arena_copy(arena, proposal.topic),
-                                      .value = mn_arena_copy(arena, proposal.value),
-                                      .quorum_num = proposal.quorum_num,
-                                      .quorum_den = proposal.quorum_den,
-                                      .created_ms = proposal.created_ms,
-                                      .deadline_ms = proposal.deadline_ms,
-                                      .basis = proposal.basis,
-                                      .total = proposal.total,
-                                      .ballots = (const void *)voters.data,
-                                      .ballots_count = proposal.voters_count};
-        view.outcome = decision_count(&proposal, &view.yes, &view.no, &view.abstain);
-        *ret = view;
-    }
-    decision_proposal_done(&proposal);
-    return status;
 }

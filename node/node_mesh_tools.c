@@ -39,7 +39,9 @@ const struct node_mesh_tool node_mesh_tools[] = {
      "Asks every member for a signed vote on a value under a topic; mesh_decision tells the "
      "outcome.",
      "{\"type\":\"object\",\"properties\":{\"topic\":{\"type\":\"string\"},\"value\":{\"type\":"
-     "\"string\"},\"quorum\":{\"type\":\"number\"},\"timeout_ms\":{\"type\":\"integer\"}},"
+     "\"string\"},\"quorum\":{\"type\":\"number\"},\"timeout_ms\":{\"type\":\"integer\"},"
+     "\"byzantine\":{\"type\":\"boolean\",\"description\":\"agree on the outcome although some "
+     "lie\"}},"
      "\"required\":[\"topic\",\"value\"],\"additionalProperties\":false}",
      false, "POST", "/v1/decisions"},
     {"mesh_vote", "Vote", "This node's vote on a decision: yes, no or abstain; it votes once.",

@@ -164,10 +164,21 @@ static void check_sent(struct bft_host *host, struct mn_span bytes)
 
     MN_ASSERT(wire != NULL);
     for (size_t i = 0; i < wire->n_votes; i++)
-        if (decision_read_vote(&council(world)->mesh_id, wire->votes[i], &vote) == MN_OK &&
+        if (decision_read_vote(&council(world)->mesh_id, wire->votes[i], false, &vote) == MN_OK &&
             memcmp(vote.pk, host->key.pk, SIGN_PK_SIZE) == 0 &&
             decision_find(host->core, &vote.id, &view) == MN_OK)
             check_vote(host, &vote, &view);
+}
+
+/* Whoever is convicted must have lied. */
+static void check_evidence(struct bft_host *host, const mn_id *node)
+{
+    struct bft_world *world = host->world;
+    uint32_t accused = host_of(world, node);
+
+    world->stats.evidence++;
+    if (accused < world->hosts_count && !world->hosts[accused].is_liar)
+        bft_world_fail(world, "evidence: n%u holds some against honest n%u", host->index, accused);
 }
 
 /* ---- hosts ---- */
@@ -197,6 +208,7 @@ static void carry_out(struct bft_host *host, const struct decision_outbox *outbo
     for (uint32_t i = 0; i < outbox->count; i++) {
         const struct decision_output *out = &outbox->items[i];
         uint32_t to;
+        mn_id key;
         switch (out->type) {
         case DECISION_OUT_SEND:
             to = host_of(world, &out->send.to);
@@ -204,12 +216,17 @@ static void carry_out(struct bft_host *host, const struct decision_outbox *outbo
             if (to < world->hosts_count) bft_host_send(host, to, out->send.buf);
             break;
         case DECISION_OUT_PERSIST:
-            bft_host_persist(host, out->persist.write, &out->persist.id, out->persist.record);
+            key = out->persist.id; /* one per kind and part */
+            key.bytes[0] ^= (uint8_t)out->persist.what;
+            for (uint32_t k = 0; k < 4; k++)
+                key.bytes[1 + k] ^= (uint8_t)(out->persist.part >> 8 * k);
+            bft_host_persist(host, out->persist.write, &key, out->persist.record);
             break;
         case DECISION_OUT_ASKED: vote(host, &out->asked.id); break;
         case DECISION_OUT_OUTCOME:
             if (!host->is_liar) check_outcome(host, out);
             break;
+        case DECISION_OUT_EVIDENCE: check_evidence(host, &out->evidence.node); break;
         case DECISION_OUT_REPLY:
             if (out->reply.request == 0 || out->reply.status != MN_OK) break;
             if (world->is_quiet && host->index == council(world)->live_host) {
@@ -238,7 +255,9 @@ static void start(struct bft_host *host)
     struct decision_config config = {.mesh_id = council(host->world)->mesh_id,
                                      .key = &host->key,
                                      .decisions_max = council(host->world)->decisions_max,
+                                     .agreements_max = 16,
                                      .resend = 50 * MN_MS,
+                                     .delay = 50 * MN_MS,
                                      .abstains = host->is_restored};
     struct decision_input input = {.type = DECISION_IN_MEMBERS};
     const struct mn_span *records;

@@ -46,6 +46,8 @@ static void write_decision(struct reply *reply, struct admin_request *request,
     reply_str(reply, "topic", view->topic);
     reply_str(reply, "value", view->value);
     reply_text(reply, "outcome", decision_outcome_name(view->outcome));
+    reply_bool(reply, "byzantine", view->is_byzantine);
+    reply_bool(reply, "certified", view->is_certified);
     write_node(reply, request, "proposer", &view->proposer);
     reply_u64(reply, "quorum_num", view->quorum_num);
     reply_u64(reply, "quorum_den", view->quorum_den);
@@ -198,6 +200,7 @@ static void propose_handle(struct admin_request *request)
                         "meshctl consensus propose deploy v2 --weights equal");
     } else {
         command.decision.timeout = (mn_time)timeout_ms * MN_MS;
+        command.decision.is_byzantine = json_is_true(json_find_str(body, "byzantine"));
         admin_ask_core(request, command);
     }
 }
@@ -208,7 +211,9 @@ static const char *why_not(mn_status status)
     case MN_CONFIG:
         return "topic: 1 to 128 printable characters without blanks; value: 1 to 65536 bytes";
     case MN_DENIED: return "fewer than four members have a vote, or this node has none here";
-    case MN_BUSY: return "256 decisions are open or bind this node; wait for some to end";
+    case MN_BUSY:
+        return "256 decisions, or 16 byzantine ones, are open or bind this node; wait for some to "
+               "end";
     case MN_EXISTS: return "this node has voted already, and votes once";
     case MN_EXPIRED: return "the deadline has passed";
     case MN_STATE:
@@ -253,7 +258,34 @@ static void vote_handle(struct admin_request *request)
         admin_ask_core(request, command);
 }
 
+/* Whom this node holds evidence against. */
+static void evidence_handle(struct admin_request *request)
+{
+    const mn_id mesh_id = core_self(request->admin->config.core).mesh_id;
+    const struct decision *decision = decisions_of(request);
+    struct decision_conviction held;
+    struct reply reply;
+
+    if (decision == NULL) return;
+    reply_list_begin(&reply, "EvidenceList");
+    for (uint32_t i = 0; decision_conviction_at(decision, i, &held); i++) {
+        char *hex = mn_arena_alloc(request->outbox->arena, 2 * held.proof.size + 1);
+        mn_hex_encode(held.proof, hex);
+        reply_object(&reply, NULL);
+        write_node(&reply, request, "node", &held.node);
+        reply_text(&reply, "lie", decision_lie_name(held.lie));
+        reply_id(&reply, "decision", &held.about);
+        reply_time(&reply, "seen", held.seen_ms * MN_MS);
+        reply_id(&reply, "mesh", &mesh_id);
+        reply_text(&reply, "proof", hex);
+        reply_object_end(&reply);
+    }
+    reply_list_end(&reply);
+    admin_answer(request, 200, &reply);
+}
+
 const struct admin_route admin_decision_routes[] = {
+    {"GET", "/v1/evidence", NULL, evidence_handle, NULL, NULL, NULL},
     {"GET", "/v1/decisions", NULL, log_handle, NULL, NULL, NULL},
     {"POST", "/v1/decisions", NULL, propose_handle, NULL, on_reply, NULL},
     {"GET", "/v1/decisions/*", NULL, show_handle, NULL, NULL, NULL},

@@ -122,6 +122,7 @@ struct core_command {
         uint32_t quorum_num, quorum_den;
         mn_time timeout;
         enum decision_basis basis;
+        bool is_byzantine;
         enum decision_choice choice;
     } decision;
 };

@@ -3,8 +3,13 @@
 #include "proto/base/check.h"
 
 #define PREFIX_DECISION "decision/"
+#define PREFIX_AGREEMENT "agreement/"
+#define PREFIX_EVIDENCE "evidence/"
 #define RESEND (250 * MN_MS)
-#define RECORDS_MAX 4096u /* read back at the start */
+#define DELAY (250 * MN_MS) /* of an agreement: no less than two round trips */
+#define RECORDS_MAX                                                               \
+    32768u /* read back at the start: 256 decisions, 16 agreements of up to 1,000 \
+            * records, and evidence, with room to spare */
 
 /* A record of the core and the write of the store that carries it. */
 struct core_decision_write {
@@ -38,12 +43,20 @@ void core_decision_done(struct core *core)
     decision_free(core->decision);
 }
 
+static bool core_begins(struct mn_span key, const char *prefix)
+{
+    size_t size = strlen(prefix);
+
+    return key.size > size && memcmp(key.data, prefix, size) == 0;
+}
+
 bool core_decision_recover(struct core *core, struct mn_span key, struct mn_span value)
 {
     struct core_decision_record *record;
-    size_t size = sizeof PREFIX_DECISION - 1;
 
-    if (key.size <= size || memcmp(key.data, PREFIX_DECISION, size) != 0) return false;
+    if (!core_begins(key, PREFIX_DECISION) && !core_begins(key, PREFIX_AGREEMENT) &&
+        !core_begins(key, PREFIX_EVIDENCE))
+        return false;
     if (core->decision_records_count >= RECORDS_MAX) return true;
     core->decision_records_count++;
     record = mn_alloc(sizeof *record);
@@ -58,7 +71,9 @@ void core_decision_begin(struct core *core)
     struct decision_config config = {.mesh_id = admission_mesh_id(core->admission),
                                      .key = &core->identity.key,
                                      .decisions_max = 256,
-                                     .resend = RESEND};
+                                     .agreements_max = 16,
+                                     .resend = RESEND,
+                                     .delay = DELAY};
     struct mn_span *records =
         mn_arena_alloc(core->arena, (core->decision_records_count + 1) * sizeof *records);
     uint32_t count = 0;
@@ -141,6 +156,7 @@ static void core_on_decision_propose(struct core *core, const struct core_comman
     input->propose.quorum_den = command->decision.quorum_den;
     input->propose.timeout = command->decision.timeout;
     input->propose.basis = command->decision.basis;
+    input->propose.is_byzantine = command->decision.is_byzantine;
 }
 
 void core_on_decision_command(struct core *core, const struct core_command *command)
@@ -171,15 +187,25 @@ static void core_on_asked(struct core *core, const mn_id *id)
 
 /* ---- out ---- */
 
+/* Parts sort as they were written, so they come back in this order. */
+static const char *core_decision_key(struct core *core, const struct decision_output *output)
+{
+    char text[MN_ID_TEXT_SIZE];
+
+    mn_id_format(&output->persist.id, text);
+    switch (output->persist.what) {
+    case DECISION_RECORD_KNOWN: return mn_arena_format(core->arena, PREFIX_DECISION "%s", text);
+    case DECISION_RECORD_EVIDENCE: return mn_arena_format(core->arena, PREFIX_EVIDENCE "%s", text);
+    case DECISION_RECORD_AGREEMENT: break;
+    }
+    return mn_arena_format(core->arena, PREFIX_AGREEMENT "%s/%08x", text, output->persist.part);
+}
+
 static void core_do_decision_persist(struct core *core, const struct decision_output *output)
 {
     struct core_decision_write *item = mn_alloc(sizeof *item);
-    char text[MN_ID_TEXT_SIZE];
 
-    core_write(
-        core,
-        mn_arena_format(core->arena, PREFIX_DECISION "%s", mn_id_format(&output->persist.id, text)),
-        mn_buf_span(output->persist.record));
+    core_write(core, core_decision_key(core, output), mn_buf_span(output->persist.record));
     item->record = output->persist.write;
     item->write = core->write_last;
     mn_list_push_back(&core->decision_writes, &item->list);
@@ -212,6 +238,11 @@ void core_on_decision(struct core *core, const struct decision_output *output)
         if (decision_find(core->decision, &output->outcome.id, &view) == MN_OK)
             core_trace(core, MN_EV_DECISION_OUTCOME, &output->outcome.id,
                        (uint64_t)output->outcome.outcome, view.yes, view.topic);
+        return;
+    case DECISION_OUT_EVIDENCE:
+        core_trace(core, MN_EV_DECISION_LIAR, &output->evidence.node,
+                   (uint64_t)output->evidence.lie, 0,
+                   mn_span_str(decision_lie_name(output->evidence.lie)));
         return;
     case DECISION_OUT_REPLY: core_on_decision_reply(core, output); return;
     }

@@ -10,21 +10,35 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define TIMEOUT_DEFAULT 2000       /* ms */
 #define GRACE 5000                 /* ms after the deadline: voters ask each other once more */
+#define GRACE_BYZANTINE 65000      /* ms: they agree, or give up after a minute */
 #define FILE_MAX ((size_t)4 << 20) /* bytes of a decision kept as JSON */
 
 static const struct ctl_column log_columns[] = {
-    {"ID", "id", CTL_AS_TEXT, false},           {"TOPIC", "topic", CTL_AS_TEXT, false},
-    {"VALUE", "value", CTL_AS_TEXT, false},     {"OUTCOME", "outcome", CTL_AS_STATE, false},
-    {"YES", "yes", CTL_AS_TEXT, false},         {"NO", "no", CTL_AS_TEXT, false},
-    {"ABSTAIN", "abstain", CTL_AS_TEXT, false}, {"TOTAL", "total", CTL_AS_TEXT, false},
-    {"OWN", "own", CTL_AS_TEXT, false},         {"PROPOSER", "proposer.name", CTL_AS_TEXT, false},
-    {"CREATED", "created", CTL_AS_TIME, true},  {"DEADLINE", "deadline", CTL_AS_TIME, true},
+    {"ID", "id", CTL_AS_TEXT, false},
+    {"TOPIC", "topic", CTL_AS_TEXT, false},
+    {"VALUE", "value", CTL_AS_TEXT, false},
+    {"OUTCOME", "outcome", CTL_AS_STATE, false},
+    {"YES", "yes", CTL_AS_TEXT, false},
+    {"NO", "no", CTL_AS_TEXT, false},
+    {"ABSTAIN", "abstain", CTL_AS_TEXT, false},
+    {"TOTAL", "total", CTL_AS_TEXT, false},
+    {"OWN", "own", CTL_AS_TEXT, false},
+    {"PROPOSER", "proposer.name", CTL_AS_TEXT, false},
+    {"CREATED", "created", CTL_AS_TIME, true},
+    {"DEADLINE", "deadline", CTL_AS_TIME, true},
+    {"BYZANTINE", "byzantine", CTL_AS_TEXT, true},
 };
 
 static const struct ctl_column vote_columns[] = {
     {"NODE", "node.name", CTL_AS_TEXT, false}, {"ID", "node.id", CTL_AS_ID, false},
     {"WEIGHT", "weight", CTL_AS_TEXT, false},  {"VOTE", "choice", CTL_AS_TEXT, false},
     {"BY", "cause", CTL_AS_TEXT, false},
+};
+
+static const struct ctl_column evidence_columns[] = {
+    {"NODE", "node.name", CTL_AS_TEXT, false}, {"ID", "node.id", CTL_AS_ID, false},
+    {"LIE", "lie", CTL_AS_TEXT, false},        {"DECISION", "decision", CTL_AS_TEXT, false},
+    {"SEEN", "seen", CTL_AS_TIME, false},
 };
 
 static int log_once(struct ctl *ctl)
@@ -53,11 +67,14 @@ static int print_decision(struct ctl *ctl, const struct json *root)
             ctl_colour_end(ctl));
     fprintf(ctl->out,
             "yes %.0f, no %.0f, abstain %.0f of %.0f; quorum %.4g of the weight; proposed by %s, "
-            "deadline %s\n",
+            "deadline %s%s\n",
             ctl_number(root, "yes"), ctl_number(root, "no"), ctl_number(root, "abstain"),
             ctl_number(root, "total"),
             ctl_number(root, "quorum_num") / ctl_number(root, "quorum_den"),
-            ctl_show(ctl, root, "proposer.name"), ctl_show(ctl, root, "deadline"));
+            ctl_show(ctl, root, "proposer.name"), ctl_show(ctl, root, "deadline"),
+            !json_is_true(json_find_str(root, "byzantine"))  ? ""
+            : json_is_true(json_find_str(root, "certified")) ? "; byzantine: agreed on"
+                                                             : "; byzantine: not agreed on");
     if (votes == NULL) return CTL_OK;
     ctl_print_rows(ctl, votes, vote_columns, COUNT(vote_columns));
     return CTL_OK;
@@ -84,12 +101,14 @@ static int verify_failed(struct ctl *ctl, const char *why)
 static bool is_as_shown(const struct json *root, const struct decision_view *view)
 {
     struct mn_span outcome = ctl_string(root, "outcome");
-    bool is_certified = view->outcome == DECISION_ACHIEVED || view->outcome == DECISION_REFUSED;
+    bool is_byzantine = json_is_true(json_find_str(root, "byzantine"));
 
+    if (is_byzantine != view->is_byzantine) return false;
     if (!mn_span_equal(ctl_string(root, "topic"), view->topic)) return false;
     if (!mn_span_equal(ctl_string(root, "value"), view->value)) return false;
-    return is_certified ? mn_span_is(outcome, decision_outcome_name(view->outcome))
-                        : !mn_span_is(outcome, "achieved") && !mn_span_is(outcome, "refused");
+    if (view->outcome != DECISION_OPEN)
+        return mn_span_is(outcome, decision_outcome_name(view->outcome));
+    return !mn_span_is(outcome, "achieved") && !mn_span_is(outcome, "refused");
 }
 
 static int verify(struct ctl *ctl, const struct json *root)
@@ -109,8 +128,10 @@ static int verify(struct ctl *ctl, const struct json *root)
     if (!is_as_shown(root, &view)) return verify_failed(ctl, "it is about something else");
     if (!ctl->is_quiet)
         fprintf(ctl->err,
-                "verified: proposal and every vote are rightly signed for mesh %s; yes %llu, no "
-                "%llu of %llu: %s\n",
+                "verified: %s are rightly signed for mesh %s; yes %llu, no %llu of %llu: %s\n",
+                view.is_byzantine && view.is_certified
+                    ? "proposal, votes, and the agreement of more than two thirds of the weight"
+                    : "proposal and every vote",
                 mn_id_format(&mesh, mesh_text), (unsigned long long)view.yes,
                 (unsigned long long)view.no, (unsigned long long)view.total,
                 view.outcome == DECISION_OPEN ? "the votes alone decide nothing"
@@ -150,6 +171,60 @@ int ctl_consensus_show(struct ctl *ctl)
     return status;
 }
 
+/* ---- evidence ---- */
+
+/* Does each item's proof convict the node that is named, of what is named? */
+static int verify_evidence(struct ctl *ctl, const struct json *root)
+{
+    const struct json *items = json_find_str(root, "items");
+    unsigned count = 0;
+
+    for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item)) {
+        struct mn_span hex = ctl_string(item, "proof");
+        uint8_t *bytes = mn_arena_alloc(&ctl->arena, hex.size / 2 + 1);
+        struct decision_conviction proven;
+        char text[MN_ID_TEXT_SIZE];
+        mn_id mesh;
+        if (hex.size == 0 || mn_hex_decode(hex, bytes, hex.size / 2) != MN_OK ||
+            mn_id_parse(ctl_string(item, "mesh"), &mesh) != MN_OK ||
+            decision_verify_evidence(&mesh, mn_span(bytes, hex.size / 2), &proven) != MN_OK ||
+            !mn_span_is(ctl_string(json_find_str(item, "node"), "id"),
+                        mn_id_format(&proven.node, text)) ||
+            !mn_span_is(ctl_string(item, "lie"), decision_lie_name(proven.lie)))
+            return ctl_error(ctl, CTL_FAILED, "not_verified", "meshctl consensus evidence --json",
+                             "a proof does not convict the node that is named");
+        count++;
+    }
+    if (!ctl->is_quiet)
+        fprintf(ctl->err, "verified: each of %u signed two words that no honest node says both\n",
+                count);
+    return CTL_OK;
+}
+
+static int evidence_once(struct ctl *ctl)
+{
+    const struct json *root = NULL;
+    int status = CTL_NOT_FOUND;
+
+    if (ctl->args_count > 0) {
+        status = read_file(ctl, ctl->args[0], &root);
+        if (status == CTL_NOT_FOUND)
+            return ctl_error(ctl, CTL_NOT_FOUND, "not_found", "meshctl consensus evidence --json",
+                             "there is no file %s", ctl->args[0]);
+    } else {
+        status = ctl_get(ctl, "/v1/evidence", &root);
+    }
+    if (status == CTL_OK)
+        status = ctl_print_list(ctl, root, evidence_columns, COUNT(evidence_columns));
+    if (status == CTL_OK && ctl_value(ctl, "--verify") != NULL) status = verify_evidence(ctl, root);
+    return status;
+}
+
+int ctl_consensus_evidence(struct ctl *ctl)
+{
+    return ctl_watch(ctl, evidence_once);
+}
+
 /* ---- proposing and voting ---- */
 
 static struct mn_buf *proposal_json(struct ctl *ctl, uint64_t *ret_timeout)
@@ -178,6 +253,7 @@ static struct mn_buf *proposal_json(struct ctl *ctl, uint64_t *ret_timeout)
         mn_writer_str(&writer, ",\"weights\":");
         json_write_string(&writer, mn_span_str(weights));
     }
+    if (ctl_value(ctl, "--byzantine") != NULL) mn_writer_str(&writer, ",\"byzantine\":true");
     mn_writer_str(&writer, "}");
     return mn_writer_done(&writer);
 }
@@ -193,7 +269,8 @@ static int await_outcome(struct ctl *ctl, const char *id, uint64_t within_ms,
         struct timespec pause = {0, 50 * 1000 * 1000};
         status = ctl_get(ctl, path, ret);
         if (status != CTL_OK || !mn_span_is(ctl_string(*ret, "outcome"), "open")) return status;
-        if (waited > within_ms + GRACE) return CTL_OK;
+        if (waited > within_ms + (ctl_value(ctl, "--byzantine") == NULL ? GRACE : GRACE_BYZANTINE))
+            return CTL_OK;
         nanosleep(&pause, NULL);
     }
 }

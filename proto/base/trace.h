@@ -65,6 +65,7 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
     X(CLOCK_FINE, "trust.clock_fine", INFO, "", "")                             \
     X(DECISION_ASKED, "decision.asked", INFO, "deadline", "")                   \
     X(DECISION_OUTCOME, "decision.outcome", INFO, "outcome", "weight of yes")   \
+    X(DECISION_LIAR, "decision.liar", WARN, "lie", "")                          \
     X(REVOKED, "trust.revoked", WARN, "at", "")                                 \
     X(KEY_MADE, "trust.key_made", INFO, "key id", "")                           \
     X(ITEM_REFUSED, "trust.item_refused", WARN, "status", "kind")               \

@@ -12,7 +12,7 @@
 #include "proto/frame.h"
 
 #define NODES 5u
-#define RECORDS_MAX 64u
+#define RECORDS_MAX 256u
 
 enum move {
     MOVE_PROPOSE = 0xe0, /* topic, value, timeout: by this node */
@@ -30,7 +30,9 @@ struct run {
     struct mn_now now;
     struct decision *core;
     struct {
+        enum decision_record what;
         mn_id id;
+        uint32_t part;
         struct mn_buf *buf;
     } records[RECORDS_MAX];
     uint32_t records_count;
@@ -53,13 +55,19 @@ static void persist(struct run *run, const struct decision_output *out)
     uint32_t at = 0;
 
     run->written = out->persist.write;
-    while (at < run->records_count && !mn_id_equal(&run->records[at].id, &out->persist.id))
+    while (at < run->records_count && (run->records[at].what != out->persist.what ||
+                                       run->records[at].part != out->persist.part ||
+                                       !mn_id_equal(&run->records[at].id, &out->persist.id)))
         at++;
     if (at < run->records_count) {
         mn_buf_unref(run->records[at].buf);
-        run->records[at] = run->records[--run->records_count];
+        run->records_count--;
+        memmove(&run->records[at], &run->records[at + 1],
+                (run->records_count - at) * sizeof run->records[0]);
     }
     if (out->persist.record == NULL || run->records_count == RECORDS_MAX) return;
+    run->records[run->records_count].what = out->persist.what;
+    run->records[run->records_count].part = out->persist.part;
     run->records[run->records_count].id = out->persist.id;
     run->records[run->records_count++].buf = mn_buf_ref(out->persist.record);
 }
@@ -93,8 +101,12 @@ static void set_members(struct run *run, struct mn_span bytes)
 
 static void start(struct run *run)
 {
-    struct decision_config config = {
-        .mesh_id = mesh_id, .key = &keys[0], .decisions_max = 8, .resend = 100 * MN_MS};
+    struct decision_config config = {.mesh_id = mesh_id,
+                                     .key = &keys[0],
+                                     .decisions_max = 8,
+                                     .agreements_max = 4,
+                                     .resend = 100 * MN_MS,
+                                     .delay = 50 * MN_MS};
     struct mn_span records[RECORDS_MAX];
 
     for (uint32_t i = 0; i < run->records_count; i++)

@@ -55,3 +55,72 @@ test('refused, and no quorum when nobody answers; agents propose and vote by too
   assert.match(silent.stdout, /no-quorum/);
   assert.equal((await ctlJson(n1, 'consensus', 'log')).items.length, 2);
 }));
+
+// One of five lies: it is a node whose words about decisions differ by who hears them.
+test('a liar among five: the honest agree, and hold evidence that needs no node', withMesh('liar', async mesh => {
+  const n1 = await mesh.found('n1');
+  const join1 = {join: n1.mesh, token: n1.token};
+  const honest = [n1];
+  for (const name of ['n2', 'n3', 'n4']) honest.push(await mesh.start(name, join1));
+  const liar = await mesh.start('n5', {...join1, program: 'meshnode-liar'});
+  for (const node of [...honest, liar]) await mesh.ready(node, 5);
+
+  let convicted;
+  for (let round = 0; !convicted; round++) { // the first lie may come too late to be compared
+    assert.ok(round < 20, 'nobody convicts the liar');
+    const {id, byzantine} = await propose(n1, `deploy-${round}`, 'v2', '--byzantine', '--timeout', '60s');
+    assert.equal(byzantine, true);
+    for (const node of [...honest, liar]) assert.equal((await vote(node, id, 'yes')).code, 0);
+    for (const node of honest) await outcome(node, id, 'achieved');
+    const shown = await show(honest[2], id);
+    assert.equal(shown.certified, true);
+    const file = join(n1.data, 'byzantine.json');
+    writeFileSync(file, JSON.stringify(shown));
+    const verified = await ctl(n1, 'consensus', 'show', file, '--verify');
+    assert.equal(verified.code, 0, verified.stderr);
+    assert.match(verified.stderr, /agreement of more than two thirds/);
+    writeFileSync(file, JSON.stringify({...shown, outcome: 'refused'}));
+    assert.equal((await ctl(n1, 'consensus', 'show', file, '--verify')).code, 1);
+    convicted = (await ctlJson(n1, 'consensus', 'evidence')).items[0];
+  }
+  assert.equal(convicted.node.name, 'n5');
+  for (const node of honest)
+    await waitFor(`${node.name} holds evidence`, async () => (await ctlJson(node, 'consensus', 'evidence')).items.length === 1);
+  const file = join(n1.data, 'evidence.json');
+  const list = await ctlJson(honest[3], 'consensus', 'evidence');
+  writeFileSync(file, JSON.stringify(list));
+  assert.equal((await ctl(n1, 'consensus', 'evidence', file, '--verify')).code, 0);
+  const [item] = list.items, at = item.proof.length >> 1, other = item.proof[at] === '0' ? '1' : '0';
+  writeFileSync(file, JSON.stringify({...list, items: [{...item, proof: item.proof.slice(0, at) + other + item.proof.slice(at + 1)}]}));
+  assert.equal((await ctl(n1, 'consensus', 'evidence', file, '--verify')).code, 1);
+  writeFileSync(file, JSON.stringify({...list, items: [{...item, node: {...item.node, id: item.mesh}}]}));
+  assert.equal((await ctl(n1, 'consensus', 'evidence', file, '--verify')).code, 1);
+
+  // The next one is without the liar; evidence, votes and outcome survive a kill -9 of everybody.
+  const {id} = await propose(honest[1], 'next', 'v1', '--byzantine', '--timeout', '60s');
+  assert.equal((await show(honest[1], id)).votes.length, 4);
+  for (const node of honest.slice(0, 2)) assert.equal((await vote(node, id, 'yes')).code, 0);
+  for (const node of honest) { await knows(node, id); mesh.kill(node); await node.exited; }
+  const again = [];
+  for (const node of honest) again.push(await mesh.start(node.name, {data: node.data, join: honest.map(h => h.mesh), args: ['--listen', node.mesh]}));
+  for (const node of again) await mesh.ready(node, 4);
+  for (const node of again) assert.equal((await ctlJson(node, 'consensus', 'evidence')).items.length, 1);
+  assert.equal((await vote(again[0], id, 'no')).code, 6); // it has voted, before the kill
+  for (const node of again.slice(2)) assert.equal((await vote(node, id, 'yes')).code, 0);
+  for (const node of again) await outcome(node, id, 'achieved');
+}));
+
+test('an agreed timeout, and too few members for a liar among them', withMesh('late', async mesh => {
+  const nodes = await mesh.cluster(3);
+  const few = await ctl(nodes[0], 'consensus', 'propose', 'scale', 'up', '--byzantine');
+  assert.equal(few.code, 4, few.stderr);
+  assert.match(few.stderr, /fewer than four members/);
+  nodes.push(await mesh.start('n4', {join: nodes[0].mesh, token: nodes[0].token}));
+  for (const node of nodes) await mesh.ready(node, 4);
+  const {id} = await propose(nodes[0], 'scale', 'up', '--byzantine', '--timeout', '4s');
+  for (const [i, choice] of ['yes', 'abstain', 'yes', 'abstain'].entries()) await vote(nodes[i], id, choice);
+  for (const node of nodes) {
+    const shown = await waitFor(`${node.name} has it proven`, async () => { const at = await show(node, id); return at.certified && at; });
+    assert.equal(shown.outcome, 'timeout'); // all answered, and neither yes nor no suffices
+  }
+}));

@@ -49,7 +49,7 @@ export class Mesh {
   }
 
   // Starts a node and waits until it serves. Options: join, token, bootstrap, servers (object of
-  // mcpServers), args (more flags), netns, listen, http, dev.
+  // mcpServers), args (more flags), netns, listen, http, dev, program (another than meshnode).
   async start(name, options = {}) {
     const data = options.data ?? join(this.dir, name);
     const args = ['--name', name, '--data', data,
@@ -64,8 +64,9 @@ export class Mesh {
     }
     args.push(...(options.args ?? []));
     rmSync(join(data, 'run.json'), {force: true});
-    const command = options.netns ? 'ip' : join(bin, 'meshnode');
-    const argv = options.netns ? ['netns', 'exec', options.netns, join(bin, 'meshnode'), ...args] : args;
+    const program = join(bin, options.program ?? 'meshnode');
+    const command = options.netns ? 'ip' : program;
+    const argv = options.netns ? ['netns', 'exec', options.netns, program, ...args] : args;
     const node = {name, data, args, options, log: '', mesh: null, http: null, exit: null};
     node.process = spawn(command, argv, {stdio: ['ignore', 'pipe', 'pipe'], env: {...plainEnv, ...options.env}});
     node.process.stdout.on('data', bytes => { node.log += bytes; });
