@@ -275,8 +275,6 @@ static void agree_feed(struct decision *decision, struct decision_item *item,
         case SIMPLEX_OUT_DECIDED: break; /* looked at below */
         case SIMPLEX_OUT_EVIDENCE:
             decision_accuse_statements(decision, item, mn_buf_span(out->evidence.proof));
-            if (out->evidence.is_outside)
-                MN_PROBE("decision: liars of a third, nothing is promised");
             break;
         }
     }
@@ -293,7 +291,6 @@ static void agree_feed(struct decision *decision, struct decision_item *item,
     if (agreed == NULL) return;
     if (!agree_end(decision, item, mn_buf_span(agreed))) {
         /* Liars of a third or more decided on what may not be: as if they had said nothing. */
-        MN_PROBE("decision: agreed on what is no outcome");
         agree_stop(item->agreement);
         item->agreement->is_over = true;
     }
@@ -482,10 +479,7 @@ void decision_agree_act(struct decision *decision, struct decision_item *item)
     }
     if (decision->now.mono < until) return;
     if (item->self < 0) item->act_at = MN_TIME_NEVER;
-    if (item->outcome == DECISION_OPEN) {
-        MN_PROBE("decision: nothing was agreed on in time");
-        decision_give_up(decision, item);
-    }
+    if (item->outcome == DECISION_OPEN) decision_give_up(decision, item);
     if (decision->now.mono >= mn_time_after(item->deadline, DECISION_AGREE_WINDOW)) {
         agree_stop(agreement); /* nobody may join any more; the others have stopped too */
         agreement->is_over = true;
