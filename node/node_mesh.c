@@ -263,6 +263,31 @@ static void write_encoded(struct mn_writer *path, struct mn_span text)
     }
 }
 
+/* Of a string its text, of a number its digits; empty: neither. */
+static struct mn_span path_value(const struct json *value)
+{
+    return json_is(value, JSON_NUMBER) ? value->raw : json_text(value);
+}
+
+/* `{?a,b}`: those of the arguments that are given, as the query (RFC 6570, 3.2.8). */
+static void write_query(struct mn_writer *path, struct mn_span names, const struct json *arguments)
+{
+    char first = '?';
+
+    while (names.size > 0) {
+        const uint8_t *comma = memchr(names.data, ',', names.size);
+        size_t size = comma == NULL ? names.size : (size_t)(comma - names.data);
+        const struct json *value = json_find(arguments, mn_span(names.data, size));
+        if (json_is(value, JSON_STRING) || json_is(value, JSON_NUMBER)) {
+            mn_writer_format(path, "%c%.*s=", first, (int)size, (const char *)names.data);
+            write_encoded(path, path_value(value));
+            first = '&';
+        }
+        names = mn_span(names.data + size, names.size - size);
+        if (names.size > 0) names = mn_span(names.data + 1, names.size - 1);
+    }
+}
+
 /* The path with the arguments in it; false: one is missing. */
 static bool write_path(struct mn_writer *path, const char *pattern, const struct json *arguments)
 {
@@ -273,7 +298,12 @@ static bool write_path(struct mn_writer *path, const char *pattern, const struct
             mn_writer_add(path, mn_span(at, 1));
             continue;
         }
-        value = json_text(json_find(arguments, mn_span(at + 1, (size_t)(end - at) - 1)));
+        if (at[1] == '?') {
+            write_query(path, mn_span(at + 2, (size_t)(end - at) - 2), arguments);
+            at = end;
+            continue;
+        }
+        value = path_value(json_find(arguments, mn_span(at + 1, (size_t)(end - at) - 1)));
         if (value.size == 0) return false;
         write_encoded(path, value);
         at = end;

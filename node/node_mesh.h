@@ -18,7 +18,8 @@ struct node_mesh_tool {
     const char *name, *title, *about;
     const char *schema; /* of its arguments, a JSON object */
     bool is_read_only;
-    const char *method, *path; /* `{x}` in it becomes the argument x, percent-encoded */
+    const char *method, *path; /* `{x}` in it becomes the argument x, percent-encoded; `{?x,y}` the
+                                * query of those that are given */
 };
 
 /* A resource, and the path of the operator's side that has it. */

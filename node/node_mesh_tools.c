@@ -7,11 +7,51 @@
     "\"],\"additionalProperties\":false}"
 
 #define KEY_ARGUMENT "\"key\":{\"type\":\"string\",\"description\":\"1 to 1023 bytes\"}"
-#define STATE_PUT_ARGUMENTS                                                                \
-    "{\"type\":\"object\",\"properties\":{" KEY_ARGUMENT                                   \
-    ",\"value\":{\"type\":\"string\"},\"if_rev\":{\"type\":\"integer\",\"minimum\":0,"     \
-    "\"description\":\"only if the key is at this revision; 0: only if there is none\"}}," \
-    "\"required\":[\"key\",\"value\"],\"additionalProperties\":false}"
+#define NUMBER(name, least, most, about)                                         \
+    "\"" name "\":{\"type\":\"integer\",\"minimum\":" least ",\"maximum\":" most \
+    ",\"description\":\"" about "\"}"
+#define NUMBER_MAX "9007199254740991"
+#define STATE_PUT_ARGUMENTS                                                                        \
+    "{\"type\":\"object\",\"properties\":{" KEY_ARGUMENT                                           \
+    ",\"value\":{\"type\":\"string\"}," NUMBER(                                                    \
+        "if_rev", "0", NUMBER_MAX,                                                                 \
+        "only if the key is at this revision; 0: only if there is none") "," NUMBER("lease", "1",  \
+                                                                                    NUMBER_MAX,    \
+                                                                                    "the key "     \
+                                                                                    "goes when "   \
+                                                                                    "this lease "  \
+                                                                                    "ends") "},"   \
+                                                                                            "\"re" \
+                                                                                            "quir" \
+                                                                                            "ed\"" \
+                                                                                            ":["   \
+                                                                                            "\"ke" \
+                                                                                            "y\"," \
+                                                                                            "\"va" \
+                                                                                            "lue"  \
+                                                                                            "\"]," \
+                                                                                            "\"ad" \
+                                                                                            "diti" \
+                                                                                            "onal" \
+                                                                                            "Prop" \
+                                                                                            "erti" \
+                                                                                            "es\"" \
+                                                                                            ":fal" \
+                                                                                            "se}"
+#define PREFIX_ARGUMENT "\"prefix\":{\"type\":\"string\",\"description\":\"what keys begin with\"}"
+#define STATE_LIST_ARGUMENTS                                                             \
+    "{\"type\":\"object\",\"properties\":{" PREFIX_ARGUMENT                              \
+    ",\"after\":{\"type\":\"string\",\"description\":\"go on after this key\"}," NUMBER( \
+        "limit", "1", "256", "keys at most; 100 if not said") "},\"additionalProperties\":false}"
+#define STATE_WATCH_ARGUMENTS                                                                     \
+    "{\"type\":\"object\",\"properties\":{" PREFIX_ARGUMENT                                       \
+    ",\"from\":{\"type\":\"string\",\"description\":\"`next` of the answer before, or `at` of a " \
+    "change\"}," NUMBER("timeout_ms", "10", "60000",                                              \
+                        "how long to wait; 5000 if not said") "},\"additionalProperties\":false}"
+#define LEASE_ARGUMENTS                             \
+    "{\"type\":\"object\",\"properties\":{" NUMBER( \
+        "lease", "1", NUMBER_MAX,                   \
+        "its number") "},\"required\":[\"lease\"],\"additionalProperties\":false}"
 
 const struct node_mesh_tool node_mesh_tools[] = {
     {"mesh_status", "Mesh status",
@@ -62,14 +102,30 @@ const struct node_mesh_tool node_mesh_tools[] = {
     {"mesh_state_get", "Read a key",
      "A key of the map that all nodes agree on, linearizable: value, revision, fencing token.",
      ONE_ARGUMENT("key", "the key"), true, "GET", "/v1/state/{key}"},
-    {"mesh_state_list", "List keys", "Keys that all nodes agree on, in order, up to 100.",
-     ONE_ARGUMENT("prefix", "what they begin with"), true, "GET", "/v1/state?prefix={prefix}"},
+    {"mesh_state_list", "List keys",
+     "Keys that all nodes agree on, in order; `next`, passed as `after`, goes on.",
+     STATE_LIST_ARGUMENTS, true, "GET", "/v1/state{?prefix,after,limit}"},
+    {"mesh_state_watch", "Wait for changes of keys",
+     "Waits until a key that begins with the prefix changes after `from`, and tells the changes; "
+     "their `next` is the next `from`. Without `from`: where things stand now.",
+     STATE_WATCH_ARGUMENTS, true, "GET", "/v1/watch{?prefix,from,timeout_ms}"},
     {"mesh_state_put", "Set a key",
      "Sets a key that all nodes agree on; done when a majority of the voters has it on disk. "
      "The error `unknown` means that it may have happened.",
      STATE_PUT_ARGUMENTS, false, "PUT", "/v1/state/{key}"},
     {"mesh_state_remove", "Remove a key", "Removes a key that all nodes agree on.",
      ONE_ARGUMENT("key", "the key"), false, "DELETE", "/v1/state/{key}"},
+    {"mesh_lease_grant", "Make a lease",
+     "A lease, which ends unless it is renewed within its time; keys set with it go when it ends. "
+     "A key's `created` is a fencing token: it rises from one holder of a lock to the next.",
+     "{\"type\":\"object\",\"properties\":{" NUMBER(
+         "ttl_ms", "1000", "86400000",
+         "its time") "},\"required\":[\"ttl_ms\"],\"additionalProperties\":false}",
+     false, "POST", "/v1/leases"},
+    {"mesh_lease_renew", "Renew a lease", "Its time begins anew.", LEASE_ARGUMENTS, false, "POST",
+     "/v1/leases/{lease}/renew"},
+    {"mesh_lease_revoke", "End a lease", "Ends it now, and removes its keys.", LEASE_ARGUMENTS,
+     false, "DELETE", "/v1/leases/{lease}"},
     {0},
 };
 

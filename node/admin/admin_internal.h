@@ -40,10 +40,11 @@ struct admin_exchange {
     bool is_chosen; /* token to withdraw: the one that is meant is found */
     mn_id node;     /* that is revoked or removed */
     char node_name[GRANT_NAME_SIZE];
-    bool is_stream;          /* follows events or a log */
-    uint64_t after;          /* newest line sent */
-    size_t queued;           /* bytes since the last WRITABLE */
-    struct mn_list follower; /* in admin->followers */
+    bool is_stream;            /* follows events or a log */
+    uint64_t after;            /* newest line sent */
+    struct strong_place place; /* changes up to here were sent */
+    size_t queued;             /* bytes since the last WRITABLE */
+    struct mn_list follower;   /* in admin->followers */
 };
 
 struct admin {
@@ -153,6 +154,14 @@ void admin_token_write(struct reply *reply, const struct guard_token *token);
 /* Writes [value] under [key]; data == NULL: deletes it. */
 void admin_store(struct admin_request *request, const char *key, struct mn_span value);
 
+/* admin_state.c: what requests about the keyspace have in common. A number of the query or its
+ * default, timeout_ms likewise: false when it was refused. The third is true when the answer is
+ * none, which was told. */
+bool admin_state_query(struct admin_request *request, const char *name, uint64_t least,
+                       uint64_t most, uint64_t *value);
+bool admin_state_timeout(struct admin_request *request, struct state_request *state);
+bool admin_state_told(struct admin_request *request, const struct state_answer *answer);
+
 /* The one member that is called [name], or whose id begins so; NULL: answered (admin_nodes.c). */
 const struct member *admin_find_node(struct admin_request *request, struct mn_span name);
 
@@ -171,6 +180,18 @@ void admin_stream_event(struct admin *admin, struct mn_now now, const struct mn_
                         struct admin_outbox *outbox);
 void admin_stream_poll(struct admin *admin, struct mn_now now, struct admin_outbox *outbox);
 
+/* Asked with follow=1? */
+bool admin_stream_follows(struct admin_request *request);
+
+/* The head of a stream. False: too many follow already, which was said. */
+bool admin_stream_begin(struct admin_request *request);
+
+/* Takes [lines]. A follower that is too slow is cut off: then request->exchange is NULL. */
+void admin_stream_send(struct admin_request *request, struct mn_writer *lines);
+
+/* Takes [lines], the last ones. */
+void admin_stream_finish(struct admin_request *request, struct mn_writer *lines);
+
 /* The exchange ends, if it is a stream or not. */
 void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 
@@ -178,6 +199,6 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 
 extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
     admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[],
-    admin_decision_routes[], admin_state_routes[], admin_consensus_routes[];
+    admin_decision_routes[], admin_state_routes[], admin_watch_routes[], admin_consensus_routes[];
 
 #endif

@@ -21,9 +21,8 @@ static bool number_of(struct mn_span text, uint64_t *ret)
     return true;
 }
 
-/* A number of the query or its default; false: refused. */
-static bool query_number(struct admin_request *request, const char *name, uint64_t least,
-                         uint64_t most, uint64_t *value)
+bool admin_state_query(struct admin_request *request, const char *name, uint64_t least,
+                       uint64_t most, uint64_t *value)
 {
     struct mn_span text = admin_query(request, name);
 
@@ -55,12 +54,12 @@ static bool body_number(struct admin_request *request, const struct json *body, 
     return false;
 }
 
-static bool set_timeout(struct admin_request *request, struct state_request *state)
+bool admin_state_timeout(struct admin_request *request, struct state_request *state)
 {
     uint64_t ms = TIMEOUT_DEFAULT_MS;
 
-    if (!query_number(request, "timeout_ms", STATE_TIMEOUT_MIN / MN_MS, STATE_TIMEOUT_MAX / MN_MS,
-                      &ms))
+    if (!admin_state_query(request, "timeout_ms", STATE_TIMEOUT_MIN / MN_MS,
+                           STATE_TIMEOUT_MAX / MN_MS, &ms))
         return false;
     state->timeout = ms * MN_MS;
     return true;
@@ -86,8 +85,7 @@ static bool set_client(struct admin_request *request, const struct json *body,
 
 /* ---- answers that are none ---- */
 
-/* True: it was told. */
-static bool told_failure(struct admin_request *request, const struct state_answer *answer)
+bool admin_state_told(struct admin_request *request, const struct state_answer *answer)
 {
     switch ((int)answer->status) {
     case MN_OK: return false;
@@ -120,7 +118,7 @@ static bool told_refusal(struct admin_request *request, const struct state_answe
 {
     struct mn_arena *arena = request->outbox->edge->arena;
 
-    if (told_failure(request, answer)) return true;
+    if (admin_state_told(request, answer)) return true;
     switch ((int)answer->reply.status) {
     case MN_OK: return false;
     case MN_EXISTS:
@@ -173,14 +171,14 @@ static void get_handle(struct admin_request *request)
 {
     struct state_request state = {.type = STATE_READ, .read.key = request->exchange->rest};
 
-    if (set_timeout(request, &state)) admin_ask_state(request, state);
+    if (admin_state_timeout(request, &state)) admin_ask_state(request, state);
 }
 
 static void on_get(struct admin_request *request, const struct state_answer *answer)
 {
     struct reply reply;
 
-    if (told_failure(request, answer)) return;
+    if (admin_state_told(request, answer)) return;
     if (answer->pairs_count == 0) {
         admin_fail_text(request, 404, "not_found", "there is no such key", "meshctl state ls");
         return;
@@ -195,23 +193,24 @@ static void list_handle(struct admin_request *request)
     struct state_request state = {.type = STATE_READ, .read.is_list = true};
     uint64_t limit = LIST_DEFAULT;
 
-    if (!query_number(request, "limit", 1, STRONG_LIST_MAX, &limit)) return;
+    if (!admin_state_query(request, "limit", 1, STRONG_LIST_MAX, &limit)) return;
     state.read.limit = (uint32_t)limit;
     state.read.key = admin_query(request, "prefix");
     state.read.after = admin_query(request, "after");
-    if (set_timeout(request, &state)) admin_ask_state(request, state);
+    if (admin_state_timeout(request, &state)) admin_ask_state(request, state);
 }
 
 static void on_list(struct admin_request *request, const struct state_answer *answer)
 {
     struct reply reply;
 
-    if (told_failure(request, answer)) return;
+    if (admin_state_told(request, answer)) return;
     reply_begin(&reply, "StateList");
     if (answer->has_more)
         reply_str(&reply, "next", answer->pairs[answer->pairs_count - 1].key);
     else
         reply_null(&reply, "next");
+    reply_u64(&reply, "rev", answer->place.rev);
     reply_array(&reply, "items");
     for (uint32_t i = 0; i < answer->pairs_count; i++) {
         reply_object(&reply, NULL);
@@ -241,7 +240,7 @@ static void put_handle(struct admin_request *request)
     state.command.value = json_text(value);
     if (!body_number(request, body, "if_rev", &state.command.if_rev, &state.command.has_if_rev) ||
         !body_number(request, body, "lease", &state.command.lease, &is_there) ||
-        !set_client(request, body, &state.command) || !set_timeout(request, &state))
+        !set_client(request, body, &state.command) || !admin_state_timeout(request, &state))
         return;
     admin_ask_state(request, state);
 }
@@ -252,8 +251,8 @@ static void remove_handle(struct admin_request *request)
 
     state.command.key = request->exchange->rest;
     state.command.has_if_rev = admin_query(request, "if_rev").data != NULL;
-    if (query_number(request, "if_rev", 0, INT64_MAX, &state.command.if_rev) &&
-        set_timeout(request, &state))
+    if (admin_state_query(request, "if_rev", 0, INT64_MAX, &state.command.if_rev) &&
+        admin_state_timeout(request, &state))
         admin_ask_state(request, state);
 }
 
@@ -270,7 +269,7 @@ static void add_handle(struct admin_request *request)
         return;
     }
     state.command.key = request->exchange->rest;
-    if (set_client(request, body, &state.command) && set_timeout(request, &state))
+    if (set_client(request, body, &state.command) && admin_state_timeout(request, &state))
         admin_ask_state(request, state);
 }
 
@@ -281,7 +280,7 @@ static void grant_handle(struct admin_request *request)
     bool is_there;
 
     if (body != NULL && body_number(request, body, "ttl_ms", &state.command.ttl_ms, &is_there) &&
-        set_client(request, body, &state.command) && set_timeout(request, &state))
+        set_client(request, body, &state.command) && admin_state_timeout(request, &state))
         admin_ask_state(request, state);
 }
 
@@ -291,7 +290,7 @@ static void lease_handle(struct admin_request *request, enum strong_verb verb)
 
     if (!number_of(request->exchange->rest, &state.command.lease))
         admin_fail_text(request, 404, "not_found", "a lease's id is a number", "see docs/API.md");
-    else if (set_timeout(request, &state))
+    else if (admin_state_timeout(request, &state))
         admin_ask_state(request, state);
 }
 
@@ -315,6 +314,18 @@ static void on_command(struct admin_request *request, const struct state_answer 
     admin_answer(request, 200, &reply);
 }
 
+static void on_lease(struct admin_request *request, const struct state_answer *answer)
+{
+    struct reply reply;
+
+    if (told_refusal(request, answer)) return;
+    reply_begin(&reply, "StateLease");
+    reply_u64(&reply, "lease", answer->reply.rev);
+    reply_u64(&reply, "rev", answer->reply.rev);
+    reply_u64(&reply, "ttl_ms", (uint64_t)answer->reply.number);
+    admin_answer(request, 200, &reply);
+}
+
 static void on_add(struct admin_request *request, const struct state_answer *answer)
 {
     struct reply reply;
@@ -332,8 +343,8 @@ const struct admin_route admin_state_routes[] = {
     {"PUT", "/v1/state/*", "timeout_ms", put_handle, NULL, NULL, on_command},
     {"DELETE", "/v1/state/*", "if_rev timeout_ms", remove_handle, NULL, NULL, on_command},
     {"POST", "/v1/state/*/incr", "timeout_ms", add_handle, NULL, NULL, on_add},
-    {"POST", "/v1/leases", "timeout_ms", grant_handle, NULL, NULL, on_command},
-    {"POST", "/v1/leases/*/renew", "timeout_ms", renew_handle, NULL, NULL, on_command},
+    {"POST", "/v1/leases", "timeout_ms", grant_handle, NULL, NULL, on_lease},
+    {"POST", "/v1/leases/*/renew", "timeout_ms", renew_handle, NULL, NULL, on_lease},
     {"DELETE", "/v1/leases/*", "timeout_ms", revoke_handle, NULL, NULL, on_command},
     {0},
 };

@@ -7,25 +7,25 @@
 #define POLL_PERIOD (250 * MN_MS) /* between two looks at a followed log */
 
 static const struct admin_route *const events_route = &admin_stream_routes[0];
+static const struct admin_route *const logs_route = &admin_stream_routes[1];
 
 /* ---- streams ---- */
 
-static bool follows(struct admin_request *request)
+bool admin_stream_follows(struct admin_request *request)
 {
     return mn_span_is(admin_query(request, "follow"), "1");
 }
 
-/* False: there are too many already, which was said. */
-static bool stream_begin(struct admin_request *request)
+bool admin_stream_begin(struct admin_request *request)
 {
     struct admin *admin = request->admin;
 
-    if (follows(request) && admin->followers_count >= ADMIN_FOLLOWERS_MAX) {
+    if (admin_stream_follows(request) && admin->followers_count >= ADMIN_FOLLOWERS_MAX) {
         admin_fail_text(request, 503, "busy", "too many follow already", "end one of them");
         return false;
     }
     admin_stream_head(request);
-    if (!follows(request)) return true;
+    if (!admin_stream_follows(request)) return true;
     mn_list_push_back(&admin->followers, &request->exchange->follower);
     admin->followers_count++;
     return true;
@@ -37,8 +37,7 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange)
     mn_list_remove(&exchange->follower);
 }
 
-/* Takes [lines]. A follower that is too slow is cut off. */
-static void stream_send(struct admin_request *request, struct mn_writer *lines)
+void admin_stream_send(struct admin_request *request, struct mn_writer *lines)
 {
     struct edge_outbox *edge = request->outbox->edge;
     struct admin_exchange *exchange = request->exchange;
@@ -56,8 +55,7 @@ static void stream_send(struct admin_request *request, struct mn_writer *lines)
     output->buf = mn_writer_done(lines);
 }
 
-/* Takes [lines], the last ones. */
-static void stream_finish(struct admin_request *request, struct mn_writer *lines)
+void admin_stream_finish(struct admin_request *request, struct mn_writer *lines)
 {
     struct edge_output *output =
         edge_emit(request->outbox->edge, EDGE_OUT_HTTP_BODY, request->exchange->id);
@@ -122,7 +120,7 @@ void admin_stream_event(struct admin *admin, struct mn_now now, const struct mn_
         request.exchange = MN_CONTAINER(entry, struct admin_exchange, follower);
         if (request.exchange->route != events_route) continue;
         write_event(&lines, event, now.wall);
-        stream_send(&request, &lines);
+        admin_stream_send(&request, &lines);
     }
 }
 
@@ -140,12 +138,12 @@ static void events_handle(struct admin_request *request)
 {
     struct mn_writer lines = {0};
 
-    if (!stream_begin(request)) return;
+    if (!admin_stream_begin(request)) return;
     write_history(request->admin, &lines);
-    if (follows(request))
-        stream_send(request, &lines);
+    if (admin_stream_follows(request))
+        admin_stream_send(request, &lines);
     else
-        stream_finish(request, &lines);
+        admin_stream_finish(request, &lines);
 }
 
 /* ---- logs of servers ---- */
@@ -221,13 +219,13 @@ static void logs_on_lines(struct admin_request *request, const struct admin_gate
         admin_fail_status(request, answer->status, answer->why, "meshctl servers");
         return;
     }
-    if (!request->exchange->is_stream && !stream_begin(request)) return;
+    if (!request->exchange->is_stream && !admin_stream_begin(request)) return;
     if (answer->status == MN_OK) write_lines(request, answer->json, &lines);
-    if (follows(request) && answer->status == MN_OK) {
+    if (admin_stream_follows(request) && answer->status == MN_OK) {
         admin->poll_at = mn_time_min(admin->poll_at, mn_time_after(request->now.mono, POLL_PERIOD));
-        stream_send(request, &lines);
+        admin_stream_send(request, &lines);
     } else {
-        stream_finish(request, &lines);
+        admin_stream_finish(request, &lines);
     }
 }
 
@@ -237,7 +235,7 @@ void admin_stream_poll(struct admin *admin, struct mn_now now, struct admin_outb
     MN_LIST_FOR_EACH (entry, &admin->followers) {
         struct admin_request request = {.admin = admin, .now = now, .outbox = outbox};
         request.exchange = MN_CONTAINER(entry, struct admin_exchange, follower);
-        if (request.exchange->route == events_route || request.exchange->ticket != 0) continue;
+        if (request.exchange->route != logs_route || request.exchange->ticket != 0) continue;
         logs_ask(&request);
     }
 }

@@ -24,8 +24,9 @@ static bool level_is_known(struct ctl *ctl)
     return false;
 }
 
-static const char *query(struct ctl *ctl, const char *path, char first)
+const char *ctl_state_query(struct ctl *ctl, const char *path)
 {
+    char first = strchr(path, '?') == NULL ? '?' : '&';
     unsigned ms = NODE_TIMEOUT_MS;
 
     /* Sooner than we hang up, so that the node says what it knows. */
@@ -58,7 +59,7 @@ static int ls_once(struct ctl *ctl)
     if (*after != '\0')
         path = mn_arena_format(&ctl->arena, "%s%s", path, ctl_path(ctl, "&after=", after, ""));
     path = mn_arena_format(&ctl->arena, "%s&limit=%llu", path, (unsigned long long)count);
-    status = ctl_get(ctl, query(ctl, path, '&'), &root);
+    status = ctl_get(ctl, ctl_state_query(ctl, path), &root);
     if (status != CTL_OK) return status;
     status = ctl_print_list(ctl, root, pair_columns, COUNT(pair_columns));
     if (status == CTL_OK && !ctl->is_quiet && *ctl_show(ctl, root, "next") != '\0')
@@ -77,7 +78,7 @@ int ctl_state_get(struct ctl *ctl)
     int status;
 
     if (!level_is_known(ctl)) return CTL_USAGE;
-    status = ctl_get(ctl, query(ctl, key_path(ctl, ""), '?'), &root);
+    status = ctl_get(ctl, ctl_state_query(ctl, key_path(ctl, "")), &root);
     if (status != CTL_OK) return status;
     if (ctl_wants_json(ctl)) return ctl_print_object(ctl, root);
     fprintf(ctl->out, "%s\n", ctl_show(ctl, root, "value"));
@@ -107,7 +108,7 @@ static int send_body(struct ctl *ctl, const char *method, const char *path,
                      struct mn_writer *writer, const struct json **root)
 {
     struct mn_buf *body = mn_writer_done(writer);
-    int status = ctl_do(ctl, method, query(ctl, path, '?'), mn_buf_span(body), root);
+    int status = ctl_do(ctl, method, ctl_state_query(ctl, path), mn_buf_span(body), root);
 
     mn_buf_unref(body);
     return status;
@@ -170,7 +171,7 @@ int ctl_state_rm(struct ctl *ctl)
     int status;
 
     if (!level_is_known(ctl) || !read_rev(ctl, &rev)) return CTL_USAGE;
-    path = query(ctl, key_path(ctl, ""), '?');
+    path = ctl_state_query(ctl, key_path(ctl, ""));
     if (rev >= 0) path = mn_arena_format(&ctl->arena, "%s&if_rev=%lld", path, rev);
     status = ctl_do(ctl, "DELETE", path, mn_span(NULL, 0), &root);
     return status == CTL_OK ? print_rev(ctl, root, "is removed") : status;

@@ -1,4 +1,4 @@
-/* events, servers logs: one JSON object per line, for ever with --follow. */
+/* events, servers logs, state watch: one JSON object per line, for ever with --follow. */
 #include <string.h>
 
 #include "node/ctl/ctl.h"
@@ -57,9 +57,9 @@ static int lines_print(struct ctl *ctl, const char *path,
         ctl_tell_failure(ctl, status);
     } else if (status == CTL_OK) {
         mn_buf_unref(answer.body);
-        if (answer.status >= 400)
+        if (answer.status >= 400 || lines.refusal != NULL) /* a stream may end with one */
             status = ctl_tell_refusal(
-                ctl, answer.status,
+                ctl, answer.status >= 400 ? answer.status : 409,
                 lines.refusal == NULL ? NULL : ctl_parse_json(ctl, mn_buf_span(lines.refusal)));
     }
     mn_writer_drop(&lines.line);
@@ -106,4 +106,47 @@ static void print_event(struct ctl *ctl, const struct json *event)
 int ctl_events(struct ctl *ctl)
 {
     return lines_print(ctl, ctl->is_following ? "/v1/events?follow=1" : "/v1/events", print_event);
+}
+
+/* ---- changes of the keyspace ---- */
+
+/* Lines without a key only say how far the node has looked. */
+static void print_change(struct ctl *ctl, const struct json *line)
+{
+    if (json_find_str(line, "key") == NULL) return;
+    if (ctl_is_true(line, "removed"))
+        fprintf(ctl->out, "%s rm %s\n", ctl_show(ctl, line, "at"), ctl_show(ctl, line, "key"));
+    else
+        fprintf(ctl->out, "%s put %s %s\n", ctl_show(ctl, line, "at"), ctl_show(ctl, line, "key"),
+                ctl_show(ctl, line, "value"));
+}
+
+static int watch_once(struct ctl *ctl, const char *path)
+{
+    static const struct ctl_column columns[] = {{"AT", "at", CTL_AS_TEXT, false},
+                                                {"KEY", "key", CTL_AS_TEXT, false},
+                                                {"VALUE", "value", CTL_AS_TEXT, false},
+                                                {"REMOVED", "removed", CTL_AS_BOOL, false}};
+    const struct json *root;
+    int status = ctl_get(ctl, ctl_state_query(ctl, path), &root);
+
+    if (status == CTL_OK)
+        status = ctl_print_list(ctl, root, columns, sizeof columns / sizeof *columns);
+    if (status == CTL_OK && !ctl_wants_json(ctl) && !ctl->is_quiet)
+        fprintf(ctl->err, "go on with: --from %s\n", ctl_show(ctl, root, "next"));
+    return status;
+}
+
+int ctl_state_watch(struct ctl *ctl)
+{
+    const char *prefix = ctl->args_count > 0 ? ctl->args[0] : "";
+    const char *path = ctl_path(ctl, "/v1/watch?prefix=", prefix, "");
+    const char *from = ctl_value(ctl, "--from");
+
+    if (from != NULL)
+        path = mn_arena_format(&ctl->arena, "%s%s", path, ctl_path(ctl, "&from=", from, ""));
+    if (ctl_value(ctl, "--once") != NULL) return watch_once(ctl, path);
+    ctl->is_following = true;
+    /* The path outlives the memory of a line. */
+    return lines_print(ctl, mn_arena_format(&ctl->texts, "%s&follow=1", path), print_change);
 }

@@ -285,6 +285,13 @@ int ctl_state_get(struct ctl *ctl);
 int ctl_state_put(struct ctl *ctl);
 int ctl_state_rm(struct ctl *ctl);
 int ctl_state_incr(struct ctl *ctl);
+int ctl_state_watch(struct ctl *ctl);
+int ctl_lease_grant(struct ctl *ctl);
+int ctl_lease_keepalive(struct ctl *ctl);
+int ctl_lease_revoke(struct ctl *ctl);
+
+/* [path] with how long the node may wait for the others. */
+const char *ctl_state_query(struct ctl *ctl, const char *path);
 int ctl_consensus_status(struct ctl *ctl);
 int ctl_consensus_weights(struct ctl *ctl);
 int ctl_consensus_weights_auto(struct ctl *ctl);

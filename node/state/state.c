@@ -16,6 +16,7 @@ struct state *state_new(const struct state_config *config)
     mn_map_init(&state->ops, 0); /* keys are our own numbers */
     mn_map_init(&state->indexes, 0);
     mn_list_init(&state->due);
+    mn_list_init(&state->watching);
     state->number_last = rng_u64(&state->rng) >> 1; /* not those of an earlier process */
     state->plan_at = state->transfer_at = MN_TIME_NEVER;
     return state;
@@ -84,6 +85,7 @@ static void on_apply(struct state *state, const struct raft_output *out)
         state->applied = entry->index;
         state_ops_on_applied(state, entry, &reply);
     }
+    state_read_on_applied(state);
 }
 
 static void on_restore(struct state *state, const struct raft_snapshot *snapshot)
@@ -93,6 +95,7 @@ static void on_restore(struct state *state, const struct raft_snapshot *snapshot
         state_fail(state, "a snapshot of the metadata group does not decode: was it written by a "
                           "newer version?");
     state->applied = snapshot->index;
+    state_read_on_applied(state);
 }
 
 static void on_role(struct state *state, const struct raft_output *out)

@@ -34,6 +34,7 @@ struct state_config {
 enum state_request_type {
     STATE_COMMAND = 1, /* command; without a client it gets a session of this node */
     STATE_READ,        /* read: linearizable */
+    STATE_WATCH,       /* watch: answered when there is a change, or at the end of [timeout] */
     STATE_PROGRESS,    /* how far the members are, as the leader knows */
     STATE_TRANSFER,    /* node (zero: anybody) shall lead */
     STATE_WISH         /* wish_of, node, wish: what an operator wants */
@@ -55,11 +56,27 @@ struct state_read {
     uint32_t limit; /* 1 .. STRONG_LIST_MAX */
 };
 
+/* Changes of keys that begin with [prefix]. Any member tells them, each in the log's order and none
+ * left out, but maybe later than others. */
+struct state_watch {
+    struct mn_span prefix; /* may be empty */
+    struct strong_place after;
+    bool is_now; /* only where the newest change is, for the next request */
+};
+
+struct state_change {
+    struct strong_place place;
+    bool is_removed;
+    struct mn_span key, value;
+    uint64_t created;
+};
+
 struct state_request {
     uint64_t ticket; /* the caller's */
     enum state_request_type type;
     struct strong_command command;
     struct state_read read;
+    struct state_watch watch;
     mn_id node;
     enum state_wish_of wish_of; /* which member of [wish] counts */
     struct state_wish wish;
@@ -79,11 +96,15 @@ struct state_progress {
 struct state_answer {
     uint64_t ticket;
     mn_status status; /* MN_OK; MN_UNREACHABLE: no quorum, certainly not done; MN_TIMEOUT: unknown;
-                       * MN_BUSY; MN_NOT_FOUND, MN_STATE: TRANSFER refused; MN_CONFIG: WISH */
+                       * MN_BUSY; MN_NOT_FOUND, MN_STATE: TRANSFER refused; MN_CONFIG: WISH;
+                       * MN_EXPIRED: WATCH, some changes in between are not kept any more */
     struct strong_reply reply; /* COMMAND, WISH */
     struct strong_pair *pairs; /* READ; in the outbox's arena */
     uint32_t pairs_count;
     bool has_more;
+    struct state_change *changes; /* WATCH: up to STRONG_LIST_MAX; in the outbox's arena */
+    uint32_t changes_count;
+    struct strong_place place;       /* WATCH: all up to here is told; READ: what was read */
     struct state_progress *progress; /* PROGRESS */
     uint32_t progress_count;         /* up to STATE_PROGRESS_MAX */
     bool is_advised;                 /* PROGRESS: the advisor's weights are used */

@@ -1,7 +1,7 @@
 /* state_internal.h: what the files of state share: state.c is the machine and the group in it,
- * state_ops.c requests from their arrival to their answer, state_members.c who should vote and
- * which leases are over, state_weights.c what operators want and the advisor measures, state_wire.c
- * bytes.
+ * state_ops.c requests from their arrival to their answer, state_read.c what is read and watched,
+ * state_members.c who should vote and which leases are over, state_weights.c what operators want
+ * and the advisor measures, state_wire.c bytes.
  *
  * The group is never stepped while its outputs are being handled: they only mark requests as due,
  * and state_ops_run() goes on with those afterwards. */
@@ -19,6 +19,8 @@
 #define STATE_RETRY_SOON (20 * MN_MS)
 #define STATE_RETRY_ASK MN_SEC /* without an answer: somebody else may lead by now */
 #define STATE_REMOTE_TIME (10 * MN_SEC)
+#define STATE_WATCH_TIME (5 * MN_SEC) /* another node's watch: then it asks again */
+#define STATE_RETRY_WATCH (8 * MN_SEC)
 
 struct state_session {
     mn_id client; /* zero: to be drawn */
@@ -43,6 +45,9 @@ struct state_op {
     struct mn_buf *key, *after;
     bool is_list;
     uint32_t limit;
+    struct strong_place place; /* WATCH */
+    bool is_now;
+    struct mn_list watching; /* in state->watching: waits for a change */
     mn_id node;
     mn_time deadline;
     mn_id asked;       /* was asked last; zero: nobody */
@@ -77,7 +82,7 @@ struct state {
 
     struct mn_map ops, indexes;
     struct mn_heap wakes;
-    struct mn_list due;
+    struct mn_list due, watching;
     uint64_t number_last;
     struct state_session sessions[STATE_SESSIONS];
     mn_id hint; /* who may lead, as somebody said; zero: nobody */
@@ -116,6 +121,17 @@ void state_ops_on_leader(struct state *state);
 void state_ops_cancel(struct state *state, uint64_t ticket);
 void state_ops_run(struct state *state); /* tries what is due */
 void state_ops_done(struct state *state);
+
+void state_ops_answer(struct state *state, struct state_op *op, const struct state_answer *answer);
+void state_ops_due(struct state *state, struct state_op *op);
+
+/* ---- state_read.c ---- */
+void state_read_pairs(struct state *state, struct state_op *op); /* answers it */
+
+/* Answers it, or lets it wait for a change. */
+void state_read_watch(struct state *state, struct state_op *op);
+void state_read_end_watch(struct state *state, struct state_op *op); /* its time is over */
+void state_read_on_applied(struct state *state);
 
 /* ---- state_members.c ---- */
 void state_members_plan(struct state *state);

@@ -28,6 +28,7 @@ static struct state_op *op_new(struct state *state, enum state_request_type type
 
     op->type = type;
     mn_list_init(&op->due);
+    mn_list_init(&op->watching);
     op_number(state, op);
     return op;
 }
@@ -44,6 +45,7 @@ static void op_free(struct state *state, struct state_op *op)
     mn_map_remove(&state->ops, &op->by_number);
     mn_heap_remove(&state->wakes, &op->wake);
     mn_list_remove(&op->due);
+    mn_list_remove(&op->watching);
     if (op->session != NULL) op->session->is_used = false;
     mn_buf_unref(op->command);
     mn_buf_unref(op->key);
@@ -68,7 +70,7 @@ static void op_wake_in(struct state *state, struct state_op *op, mn_time delay)
     mn_heap_set(&state->wakes, &op->wake, at);
 }
 
-static void op_due(struct state *state, struct state_op *op)
+void state_ops_due(struct state *state, struct state_op *op)
 {
     mn_list_remove(&op->due);
     mn_list_push_back(&state->due, &op->due);
@@ -89,7 +91,7 @@ static void emit_answer(struct state *state, uint64_t ticket, const struct state
     output->answer.ticket = ticket;
 }
 
-static void op_answer(struct state *state, struct state_op *op, const struct state_answer *answer)
+void state_ops_answer(struct state *state, struct state_op *op, const struct state_answer *answer)
 {
     struct state_output *output;
 
@@ -106,7 +108,7 @@ static void op_answer(struct state *state, struct state_op *op, const struct sta
 
 static void op_answer_status(struct state *state, struct state_op *op, mn_status status)
 {
-    op_answer(state, op, &(struct state_answer){.status = status});
+    state_ops_answer(state, op, &(struct state_answer){.status = status});
 }
 
 /* This node cannot do it now: a remote asker is told so, our own request is tried again. Once a
@@ -171,56 +173,17 @@ static void op_on_reply(struct state *state, struct state_op *op, struct state_a
     if (!op->is_remote && answer->status == MN_OK && answer->reply.status == MN_EXPIRED) {
         if (op_rename(state, op)) {
             op_unindex(state, op);
-            op_due(state, op);
+            state_ops_due(state, op);
             return;
         }
         answer->status = MN_TIMEOUT;
     }
     if (op->type == STATE_WISH && answer->reply.status == MN_NOT_FOUND)
         answer->reply.status = MN_OK; /* nothing was wished, as is wanted */
-    op_answer(state, op, answer);
+    state_ops_answer(state, op, answer);
 }
 
-/* ---- reading ---- */
-
-static struct strong_pair pair_copy(struct state *state, struct strong_pair pair)
-{
-    struct mn_arena *arena = state->outbox->arena;
-
-    pair.key = mn_arena_copy(arena, mn_span(pair.key.data + 1, pair.key.size - 1));
-    pair.value = mn_arena_copy(arena, pair.value);
-    return pair;
-}
-
-static void read_list(struct state *state, const struct state_op *op, struct state_answer *answer)
-{
-    struct strong_pair pair;
-    struct mn_span after = mn_buf_span(op->after);
-    size_t size = 0;
-
-    answer->pairs = mn_arena_alloc(state->outbox->arena, (op->limit + 1) * sizeof *answer->pairs);
-    while (strong_next(state->strong, mn_buf_span(op->key), after, &pair)) {
-        answer->has_more = answer->pairs_count == op->limit || size > STRONG_LIST_SIZE;
-        if (answer->has_more) return;
-        size += pair.key.size + pair.value.size;
-        after = pair.key;
-        answer->pairs[answer->pairs_count++] = pair_copy(state, pair);
-    }
-}
-
-static void op_read(struct state *state, struct state_op *op)
-{
-    struct state_answer answer = {.status = MN_OK};
-    struct strong_pair pair;
-
-    if (op->is_list) {
-        read_list(state, op, &answer);
-    } else if (strong_get(state->strong, mn_buf_span(op->key), &pair)) {
-        answer.pairs = mn_arena_alloc(state->outbox->arena, sizeof *answer.pairs);
-        answer.pairs[answer.pairs_count++] = pair_copy(state, pair);
-    }
-    op_answer(state, op, &answer);
-}
+/* ---- trying ---- */
 
 static void op_progress(struct state *state, struct state_op *op)
 {
@@ -228,10 +191,8 @@ static void op_progress(struct state *state, struct state_op *op)
     struct state_answer answer = {.status = MN_OK, .term = view.term, .commit = view.commit};
 
     state_weights_report(state, &answer);
-    op_answer(state, op, &answer);
+    state_ops_answer(state, op, &answer);
 }
-
-/* ---- trying ---- */
 
 static void op_transfer(struct state *state, struct state_op *op)
 {
@@ -276,6 +237,7 @@ static void op_lead(struct state *state, struct state_op *op)
     case STATE_COMMAND:
     case STATE_WISH: op_propose(state, op); return;
     case STATE_READ: op_read_index(state, op); return;
+    case STATE_WATCH: state_read_watch(state, op); return;
     case STATE_PROGRESS: op_progress(state, op); return;
     case STATE_TRANSFER: op_transfer(state, op); return;
     }
@@ -298,7 +260,7 @@ static void op_forward(struct state *state, struct state_op *op)
     output = state_emit(state, STATE_OUT_MESSAGE);
     output->send.to = to;
     output->send.buf = state_ask_encode(op);
-    op_wake_in(state, op, STATE_RETRY_ASK);
+    op_wake_in(state, op, op->type == STATE_WATCH ? STATE_RETRY_WATCH : STATE_RETRY_ASK);
 }
 
 static void op_try(struct state *state, struct state_op *op)
@@ -307,7 +269,14 @@ static void op_try(struct state *state, struct state_op *op)
 
     op->asked = (mn_id){0};
     if (state->now.mono >= op->deadline) {
-        op_give_up(state, op);
+        if (op->type == STATE_WATCH)
+            state_read_end_watch(state, op);
+        else
+            op_give_up(state, op);
+        return;
+    }
+    if (op->type == STATE_WATCH && state_is_member(state)) {
+        state_read_watch(state, op);
         return;
     }
     if (op->index != 0 && state_view(state, &view) && view.role == RAFT_LEADER &&
@@ -333,7 +302,7 @@ void state_ops_run(struct state *state)
 
     while ((first = mn_heap_peek(&state->wakes)) != NULL && first->at <= state->now.mono) {
         mn_heap_remove(&state->wakes, first);
-        op_due(state, MN_CONTAINER(first, struct state_op, wake));
+        state_ops_due(state, MN_CONTAINER(first, struct state_op, wake));
     }
     while ((item = mn_list_take(&state->due)) != NULL)
         op_try(state, MN_CONTAINER(item, struct state_op, due));
@@ -376,7 +345,7 @@ void state_ops_on_raft(struct state *state, const struct raft_output *out)
         op = op_find(state, out->read.request);
         if (op == NULL) return;
         if (out->read.status == MN_OK)
-            op_read(state, op);
+            state_read_pairs(state, op);
         else
             op_not_here(state, op, STATE_RETRY_SOON);
     }
@@ -397,7 +366,7 @@ void state_ops_on_applied(struct state *state, const struct raft_entry *entry,
     }
     MN_PROBE("state: another leader's entry stands where ours was");
     op_unindex(state, op);
-    op_due(state, op);
+    state_ops_due(state, op);
 }
 
 /* Whoever was asked before may be cut off: sessions make it safe to ask again. */
@@ -408,7 +377,7 @@ void state_ops_on_leader(struct state *state)
 
     while ((entry = mn_map_next(&state->ops, entry)) != NULL) {
         struct state_op *op = MN_CONTAINER(entry, struct state_op, by_number);
-        if (op->index == 0 && !mn_id_equal(&op->asked, &leader)) op_due(state, op);
+        if (op->index == 0 && !mn_id_equal(&op->asked, &leader)) state_ops_due(state, op);
     }
 }
 
@@ -418,7 +387,7 @@ void state_ops_on_down(struct state *state, const mn_id *node)
 
     while ((entry = mn_map_next(&state->ops, entry)) != NULL) {
         struct state_op *op = MN_CONTAINER(entry, struct state_op, by_number);
-        if (mn_id_equal(&op->asked, node)) op_due(state, op);
+        if (mn_id_equal(&op->asked, node)) state_ops_due(state, op);
     }
 }
 
@@ -464,6 +433,12 @@ static mn_status op_set(struct state *state, struct state_op *op,
         op->is_list = request->read.is_list;
         op->limit = request->read.limit;
         return MN_OK;
+    case STATE_WATCH:
+        if (request->watch.prefix.size >= STRONG_KEY_MAX) return MN_TOO_BIG;
+        op->key = state_key(STATE_SPACE_USER, request->watch.prefix);
+        op->place = request->watch.after;
+        op->is_now = request->watch.is_now;
+        return MN_OK;
     case STATE_TRANSFER: op->node = request->node; return MN_OK;
     case STATE_PROGRESS: return MN_OK;
     }
@@ -485,7 +460,7 @@ void state_ops_on_request(struct state *state, const struct state_request *reque
     op->deadline = mn_time_after(state->now.mono, request->timeout);
     status = op_set(state, op, request);
     if (status == MN_OK)
-        op_due(state, op);
+        state_ops_due(state, op);
     else
         op_answer_status(state, op, status);
 }
@@ -495,7 +470,9 @@ void state_ops_on_ask(struct state *state, const struct state_op *asked)
 {
     struct state_op *op;
 
-    if (state->ops.count >= STATE_OPS_MAX || !state_leads(state)) {
+    bool can = state_leads(state) || (asked->type == STATE_WATCH && state_is_member(state));
+
+    if (state->ops.count >= STATE_OPS_MAX || !can) {
         struct state_answer answer = {.status = MN_STATE};
         struct mn_buf *buf = state_answer_encode(state, asked->ask, &answer);
         struct state_output *output = state_emit(state, STATE_OUT_MESSAGE);
@@ -516,8 +493,11 @@ void state_ops_on_ask(struct state *state, const struct state_op *asked)
     op->is_list = asked->is_list;
     op->limit = asked->limit;
     op->node = asked->node;
-    op->deadline = mn_time_after(state->now.mono, STATE_REMOTE_TIME);
-    op_due(state, op);
+    op->place = asked->place;
+    op->is_now = asked->is_now;
+    op->deadline = mn_time_after(state->now.mono,
+                                 asked->type == STATE_WATCH ? STATE_WATCH_TIME : STATE_REMOTE_TIME);
+    state_ops_due(state, op);
 }
 
 void state_ops_on_answer(struct state *state, const mn_id *from, const mn_id *leader,

@@ -16,8 +16,12 @@ struct mn_buf *state_ask_encode(const struct state_op *op)
     pb.ask = op->number;
     pb.is_status = op->type == STATE_PROGRESS;
     if (op->command != NULL) pb.command = pb_bytes(mn_buf_span(op->command));
-    if (op->type == STATE_READ) {
+    if (op->type == STATE_READ || op->type == STATE_WATCH) {
         read.key = pb_bytes(mn_buf_span(op->key));
+        read.is_watch = op->type == STATE_WATCH;
+        read.is_now = op->is_now;
+        read.after_rev = op->place.rev;
+        read.after_part = op->place.part;
         read.is_list = op->is_list;
         read.after = pb_bytes(mn_buf_span(op->after));
         read.limit = op->limit;
@@ -49,7 +53,9 @@ static void on_ask(struct state *state, const mn_id *from, const Meshnode__State
         op.command = mn_buf_copy(pb_span(pb->command));
     } else if (pb->read != NULL) {
         if (!read_is_sound(pb->read)) return;
-        op.type = STATE_READ;
+        op.type = pb->read->is_watch ? STATE_WATCH : STATE_READ;
+        op.is_now = pb->read->is_now;
+        op.place = (struct strong_place){pb->read->after_rev, pb->read->after_part};
         op.key = mn_buf_copy(pb_span(pb->read->key));
         if (pb->read->after.len > 0) op.after = mn_buf_copy(pb_span(pb->read->after));
         op.is_list = pb->read->is_list;
@@ -82,6 +88,26 @@ static void write_pairs(Meshnode__State__Answer *pb, const struct state_answer *
         pair->lease = answer->pairs[i].lease;
         pb->pairs[i] = pair;
     }
+}
+
+static void write_changes(Meshnode__State__Answer *pb, const struct state_answer *answer,
+                          struct mn_arena *arena)
+{
+    pb->changes = mn_arena_alloc(arena, (answer->changes_count + 1) * sizeof *pb->changes);
+    pb->n_changes = answer->changes_count;
+    for (uint32_t i = 0; i < answer->changes_count; i++) {
+        Meshnode__State__Changed *change = mn_arena_alloc(arena, sizeof *change);
+        meshnode__state__changed__init(change);
+        change->key = pb_bytes(answer->changes[i].key);
+        change->value = pb_bytes(answer->changes[i].value);
+        change->is_removed = answer->changes[i].is_removed;
+        change->rev = answer->changes[i].place.rev;
+        change->part = answer->changes[i].place.part;
+        change->created = answer->changes[i].created;
+        pb->changes[i] = change;
+    }
+    pb->place_rev = answer->place.rev;
+    pb->place_part = answer->place.part;
 }
 
 static void write_progress(Meshnode__State__Answer *pb, const struct state_answer *answer,
@@ -121,6 +147,7 @@ struct mn_buf *state_answer_encode(const struct state *state, uint64_t ask,
     reply.number = answer->reply.number;
     pb.reply = &reply;
     write_pairs(&pb, answer, &arena);
+    write_changes(&pb, answer, &arena);
     write_progress(&pb, answer, &arena);
     pb.has_more = answer->has_more;
     pb.is_advised = answer->is_advised;
@@ -146,6 +173,21 @@ static void read_pairs(struct state *state, const Meshnode__State__Answer *pb,
                                  .rev = pb->pairs[i]->rev,
                                  .created = pb->pairs[i]->created,
                                  .lease = pb->pairs[i]->lease};
+}
+
+static void read_changes(struct state *state, const Meshnode__State__Answer *pb,
+                         struct state_answer *answer)
+{
+    struct mn_arena *arena = state->outbox->arena;
+
+    answer->changes = mn_arena_alloc(arena, (pb->n_changes + 1) * sizeof *answer->changes);
+    for (size_t i = 0; i < pb->n_changes; i++)
+        answer->changes[answer->changes_count++] =
+            (struct state_change){.place = {pb->changes[i]->rev, pb->changes[i]->part},
+                                  .is_removed = pb->changes[i]->is_removed,
+                                  .key = mn_arena_copy(arena, pb_span(pb->changes[i]->key)),
+                                  .value = mn_arena_copy(arena, pb_span(pb->changes[i]->value)),
+                                  .created = pb->changes[i]->created};
 }
 
 static bool read_progress(struct state *state, const Meshnode__State__Answer *pb,
@@ -175,17 +217,21 @@ static void on_answer(struct state *state, const mn_id *from, const Meshnode__St
                                   .has_more = pb->has_more,
                                   .is_advised = pb->is_advised,
                                   .gain_permille = pb->gain_permille,
+                                  .place = {pb->place_rev, pb->place_part},
                                   .commit = pb->commit,
                                   .term = pb->term};
     mn_id leader = {0};
 
-    if (pb->n_pairs > STRONG_LIST_MAX || pb->n_progress > STATE_PROGRESS_MAX) return;
+    if (pb->n_pairs > STRONG_LIST_MAX || pb->n_changes > STRONG_LIST_MAX ||
+        pb->n_progress > STATE_PROGRESS_MAX)
+        return;
     if (pb->leader.len > 0 && pb_id(pb->leader, &leader) != MN_OK) return;
     if (pb->reply != NULL)
         answer.reply = (struct strong_reply){.status = (mn_status)pb->reply->status,
                                              .rev = pb->reply->rev,
                                              .number = pb->reply->number};
     read_pairs(state, pb, &answer);
+    read_changes(state, pb, &answer);
     if (read_progress(state, pb, &answer)) state_ops_on_answer(state, from, &leader, &answer);
 }
 

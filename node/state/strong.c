@@ -26,6 +26,7 @@ static void change_drop_first(struct strong *strong)
     struct strong_change *change = change_at(strong, strong->changes_first++);
 
     strong->changes_size -= mn_buf_span(change->value).size;
+    strong->forgotten = (struct strong_place){change->rev, change->part};
     mn_buf_unref(change->key);
     mn_buf_unref(change->value);
     *change = (struct strong_change){0};
@@ -109,17 +110,25 @@ static void change_add(struct strong *strong, const struct strong_entry *entry, 
 {
     struct strong_change *change;
     size_t size = is_removed ? 0 : entry->value->size;
+    uint32_t part = 1;
 
     while (strong->changes_first <= strong->changes_count &&
            (strong->changes_count + 1 - strong->changes_first >= STRONG_CHANGES_MAX ||
             strong->changes_size + size > STRONG_CHANGES_SIZE))
         change_drop_first(strong);
+    if (strong->changes_first <= strong->changes_count) {
+        const struct strong_change *last = change_at(strong, strong->changes_count);
+        if (last->rev == strong->rev) part = last->part + 1;
+    } else if (strong->forgotten.rev == strong->rev) {
+        part = strong->forgotten.part + 1;
+    }
     change = change_at(strong, ++strong->changes_count);
     *change = (struct strong_change){.rev = strong->rev,
                                      .is_removed = is_removed,
                                      .key = mn_buf_ref(entry->key),
                                      .value = is_removed ? NULL : mn_buf_ref(entry->value),
                                      .created = entry->created,
+                                     .part = part,
                                      .number = strong->changes_count};
     strong->changes_size += size;
 }
@@ -268,14 +277,21 @@ static struct strong_reply do_key(struct strong *strong, const struct strong_com
     return refuse(MN_OK, strong->rev);
 }
 
+static struct strong_reply lease_reply(const struct strong_lease *lease)
+{
+    return (struct strong_reply){
+        .status = MN_OK, .rev = lease->id, .number = (int64_t)lease->ttl_ms};
+}
+
 static struct strong_reply do_lease(struct strong *strong, const struct strong_command *command)
 {
     struct strong_lease *lease = NULL;
 
     if (command->verb == STRONG_GRANT) {
         if (strong->leases_count == STRONG_LEASES_MAX) return refuse(MN_FULL, 0);
-        strong_lease_add(strong, strong->rev)->ttl_ms = command->ttl_ms;
-        return refuse(MN_OK, strong->rev);
+        lease = strong_lease_add(strong, strong->rev);
+        lease->ttl_ms = command->ttl_ms;
+        return lease_reply(lease);
     }
     lease = lease_find(strong, command->lease);
     if (lease == NULL) return refuse(MN_NOT_FOUND, 0);
@@ -284,9 +300,9 @@ static struct strong_reply do_lease(struct strong *strong, const struct strong_c
     if (command->verb == STRONG_RENEW) {
         lease->renewals++;
         lease->since = 0;
-    } else {
-        lease_end(strong, lease);
+        return lease_reply(lease);
     }
+    lease_end(strong, lease);
     return refuse(MN_OK, command->lease);
 }
 
@@ -392,18 +408,39 @@ bool strong_next(const struct strong *strong, struct mn_span prefix, struct mn_s
     return true;
 }
 
-mn_status strong_change_after(const struct strong *strong, uint64_t after,
+static int place_compare(struct strong_place a, struct strong_place b)
+{
+    if (a.rev != b.rev) return a.rev < b.rev ? -1 : 1;
+    return (a.part > b.part) - (a.part < b.part);
+}
+
+static struct strong_place place_of(const struct strong_change *change)
+{
+    return (struct strong_place){change->rev, change->part};
+}
+
+mn_status strong_change_after(const struct strong *strong, struct strong_place place,
                               const struct strong_change **ret)
 {
-    if (after > strong->changes_count || after + 1 < strong->changes_first) return MN_EXPIRED;
-    if (after == strong->changes_count) return MN_NOT_FOUND;
-    *ret = change_at(strong, after + 1);
+    uint64_t low = strong->changes_first, high = strong->changes_count + 1;
+
+    if (place_compare(place, strong->forgotten) < 0) return MN_EXPIRED;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (place_compare(place_of(change_at(strong, middle)), place) <= 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low > strong->changes_count) return MN_NOT_FOUND;
+    *ret = change_at(strong, low);
     return MN_OK;
 }
 
-uint64_t strong_changes_count(const struct strong *strong)
+const struct strong_change *strong_change_next(const struct strong *strong,
+                                               const struct strong_change *change)
 {
-    return strong->changes_count;
+    return change->number == strong->changes_count ? NULL : change_at(strong, change->number + 1);
 }
 
 struct strong_stats strong_stats(const struct strong *strong)

@@ -60,7 +60,7 @@ struct strong_command {
 struct strong_reply {
     mn_status status;
     uint64_t rev;   /* of the key as it is now, of its removal; GRANT: the lease */
-    int64_t number; /* ADD: the sum */
+    int64_t number; /* ADD: the sum; GRANT, RENEW: ttl_ms */
 };
 
 struct strong_pair {
@@ -98,14 +98,27 @@ struct strong_change {
     bool is_removed;
     struct mn_buf *key, *value; /* value NULL: removed */
     uint64_t created;
-    uint64_t number; /* changes are counted, from 1: a rev may have several */
+    uint32_t part;   /* of its revision, from 1: a lease that ends takes many keys along */
+    uint64_t number; /* of this node's, from 1 */
 };
 
-/* The first kept change after number [after]. MN_NOT_FOUND: none yet. MN_EXPIRED: some since are
- * not kept any more: list anew. */
-mn_status strong_change_after(const struct strong *strong, uint64_t after,
+/* Up to where somebody has seen the changes: all before revision [rev], and the first [part] of its
+ * own. The changes of a revision have the same order everywhere, so that who watches can go on at
+ * any node. */
+struct strong_place {
+    uint64_t rev;
+    uint32_t part; /* STRONG_PART_ALL: all of them */
+};
+#define STRONG_PART_ALL UINT32_MAX
+
+/* The first kept change after [place]. MN_NOT_FOUND: none yet. MN_EXPIRED: some since are not kept
+ * any more: list anew. */
+mn_status strong_change_after(const struct strong *strong, struct strong_place place,
                               const struct strong_change **ret);
-uint64_t strong_changes_count(const struct strong *strong);
+
+/* The one that follows it; NULL: that was the newest. */
+const struct strong_change *strong_change_next(const struct strong *strong,
+                                               const struct strong_change *change);
 
 /* ---- leases, for whoever leads ---- */
 

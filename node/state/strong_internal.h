@@ -31,7 +31,8 @@ struct strong {
     struct strong_change *changes;         /* ring of STRONG_CHANGES_MAX */
     uint64_t changes_count, changes_first; /* numbers: first kept, and newest */
     size_t changes_size;
-    struct mn_arena arena; /* of a command */
+    struct strong_place forgotten; /* the newest change that is not kept */
+    struct mn_arena arena;         /* of a command */
 };
 
 /* Index of the first entry that is not before [key]. */

@@ -275,6 +275,7 @@ static void take_over(struct strong *strong, struct strong *other)
     strong->rev = other->rev;
     strong->changes_count = number;
     strong->changes_first = number + 1;
+    strong->forgotten = (struct strong_place){other->rev, STRONG_PART_ALL};
     mn_map_init(&other->sessions, 0);
     other->entries = NULL;
     other->leases = NULL;

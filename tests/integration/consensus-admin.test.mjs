@@ -1,7 +1,9 @@
 // What an admin sees of consensus and does to it, on one mesh of three real nodes.
 import test, {before, after} from 'node:test';
 import assert from 'node:assert/strict';
-import {Mesh, waitFor, ctl, ctlJson} from './lib/mesh.mjs';
+import {join} from 'node:path';
+import {spawn} from 'node:child_process';
+import {Mesh, waitFor, ctl, ctlJson, modern, bin, plainEnv} from './lib/mesh.mjs';
 
 const mesh = new Mesh('consensus-admin');
 let nodes;
@@ -59,4 +61,86 @@ test('leadership is handed over', async () => {
   const next = (await leader()) === 'n3' ? 'n2' : 'n3';
   assert.equal((await ctl(nodes[0], 'consensus', 'transfer', next)).code, 0);
   await waitFor(`${next} leads`, async () => (await leader()) === next);
+});
+
+// A program that prints lines for as long as it runs; stop() ends it.
+function follow(node, ...args) {
+  const child = spawn(join(bin, 'meshctl'), ['--data', node.data, ...args], {stdio: ['ignore', 'pipe', 'pipe'], env: plainEnv});
+  const said = {lines: [], errors: ''};
+  let rest = '';
+  child.stdout.on('data', bytes => {
+    const parts = (rest + bytes).split('\n');
+    rest = parts.pop();
+    said.lines.push(...parts);
+  });
+  child.stderr.on('data', bytes => { said.errors += bytes; });
+  said.done = new Promise(done => child.on('exit', code => done(code)));
+  said.stop = () => { child.kill('SIGTERM'); return said.done; };
+  return said;
+}
+
+const put = async (node, ...args) => {
+  const done = await ctl(node, 'state', 'put', ...args);
+  assert.equal(done.code, 0, done.stderr);
+};
+
+test('changes are watched at one node, and from there at another', async () => {
+  await put(nodes[0], 'w/before', '1');
+  const {rev} = await ctlJson(nodes[0], 'state', 'ls', 'w/');
+  const first = follow(nodes[1], 'state', 'watch', 'w/', '--from', String(rev));
+  await put(nodes[0], 'w/a', '1');
+  await put(nodes[2], 'x/a', 'not watched');
+  await put(nodes[2], 'w/b', 'two words');
+  assert.equal((await ctl(nodes[1], 'state', 'rm', 'w/a')).code, 0);
+  await waitFor('three changes', () => first.lines.length === 3);
+  const [at] = first.lines[0].split(' ');
+  assert.deepEqual(first.lines.map(line => line.replace(/^\S+ /, '')), ['put w/a 1', 'put w/b two words', 'rm w/a']);
+  await first.stop();
+  const second = follow(nodes[2], '--json', 'state', 'watch', 'w/', '--from', at);
+  await waitFor('the other two', () => second.lines.length === 2);
+  assert.deepEqual(second.lines.map(line => JSON.parse(line)).map(({key, value, removed}) => [key, value, removed]),
+    [['w/b', 'two words', false], ['w/a', null, true]]);
+  await second.stop();
+  assert.equal((await ctl(nodes[0], 'state', 'watch', '--from', 'x')).code, 2);
+});
+
+test('a lease holds a lock: its fencing token rises, and its end is seen', async () => {
+  const lease = (await ctl(nodes[0], 'state', 'lease', 'grant', '2s')).stdout.trim();
+  assert.match(lease, /^\d+$/);
+  const alive = follow(nodes[1], 'state', 'lease', 'keepalive', lease);
+  await put(nodes[0], 'lock', 'me', '--if-rev', '0', '--lease', lease);
+  const token = (await ctlJson(nodes[2], 'state', 'get', 'lock')).created;
+  const watch = follow(nodes[2], 'state', 'watch', 'lock', '--from', String(token));
+  await waitFor('it was renewed past its time', () => alive.lines.length >= 4);
+  assert.equal((await ctl(nodes[2], 'state', 'put', 'lock', 'other', '--if-rev', '0')).code, 6);
+  await alive.stop();
+  await waitFor('the lock is free', () => watch.lines.some(line => /rm lock/.test(line)));
+  await watch.stop();
+  assert.equal((await ctl(nodes[1], 'state', 'lease', 'keepalive', lease)).code, 5);
+  const next = (await ctlJson(nodes[1], '--json', 'state', 'lease', 'grant', '1m')).lease;
+  await put(nodes[1], 'lock', 'other', '--if-rev', '0', '--lease', String(next));
+  assert.ok((await ctlJson(nodes[0], 'state', 'get', 'lock')).created > token);
+  assert.equal((await ctl(nodes[0], 'state', 'lease', 'revoke', String(next))).code, 0);
+  assert.equal((await ctl(nodes[0], 'state', 'get', 'lock')).code, 5);
+});
+
+test('keys are listed by prefix, a page at a time', async () => {
+  for (const key of ['p/1', 'p/2', 'p/3']) await put(nodes[0], key, key);
+  const first = await ctlJson(nodes[1], 'state', 'ls', 'p/', '--limit', '2');
+  assert.deepEqual([first.items.map(pair => pair.key), first.next], [['p/1', 'p/2'], 'p/2']);
+  const second = await ctlJson(nodes[2], 'state', 'ls', 'p/', '--limit', '2', '--after', first.next);
+  assert.deepEqual([second.items.map(pair => pair.key), second.next], [['p/3'], null]);
+});
+
+test('agents list pages, wait for changes, and are refused what changes something', async () => {
+  const call = async (name, args) => (await modern(nodes[1], 'tools/call', {name, arguments: args})).message.result;
+  const page = (await call('mesh_state_list', {prefix: 'p/', limit: 2, after: 'p/1'})).structuredContent;
+  assert.deepEqual(page.items.map(pair => pair.key), ['p/2', 'p/3']);
+  const waiting = call('mesh_state_watch', {prefix: 'p/', from: String(page.rev), timeout_ms: 20000});
+  await put(nodes[0], 'p/2', 'new');
+  const {items, next} = (await waiting).structuredContent;
+  assert.deepEqual(items.map(({key, value}) => [key, value]), [['p/2', 'new']]);
+  const quiet = (await call('mesh_state_watch', {prefix: 'p/', from: next, timeout_ms: 10})).structuredContent;
+  assert.deepEqual(quiet.items, []);
+  assert.equal((await call('mesh_lease_grant', {ttl_ms: 5000})).isError, true);
 });

@@ -76,6 +76,10 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['RouteList', 0, n1, 'route', 'explain', 'tool__echo'], ['RouteList', 0, n2, 'route', 'explain', 'tool__echo'],
     ['Token', 0, n1, 'token', 'create', '--uses', '2'], ['TokenList', 0, n1, 'token', 'ls'],
     ['KeyList', 0, n1, 'keys', 'ls'], ['ConfigList', 0, n2, 'config', 'show'],
+    ['ConsensusNodes', 0, n1, 'consensus', 'weights'], ['ConsensusNodes', 0, n2, 'consensus', 'voters'],
+    ['ConsensusDone', 0, n2, 'consensus', 'weights', 'auto', 'off'],
+    ['StateChanges', 0, n1, 'state', 'watch', '--once', '--timeout', '1s'],
+    ['StateLease', 0, n2, 'state', 'lease', 'grant', '1m'],
     ['StateDone', 0, n2, 'state', 'put', 'a/b', 'one'], ['StateDone', 0, n1, 'state', 'incr', 'n', '3'],
     ['StatePair', 0, n1, 'state', 'get', 'a/b'], ['StateList', 0, n2, 'state', 'ls'], ['StateDone', 0, n1, 'state', 'rm', 'a/b'],
     ['ConsensusStatus', 0, n1, 'consensus'], ['ConsensusStatus', 0, n2, 'consensus', 'status'],
@@ -92,6 +96,10 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     assert.ok(lines[0], `${label} printed nothing`);
     for (const line of lines) check(name, line, label);
   }
+  const {rev} = await ctlJson(n1, 'state', 'ls');
+  assert.equal((await ctl(n1, 'state', 'put', 'w', '1')).code, 0);
+  const watched = await run('timeout', ['2', join(bin, 'meshctl'), '--json', '--data', n2.data, 'state', 'watch', '--from', String(rev)]);
+  check('StateChange', watched.stdout.split('\n')[0], 'state watch');
   const [token] = (await ctlJson(n1, 'token', 'ls')).items;
   check('Token', (await ctl(n1, '--json', 'token', 'revoke', token.id)).stdout, 'token revoke');
 

@@ -7,6 +7,7 @@
 #include "proto/base/map.h"
 
 #define LATENCY (2 * MN_MS)
+
 #define SYNC (3 * MN_MS)
 
 struct packet {
@@ -34,6 +35,7 @@ mn_time world_now;
 bool world_cut[WORLD_NODES][WORLD_NODES];
 static uint32_t boots;
 struct state_answer world_answer;
+char world_changes[WORLD_CHANGES_MAX][64];
 static struct state_progress rows[STATE_PROGRESS_MAX];
 static char text[256]; /* of the first pair of the last world_answer */
 static uint32_t answers;
@@ -58,6 +60,15 @@ static void log_put(struct world_host *host, const struct edge_output *output)
     mn_list_push_back(&host->log, &written->list);
 }
 
+/* Such as "12 a=1" or "13 a gone". */
+static void describe(const struct state_change *change, uint32_t at)
+{
+    snprintf(world_changes[at], sizeof world_changes[at], "%.*s%s%.*s", (int)change->key.size,
+             (const char *)change->key.data, change->is_removed ? " gone" : "=",
+             (int)change->value.size,
+             change->value.size == 0 ? "" : (const char *)change->value.data);
+}
+
 static void do_output(uint32_t from, const struct state_output *output)
 {
     struct packet *packet;
@@ -77,6 +88,8 @@ static void do_output(uint32_t from, const struct state_output *output)
         world_answer = output->answer;
         if (world_answer.progress_count > 0)
             memcpy(rows, world_answer.progress, world_answer.progress_count * sizeof *rows);
+        for (uint32_t i = 0; i < world_answer.changes_count && i < WORLD_CHANGES_MAX; i++)
+            describe(&world_answer.changes[i], i);
         world_answer.progress = rows; /* what the answer points to ends with the step */
         answers++;
         text[0] = '\0';
@@ -113,7 +126,7 @@ static void tell_nodes(uint32_t index)
         if (!world_hosts[i].is_member) continue;
         nodes[input.nodes.count++] =
             (struct metadata_node){.id = world_hosts[i].id,
-                                   .role = METADATA_AUTO,
+                                   .role = world_hosts[i].role,
                                    .weight = world_hosts[i].weight,
                                    .is_alive = world_hosts[i].state != NULL,
                                    .since = world_hosts[i].since};
@@ -319,7 +332,7 @@ void world_setup(void)
     memset(world_cut, 0, sizeof world_cut);
     answers = 0;
     for (uint32_t i = 0; i < WORLD_NODES; i++) {
-        world_hosts[i] = (struct world_host){.sync = SYNC};
+        world_hosts[i] = (struct world_host){.sync = SYNC, .role = METADATA_AUTO};
         mn_list_init(&world_hosts[i].log);
         world_hosts[i].id.bytes[15] = (uint8_t)(i + 1);
     }

@@ -7,6 +7,7 @@
 #include "proto/base/list.h"
 
 #define WORLD_NODES 7
+#define WORLD_CHANGES_MAX 8
 
 struct world_host {
     struct state *state;
@@ -15,13 +16,15 @@ struct world_host {
     bool is_old, is_member;
     struct mn_list log;  /* rising */
     mn_time since, sync; /* sync: how long its disk takes */
-    uint32_t weight;     /* as it says */
+    enum metadata_role role;
+    uint32_t weight; /* as it says */
 };
 
 extern struct world_host world_hosts[WORLD_NODES];
 extern bool world_cut[WORLD_NODES][WORLD_NODES]; /* from, to */
 extern mn_time world_now;
-extern struct state_answer world_answer; /* the last one */
+extern struct state_answer world_answer;          /* the last one */
+extern char world_changes[WORLD_CHANGES_MAX][64]; /* its changes: "key=value" or "key gone" */
 
 void world_setup(void);
 void world_teardown(void);

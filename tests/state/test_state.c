@@ -226,6 +226,82 @@ START_TEST(leadership_is_handed_over)
 }
 END_TEST
 
+static mn_status watch(uint32_t index, const char *prefix, struct strong_place after)
+{
+    return world_ask(index, (struct state_request){.type = STATE_WATCH,
+                                                   .watch.prefix = mn_span_str(prefix),
+                                                   .watch.after = after});
+}
+
+/* The second one is an edge node, which has no copy: another one tells it. */
+START_TEST(changes_are_told_by_any_node_and_in_order)
+{
+    struct strong_place place;
+
+    world_hosts[3].role = METADATA_EDGE;
+    world_boot_all(4);
+    ck_assert_int_eq(world_put(0, "w/a", "1"), MN_OK);
+    ck_assert_int_eq(
+        world_ask(3, (struct state_request){.type = STATE_WATCH, .watch.is_now = true}), MN_OK);
+    ck_assert_uint_eq(world_answer.changes_count, 0);
+    place = world_answer.place;
+    ck_assert_uint_gt(place.rev, 0);
+    ck_assert_int_eq(world_put(1, "w/b", "2"), MN_OK);
+    ck_assert_int_eq(world_put(1, "x/b", "no"), MN_OK);
+    ck_assert_int_eq(world_put(2, "w/b", "3"), MN_OK);
+    ck_assert_int_eq(world_ask(1, (struct state_request){.type = STATE_COMMAND,
+                                                         .command = {.verb = STRONG_REMOVE,
+                                                                     .key = mn_span_str("w/a")}}),
+                     MN_OK);
+    for (uint32_t index = 2; index < 4; index++) {
+        world_run(100 * MN_MS);
+        ck_assert_int_eq(watch(index, "w/", place), MN_OK);
+        ck_assert_uint_eq(world_answer.changes_count, 3);
+        ck_assert_str_eq(world_changes[0], "w/b=2");
+        ck_assert_str_eq(world_changes[1], "w/b=3");
+        ck_assert_str_eq(world_changes[2], "w/a gone");
+    }
+}
+END_TEST
+
+START_TEST(who_watches_waits_until_something_happens_or_its_time_is_over)
+{
+    struct state_request request = {.type = STATE_WATCH, .timeout = 3 * MN_SEC, .ticket = 78};
+    mn_time begin;
+
+    world_boot_all(3);
+    ck_assert_int_eq(
+        world_ask(1, (struct state_request){.type = STATE_WATCH, .watch.is_now = true}), MN_OK);
+    request.watch.after = world_answer.place;
+    begin = world_now;
+    ck_assert_int_eq(watch(2, "w/", request.watch.after), MN_OK);
+    ck_assert_uint_ge(world_now - begin, 5 * MN_SEC);
+    ck_assert_uint_eq(world_answer.changes_count, 0);
+    world_step(1, &(struct state_input){.type = STATE_IN_REQUEST, .request = &request});
+    world_run(MN_SEC);
+    world_answer.ticket = 0;
+    ck_assert_int_eq(world_put(0, "y", "1"), MN_OK);
+    world_run(MN_SEC);
+    ck_assert_uint_eq(world_answer.ticket, 78);
+    ck_assert_str_eq(world_changes[0], "y=1");
+}
+END_TEST
+
+START_TEST(nobody_is_told_of_changes_when_no_member_can_be_reached)
+{
+    world_hosts[3].role = METADATA_EDGE;
+    world_boot_all(4);
+    for (uint32_t i = 0; i < 3; i++)
+        world_cut[3][i] = world_cut[i][3] = true;
+    ck_assert_int_eq(
+        world_ask(3, (struct state_request){.type = STATE_WATCH, .watch.is_now = true}),
+        MN_UNREACHABLE);
+    ck_assert_int_eq(watch(3, "", (struct strong_place){0}), MN_OK);
+    ck_assert_uint_eq(world_answer.changes_count, 0);
+    ck_assert_uint_eq(world_answer.place.rev, 0); /* so it goes on from where it was */
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("state");
@@ -249,6 +325,9 @@ int main(void)
     tcase_add_test(tcase, a_founder_that_lost_its_log_founds_nothing_twice);
     tcase_add_test(tcase, a_lease_ends_when_nobody_renews_it);
     tcase_add_test(tcase, leadership_is_handed_over);
+    tcase_add_test(tcase, changes_are_told_by_any_node_and_in_order);
+    tcase_add_test(tcase, who_watches_waits_until_something_happens_or_its_time_is_over);
+    tcase_add_test(tcase, nobody_is_told_of_changes_when_no_member_can_be_reached);
     srunner_run_all(runner, CK_NORMAL);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

@@ -194,22 +194,74 @@ START_TEST(a_prefix_lists_in_order_and_goes_on_after_a_key)
 }
 END_TEST
 
+static mn_status change_after(uint64_t rev, uint32_t part, const struct strong_change **ret)
+{
+    return strong_change_after(map, (struct strong_place){rev, part}, ret);
+}
+
 START_TEST(who_watches_sees_each_change_or_is_told_that_some_are_gone)
 {
     const struct strong_change *change;
 
-    ck_assert_int_eq(strong_change_after(map, 0, &change), MN_NOT_FOUND);
+    ck_assert_int_eq(change_after(0, 0, &change), MN_NOT_FOUND);
     apply(put("a", "1"));
     apply((struct strong_command){.verb = STRONG_REMOVE, .key = mn_span_str("a")});
-    ck_assert_int_eq(strong_change_after(map, 0, &change), MN_OK);
+    ck_assert_int_eq(change_after(0, STRONG_PART_ALL, &change), MN_OK);
     ck_assert(!change->is_removed && change->rev == 1);
-    ck_assert_int_eq(strong_change_after(map, change->number, &change), MN_OK);
+    ck_assert_int_eq(change_after(1, STRONG_PART_ALL, &change), MN_OK);
     ck_assert(change->is_removed && change->rev == 2);
+    ck_assert_ptr_null(strong_change_next(map, change));
     for (uint32_t i = 0; i < STRONG_CHANGES_MAX; i++)
         apply(put("a", "1"));
-    ck_assert_int_eq(strong_change_after(map, 1, &change), MN_EXPIRED);
-    ck_assert_int_eq(strong_change_after(map, strong_changes_count(map), &change), MN_NOT_FOUND);
-    ck_assert_int_eq(strong_change_after(map, strong_changes_count(map) + 1, &change), MN_EXPIRED);
+    ck_assert_int_eq(change_after(1, STRONG_PART_ALL, &change), MN_EXPIRED);
+    ck_assert_int_eq(change_after(2, STRONG_PART_ALL, &change), MN_OK);
+    ck_assert_int_eq(change_after(2 + STRONG_CHANGES_MAX, 1, &change), MN_NOT_FOUND);
+    ck_assert_int_eq(change_after(UINT64_MAX, 1, &change), MN_NOT_FOUND); /* of a newer replica */
+}
+END_TEST
+
+/* A lease that ends takes its keys along in one revision; whoever saw some of them goes on after
+ * them, also at another replica. */
+START_TEST(one_revision_can_be_watched_in_parts)
+{
+    const struct strong_change *change;
+    struct strong_command with = put("a", "1");
+    const char *const gone[] = {"c", "b", "a"};
+
+    apply((struct strong_command){.verb = STRONG_GRANT, .ttl_ms = 1000});
+    with.lease = 1;
+    apply(with);
+    with.key = mn_span_str("b");
+    apply(with);
+    with.key = mn_span_str("c");
+    apply(with);
+    apply((struct strong_command){.verb = STRONG_REVOKE, .lease = 1});
+    for (uint32_t part = 0; part < 3; part++) {
+        ck_assert_int_eq(change_after(part == 0 ? 4 : 5, part == 0 ? 1 : part, &change), MN_OK);
+        ck_assert(change->is_removed && change->rev == 5 && change->part == part + 1);
+        ck_assert(mn_span_is(mn_buf_span(change->key), gone[part]));
+    }
+    ck_assert_int_eq(change_after(5, 3, &change), MN_NOT_FOUND);
+}
+END_TEST
+
+/* What a snapshot skips cannot be told. */
+START_TEST(who_watched_across_a_snapshot_is_told_that_changes_are_gone)
+{
+    const struct strong_change *change;
+    struct mn_buf *snapshot;
+    struct strong *other = strong_new();
+
+    apply(put("a", "1"));
+    apply(put("a", "2"));
+    snapshot = strong_snapshot(map);
+    ck_assert_int_eq(strong_restore(other, mn_buf_span(snapshot)), MN_OK);
+    ck_assert_int_eq(strong_change_after(other, (struct strong_place){1, STRONG_PART_ALL}, &change),
+                     MN_EXPIRED);
+    ck_assert_int_eq(strong_change_after(other, (struct strong_place){2, STRONG_PART_ALL}, &change),
+                     MN_NOT_FOUND);
+    mn_buf_unref(snapshot);
+    strong_free(other);
 }
 END_TEST
 
@@ -329,6 +381,8 @@ int main(void)
     tcase_add_test(tcase, the_end_of_a_lease_takes_its_keys_unless_it_was_renewed);
     tcase_add_test(tcase, a_prefix_lists_in_order_and_goes_on_after_a_key);
     tcase_add_test(tcase, who_watches_sees_each_change_or_is_told_that_some_are_gone);
+    tcase_add_test(tcase, one_revision_can_be_watched_in_parts);
+    tcase_add_test(tcase, who_watched_across_a_snapshot_is_told_that_changes_are_gone);
     tcase_add_test(tcase, what_is_too_large_is_refused_and_changes_nothing);
     tcase_add_loop_test(tcase, a_restored_map_goes_on_as_if_nothing_had_happened, 0, 20);
     tcase_add_test(tcase, a_broken_snapshot_is_refused_and_leaves_the_map_alone);
