@@ -95,7 +95,7 @@ mn_status raft_new(const struct raft_config *config, const struct raft_recovered
     raft->now = now;
     rng_init(&raft->rng, config->seed);
     raft->role = RAFT_FOLLOWER;
-    raft->flush_at = MN_TIME_NEVER;
+    raft->flush_at = raft->notify_at = MN_TIME_NEVER;
     raft_recover(raft, recovered);
     raft_election_arm(raft);
     /* We may have promised a lease just before we stopped. */
@@ -170,6 +170,10 @@ static void raft_persist(struct raft *raft)
     persist->is_reset = raft->is_reset_dirty;
     persist->entries = raft_log_copy(&raft->log, raft->log.saved + 1, last, SIZE_MAX,
                                      raft->outbox->arena, &persist->entries_count);
+    /* A write that is torn may keep this and lose its entries: it must not vouch for them, or for
+     * what they were to replace. */
+    if (persist->entries_count > 0 && persist->commit >= persist->entries[0].index)
+        persist->commit = persist->entries[0].index - 1;
     raft->write_at[persist->write % RAFT_WRITES_TIMED] = raft->now.mono;
     raft->log.saved = last;
     raft->is_dirty = raft->is_snapshot_dirty = raft->is_reset_dirty = false;
@@ -392,7 +396,7 @@ mn_time raft_deadline(const struct raft *raft)
     mn_time at = mn_time_min(raft->heartbeat_at, raft->quorum_at);
 
     if (raft->role != RAFT_LEADER) return raft->election_at;
-    at = mn_time_min(at, raft->flush_at);
+    at = mn_time_min(mn_time_min(at, raft->flush_at), raft->notify_at);
     if (!mn_id_is_zero(&raft->transfer_to)) at = mn_time_min(at, raft->transfer_until);
     return at;
 }

@@ -36,6 +36,7 @@ struct raft_peer {
     mn_id id;
     enum raft_peer_state state;
     uint64_t match, next;
+    uint64_t commit_told; /* by the newest message to it */
     uint32_t inflight;
     bool is_paused;     /* PROBE: one is out */
     mn_time heard;      /* mono */
@@ -90,9 +91,10 @@ struct raft {
 
     /* leader */
     struct raft_peer peers[QUORUM_MEMBERS_MAX];
-    mn_time heartbeat_at, quorum_at, flush_at;
+    mn_time heartbeat_at, quorum_at, flush_at, notify_at;
     uint64_t ctx_last, term_start; /* index of this term's no-op */
     uint64_t round_index;          /* our last index when the newest heartbeats went out */
+    uint64_t round_ctx;            /* of them; rounds of an earlier term are older than any read */
     size_t unsent_size;            /* bytes proposed since the last flush */
     mn_id transfer_to;
     mn_time transfer_until;

@@ -26,7 +26,7 @@ static bool raft_read_has_lease(const struct raft *raft)
 bool raft_read_wants_round(const struct raft *raft)
 {
     for (uint32_t i = 0; i < raft->reads_count; i++)
-        if (raft->reads[i].state == RAFT_READ_CONFIRM && raft->reads[i].ctx > raft->ctx_last)
+        if (raft->reads[i].state == RAFT_READ_CONFIRM && raft->reads[i].ctx > raft->round_ctx)
             return true;
     return false;
 }
@@ -149,7 +149,10 @@ void raft_read_advance(struct raft *raft)
     }
     raft->reads_count = kept;
     if (raft->role == RAFT_LEADER && raft_read_wants_round(raft)) {
-        mn_time soon = mn_time_after(raft->now.mono, raft->config.batch_delay);
+        /* At once, with those that come before the next tick; but while a round is out, those who
+         * come share the next one, which begins when it is answered. */
+        bool is_out = raft->round_ctx > quorum_ctx;
+        mn_time soon = mn_time_after(raft->now.mono, is_out ? raft->config.batch_delay : 0);
         raft->heartbeat_at = mn_time_min(raft->heartbeat_at, soon);
     }
 }

@@ -77,6 +77,7 @@ void raft_replicate_lead(struct raft *raft)
         raft->peers[i] = raft_replicate_new_peer(raft, &raft->members.members[i].id);
     raft->term_start = raft_log_last(&raft->log) + 1;
     raft->quorum_at = mn_time_after(raft->now.mono, raft->config.election_timeout);
+    raft->notify_at = MN_TIME_NEVER;
     raft_replicate_append(raft, RAFT_ENTRY_NOOP, mn_buf_new(0));
     /* The first configuration of a group is written down, for those who start with nothing. */
     if (raft->members_index == 0)
@@ -113,6 +114,7 @@ static uint32_t raft_replicate_send_one(struct raft *raft, struct raft_peer *pee
     msg->ctx = raft_replicate_ctx(raft);
     msg->heal = peer->heal;
     msg->heal_index = peer->heal_index;
+    peer->commit_told = msg->commit;
     msg->entries = entries;
     msg->entries_count = count;
     return count;
@@ -156,14 +158,17 @@ void raft_replicate_heartbeat(struct raft *raft)
     uint64_t ctx = raft_replicate_ctx(raft);
 
     for (uint32_t i = 0; i < raft->members.members_count; i++) {
-        const struct raft_peer *peer = &raft->peers[i];
+        struct raft_peer *peer = &raft->peers[i];
         struct raft_msg *msg;
         if (raft_is_self(raft, i)) continue;
         msg = raft_send(raft, RAFT_MSG_HEARTBEAT, &peer->id, 0);
         msg->commit = peer->match < raft->commit ? peer->match : raft->commit;
         msg->ctx = ctx;
+        peer->commit_told = msg->commit;
     }
+    raft->notify_at = MN_TIME_NEVER;
     raft->round_index = raft_log_last(&raft->log);
+    raft->round_ctx = ctx;
     raft->heartbeat_at = mn_time_after(raft->now.mono, raft->config.heartbeat_interval);
 }
 
@@ -185,8 +190,8 @@ void raft_replicate_commit(struct raft *raft)
     if (commit <= raft->commit) return;
     if (!raft_log_matches(&raft->log, commit, raft->term)) return;
     raft_replicate_commit_to(raft, commit);
-    raft->heartbeat_at =
-        mn_time_min(raft->heartbeat_at, mn_time_after(raft->now.mono, raft->config.batch_delay));
+    raft->notify_at =
+        mn_time_min(raft->notify_at, mn_time_after(raft->now.mono, raft->config.batch_delay));
     raft_config_committed(raft);
 }
 
@@ -206,6 +211,17 @@ static void raft_replicate_check_quorum(struct raft *raft)
     raft_election_follow(raft, raft->term, &(mn_id){{0}});
 }
 
+/* What is committed travels with the next entries; when none follow soon, by itself. */
+static void raft_replicate_notify(struct raft *raft)
+{
+    raft->notify_at = MN_TIME_NEVER;
+    for (uint32_t i = 0; i < raft->members.members_count; i++) {
+        if (raft_is_self(raft, i) || raft->peers[i].commit_told >= raft->commit) continue;
+        raft_replicate_heartbeat(raft);
+        return;
+    }
+}
+
 void raft_replicate_tick(struct raft *raft)
 {
     if (!mn_id_is_zero(&raft->transfer_to) && raft->now.mono >= raft->transfer_until) {
@@ -216,6 +232,7 @@ void raft_replicate_tick(struct raft *raft)
     if (raft->role != RAFT_LEADER) return;
     if (raft->now.mono >= raft->flush_at) raft_replicate_flush(raft);
     if (raft->now.mono >= raft->heartbeat_at) raft_replicate_heartbeat(raft);
+    if (raft->now.mono >= raft->notify_at) raft_replicate_notify(raft);
 }
 
 void raft_replicate_on_propose(struct raft *raft, uint64_t request, struct mn_buf *data)
@@ -240,9 +257,10 @@ void raft_replicate_on_propose(struct raft *raft, uint64_t request, struct mn_bu
     out->accepted.request = request;
     out->accepted.index = raft_log_last(&raft->log);
     out->accepted.term = raft->term;
-    if (raft->config.batch_delay == 0 || raft->unsent_size >= raft->config.batch_size ||
-        raft->write_durable == raft->write_last)
+    if (raft->config.batch_delay == 0 || raft->unsent_size >= raft->config.batch_size)
         raft_replicate_flush(raft);
+    else if (raft->write_durable == raft->write_last)
+        raft->flush_at = raft->now.mono; /* with those that come before the next tick */
     else if (raft->flush_at == MN_TIME_NEVER)
         raft->flush_at = mn_time_after(raft->now.mono, raft->config.batch_delay);
 }

@@ -47,4 +47,5 @@ void raft_rest_wake(struct raft *raft, bool is_led)
         raft->peers[i].heard = raft->now.mono;
     raft->quorum_at = mn_time_after(raft->now.mono, base);
     raft->heartbeat_at = raft->now.mono;
+    raft->notify_at = MN_TIME_NEVER; /* the heartbeat says it */
 }

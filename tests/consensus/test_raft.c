@@ -141,6 +141,13 @@ static void propose(uint64_t request)
     mn_buf_unref(data);
 }
 
+/* ... and it goes out at once. */
+static void propose_alone(uint64_t request)
+{
+    propose(request);
+    tick_at(now.mono);
+}
+
 static struct raft_msg append(uint64_t term, uint64_t index, uint64_t log_term,
                               const struct raft_entry *entries, uint32_t count)
 {
@@ -249,6 +256,21 @@ START_TEST(append_is_acknowledged_after_its_write)
 }
 END_TEST
 
+START_TEST(a_write_does_not_vouch_for_its_own_entries)
+{
+    struct raft_entry entry = {
+        .index = 1, .term = 1, .kind = RAFT_ENTRY_COMMAND, .data = mn_span_str("x")};
+    struct raft_msg msg = append(1, 0, 0, &entry, 1);
+
+    start();
+    msg.commit = 1;
+    receive(msg);
+    ck_assert_uint_eq(raft_view(raft).commit, 1);
+    ck_assert_uint_eq(output(RAFT_OUT_PERSIST, 0)->persist.commit, 0);
+    ck_assert_uint_eq(output(RAFT_OUT_PERSIST, 0)->persist.entries_count, 1);
+}
+END_TEST
+
 START_TEST(completion_of_a_log_that_was_cut_is_ignored)
 {
     const struct raft_entry old[] = {{1, 1, RAFT_ENTRY_COMMAND, {NULL, 0}, NULL}};
@@ -301,6 +323,7 @@ START_TEST(followers_alone_can_commit_before_the_leaders_disk)
     ack(2, 2, 0);
     propose(7);
     ck_assert_uint_eq(output(RAFT_OUT_ACCEPTED, 0)->accepted.index, 3);
+    tick_at(now.mono);
     ck_assert_ptr_nonnull(output(RAFT_OUT_PERSIST, 0)); /* it goes out; the write is under way */
     ack(2, 3, 0);
     ck_assert_uint_eq(raft_view(raft).commit, 2); /* our own copy does not count yet */
@@ -316,7 +339,7 @@ START_TEST(proposals_wait_for_company_while_a_write_is_under_way)
     lead();
     ack(2, 2, 0);
     ack(3, 2, 0);
-    propose(7);
+    propose_alone(7);
     ck_assert_ptr_nonnull(output(RAFT_OUT_PERSIST, 0));
     persisted.persisted.write = output(RAFT_OUT_PERSIST, 0)->persist.write;
     persisted.persisted.mark = output(RAFT_OUT_PERSIST, 0)->persist.mark;
@@ -331,6 +354,43 @@ START_TEST(proposals_wait_for_company_while_a_write_is_under_way)
     propose(10);
     tick_at(raft_deadline(raft)); /* a slow disk of ours does not stop those who follow */
     ck_assert_uint_eq(sent(RAFT_MSG_APPEND)->msg.entries_count, 1);
+}
+END_TEST
+
+START_TEST(proposals_before_the_next_tick_share_a_write)
+{
+    lead();
+    ack(2, 2, 0);
+    ack(3, 2, 0);
+    for (uint64_t i = 7; i < 10; i++) {
+        propose(i);
+        ck_assert_ptr_null(output(RAFT_OUT_PERSIST, 0));
+    }
+    ck_assert_uint_le(raft_deadline(raft), now.mono);
+    tick_at(now.mono);
+    ck_assert_uint_eq(output(RAFT_OUT_PERSIST, 0)->persist.entries_count, 3);
+    ck_assert_uint_eq(sent(RAFT_MSG_APPEND)->msg.entries_count, 3);
+}
+END_TEST
+
+START_TEST(commit_is_told_by_entries_that_follow_soon_or_by_itself)
+{
+    lead();
+    ack(2, 2, 0);
+    ack(3, 2, 0);
+    propose_alone(7);
+    sync_disk();
+    ack(2, 3, 0);
+    ack(3, 3, 0);
+    propose_alone(8); /* it says so */
+    ck_assert_uint_eq(sent(RAFT_MSG_APPEND)->msg.commit, 3);
+    tick_at(now.mono + MN_MS);
+    ck_assert_ptr_null(sent(RAFT_MSG_HEARTBEAT));
+    ck_assert_uint_gt(raft_deadline(raft), now.mono);
+    ack(2, 4, 0);
+    ack(3, 4, 0);
+    tick_at(raft_deadline(raft));
+    ck_assert_uint_eq(sent(RAFT_MSG_HEARTBEAT)->msg.commit, 4);
 }
 END_TEST
 
@@ -413,6 +473,32 @@ START_TEST(read_waits_for_an_answer_to_something_sent_after_it)
     ack(2, 2, sent(RAFT_MSG_HEARTBEAT)->msg.ctx);
     ck_assert_uint_eq(output(RAFT_OUT_READ, 0)->read.request, 5);
     ck_assert_uint_eq(output(RAFT_OUT_READ, 0)->read.index, 2);
+}
+END_TEST
+
+START_TEST(reads_begin_a_round_at_once_and_share_the_next_one)
+{
+    struct raft_input read = {.type = RAFT_IN_READ, .read.request = 5};
+    uint64_t first;
+
+    lead();
+    ack(2, 2, 0);
+    tick_at(raft_deadline(raft));
+    ack(2, 2, sent(RAFT_MSG_HEARTBEAT)->msg.ctx);
+    step(&read);
+    ck_assert_uint_le(raft_deadline(raft), now.mono);
+    tick_at(now.mono);
+    first = sent(RAFT_MSG_HEARTBEAT)->msg.ctx;
+    read.read.request = 6; /* the round that is out says nothing of it */
+    step(&read);
+    ck_assert_uint_gt(raft_deadline(raft), now.mono);
+    receive((struct raft_msg){
+        .type = RAFT_MSG_HEARTBEAT_ACK, .from = id_of(2), .term = 1, .ctx = first});
+    ck_assert_uint_eq(output(RAFT_OUT_READ, 0)->read.request, 5);
+    ck_assert_ptr_null(output(RAFT_OUT_READ, 1));
+    ck_assert_uint_le(raft_deadline(raft), now.mono);
+    tick_at(now.mono);
+    ck_assert_uint_gt(sent(RAFT_MSG_HEARTBEAT)->msg.ctx, first);
 }
 END_TEST
 
@@ -529,7 +615,7 @@ START_TEST(leader_with_a_slow_disk_hands_over)
     lead();
     ack(2, 2, 0);
     for (uint64_t i = 0; i < 3; i++) {
-        propose(i);
+        propose_alone(i);
         now.mono += 160 * MN_MS; /* more than E / 2 */
         ck_assert(!raft_view(raft).is_transferring);
         if (i == 2) break;
@@ -612,15 +698,19 @@ int main(void)
     tcase_add_test(tcase, older_log_gets_no_vote);
     tcase_add_test(tcase, append_is_acknowledged_after_its_write);
     tcase_add_test(tcase, completion_of_a_log_that_was_cut_is_ignored);
+    tcase_add_test(tcase, a_write_does_not_vouch_for_its_own_entries);
     tcase_add_test(tcase, absurd_messages_are_counted_and_dropped);
     tcase_add_test(tcase, commit_needs_weight_not_heads);
     tcase_add_test(tcase, followers_alone_can_commit_before_the_leaders_disk);
     tcase_add_test(tcase, proposals_wait_for_company_while_a_write_is_under_way);
+    tcase_add_test(tcase, proposals_before_the_next_tick_share_a_write);
+    tcase_add_test(tcase, commit_is_told_by_entries_that_follow_soon_or_by_itself);
     tcase_add_test(tcase, a_leader_is_idle_when_all_have_all_of_it);
     tcase_add_test(tcase, after_a_rest_a_leader_beats_at_once_and_has_time_to_hear);
     tcase_add_test(tcase, after_a_rest_under_a_living_leader_no_vote_is_given);
     tcase_add_test(tcase, heartbeats_go_when_they_are_asked_for);
     tcase_add_test(tcase, read_waits_for_an_answer_to_something_sent_after_it);
+    tcase_add_test(tcase, reads_begin_a_round_at_once_and_share_the_next_one);
     tcase_add_test(tcase, lease_runs_from_the_time_of_sending);
     tcase_add_test(tcase, leader_that_hears_no_quorum_steps_down);
     tcase_add_test(tcase, learner_is_promoted_only_when_it_has_caught_up);
