@@ -383,11 +383,12 @@ static void node_on_input(struct node *node, struct mn_now now, const struct edg
 
 /* The inbox first, then whatever timers are due: a node that was stalled hears its peers before it
  * suspects them. */
-static void node_tick(struct node *node, struct mn_now now, struct edge_outbox *outbox)
+static void node_tick(struct node *node, struct mn_now now, bool is_turn_end,
+                      struct edge_outbox *outbox)
 {
     if (core_deadline(node->core) <= now.mono)
         node_step_core(node, now, &(struct core_input){.type = CORE_IN_TICK}, outbox);
-    node_tick_state(node, now, outbox);
+    node_tick_state(node, now, is_turn_end, outbox);
     if (mcp_deadline(node->mcp) <= now.mono)
         node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_TICK}, outbox);
     if (admin_deadline(node->admin) <= now.mono)
@@ -438,7 +439,7 @@ void node_step(struct node *node, struct mn_now now, const struct edge_input *in
     }
     node_on_input(node, now, input, outbox);
     node_pump(node, now, outbox);
-    node_tick(node, now, outbox);
+    node_tick(node, now, input->type == EDGE_IN_TICK, outbox);
     node_pump(node, now, outbox);
     node_maybe_leave(node, now, outbox);
     node_pump(node, now, outbox);

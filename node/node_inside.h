@@ -77,7 +77,8 @@ struct state *node_make_state(struct node *node, const struct node_config *confi
 bool node_state_recover(struct node *node, struct mn_span key);
 void node_step_state(struct node *node, struct mn_now now, const struct state_input *input,
                      struct edge_outbox *outbox);
-void node_tick_state(struct node *node, struct mn_now now, struct edge_outbox *outbox);
+void node_tick_state(struct node *node, struct mn_now now, bool is_turn_end,
+                     struct edge_outbox *outbox);
 void node_state_on_carried(struct node *node, struct mn_now now, const struct core_output *output,
                            struct edge_outbox *outbox);
 void node_state_stop(struct node *node, struct mn_now now, struct edge_outbox *outbox);

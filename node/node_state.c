@@ -134,11 +134,13 @@ static void tell_nodes(struct node *node, struct mn_now now, struct edge_outbox 
     node_step_state(node, now, &input, outbox);
 }
 
-void node_tick_state(struct node *node, struct mn_now now, struct edge_outbox *outbox)
+/* The group gets its ticks at the end of a turn only: what came in one turn goes out together. */
+void node_tick_state(struct node *node, struct mn_now now, bool is_turn_end,
+                     struct edge_outbox *outbox)
 {
     maybe_start(node, now, outbox);
     if (state_wants_nodes(node->state, now)) tell_nodes(node, now, outbox);
-    if (state_deadline(node->state) <= now.mono)
+    if (is_turn_end && state_deadline(node->state) <= now.mono)
         node_step_state(node, now, &(struct state_input){.type = STATE_IN_TICK}, outbox);
 }
 

@@ -364,12 +364,16 @@ static void take_snapshot(struct state *state)
 void state_step(struct state *state, struct mn_now now, const struct state_input *input,
                 struct state_outbox *outbox)
 {
+    bool is_due;
+
     MN_ASSERT(now.mono >= state->now.mono);
     state->now = now;
     state->outbox = outbox;
     on_input(state, input);
     state_ops_run(state);
-    if (state->groups != NULL && groups_deadline(state->groups) <= now.mono)
+    /* What the group has to say goes out at ticks, for all that came since the last one. */
+    is_due = input->type == STATE_IN_TICK || input->type == STATE_IN_START;
+    if (is_due && state->groups != NULL && groups_deadline(state->groups) <= now.mono)
         step_groups(state, &(struct groups_input){.type = GROUPS_IN_TICK});
     if (state->plan_at <= now.mono) state_members_plan(state);
     state_ops_run(state);

@@ -113,15 +113,15 @@ struct state_answer {
 };
 
 enum state_input_type {
-    STATE_IN_TICK = 1,
-    STATE_IN_LOG,     /* edge: LOG_RECOVER, LOG_DURABLE or LOG_ROOM */
-    STATE_IN_START,   /* start: this node is a member; the log has been read back */
-    STATE_IN_PACKET,  /* message: of the group, from a node whose identity is known */
-    STATE_IN_MESSAGE, /* message: asks and answers, likewise */
-    STATE_IN_DOWN,    /* down: the link to a node was lost */
-    STATE_IN_NODES,   /* nodes: all members, copied; when state_wants_nodes() */
-    STATE_IN_REQUEST, /* request: answered by one STATE_OUT_ANSWER */
-    STATE_IN_CANCEL   /* cancel: nobody waits for the answer of that ticket any more */
+    STATE_IN_TICK = 1, /* at state_deadline(): what came in a turn goes out together */
+    STATE_IN_LOG,      /* edge: LOG_RECOVER, LOG_DURABLE or LOG_ROOM */
+    STATE_IN_START,    /* start: this node is a member; the log has been read back */
+    STATE_IN_PACKET,   /* message: of the group, from a node whose identity is known */
+    STATE_IN_MESSAGE,  /* message: asks and answers, likewise */
+    STATE_IN_DOWN,     /* down: the link to a node was lost */
+    STATE_IN_NODES,    /* nodes: all members, copied; when state_wants_nodes() */
+    STATE_IN_REQUEST,  /* request: answered by one STATE_OUT_ANSWER */
+    STATE_IN_CANCEL    /* cancel: nobody waits for the answer of that ticket any more */
 };
 
 struct state_input {
