@@ -279,14 +279,15 @@ static struct node *host_make_node(struct sim_host *host)
     struct mn_arena arena = {0};
     struct node_config config;
     struct mn_span why = mn_span(NULL, 0);
-    char address[32];
+    char address[32], seed[32];
     struct mn_span addresses[1], seeds[2];
     struct node_servers_text servers = {mn_span_str("mcp.json"), sim_server_json(host, &arena)};
     struct node *node = NULL;
 
     snprintf(address, sizeof address, "%s:%u", host->name, SIM_PORT);
     addresses[0] = mn_span_str(address);
-    seeds[0] = mn_span_str("n1:7000");
+    snprintf(seed, sizeof seed, "%s:%u", sim->hosts[host->seed].name, SIM_PORT);
+    seeds[0] = mn_span_str(seed);
     node_config_default(&config);
     memcpy(config.core.identity_seed, host->identity_seed, sizeof config.core.identity_seed);
     rng_bytes(&sim->rng_node, config.core.seed, sizeof config.core.seed);
@@ -294,10 +295,13 @@ static struct node *host_make_node(struct sim_host *host)
     config.core.version = mn_span_str("sim");
     config.core.addresses = addresses;
     config.core.addresses_count = 1;
+    if (sim->grant_ttl_ms != 0) config.core.grant_ttl_ms = sim->grant_ttl_ms;
     if (host->index > 0) {
         config.core.seeds = seeds;
         config.core.seeds_count = 1;
-        config.core.token = mn_span_str(host->has_no_token ? "" : sim->token);
+        config.core.token = mn_span_str(host->has_no_token       ? ""
+                                        : host->token[0] != '\0' ? host->token
+                                                                 : sim->token);
         if (host->has_no_token) seeds[config.core.seeds_count++] = mn_span_str("n2:7000");
     }
     config.core.is_identity_old = host->boots > 1;

@@ -37,6 +37,20 @@ struct sim_request {
 /* May have ended when this returns. */
 void sim_http_ask(struct sim_host *host, const struct sim_request *request);
 
+/* ---- operator.c ---- */
+
+struct sim_answer {
+    uint32_t code; /* HTTP status; 0: the node does not run, or died */
+    char text[16384];
+};
+
+/* Asks over the admin socket, and lets the world go on until the answer is there. */
+void sim_operator_ask(struct sim_host *host, const char *verb, const char *path, const char *body,
+                      struct sim_answer *ret);
+
+/* The node id that follows from its key, whether it runs or not. */
+const char *sim_host_node_id(const struct sim_host *host, char text[MN_ID_TEXT_SIZE]);
+
 /* A client goes away in the middle of its request; which one is drawn. */
 void sim_http_give_up(struct sim_host *host);
 

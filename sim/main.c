@@ -25,6 +25,7 @@ static const char usage[] =
     "  --no-faults       load only\n"
     "  --scenario detect kills and freezes each node once: how soon do the others notice?\n"
     "  --scenario pending  nodes without a token, an operator, and faults\n"
+    "  --scenario trust  growth, renewal, revocation, clocks, the end of all grants\n"
     "  --twice           run each seed twice and compare the trace hashes\n"
     "  --first           end with the first failure\n"
     "  --probes          list the marks and events that no run reached; exit 1 if there are any\n"
@@ -32,10 +33,28 @@ static const char usage[] =
     "\n"
     "exit status: 0 all held, 1 a check failed (the line says how to replay it), 2 usage\n";
 
+static const struct scenario {
+    const char *name;
+    bool (*run)(struct sim *sim);
+} scenarios[] = {
+    {"faults", sim_run}, /* what runs when none is named */
+    {"detect", sim_run_detect},
+    {"pending", sim_run_pending},
+    {"trust", sim_run_trust},
+};
+
+static const struct scenario *scenario_find(const char *name)
+{
+    for (size_t i = 0; i < sizeof scenarios / sizeof *scenarios; i++)
+        if (strcmp(scenarios[i].name, name) == 0) return &scenarios[i];
+    return NULL;
+}
+
 struct campaign {
     struct sim_options options;
     uint64_t first, last;
-    bool is_twice, has_probes, is_detect, is_pending;
+    bool is_twice, has_probes;
+    const struct scenario *scenario;
     struct sim_stats total;
     bool is_first; /* failure ends the campaign */
     uint64_t hash; /* of the hashes of all runs */
@@ -89,10 +108,7 @@ static bool parse_option(int option, const char *value, struct campaign *campaig
     case 'q': return parse_seconds(value, &campaign->options.quiet_for);
     case 'N': campaign->options.has_faults = false; return true;
     case 't': campaign->is_twice = true; return true;
-    case 'D':
-        campaign->is_detect = strcmp(value, "detect") == 0;
-        campaign->is_pending = strcmp(value, "pending") == 0;
-        return campaign->is_detect || campaign->is_pending;
+    case 'D': campaign->scenario = scenario_find(value); return campaign->scenario != NULL;
     case 'p': campaign->has_probes = true; return true;
     case '1': campaign->is_first = true; return true;
     case 'v': campaign->options.is_verbose = true; return true;
@@ -125,14 +141,11 @@ static void print_replay(const struct campaign *campaign)
 {
     const struct sim_options *options = &campaign->options;
 
-    printf("replay: meshsim --nodes %u --seed %llu --faults %llu --quiet %llu%s%s -v\n",
+    printf("replay: meshsim --nodes %u --seed %llu --faults %llu --quiet %llu%s --scenario %s -v\n",
            options->nodes_count, (unsigned long long)options->seed,
            (unsigned long long)(options->faults_for / MN_SEC),
            (unsigned long long)(options->quiet_for / MN_SEC),
-           options->has_faults ? "" : " --no-faults",
-           campaign->is_detect    ? " --scenario detect"
-           : campaign->is_pending ? " --scenario pending"
-                                  : "");
+           options->has_faults ? "" : " --no-faults", campaign->scenario->name);
 }
 
 static void print_failure(const struct campaign *campaign, const struct sim *sim)
@@ -180,9 +193,7 @@ static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
 
     campaign->options.seed = seed;
     sim = sim_new(&campaign->options);
-    is_good = campaign->is_detect    ? sim_run_detect(sim)
-              : campaign->is_pending ? sim_run_pending(sim)
-                                     : sim_run(sim);
+    is_good = campaign->scenario->run(sim);
     *hash = sim->hash;
     campaign->hash = (campaign->hash ^ sim->hash) * 0x100000001b3U;
     if (!is_good) print_failure(campaign, sim);
@@ -252,6 +263,7 @@ int main(int argc, char **argv)
 {
     struct campaign campaign = {
         .options = {.faults_for = 60 * MN_SEC, .quiet_for = 120 * MN_SEC, .has_faults = true},
+        .scenario = &scenarios[0],
         .first = 1,
         .last = 1};
     unsigned long long bad = 0;

@@ -44,16 +44,6 @@ static bool is_to_be_denied(const struct sim_host *host)
     return host->index + 1 == host->sim->hosts_count && host->sim->hosts_count > 3;
 }
 
-static const char *id_of(const struct sim_host *host, char text[MN_ID_TEXT_SIZE])
-{
-    struct identity identity;
-
-    identity_init(&identity, host->identity_seed);
-    mn_id_format(&identity.node_id, text);
-    identity_done(&identity);
-    return text;
-}
-
 /* ---- the operator ---- */
 
 static void ask_issuer(struct scenario *scenario, const char *verb, const char *path,
@@ -90,7 +80,7 @@ static void decide(struct scenario *scenario, const struct sim_host *host)
     *question = (struct question){scenario, host->index, scenario->sim->time};
     scenario->asked[host->index] = is_denial ? DENIED : APPROVED;
     snprintf(path, sizeof path, is_denial ? "/v1/pending/%s" : "/v1/pending/%s/approve",
-             id_of(host, id));
+             sim_host_node_id(host, id));
     if (scenario->sim->hosts[0].node == NULL) {
         mn_free(question);
         return;
@@ -110,7 +100,7 @@ static void looked(struct sim *sim, void *context, const struct sim_response *re
     if (response->is_lost || response->code != 200) return;
     for (uint32_t i = 2; i < sim->hosts_count; i++) {
         struct sim_host *host = &sim->hosts[i];
-        id_of(host, id);
+        sim_host_node_id(host, id);
         if (memmem(response->message.data, response->message.size, id, ID_DIGITS) == NULL) continue;
         scenario->was_listed[i] = true;
         if (scenario->asked[i] == DENIED && scenario->answered[i] != 0 &&

@@ -7,7 +7,8 @@
  * disk.c what survives a crash, log.c the same of the log, server.c scripted MCP servers behind
  * child.c and fetch.c, http.c requests of clients, client.c those that call tools, watch.c those
  * that follow the lists, faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c
- * how fast failures are noticed, pending.c who is let in without a token. */
+ * how fast failures are noticed, pending.c who is let in without a token, trust.c growth,
+ * revocation and the ends of grants, operator.c one who asks a node. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -114,6 +115,8 @@ struct sim_host {
     struct sim_event tick; /* the node's deadline */
     struct sim_event boot, exit, stop_limit, death;
     bool has_no_token;               /* it waits to be let in, at the first or the second host */
+    uint32_t seed;                   /* index of the host that it joins at */
+    char token[128];                 /* its own; empty: the mesh's first */
     bool may_be_refused, is_refused; /* the mesh sends it away for good (77): may, did */
     bool dies_writing;               /* soon after its next write has begun */
     bool is_frozen, is_stepping;
@@ -170,6 +173,7 @@ struct sim {
     uint32_t clients_count;
     struct sim_watcher *watchers; /* one per host, or NULL */
     char token[128];              /* joins the mesh; made by the first host */
+    uint64_t grant_ttl_ms;        /* of the mesh that is founded; 0: as nodes do it */
     bool is_quiet;                /* the faults are over */
     bool is_load_over;            /* no new calls */
     bool has_lost_disk;           /* so a node may have forgotten what it said */
@@ -296,6 +300,9 @@ bool sim_run_detect(struct sim *sim);
 
 /* pending.c: another one, about nodes that wait to be let in. */
 bool sim_run_pending(struct sim *sim);
+
+/* trust.c: a third, about who is in and who is out for the life of a mesh. */
+bool sim_run_trust(struct sim *sim);
 
 /* checks.c */
 void sim_check_step(struct sim_host *host);
