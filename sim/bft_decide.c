@@ -302,7 +302,7 @@ static void propose(struct bft_host *host, uint64_t value, mn_time timeout)
 {
     struct bft_world *world = host->world;
     struct decision_input input = {.type = DECISION_IN_PROPOSE};
-    char topic[2] = {(char)('a' + bft_draw(&world->rng_work, TOPICS)), '\0'};
+    char topic[2] = {(char)('a' + bft_draw(&world->rng_strike, TOPICS)), '\0'};
     uint8_t bytes[8];
 
     if (world->is_quiet) topic[0] = 'z'; /* nobody has said anything about it */
@@ -310,24 +310,29 @@ static void propose(struct bft_host *host, uint64_t value, mn_time timeout)
     input.propose.request = ++council(world)->requests;
     input.propose.topic = mn_span_str(topic);
     input.propose.value = mn_span(bytes, sizeof bytes);
-    input.propose.quorum_num = 67 + bft_draw(&world->rng_work, world->is_quiet ? 1 : 25);
+    input.propose.quorum_num = 67 + bft_draw(&world->rng_strike, world->is_quiet ? 1 : 25);
     input.propose.quorum_den = 100;
     input.propose.timeout = timeout;
-    input.propose.basis = bft_draw(&world->rng_work, 2) == 0 ? DECISION_EQUAL : DECISION_METRIC;
+    input.propose.basis = bft_draw(&world->rng_strike, 2) == 0 ? DECISION_EQUAL : DECISION_METRIC;
     if (world->is_quiet) input.propose.basis = DECISION_METRIC; /* by which liars are few */
     feed(host, &input);
     bft_host_arm(host);
 }
 
+static void propose_one(struct bft_world *world)
+{
+    struct bft_host *host = &world->hosts[bft_draw(&world->rng_strike, world->hosts_count)];
+
+    if (world->is_quiet || host->core == NULL || host->paused_until > world->time) return;
+    propose(host, 1 + bft_draw(&world->rng_strike, 40),
+            50 * MN_MS + bft_draw(&world->rng_strike, 1000000));
+}
+
 static void propose_next(struct bft_world *world, struct bft_event *event)
 {
-    struct bft_host *host = &world->hosts[bft_draw(&world->rng_work, world->hosts_count)];
-
     (void)event;
     if (world->is_quiet || council(world)->proposals++ >= PROPOSALS_MAX) return;
-    if (host->core != NULL && host->paused_until <= world->time)
-        propose(host, 1 + bft_draw(&world->rng_work, 40),
-                50 * MN_MS + bft_draw(&world->rng_work, 1000000));
+    bft_world_decide(world, BFT_OP, 0, rng_u64(&world->rng_work));
     bft_world_at(world, world->time + bft_draw(&world->rng_work, 400000), propose_next, NULL);
 }
 
@@ -342,7 +347,7 @@ static struct decision_config liar_config(struct bft_host *host)
 static void liar_vote(struct bft_host *host)
 {
     struct bft_world *world = host->world;
-    const struct bft_host *other = &world->hosts[bft_draw(&world->rng_liar, world->hosts_count)];
+    const struct bft_host *other = &world->hosts[bft_draw(&world->rng_strike, world->hosts_count)];
     struct decision_config config = liar_config(host);
     struct decision_vote ballot = {.cause = DECISION_BY_HAND};
     struct decision_proposal proposal;
@@ -353,7 +358,7 @@ static void liar_vote(struct bft_host *host)
     const Meshnode__Decision__Message *wire;
     struct mn_buf *known, *buf;
 
-    if (other->core == NULL || !decision_at(other->core, bft_draw(&world->rng_liar, 4), &view))
+    if (other->core == NULL || !decision_at(other->core, bft_draw(&world->rng_strike, 4), &view))
         return;
     known = decision_certificate(other->core, &view.id);
     wire = pb_unpack(&meshnode__decision__message__descriptor, &arena, mn_buf_span(known));
@@ -362,13 +367,14 @@ static void liar_vote(struct bft_host *host)
         ballot.id = proposal.id;
         memcpy(ballot.proposal, proposal.hash, sizeof ballot.proposal);
         memcpy(ballot.pk, host->key.pk, SIGN_PK_SIZE);
-        ballot.choice = (enum decision_choice)(DECISION_YES + bft_draw(&world->rng_liar, 3));
+        ballot.choice = (enum decision_choice)(DECISION_YES + bft_draw(&world->rng_strike, 3));
         bytes = decision_sign(&config, SIGN_BALLOT, decision_pack_vote(&ballot));
         decision_draft_init(&draft);
         decision_draft_vote(&draft, &bytes);
         buf = decision_draft_done(&draft);
         for (uint32_t i = 0; i < world->hosts_count; i++)
-            if (i != host->index && bft_draw(&world->rng_liar, 2) == 0) bft_host_send(host, i, buf);
+            if (i != host->index && bft_draw(&world->rng_strike, 2) == 0)
+                bft_host_send(host, i, buf);
         mn_buf_unref(buf);
         mn_buf_unref(bytes.body);
         decision_proposal_done(&proposal);
@@ -386,15 +392,16 @@ static void liar_propose(struct bft_host *host)
     struct decision_config config = liar_config(host);
     struct decision_ballot voters[BFT_HOSTS_MAX];
     uint8_t value[8];
-    char topic[2] = {(char)('a' + bft_draw(&world->rng_liar, TOPICS)), '\0'};
-    struct decision_proposal made = {.id = rng_id(&world->rng_liar),
+    char topic[2] = {(char)('a' + bft_draw(&world->rng_strike, TOPICS)), '\0'};
+    struct decision_proposal made = {.id = rng_id(&world->rng_strike),
                                      .topic = mn_span_str(topic),
                                      .quorum_num = 67,
                                      .quorum_den = 100,
                                      .basis = DECISION_METRIC,
                                      .voters = voters,
                                      .voters_count = world->hosts_count};
-    bool is_bent = bft_draw(&world->rng_liar, 4) == 0, is_one_id = bft_draw(&world->rng_liar, 2);
+    bool is_bent = bft_draw(&world->rng_strike, 4) == 0,
+         is_one_id = bft_draw(&world->rng_strike, 2);
     uint32_t weights[BFT_HOSTS_MAX];
     struct decision_draft draft;
     struct decision_signed bytes;
@@ -402,7 +409,7 @@ static void liar_propose(struct bft_host *host)
 
     for (uint32_t i = 0; i < world->hosts_count; i++)
         weights[i] = run->members[i].weight * (is_bent && world->hosts[i].is_liar ? 8 : 1);
-    if (bft_draw(&world->rng_liar, 4) == 0) made.voters_count = 4; /* its friends, maybe */
+    if (bft_draw(&world->rng_strike, 4) == 0) made.voters_count = 4; /* its friends, maybe */
     if (!decision_cap(weights, made.voters_count)) return;
     for (uint32_t i = 0; i < made.voters_count; i++) {
         uint32_t at = i;
@@ -413,21 +420,30 @@ static void liar_propose(struct bft_host *host)
     }
     memcpy(made.proposer_pk, host->key.pk, SIGN_PK_SIZE);
     made.created_ms = mn_wall_ms(bft_now(host));
-    made.deadline_ms = made.created_ms + 50 + bft_draw(&world->rng_liar, 1000);
+    made.deadline_ms = made.created_ms + 50 + bft_draw(&world->rng_strike, 1000);
     made.value = mn_span(value, sizeof value);
     for (uint32_t half = 0; half < 2; half++) {
-        mn_store_u64(value, 1 + 2 * bft_draw(&world->rng_liar, 20)); /* what honest ones like */
-        if (!is_one_id) made.id = rng_id(&world->rng_liar);
+        mn_store_u64(value, 1 + 2 * bft_draw(&world->rng_strike, 20)); /* what honest ones like */
+        if (!is_one_id) made.id = rng_id(&world->rng_strike);
         bytes = decision_sign(&config, SIGN_DECISION, decision_pack_proposal(&made));
         decision_draft_init(&draft);
         decision_draft_proposal(&draft, &bytes);
         buf = decision_draft_done(&draft);
         for (uint32_t i = 0; i < world->hosts_count; i++)
-            if (i % 2 == half || bft_draw(&world->rng_liar, 4) == 0) bft_host_send(host, i, buf);
+            if (i % 2 == half || bft_draw(&world->rng_strike, 4) == 0) bft_host_send(host, i, buf);
         mn_buf_unref(buf);
         mn_buf_unref(bytes.body);
     }
     world->stats.lies++;
+}
+
+static void lie(struct bft_host *host)
+{
+    if (host->paused_until > host->world->time) return;
+    if (bft_draw(&host->world->rng_strike, 6) == 0)
+        liar_propose(host);
+    else
+        liar_vote(host);
 }
 
 static void liar_next(struct bft_world *world, struct bft_event *event)
@@ -435,12 +451,8 @@ static void liar_next(struct bft_world *world, struct bft_event *event)
     struct bft_host *host = event->host;
 
     if (world->is_quiet) return;
-    if (host->core != NULL && host->paused_until <= world->time) {
-        if (bft_draw(&world->rng_liar, 6) == 0)
-            liar_propose(host);
-        else
-            liar_vote(host);
-    }
+    if (host->core != NULL)
+        bft_world_decide(world, BFT_FAULT_LIE, host->index + 1, rng_u64(&world->rng_liar));
     bft_world_at(world, world->time + 1 + bft_draw(&world->rng_liar, 200000), liar_next, host);
 }
 
@@ -467,9 +479,11 @@ static void begin(struct bft_world *world)
         memcpy(run->members[i].pk, host->key.pk, SIGN_PK_SIZE);
         run->members[i].weight = 1000 * host->weight;
         run->ids[i] = digest_node_id(host->key.pk);
-        if (host->is_liar) bft_world_at(world, bft_draw(&world->rng_liar, 50000), liar_next, host);
+        if (host->is_liar && !world->options.is_told)
+            bft_world_at(world, bft_draw(&world->rng_liar, 50000), liar_next, host);
     }
-    bft_world_at(world, bft_draw(&world->rng_work, 100000), propose_next, NULL);
+    if (!world->options.is_told)
+        bft_world_at(world, bft_draw(&world->rng_work, 100000), propose_next, NULL);
 }
 
 /* What the honest ones that may vote have, after the caps. */
@@ -495,13 +509,14 @@ static void quiet(struct bft_world *world)
 
     while (world->hosts[run->live_host].is_liar)
         run->live_host++;
+    story_rng(&world->rng_strike, world->options.story->seed);
     propose(&world->hosts[run->live_host], 1, 2 * MN_SEC);
 }
 
 /* Of those the run left open, and of the last one. */
 static bool is_done(struct bft_world *world)
 {
-    return world->time >= world->options.faults_for + 20 * MN_SEC;
+    return world->time >= world->options.story->faults_for + 20 * MN_SEC;
 }
 
 static void end(struct bft_world *world)
@@ -531,6 +546,8 @@ const struct bft_scenario bft_decide = {.name = "decision",
                                         .begin = begin,
                                         .start = start,
                                         .stop = stop,
+                                        .lie = lie,
+                                        .propose = propose_one,
                                         .message = message,
                                         .durable = durable,
                                         .tick = tick,

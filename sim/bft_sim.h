@@ -15,6 +15,7 @@
 #include "proto/base/heap.h"
 #include "proto/base/list.h"
 #include "proto/base/memory.h"
+#include "sim/story.h"
 
 #define BFT_HOSTS_MAX 8u
 
@@ -58,7 +59,9 @@ struct bft_scenario {
     const char *name;
     void (*begin)(struct bft_world *world);
     void (*start)(struct bft_host *host);
-    void (*stop)(struct bft_host *host); /* the process ends */
+    void (*stop)(struct bft_host *host);      /* the process ends */
+    void (*lie)(struct bft_host *host);       /* a liar does something */
+    void (*propose)(struct bft_world *world); /* a client does; may be NULL */
     void (*message)(struct bft_host *host, uint32_t from, struct mn_span bytes);
     void (*durable)(struct bft_host *host, uint64_t upto);
     void (*tick)(struct bft_host *host);
@@ -72,8 +75,9 @@ struct bft_scenario {
 extern const struct bft_scenario bft_simplex, bft_decide;
 
 struct bft_options {
-    uint64_t seed;
-    mn_time faults_for, quiet_for;
+    const struct story *story; /* seed, times, hosts */
+    bool is_told;              /* and all decisions */
+    struct story *notes;       /* NULL: nobody wants them */
     bool is_verbose;
 };
 
@@ -84,11 +88,20 @@ enum bft_fault {
     BFT_FAULT_CUT,
     BFT_FAULT_CRASH,
     BFT_FAULT_PAUSE,
-    BFT_FAULT_REPLAY,  /* old messages come again */
-    BFT_FAULT_JUNK,    /* changed bits */
-    BFT_FAULT_RESTORE, /* an old disk comes back */
-    BFT_FAULT_COUNT
+    BFT_FAULT_REPLAY,      /* old messages come again */
+    BFT_FAULT_JUNK,        /* changed bits */
+    BFT_FAULT_RESTORE,     /* an old disk comes back */
+    BFT_FAULT_CRASH_WRITE, /* while something is on its way to the disk */
+    BFT_FAULT_LIE,
+    BFT_FAULT_COUNT,
+    BFT_OP = BFT_FAULT_COUNT, /* a client proposes: a decision too, no fault */
+    BFT_DECISIONS
 };
+
+/* What may last for the whole run, in the order of story.left_out. */
+#define BFT_LASTING_COUNT 3u
+
+extern const char *const bft_decision_names[BFT_DECISIONS];
 
 struct bft_stats {
     uint64_t events, messages, crashes, torn, lies, evidence, decided, iterations;
@@ -104,6 +117,7 @@ struct bft_world {
     mn_time time;
     struct mn_heap events;
     struct rng rng_net, rng_disk, rng_fault, rng_liar, rng_work;
+    struct rng rng_strike; /* of the decision that is carried out */
     struct mn_arena arena;
     struct bft_host hosts[BFT_HOSTS_MAX];
     uint32_t hosts_count;
@@ -135,6 +149,9 @@ void bft_world_fail(struct bft_world *world, const char *format, ...)
 void bft_world_hash(struct bft_world *world, uint64_t what, struct mn_span bytes);
 struct mn_now bft_now(const struct bft_host *host);
 uint32_t bft_draw(struct rng *rng, uint32_t bound);
+/* Decides something: notes it, then does it. A story that is told decides by itself. [arg]: the
+ * host plus one; 0: drawn, or nobody in particular. */
+void bft_world_decide(struct bft_world *world, uint32_t kind, uint32_t arg, uint64_t seed);
 
 /* What a host's core asks for. */
 void bft_host_send(struct bft_host *host, uint32_t to, struct mn_buf *buf);

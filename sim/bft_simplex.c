@@ -319,7 +319,7 @@ static mn_time deadline(const struct bft_host *host)
 
 static uint32_t liar_draw(struct bft_world *world, uint32_t bound)
 {
-    return bft_draw(&world->rng_liar, bound);
+    return bft_draw(&world->rng_strike, bound);
 }
 
 /* A block that anybody has at [iteration], NULL when there is none. */
@@ -372,32 +372,45 @@ static void liar_say(struct bft_host *host, uint32_t iteration, enum simplex_kin
     liar_send(host, &draft, liar_subset(host));
 }
 
-/* On whatever parent, skipping what it likes, with a value of its own, valid or not. */
-static void liar_propose(struct bft_host *host, uint32_t iteration, uint32_t subset)
+/* A block on a certified parent, on one that nobody has certified, or on none; with a value of its
+ * own, valid or not, where the parent does not say which. */
+static const struct simplex_certificate *liar_make_block(struct bft_host *host, uint32_t iteration,
+                                                         struct simplex_block *block, char text[16])
 {
     struct bft_world *world = host->world;
     const struct simplex *core = host->core;
-    struct simplex_block block = {.iteration = iteration};
+    const struct simplex_certificate *parent = NULL;
+    uint32_t on = iteration > 1 ? liar_draw(world, 4) : 0;
+
+    *block = (struct simplex_block){.iteration = iteration};
+    if (on > 0) block->parent = on == 1 ? iteration - 1 : 1 + liar_draw(world, iteration - 1);
+    if (on > 1) parent = simplex_book_certificate(core, block->parent, SIMPLEX_VOTE);
+    if (parent != NULL) {
+        block->parent_hash = parent->block.hash;
+        block->value_hash = parent->block.value_hash;
+    } else {
+        if (on == 1) rng_bytes(&world->rng_strike, block->parent_hash.bytes, SIMPLEX_HASH_SIZE);
+        if (on != 1) block->parent = 0;
+        snprintf(text, 16, "%c%u.%u", liar_draw(world, 4) == 0 ? 'x' : 'v', host->index,
+                 liar_draw(world, 3));
+        block->value_hash = simplex_value_hash(mn_span_str(text));
+    }
+    simplex_block_rehash(&core->instance, block);
+    return parent;
+}
+
+static void liar_propose(struct bft_host *host, uint32_t iteration, uint32_t subset)
+{
+    const struct simplex *core = host->core;
     struct simplex_statement statement = {
         .kind = SIMPLEX_PROPOSAL, .iteration = iteration, .signer = host->index};
     const struct simplex_certificate *parent;
+    struct simplex_block block;
     struct simplex_draft draft;
     char text[16] = "";
 
     if (simplex_leader(core, iteration) != host->index) return;
-    parent = iteration > 1 && liar_draw(world, 2) == 0
-                 ? simplex_book_certificate(core, 1 + liar_draw(world, iteration - 1), SIMPLEX_VOTE)
-                 : NULL;
-    if (parent != NULL) {
-        block.parent = parent->block.iteration;
-        block.parent_hash = parent->block.hash;
-        block.value_hash = parent->block.value_hash;
-    } else {
-        snprintf(text, sizeof text, "%c%u.%u", liar_draw(world, 4) == 0 ? 'x' : 'v', host->index,
-                 liar_draw(world, 3));
-        block.value_hash = simplex_value_hash(mn_span_str(text));
-    }
-    simplex_block_rehash(&core->instance, &block);
+    parent = liar_make_block(host, iteration, &block, text);
     statement.hash = block.hash;
     simplex_statement_sign(core, &statement);
     memcpy(block.signature, statement.signature, SIGN_SIZE);
@@ -407,6 +420,31 @@ static void liar_propose(struct bft_host *host, uint32_t iteration, uint32_t sub
         simplex_draft_certificate(&draft, core, i, SIMPLEX_DUMMY);
     simplex_draft_block(&draft, &block, mn_span_str(text));
     liar_send(host, &draft, subset);
+}
+
+/* A certificate that only the liar has signed. */
+static void liar_forge(struct bft_host *host, uint32_t iteration)
+{
+    struct bft_world *world = host->world;
+    struct simplex *core = host->core;
+    enum simplex_kind kind = (enum simplex_kind)(SIMPLEX_VOTE + liar_draw(world, 3));
+    struct simplex_certificate *place = &simplex_book_at(core, iteration)->certificates[kind];
+    struct simplex_certificate real = *place, forged = {.signers = (uint64_t)1 << host->index};
+    struct simplex_statement statement = {
+        .kind = kind, .iteration = iteration, .signer = host->index};
+    struct simplex_draft draft;
+    char text[16] = "";
+
+    if (kind != SIMPLEX_DUMMY) (void)liar_make_block(host, iteration, &forged.block, text);
+    if (kind != SIMPLEX_DUMMY) statement.hash = forged.block.hash;
+    simplex_statement_sign(core, &statement);
+    forged.signatures = &statement.signature;
+    *place = forged;
+    simplex_draft_init(&draft, core);
+    simplex_draft_certificate(&draft, core, iteration, kind);
+    *place = real;
+    if (text[0] != '\0') simplex_draft_block(&draft, &forged.block, mn_span_str(text));
+    liar_send(host, &draft, liar_subset(host));
 }
 
 /* Shows a certificate that others may not have seen yet. */
@@ -474,9 +512,9 @@ static void liar_split(struct bft_host *host, uint32_t iteration)
     }
 }
 
-static void liar_act(struct bft_world *world, struct bft_event *event)
+static void lie(struct bft_host *host)
 {
-    struct bft_host *host = event->host;
+    struct bft_world *world = host->world;
     const struct bft_host *other = &world->hosts[liar_draw(world, world->hosts_count)];
     uint32_t iteration = ((struct simplex *)host->core)->iteration;
 
@@ -486,7 +524,7 @@ static void liar_act(struct bft_world *world, struct bft_event *event)
         liar_split(host, iteration);
         return;
     }
-    switch (liar_draw(world, 8)) {
+    switch (liar_draw(world, 9)) {
     case 0:
     case 1: liar_say(host, iteration, SIMPLEX_VOTE); break;
     case 2: liar_say(host, iteration, SIMPLEX_DUMMY); break;
@@ -494,6 +532,7 @@ static void liar_act(struct bft_world *world, struct bft_event *event)
     case 4:
     case 5: liar_propose(host, iteration, liar_subset(host)); break;
     case 6: liar_show(host, iteration); break;
+    case 7: liar_forge(host, iteration); break;
     default: liar_accuse(host, iteration); break;
     }
 }
@@ -502,7 +541,8 @@ static void liar_next(struct bft_world *world, struct bft_event *event)
 {
     struct bft_host *host = event->host;
 
-    if (host->core != NULL && !world->has_failed) liar_act(world, event);
+    if (host->core != NULL)
+        bft_world_decide(world, BFT_FAULT_LIE, host->index + 1, rng_u64(&world->rng_liar));
     bft_world_at(world, world->time + 1 + bft_draw(&world->rng_liar, agreement(world)->liveliness),
                  liar_next, host);
 }
@@ -535,12 +575,12 @@ static void begin(struct bft_world *world)
     run->config.validators_count = world->hosts_count;
     run->config.self = SIMPLEX_NOBODY;
     run->config.delay = 25 * MN_MS + bft_draw(&world->rng_work, 75000);
-    run->has_plan = liar_draw(world, 2) == 0;
-    run->is_second_camp_skipped = liar_draw(world, 2) == 0;
-    run->camp = liar_draw(world, 1u << world->hosts_count);
+    run->has_plan = bft_draw(&world->rng_liar, 2) == 0;
+    run->is_second_camp_skipped = bft_draw(&world->rng_liar, 2) == 0;
+    run->camp = bft_draw(&world->rng_liar, 1u << world->hosts_count);
     run->liveliness = 2000 + bft_draw(&world->rng_liar, 60000);
     for (uint32_t i = 0; i < world->hosts_count; i++)
-        if (world->hosts[i].is_liar)
+        if (world->hosts[i].is_liar && !world->options.is_told)
             bft_world_at(world, bft_draw(&world->rng_liar, 50000), liar_next, &world->hosts[i]);
 }
 
@@ -623,6 +663,7 @@ const struct bft_scenario bft_simplex = {.name = "simplex",
                                          .begin = begin,
                                          .start = start,
                                          .stop = stop,
+                                         .lie = lie,
                                          .message = message,
                                          .durable = durable,
                                          .tick = tick,

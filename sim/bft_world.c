@@ -128,7 +128,7 @@ void bft_host_send(struct bft_host *host, uint32_t to, struct mn_buf *buf)
     struct bft_world *world = host->world;
 
     bft_world_hash(world, host->index, mn_buf_span(buf));
-    if (bft_draw(&world->rng_fault, 16) == 0)
+    if (bft_draw(&world->rng_net, 16) == 0)
         net_remember(world, host->index, to == UINT32_MAX ? 0 : to, buf);
     for (uint32_t i = 0; i < world->hosts_count; i++)
         if (i != host->index && (to == UINT32_MAX || to == i)) net_send(world, host->index, i, buf);
@@ -278,9 +278,13 @@ static void host_restart(struct bft_world *world, struct bft_event *event)
 
 /* ---- faults ---- */
 
-static struct bft_host *plan_host(struct bft_world *world)
+const char *const bft_decision_names[BFT_DECISIONS] = {"loss",    "duplicates",  "delay",  "cut",
+                                                       "crash",   "pause",       "replay", "junk",
+                                                       "restore", "crash-write", "lie",    "op"};
+
+static uint32_t plan_draw(struct bft_world *world, uint32_t bound)
 {
-    return &world->hosts[bft_draw(&world->rng_fault, world->hosts_count)];
+    return bft_draw(&world->rng_strike, bound);
 }
 
 static void plan_heal(struct bft_world *world, struct bft_event *event)
@@ -289,18 +293,16 @@ static void plan_heal(struct bft_world *world, struct bft_event *event)
         world->cut[event->number][i] = world->cut[i][event->number] = 0;
 }
 
-static void plan_cut(struct bft_world *world)
+static void plan_cut(struct bft_world *world, uint32_t host)
 {
-    uint32_t host = bft_draw(&world->rng_fault, world->hosts_count);
-    uint32_t way = bft_draw(&world->rng_fault, 3);
+    uint32_t way = plan_draw(world, 3);
 
     for (uint32_t i = 0; i < world->hosts_count; i++) {
-        if (bft_draw(&world->rng_fault, 4) == 0) continue;
+        if (plan_draw(world, 4) == 0) continue;
         if (way != 0) world->cut[host][i] = 1;
         if (way != 1) world->cut[i][host] = 1;
     }
-    bft_world_at(world, world->time + 50 * MN_MS + bft_draw(&world->rng_fault, 1500000), plan_heal,
-                 NULL)
+    bft_world_at(world, world->time + 50 * MN_MS + plan_draw(world, 1500000), plan_heal, NULL)
         ->number = host;
 }
 
@@ -317,7 +319,7 @@ static void plan_restore(struct bft_world *world, struct bft_host *host)
     if (3 * (silent + host->weight) >= world->total) return;
     host_crash(host);
     host->is_restored = true;
-    kept = bft_draw(&world->rng_fault, host->durable_count + 1);
+    kept = plan_draw(world, host->durable_count + 1);
     while (host->durable_count > kept) {
         record_free(MN_CONTAINER(host->durable.prev, struct bft_record, list));
         host->durable_count--;
@@ -327,54 +329,75 @@ static void plan_restore(struct bft_world *world, struct bft_host *host)
 
 static void plan_replay(struct bft_world *world, bool is_junk)
 {
-    uint32_t at = bft_draw(&world->rng_fault, BFT_OLD);
+    uint32_t at = plan_draw(world, BFT_OLD);
     struct mn_buf *buf = mn_buf_ref(world->old[at].buf);
 
     if (buf == NULL) return;
     if (is_junk && buf->size > 0) {
         struct mn_buf *other = mn_buf_copy(mn_buf_span(buf));
-        for (uint32_t i = bft_draw(&world->rng_fault, 4); i < 4; i++)
-            other->bytes[bft_draw(&world->rng_fault, other->size)] ^=
-                (uint8_t)(1u << bft_draw(&world->rng_fault, 8));
+        for (uint32_t i = plan_draw(world, 4); i < 4; i++)
+            other->bytes[plan_draw(world, other->size)] ^= (uint8_t)(1u << plan_draw(world, 8));
         mn_buf_unref(buf);
         buf = other;
     }
-    net_send(world, world->old[at].from, bft_draw(&world->rng_fault, world->hosts_count), buf);
+    net_send(world, world->old[at].from, plan_draw(world, world->hosts_count), buf);
     mn_buf_unref(buf);
 }
 
-static void plan_do(struct bft_world *world, enum bft_fault fault)
+static void plan_crash(struct bft_world *world, struct bft_host *host, uint32_t most)
 {
-    struct bft_host *host = plan_host(world);
+    host_crash(host);
+    bft_world_at(world, world->time + MN_MS + plan_draw(world, most), host_restart, host);
+}
 
-    world->stats.faults[fault]++;
+static void plan_do(struct bft_world *world, enum bft_fault fault, struct bft_host *host)
+{
     switch (fault) {
-    case BFT_FAULT_CUT: plan_cut(world); break;
-    case BFT_FAULT_CRASH:
-        host_crash(host);
-        bft_world_at(world, world->time + MN_MS + bft_draw(&world->rng_fault, 800000), host_restart,
-                     host);
-        break;
+    case BFT_FAULT_CUT: plan_cut(world, host->index); break;
+    case BFT_FAULT_CRASH: plan_crash(world, host, 800000); break;
+    case BFT_FAULT_CRASH_WRITE: plan_crash(world, host, 50000); break;
     case BFT_FAULT_PAUSE:
-        host->paused_until = world->time + 50 * MN_MS + bft_draw(&world->rng_fault, 1000000);
+        host->paused_until = world->time + 50 * MN_MS + plan_draw(world, 1000000);
         break;
     case BFT_FAULT_REPLAY: plan_replay(world, false); break;
     case BFT_FAULT_JUNK: plan_replay(world, true); break;
     case BFT_FAULT_RESTORE: plan_restore(world, host); break;
+    case BFT_FAULT_LIE:
+        if (host->core != NULL && host->is_liar && !world->has_failed) world->scenario->lie(host);
+        break;
+    case BFT_OP:
+        if (world->scenario->propose != NULL) world->scenario->propose(world);
+        break;
     case BFT_FAULT_LOSS:
     case BFT_FAULT_DUPLICATE:
     case BFT_FAULT_DELAY:
-    case BFT_FAULT_COUNT: break; /* last for the whole run */
+    case BFT_DECISIONS: break; /* last for the whole run */
     }
+}
+
+void bft_world_decide(struct bft_world *world, uint32_t kind, uint32_t arg, uint64_t seed)
+{
+    struct bft_host *host;
+
+    story_note(world->options.notes, world->time, kind, arg, seed);
+    story_rng(&world->rng_strike, seed);
+    host = &world->hosts[arg == 0 ? plan_draw(world, world->hosts_count)
+                                  : (arg - 1) % world->hosts_count];
+    if (kind < BFT_FAULT_COUNT) world->stats.faults[kind]++;
+    if (world->options.is_verbose && kind != BFT_FAULT_LIE)
+        printf("%10.6f n%u: %s\n", (double)world->time / 1e6, host->index,
+               bft_decision_names[kind]);
+    plan_do(world, (enum bft_fault)kind, host);
 }
 
 static void plan_next(struct bft_world *world, struct bft_event *event)
 {
-    enum bft_fault fault = (enum bft_fault)bft_draw(&world->rng_fault, BFT_FAULT_COUNT);
+    uint32_t fault = bft_draw(&world->rng_fault, BFT_FAULT_CRASH_WRITE);
 
     (void)event;
     if (world->is_quiet) return;
-    if (world->faults >> fault & 1) plan_do(world, fault);
+    if ((world->faults >> fault & 1) != 0 && fault > BFT_FAULT_DELAY)
+        bft_world_decide(world, fault, 0, rng_u64(&world->rng_fault));
     bft_world_at(world, world->time + bft_draw(&world->rng_fault, world->fault_every), plan_next,
                  NULL);
 }
@@ -382,40 +405,65 @@ static void plan_next(struct bft_world *world, struct bft_event *event)
 /* A crash that finds a record on its way to the disk, and a process that is soon back. */
 static void plan_crash_now(struct bft_world *world, struct bft_event *event)
 {
-    if (world->is_quiet) return;
-    host_crash(event->host);
-    bft_world_at(world, world->time + MN_MS + bft_draw(&world->rng_fault, 50000), host_restart,
-                 event->host);
+    if (!world->is_quiet)
+        bft_world_decide(world, BFT_FAULT_CRASH_WRITE, event->host->index + 1, event->number);
 }
 
 static void plan_on_write(struct bft_host *host)
 {
     struct bft_world *world = host->world;
+    struct bft_event *event;
 
     if (world->is_quiet || (world->faults >> BFT_FAULT_CRASH & 1) == 0) return;
+    if (world->options.is_told) return; /* it stands in the story when it came to that */
     if (bft_draw(&world->rng_fault, 12) != 0) return;
-    bft_world_at(world, world->time + bft_draw(&world->rng_fault, 3000), plan_crash_now, host)
-        ->boot = host->boot;
+    event =
+        bft_world_at(world, world->time + bft_draw(&world->rng_fault, 3000), plan_crash_now, host);
+    event->boot = host->boot;
+    event->number = rng_u64(&world->rng_fault);
+}
+
+static void plan_told(struct bft_world *world, struct bft_event *event)
+{
+    const struct story_decision *decision = &world->options.story->items[event->number];
+
+    if (!world->is_quiet || decision->kind >= BFT_FAULT_LIE)
+        bft_world_decide(world, decision->kind, decision->arg, decision->seed);
+}
+
+/* What lasts for the whole run. */
+static void plan_start_lasting(struct bft_world *world)
+{
+    struct rng *rng = &world->rng_fault;
+    uint32_t loss, duplicate, delay;
+    mn_time delay_max;
+
+    world->faults = rng_u32(rng) & ~(world->options.story->left_out & 7u);
+    loss = bft_draw(rng, 400);
+    duplicate = bft_draw(rng, 300);
+    delay_max = bft_draw(rng, 1500000);
+    delay = bft_draw(rng, 1000);
+    if (world->faults >> BFT_FAULT_LOSS & 1) world->loss_permille = loss;
+    if (world->faults >> BFT_FAULT_DUPLICATE & 1) world->duplicate_permille = duplicate;
+    if (world->faults >> BFT_FAULT_DELAY & 1) {
+        world->delay_max = delay_max;
+        world->delay_permille = delay;
+    }
+    for (uint32_t fault = 0; fault < BFT_LASTING_COUNT; fault++)
+        world->stats.faults[fault] += world->faults >> fault & 1;
 }
 
 static void plan_start(struct bft_world *world)
 {
-    world->faults = rng_u32(&world->rng_fault);
-    if (world->faults >> BFT_FAULT_LOSS & 1) {
-        world->loss_permille = bft_draw(&world->rng_fault, 400);
-        world->stats.faults[BFT_FAULT_LOSS]++;
-    }
-    if (world->faults >> BFT_FAULT_DUPLICATE & 1) {
-        world->duplicate_permille = bft_draw(&world->rng_fault, 300);
-        world->stats.faults[BFT_FAULT_DUPLICATE]++;
-    }
-    if (world->faults >> BFT_FAULT_DELAY & 1) {
-        world->delay_max = bft_draw(&world->rng_fault, 1500000);
-        world->delay_permille = bft_draw(&world->rng_fault, 1000);
-        world->stats.faults[BFT_FAULT_DELAY]++;
-    }
+    const struct story *story = world->options.story;
+
+    _Static_assert(BFT_FAULT_DELAY + 1 == BFT_LASTING_COUNT, "they come first");
+    plan_start_lasting(world);
     world->fault_every = 2000 + bft_draw(&world->rng_fault, 60000);
-    bft_world_at(world, bft_draw(&world->rng_fault, 20000), plan_next, NULL);
+    if (!world->options.is_told)
+        bft_world_at(world, bft_draw(&world->rng_fault, 20000), plan_next, NULL);
+    for (uint32_t i = 0; world->options.is_told && i < story->count; i++)
+        bft_world_at(world, story->items[i].at, plan_told, NULL)->number = i;
 }
 
 static void plan_stop(struct bft_world *world)
@@ -437,7 +485,7 @@ static void world_seed(struct bft_world *world)
     uint8_t seed[RNG_SEED_SIZE] = {0};
     struct rng root;
 
-    mn_store_u64(seed, world->options.seed);
+    mn_store_u64(seed, world->options.story->seed);
     rng_init(&root, seed);
     rng_fork(&root, &world->rng_net);
     rng_fork(&root, &world->rng_disk);
@@ -469,6 +517,9 @@ struct bft_world *bft_world_new(const struct bft_scenario *scenario,
     world->hash = 0xcbf29ce484222325U;
     world_seed(world);
     world->hosts_count = 4 + bft_draw(&world->rng_work, BFT_HOSTS_MAX - 3);
+    if (options->story->hosts_count > 0) world->hosts_count = options->story->hosts_count;
+    if (world->hosts_count > BFT_HOSTS_MAX) world->hosts_count = BFT_HOSTS_MAX;
+    if (options->notes != NULL) options->notes->hosts_count = world->hosts_count;
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct bft_host *host = &world->hosts[i];
         uint8_t seed[SIGN_SEED_SIZE];
@@ -548,10 +599,11 @@ bool bft_world_run(struct bft_world *world)
     plan_start(world);
     for (uint32_t i = 0; i < world->hosts_count; i++)
         host_start(&world->hosts[i]);
-    world_run_until(world, world->options.faults_for, false);
+    world_run_until(world, world->options.story->faults_for, false);
     plan_stop(world);
     world->scenario->quiet(world);
-    world_run_until(world, world->options.faults_for + world->options.quiet_for, true);
+    world_run_until(world, world->options.story->faults_for + world->options.story->quiet_for,
+                    true);
     if (!world->has_failed) world->scenario->end(world);
     return !world->has_failed;
 }

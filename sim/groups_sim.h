@@ -6,22 +6,34 @@
 #ifndef GROUPS_SIM_H
 #define GROUPS_SIM_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "sim/story.h"
+
+enum groups_decision {
+    GROUPS_CRASH,
+    GROUPS_PAUSE,
+    GROUPS_CUT_ONE_WAY,
+    GROUPS_CUT,
+    GROUPS_HEAL,
+    GROUPS_OP, /* a client proposes: a decision too, no fault */
+    GROUPS_DECISIONS
+};
+
+extern const char *const groups_decision_names[GROUPS_DECISIONS];
 
 struct groups_sim_options {
-    uint64_t seed, faults_for, quiet_for; /* us */
-    uint32_t groups_count;                /* 0: drawn */
-    bool is_verbose;
+    const struct story *story; /* seed, times, hosts; left_out bit 0: no loss */
+    bool is_told;              /* and all decisions */
+    struct story *notes;       /* NULL: nobody wants them */
+    uint32_t groups_count;     /* 0: drawn */
 };
 
 struct groups_sim_stats {
-    uint64_t steps, packets, messages, proposals, applied, crashes, rots, cuts, woken, groups;
+    uint64_t steps, packets, messages, proposals, applied, crashes, rots, cuts, groups;
     uint64_t idle_packets; /* in the last second, when all groups rest */
 };
 
-/* True: all held. Otherwise [failure] says what did not. */
+/* True: all held. Otherwise [failure] says what did not, at [*at]. */
 bool groups_sim_run(const struct groups_sim_options *options, struct groups_sim_stats *stats,
-                    uint64_t *hash, char failure[256]);
+                    uint64_t *hash, mn_time *at, char failure[256]);
 
 #endif

@@ -44,6 +44,8 @@ struct world {
     struct groups_sim_stats *stats;
     mn_time time;
     struct rng net, disk, fault, work;
+    struct rng strike; /* of the decision that is carried out */
+    uint32_t told_count;
     struct host hosts[HOSTS_MAX];
     uint32_t hosts_count, groups_count, loss_permille;
     bool cut[HOSTS_MAX][HOSTS_MAX], is_quiet, has_failed;
@@ -309,7 +311,7 @@ static void crash(struct world *world, struct host *host)
     host->groups = NULL;
     vlog_crash(&host->log);
     world->stats->crashes++;
-    host->up_at = world->time + rng_below(&world->fault, 3 * MN_SEC);
+    host->up_at = world->time + rng_below(&world->strike, 3 * MN_SEC);
 }
 
 /* ---- faults and load ---- */
@@ -331,52 +333,89 @@ static bool any_wounded(const struct world *world)
     return false;
 }
 
-static void fault(struct world *world)
-{
-    uint32_t a = rng_below(&world->fault, world->hosts_count);
-    uint32_t b = rng_below(&world->fault, world->hosts_count);
-    struct host *host = &world->hosts[a];
-    bool is_rot = false;
-
-    switch (rng_below(&world->fault, 6)) {
-    case 0:
-        is_rot = rng_below(&world->fault, 4) == 0 && all_up(world) && !any_wounded(world);
-        for (uint32_t i = 0; i < world->hosts_count; i++)
-            is_rot = is_rot && !world->hosts[i].must_rot;
-        crash(world, host);
-        host->must_rot = is_rot;
-        break;
-    case 1: host->paused_until = world->time + rng_below(&world->fault, MN_SEC); break;
-    case 2:
-        world->cut[a][b] = true;
-        world->stats->cuts++;
-        break;
-    case 3:
-        world->cut[a][b] = world->cut[b][a] = true;
-        world->stats->cuts++;
-        break;
-    case 4:
-    case 5: memset(world->cut, 0, sizeof world->cut); break;
-    default: break;
-    }
-}
+const char *const groups_decision_names[GROUPS_DECISIONS] = {"crash", "pause", "cut-one-way",
+                                                             "cut",   "heal",  "op"};
 
 static void propose(struct world *world, uint32_t g)
 {
     struct raft_input input = {.type = RAFT_IN_PROPOSE};
-    uint32_t first = rng_below(&world->work, world->hosts_count);
+    uint32_t first = rng_below(&world->strike, world->hosts_count);
 
     for (uint32_t k = 0; k < world->hosts_count; k++) {
         struct host *host = &world->hosts[(first + k) % world->hosts_count];
         if (host->groups == NULL || host->paused_until > world->time) continue;
         if (raft_view(groups_raft(host->groups, g + 1)).role != RAFT_LEADER) continue;
-        input.propose.data = mn_buf_new(8 + rng_below(&world->work, 200));
+        input.propose.data = mn_buf_new(8 + rng_below(&world->strike, 200));
         memset(input.propose.data->bytes, 0, input.propose.data->size);
         mn_store_u64(input.propose.data->bytes, ++world->stats->proposals);
         give(world, host, g + 1, &input);
         mn_buf_unref(input.propose.data);
         return;
     }
+}
+
+/* Most of the load is in a few groups, so that the others rest. */
+static void load(struct world *world)
+{
+    uint32_t most =
+        rng_below(&world->strike, 4) == 0 ? world->groups_count : 1 + world->groups_count / 8;
+
+    propose(world, rng_below(&world->strike, most));
+}
+
+static void decide(struct world *world, enum groups_decision kind, uint64_t seed)
+{
+    struct rng *rng = &world->strike;
+    struct host *host;
+    uint32_t a, b;
+    bool is_rot = false;
+
+    story_note(world->options->notes, world->time, kind, 0, seed);
+    story_rng(rng, seed);
+    a = rng_below(rng, world->hosts_count);
+    b = rng_below(rng, world->hosts_count);
+    host = &world->hosts[a];
+    switch (kind) {
+    case GROUPS_CRASH:
+        is_rot = rng_below(rng, 4) == 0 && all_up(world) && !any_wounded(world);
+        for (uint32_t i = 0; i < world->hosts_count; i++)
+            is_rot = is_rot && !world->hosts[i].must_rot;
+        crash(world, host);
+        host->must_rot = is_rot;
+        break;
+    case GROUPS_PAUSE: host->paused_until = world->time + rng_below(rng, MN_SEC); break;
+    case GROUPS_CUT_ONE_WAY:
+        world->cut[a][b] = true;
+        world->stats->cuts++;
+        break;
+    case GROUPS_CUT:
+        world->cut[a][b] = world->cut[b][a] = true;
+        world->stats->cuts++;
+        break;
+    case GROUPS_HEAL: memset(world->cut, 0, sizeof world->cut); break;
+    case GROUPS_OP: load(world); break;
+    case GROUPS_DECISIONS: break;
+    }
+}
+
+static void decide_told(struct world *world)
+{
+    const struct story *story = world->options->story;
+
+    while (world->told_count < story->count && story->items[world->told_count].at <= world->time) {
+        const struct story_decision *decision = &story->items[world->told_count++];
+        if (!world->is_quiet || decision->kind == GROUPS_OP)
+            decide(world, (enum groups_decision)decision->kind, decision->seed);
+    }
+}
+
+/* Healing is as likely as both ways of cutting. */
+static void decide_fault(struct world *world)
+{
+    static const enum groups_decision kinds[] = {GROUPS_CRASH, GROUPS_PAUSE, GROUPS_CUT_ONE_WAY,
+                                                 GROUPS_CUT,   GROUPS_HEAL,  GROUPS_HEAL};
+
+    decide(world, kinds[rng_below(&world->fault, 6)], rng_u64(&world->fault));
 }
 
 /* ---- time ---- */
@@ -437,15 +476,16 @@ static void run_until(struct world *world, mn_time until, bool has_load)
 
     while (world->time < until && !world->has_failed) {
         turn(world);
+        if (world->options->is_told) {
+            decide_told(world);
+            continue;
+        }
         if (!world->is_quiet && fault_at <= world->time) {
-            fault(world);
+            decide_fault(world);
             fault_at = world->time + rng_below(&world->fault, 600 * MN_MS);
         }
         if (has_load && load_at <= world->time) {
-            /* Most of the load is in a few groups, so that the others rest. */
-            uint32_t most =
-                rng_below(&world->work, 4) == 0 ? world->groups_count : 1 + world->groups_count / 8;
-            propose(world, rng_below(&world->work, most));
+            decide(world, GROUPS_OP, rng_u64(&world->work));
             load_at = world->time + rng_below(&world->work, 20 * MN_MS);
         }
     }
@@ -470,6 +510,7 @@ static void check_end(struct world *world)
 {
     uint64_t before[GROUPS_MAX], packets;
 
+    story_rng(&world->strike, world->options->story->seed);
     for (uint32_t g = 0; g < world->groups_count; g++) {
         before[g] = world->committed[g];
         propose(world, g);
@@ -496,7 +537,7 @@ static void world_init(struct world *world, const struct groups_sim_options *opt
     uint8_t seed[RNG_SEED_SIZE] = {0};
     struct rng root;
 
-    mn_store_u64(seed, options->seed);
+    mn_store_u64(seed, options->story->seed);
     rng_init(&root, seed);
     rng_fork(&root, &world->net);
     rng_fork(&root, &world->disk);
@@ -505,10 +546,14 @@ static void world_init(struct world *world, const struct groups_sim_options *opt
     rng_done(&root);
     mn_list_init(&world->packets);
     world->hosts_count = rng_below(&world->work, 2) == 0 ? 3 : 5;
+    if (options->story->hosts_count > 0) world->hosts_count = options->story->hosts_count;
+    if (world->hosts_count > HOSTS_MAX) world->hosts_count = HOSTS_MAX;
+    if (options->notes != NULL) options->notes->hosts_count = world->hosts_count;
     world->groups_count = options->groups_count;
     if (world->groups_count == 0) world->groups_count = 1 + rng_below(&world->work, 24);
     if (world->groups_count > GROUPS_MAX) world->groups_count = GROUPS_MAX;
     world->loss_permille = rng_below(&world->net, 3) == 0 ? rng_below(&world->net, 200) : 0;
+    if (options->story->left_out & 1) world->loss_permille = 0;
     world->hash = 0xcbf29ce484222325U;
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         world->hosts[i].index = i;
@@ -530,7 +575,7 @@ static void world_done(struct world *world)
 }
 
 bool groups_sim_run(const struct groups_sim_options *options, struct groups_sim_stats *stats,
-                    uint64_t *hash, char failure[256])
+                    uint64_t *hash, mn_time *at, char failure[256])
 {
     struct world *world = mn_alloc(sizeof *world);
     bool is_good;
@@ -542,7 +587,7 @@ bool groups_sim_run(const struct groups_sim_options *options, struct groups_sim_
     stats->groups += world->groups_count;
     for (uint32_t i = 0; i < world->hosts_count; i++)
         start(world, &world->hosts[i], true);
-    run_until(world, options->faults_for, true);
+    run_until(world, options->story->faults_for, true);
     world->is_quiet = true;
     world->loss_permille = 0;
     memset(world->cut, 0, sizeof world->cut);
@@ -550,9 +595,10 @@ bool groups_sim_run(const struct groups_sim_options *options, struct groups_sim_
         world->hosts[i].paused_until = 0;
         if (world->hosts[i].groups == NULL) world->hosts[i].up_at = world->time;
     }
-    run_until(world, world->time + options->quiet_for, true);
+    run_until(world, world->time + options->story->quiet_for, true);
     if (!world->has_failed) check_end(world);
     *hash = world->hash;
+    *at = world->time;
     is_good = !world->has_failed;
     world_done(world);
     mn_free(world);

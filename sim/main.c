@@ -1,37 +1,23 @@
 /* meshsim: runs real nodes in a virtual world, one seed or many, and prints what to type to see a
  * failure again. */
-#include <getopt.h>
-#include <signal.h>
-#include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/check.h"
+#include "sim/campaign.h"
+#include "sim/faults.h"
 #include "sim/sim.h"
 
-extern struct mn_probe *__start_mn_probes[], *__stop_mn_probes[];
-
 static const char usage[] =
-    "usage: meshsim [--nodes N] [--seed S | --seeds FROM..TO] [--faults SECONDS]\n"
-    "               [--quiet SECONDS] [--no-faults] [--scenario NAME] [--twice] [--first]\n"
-    "               [--probes] [-v]\n"
+    "usage: meshsim [--nodes N] [--seed S | --seeds FROM..TO | --replay FILE] [--faults SECONDS]\n"
+    "               [--quiet SECONDS] [--no-faults] [--scenario NAME] [--first] [--shrink FILE]\n"
+    "               [--twice] [--probes] [-v]\n"
     "\n"
-    "  --nodes N         nodes in the mesh; 0 (default): drawn from the seed, 1 to 7\n"
-    "  --seed S          one run (default 1)\n"
-    "  --seeds FROM..TO  one run per seed\n"
-    "  --faults SECONDS  how long faults and load last, virtual (default 60)\n"
-    "  --quiet SECONDS   how long the mesh then has to recover, virtual (default 120)\n"
+    "  --nodes N         nodes in the mesh, like --hosts; default: drawn from the seed, 1 to 7\n"
     "  --no-faults       load only\n"
     "  --scenario detect kills and freezes each node once: how soon do the others notice?\n"
     "  --scenario pending  nodes without a token, an operator, and faults\n"
     "  --scenario trust  growth, renewal, revocation, clocks, the end of all grants\n"
-    "  --twice           run each seed twice and compare the trace hashes\n"
-    "  --first           end with the first failure\n"
-    "  --probes          list the marks and events that no run reached; exit 1 if there are any\n"
-    "  -v                print what the nodes report\n"
-    "\n"
-    "exit status: 0 all held, 1 a check failed (the line says how to replay it), 2 usage\n";
+    "  --first           end with the first failure\n";
 
 static const struct scenario {
     const char *name;
@@ -50,122 +36,36 @@ static const struct scenario *scenario_find(const char *name)
     return NULL;
 }
 
-struct campaign {
-    struct sim_options options;
-    uint64_t first, last;
-    bool is_twice, has_probes;
+struct context {
     const struct scenario *scenario;
+    bool has_faults;
     struct sim_stats total;
-    bool is_first; /* failure ends the campaign */
-    uint64_t hash; /* of the hashes of all runs */
     uint64_t reported[MN_EV_COUNT];
 };
 
-static bool parse_u64(const char *text, const char *end_marks, uint64_t *ret, const char **rest)
+static bool on_option(struct campaign *campaign, int letter, const char *value)
 {
-    char *end;
+    struct context *context = campaign->context;
+    uint64_t number;
 
-    if (*text < '0' || *text > '9') return false;
-    *ret = strtoull(text, &end, 10);
-    *rest = end;
-    return *end == '\0' || strchr(end_marks, *end) != NULL;
-}
-
-static bool parse_seeds(const char *text, struct campaign *campaign)
-{
-    const char *rest;
-
-    if (!parse_u64(text, ".", &campaign->first, &rest) || strncmp(rest, "..", 2) != 0) return false;
-    return parse_u64(rest + 2, "", &campaign->last, &rest) && campaign->first <= campaign->last;
-}
-
-static bool parse_seconds(const char *text, mn_time *ret)
-{
-    const char *rest;
-    uint64_t seconds;
-
-    if (!parse_u64(text, "", &seconds, &rest) || seconds > 1000000) return false;
-    *ret = seconds * MN_SEC;
-    return true;
-}
-
-static bool parse_option(int option, const char *value, struct campaign *campaign)
-{
-    const char *rest;
-    uint64_t number = 0;
-
-    switch (option) {
+    switch (letter) {
     case 'n':
-        if (!parse_u64(value, "", &number, &rest) || number > 1000) return false;
-        campaign->options.nodes_count = (uint32_t)number;
+        if (!campaign_number(value, 1000, &number)) return false;
+        campaign->hosts_count = (uint32_t)number;
         return true;
-    case 's':
-        if (!parse_u64(value, "", &campaign->first, &rest)) return false;
-        campaign->last = campaign->first;
-        return true;
-    case 'S': return parse_seeds(value, campaign);
-    case 'f': return parse_seconds(value, &campaign->options.faults_for);
-    case 'q': return parse_seconds(value, &campaign->options.quiet_for);
-    case 'N': campaign->options.has_faults = false; return true;
-    case 't': campaign->is_twice = true; return true;
-    case 'D': campaign->scenario = scenario_find(value); return campaign->scenario != NULL;
-    case 'p': campaign->has_probes = true; return true;
-    case '1': campaign->is_first = true; return true;
-    case 'v': campaign->options.is_verbose = true; return true;
+    case 'N': context->has_faults = false; return true;
+    case 'D': context->scenario = scenario_find(value); return context->scenario != NULL;
+    case '1': campaign->goes_on = false; return true;
     default: return false;
     }
 }
 
-static bool parse_arguments(int argc, char **argv, struct campaign *campaign)
+static void print_options(const struct campaign *campaign)
 {
-    static const struct option options[] = {
-        {"nodes", required_argument, NULL, 'n'},    {"seed", required_argument, NULL, 's'},
-        {"seeds", required_argument, NULL, 'S'},    {"faults", required_argument, NULL, 'f'},
-        {"quiet", required_argument, NULL, 'q'},    {"no-faults", no_argument, NULL, 'N'},
-        {"scenario", required_argument, NULL, 'D'}, {"twice", no_argument, NULL, 't'},
-        {"first", no_argument, NULL, '1'},          {"probes", no_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0}};
-    int option;
+    const struct context *context = campaign->context;
 
-    while ((option = getopt_long(argc, argv, "v", options, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage, stdout);
-            exit(0);
-        }
-        if (!parse_option(option, optarg, campaign)) return false;
-    }
-    return optind == argc;
-}
-
-static void print_replay(const struct campaign *campaign)
-{
-    const struct sim_options *options = &campaign->options;
-
-    printf("replay: meshsim --nodes %u --seed %llu --faults %llu --quiet %llu%s --scenario %s -v\n",
-           options->nodes_count, (unsigned long long)options->seed,
-           (unsigned long long)(options->faults_for / MN_SEC),
-           (unsigned long long)(options->quiet_for / MN_SEC),
-           options->has_faults ? "" : " --no-faults", campaign->scenario->name);
-}
-
-static void print_failure(const struct campaign *campaign, const struct sim *sim)
-{
-    printf("FAILED seed %llu at %.3f s: %s\n", (unsigned long long)sim->options.seed,
-           (double)sim->time / 1e6, sim->failure);
-    print_replay(campaign);
-}
-
-/* A failed assertion of a node says what, this says when. It comes from our own abort(), never out
- * of the middle of printf(). */
-static const struct campaign *running;
-
-static void on_abort(int signal_number)
-{
-    (void)signal_number;
-    printf("FAILED seed %llu: an assertion, or memory\n",
-           (unsigned long long)running->options.seed);
-    print_replay(running);
-    fflush(stdout);
+    if (!context->has_faults) printf(" --no-faults");
+    if (context->scenario != scenarios) printf(" --scenario %s", context->scenario->name);
 }
 
 static void add_stats(struct sim_stats *total, const struct sim_stats *one)
@@ -185,66 +85,55 @@ static void add_stats(struct sim_stats *total, const struct sim_stats *one)
     if (one->recovery > total->recovery) total->recovery = one->recovery;
 }
 
-/* One run; the hash of its trace. */
-static bool run_once(struct campaign *campaign, uint64_t seed, uint64_t *hash)
+static bool run(struct campaign *campaign, struct campaign_run *run)
 {
-    struct sim *sim;
-    bool is_good;
+    struct context *context = campaign->context;
+    struct sim_options options = {.story = &run->story,
+                                  .is_told = run->is_told,
+                                  .notes = run->notes,
+                                  .has_faults = context->has_faults,
+                                  .is_verbose = run->is_verbose};
+    struct sim *sim = sim_new(&options);
+    bool is_good = context->scenario->run(sim);
 
-    campaign->options.seed = seed;
-    sim = sim_new(&campaign->options);
-    is_good = campaign->scenario->run(sim);
-    *hash = sim->hash;
-    campaign->hash = (campaign->hash ^ sim->hash) * 0x100000001b3U;
-    if (!is_good) print_failure(campaign, sim);
-    add_stats(&campaign->total, &sim->stats);
+    run->hash = sim->hash;
+    run->at = sim->time;
+    memcpy(run->failure, sim->failure, sizeof run->failure);
+    add_stats(&context->total, &sim->stats);
     for (int event = 0; event < MN_EV_COUNT; event++)
-        campaign->reported[event] += sim->reported[event];
-    if (campaign->first == campaign->last)
-        printf("seed %llu: %u nodes, %.0f s, trace hash %016llx\n", (unsigned long long)seed,
-               sim->hosts_count, (double)sim->time / 1e6, (unsigned long long)sim->hash);
+        context->reported[event] += sim->reported[event];
     sim_free(sim);
     return is_good;
 }
 
-static bool run_seed(struct campaign *campaign, uint64_t seed)
+/* Events that the nodes can report. */
+static bool print_holes(const struct campaign *campaign)
 {
-    uint64_t hash, again;
-
-    if (!run_once(campaign, seed, &hash)) return false;
-    if (!campaign->is_twice) return true;
-    if (!run_once(campaign, seed, &again)) return false;
-    if (hash == again) return true;
-    printf("FAILED seed %llu: two runs differ (%016llx, %016llx): something is not deterministic\n",
-           (unsigned long long)seed, (unsigned long long)hash, (unsigned long long)again);
-    return false;
-}
-
-/* Marks in the code, and events that the nodes can report. */
-static bool print_probes(const struct campaign *campaign)
-{
+    const struct context *context = campaign->context;
     bool is_all = true;
 
     for (int event = MN_EV_NONE + 1; event < MN_EV_COUNT; event++) {
-        if (campaign->reported[event] > 0) continue;
+        if (context->reported[event] > 0) continue;
         printf("never reported: %s\n", mn_event_name((enum mn_event)event));
-        is_all = false;
-    }
-    for (struct mn_probe **probe = __start_mn_probes; probe < __stop_mn_probes; probe++) {
-        if ((*probe)->hits > 0) continue;
-        printf("never reached: %s (%s)\n", (*probe)->text, (*probe)->file);
         is_all = false;
     }
     return is_all;
 }
 
-static void print_total(const struct campaign *campaign, unsigned long long bad)
+static bool is_own_mark(const struct campaign *campaign, const char *text)
 {
-    const struct sim_stats *total = &campaign->total;
+    (void)campaign;
+    (void)text;
+    return true;
+}
+
+static void print_total(const struct campaign *campaign)
+{
+    const struct sim_stats *total = &((const struct context *)campaign->context)->total;
 
     printf("%llu seeds, %llu failed, trace hash %016llx\n",
-           (unsigned long long)(campaign->last - campaign->first + 1), bad,
-           (unsigned long long)campaign->hash);
+           (unsigned long long)(campaign->last - campaign->first + 1),
+           (unsigned long long)campaign->failed, (unsigned long long)campaign->hash);
     printf(
         "%llu steps; %llu calls: %llu answered, %llu failed clearly, %llu cut off; %llu work done; "
         "%llu notifications\n",
@@ -261,23 +150,32 @@ static void print_total(const struct campaign *campaign, unsigned long long bad)
 
 int main(int argc, char **argv)
 {
-    struct campaign campaign = {
-        .options = {.faults_for = 60 * MN_SEC, .quiet_for = 120 * MN_SEC, .has_faults = true},
-        .scenario = &scenarios[0],
-        .first = 1,
-        .last = 1};
-    unsigned long long bad = 0;
+    static const struct option options[] = {{"nodes", required_argument, NULL, 'n'},
+                                            {"no-faults", no_argument, NULL, 'N'},
+                                            {"scenario", required_argument, NULL, 'D'},
+                                            {"first", no_argument, NULL, '1'},
+                                            {NULL, 0, NULL, 0}};
+    const char *names[SIM_FAULTS_COUNT];
+    struct campaign_kind kind = {.words = {"meshsim", names, SIM_FAULTS_COUNT},
+                                 .ops_from = SIM_FAULTS_COUNT,
+                                 .hosts_min = 1,
+                                 .run = run,
+                                 .print_total = print_total,
+                                 .print_holes = print_holes,
+                                 .is_own_mark = is_own_mark};
+    struct context context = {.scenario = scenarios, .has_faults = true};
+    struct campaign campaign = {.kind = &kind,
+                                .usage = usage,
+                                .faults_for = 60 * MN_SEC,
+                                .quiet_for = 120 * MN_SEC,
+                                .faults_unit = MN_SEC,
+                                .goes_on = true,
+                                .options = options,
+                                .on_option = on_option,
+                                .print_options = print_options,
+                                .context = &context};
 
-    if (!parse_arguments(argc, argv, &campaign)) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    if (sodium_init() < 0) return 1;
-    running = &campaign;
-    signal(SIGABRT, on_abort);
-    for (uint64_t seed = campaign.first; seed <= campaign.last; seed++)
-        if (!run_seed(&campaign, seed) && ++bad > 0 && campaign.is_first) break;
-    print_total(&campaign, bad);
-    if (campaign.has_probes && !print_probes(&campaign)) return 1;
-    return bad == 0 ? 0 : 1;
+    for (uint32_t i = 0; i < SIM_FAULTS_COUNT; i++)
+        names[i] = sim_faults[i].name;
+    return campaign_main(&campaign, argc, argv);
 }

@@ -217,7 +217,7 @@ bool sim_run_pending(struct sim *sim)
         sim_run_until(sim, sim->time + 500 * MN_MS);
     }
     sim_at(sim, &scenario.look, sim->time + LOOK_TIME, look, &scenario);
-    disturb(&scenario, sim->options.has_faults ? sim->options.faults_for : 0);
+    disturb(&scenario, sim->options.has_faults ? sim->options.story->faults_for : 0);
     scenario.is_over = true;
     for (uint32_t i = 0; i < sim->hosts_count; i++)
         if (sim->hosts[i].node == NULL && !is_to_be_denied(&sim->hosts[i]))

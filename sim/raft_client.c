@@ -1,5 +1,7 @@
 /* Clients: one operation each at a time, tried again elsewhere with the same number until it is
  * answered or given up; then the session is given up with it. */
+#include <stdio.h>
+
 #include "sim/raft_sim.h"
 
 #define TRY_FOR (200 * MN_MS)
@@ -10,6 +12,7 @@ static void client_step(struct raft_world *world, struct raft_event *event);
 
 static void client_next(struct raft_world *world, uint32_t number, mn_time delay)
 {
+    world->clients[number].is_stepping = true;
     raft_world_at(world, world->time + delay, client_step, NULL)->number = number;
 }
 
@@ -42,11 +45,13 @@ static bool client_has_room(const struct raft_world *world, uint32_t key)
     return world->history[key].count + open < RAFT_OPS_MAX;
 }
 
-static void client_begin(struct raft_world *world, struct raft_client *client)
+static void client_try(struct raft_world *world, struct raft_client *client);
+
+static void client_draw(struct raft_world *world, struct raft_client *client)
 {
     struct raft_command *command = &client->op.command;
-    uint32_t draw = rng_below(&world->rng_work, 10);
-    uint32_t key = rng_below(&world->rng_work, RAFT_KEYS);
+    uint32_t draw = rng_below(&client->rng, 10);
+    uint32_t key = rng_below(&client->rng, RAFT_KEYS);
 
     if (!client_has_room(world, key)) return;
     client->known = world->chain_count;
@@ -56,19 +61,40 @@ static void client_begin(struct raft_world *world, struct raft_client *client)
     command->client = client->session;
     command->seq = ++client->seq;
     command->value = ++world->values_next;
-    command->expected = world->values_next - 1 - rng_below(&world->rng_work, 3);
+    command->expected = world->values_next - 1 - rng_below(&client->rng, 3);
     client->is_open = true;
     client->deadline = world->time + GIVE_UP;
     client->tried = 0;
     world->stats.ops++;
+    if (world->options.is_verbose)
+        printf("%10.6f client %u: %s key %u value %llu expected %llu\n", (double)world->time / 1e6,
+               (uint32_t)(client - world->clients),
+               command->kind == RAFT_OP_GET   ? "get"
+               : command->kind == RAFT_OP_PUT ? "put"
+                                              : "cas",
+               key, (unsigned long long)command->value, (unsigned long long)command->expected);
+}
+
+void raft_client_begin(struct raft_world *world, uint32_t number, uint64_t seed)
+{
+    struct raft_client *client = &world->clients[number];
+
+    if (client->is_open || world->is_load_over) return;
+    story_note(world->options.notes, world->time, RAFT_OP, number, seed);
+    story_rng(&client->rng, seed);
+    client_draw(world, client);
+    if (!client->is_open) return;
+    client_try(world, client);
+    if (!client->is_stepping)
+        client_next(world, number, 20 * MN_MS + rng_below(&client->rng, 200000));
 }
 
 /* One that thinks it leads, or NULL: an old one has a story to tell. */
-static struct raft_host *client_find_leader(struct raft_world *world)
+static struct raft_host *client_find_leader(struct raft_world *world, struct rng *rng)
 {
-    uint32_t first = rng_below(&world->rng_work, world->hosts_count);
+    uint32_t first = rng_below(rng, world->hosts_count);
 
-    if (rng_below(&world->rng_work, 2) == 0) return raft_world_leader(world);
+    if (rng_below(rng, 2) == 0) return raft_world_leader(world);
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct raft_host *host = &world->hosts[(first + i) % world->hosts_count];
         if (host->raft != NULL && raft_view(host->raft).role == RAFT_LEADER) return host;
@@ -79,11 +105,11 @@ static struct raft_host *client_find_leader(struct raft_world *world)
 /* Knocks at a host: mostly the leader, as a client that was told would. */
 static void client_try(struct raft_world *world, struct raft_client *client)
 {
-    struct raft_host *host = client_find_leader(world);
+    struct raft_host *host = client_find_leader(world, &client->rng);
     struct raft_input input = {.type = RAFT_IN_READ};
 
-    if (host == NULL || rng_below(&world->rng_work, 4) == 0)
-        host = &world->hosts[rng_below(&world->rng_work, world->hosts_count)];
+    if (host == NULL || rng_below(&client->rng, 4) == 0)
+        host = &world->hosts[rng_below(&client->rng, world->hosts_count)];
     client->tried = world->time;
     client->attempt = ++world->attempts;
     if (host->raft == NULL || host->paused_until > world->time) return;
@@ -104,15 +130,17 @@ static void client_step(struct raft_world *world, struct raft_event *event)
     uint32_t number = (uint32_t)event->number;
     struct raft_client *client = &world->clients[number];
 
+    client->is_stepping = false;
     if (client->is_open && world->time >= client->deadline) {
         client_record(world, client);
         client->session = ++world->sessions_next;
         client->seq = 0;
     }
-    if (!client->is_open && !world->is_load_over) client_begin(world, client);
-    if (client->is_open && (client->tried == 0 || world->time >= client->tried + TRY_FOR))
-        client_try(world, client);
-    client_next(world, number, 20 * MN_MS + rng_below(&world->rng_work, 200000));
+    if (client->is_open && world->time >= client->tried + TRY_FOR) client_try(world, client);
+    if (!client->is_open && world->options.is_told) return; /* the next one stands in the story */
+    if (!client->is_open) raft_client_begin(world, number, rng_u64(&world->rng_work));
+    if (!client->is_stepping)
+        client_next(world, number, 20 * MN_MS + rng_below(&client->rng, 200000));
 }
 
 static int client_of(struct raft_world *world, uint64_t attempt)
@@ -223,6 +251,7 @@ void raft_client_start(struct raft_world *world)
 {
     for (uint32_t i = 0; i < RAFT_CLIENTS; i++) {
         world->clients[i].session = ++world->sessions_next;
-        client_next(world, i, rng_below(&world->rng_work, 100000));
+        story_rng(&world->clients[i].rng, rng_u64(&world->rng_work));
+        if (!world->options.is_told) client_next(world, i, rng_below(&world->rng_work, 100000));
     }
 }

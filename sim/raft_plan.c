@@ -1,11 +1,18 @@
 /* What goes wrong. Every run draws a subset of the faults and their rates (swarm testing, Groce et
  * al., 2012). The last good copy of anything is never destroyed: one log at a time is corrupted,
  * and only while the others can do without its vote. */
+#include <stdio.h>
+
 #include "sim/raft_sim.h"
 
+const char *const raft_decision_names[RAFT_DECISIONS] = {
+    "loss",    "duplicate", "delay",    "cut",   "cut-one-way", "crash", "pause", "slow-disk",
+    "corrupt", "churn",     "transfer", "clock", "crash-write", "full",  "torn",  "op"};
+
+/* For the details of the decision that is carried out. */
 static uint32_t plan_draw(struct raft_world *world, uint32_t bound)
 {
-    return rng_below(&world->rng_fault, bound);
+    return rng_below(&world->rng_strike, bound);
 }
 
 static struct raft_host *plan_host(struct raft_world *world)
@@ -24,9 +31,8 @@ static void plan_heal(struct raft_world *world, struct raft_event *event)
         world->cut[host->index][i] = world->cut[i][host->index] = 0;
 }
 
-static void plan_cut(struct raft_world *world, bool is_one_way)
+static void plan_cut(struct raft_world *world, struct raft_host *host, bool is_one_way)
 {
-    struct raft_host *host = plan_host(world);
     bool is_out = plan_draw(world, 2) == 0;
     uint32_t spared = plan_draw(world, 2 * world->hosts_count); /* a bridge, half of the time */
 
@@ -56,14 +62,6 @@ static void plan_crash(struct raft_host *host, bool is_corrupt)
     raft_world_at(world, world->time + down, plan_restart, host)->number = is_corrupt;
 }
 
-static void plan_crash_now(struct raft_world *world, struct raft_event *event)
-{
-    if (world->is_quiet) return;
-    world->stats.crashes++;
-    raft_world_crash(event->host);
-    raft_world_at(world, world->time + MN_MS + plan_draw(world, 50000), plan_restart, event->host);
-}
-
 bool raft_plan_tears(struct raft_world *world)
 {
     if ((world->faults >> RAFT_FAULT_TORN & 1) == 0) return false;
@@ -80,22 +78,6 @@ static void plan_full_now(struct raft_world *world, struct raft_event *event)
     world->stats.crashes++;
     raft_world_crash(event->host);
     raft_world_at(world, until > world->time ? until : world->time, plan_restart, event->host);
-}
-
-/* A crash that finds a write under way and a process that is soon back: most of all when a vote or
- * a term is on its way to the disk, while others still wait for the outcome. */
-void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist)
-{
-    struct raft_world *world = host->world;
-    bool is_new_term = persist->term != host->disk.now.term;
-
-    if (!world->is_quiet && world->time < host->disk.full_until)
-        raft_world_at(world, world->time, plan_full_now, host)->boot = host->boot;
-    if (world->is_quiet || (world->faults >> RAFT_FAULT_CRASH_WRITE & 1) == 0) return;
-    if (plan_draw(world, is_new_term ? 10 : 400) != 0) return;
-    world->stats.faults[RAFT_FAULT_CRASH_WRITE]++;
-    raft_world_at(world, world->time + plan_draw(world, 8000), plan_crash_now, host)->boot =
-        host->boot;
 }
 
 /* Is everybody well, and can every group in force do without [host]? */
@@ -188,17 +170,20 @@ static void plan_reset(struct raft_world *world, const struct raft_host *gone)
             raft_world_input(&world->hosts[i], &input);
 }
 
-static void plan_do(struct raft_world *world, enum raft_fault fault)
+static void plan_do(struct raft_world *world, enum raft_fault fault, struct raft_host *host)
 {
-    struct raft_host *host = plan_host(world);
-
-    world->stats.faults[fault]++;
     switch (fault) {
-    case RAFT_FAULT_CUT: plan_cut(world, false); break;
-    case RAFT_FAULT_CUT_ONE_WAY: plan_cut(world, true); break;
+    case RAFT_FAULT_CUT: plan_cut(world, host, false); break;
+    case RAFT_FAULT_CUT_ONE_WAY: plan_cut(world, host, true); break;
     case RAFT_FAULT_CRASH:
         plan_crash(host, false);
         plan_reset(world, host);
+        break;
+    case RAFT_FAULT_CRASH_WRITE:
+        if (host->raft == NULL) break;
+        world->stats.crashes++;
+        raft_world_crash(host);
+        raft_world_at(world, world->time + MN_MS + plan_draw(world, 50000), plan_restart, host);
         break;
     case RAFT_FAULT_PAUSE: plan_pause(world, host); break;
     case RAFT_FAULT_SLOW_DISK:
@@ -214,39 +199,124 @@ static void plan_do(struct raft_world *world, enum raft_fault fault)
     case RAFT_FAULT_DUPLICATE:
     case RAFT_FAULT_DELAY:
     case RAFT_FAULT_CLOCK:
-    case RAFT_FAULT_CRASH_WRITE:
     case RAFT_FAULT_TORN:
-    case RAFT_FAULT_COUNT: break; /* last for the whole run */
+    case RAFT_OP:
+    case RAFT_DECISIONS: break; /* last for the whole run, or are no faults */
     }
+}
+
+/* [arg]: the host plus one; 0: drawn. */
+static void plan_strike(struct raft_world *world, enum raft_fault fault, uint32_t arg,
+                        uint64_t seed)
+{
+    struct raft_host *host;
+
+    story_note(world->options.notes, world->time, fault, arg, seed);
+    story_rng(&world->rng_strike, seed);
+    host = arg == 0 ? plan_host(world) : &world->hosts[(arg - 1) % world->hosts_count];
+    if (world->options.is_verbose)
+        printf("%10.6f n%u: %s\n", (double)world->time / 1e6, host->index,
+               raft_decision_names[fault]);
+    world->stats.faults[fault]++;
+    plan_do(world, fault, host);
+}
+
+static void plan_crash_now(struct raft_world *world, struct raft_event *event)
+{
+    if (world->is_quiet) return;
+    plan_strike(world, RAFT_FAULT_CRASH_WRITE, event->host->index + 1, event->number);
+}
+
+/* A crash that finds a write under way and a process that is soon back: most of all when a vote or
+ * a term is on its way to the disk, while others still wait for the outcome. */
+void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist)
+{
+    struct raft_world *world = host->world;
+    bool is_new_term = persist->term != host->disk.now.term;
+    struct raft_event *event;
+
+    if (!world->is_quiet && world->time < host->disk.full_until)
+        raft_world_at(world, world->time, plan_full_now, host)->boot = host->boot;
+    if (world->is_quiet || (world->faults >> RAFT_FAULT_CRASH_WRITE & 1) == 0) return;
+    if (world->options.is_told) return; /* it stands in the story when it came to that */
+    if (rng_below(&world->rng_fault, is_new_term ? 10 : 400) != 0) return;
+    event = raft_world_at(world, world->time + rng_below(&world->rng_fault, 8000), plan_crash_now,
+                          host);
+    event->boot = host->boot;
+    event->number = rng_u64(&world->rng_fault);
+}
+
+/* Does it come at a time, or last for the whole run? */
+static bool plan_is_sudden(enum raft_fault fault)
+{
+    static const enum raft_fault lasting[] = RAFT_LASTING;
+
+    for (uint32_t i = 0; i < RAFT_LASTING_COUNT; i++)
+        if (lasting[i] == fault) return false;
+    return fault != RAFT_FAULT_CRASH_WRITE; /* comes of a write */
 }
 
 static void plan_next(struct raft_world *world, struct raft_event *event)
 {
-    enum raft_fault fault = (enum raft_fault)plan_draw(world, RAFT_FAULT_COUNT);
+    enum raft_fault fault = (enum raft_fault)rng_below(&world->rng_fault, RAFT_FAULT_COUNT);
 
     (void)event;
     if (world->is_quiet) return;
-    if (plan_draw(world, 3) == 0) fault = RAFT_FAULT_CHURN; /* most often refused: one at a time */
-    if (world->faults >> fault & 1) plan_do(world, fault);
+    if (rng_below(&world->rng_fault, 3) == 0) fault = RAFT_FAULT_CHURN; /* most often refused */
+    if ((world->faults >> fault & 1) != 0 && plan_is_sudden(fault))
+        plan_strike(world, fault, 0, rng_u64(&world->rng_fault));
     raft_world_at(world, world->time + rng_below_u64(&world->rng_fault, world->fault_every),
                   plan_next, NULL);
 }
 
+static void plan_told(struct raft_world *world, struct raft_event *event)
+{
+    const struct story_decision *decision = &world->options.story->items[event->number];
+
+    if (decision->kind == RAFT_OP)
+        raft_client_begin(world, decision->arg % RAFT_CLIENTS, decision->seed);
+    else if (!world->is_quiet)
+        plan_strike(world, (enum raft_fault)decision->kind, decision->arg, decision->seed);
+}
+
+/* What lasts for the whole run. */
+static void plan_start_lasting(struct raft_world *world)
+{
+    static const enum raft_fault lasting[] = RAFT_LASTING;
+    struct rng *rng = &world->rng_fault;
+    uint32_t loss, duplicate;
+    mn_time delay;
+
+    world->faults = rng_u32(rng);
+    world->fault_every = 20 * MN_MS + rng_below(rng, 300000);
+    for (uint32_t i = 0; i < RAFT_LASTING_COUNT; i++)
+        if (world->options.story->left_out >> i & 1) world->faults &= ~(1u << lasting[i]);
+    loss = rng_below(rng, 300);
+    duplicate = rng_below(rng, 200);
+    delay = rng_below(rng, 1000000);
+    if (world->faults >> RAFT_FAULT_LOSS & 1) world->loss_permille = loss;
+    if (world->faults >> RAFT_FAULT_DUPLICATE & 1) world->duplicate_permille = duplicate;
+    if (world->faults >> RAFT_FAULT_DELAY & 1) world->delay_max = delay;
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        uint32_t permille = 980 + rng_below(rng, 41);
+        if (world->faults >> RAFT_FAULT_CLOCK & 1) world->hosts[i].clock_permille = permille;
+    }
+    for (uint32_t fault = 0; fault < RAFT_FAULT_COUNT; fault++)
+        if (!plan_is_sudden((enum raft_fault)fault) && fault != RAFT_FAULT_TORN)
+            world->stats.faults[fault] += world->faults >> fault & 1;
+}
+
 void raft_plan_start(struct raft_world *world)
 {
-    world->faults = rng_u32(&world->rng_fault);
-    world->fault_every = 20 * MN_MS + plan_draw(world, 300000);
-    if (world->faults >> RAFT_FAULT_LOSS & 1) world->loss_permille = plan_draw(world, 300);
-    for (uint32_t fault = RAFT_FAULT_LOSS; fault <= RAFT_FAULT_DELAY; fault++)
-        world->stats.faults[fault] += world->faults >> fault & 1;
-    world->stats.faults[RAFT_FAULT_CLOCK] += world->faults >> RAFT_FAULT_CLOCK & 1;
-    if (world->faults >> RAFT_FAULT_DUPLICATE & 1)
-        world->duplicate_permille = plan_draw(world, 200);
-    if (world->faults >> RAFT_FAULT_DELAY & 1) world->delay_max = plan_draw(world, 1000000);
-    if (world->faults >> RAFT_FAULT_CLOCK & 1)
-        for (uint32_t i = 0; i < world->hosts_count; i++)
-            world->hosts[i].clock_permille = 980 + plan_draw(world, 41);
-    raft_world_at(world, world->time + MN_SEC, plan_next, NULL);
+    const struct story *story = world->options.story;
+
+    plan_start_lasting(world);
+    if (!world->options.is_told) {
+        raft_world_at(world, world->time + MN_SEC, plan_next, NULL);
+        return;
+    }
+    for (uint32_t i = 0; i < story->count; i++)
+        raft_world_at(world, story->items[i].at, plan_told, NULL)->number = i;
 }
 
 void raft_plan_stop(struct raft_world *world)

@@ -13,6 +13,7 @@
 #include "proto/base/heap.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
+#include "sim/story.h"
 
 #define RAFT_HOSTS_MAX 7u
 #define RAFT_KEYS 3u
@@ -117,6 +118,8 @@ struct raft_client {
     bool is_open;
     struct raft_op op;
     mn_time deadline, tried;
+    struct rng rng;   /* of this operation */
+    bool is_stepping; /* it will look again */
     uint64_t known;   /* newest index committed anywhere when the operation began */
     uint64_t witness; /* newest index its session has seen the effect of */
 };
@@ -142,12 +145,24 @@ enum raft_fault {
     RAFT_FAULT_CRASH_WRITE, /* while something is on its way to the disk */
     RAFT_FAULT_FULL,        /* the disk takes nothing for a while: the process ends */
     RAFT_FAULT_TORN,        /* a crash leaves half of a write */
-    RAFT_FAULT_COUNT
+    RAFT_FAULT_COUNT,
+    RAFT_OP = RAFT_FAULT_COUNT, /* a client begins something: a decision too, no fault */
+    RAFT_DECISIONS
 };
 
+/* What may last for the whole run, in the order of story.left_out. */
+#define RAFT_LASTING                                                                               \
+    {                                                                                              \
+        RAFT_FAULT_LOSS, RAFT_FAULT_DUPLICATE, RAFT_FAULT_DELAY, RAFT_FAULT_CLOCK, RAFT_FAULT_TORN \
+    }
+#define RAFT_LASTING_COUNT 5u
+
 struct raft_options {
-    uint64_t seed;
-    mn_time faults_for, quiet_for;
+    const struct story *story; /* seed, times, hosts */
+    bool is_told;              /* and all decisions */
+    struct story *notes;       /* NULL: nobody wants them */
+    bool has_lying_disks;      /* they lose what they said was synced: nothing holds any more, which
+                                * shows that the checks see it */
     bool is_verbose;
 };
 
@@ -166,6 +181,7 @@ struct raft_world {
     mn_time time;
     struct mn_heap events;
     struct rng rng_net, rng_disk, rng_fault, rng_work, rng_node;
+    struct rng rng_strike; /* of the decision that is carried out */
     struct mn_arena arena;
     struct raft_host hosts[RAFT_HOSTS_MAX];
     uint32_t hosts_count;
@@ -204,6 +220,7 @@ struct raft_host *raft_world_leader(struct raft_world *world); /* of the highest
 
 /* raft_client.c */
 void raft_client_start(struct raft_world *world);
+void raft_client_begin(struct raft_world *world, uint32_t number, uint64_t seed);
 void raft_client_applied(struct raft_host *host, const struct raft_entry *entry, uint64_t result);
 void raft_client_on_output(struct raft_host *host, const struct raft_output *out);
 void raft_client_lost(struct raft_host *host); /* the process ended */
@@ -211,6 +228,7 @@ void raft_client_lost(struct raft_host *host); /* the process ended */
 void raft_client_probe(struct raft_host *host);
 
 /* raft_plan.c */
+extern const char *const raft_decision_names[RAFT_DECISIONS];
 void raft_plan_start(struct raft_world *world);
 void raft_plan_stop(struct raft_world *world);
 bool raft_plan_tears(struct raft_world *world);

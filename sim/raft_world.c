@@ -381,6 +381,14 @@ void raft_world_start(struct raft_host *host, bool is_corrupt)
     raft_world_input(host, &(struct raft_input){.type = RAFT_IN_TICK});
 }
 
+/* Takes back what it said was durable. */
+static void disk_lie(struct raft_host *host)
+{
+    uint32_t lost = rng_below(&host->world->rng_disk, 4), count = host->disk.now.entries_count;
+
+    disk_cut(&host->disk, count > lost ? count - lost : 0);
+}
+
 /* The process ends; of what was not synced, the oldest writes may have reached the disk. */
 void raft_world_crash(struct raft_host *host)
 {
@@ -403,6 +411,7 @@ void raft_world_crash(struct raft_host *host)
         write_free(write);
     }
     host->disk.is_busy = false;
+    if (host->world->options.has_lying_disks) disk_lie(host);
     while ((item = mn_list_take(&host->parked)) != NULL) {
         mn_buf_unref(MN_CONTAINER(item, struct raft_parked, list)->buf);
         mn_free(MN_CONTAINER(item, struct raft_parked, list));
@@ -434,7 +443,7 @@ static void world_seed(struct raft_world *world)
     uint8_t seed[RNG_SEED_SIZE] = {0};
     struct rng root;
 
-    mn_store_u64(seed, world->options.seed);
+    mn_store_u64(seed, world->options.story->seed);
     rng_init(&root, seed);
     rng_fork(&root, &world->rng_net);
     rng_fork(&root, &world->rng_disk);
@@ -491,6 +500,9 @@ struct raft_world *raft_world_new(const struct raft_options *options)
     raft_checks_init(world);
     config = world_config(world);
     world->hosts_count = 3 + rng_below(&world->rng_node, RAFT_HOSTS_MAX - 2);
+    if (options->story->hosts_count > 0) world->hosts_count = options->story->hosts_count;
+    if (world->hosts_count > RAFT_HOSTS_MAX) world->hosts_count = RAFT_HOSTS_MAX;
+    if (options->notes != NULL) options->notes->hosts_count = world->hosts_count;
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct raft_host *host = &world->hosts[i];
         host->world = world;
@@ -573,7 +585,8 @@ static bool world_is_led(struct raft_world *world)
 
 bool raft_world_run(struct raft_world *world)
 {
-    mn_time faults_end = world->options.faults_for, end = faults_end + world->options.quiet_for;
+    mn_time faults_end = world->options.story->faults_for,
+            end = faults_end + world->options.story->quiet_for;
 
     for (uint32_t i = 0; i < world->hosts_count; i++)
         raft_world_start(&world->hosts[i], false);
@@ -584,7 +597,7 @@ bool raft_world_run(struct raft_world *world)
     while (!world->has_failed && !world_is_led(world) && world->time < end)
         world_run_until(world, world->time + 10 * MN_MS);
     world->stats.slowest_leader = world->time - faults_end;
-    world_run_until(world, faults_end + world->options.quiet_for / 2);
+    world_run_until(world, faults_end + world->options.story->quiet_for / 2);
     world->is_load_over = true;
     world_run_until(world, end);
     if (!world->has_failed) raft_checks_end(world);

@@ -48,7 +48,7 @@ static struct sim_server *server_add(struct sim_host *host, enum sim_server_kind
 void sim_server_init(struct sim_host *host)
 {
     struct sim *sim = host->sim;
-    bool is_even = sim->options.seed % 2 == 0;
+    bool is_even = sim->options.story->seed % 2 == 0;
     char name[2 * SIM_NAME_MAX];
 
     snprintf(name, sizeof name, "own-%s", host->name);

@@ -21,6 +21,7 @@
 #include "proto/base/heap.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
+#include "sim/story.h"
 #include "sim/vlog.h"
 
 #define SIM_PORT 7000
@@ -40,12 +41,10 @@ struct sim_event {
 };
 
 struct sim_options {
-    uint64_t seed;
-    uint32_t nodes_count; /* 1..SIM_HOSTS_MAX; 0: drawn, 1..7 */
-    mn_time faults_for;   /* faults and load last so long */
-    mn_time quiet_for;    /* then nothing is disturbed, and all must be well at the end */
-    bool has_faults;
-    bool is_verbose; /* print the nodes' trace events */
+    const struct story *story; /* seed, times, nodes */
+    bool is_told;              /* and all faults */
+    struct story *notes;       /* NULL: nobody wants them */
+    bool has_faults, is_verbose;
 };
 
 /* ---- net.c ---- */
@@ -162,6 +161,7 @@ struct sim {
     mn_time time; /* virtual, from 0 */
     struct mn_heap events;
     struct rng rng_net, rng_disk, rng_fault, rng_work, rng_node;
+    struct rng rng_plan; /* when things go wrong; rng_fault: how, of the fault that strikes */
     struct sim_net net;
     struct sim_host *hosts;
     uint32_t hosts_count;

@@ -77,7 +77,7 @@ static void act_growth(struct trust *trust)
         sim_host_start(host_of(trust, i));
         trust_run(trust, 500 * MN_MS);
     }
-    if (sim->options.has_faults) disturb(trust, sim->options.faults_for);
+    if (sim->options.has_faults) disturb(trust, sim->options.story->faults_for);
     trust_until(trust, has_grown, GROW_TIME, "not all know the three issuers");
 }
 

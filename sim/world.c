@@ -70,13 +70,14 @@ static void sim_seed(struct sim *sim)
     uint8_t seed[RNG_SEED_SIZE] = {0};
     struct rng root;
 
-    mn_store_u64(seed, sim->options.seed);
+    mn_store_u64(seed, sim->options.story->seed);
     rng_init(&root, seed);
     rng_fork(&root, &sim->rng_net);
     rng_fork(&root, &sim->rng_disk);
     rng_fork(&root, &sim->rng_fault);
     rng_fork(&root, &sim->rng_work);
     rng_fork(&root, &sim->rng_node);
+    rng_fork(&root, &sim->rng_plan);
     rng_done(&root);
 }
 
@@ -87,10 +88,11 @@ struct sim *sim_new(const struct sim_options *options)
     sim->options = *options;
     sim->hash = 0xcbf29ce484222325U;
     sim_seed(sim);
-    sim->hosts_count =
-        options->nodes_count > 0 ? options->nodes_count : 1 + rng_below(&sim->rng_fault, 7);
+    sim->hosts_count = 1 + rng_below(&sim->rng_fault, 7);
+    if (options->story->hosts_count > 0) sim->hosts_count = options->story->hosts_count;
+    if (options->notes != NULL) options->notes->hosts_count = sim->hosts_count;
     sim->hosts = mn_alloc(sim->hosts_count * sizeof *sim->hosts);
-    mn_map_init(&sim->calls, options->seed);
+    mn_map_init(&sim->calls, options->story->seed);
     sim_net_init(sim);
     for (uint32_t i = 0; i < sim->hosts_count; i++)
         sim_host_init(sim, &sim->hosts[i], i);
@@ -130,7 +132,7 @@ void sim_boot(struct sim *sim)
 /* Lets the mesh recover, and notes how long that took. */
 static void run_quiet(struct sim *sim)
 {
-    mn_time begin = sim->time, end = begin + sim->options.quiet_for;
+    mn_time begin = sim->time, end = begin + sim->options.story->quiet_for;
 
     while (!sim->has_failed && sim->time < end && !sim_is_settled(sim))
         sim_run_until(sim, mn_time_min(end, sim->time + 100 * MN_MS));
@@ -143,7 +145,7 @@ bool sim_run(struct sim *sim)
     mn_time faults_end;
 
     sim_boot(sim);
-    faults_end = sim->time + sim->options.faults_for;
+    faults_end = sim->time + sim->options.story->faults_for;
     sim_client_start(sim);
     if (sim->options.has_faults) sim_plan_start(sim);
     sim_run_until(sim, faults_end);

@@ -3,11 +3,12 @@
 bftsim, for those whose name begins with bft or decision) needs to notice each. A judge that lets one of
 them live is not worth its verdict on the real code.
 
-usage: consensus.py BUILD_DIR [SEEDS] [NAME...]    (the build must have raftsim; default 2000 seeds;
-                                                   NAME: of a mutant, or the beginning of several)
+usage: consensus.py BUILD_DIR [SEEDS] [NAME...] [--shrink DIR]
+       (the build must have raftsim; default 2000 seeds; NAME: of a mutant, or the beginning of several)
 
-Prints one line per mutant: name, seeds to kill, what was seen. Exits 1 if one survives, 2 if one no
-longer fits the source."""
+Prints one line per mutant: name, seeds to kill, what was seen. With --shrink also what the failing run
+was shortened to, as a story in DIR that the same simulator replays: it fails with the mutant, and holds
+without. Exits 1 if a mutant survives or a story does not behave so, 2 if one no longer fits the source."""
 import pathlib
 import re
 import shutil
@@ -114,9 +115,11 @@ MUTANTS = {
         "    struct simplex_draft early;\n    simplex_draft_init(&early, simplex);\n"
         "    simplex_draft_statement(&early, &statement);\n"
         "    simplex_send(simplex, SIMPLEX_ALL, &early);\n}\n\n/* What")],
-    "bft-votes-twice": [(RULES, "    if (at->is_voted || at->is_dummied) return;\n",
-        "    if (at->is_dummied) return;\n    if (at->is_voted && simplex->pending_count > 0) "
-        "return;\n")],
+    "bft-votes-twice": [(BOOK, "    at->proposals[at->proposals_count++] = *block;\n",
+        "    at->proposals[at->proposals_count] = at->proposals[0];\n"
+        "    at->proposals[0] = *block;\n"
+        "    at->proposals_count++;\n"
+        "    at->is_voted = false;\n")],
     "bft-signature-unchecked": [(BOOK,
         "    if (!is_checked &&\n        !simplex_statement_is_signed(", "    if (false &&\n"
         "        !simplex_statement_is_signed(")],
@@ -167,13 +170,34 @@ def plant(tree, changes):
     return True
 
 
-def build(tree, libs, target):
-    world = "raft" if target.name == "raftsim" else "bft"
-    sources = sorted(map(str, [*(tree / "consensus").glob("*.c"), *(tree / "sim").glob(f"{world}_*.c")]))
-    command = ["cc", "-std=gnu17", "-O1", "-w", "-D_GNU_SOURCE", f"-I{tree}", f"-I{libs}/pb",
-               f"-I{ROOT}", *sources, f"{libs}/crypto/libmn_crypto.a", f"{libs}/proto/libmn_proto.a",
-               f"{libs}/proto/libmn_base.a", "-lprotobuf-c", "-lsodium", "-o", str(target)]
-    subprocess.run(command, check=True)
+def compile_one(tree, libs, name, objects):
+    """The object of one source below [tree]."""
+    target = objects / name.replace("/", "_").replace(".c", ".o")
+    subprocess.run(["cc", "-std=gnu17", "-O2", "-w", "-D_GNU_SOURCE", f"-I{tree}", f"-I{libs}/pb",
+                    f"-I{ROOT}", "-c", str(tree / name), "-o", str(target)], check=True)
+    return target
+
+
+def sources_of(world):
+    names = [f"sim/{name}.c" for name in ("campaign", "shrink", "story")]
+    for pattern in ("consensus/*.c", f"sim/{world}_*.c"):
+        names += [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(pattern))]
+    return names
+
+
+def build(tree, libs, world, changed, healthy, target):
+    """A program out of the healthy objects, but for the sources that were changed in [tree]."""
+    objects = []
+    for name in sources_of(world):
+        if name in changed:
+            objects.append(compile_one(tree, libs, name, tree))
+        else:
+            if name not in healthy:
+                healthy[name] = compile_one(ROOT, libs, name, healthy["folder"])
+            objects.append(healthy[name])
+    subprocess.run(["cc", *map(str, objects), f"{libs}/crypto/libmn_crypto.a",
+                    f"{libs}/proto/libmn_proto.a", f"{libs}/proto/libmn_base.a", "-lprotobuf-c",
+                    "-lsodium", "-o", str(target)], check=True)
 
 
 def hunt(name, program, seeds):
@@ -190,15 +214,38 @@ def hunt(name, program, seeds):
     return found[1], asserted[0] if asserted else found[2]
 
 
+def shorten(name, program, healthy, seed, directory):
+    """What the failing run was shortened to, as text; ends with what is wrong with it."""
+    story = pathlib.Path(directory) / f"{name}.story"
+    told = ["--decide"] * name.startswith("decision")
+    run = subprocess.run([program, *told, "--seed", seed, "--shrink", story], capture_output=True, text=True)
+    found = re.search(r"in (\d+) attempts from (\d+) decisions to (\d+), on (\d+) hosts, ([\d.]+) s", run.stdout)
+    if found is None:
+        return None
+    again = subprocess.run([program, *told, "--replay", story], capture_output=True, text=True)
+    held = subprocess.run([healthy, *told, "--replay", story], capture_output=True, text=True)
+    if again.returncode != 1 or held.returncode != 0:
+        return None
+    return f"{found[2]} decisions to {found[3]}, {found[4]} hosts, {found[5]} s"
+
+
 def main():
-    if len(sys.argv) < 2:
+    arguments = sys.argv[1:]
+    stories = None
+    if "--shrink" in arguments:
+        at = arguments.index("--shrink")
+        stories = arguments[at + 1]
+        del arguments[at:at + 2]
+    if not arguments:
         print(__doc__)
         return 2
-    libs = pathlib.Path(sys.argv[1]).resolve()
-    seeds = int(sys.argv[2]) if len(sys.argv) > 2 else 2000
-    names = [name for name in MUTANTS if any(name.startswith(n) for n in sys.argv[3:] or [""])]
+    libs = pathlib.Path(arguments[0]).resolve()
+    seeds = int(arguments[1]) if len(arguments) > 1 else 2000
+    names = [name for name in MUTANTS if any(name.startswith(n) for n in arguments[2:] or [""])]
     alive = 0
     print(f"| {'mutant':32} | seeds | seen as |\n|{'-' * 34}|-------|---------|", flush=True)
+    keep = tempfile.TemporaryDirectory()
+    healthy = {"folder": pathlib.Path(keep.name)}
     for name in names:
         with tempfile.TemporaryDirectory() as directory:
             tree = pathlib.Path(directory)
@@ -206,12 +253,17 @@ def main():
                 shutil.copytree(ROOT / folder, tree / folder)
             if not plant(tree, MUTANTS[name]):
                 return 2
-            program = tree / ("bftsim" if name.startswith(("bft", "decision")) else "raftsim")
-            build(tree, libs, program)
+            world = "bft" if name.startswith(("bft", "decision")) else "raft"
+            program = tree / f"{world}sim"
+            build(tree, libs, world, {change[0] for change in MUTANTS[name]}, healthy, program)
             seen = hunt(name, program, seeds)
-        alive += seen is None
-        seed, what = seen or ("alive", f"not in {seeds} seeds")
-        print(f"| {name:32} | {seed:>5} | {what[:90]} |", flush=True)
+            alive += seen is None
+            seed, what = seen or ("alive", f"not in {seeds} seeds")
+            if stories is not None and seen is not None and seed != "-":
+                short = shorten(name, program, libs / "bin" / program.name, seed, stories)
+                alive += short is None
+                what = f"{what[:60]}; {short or 'NOT SHORTENED'}"
+        print(f"| {name:32} | {seed:>5} | {what[:130]} |", flush=True)
     return 1 if alive else 0
 
 
