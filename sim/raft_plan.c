@@ -293,7 +293,8 @@ static void plan_start_lasting(struct raft_world *world)
         if (world->options.story->left_out >> i & 1) world->faults &= ~(1u << lasting[i]);
     loss = rng_below(rng, 300);
     duplicate = rng_below(rng, 200);
-    delay = rng_below(rng, 1000000);
+    delay = rng_below(rng, rng_below(rng, 2) == 0 ? 1000000 : 60000);
+    world->delay_permille = rng_below(rng, 2) == 0 ? 50 : 400;
     if (world->faults >> RAFT_FAULT_LOSS & 1) world->loss_permille = loss;
     if (world->faults >> RAFT_FAULT_DUPLICATE & 1) world->duplicate_permille = duplicate;
     if (world->faults >> RAFT_FAULT_DELAY & 1) world->delay_max = delay;

@@ -187,7 +187,7 @@ struct raft_world {
     uint32_t hosts_count;
     uint8_t cut[RAFT_HOSTS_MAX][RAFT_HOSTS_MAX];
     uint32_t faults; /* set of enum raft_fault */
-    uint32_t loss_permille, duplicate_permille;
+    uint32_t loss_permille, duplicate_permille, delay_permille;
     mn_time delay_max, fault_every;
     bool is_quiet, is_load_over;
     struct raft_client clients[RAFT_CLIENTS];

@@ -107,7 +107,7 @@ static void net_send(struct raft_host *from, uint32_t to, struct mn_buf *buf)
     for (; copies > 0; copies--) {
         mn_time delay = 300 + rng_below(&world->rng_net, 3000);
         struct raft_event *event;
-        if (rng_below(&world->rng_net, 20) == 0)
+        if (rng_below(&world->rng_net, 1000) < world->delay_permille)
             delay += rng_below_u64(&world->rng_net, world->delay_max + 1);
         event = raft_world_at(world, world->time + delay, net_deliver, &world->hosts[to]);
         event->number = from->index;
@@ -469,6 +469,16 @@ static struct raft_config world_config(struct raft_world *world)
     config.compact_entries = 5 + rng_below(rng, 60);
     config.keep_entries = rng_below(rng, 20);
     config.uses_lease = rng_below(rng, 2) == 1;
+    if (rng_below(rng, 4) == 0) {
+        /* A log that is always short, and many small messages at once: what is late meets a
+         * snapshot that overtook it. */
+        config.compact_entries = 1 + rng_below(rng, 4);
+        config.keep_entries = rng_below(rng, 2);
+        config.message_size = 40 + rng_below(rng, 2048);
+        config.inflight_count = 16;
+        config.inflight_size = 4096;
+        config.batch_delay = 0;
+    }
     return config;
 }
 
