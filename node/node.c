@@ -7,7 +7,8 @@
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
 
-#define INNER_STEPS_MAX 1024     /* per outer step; the rest waits for the next one */
+#define INNER_STEPS_MAX 1024 /* per outer step; the rest waits for the next one */
+#define NODES_TOLD_EVERY (250 * MN_MS)
 #define DRAIN_TIME (10 * MN_SEC) /* running calls may take so long to end after STOP */
 
 void node_config_default(struct node_config *config)
@@ -61,7 +62,7 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
 
     mn_trace_init(&node->inner, node->ring, NODE_TRACE_SIZE);
     node->trace = config->trace;
-    node->to_core.arena = node->to_mcp.arena = &node->arena;
+    node->to_core.arena = node->to_mcp.arena = node->carries.arena = &node->arena;
     node->core_outbox.arena = node->admin_outbox.arena = &node->arena;
     node->core_outbox.calls = &node->to_mcp;
     mn_list_init(&node->servers);
@@ -105,13 +106,27 @@ void node_free(struct node *node)
 
 struct mcp_outbox node_mcp_outbox(struct node *node, struct edge_outbox *edge)
 {
-    return (struct mcp_outbox){.edge = edge, .calls = &node->to_core};
+    return (struct mcp_outbox){.edge = edge, .calls = &node->to_core, .carries = &node->carries};
 }
 
 static void node_step_mcp(struct node *node, struct mn_now now, const struct mcp_input *input,
                           struct edge_outbox *outbox);
 
 /* ---- the core's outputs become the node's ---- */
+
+static void node_on_carried(struct node *node, struct mn_now now, const struct core_output *output,
+                            struct edge_outbox *outbox)
+{
+    struct mcp_input input = {.type = MCP_IN_CARRIED};
+
+    if (output->carried.what != CORE_CARRIED_RECORDS) {
+        node_state_on_carried(node, now, output, outbox);
+        return;
+    }
+    input.carried.from = output->carried.from;
+    input.carried.bytes = output->carried.bytes;
+    node_step_mcp(node, now, &input, outbox);
+}
 
 static void node_emit_net(const struct core_output *output, enum edge_output_type type,
                           struct edge_outbox *outbox)
@@ -172,8 +187,9 @@ static void node_on_core_output(struct node *node, struct mn_now now,
                                           .keys = trustset_keyring(core_trustset(node->core))},
                       outbox);
         break;
-    case CORE_OUT_CARRIED: node_state_on_carried(node, now, output, outbox); break;
+    case CORE_OUT_CARRIED: node_on_carried(node, now, output, outbox); break;
     case CORE_OUT_DOWN:
+        node->nodes_told_at = 0;
         node_step_state(node, now,
                         &(struct state_input){.type = STATE_IN_DOWN, .down = output->down}, outbox);
         break;
@@ -240,6 +256,14 @@ static void node_step_mcp(struct node *node, struct mn_now now, const struct mcp
     uint32_t key_id;
 
     mcp_step(node->mcp, now, input, &mcp_outbox);
+    while (node->carries_done < node->carries.count) {
+        struct mcp_carry carry = node->carries.items[node->carries_done++]; /* the array may move */
+        struct core_input core_input = {.type = CORE_IN_CARRY};
+        core_input.carry.to = carry.to;
+        core_input.carry.what = CORE_CARRIED_RECORDS;
+        core_input.carry.buf = carry.buf; /* its ref moves on */
+        node_step_core(node, now, &core_input, outbox);
+    }
     while (mcp_keys_take_wanted(mcp_keys(node->mcp), &key_id))
         node_step_core(node, now,
                        &(struct core_input){.type = CORE_IN_KEY_WANTED, .key_id = key_id}, outbox);
@@ -381,6 +405,33 @@ static void node_on_input(struct node *node, struct mn_now now, const struct edg
     }
 }
 
+/* Which members the gateway can reach: those that are well and linked. Looked at when a link came
+ * or went, and else a few times in a second, if anything happens at all. */
+static void node_tell_nodes(struct node *node, struct mn_now now, struct edge_outbox *outbox)
+{
+    const struct membership *membership = core_membership(node->core);
+    const struct peers *peers = core_peers(node->core);
+    struct mcp_input input = {.type = MCP_IN_NODES};
+    uint32_t count = peers_counts(peers).members;
+    const struct peers_link *link = NULL;
+    mn_id *nodes;
+
+    if (membership == NULL || (count == node->nodes_told_count && node->nodes_told_at != 0 &&
+                               now.mono - node->nodes_told_at < NODES_TOLD_EVERY))
+        return;
+    node->nodes_told_count = count;
+    node->nodes_told_at = now.mono;
+    nodes = mn_arena_alloc(&node->arena, (count + 1) * sizeof *nodes);
+    while ((link = peers_next(peers, link)) != NULL && input.nodes.count < count) {
+        const struct member *member =
+            link->kind == PEERS_MEMBER ? membership_find(membership, &link->node_id) : NULL;
+        if (member != NULL && member->status == MEMBER_ALIVE)
+            nodes[input.nodes.count++] = link->node_id;
+    }
+    input.nodes.items = nodes;
+    node_step_mcp(node, now, &input, outbox);
+}
+
 /* The inbox first, then whatever timers are due: a node that was stalled hears its peers before it
  * suspects them. */
 static void node_tick(struct node *node, struct mn_now now, bool is_turn_end,
@@ -389,6 +440,7 @@ static void node_tick(struct node *node, struct mn_now now, bool is_turn_end,
     if (core_deadline(node->core) <= now.mono)
         node_step_core(node, now, &(struct core_input){.type = CORE_IN_TICK}, outbox);
     node_tick_state(node, now, is_turn_end, outbox);
+    node_tell_nodes(node, now, outbox);
     if (mcp_deadline(node->mcp) <= now.mono)
         node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_TICK}, outbox);
     if (admin_deadline(node->admin) <= now.mono)
@@ -422,6 +474,8 @@ static void node_end_turn(struct node *node)
     call_outbox_reset(&node->to_core);
     call_outbox_reset(&node->to_mcp);
     node->to_core_done = node->to_mcp_done = 0;
+    node->carries.items = NULL;
+    node->carries.count = node->carries.capacity = node->carries_done = 0;
     node->core_outbox.items = NULL;
     node->core_outbox.count = node->core_outbox.capacity = 0;
     node->admin_outbox.items = NULL;

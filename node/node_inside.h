@@ -30,6 +30,10 @@ struct node {
     struct admin_outbox admin_outbox;
     struct call_outbox to_core, to_mcp; /* handled in order, from [..._done] on */
     uint32_t to_core_done, to_mcp_done;
+    struct mcp_carries carries; /* of the gateway, to others; sent from [carries_done] on */
+    uint32_t carries_done;
+    mn_time nodes_told_at; /* when the gateway was told who can be reached; 0: it must be now */
+    uint32_t nodes_told_count;
 
     uint64_t writes_count; /* number of the newest write */
     struct mn_list servers;

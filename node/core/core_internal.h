@@ -27,7 +27,8 @@ enum core_schema {
     CORE_SCHEMA_TRUST,
     CORE_SCHEMA_DECISION,
     CORE_SCHEMA_GROUPS,
-    CORE_SCHEMA_STATE
+    CORE_SCHEMA_STATE,
+    CORE_SCHEMA_RECORDS
 };
 
 enum core_work_type {

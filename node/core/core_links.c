@@ -28,12 +28,20 @@ void core_send(struct core *core, const struct core_sending *what, struct mn_buf
 /* What groups say goes before calls: it is small but for snapshots, and everybody waits for it. */
 void core_carry(struct core *core, const mn_id *to, enum core_carried what, struct mn_buf *buf)
 {
-    bool is_group = what == CORE_CARRIED_GROUPS;
-    struct core_sending sending = {.to = *to,
-                                   .type = ENVELOPE_CONSENSUS,
-                                   .priority = is_group ? ENVELOPE_HIGH : ENVELOPE_NORMAL,
-                                   .schema = is_group ? CORE_SCHEMA_GROUPS : CORE_SCHEMA_STATE};
+    static const struct core_sending kinds[] = {
+        [CORE_CARRIED_GROUPS] = {.type = ENVELOPE_CONSENSUS,
+                                 .priority = ENVELOPE_HIGH,
+                                 .schema = CORE_SCHEMA_GROUPS},
+        [CORE_CARRIED_STATE] = {.type = ENVELOPE_CONSENSUS,
+                                .priority = ENVELOPE_NORMAL,
+                                .schema = CORE_SCHEMA_STATE},
+        [CORE_CARRIED_RECORDS] = {.type = ENVELOPE_COORDINATION,
+                                  .priority = ENVELOPE_NORMAL,
+                                  .schema = CORE_SCHEMA_RECORDS},
+    };
+    struct core_sending sending = kinds[what];
 
+    sending.to = *to;
     core_send(core, &sending, buf);
 }
 
@@ -148,6 +156,7 @@ static void core_on_envelope(struct core *core, const struct peers_output *outpu
     case CORE_SCHEMA_DECISION: core_on_decision_message(core, output); return;
     case CORE_SCHEMA_GROUPS: core_on_carried(core, output, CORE_CARRIED_GROUPS); return;
     case CORE_SCHEMA_STATE: core_on_carried(core, output, CORE_CARRIED_STATE); return;
+    case CORE_SCHEMA_RECORDS: core_on_carried(core, output, CORE_CARRIED_RECORDS); return;
     default: break; /* a newer node may say more than we understand */
     }
     if (envelope->schema != 0) return;

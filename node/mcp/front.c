@@ -4,6 +4,16 @@
 #define CALL_TIMEOUT (5 * MN_MINUTE)
 #define CALL_TIMEOUT_TOTAL MN_HOUR
 
+static void front_make_records(struct front *front)
+{
+    uint8_t seed[RNG_SEED_SIZE];
+    struct records_config config = {.self = front->self, .seed = seed};
+
+    rng_bytes(&front->rng, seed, sizeof seed);
+    front->records = records_new(&config);
+    front->records_outbox.arena = &front->records_arena;
+}
+
 struct front *front_new(const struct mcp_config *config)
 {
     struct front *front = mn_alloc(sizeof *front);
@@ -28,6 +38,9 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->calls, rng_u64(&front->rng));
     mn_map_init(&front->questions, rng_u64(&front->rng));
     mn_map_init(&front->ended, rng_u64(&front->rng));
+    mn_map_init(&front->sessions_by_handle, rng_u64(&front->rng));
+    mn_map_init(&front->adoptions, rng_u64(&front->rng));
+    front_make_records(front);
     mn_list_init(&front->ended_order);
     mn_map_init(&front->feeds, rng_u64(&front->rng));
     mn_map_init(&front->feeds_by_ticket, rng_u64(&front->rng));
@@ -53,6 +66,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
 
     while ((entry = mn_list_take(&exchange->calls)) != NULL)
         MN_CONTAINER(entry, struct front_call, in_exchange)->exchange = NULL;
+    front_record_leave(exchange);
     if (exchange->session != NULL) exchange->session->stream = NULL;
     front_subscribe_drop(front, &exchange->subscriptions);
     if (!mn_list_is_empty(&exchange->in_streams)) front->streams_count--;
@@ -71,9 +85,11 @@ void front_session_free(struct front *front, struct front_session *session)
 {
     MN_ASSERT(mn_list_is_empty(&session->calls));
     MN_ASSERT(session->stream == NULL);
+    front_record_done(front, session);
     front_subscribe_drop(front, &session->subscriptions);
     front_replay_done(front, session);
     mn_heap_remove(&front->expiries, &session->expiry);
+    mn_map_remove(&front->sessions_by_handle, &session->by_handle);
     mn_map_remove(&front->sessions, &session->by_id);
     mn_free(session);
 }
@@ -97,6 +113,8 @@ void front_free(struct front *front)
     mn_heap_done(&front->feeds_timers);
     mn_map_done(&front->exchanges);
     mn_map_done(&front->sessions);
+    mn_map_done(&front->sessions_by_handle);
+    front_record_free(front);
     mn_heap_done(&front->timers);
     mn_heap_done(&front->expiries);
     names_done(&front->names);
@@ -189,6 +207,7 @@ static void front_on_time(struct front *front)
         front_on_idle(front,
                       MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry));
     front_subscribe_on_time(front);
+    front_record_on_time(front);
     if (front->changed_at <= now) {
         front->changed_at = MN_TIME_NEVER;
         front_stream_changed(front);
@@ -200,10 +219,15 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
 {
     front->now = now;
     front->outbox = outbox;
+    front->body = mn_span(NULL, 0);
     switch (input->type) {
     case MCP_IN_EDGE: front_on_edge(front, input->edge); break;
     case MCP_IN_CALL: front_on_call(front, input->call); break;
     case MCP_IN_KEYS: break;
+    case MCP_IN_NODES: front_record_on_nodes(front, input->nodes.items, input->nodes.count); break;
+    case MCP_IN_CARRIED:
+        front_record_on_message(front, &input->carried.from, input->carried.bytes);
+        break;
     case MCP_IN_STOP:
         front->is_stopping = true;
         front_stream_stop(front);
@@ -211,6 +235,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     case MCP_IN_TICK: break;
     }
     front_on_time(front);
+    front_record_run(front);
     mn_arena_reset(&front->scratch);
     front->outbox = NULL;
 }
@@ -219,6 +244,7 @@ mn_time front_deadline(const struct front *front)
 {
     mn_time at = mn_time_min(mn_heap_deadline(&front->timers), mn_heap_deadline(&front->expiries));
     at = mn_time_min(at, mn_heap_deadline(&front->feeds_timers));
+    at = mn_time_min(at, records_deadline(front->records));
     return mn_time_min(at, front->changed_at);
 }
 
@@ -272,6 +298,8 @@ void front_check(const struct front *front)
         streams_count += !mn_list_is_empty(&exchange->in_streams);
     }
     usage_check(&front->usage);
+    records_check(front->records);
+    MN_ASSERT(front->sessions.count == front->sessions_by_handle.count);
     front_subscribe_check(front);
     MN_ASSERT(bodies_size == front->bodies_size);
     MN_ASSERT(batches_size == front->batches_size);

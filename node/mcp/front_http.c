@@ -255,11 +255,13 @@ void front_http_open(struct front *front, const struct edge_input *input)
     mn_list_init(&exchange->calls);
     mn_list_init(&exchange->subscriptions);
     mn_list_init(&exchange->in_streams);
+    mn_list_init(&exchange->in_adoption);
+    mn_list_init(&exchange->held);
     mn_map_insert(&front->exchanges, &exchange->by_id, mn_span(&exchange->id, sizeof exchange->id));
-    if (mn_span_is(http->method, "GET"))
-        front_legacy_get(front, exchange);
-    else if (mn_span_is(http->method, "DELETE"))
-        front_legacy_delete(front, exchange);
+    exchange->verb = FRONT_VERB_POST;
+    if (mn_span_is(http->method, "GET")) exchange->verb = FRONT_VERB_GET;
+    if (mn_span_is(http->method, "DELETE")) exchange->verb = FRONT_VERB_DELETE;
+    if (exchange->verb != FRONT_VERB_POST) front_legacy_verb(front, exchange);
 }
 
 static void front_http_refuse_body(struct front *front, struct front_exchange *exchange,
@@ -286,6 +288,7 @@ void front_http_body(struct front *front, struct front_exchange *exchange,
     struct mn_span bytes = input->bytes;
     struct mn_buf *body;
 
+    if (exchange->verb != FRONT_VERB_POST) return;
     if (exchange->pending_count > 0 || exchange->is_stream) return; /* has its body already */
     if (mn_writer_size(&exchange->body) + bytes.size > MCP_BODY_MAX) {
         front_http_refuse_body(front, exchange, 413, "the body is over 16 MiB");

@@ -19,8 +19,8 @@ static void front_legacy_touch(struct front *front, struct front_session *sessio
                 mn_time_after(front->now.mono, MCP_SESSION_IDLE));
 }
 
-/* Room for one more session: the one unused for longest goes, if that was a while ago. */
-static bool front_legacy_make_room(struct front *front)
+/* The one unused for longest goes, if that was a while ago. */
+bool front_legacy_make_room(struct front *front)
 {
     struct front_session *oldest;
 
@@ -34,18 +34,18 @@ static bool front_legacy_make_room(struct front *front)
 }
 
 static void front_legacy_welcome(struct front *front, struct front_exchange *exchange,
-                                 struct mn_span id, const char *version,
+                                 struct front_session *session, struct mn_span id,
                                  const struct names_service *service)
 {
     struct mn_writer result = {0};
 
-    mn_writer_format(&result, "{\"protocolVersion\":\"%s\",", version);
+    mn_writer_format(&result, "{\"protocolVersion\":\"%s\",", session->version);
     front_about_capabilities(front, &result, service);
     mn_writer_str(&result, ",\"serverInfo\":");
     front_about_server(&result, service);
     front_about_instructions(&result, service);
     mn_writer_str(&result, "}");
-    front_reply_result(front, exchange, id, mn_buf_span(result.buf));
+    front_record_reply(front, exchange, session, id, mn_buf_span(result.buf));
     mn_writer_drop(&result);
 }
 
@@ -79,7 +79,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
                                      capabilities == NULL ? mn_span(NULL, 0) : capabilities->raw);
         front_legacy_touch(front, session);
         memcpy(exchange->new_session, session->id, sizeof exchange->new_session);
-        front_legacy_welcome(front, exchange, message->id, chosen, service);
+        front_legacy_welcome(front, exchange, session, message->id, service);
     }
 }
 
@@ -102,8 +102,9 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
         code = 400;
         text = "header MCP-Protocol-Version names a revision that is not served";
     }
-    if (session == NULL && code == 404 && entry == NULL && front_legacy_make_room(front))
-        session = front_session_adopt(front, exchange, id);
+    if (session == NULL && code == 404 && entry == NULL && !exchange->was_adopted &&
+        front_record_adopt(front, exchange, id))
+        return NULL; /* it is asked for, and then this is done once more */
     if (session == NULL) {
         front_reply_refuse(front, exchange->id, code, JSONRPC_INVALID_REQUEST, text, NULL);
         front_exchange_free(front, exchange);
@@ -151,7 +152,7 @@ static void front_legacy_set_level(struct front *front, struct front_exchange *e
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.level must be a log level");
     } else {
         session->log_level = level;
-        front_reply_result(front, exchange, message->id, mn_span_str("{}"));
+        front_record_reply(front, exchange, session, message->id, mn_span_str("{}"));
     }
 }
 
@@ -217,17 +218,8 @@ static struct front_session *front_legacy_named(struct front *front,
     return NULL;
 }
 
-void front_legacy_get(struct front *front, struct front_exchange *exchange)
+void front_legacy_end(struct front *front, struct front_session *session, const char *why)
 {
-    struct front_session *session = front_legacy_named(front, exchange);
-    if (session != NULL) front_replay_get(front, exchange, session);
-}
-
-void front_legacy_delete(struct front *front, struct front_exchange *exchange)
-{
-    struct front_session *session = front_legacy_named(front, exchange);
-
-    if (session == NULL) return;
     MN_LIST_FOR_EACH_SAFE (entry, &session->calls) {
         struct front_call *call = MN_CONTAINER(entry, struct front_call, in_session);
         struct front_exchange *waiting = call->exchange;
@@ -235,8 +227,21 @@ void front_legacy_delete(struct front *front, struct front_exchange *exchange)
         if (waiting != NULL) front_reply_nothing(front, waiting);
     }
     if (session->stream != NULL) front_reply_end(front, session->stream);
-    mn_trace(front->trace, front->now.mono, MN_EV_SESSION_CLOSED, NULL, 0, 0, "deleted");
+    mn_trace(front->trace, front->now.mono, MN_EV_SESSION_CLOSED, NULL, 0, 0, why);
     front_session_forget(front, mn_span_str(session->id));
     front_session_free(front, session);
+}
+
+void front_legacy_verb(struct front *front, struct front_exchange *exchange)
+{
+    struct front_session *session = front_legacy_named(front, exchange);
+
+    if (session == NULL) return;
+    if (exchange->verb == FRONT_VERB_GET) {
+        front_replay_get(front, exchange, session);
+        return;
+    }
+    front_record_end(front, session);
+    front_legacy_end(front, session, "deleted");
     front_reply_empty(front, exchange, 200);
 }

@@ -202,6 +202,7 @@ void front_message_receive(struct front *front, struct front_exchange *exchange,
     const struct json *value;
     mn_status status = json_parse(front->parser, body, JSONRPC_LIMITS, &front->scratch, &value);
 
+    front->body = body;
     exchange->pending_count = 1;
     if (status != MN_OK)
         front_message_refuse(front, exchange, status);

@@ -1,11 +1,11 @@
 /* Legacy sessions and their ids. An id is sealed and says itself what the session is: revision,
- * endpoint, who the client is and what it can do. So a session survives the death of its node: the
- * client goes on at any other one, which finds all of this in the id. What is lost is what was said
- * later: the log level, subscriptions to resources, streams; and of what the client said about
- * itself, all but the names of its capabilities.
+ * endpoint, who the client is and what it can do. So a session survives even the death of all nodes
+ * that kept its record (front_record.c), and lacks then what was said later: the log level,
+ * subscriptions to resources; and of what the client said about itself, all but the names of its
+ * capabilities.
  *
  * An ended session must not come back: its node remembers the ids of the newest SESSIONS_ENDED_MAX
- * that were deleted. Other nodes do not know; the id is still bound to its principal there. */
+ * that were deleted, and so do those that kept its record. */
 #include "crypto/digest.h"
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
@@ -185,12 +185,9 @@ static struct front_session *session_add(struct front *front, const struct front
     struct front_session *session =
         mn_alloc(sizeof *session + exchange->service.size + info.size + capabilities.size);
     uint8_t *to = (uint8_t *)(session + 1);
-    struct digest digest;
 
     memcpy(session->id, id.data, id.size);
-    digest_begin(&digest, DIGEST_TOOL, sizeof session->handle);
-    digest_variable(&digest, id);
-    digest_end(&digest, session->handle);
+    front_session_handle(id, session->handle);
     session->principal = exchange->principal;
     session->version = version;
     session->service = session_keep(&to, exchange->service);
@@ -199,12 +196,15 @@ static struct front_session *session_add(struct front *front, const struct front
     mn_list_init(&session->calls);
     mn_list_init(&session->subscriptions);
     mn_list_init(&session->kept);
+    mn_list_init(&session->held);
     session->log_level = LOGLEVEL_INFO;
     for (int kind = 0; kind < NAMES_LISTS; kind++) {
         session->known.wants[kind] = true;
         front_stream_know(front, session->service, &session->known, (enum names_kind)kind);
     }
     mn_map_insert(&front->sessions, &session->by_id, mn_span_str(session->id));
+    mn_map_insert(&front->sessions_by_handle, &session->by_handle,
+                  mn_span(session->handle, sizeof session->handle));
     mn_trace(front->trace, front->now.mono, MN_EV_SESSION_OPENED, NULL, 0, 0, version);
     return session;
 }
@@ -216,6 +216,44 @@ struct front_session *front_session_open(struct front *front, const struct front
     struct mn_span id = session_seal(front, exchange, version, info, capabilities);
 
     return session_add(front, exchange, id, version, info, capabilities);
+}
+
+void front_session_handle(struct mn_span id, uint8_t ret[FRONT_DIGEST_SIZE])
+{
+    struct digest digest;
+
+    digest_begin(&digest, DIGEST_TOOL, FRONT_DIGEST_SIZE);
+    digest_variable(&digest, id);
+    digest_end(&digest, ret);
+}
+
+bool front_session_is_ours(struct front *front, const struct front_exchange *exchange,
+                           struct mn_span id)
+{
+    mn_id context = session_context(exchange);
+    struct mn_span plain;
+
+    return mn_map_find(&front->ended, id) == NULL &&
+           front_unseal(front, SEALED_SESSION, &exchange->principal, &context, id, &plain);
+}
+
+/* Whatever it knew of the lists was at another node: it is told once that they changed. */
+static void session_forget_lists(struct front_session *session)
+{
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        memset(session->known.digests[kind], 0, sizeof session->known.digests[kind]);
+}
+
+struct front_session *front_session_again(struct front *front,
+                                          const struct front_exchange *exchange, struct mn_span id,
+                                          const char *version, struct mn_span info,
+                                          struct mn_span capabilities)
+{
+    struct front_session *session = session_add(front, exchange, id, version, info, capabilities);
+
+    MN_PROBE("front: a session of another node goes on here, with its record");
+    session_forget_lists(session);
+    return session;
 }
 
 struct front_session *front_session_adopt(struct front *front,
@@ -236,7 +274,7 @@ struct front_session *front_session_adopt(struct front *front,
     if (head.format != SESSION_FORMAT || head.version >= VERSIONS_COUNT ||
         !session_take_text(&plain, &name) || !session_take_text(&plain, &version))
         return NULL;
-    MN_PROBE("front: a session of another node goes on here");
+    MN_PROBE("front: a session of another node goes on here, by its id alone");
     mn_writer_str(&info, "{\"name\":");
     json_write_string(&info, name);
     mn_writer_str(&info, ",\"version\":");
@@ -245,6 +283,7 @@ struct front_session *front_session_adopt(struct front *front,
     text = session_capabilities(front, head.flags);
     session = session_add(front, exchange, id, versions[head.version], mn_buf_span(info.buf), text);
     mn_writer_drop(&info);
+    session_forget_lists(session);
     return session;
 }
 

@@ -12,6 +12,7 @@
 #include "node/mcp/jsonrpc.h"
 #include "node/mcp/loglevel.h"
 #include "node/mcp/names_route.h"
+#include "node/mcp/records.h"
 #include "node/mcp/usage.h"
 #include "proto/base/heap.h"
 #include "proto/base/list.h"
@@ -28,6 +29,8 @@ enum front_exchange_kind {
     FRONT_EXCHANGE_GET       /* stream of a legacy session: lasts */
 };
 
+enum front_verb { FRONT_VERB_POST = 1, FRONT_VERB_GET, FRONT_VERB_DELETE };
+
 /* Lists as a client knows them; those it asked to be told of. */
 struct front_known {
     bool wants[NAMES_LISTS];
@@ -41,6 +44,10 @@ struct front_exchange {
     enum front_exchange_kind kind;
     struct mn_heap_entry timer; /* upgrade, then keep-alive */
     mn_id principal;
+    enum front_verb verb;
+    bool was_adopted;           /* its session was looked for at other nodes */
+    struct mn_list in_adoption; /* while it is: front_record.c */
+    struct mn_list held;        /* answers that wait until their session is kept elsewhere */
 
     /* The request; spans live in the block of the exchange. */
     struct mn_span service;      /* /mcp/servers/NAME; empty: /mcp */
@@ -69,7 +76,7 @@ struct front_exchange {
 
 /* A legacy session. */
 struct front_session {
-    struct mn_map_entry by_id;
+    struct mn_map_entry by_id, by_handle;
     char id[FRONT_SESSION_ID_MAX];
     mn_id principal;
     const char *version;
@@ -86,6 +93,8 @@ struct front_session {
     size_t kept_size;
     uint64_t stream_last, place_last;
     enum loglevel log_level; /* of the messages it wants */
+    uint64_t generation;     /* how many nodes had it before */
+    struct mn_list held;     /* answers that wait until others keep what they confirm */
 };
 
 /* A request of a client, by what becomes of it. */
@@ -172,8 +181,13 @@ struct front {
     struct names names;
     struct usage usage;
     struct mn_map exchanges, sessions, calls, questions;
-    size_t kept_size;    /* of all sessions */
-    struct mn_map ended; /* ids of deleted sessions */
+    size_t kept_size; /* of all sessions */
+    struct mn_map sessions_by_handle;
+    struct records *records; /* of sessions, here and at other nodes */
+    struct records_outbox records_outbox;
+    struct mn_arena records_arena;
+    struct mn_map adoptions; /* of front_record.c */
+    struct mn_map ended;     /* ids of deleted sessions */
     struct mn_list ended_order;
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
     struct mn_heap feeds_timers;
@@ -191,6 +205,7 @@ struct front {
 
     /* Of the step under way. */
     struct mn_now now;
+    struct mn_span body; /* of the POST that is being served; else empty */
     struct mcp_outbox *outbox;
 };
 
@@ -330,10 +345,18 @@ void front_legacy_request(struct front *front, struct front_exchange *exchange,
 void front_legacy_notification(struct front *front, struct front_session *session,
                                const struct jsonrpc_message *message);
 bool front_legacy_is_version(struct mn_span version);
-void front_legacy_get(struct front *front, struct front_exchange *exchange);
-void front_legacy_delete(struct front *front, struct front_exchange *exchange);
 
-/* The session that the request names and may use; NULL after the refusal was sent. */
+/* GET or DELETE. */
+void front_legacy_verb(struct front *front, struct front_exchange *exchange);
+
+/* Room for one more session. */
+bool front_legacy_make_room(struct front *front);
+
+/* Its calls are cancelled, its stream ends, and it is gone. */
+void front_legacy_end(struct front *front, struct front_session *session, const char *why);
+
+/* The session that the request names and may use. NULL: the refusal was sent, or other nodes are
+ * asked for it; the request is served again then. */
 struct front_session *front_legacy_session(struct front *front, struct front_exchange *exchange,
                                            struct mn_span id);
 
@@ -347,13 +370,55 @@ struct front_session *front_session_open(struct front *front, const struct front
                                          const char *version, struct mn_span info,
                                          struct mn_span capabilities);
 
-/* The session of an id that another node gave out, or this one before it forgot. NULL: none. */
+/* Digest of an id: tells other nodes which session is meant, but not its id. */
+void front_session_handle(struct mn_span id, uint8_t ret[FRONT_DIGEST_SIZE]);
+
+/* Whether a node of this mesh gave that id out, to this client at this endpoint, and it was not
+ * deleted here. */
+bool front_session_is_ours(struct front *front, const struct front_exchange *exchange,
+                           struct mn_span id);
+
+/* The session of an id that another node gave out, or this one before it forgot, as far as the id
+ * itself tells. NULL: none. */
 struct front_session *front_session_adopt(struct front *front,
                                           const struct front_exchange *exchange, struct mn_span id);
+
+/* The same with all that is known of it. */
+struct front_session *front_session_again(struct front *front,
+                                          const struct front_exchange *exchange, struct mn_span id,
+                                          const char *version, struct mn_span info,
+                                          struct mn_span capabilities);
 
 /* That id was deleted, and does not come back. */
 void front_session_forget(struct front *front, struct mn_span id);
 void front_session_done(struct front *front);
+
+/* ---- front_record.c ---- */
+
+/* The session changed: other nodes are told. */
+void front_record_save(struct front *front, struct front_session *session);
+
+/* The same, and the result goes out once they keep it. */
+void front_record_reply(struct front *front, struct front_exchange *exchange,
+                        struct front_session *session, struct mn_span id, struct mn_span result);
+
+/* The exchange ends; what was to be said on it is not. */
+void front_record_leave(struct front_exchange *exchange);
+
+/* The session goes; copies stay for their time. Or it has ended for good, everywhere. */
+void front_record_done(struct front *front, struct front_session *session);
+void front_record_end(struct front *front, struct front_session *session);
+
+/* Looks for the session of that id at other nodes; the exchange is served again when it is found,
+ * or nobody has it. False: it is no id of ours. */
+bool front_record_adopt(struct front *front, struct front_exchange *exchange, struct mn_span id);
+void front_record_on_nodes(struct front *front, const mn_id *nodes, uint32_t count);
+void front_record_on_message(struct front *front, const mn_id *from, struct mn_span bytes);
+void front_record_on_time(struct front *front);
+
+/* At the end of each step: what the records put out is done. */
+void front_record_run(struct front *front);
+void front_record_free(struct front *front);
 
 /* ---- front_call.c ---- */
 void front_call_start(struct front *front, struct front_exchange *exchange,
@@ -443,6 +508,14 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
 /* resourceSubscriptions of a listen (NULL: none); appends "uri","uri" that are honoured. */
 void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
                             const struct json *uris, struct mn_writer *honoured);
+
+/* Walks the URIs a session is subscribed to: starts and ends with NULL. */
+void *front_subscribe_next(const struct front_session *session, void *at, struct mn_span *uri);
+
+/* A session that came from another node: subscribed as it was, and due to be told once, because
+ * something may have been missed. Or not subscribed any more. */
+void front_subscribe_again(struct front *front, struct front_session *session, struct mn_span uri);
+void front_subscribe_forget(struct front *front, struct front_session *session, struct mn_span uri);
 
 /* The session has a stream: says what became due meanwhile. */
 void front_subscribe_stream(struct front *front, struct front_session *session);

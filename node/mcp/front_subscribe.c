@@ -203,8 +203,7 @@ static struct topic *topic_get(struct front *front, struct feed *feed, struct mn
 }
 
 /* Which server a URI is subscribed at: the first that may have it, if it has subscriptions. */
-static struct names_service *subscribe_service(struct front *front,
-                                               const struct front_exchange *exchange,
+static struct names_service *subscribe_service(struct front *front, struct mn_span endpoint,
                                                struct mn_span uri, struct mn_span *own)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
@@ -213,8 +212,8 @@ static struct names_service *subscribe_service(struct front *front,
     const struct json *capabilities;
 
     *own = uri;
-    if (exchange->service.size > 0) {
-        service = names_service(&front->names, exchange->service);
+    if (endpoint.size > 0) {
+        service = names_service(&front->names, endpoint);
     } else {
         names_route_uri(&front->names, uri, &route);
         service = route.count == 0 || route.is_ambiguous ? NULL : route.services[0];
@@ -228,9 +227,8 @@ static struct names_service *subscribe_service(struct front *front,
     return service;
 }
 
-static bool subscribe_add(struct front *front, const struct front_exchange *asked,
-                          struct mn_span uri, struct front_session *session,
-                          struct front_exchange *listen)
+static bool subscribe_add(struct front *front, struct mn_span endpoint, struct mn_span uri,
+                          struct front_session *session, struct front_exchange *listen)
 {
     struct mn_list *owner = session != NULL ? &session->subscriptions : &listen->subscriptions;
     struct names_service *service;
@@ -239,7 +237,7 @@ static bool subscribe_add(struct front *front, const struct front_exchange *aske
 
     if (uri.size == 0 || uri.size > URI_MAX) return false;
     if (subscription_find(owner, uri) != NULL) return true;
-    service = subscribe_service(front, asked, uri, &own);
+    service = subscribe_service(front, endpoint, uri, &own);
     if (service == NULL || front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX) return false;
     subscription = mn_alloc(sizeof *subscription + uri.size);
     subscription->session = session;
@@ -268,12 +266,40 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
     }
     subscription = subscription_find(&session->subscriptions, uri);
     if (!is_on && subscription != NULL) subscription_free(front, subscription);
-    if (is_on && !subscribe_add(front, exchange, uri, session, NULL))
+    if (is_on && !subscribe_add(front, exchange->service, uri, session, NULL))
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
              "nobody tells of updates of this resource: unknown, of several servers, or of one "
              "without subscriptions");
+    else if (is_on == (subscription == NULL))
+        front_record_reply(front, exchange, session, message->id, mn_span_str("{}"));
     else
         front_reply_result(front, exchange, message->id, mn_span_str("{}"));
+}
+
+void *front_subscribe_next(const struct front_session *session, void *at, struct mn_span *uri)
+{
+    struct mn_list *link = at == NULL ? session->subscriptions.next : ((struct mn_list *)at)->next;
+
+    if (link == &session->subscriptions) return NULL;
+    *uri = MN_CONTAINER(link, struct subscription, in_owner)->uri;
+    return link;
+}
+
+void front_subscribe_again(struct front *front, struct front_session *session, struct mn_span uri)
+{
+    struct subscription *subscription;
+
+    if (subscription_find(&session->subscriptions, uri) != NULL ||
+        !subscribe_add(front, session->service, uri, session, NULL))
+        return;
+    subscription = subscription_find(&session->subscriptions, uri);
+    subscription->is_due = true;
+}
+
+void front_subscribe_forget(struct front *front, struct front_session *session, struct mn_span uri)
+{
+    struct subscription *subscription = subscription_find(&session->subscriptions, uri);
+    if (subscription != NULL) subscription_free(front, subscription);
 }
 
 void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
@@ -288,7 +314,7 @@ void front_subscribe_listen(struct front *front, struct front_exchange *exchange
     for (const struct json *uri = json_first(uris); uri != NULL; uri = json_next(uris, uri)) {
         struct mn_span text = json_text(uri);
         bool is_known = subscription_find(&exchange->subscriptions, text) != NULL;
-        if (is_known || !subscribe_add(front, exchange, text, NULL, exchange)) continue;
+        if (is_known || !subscribe_add(front, exchange->service, text, NULL, exchange)) continue;
         mn_writer_str(honoured, comma);
         json_write_string(honoured, text);
         comma = ",";

@@ -65,10 +65,23 @@ struct mcp_keys *mcp_keys(struct mcp *mcp)
     return &mcp->keys;
 }
 
+void mcp_carry(struct mcp_carries *carries, const mn_id *to, struct mn_buf *buf)
+{
+    if (carries->count == carries->capacity) {
+        uint32_t capacity = carries->capacity == 0 ? 8 : 2 * carries->capacity;
+        struct mcp_carry *items = mn_arena_alloc(carries->arena, capacity * sizeof *items);
+        if (carries->count > 0) memcpy(items, carries->items, carries->count * sizeof *items);
+        carries->items = items;
+        carries->capacity = capacity;
+    }
+    carries->items[carries->count++] = (struct mcp_carry){*to, buf};
+}
+
 /* ---- steps ---- */
 
 static bool mcp_is_for_front(const struct mcp_input *input)
 {
+    if (input->type == MCP_IN_NODES || input->type == MCP_IN_CARRIED) return true;
     if (input->type == MCP_IN_EDGE)
         return input->edge->type == EDGE_IN_HTTP_OPEN || input->edge->type == EDGE_IN_HTTP_BODY ||
                input->edge->type == EDGE_IN_HTTP_WRITABLE || input->edge->type == EDGE_IN_HTTP_GONE;
@@ -82,7 +95,9 @@ static enum upstreams_input_type mcp_upstreams_type(enum mcp_input_type type)
     case MCP_IN_TICK: return UPSTREAMS_IN_TICK;
     case MCP_IN_EDGE: return UPSTREAMS_IN_EDGE;
     case MCP_IN_CALL: return UPSTREAMS_IN_CALL;
-    case MCP_IN_KEYS: break; /* of mcp_step() itself */
+    case MCP_IN_KEYS: /* of mcp_step() itself */
+    case MCP_IN_NODES:
+    case MCP_IN_CARRIED: break; /* of the front */
     case MCP_IN_STOP: return UPSTREAMS_IN_STOP;
     }
     MN_ASSERT(!"an input type of the list");
@@ -100,10 +115,10 @@ void mcp_step(struct mcp *mcp, struct mn_now now, const struct mcp_input *input,
         mcp->keys.ring = *input->keys;
         return;
     }
-    upstreams_input.type = mcp_upstreams_type(input->type);
     if (is_for_both || mcp_is_for_front(input)) front_step(mcp->front, now, input, outbox);
-    if (is_for_both || !mcp_is_for_front(input))
-        upstreams_step(mcp->upstreams, now, &upstreams_input, &upstreams_outbox);
+    if (!is_for_both && mcp_is_for_front(input)) return;
+    upstreams_input.type = mcp_upstreams_type(input->type);
+    upstreams_step(mcp->upstreams, now, &upstreams_input, &upstreams_outbox);
 }
 
 mn_time mcp_deadline(const struct mcp *mcp)

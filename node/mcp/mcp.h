@@ -73,10 +73,12 @@ struct mcp_config {
 
 enum mcp_input_type {
     MCP_IN_TICK = 1,
-    MCP_IN_EDGE, /* edge; types that are not ours, and ids that we do not know, are ignored */
-    MCP_IN_CALL, /* call: a message of the core */
-    MCP_IN_KEYS, /* keys: the mesh keys of this node, copied */
-    MCP_IN_STOP  /* refuse new requests, end streams, stop servers; running calls may finish */
+    MCP_IN_EDGE,    /* edge; types that are not ours, and ids that we do not know, are ignored */
+    MCP_IN_CALL,    /* call: a message of the core */
+    MCP_IN_KEYS,    /* keys: the mesh keys of this node, copied */
+    MCP_IN_NODES,   /* nodes: all other members that can be reached now, copied */
+    MCP_IN_CARRIED, /* carried: what the gateway of a member sent by a carry */
+    MCP_IN_STOP     /* refuse new requests, end streams, stop servers; running calls may finish */
 };
 
 struct mcp_input {
@@ -84,12 +86,35 @@ struct mcp_input {
     const struct edge_input *edge;
     const struct call_message *call;
     const struct keyring *keys;
+    struct {
+        const mn_id *items;
+        uint32_t count;
+    } nodes;
+    struct {
+        mn_id from;
+        struct mn_span bytes;
+    } carried;
 };
+
+/* Messages for the gateways of other members; lost where there is no link. */
+struct mcp_carry {
+    mn_id to;
+    struct mn_buf *buf; /* the receiver of the outbox owns this ref */
+};
+
+struct mcp_carries {
+    struct mcp_carry *items;
+    uint32_t count, capacity;
+    struct mn_arena *arena;
+};
+
+void mcp_carry(struct mcp_carries *carries, const mn_id *to, struct mn_buf *buf);
 
 /* Appended to, never cleared. */
 struct mcp_outbox {
     struct edge_outbox *edge;
     struct call_outbox *calls;
+    struct mcp_carries *carries; /* NULL: there is nobody to talk to */
 };
 
 struct mcp *mcp_new(const struct mcp_config *config);

@@ -63,7 +63,7 @@ static void watch(const struct edge_output *output)
 
 static void step(const struct mcp_input *input)
 {
-    struct mcp_outbox outbox = {&edge, &calls};
+    struct mcp_outbox outbox = {&edge, &calls, NULL};
 
     front_step(front, now, input, &outbox);
     front_check(front);

@@ -15,6 +15,8 @@ struct client_input client_input;
 bool client_keeps_ids;
 struct mcp_config client_config;
 bool client_is_unchecked;
+struct client_carry client_carries[CLIENT_CARRIES_MAX];
+uint32_t client_carries_count;
 
 static const uint8_t seed[RNG_SEED_SIZE] = "a seed for tests of the gateway";
 static struct client_response responses[CLIENT_RESPONSES_MAX];
@@ -36,7 +38,7 @@ void client_setup(void)
     edge = (struct edge_outbox){.arena = &arena};
     calls = (struct call_outbox){.arena = &arena};
     client_front = front_new(&client_config);
-    responses_count = client_calls_count = 0;
+    responses_count = client_calls_count = client_carries_count = 0;
     client_input = (struct client_input){0};
     client_keeps_ids = false;
     exchange_last = 1;
@@ -185,9 +187,61 @@ static void on_cancel(uint64_t ticket)
         if (client_calls[i].ticket == ticket) client_calls[i].is_cancelled = true;
 }
 
+static void on_carry(const struct mcp_carry *carry)
+{
+    struct client_carry *kept_carry = &client_carries[client_carries_count++];
+
+    ck_assert_uint_le(client_carries_count, CLIENT_CARRIES_MAX);
+    kept_carry->to = carry->to;
+    kept_carry->packet =
+        pb_unpack(&meshnode__record__packet__descriptor, &kept, mn_buf_span(carry->buf));
+    ck_assert_ptr_nonnull(kept_carry->packet);
+    mn_buf_unref(carry->buf);
+}
+
+void client_nodes(uint32_t count)
+{
+    mn_id ids[16] = {{{0}}};
+    struct mcp_input input = {.type = MCP_IN_NODES, .nodes = {ids, count}};
+
+    for (uint32_t i = 0; i < count; i++)
+        ids[i].bytes[0] = (uint8_t)(i + 1);
+    client_step(&input);
+}
+
+void client_carried(const mn_id *from, const Meshnode__Record__Packet *packet)
+{
+    struct mn_buf *bytes = pb_pack(&packet->base);
+
+    client_step(
+        &(struct mcp_input){.type = MCP_IN_CARRIED, .carried = {*from, mn_buf_span(bytes)}});
+    mn_buf_unref(bytes);
+}
+
+void client_confirm_puts(void)
+{
+    uint32_t count = client_carries_count;
+
+    for (uint32_t i = 0; i < count; i++) {
+        Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+        Meshnode__Record__Stored stored = MESHNODE__RECORD__STORED__INIT;
+        const Meshnode__Record__Packet *said = client_carries[i].packet;
+        if (said->what_case != MESHNODE__RECORD__PACKET__WHAT_PUT) continue;
+        stored.key = said->put->key;
+        stored.version = said->put->version;
+        stored.writer = said->put->writer;
+        packet.what_case = MESHNODE__RECORD__PACKET__WHAT_STORED;
+        packet.stored = &stored;
+        client_carried(&client_carries[i].to, &packet);
+    }
+    client_carries_count = 0;
+}
+
 void client_step(const struct mcp_input *input)
 {
-    struct mcp_outbox outbox = {&edge, &calls};
+    struct mn_arena carried = {0};
+    struct mcp_carries carries = {.arena = &carried};
+    struct mcp_outbox outbox = {&edge, &calls, &carries};
 
     front_step(client_front, client_now, input, &outbox);
     if (!client_is_unchecked) front_check(client_front);
@@ -200,6 +254,9 @@ void client_step(const struct mcp_input *input)
         if (calls.items[i].type == CALL_MESSAGE_INPUT) on_input(&calls.items[i].more);
         if (calls.items[i].type == CALL_MESSAGE_CANCEL) on_cancel(calls.items[i].ticket);
     }
+    for (uint32_t i = 0; i < carries.count; i++)
+        on_carry(&carries.items[i]);
+    mn_arena_done(&carried);
     call_outbox_reset(&calls);
     edge_outbox_reset(&edge);
 }

@@ -7,6 +7,7 @@
 
 #include "node/mcp/front.h"
 #include "proto/gateway.pb-c.h"
+#include "proto/record.pb-c.h"
 
 #define CLIENT_RESPONSES_MAX 64
 #define CLIENT_CALLS_MAX 64
@@ -75,6 +76,19 @@ extern bool client_keeps_ids;
 /* Drops what a response has collected, to see only what comes later; or all responses. */
 void client_forget(uint64_t id);
 void client_forget_all(void);
+
+/* Other members, with these ids; what the front says to them is kept (its records' packets). */
+#define CLIENT_CARRIES_MAX 64
+extern struct client_carry {
+    mn_id to;
+    const Meshnode__Record__Packet *packet;
+} client_carries[CLIENT_CARRIES_MAX];
+extern uint32_t client_carries_count;
+void client_nodes(uint32_t count); /* ids 01.., 02.. */
+void client_carried(const mn_id *from, const Meshnode__Record__Packet *packet);
+
+/* Confirms all that was put and is not confirmed yet; each by whom it was sent to. */
+void client_confirm_puts(void);
 
 /* Each step checks the invariants, which takes time when there are ten thousand sessions. */
 extern bool client_is_unchecked;

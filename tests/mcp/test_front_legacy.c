@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/mcp/records.h"
 #include "tests/mcp/client.h"
 
 #define ECHO_TOOL "{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"},\"execution\":{}}"
@@ -251,6 +252,7 @@ START_TEST(an_id_says_itself_what_its_client_is)
                            "\"title\":\"Ann\"}}}")
                    ->session);
     client_at(client_now.mono + MCP_SESSION_IDLE);
+    client_at(client_now.mono + RECORDS_LIFE); /* nor is its record anywhere */
     snprintf(line, sizeof line, "mcp-session-id: %s", id);
     client_send("POST", "/mcp/servers/srv", headers, TOOL_CALL("1", ""));
     ck_assert_uint_eq(client_calls_count, 1);

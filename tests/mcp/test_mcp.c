@@ -80,7 +80,7 @@ static void carry_out(const struct edge_output *output)
 static void step(enum mcp_input_type type, const struct edge_input *input,
                  const struct call_message *message)
 {
-    struct mcp_outbox outbox = {&edge, &calls};
+    struct mcp_outbox outbox = {&edge, &calls, NULL};
     struct mcp_input in = {.type = type, .edge = input, .call = message};
 
     mcp_step(mcp, now, &in, &outbox);
@@ -203,7 +203,7 @@ static void setup(void)
     const struct mn_span argv[] = {mn_span_str("tool")};
     struct upstream_config server = {
         .name = mn_span_str("srv"), .argv = argv, .argv_count = 1, .era = UPSTREAM_ERA_LEGACY};
-    struct mcp_outbox outbox = {&edge, &calls};
+    struct mcp_outbox outbox = {&edge, &calls, NULL};
     struct mn_span why = {0};
 
     now = (struct mn_now){MN_SEC, 1700000000 * MN_SEC};
@@ -337,7 +337,7 @@ END_TEST
 
 START_TEST(a_server_can_be_removed_and_the_gateway_stopped)
 {
-    struct mcp_outbox outbox = {&edge, &calls};
+    struct mcp_outbox outbox = {&edge, &calls, NULL};
     struct edge_input exit = {.type = EDGE_IN_CHILD_EXIT, .id = child};
     struct mn_span why = {0};
 

@@ -1,0 +1,384 @@
+/* Legacy sessions beyond the death of their node. What a session is, as far as its id has no room
+ * for it (the client's capabilities as it said them) or it changes (log level, subscriptions), is a
+ * record that other nodes keep too (records.h). Whatever changes it is answered only once they do.
+ *
+ * A client that comes here with the id of a session we do not have waits until others were asked
+ * for the record; if nobody has it, the id itself says enough to go on (front_session.c). The
+ * requests of a session that is being looked for are kept as they came, and served then.
+ *
+ * Events that can be had again stay where they were sent. Each node that takes a session over is
+ * one generation further, and numbers its streams from there: an id of an earlier node's event is
+ * never taken for one of ours. */
+#include "node/mcp/front_state.h"
+#include "proto/base/check.h"
+#include "proto/pb.h"
+#include "proto/record.pb-c.h"
+
+#define SUBSCRIPTIONS_SAVED 256u           /* of one session */
+#define SUBSCRIPTIONS_SIZE ((size_t)32768) /* bytes of their URIs */
+#define GENERATION_SHIFT 32
+
+/* An answer that waits until the session is kept. */
+struct held {
+    struct mn_list in_session, in_exchange;
+    struct front_exchange *exchange; /* NULL: the client went away */
+    struct mn_span id, result;
+};
+
+/* A session that is being looked for. */
+struct adoption {
+    struct mn_map_entry by_key;
+    struct records_key key;
+    struct mn_list waiting; /* exchange->in_adoption */
+    char id[FRONT_SESSION_ID_MAX];
+};
+
+static struct mn_span key_span(const struct records_key *key)
+{
+    return mn_span(key->bytes, sizeof key->bytes);
+}
+
+static struct records_key record_key(const struct front_session *session)
+{
+    struct records_key key;
+
+    _Static_assert(sizeof session->handle == sizeof key.bytes, "a handle is a key");
+    memcpy(key.bytes, session->handle, sizeof key.bytes);
+    return key;
+}
+
+static void record_step(struct front *front, const struct records_input *input)
+{
+    records_step(front->records, front->now, input, &front->records_outbox);
+}
+
+/* ---- writing ---- */
+
+static struct mn_buf *record_pack(struct front *front, const struct front_session *session)
+{
+    Meshnode__Record__Session record = MESHNODE__RECORD__SESSION__INIT;
+    size_t size = 0;
+    struct mn_span uri = {0};
+    void *at = NULL;
+
+    record.version = (char *)(uintptr_t)session->version;
+    record.principal = pb_id_bytes(&session->principal);
+    record.service = pb_bytes(session->service);
+    record.client_info = pb_bytes(session->client_info);
+    record.client_capabilities = pb_bytes(session->client_capabilities);
+    record.log_level = (char *)(uintptr_t)loglevel_name(session->log_level);
+    record.generation = session->generation;
+    record.subscriptions = mn_arena_alloc(&front->scratch, SUBSCRIPTIONS_SAVED * sizeof(char *));
+    while (record.n_subscriptions < SUBSCRIPTIONS_SAVED &&
+           (at = front_subscribe_next(session, at, &uri)) != NULL) {
+        size += uri.size;
+        if (size > SUBSCRIPTIONS_SIZE) break;
+        record.subscriptions[record.n_subscriptions++] =
+            (char *)(uintptr_t)mn_arena_copy(&front->scratch, uri).data;
+    }
+    return pb_pack(&record.base);
+}
+
+void front_record_save(struct front *front, struct front_session *session)
+{
+    struct records_input input = {.type = RECORDS_IN_PUT, .key = record_key(session)};
+    struct mn_buf *body = record_pack(front, session);
+
+    input.put = mn_buf_span(body);
+    if (body->size <= RECORDS_BODY_MAX) record_step(front, &input);
+    mn_buf_unref(body);
+}
+
+static void held_free(struct held *held)
+{
+    mn_list_remove(&held->in_session);
+    mn_list_remove(&held->in_exchange);
+    mn_free(held);
+}
+
+void front_record_reply(struct front *front, struct front_exchange *exchange,
+                        struct front_session *session, struct mn_span id, struct mn_span result)
+{
+    struct held *held = mn_alloc(sizeof *held + id.size + result.size);
+    uint8_t *to = (uint8_t *)(held + 1);
+
+    held->exchange = exchange;
+    held->id = mn_span(to, id.size);
+    memcpy(to, id.data, id.size);
+    held->result = mn_span(to + id.size, result.size);
+    memcpy(to + id.size, result.data, result.size);
+    mn_list_push_back(&session->held, &held->in_session);
+    mn_list_push_back(&exchange->held, &held->in_exchange);
+    front_record_save(front, session);
+}
+
+/* What was held back is said. */
+static void record_release_answers(struct front *front, struct front_session *session)
+{
+    while (!mn_list_is_empty(&session->held)) {
+        struct held *held = MN_CONTAINER(session->held.next, struct held, in_session);
+        struct front_exchange *exchange = held->exchange;
+        struct mn_span id = mn_arena_copy(&front->scratch, held->id);
+        struct mn_span result = mn_arena_copy(&front->scratch, held->result);
+        held_free(held);
+        if (exchange != NULL) front_reply_result(front, exchange, id, result);
+    }
+}
+
+void front_record_leave(struct front_exchange *exchange)
+{
+    while (!mn_list_is_empty(&exchange->held)) {
+        struct held *held = MN_CONTAINER(exchange->held.next, struct held, in_exchange);
+        held->exchange = NULL;
+        mn_list_remove(&held->in_exchange);
+    }
+    mn_list_remove(&exchange->in_adoption);
+}
+
+void front_record_done(struct front *front, struct front_session *session)
+{
+    struct records_input input = {.type = RECORDS_IN_RELEASE, .key = record_key(session)};
+
+    if (front->outbox != NULL) {
+        record_release_answers(front, session);
+        record_step(front, &input);
+    }
+    while (!mn_list_is_empty(&session->held))
+        held_free(MN_CONTAINER(session->held.next, struct held, in_session));
+}
+
+void front_record_end(struct front *front, struct front_session *session)
+{
+    record_step(front, &(struct records_input){.type = RECORDS_IN_END, .key = record_key(session)});
+}
+
+/* ---- reading ---- */
+
+/* Only for whom it was made, as its id. */
+static const Meshnode__Record__Session *record_read(struct front *front, struct mn_span body,
+                                                    const mn_id *principal, struct mn_span service)
+{
+    const Meshnode__Record__Session *record =
+        pb_unpack(&meshnode__record__session__descriptor, &front->scratch, body);
+    mn_id whose;
+
+    if (record == NULL || pb_id(record->principal, &whose) != MN_OK) return NULL;
+    if (!mn_id_equal(&whose, principal) || !mn_span_equal(pb_span(record->service), service))
+        return NULL;
+    return front_session_version(pb_text(record->version)) == NULL ? NULL : record;
+}
+
+static bool record_wants(const Meshnode__Record__Session *record, struct mn_span uri)
+{
+    for (size_t i = 0; i < record->n_subscriptions; i++)
+        if (mn_span_equal(pb_text(record->subscriptions[i]), uri)) return true;
+    return false;
+}
+
+/* The session is as the record says. Of what was subscribed here and is not in it, nothing stays.
+ */
+static void record_apply(struct front *front, struct front_session *session,
+                         const Meshnode__Record__Session *record)
+{
+    enum loglevel level = loglevel_parse(pb_text(record->log_level));
+    struct mn_span uri;
+    void *at = NULL;
+
+    if (level != LOGLEVEL_NONE) session->log_level = level;
+    while ((at = front_subscribe_next(session, at, &uri)) != NULL) {
+        if (record_wants(record, uri)) continue;
+        front_subscribe_forget(front, session, uri);
+        at = NULL; /* from the beginning: the list is another one now */
+    }
+    for (size_t i = 0; i < record->n_subscriptions; i++)
+        front_subscribe_again(front, session, pb_text(record->subscriptions[i]));
+}
+
+/* ---- a session of another node ---- */
+
+bool front_record_adopt(struct front *front, struct front_exchange *exchange, struct mn_span id)
+{
+    struct records_input input = {.type = RECORDS_IN_ASK};
+    struct mn_map_entry *entry;
+    struct adoption *adoption;
+
+    if (id.size >= FRONT_SESSION_ID_MAX || !front_session_is_ours(front, exchange, id) ||
+        front->bodies_size + front->body.size > MCP_BODIES_MAX)
+        return false;
+    front_session_handle(id, input.key.bytes);
+    entry = mn_map_find(&front->adoptions, key_span(&input.key));
+    if (entry == NULL) {
+        adoption = mn_alloc(sizeof *adoption);
+        adoption->key = input.key;
+        memcpy(adoption->id, id.data, id.size);
+        mn_list_init(&adoption->waiting);
+        mn_map_insert(&front->adoptions, &adoption->by_key, key_span(&adoption->key));
+        record_step(front, &input);
+    } else {
+        adoption = MN_CONTAINER(entry, struct adoption, by_key);
+    }
+    mn_list_push_back(&adoption->waiting, &exchange->in_adoption);
+    mn_writer_add(&exchange->body, front->body);
+    front->bodies_size += front->body.size;
+    return true;
+}
+
+/* Serves what was kept until the session was found, as if it came now. */
+static void adoption_serve(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_buf *body;
+
+    mn_list_remove(&exchange->in_adoption);
+    if (exchange->verb != FRONT_VERB_POST) {
+        front_legacy_verb(front, exchange);
+        return;
+    }
+    front->bodies_size -= mn_writer_size(&exchange->body);
+    body = mn_writer_done(&exchange->body);
+    exchange->pending_count = 0;
+    front_message_receive(front, exchange, mn_buf_span(body));
+    mn_buf_unref(body);
+}
+
+static void adoption_take_over(struct front *front, const struct front_exchange *exchange,
+                               const struct adoption *adoption, const struct records_output *found)
+{
+    const Meshnode__Record__Session *record = NULL;
+    struct front_session *session;
+
+    if (found->is_found && !found->is_ended)
+        record = record_read(front, found->body, &exchange->principal, exchange->service);
+    session = record == NULL ? front_session_adopt(front, exchange, mn_span_str(adoption->id))
+                             : front_session_again(front, exchange, mn_span_str(adoption->id),
+                                                   front_session_version(pb_text(record->version)),
+                                                   pb_span(record->client_info),
+                                                   pb_span(record->client_capabilities));
+    if (session == NULL) return;
+    session->generation = record == NULL ? 1 : record->generation + 1;
+    if (session->generation > UINT32_MAX) session->generation = 1;
+    session->stream_last = session->generation << GENERATION_SHIFT;
+    if (record != NULL) record_apply(front, session, record);
+    front_record_save(front, session);
+}
+
+/* After this the session is there, or it is not; both are said to whoever waits. */
+static void record_on_found(struct front *front, const struct records_output *found)
+{
+    struct mn_map_entry *entry = mn_map_find(&front->adoptions, key_span(&found->key));
+    struct mn_list waiting;
+    struct adoption *adoption;
+
+    if (entry == NULL) return;
+    adoption = MN_CONTAINER(entry, struct adoption, by_key);
+    mn_map_remove(&front->adoptions, &adoption->by_key);
+    mn_list_init(&waiting);
+    for (struct mn_list *link; (link = mn_list_take(&adoption->waiting)) != NULL;)
+        mn_list_push_back(&waiting, link);
+    if (found->is_ended)
+        front_session_forget(front, mn_span_str(adoption->id));
+    else if (!mn_list_is_empty(&waiting) && front_legacy_make_room(front) &&
+             mn_map_find(&front->sessions, mn_span_str(adoption->id)) == NULL)
+        adoption_take_over(front, MN_CONTAINER(waiting.next, struct front_exchange, in_adoption),
+                           adoption, found);
+    while (!mn_list_is_empty(&waiting)) {
+        struct front_exchange *exchange =
+            MN_CONTAINER(waiting.next, struct front_exchange, in_adoption);
+        exchange->was_adopted = true; /* looked for once: it is not looked for again */
+        adoption_serve(front, exchange);
+    }
+    mn_free(adoption);
+}
+
+/* ---- what the records say ---- */
+
+static struct front_session *record_session(struct front *front, const struct records_key *key)
+{
+    struct mn_map_entry *entry = mn_map_find(&front->sessions_by_handle, key_span(key));
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct front_session, by_handle);
+}
+
+/* The client used the session at another node meanwhile, and changed or ended it there. */
+static void record_on_newer(struct front *front, const struct records_output *newer)
+{
+    struct front_session *session = record_session(front, &newer->key);
+    const Meshnode__Record__Session *record;
+
+    if (session == NULL) return;
+    if (newer->is_ended) {
+        front_legacy_end(front, session, "ended elsewhere");
+        return;
+    }
+    record = record_read(front, newer->body, &session->principal, session->service);
+    if (record == NULL) return;
+    session->generation = record->generation;
+    record_apply(front, session, record);
+}
+
+static void record_send(struct front *front, const struct records_output *output)
+{
+    struct mcp_carries *carries = front->outbox->carries;
+
+    if (carries == NULL) { /* nobody is told; then nobody answers either */
+        mn_buf_unref(output->buf);
+        return;
+    }
+    mcp_carry(carries, &output->to, output->buf);
+}
+
+void front_record_run(struct front *front)
+{
+    struct records_outbox *outbox = &front->records_outbox;
+
+    for (uint32_t i = 0; i < outbox->count; i++) {
+        struct records_output output = outbox->items[i]; /* the array may move */
+        struct front_session *session = record_session(front, &output.key);
+        switch (output.type) {
+        case RECORDS_OUT_SEND: record_send(front, &output); break;
+        case RECORDS_OUT_STORED:
+            if (session != NULL) record_release_answers(front, session);
+            break;
+        case RECORDS_OUT_FOUND: record_on_found(front, &output); break;
+        case RECORDS_OUT_NEWER: record_on_newer(front, &output); break;
+        }
+    }
+    outbox->items = NULL;
+    outbox->count = outbox->capacity = 0;
+    mn_arena_reset(outbox->arena);
+}
+
+void front_record_on_nodes(struct front *front, const mn_id *nodes, uint32_t count)
+{
+    struct records_input input = {.type = RECORDS_IN_NODES};
+
+    input.nodes.items = nodes;
+    input.nodes.count = count;
+    record_step(front, &input);
+}
+
+void front_record_on_message(struct front *front, const mn_id *from, struct mn_span bytes)
+{
+    struct records_input input = {.type = RECORDS_IN_MESSAGE};
+
+    input.message.from = *from;
+    input.message.bytes = bytes;
+    record_step(front, &input);
+}
+
+void front_record_on_time(struct front *front)
+{
+    if (records_deadline(front->records) > front->now.mono) return;
+    record_step(front, &(struct records_input){.type = RECORDS_IN_TICK});
+}
+
+void front_record_free(struct front *front)
+{
+    struct mn_map_entry *entry;
+
+    while ((entry = mn_map_next(&front->adoptions, NULL)) != NULL) {
+        mn_map_remove(&front->adoptions, entry);
+        mn_free(MN_CONTAINER(entry, struct adoption, by_key));
+    }
+    mn_map_done(&front->adoptions);
+    records_free(front->records);
+    mn_arena_done(&front->records_arena);
+}

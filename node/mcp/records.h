@@ -1,0 +1,126 @@
+/* records.h: records of which several nodes keep a copy, so that they survive the death of the node
+ * that wrote them: here, what legacy sessions are. A record is put by the node whose client changes
+ * it, and kept by the RECORDS_COPIES nodes that rank highest for its key (rendezvous hashing,
+ * Thaler & Ravishankar 1998) among those this node can reach. Whoever needs one that it does not
+ * have asks the RECORDS_ASKED highest ones, and takes the newest answer. So nobody has to remember
+ * who keeps what, and a node that dies is replaced by the next in rank.
+ *
+ * Versions rise by one with each put; two nodes that put at once make one of the two win
+ * everywhere. A record that was ended stays as a mark without body, so that no old copy brings it
+ * back.
+ *
+ * It is not agreement: what only the dead nodes knew is lost, and a put is answered after
+ * RECORDS_WAIT even if too few have it. Records are of members that trust each other; bounds hold
+ * against those that do not. Pure, like every core. */
+#ifndef RECORDS_H
+#define RECORDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto/rng.h"
+#include "proto/base/buf.h"
+#include "proto/base/bytes.h"
+#include "proto/base/id.h"
+#include "proto/base/memory.h"
+#include "proto/base/time.h"
+
+#define RECORDS_COPIES 2u              /* besides the one of the node that puts it */
+#define RECORDS_ASKED 4u               /* more than keep it: nodes disagree on who can be reached */
+#define RECORDS_WAIT (500 * MN_MS)     /* for the copies of a put */
+#define RECORDS_ASK_WAIT (300 * MN_MS) /* for answers */
+#define RECORDS_RETRY (100 * MN_MS)    /* a copy that was not confirmed is sent again; doubled */
+#define RECORDS_LIFE MN_HOUR           /* of a copy after the last word from its owner */
+#define RECORDS_REFRESH (15 * MN_MINUTE)    /* between two words of the owner */
+#define RECORDS_BODY_MAX 65536u             /* bytes */
+#define RECORDS_MAX 40000u                  /* at one node, without ended ones */
+#define RECORDS_SIZE_MAX ((size_t)64 << 20) /* bytes of all bodies */
+#define RECORDS_ENDED_MAX 16384u            /* the oldest is forgotten */
+#define RECORDS_ASKS_MAX 1024u /* under way; one more is answered by what is known here */
+#define RECORDS_NODES_MAX 1024u
+#define RECORDS_KEY_SIZE 16
+#define RECORDS_MESSAGE_MAX (RECORDS_BODY_MAX + 256u) /* bytes; longer ones are dropped */
+
+struct records_key {
+    uint8_t bytes[RECORDS_KEY_SIZE];
+};
+
+struct records_config {
+    mn_id self;
+    const uint8_t *seed; /* RNG_SEED_SIZE bytes, of the hash tables */
+};
+
+enum records_input_type {
+    RECORDS_IN_TICK = 1,
+    RECORDS_IN_NODES,   /* nodes: all other members that can be reached, in any order; copied */
+    RECORDS_IN_MESSAGE, /* message: from a node whose identity is known */
+    RECORDS_IN_PUT,     /* put: from now on it is ours; answered by STORED */
+    RECORDS_IN_ASK,     /* key: answered by one FOUND, perhaps at once; asking again meanwhile is
+                         * not answered again */
+    RECORDS_IN_END,     /* key: ended for good, everywhere */
+    RECORDS_IN_RELEASE  /* key: not ours any more; copies stay for their time */
+};
+
+struct records_input {
+    enum records_input_type type;
+    struct records_key key;
+    union {
+        struct {
+            const mn_id *items;
+            uint32_t count; /* of more than RECORDS_NODES_MAX the rest is ignored */
+        } nodes;
+        struct {
+            mn_id from;
+            struct mn_span bytes;
+        } message;
+        struct mn_span put; /* <= RECORDS_BODY_MAX bytes */
+    };
+};
+
+enum records_output_type {
+    RECORDS_OUT_SEND = 1, /* to, buf: lost if there is no link */
+    RECORDS_OUT_STORED,   /* key, copies_count: all that was put so far is kept as well as can be */
+    RECORDS_OUT_FOUND,    /* key, is_found, is_ended, body */
+    RECORDS_OUT_NEWER     /* key, is_ended, body: another node changed a record of ours */
+};
+
+struct records_output {
+    enum records_output_type type;
+    mn_id to;
+    struct mn_buf *buf; /* the receiver of the output owns this ref */
+    struct records_key key;
+    uint32_t copies_count; /* at other nodes */
+    bool is_found, is_ended;
+    struct mn_span body; /* until the next step */
+};
+
+/* Appended to by a step; owned by the caller. */
+struct records_outbox {
+    struct records_output *items;
+    uint32_t count, capacity;
+    struct mn_arena *arena;
+};
+
+struct records;
+
+struct records *records_new(const struct records_config *config); /* never NULL */
+void records_free(struct records *records);
+void records_step(struct records *records, struct mn_now now, const struct records_input *input,
+                  struct records_outbox *outbox);
+mn_time records_deadline(const struct records *records);
+void records_check(const struct records *records);
+
+struct records_stats {
+    uint32_t kept, ours, ended, asks; /* now */
+    size_t size;                      /* bytes of bodies */
+    uint64_t puts, puts_short; /* short: answered with fewer copies than there are nodes for */
+    uint64_t refused;          /* copies for which there was no room */
+    uint64_t malformed;        /* messages */
+};
+
+struct records_stats records_stats(const struct records *records);
+
+/* Whether the node keeps that record now; for checks. */
+bool records_has(const struct records *records, const struct records_key *key, uint64_t *version);
+
+#endif

@@ -1,0 +1,170 @@
+/* Legacy sessions that outlive their node: what is told to others before a client is answered, and
+ * how a session of another node is found. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/mcp/records.h"
+#include "tests/mcp/client.h"
+
+#define PING "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}"
+#define CALL \
+    "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"name\":\"srv__echo\"}}"
+#define INITIALIZE                                                                             \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":" \
+    "\"2025-06-18\",\"capabilities\":{\"roots\":{},\"x\":{\"deep\":[1]}}}}"
+#define SET_LEVEL                                         \
+    "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"logging/" \
+    "setLevel\",\"params\":{\"level\":\"error\"}}"
+
+/* Posts it, with nobody having confirmed anything yet. */
+static uint64_t post(const char *session_id, const char *body)
+{
+    char line[400];
+    const char *const headers[] = {"content-type: application/json",
+                                   "accept: application/json, text/event-stream", "host: localhost",
+                                   session_id == NULL ? NULL : line, NULL};
+    uint64_t id;
+
+    if (session_id != NULL) snprintf(line, sizeof line, "mcp-session-id: %s", session_id);
+    id = client_open("POST", "/mcp", headers);
+    client_body(id, body, strlen(body), true);
+    return id;
+}
+
+START_TEST(a_session_is_told_once_two_others_keep_it)
+{
+    uint64_t id;
+    char session_id[300];
+
+    client_nodes(3);
+    id = post(NULL, INITIALIZE);
+    ck_assert_uint_eq(client_carries_count, 2);
+    ck_assert_uint_eq(client_response(id)->code, 0);
+    client_confirm_puts();
+    ck_assert_uint_eq(client_response(id)->code, 200);
+    strcpy(session_id, client_response(id)->session);
+    id = post(session_id, SET_LEVEL);
+    ck_assert_uint_eq(client_carries_count, 2);
+    ck_assert_uint_eq(client_response(id)->code, 0);
+    client_confirm_puts();
+    ck_assert_uint_eq(client_response(id)->code, 200);
+}
+END_TEST
+
+START_TEST(others_that_do_not_answer_do_not_hold_a_session_up_for_ever)
+{
+    uint64_t id, gone;
+
+    client_nodes(3);
+    id = post(NULL, INITIALIZE);
+    gone = post(NULL, INITIALIZE);
+    client_gone(gone);
+    client_at(client_now.mono + RECORDS_WAIT - 1);
+    ck_assert_uint_eq(client_response(id)->code, 0);
+    client_at(client_now.mono + 1);
+    ck_assert_uint_eq(client_response(id)->code, 200);
+}
+END_TEST
+
+/* The answer of a node that keeps the session's record, or (is_ended) the mark of its end. */
+static void answer_ask(const struct client_carry *asked, const Meshnode__Record__Record *record)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Found found = MESHNODE__RECORD__FOUND__INIT;
+    const mn_id to = asked->to;
+
+    ck_assert_int_eq(asked->packet->what_case, MESHNODE__RECORD__PACKET__WHAT_ASK);
+    found.key = asked->packet->ask->key;
+    found.record = (Meshnode__Record__Record *)(uintptr_t)record;
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_FOUND;
+    packet.found = &found;
+    client_carried(&to, &packet);
+}
+
+/* The session of another node, whose record others keep: what this front puts is given back to it
+ * after it forgot all. */
+START_TEST(a_session_of_another_node_is_asked_for_and_goes_on)
+{
+    const Meshnode__Record__Record *record;
+    char session_id[300];
+    uint64_t id;
+
+    client_nodes(2);
+    id = post(NULL, INITIALIZE);
+    client_confirm_puts();
+    strcpy(session_id, client_response(id)->session);
+    id = post(session_id, SET_LEVEL);
+    record = client_carries[0].packet->put;
+    client_confirm_puts();
+    client_at(client_now.mono + MCP_SESSION_IDLE);
+    client_at(client_now.mono + RECORDS_LIFE);
+    client_carries_count = 0;
+
+    id = post(session_id, CALL);
+    ck_assert_uint_eq(client_carries_count, 2); /* both are asked */
+    ck_assert_uint_eq(client_calls_count, 0);
+    answer_ask(&client_carries[0], NULL);
+    ck_assert_uint_eq(client_calls_count, 0);
+    answer_ask(&client_carries[1], record);
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_str_eq(client_calls[0].request->log_level, "error");
+    ck_assert(mn_span_is(mn_span(client_calls[0].request->client_capabilities.data,
+                                 client_calls[0].request->client_capabilities.len),
+                         "{\"roots\":{},\"x\":{\"deep\":[1]}}"));
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    ck_assert_uint_eq(client_response(id)->code, 200);
+    ck_assert_uint_eq(client_carries_count, 4); /* it keeps it now, and says so */
+}
+END_TEST
+
+START_TEST(a_session_that_ended_elsewhere_does_not_come_back)
+{
+    Meshnode__Record__Record record = MESHNODE__RECORD__RECORD__INIT;
+    char session_id[300], line[400];
+    const char *const headers[] = {line, NULL};
+    uint64_t id;
+
+    strcpy(session_id, client_initialize("/mcp", "2025-06-18"));
+    client_at(client_now.mono + MCP_SESSION_IDLE);
+    client_at(client_now.mono + RECORDS_LIFE);
+    client_nodes(1);
+    id = post(session_id, PING);
+    record.key = client_carries[0].packet->ask->key;
+    record.version = 7;
+    record.writer = record.key; /* any 16 bytes */
+    record.life_ms = 1000;
+    record.is_ended = true;
+    answer_ask(&client_carries[0], &record);
+    ck_assert_uint_eq(client_response(id)->code, 404);
+    snprintf(line, sizeof line, "mcp-session-id: %s", session_id);
+    ck_assert_uint_eq(client_send("DELETE", "/mcp", headers, NULL)->code, 404);
+}
+END_TEST
+
+static void setup(void)
+{
+    static const char *const tools[] = {"{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}",
+                                        NULL};
+
+    client_setup();
+    client_service("srv", true, tools);
+}
+
+int main(void)
+{
+    Suite *suite = suite_create("front_record");
+    TCase *all = tcase_create("all");
+
+    tcase_add_checked_fixture(all, setup, client_teardown);
+    tcase_add_test(all, a_session_is_told_once_two_others_keep_it);
+    tcase_add_test(all, others_that_do_not_answer_do_not_hold_a_session_up_for_ever);
+    tcase_add_test(all, a_session_of_another_node_is_asked_for_and_goes_on);
+    tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
+    suite_add_tcase(suite, all);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_NORMAL);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

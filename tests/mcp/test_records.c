@@ -1,0 +1,457 @@
+/* Records of which several nodes keep a copy: a handful of nodes whose messages the test carries,
+ * loses or holds back. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "node/mcp/records.h"
+#include "proto/base/check.h"
+#include "proto/pb.h"
+#include "proto/record.pb-c.h"
+
+#define NODES 6
+#define START (1000 * MN_SEC)
+
+static struct node {
+    mn_id id;
+    struct records *records;
+    bool is_up;
+    uint32_t stored, copies, found, newer; /* how often it said so; copies: of the last STORED */
+    bool is_found, is_ended;               /* the last FOUND or NEWER */
+    char body[64];
+} nodes[NODES];
+static struct mn_now now;
+static uint32_t sent_count;
+static bool is_lossy;     /* what is sent is lost */
+static bool is_unchecked; /* the invariants take long to check when there are thousands */
+
+static struct records_key key_of(uint32_t number)
+{
+    struct records_key key = {{0}};
+
+    key.bytes[0] = (uint8_t)(number * 37);
+    key.bytes[1] = (uint8_t)number;
+    key.bytes[2] = (uint8_t)(number >> 8);
+    return key;
+}
+
+static struct node *node_of(const mn_id *id)
+{
+    for (int i = 0; i < NODES; i++)
+        if (mn_id_equal(&nodes[i].id, id)) return &nodes[i];
+    return NULL;
+}
+
+static void step(struct node *node, const struct records_input *input);
+
+static void note(struct node *node, const struct records_output *output)
+{
+    node->is_found = output->is_found;
+    node->is_ended = output->is_ended;
+    snprintf(node->body, sizeof node->body, "%.*s", (int)output->body.size,
+             output->body.size == 0 ? "" : (const char *)output->body.data);
+}
+
+static void hear(struct node *node, const struct records_output *output)
+{
+    struct records_input message = {.type = RECORDS_IN_MESSAGE};
+    struct node *to;
+
+    switch (output->type) {
+    case RECORDS_OUT_STORED:
+        node->stored++;
+        node->copies = output->copies_count;
+        break;
+    case RECORDS_OUT_FOUND:
+        node->found++;
+        note(node, output);
+        break;
+    case RECORDS_OUT_NEWER:
+        node->newer++;
+        note(node, output);
+        break;
+    case RECORDS_OUT_SEND:
+        sent_count++;
+        to = node_of(&output->to);
+        ck_assert_ptr_nonnull(to);
+        ck_assert_ptr_ne(to, node);
+        message.message.from = node->id;
+        message.message.bytes = mn_buf_span(output->buf);
+        if (!is_lossy && to->is_up) step(to, &message);
+        mn_buf_unref(output->buf);
+        break;
+    }
+}
+
+static void step(struct node *node, const struct records_input *input)
+{
+    struct mn_arena arena = {0};
+    struct records_outbox outbox = {.arena = &arena};
+
+    records_step(node->records, now, input, &outbox);
+    if (!is_unchecked) records_check(node->records);
+    for (uint32_t i = 0; i < outbox.count; i++)
+        hear(node, &outbox.items[i]);
+    mn_arena_done(&arena);
+}
+
+static void tell_nodes(void)
+{
+    mn_id ids[NODES];
+    struct records_input input = {.type = RECORDS_IN_NODES, .nodes = {.items = ids}};
+
+    for (int i = 0; i < NODES; i++)
+        if (nodes[i].is_up) ids[input.nodes.count++] = nodes[i].id;
+    for (int i = 0; i < NODES; i++)
+        if (nodes[i].is_up) step(&nodes[i], &input);
+}
+
+static void pass(mn_time time)
+{
+    mn_time end = now.mono + time;
+
+    for (;;) {
+        struct node *next = NULL;
+        for (int i = 0; i < NODES; i++)
+            if (nodes[i].is_up && (next == NULL || records_deadline(nodes[i].records) <
+                                                       records_deadline(next->records)))
+                next = &nodes[i];
+        if (next == NULL || records_deadline(next->records) > end) break;
+        if (records_deadline(next->records) > now.mono) now.mono = records_deadline(next->records);
+        step(next, &(struct records_input){.type = RECORDS_IN_TICK});
+    }
+    now.mono = end;
+}
+
+static void put(struct node *node, uint32_t number, const char *body)
+{
+    step(node, &(struct records_input){
+                   .type = RECORDS_IN_PUT, .key = key_of(number), .put = mn_span_str(body)});
+}
+
+static void say(struct node *node, enum records_input_type type, uint32_t number)
+{
+    step(node, &(struct records_input){.type = type, .key = key_of(number)});
+}
+
+/* How many nodes besides [but] have it; 0 without any. */
+static uint32_t keepers(uint32_t number, const struct node *but)
+{
+    struct records_key key = key_of(number);
+    uint32_t count = 0;
+    uint64_t version;
+
+    for (int i = 0; i < NODES; i++)
+        count +=
+            nodes[i].is_up && &nodes[i] != but && records_has(nodes[i].records, &key, &version);
+    return count;
+}
+
+static void kill_node(struct node *node)
+{
+    node->is_up = false;
+    tell_nodes();
+}
+
+static void setup(void)
+{
+    static const uint8_t seed[RNG_SEED_SIZE] = {3};
+
+    now = (struct mn_now){.mono = START, .wall = START};
+    sent_count = 0;
+    is_lossy = is_unchecked = false;
+    memset(nodes, 0, sizeof nodes);
+    for (int i = 0; i < NODES; i++) {
+        struct records_config config = {.seed = seed};
+        memset(nodes[i].id.bytes, 17 * i + 5, sizeof nodes[i].id.bytes);
+        config.self = nodes[i].id;
+        nodes[i].records = records_new(&config);
+        nodes[i].is_up = true;
+    }
+    tell_nodes();
+}
+
+static void teardown(void)
+{
+    for (int i = 0; i < NODES; i++)
+        records_free(nodes[i].records);
+}
+
+START_TEST(a_put_is_answered_when_two_others_keep_it)
+{
+    put(&nodes[0], 1, "one");
+    ck_assert_uint_eq(nodes[0].stored, 1);
+    ck_assert_uint_eq(nodes[0].copies, 2);
+    ck_assert_uint_eq(keepers(1, &nodes[0]), 2);
+}
+END_TEST
+
+START_TEST(alone_a_put_is_answered_at_once)
+{
+    for (int i = 1; i < NODES; i++)
+        nodes[i].is_up = false;
+    tell_nodes();
+    put(&nodes[0], 1, "one");
+    ck_assert_uint_eq(nodes[0].stored, 1);
+    ck_assert_uint_eq(nodes[0].copies, 0);
+}
+END_TEST
+
+START_TEST(any_node_finds_it_when_its_own_is_dead)
+{
+    for (uint32_t number = 0; number < 50; number++) {
+        char body[16];
+        snprintf(body, sizeof body, "body %u", number);
+        put(&nodes[number % NODES], number, body);
+        if (number % NODES == 2) snprintf(body, sizeof body, "later %u", number);
+        if (number % NODES == 2) put(&nodes[2], number, body);
+    }
+    kill_node(&nodes[2]);
+    for (uint32_t number = 2; number < 50; number += NODES)
+        for (int i = 0; i < NODES; i++) {
+            char body[16];
+            if (i == 2) continue;
+            snprintf(body, sizeof body, "later %u", number);
+            nodes[i].found = 0;
+            say(&nodes[i], RECORDS_IN_ASK, number);
+            ck_assert_uint_eq(nodes[i].found, 1);
+            ck_assert(nodes[i].is_found && !nodes[i].is_ended);
+            ck_assert_str_eq(nodes[i].body, body);
+        }
+}
+END_TEST
+
+START_TEST(nobody_has_what_was_never_put)
+{
+    say(&nodes[3], RECORDS_IN_ASK, 9);
+    ck_assert_uint_eq(nodes[3].found, 1);
+    ck_assert(!nodes[3].is_found);
+}
+END_TEST
+
+START_TEST(a_dead_copy_is_replaced)
+{
+    struct node *keeper = NULL;
+    struct records_key key = key_of(4);
+    uint64_t version;
+
+    put(&nodes[0], 4, "four");
+    for (int i = 1; i < NODES; i++)
+        if (records_has(nodes[i].records, &key, &version)) keeper = &nodes[i];
+    kill_node(keeper);
+    pass(MN_SEC);
+    ck_assert_uint_eq(keepers(4, &nodes[0]), 2);
+    ck_assert_uint_eq(nodes[0].stored, 1); /* of the one put */
+}
+END_TEST
+
+START_TEST(lost_messages_are_sent_again)
+{
+    is_lossy = true;
+    put(&nodes[0], 5, "five");
+    ck_assert_uint_eq(nodes[0].stored, 0);
+    pass(250 * MN_MS);
+    is_lossy = false;
+    pass(200 * MN_MS);
+    ck_assert_uint_eq(nodes[0].stored, 1);
+    ck_assert_uint_eq(nodes[0].copies, 2);
+}
+END_TEST
+
+START_TEST(who_waits_for_copies_does_not_wait_for_ever)
+{
+    is_lossy = true;
+    put(&nodes[0], 5, "five");
+    pass(RECORDS_WAIT - 1);
+    ck_assert_uint_eq(nodes[0].stored, 0);
+    pass(1);
+    ck_assert_uint_eq(nodes[0].stored, 1);
+    ck_assert_uint_eq(nodes[0].copies, 0);
+    ck_assert_uint_eq(records_stats(nodes[0].records).puts_short, 1);
+    is_lossy = false;
+    pass(10 * MN_SEC); /* it goes on trying */
+    ck_assert_uint_eq(keepers(5, &nodes[0]), 2);
+    ck_assert_uint_eq(nodes[0].stored, 1);
+}
+END_TEST
+
+START_TEST(who_asks_does_not_wait_for_ever)
+{
+    is_lossy = true;
+    say(&nodes[1], RECORDS_IN_ASK, 6);
+    pass(RECORDS_ASK_WAIT - 1);
+    ck_assert_uint_eq(nodes[1].found, 0);
+    pass(1);
+    ck_assert_uint_eq(nodes[1].found, 1);
+    ck_assert(!nodes[1].is_found);
+}
+END_TEST
+
+START_TEST(the_newest_version_wins_everywhere)
+{
+    put(&nodes[0], 7, "old");
+    say(&nodes[4], RECORDS_IN_ASK, 7);
+    put(&nodes[4], 7, "new"); /* the client went on at another node, though the first one lives */
+    pass(RECORDS_REFRESH + MN_SEC);
+    say(&nodes[5], RECORDS_IN_ASK, 7);
+    ck_assert_str_eq(nodes[5].body, "new");
+    ck_assert_uint_ge(nodes[0].newer, 1);
+    ck_assert_str_eq(nodes[0].body, "new");
+}
+END_TEST
+
+START_TEST(an_end_is_final)
+{
+    put(&nodes[0], 8, "eight");
+    say(&nodes[5], RECORDS_IN_ASK, 8);
+    put(&nodes[5], 8, "of five");
+    say(&nodes[0], RECORDS_IN_END, 8);
+    pass(RECORDS_REFRESH + MN_SEC); /* five says it again, and hears that it is over */
+    ck_assert(nodes[5].newer > 0 && nodes[5].is_ended);
+    for (int i = 0; i < NODES; i++) {
+        nodes[i].found = 0;
+        say(&nodes[i], RECORDS_IN_ASK, 8);
+        ck_assert_uint_eq(nodes[i].found, 1);
+        ck_assert(nodes[i].is_found && nodes[i].is_ended);
+        put(&nodes[i], 8, "again");
+        ck_assert(nodes[i].is_ended);
+    }
+}
+END_TEST
+
+START_TEST(copies_expire_when_their_owner_is_silent)
+{
+    put(&nodes[0], 10, "ten");
+    pass(3 * RECORDS_LIFE); /* kept fresh */
+    ck_assert_uint_eq(keepers(10, &nodes[0]), 2);
+    say(&nodes[0], RECORDS_IN_RELEASE, 10);
+    pass(RECORDS_LIFE + MN_MINUTE);
+    ck_assert_uint_eq(keepers(10, NULL), 0);
+    put(&nodes[1], 11, "eleven");
+    kill_node(&nodes[1]);
+    pass(RECORDS_LIFE - 2 * MN_SEC);
+    ck_assert_uint_eq(keepers(11, NULL), 2);
+    pass(3 * MN_SEC);
+    ck_assert_uint_eq(keepers(11, NULL), 0);
+}
+END_TEST
+
+/* A packet of node 1 to node 0. */
+static void receive(const Meshnode__Record__Packet *packet)
+{
+    struct records_input input = {.type = RECORDS_IN_MESSAGE};
+    struct mn_buf *bytes = pb_pack(&packet->base);
+
+    input.message.from = nodes[1].id;
+    input.message.bytes = mn_buf_span(bytes);
+    step(&nodes[0], &input);
+    mn_buf_unref(bytes);
+}
+
+static void receive_put(uint32_t number, uint64_t version, struct mn_span body, bool is_ended)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Record record = MESHNODE__RECORD__RECORD__INIT;
+    struct records_key key = key_of(number);
+
+    record.key = pb_bytes(mn_span(&key, sizeof key));
+    record.version = version;
+    record.writer = pb_id_bytes(&nodes[1].id);
+    record.life_ms = UINT64_MAX;
+    record.is_ended = is_ended;
+    record.body = pb_bytes(body);
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_PUT;
+    packet.put = &record;
+    receive(&packet);
+}
+
+START_TEST(nonsense_is_counted_and_dropped)
+{
+    static uint8_t long_body[RECORDS_BODY_MAX + 1];
+    struct records_input input = {.type = RECORDS_IN_MESSAGE, .message.from = nodes[1].id};
+
+    input.message.bytes = mn_span_str("no packet at all");
+    step(&nodes[0], &input);
+    receive_put(1, 0, mn_span_str("version 0"), false);
+    receive_put(1, UINT64_MAX, mn_span_str("no version after this one"), false);
+    receive_put(1, 1, mn_span(NULL, 0), false);
+    receive_put(1, 1, mn_span_str("an end with a body"), true);
+    receive_put(1, 1, mn_span(long_body, sizeof long_body), false);
+    ck_assert_uint_eq(records_stats(nodes[0].records).malformed, 6);
+    ck_assert_uint_eq(records_stats(nodes[0].records).kept, 0);
+    ck_assert_uint_eq(sent_count, 0);
+}
+END_TEST
+
+START_TEST(memory_is_bounded_and_what_is_ours_stays)
+{
+    static uint8_t body[RECORDS_BODY_MAX];
+    uint32_t fit = (uint32_t)(RECORDS_SIZE_MAX / sizeof body), before;
+
+    put(&nodes[0], 0, "ours");
+    before = records_stats(nodes[0].records).kept;
+    memset(body, 'x', sizeof body);
+    is_unchecked = true;
+    for (uint32_t i = 0; i < fit + 100; i++) {
+        now.mono += MN_MS;
+        receive_put(1000 + i, 1, mn_span(body, sizeof body), false);
+    }
+    ck_assert_uint_le(records_stats(nodes[0].records).size, RECORDS_SIZE_MAX);
+    ck_assert_uint_ge(records_stats(nodes[0].records).kept, fit - 1);
+    ck_assert_uint_le(records_stats(nodes[0].records).kept, fit + before);
+    ck_assert_uint_eq(keepers(0, NULL), 3);
+    ck_assert_uint_eq(keepers(1000, NULL), 0); /* the oldest went */
+    for (uint32_t i = 0; i < RECORDS_ENDED_MAX + 100; i++)
+        receive_put(10000 + i, 1, mn_span(NULL, 0), true);
+    ck_assert_uint_eq(records_stats(nodes[0].records).ended, RECORDS_ENDED_MAX);
+    records_check(nodes[0].records);
+}
+END_TEST
+
+START_TEST(copies_are_spread_evenly)
+{
+    uint32_t each[NODES] = {0};
+    uint64_t version;
+
+    is_unchecked = true;
+    for (uint32_t number = 0; number < 600; number++) {
+        struct records_key key = key_of(number);
+        put(&nodes[0], number, "x");
+        for (int i = 1; i < NODES; i++)
+            each[i] += records_has(nodes[i].records, &key, &version);
+    }
+    for (int i = 1; i < NODES; i++) /* 240 each on average; sigma is 12 */
+        ck_assert_msg(each[i] > 170 && each[i] < 310, "node %d has %u", i, each[i]);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("records");
+    TCase *tcase = tcase_create("core");
+    SRunner *runner;
+    int failed;
+
+    tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 60);
+    tcase_add_test(tcase, a_put_is_answered_when_two_others_keep_it);
+    tcase_add_test(tcase, alone_a_put_is_answered_at_once);
+    tcase_add_test(tcase, any_node_finds_it_when_its_own_is_dead);
+    tcase_add_test(tcase, nobody_has_what_was_never_put);
+    tcase_add_test(tcase, a_dead_copy_is_replaced);
+    tcase_add_test(tcase, lost_messages_are_sent_again);
+    tcase_add_test(tcase, who_waits_for_copies_does_not_wait_for_ever);
+    tcase_add_test(tcase, who_asks_does_not_wait_for_ever);
+    tcase_add_test(tcase, the_newest_version_wins_everywhere);
+    tcase_add_test(tcase, an_end_is_final);
+    tcase_add_test(tcase, copies_expire_when_their_owner_is_silent);
+    tcase_add_test(tcase, nonsense_is_counted_and_dropped);
+    tcase_add_test(tcase, memory_is_bounded_and_what_is_ours_stays);
+    tcase_add_test(tcase, copies_are_spread_evenly);
+    suite_add_tcase(suite, tcase);
+    runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
