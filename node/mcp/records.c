@@ -10,10 +10,11 @@
 #include "proto/record.pb-c.h"
 
 #define RETRY_MAX (5 * MN_SEC)
-#define SPREAD_MAX (30 * MN_SEC) /* an end that its copies do not confirm is not repeated longer \
-                                  */
-#define MOVES_AT_ONCE 64         /* records sent in one go when the nodes changed, */
-#define MOVES_EVERY (5 * MN_MS)  /* and the time to the next ones */
+#define SPREAD_MAX                                                                              \
+    (30 * MN_SEC)               /* an end that its copies do not confirm is not repeated longer \
+                                 */
+#define MOVES_AT_ONCE 64        /* records sent in one go when the nodes changed, */
+#define MOVES_EVERY (5 * MN_MS) /* and the time to the next ones */
 
 /* One of the nodes that shall keep a record of ours. */
 struct copy {
