@@ -1,13 +1,6 @@
-#include "node/mcp/records.h"
-
-#include <string.h>
-
+#include "node/mcp/records_internal.h"
 #include "proto/base/check.h"
-#include "proto/base/heap.h"
-#include "proto/base/list.h"
-#include "proto/base/map.h"
 #include "proto/pb.h"
-#include "proto/record.pb-c.h"
 
 #define RETRY_MAX (5 * MN_SEC)
 #define SPREAD_MAX                                                                              \
@@ -16,58 +9,7 @@
 #define MOVES_AT_ONCE 64        /* records sent in one go when the nodes changed, */
 #define MOVES_EVERY (5 * MN_MS) /* and the time to the next ones */
 
-/* One of the nodes that shall keep a record of ours. */
-struct copy {
-    mn_id node;
-    bool is_stored;  /* it has this version */
-    bool is_refused; /* it has no room */
-};
-
-struct record {
-    struct mn_map_entry by_key;
-    struct records_key key;
-    uint64_t version;
-    mn_id writer;
-    struct mn_buf *body;         /* NULL: ended */
-    struct mn_heap_entry expiry; /* not ours */
-    struct mn_list in_ended;
-    bool is_ended, is_ours;
-
-    /* What this node does so that others keep it: while it is ours, or was ended here. */
-    struct copy copies[RECORDS_COPIES];
-    uint32_t copies_count;
-    struct mn_heap_entry timer; /* the first of the following */
-    mn_time retry_at, retry_delay, refresh_at, give_up_at;
-    bool is_awaited;    /* STORED is due, */
-    mn_time wait_until; /* by then */
-};
-
-/* A record that others are asked for. */
-struct ask {
-    struct mn_map_entry by_key;
-    struct mn_list in_asks; /* in the order of [until] */
-    struct records_key key;
-    mn_time until;
-    mn_id nodes[RECORDS_ASKED]; /* that have not answered yet */
-    uint32_t nodes_count;
-};
-
-struct records {
-    mn_id self;
-    struct mn_map by_key, asks;
-    struct mn_list asks_order, ended_order;
-    struct mn_heap timers, expiries;
-    mn_id nodes[RECORDS_NODES_MAX];
-    uint32_t nodes_count;
-    struct mn_arena scratch;
-    struct records_stats stats;
-
-    /* Of the step under way. */
-    struct mn_now now;
-    struct records_outbox *outbox;
-};
-
-static struct mn_span key_span(const struct records_key *key)
+struct mn_span records_key_span(const struct records_key *key)
 {
     return mn_span(key->bytes, sizeof key->bytes);
 }
@@ -131,15 +73,15 @@ void records_free(struct records *records)
     mn_free(records);
 }
 
-static struct record *record_find(const struct records *records, const struct records_key *key)
+struct record *records_find(const struct records *records, const struct records_key *key)
 {
-    struct mn_map_entry *entry = mn_map_find(&records->by_key, key_span(key));
+    struct mn_map_entry *entry = mn_map_find(&records->by_key, records_key_span(key));
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct record, by_key);
 }
 
-static struct ask *ask_find(const struct records *records, const struct records_key *key)
+struct ask *records_ask_find(const struct records *records, const struct records_key *key)
 {
-    struct mn_map_entry *entry = mn_map_find(&records->asks, key_span(key));
+    struct mn_map_entry *entry = mn_map_find(&records->asks, records_key_span(key));
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct ask, by_key);
 }
 
@@ -163,10 +105,10 @@ static struct records_output *emit(struct records *records, enum records_output_
     return output;
 }
 
-static void emit_record(struct records *records, enum records_output_type type,
-                        const struct records_key *key)
+void records_emit_record(struct records *records, enum records_output_type type,
+                         const struct records_key *key)
 {
-    const struct record *record = record_find(records, key);
+    const struct record *record = records_find(records, key);
     struct records_output *output = emit(records, type, key);
 
     output->is_found = record != NULL;
@@ -175,8 +117,8 @@ static void emit_record(struct records *records, enum records_output_type type,
     output->body = mn_arena_copy(records->outbox->arena, body_of(record));
 }
 
-static void emit_send(struct records *records, const mn_id *to,
-                      const Meshnode__Record__Packet *packet, const struct records_key *key)
+void records_emit_send(struct records *records, const mn_id *to,
+                       const Meshnode__Record__Packet *packet, const struct records_key *key)
 {
     struct records_output *output = emit(records, RECORDS_OUT_SEND, key);
 
@@ -184,10 +126,10 @@ static void emit_send(struct records *records, const mn_id *to,
     output->buf = pb_pack(&packet->base);
 }
 
-static void pack_record(const struct record *record, Meshnode__Record__Record *ret)
+void records_pack(const struct record *record, Meshnode__Record__Record *ret)
 {
     meshnode__record__record__init(ret);
-    ret->key = pb_bytes(key_span(&record->key));
+    ret->key = pb_bytes(records_key_span(&record->key));
     ret->version = record->version;
     ret->writer = pb_id_bytes(&record->writer);
     ret->life_ms = RECORDS_LIFE / MN_MS;
@@ -195,15 +137,15 @@ static void pack_record(const struct record *record, Meshnode__Record__Record *r
     ret->body = pb_bytes(body_of(record));
 }
 
-static void send_record(struct records *records, const struct record *record, const mn_id *to)
+void records_send(struct records *records, const struct record *record, const mn_id *to)
 {
     Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
     Meshnode__Record__Record packed;
 
-    pack_record(record, &packed);
+    records_pack(record, &packed);
     packet.what_case = MESHNODE__RECORD__PACKET__WHAT_PUT;
     packet.put = &packed;
-    emit_send(records, to, &packet, &record->key);
+    records_emit_send(records, to, &packet, &record->key);
 }
 
 /* ---- who keeps it ---- */
@@ -264,24 +206,24 @@ static bool is_reachable(const struct records *records, const mn_id *node)
 
 /* ---- spreading ---- */
 
-static bool has_open_copy(const struct record *record)
+bool records_has_open_copy(const struct record *record)
 {
     for (uint32_t i = 0; i < record->copies_count; i++)
         if (!record->copies[i].is_stored && !record->copies[i].is_refused) return true;
     return false;
 }
 
-static void record_arm(struct records *records, struct record *record)
+void records_arm(struct records *records, struct record *record)
 {
     mn_time at = MN_TIME_NEVER;
 
-    if (has_open_copy(record)) at = record->retry_at;
+    if (records_has_open_copy(record)) at = record->retry_at;
     if (record->is_ours && record->copies_count > 0) at = mn_time_min(at, record->refresh_at);
     if (record->is_awaited) at = mn_time_min(at, record->wait_until);
     mn_heap_set(&records->timers, &record->timer, at);
 }
 
-static void record_tell_stored(struct records *records, struct record *record)
+void records_tell_stored(struct records *records, struct record *record)
 {
     struct records_output *output;
 
@@ -297,7 +239,7 @@ static void record_send_open(struct records *records, struct record *record)
 {
     for (uint32_t i = 0; i < record->copies_count; i++)
         if (!record->copies[i].is_stored && !record->copies[i].is_refused)
-            send_record(records, record, &record->copies[i].node);
+            records_send(records, record, &record->copies[i].node);
 }
 
 /* Its present version goes to the nodes that shall keep it. */
@@ -313,8 +255,8 @@ static void record_spread(struct records *records, struct record *record)
     record->refresh_at = mn_time_after(records->now.mono, RECORDS_REFRESH);
     record->give_up_at = mn_time_after(records->now.mono, SPREAD_MAX);
     record_send_open(records, record);
-    if (!has_open_copy(record)) record_tell_stored(records, record);
-    record_arm(records, record);
+    if (!records_has_open_copy(record)) records_tell_stored(records, record);
+    records_arm(records, record);
 }
 
 /* The nodes are others now. Those that have it and still shall keep it are not told again. */
@@ -331,15 +273,15 @@ static void record_move(struct records *records, struct record *record, uint32_t
         for (uint32_t j = 0; j < old_count; j++)
             if (mn_id_equal(&old[j].node, &nodes[i])) record->copies[i] = old[j];
     }
-    if (has_open_copy(record)) {
+    if (records_has_open_copy(record)) {
         MN_PROBE("records: another node takes over a copy");
         record->retry_delay = RECORDS_RETRY;
         record->retry_at = mn_time_after(records->now.mono, *moved / MOVES_AT_ONCE * MOVES_EVERY);
         (*moved)++;
     } else {
-        record_tell_stored(records, record);
+        records_tell_stored(records, record);
     }
-    record_arm(records, record);
+    records_arm(records, record);
 }
 
 static void record_on_timer(struct records *records, struct record *record)
@@ -353,7 +295,7 @@ static void record_on_timer(struct records *records, struct record *record)
         record->retry_at = now;
         record->retry_delay = RECORDS_RETRY;
     }
-    if (has_open_copy(record) && record->retry_at <= now) {
+    if (records_has_open_copy(record) && record->retry_at <= now) {
         if (!record->is_ours && record->give_up_at <= now) {
             record->copies_count = 0;
         } else {
@@ -364,20 +306,19 @@ static void record_on_timer(struct records *records, struct record *record)
     }
     if (record->is_awaited && record->wait_until <= now) {
         MN_PROBE("records: answered before all copies were confirmed");
-        record_tell_stored(records, record);
+        records_tell_stored(records, record);
     }
-    record_arm(records, record);
+    records_arm(records, record);
 }
 
 /* ---- keeping ---- */
 
-static void record_set_expiry(struct records *records, struct record *record, mn_time life)
+void records_set_expiry(struct records *records, struct record *record, mn_time life)
 {
     mn_heap_set(&records->expiries, &record->expiry, mn_time_after(records->now.mono, life));
 }
 
-/* Room for a body, in a record more if [is_new]; what expires first goes. Records of ours stay. */
-static bool make_room(struct records *records, size_t size, bool is_new)
+bool records_make_room(struct records *records, size_t size, bool is_new)
 {
     while ((is_new && records->by_key.count - records->stats.ended >= RECORDS_MAX) ||
            records->stats.size + size > RECORDS_SIZE_MAX) {
@@ -389,17 +330,17 @@ static bool make_room(struct records *records, size_t size, bool is_new)
     return true;
 }
 
-static struct record *record_add(struct records *records, const struct records_key *key)
+struct record *records_add(struct records *records, const struct records_key *key)
 {
     struct record *record = mn_alloc(sizeof *record);
 
     record->key = *key;
     mn_list_init(&record->in_ended);
-    mn_map_insert(&records->by_key, &record->by_key, key_span(&record->key));
+    mn_map_insert(&records->by_key, &record->by_key, records_key_span(&record->key));
     return record;
 }
 
-static void record_set_body(struct records *records, struct record *record, struct mn_span body)
+void records_set_body(struct records *records, struct record *record, struct mn_span body)
 {
     records->stats.size -= body_of(record).size;
     mn_buf_unref(record->body);
@@ -407,7 +348,7 @@ static void record_set_body(struct records *records, struct record *record, stru
     records->stats.size += body.size;
 }
 
-static void record_set_ended(struct records *records, struct record *record)
+void records_set_ended(struct records *records, struct record *record)
 {
     if (record->is_ended) return;
     records->stats.size -= body_of(record).size;
@@ -422,8 +363,7 @@ static void record_set_ended(struct records *records, struct record *record)
         record_free(records, MN_CONTAINER(records->ended_order.next, struct record, in_ended));
 }
 
-/* Below 0: the record is older than that. */
-static int record_compare(const struct record *record, uint64_t version, const mn_id *writer)
+int records_compare(const struct record *record, uint64_t version, const mn_id *writer)
 {
     if (record->version != version) return record->version < version ? -1 : 1;
     return memcmp(record->writer.bytes, writer->bytes, sizeof writer->bytes);
@@ -441,26 +381,26 @@ static void record_own(struct records *records, struct record *record)
 
 static void on_put(struct records *records, const struct records_key *key, struct mn_span body)
 {
-    struct record *record = record_find(records, key);
+    struct record *record = records_find(records, key);
 
     MN_ASSERT(body.size > 0 && body.size <= RECORDS_BODY_MAX);
     records->stats.puts++;
     if (record != NULL && record->is_ended) { /* the caller has not heard of it yet */
         emit(records, RECORDS_OUT_STORED, key);
-        emit_record(records, RECORDS_OUT_NEWER, key);
+        records_emit_record(records, RECORDS_OUT_NEWER, key);
         return;
     }
     if (record != NULL) record_own(records, record);
-    if (!make_room(records, body.size, record == NULL)) {
+    if (!records_make_room(records, body.size, record == NULL)) {
         records->stats.refused++;
         emit(records, RECORDS_OUT_STORED, key);
         return;
     }
     if (record == NULL) {
-        record = record_add(records, key);
+        record = records_add(records, key);
         record_own(records, record);
     }
-    record_set_body(records, record, body);
+    records_set_body(records, record, body);
     record->version++;
     record->writer = records->self;
     record->is_awaited = true;
@@ -470,27 +410,27 @@ static void on_put(struct records *records, const struct records_key *key, struc
 
 static void on_end(struct records *records, const struct records_key *key)
 {
-    struct record *record = record_find(records, key);
+    struct record *record = records_find(records, key);
 
-    if (record == NULL) record = record_add(records, key);
+    if (record == NULL) record = records_add(records, key);
     record->version++;
     record->writer = records->self;
-    if (record->is_awaited) record_tell_stored(records, record);
-    record_set_ended(records, record);
+    if (record->is_awaited) records_tell_stored(records, record);
+    records_set_ended(records, record);
     record_spread(records, record);
 }
 
 static void on_release(struct records *records, const struct records_key *key)
 {
-    struct record *record = record_find(records, key);
+    struct record *record = records_find(records, key);
 
     if (record == NULL || !record->is_ours) return;
-    record_tell_stored(records, record);
+    records_tell_stored(records, record);
     record->is_ours = false;
     records->stats.ours--;
     record->copies_count = 0;
-    record_arm(records, record);
-    record_set_expiry(records, record, RECORDS_LIFE);
+    records_arm(records, record);
+    records_set_expiry(records, record, RECORDS_LIFE);
 }
 
 /* ---- asking ---- */
@@ -500,10 +440,10 @@ static void ask_end(struct records *records, struct ask *ask)
     struct records_key key = ask->key;
 
     ask_free(records, ask);
-    emit_record(records, RECORDS_OUT_FOUND, &key);
+    records_emit_record(records, RECORDS_OUT_FOUND, &key);
 }
 
-static void ask_answered(struct records *records, struct ask *ask, const mn_id *node)
+void records_ask_answered(struct records *records, struct ask *ask, const mn_id *node)
 {
     for (uint32_t i = 0; i < ask->nodes_count; i++) {
         if (!mn_id_equal(&ask->nodes[i], node)) continue;
@@ -517,215 +457,26 @@ static void on_ask(struct records *records, const struct records_key *key)
 {
     Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
     Meshnode__Record__Ask asked = MESHNODE__RECORD__ASK__INIT;
-    const struct record *record = record_find(records, key);
-    struct ask *ask = ask_find(records, key);
+    const struct record *record = records_find(records, key);
+    struct ask *ask = records_ask_find(records, key);
 
     if (ask != NULL) return; /* one answer for all */
     if ((record != NULL && record->is_ended) || records->nodes_count == 0 ||
         records->asks.count >= RECORDS_ASKS_MAX) {
-        emit_record(records, RECORDS_OUT_FOUND, key);
+        records_emit_record(records, RECORDS_OUT_FOUND, key);
         return;
     }
     ask = mn_alloc(sizeof *ask);
     ask->key = *key;
     ask->until = mn_time_after(records->now.mono, RECORDS_ASK_WAIT);
     ask->nodes_count = pick(records, key, ask->nodes, RECORDS_ASKED);
-    mn_map_insert(&records->asks, &ask->by_key, key_span(&ask->key));
+    mn_map_insert(&records->asks, &ask->by_key, records_key_span(&ask->key));
     mn_list_push_back(&records->asks_order, &ask->in_asks);
-    asked.key = pb_bytes(key_span(key));
+    asked.key = pb_bytes(records_key_span(key));
     packet.what_case = MESHNODE__RECORD__PACKET__WHAT_ASK;
     packet.ask = &asked;
     for (uint32_t i = 0; i < ask->nodes_count; i++)
-        emit_send(records, &ask->nodes[i], &packet, key);
-}
-
-/* ---- what others say ---- */
-
-static bool read_key(ProtobufCBinaryData bytes, struct records_key *ret)
-{
-    return pb_fixed(bytes, ret->bytes, sizeof ret->bytes) == MN_OK;
-}
-
-static bool is_valid(const Meshnode__Record__Record *said, struct records_key *key, mn_id *writer)
-{
-    return said != NULL && read_key(said->key, key) && pb_id(said->writer, writer) == MN_OK &&
-           said->version > 0 && said->version < UINT64_MAX / 2 &&
-           said->body.len <= RECORDS_BODY_MAX && said->is_ended == (said->body.len == 0);
-}
-
-/* Takes over what another node said about a record. False: no room. */
-static bool take(struct records *records, const Meshnode__Record__Record *said,
-                 const struct records_key *key, const mn_id *writer)
-{
-    mn_time life = RECORDS_LIFE;
-    struct record *record = record_find(records, key);
-    bool was_ours;
-
-    if (said->life_ms < RECORDS_LIFE / MN_MS) life = said->life_ms * MN_MS;
-    if (!said->is_ended && !make_room(records, said->body.len, record == NULL)) {
-        records->stats.refused++;
-        return false;
-    }
-    record = record_find(records, key); /* it may have been the one that went */
-    if (record == NULL) record = record_add(records, key);
-    was_ours = record->is_ours;
-    record->version = said->version;
-    record->writer = *writer;
-    for (uint32_t i = 0; i < record->copies_count; i++)
-        record->copies[i].is_stored = true; /* its writer sees to that now */
-    record_tell_stored(records, record);
-    if (said->is_ended)
-        record_set_ended(records, record);
-    else
-        record_set_body(records, record, pb_span(said->body));
-    if (was_ours) {
-        MN_PROBE("records: one of ours was changed elsewhere");
-        emit_record(records, RECORDS_OUT_NEWER, key);
-    }
-    record = record_find(records, key);
-    if (record == NULL) return true; /* an end too many */
-    if (!record->is_ours && !record->is_ended) record_set_expiry(records, record, life);
-    record_arm(records, record);
-    return true;
-}
-
-static void say_stored(struct records *records, const mn_id *to,
-                       const Meshnode__Record__Record *said, const struct records_key *key,
-                       bool is_refused)
-{
-    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
-    Meshnode__Record__Stored stored = MESHNODE__RECORD__STORED__INIT;
-
-    stored.key = said->key;
-    stored.version = said->version;
-    stored.writer = said->writer;
-    stored.is_refused = is_refused;
-    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_STORED;
-    packet.stored = &stored;
-    emit_send(records, to, &packet, key);
-}
-
-/* True: what is known here counts more than what was said. */
-static bool is_news(const struct record *record, const Meshnode__Record__Record *said,
-                    const mn_id *writer)
-{
-    if (record == NULL) return true;
-    if (record->is_ended != said->is_ended) return said->is_ended;
-    return record_compare(record, said->version, writer) < 0;
-}
-
-static void on_said_put(struct records *records, const mn_id *from,
-                        const Meshnode__Record__Record *said)
-{
-    struct records_key key;
-    mn_id writer;
-    struct record *record;
-
-    if (!is_valid(said, &key, &writer)) {
-        records->stats.malformed++;
-        return;
-    }
-    record = record_find(records, &key);
-    if (is_news(record, said, &writer)) {
-        bool is_taken = take(records, said, &key, &writer);
-        say_stored(records, from, said, &key, !is_taken);
-        return;
-    }
-    if (record->is_ended != said->is_ended || record_compare(record, said->version, &writer) > 0) {
-        send_record(records, record, from);
-        return;
-    }
-    if (!record->is_ours && !record->is_ended) record_set_expiry(records, record, RECORDS_LIFE);
-    say_stored(records, from, said, &key, false);
-}
-
-static void on_said_stored(struct records *records, const mn_id *from,
-                           const Meshnode__Record__Stored *said)
-{
-    struct records_key key;
-    mn_id writer;
-    struct record *record;
-
-    if (!read_key(said->key, &key) || pb_id(said->writer, &writer) != MN_OK) {
-        records->stats.malformed++;
-        return;
-    }
-    record = record_find(records, &key);
-    if (record == NULL || record_compare(record, said->version, &writer) != 0) return;
-    for (uint32_t i = 0; i < record->copies_count; i++) {
-        if (!mn_id_equal(&record->copies[i].node, from)) continue;
-        record->copies[i].is_stored = !said->is_refused;
-        record->copies[i].is_refused = said->is_refused;
-    }
-    if (!has_open_copy(record)) record_tell_stored(records, record);
-    record_arm(records, record);
-}
-
-static void on_said_ask(struct records *records, const mn_id *from,
-                        const Meshnode__Record__Ask *said)
-{
-    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
-    Meshnode__Record__Found found = MESHNODE__RECORD__FOUND__INIT;
-    Meshnode__Record__Record packed;
-    struct records_key key;
-    const struct record *record;
-
-    if (!read_key(said->key, &key)) {
-        records->stats.malformed++;
-        return;
-    }
-    record = record_find(records, &key);
-    found.key = said->key;
-    if (record != NULL) {
-        pack_record(record, &packed);
-        found.record = &packed;
-    }
-    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_FOUND;
-    packet.found = &found;
-    emit_send(records, from, &packet, &key);
-}
-
-static void on_said_found(struct records *records, const mn_id *from,
-                          const Meshnode__Record__Found *said)
-{
-    struct records_key key, inside;
-    mn_id writer;
-    struct ask *ask;
-
-    if (!read_key(said->key, &key) ||
-        (said->record != NULL &&
-         (!is_valid(said->record, &inside, &writer) || memcmp(&key, &inside, sizeof key) != 0))) {
-        records->stats.malformed++;
-        return;
-    }
-    ask = ask_find(records, &key);
-    if (ask == NULL) return; /* too late, or nobody asked */
-    if (said->record != NULL && is_news(record_find(records, &key), said->record, &writer))
-        (void)take(records, said->record, &key, &writer);
-    ask_answered(records, ask, from);
-}
-
-static void on_message(struct records *records, const mn_id *from, struct mn_span bytes)
-{
-    const Meshnode__Record__Packet *packet =
-        bytes.size > RECORDS_MESSAGE_MAX
-            ? NULL
-            : pb_unpack(&meshnode__record__packet__descriptor, &records->scratch, bytes);
-
-    if (packet == NULL) {
-        records->stats.malformed++;
-        return;
-    }
-    switch (packet->what_case) {
-    case MESHNODE__RECORD__PACKET__WHAT_PUT: on_said_put(records, from, packet->put); break;
-    case MESHNODE__RECORD__PACKET__WHAT_STORED:
-        on_said_stored(records, from, packet->stored);
-        break;
-    case MESHNODE__RECORD__PACKET__WHAT_ASK: on_said_ask(records, from, packet->ask); break;
-    case MESHNODE__RECORD__PACKET__WHAT_FOUND: on_said_found(records, from, packet->found); break;
-    case MESHNODE__RECORD__PACKET__WHAT__NOT_SET:
-    case _MESHNODE__RECORD__PACKET__WHAT__CASE_IS_INT_SIZE: break; /* a newer node says more */
-    }
+        records_emit_send(records, &ask->nodes[i], &packet, key);
 }
 
 /* ---- who is there ---- */
@@ -802,7 +553,9 @@ void records_step(struct records *records, struct mn_now now, const struct recor
     switch (input->type) {
     case RECORDS_IN_TICK: break;
     case RECORDS_IN_NODES: on_nodes(records, input->nodes.items, input->nodes.count); break;
-    case RECORDS_IN_MESSAGE: on_message(records, &input->message.from, input->message.bytes); break;
+    case RECORDS_IN_MESSAGE:
+        records_on_message(records, &input->message.from, input->message.bytes);
+        break;
     case RECORDS_IN_PUT: on_put(records, &input->key, input->put); break;
     case RECORDS_IN_ASK: on_ask(records, &input->key); break;
     case RECORDS_IN_END: on_end(records, &input->key); break;
@@ -833,7 +586,7 @@ struct records_stats records_stats(const struct records *records)
 
 bool records_has(const struct records *records, const struct records_key *key, uint64_t *version)
 {
-    const struct record *record = record_find(records, key);
+    const struct record *record = records_find(records, key);
 
     if (record == NULL) return false;
     *version = record->version;
@@ -853,7 +606,7 @@ void records_check(const struct records *records)
         MN_ASSERT(!record->is_ours || !record->is_ended);
         MN_ASSERT((record->expiry.index_plus_one != 0) == (!record->is_ours && !record->is_ended));
         MN_ASSERT(!record->is_awaited || record->timer.index_plus_one != 0);
-        MN_ASSERT(!has_open_copy(record) || record->timer.index_plus_one != 0);
+        MN_ASSERT(!records_has_open_copy(record) || record->timer.index_plus_one != 0);
         ours += record->is_ours;
         ended += record->is_ended;
         size += body_of(record).size;
