@@ -119,6 +119,37 @@ mn_time trustset_deadline(const struct trustset *set)
 
 /* ---- steps ---- */
 
+/* From here: it was judged by nobody else. A mistake would be ours. */
+static void trustset_on_add(struct trustset *set, trustset_kind kind, struct mn_span bytes)
+{
+    mn_status status;
+    uint8_t hash[TRUSTSET_HASH_SIZE];
+    const struct item *item;
+    bool found;
+
+    if (set->authority == NULL) {
+        MN_ASSERT(set->early == NULL);
+        set->early = mn_buf_copy(bytes);
+        set->early_kind = kind;
+        return;
+    }
+    status = trustset_admit(set, kind, bytes);
+    if (status != MN_OK) return;
+    trustset_hash(kind, bytes, hash);
+    item = set->items[trustset_find(set, hash, sizeof hash, &found)];
+    trustset_spread(set, &item, 1, NULL);
+}
+
+static void trustset_add_early(struct trustset *set)
+{
+    struct mn_buf *early = set->early;
+
+    if (early == NULL) return;
+    set->early = NULL;
+    trustset_on_add(set, set->early_kind, mn_buf_span(early));
+    mn_buf_unref(early);
+}
+
 static void trustset_on_authority(struct trustset *set, const struct authority *authority)
 {
     bool is_first = set->authority == NULL;
@@ -136,6 +167,7 @@ static void trustset_on_authority(struct trustset *set, const struct authority *
     trustset_drop_outcasts(set); /* who is no issuer any more goes with its token */
     if (!is_first) return;
     trustset_load_keys(set);
+    trustset_add_early(set);
     if (trustset_is_out(set, &set->config.self->node_id, &(mn_id){{0}}))
         trustset_emit(set, TRUSTSET_OUT_SELF_REVOKED);
 }
@@ -149,20 +181,6 @@ static void trustset_on_recover(struct trustset *set, struct mn_span key, struct
     } else if (key.size > 5 && memcmp(key.data, "item/", 5) == 0) {
         trustset_recover_item(set, value);
     }
-}
-
-/* From here: it was judged by nobody else. A mistake would be ours. */
-static void trustset_on_add(struct trustset *set, trustset_kind kind, struct mn_span bytes)
-{
-    mn_status status = trustset_admit(set, kind, bytes);
-    uint8_t hash[TRUSTSET_HASH_SIZE];
-    const struct item *item;
-    bool found;
-
-    if (status != MN_OK) return;
-    trustset_hash(kind, bytes, hash);
-    item = set->items[trustset_find(set, hash, sizeof hash, &found)];
-    trustset_spread(set, &item, 1, NULL);
 }
 
 static void trustset_handle(struct trustset *set, const struct trustset_input *input)
@@ -244,6 +262,7 @@ void trustset_free(struct trustset *set)
     trustset_items_done(set);
     keyring_done(&set->ring);
     mn_buf_unref(set->recovered_buf);
+    mn_buf_unref(set->early);
     rng_done(&set->rng);
     mn_free(set);
 }

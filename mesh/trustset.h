@@ -55,7 +55,7 @@ enum trustset_input_type {
     TRUSTSET_IN_LINK_UP,   /* node, grant: a member link */
     TRUSTSET_IN_LINK_DOWN, /* node */
     TRUSTSET_IN_MESSAGE,   /* node, bytes: of a member link */
-    TRUSTSET_IN_ADD,       /* kind, bytes: made here */
+    TRUSTSET_IN_ADD,       /* kind, bytes: made here; one may come before the first AUTHORITY */
     TRUSTSET_IN_REVOKE,    /* revoke: answered by REVOKE_DONE */
     TRUSTSET_IN_KEY_WANTED /* key_id: a string came whose key is not here */
 };

@@ -64,6 +64,8 @@ struct trustset {
     struct trustset_config config;
     struct rng rng;
     const struct authority *authority; /* NULL: no mesh yet */
+    struct mn_buf *early;              /* added before it: the token made with the mesh; or NULL */
+    trustset_kind early_kind;
 
     struct item **items; /* by hash */
     uint32_t count, capacity;

@@ -325,10 +325,8 @@ static void core_do_close(struct core *core, uint64_t link, mn_status status)
 
 static void core_do_item(struct core *core, const struct admission_output *output)
 {
-    struct trustset_input *input;
+    struct trustset_input *input = core_push_trustset(core, TRUSTSET_IN_ADD, NULL);
 
-    core_authority_copy(core); /* the token of the first nodes is made in the step that founds */
-    input = core_push_trustset(core, TRUSTSET_IN_ADD, NULL);
     input->kind = output->item.is_withdrawal ? MESHNODE__TRUST__ITEM_KIND__ITEM_KIND_WITHDRAW
                                              : MESHNODE__TRUST__ITEM_KIND__ITEM_KIND_INVITE;
     input->bytes = output->item.bytes;

@@ -29,9 +29,9 @@ struct node {
 /* All that is offered under one server name. */
 struct base {
     struct mn_map_entry in_map;
-    struct mn_list in_dirty; /* changed since the last publish */
-    struct services_provider *providers;
-    uint32_t count, capacity;
+    struct mn_list in_dirty;                    /* changed since the last publish */
+    struct services_provider *providers, *main; /* main: those of NAME itself */
+    uint32_t count, capacity, main_count;       /* main_count 0: a conflict */
     char name[CATALOG_OFFER_NAME_MAX + 1];
 };
 
@@ -75,8 +75,55 @@ static struct base *services_base(const struct services *services, struct mn_spa
     return found == NULL ? NULL : MN_CONTAINER(found, struct base, in_map);
 }
 
+static bool services_have_one_key(const struct base *base)
+{
+    static const uint8_t never[CALL_KEY_SIZE];
+    const uint8_t *key = base->providers[0].offer->replica_key;
+
+    if (base->count == 1) return true;
+    if (memcmp(key, never, sizeof never) == 0) return false;
+    for (uint32_t i = 1; i < base->count; i++)
+        if (memcmp(base->providers[i].offer->replica_key, key, sizeof never) != 0) return false;
+    return true;
+}
+
+static bool services_is_equal(const struct base *base, uint32_t a, uint32_t b)
+{
+    return memcmp(base->providers[a].offer->hash, base->providers[b].offer->hash,
+                  CATALOG_HASH_SIZE) == 0;
+}
+
+/* Index of the first provider of the largest part with equal bodies. Parts are few, or small. */
+static uint32_t services_largest_part(const struct base *base)
+{
+    uint32_t best = 0, best_count = 0;
+
+    for (uint32_t i = 0; i < base->count && best_count < base->count - i; i++) {
+        uint32_t count = 0;
+        for (uint32_t j = i; j < base->count; j++)
+            count += services_is_equal(base, i, j);
+        if (count > best_count) {
+            best = i;
+            best_count = count;
+        }
+    }
+    return best;
+}
+
+static void services_choose(struct base *base)
+{
+    uint32_t first;
+
+    base->main_count = 0;
+    if (base->count == 0 || !services_have_one_key(base)) return;
+    first = services_largest_part(base);
+    for (uint32_t i = first; i < base->count; i++)
+        if (services_is_equal(base, first, i)) base->main[base->main_count++] = base->providers[i];
+}
+
 static void services_mark(struct services *services, struct base *base)
 {
+    services_choose(base);
     mn_list_remove(&base->in_dirty);
     mn_list_push_back(&services->dirty, &base->in_dirty);
 }
@@ -116,6 +163,7 @@ static void services_attach(struct services *services, struct node *node)
         if (base->count == base->capacity) {
             base->capacity = base->capacity == 0 ? 2 : 2 * base->capacity;
             base->providers = mn_realloc(base->providers, base->capacity * sizeof *base->providers);
+            base->main = mn_realloc(base->main, base->capacity * sizeof *base->main);
         }
         memmove(base->providers + at + 1, base->providers + at,
                 (base->count - at) * sizeof *base->providers);
@@ -367,39 +415,26 @@ static void services_want(struct services *services, mn_time now, const struct w
     services_tell(entry, outbox);
 }
 
-static bool services_are_replicas(const struct base *base)
-{
-    static const uint8_t never[CALL_KEY_SIZE];
-    const struct catalog_offer *first = base->providers[0].offer;
-
-    if (base->count == 1) return true;
-    if (memcmp(first->replica_key, never, sizeof never) == 0) return false;
-    for (uint32_t i = 1; i < base->count; i++) {
-        const struct catalog_offer *other = base->providers[i].offer;
-        if (memcmp(other->replica_key, first->replica_key, sizeof first->replica_key) != 0 ||
-            memcmp(other->hash, first->hash, sizeof first->hash) != 0)
-            return false;
-    }
-    return true;
-}
-
 static void services_publish_wishes(struct services *services, mn_time now, struct base *base,
                                     struct call_outbox *outbox)
 {
-    bool is_one = services_are_replicas(base);
+    bool is_one = base->main_count > 0;
     struct mn_span name = base->in_map.key;
-    struct wish wish = {name, base, is_one ? base->providers[0].offer : NULL, base->count, is_one};
+    struct wish wish = {name, base, is_one ? base->main[0].offer : NULL,
+                        is_one ? base->main_count : base->count, is_one};
     char full[CALL_NAME_MAX + 1];
 
     services_want(services, now, &wish, outbox);
     for (uint32_t i = 0; i < base->count; i++) {
         const struct services_provider *provider = &base->providers[i];
+        bool is_apart = !is_one || memcmp(provider->offer->hash, base->main[0].offer->hash,
+                                          CATALOG_HASH_SIZE) != 0;
         size_t size = name.size + 1 + provider->node_name.size;
         MN_ASSERT(size <= CALL_NAME_MAX);
         memcpy(full, name.data, name.size);
         full[name.size] = '.';
         memcpy(full + name.size + 1, provider->node_name.data, provider->node_name.size);
-        wish = (struct wish){mn_span(full, size), base, provider->offer, 1, !is_one};
+        wish = (struct wish){mn_span(full, size), base, provider->offer, 1, is_apart};
         services_want(services, now, &wish, outbox);
     }
 }
@@ -437,6 +472,7 @@ static void services_base_remove(struct services *services, struct base *base)
     mn_list_remove(&base->in_dirty);
     mn_map_remove(&services->bases, &base->in_map);
     mn_free(base->providers);
+    mn_free(base->main);
     mn_free(base);
 }
 
@@ -464,7 +500,12 @@ struct services_view services_find(const struct services *services, struct mn_sp
     if (base == NULL || base->count == 0) return view;
     view = (struct services_view){SERVICES_FOUND, base->in_map.key, base->providers, base->count};
     if (dot == NULL) {
-        if (!services_are_replicas(base)) view.kind = SERVICES_CONFLICT;
+        if (base->main_count == 0) {
+            view.kind = SERVICES_CONFLICT;
+        } else {
+            view.providers = base->main;
+            view.count = base->main_count;
+        }
         return view;
     }
     for (uint32_t i = 0; i < base->count; i++) {
@@ -523,6 +564,7 @@ void services_check(const struct services *services)
     while ((link = mn_map_next(&services->bases, link)) != NULL) {
         const struct base *base = MN_CONTAINER(link, struct base, in_map);
         provided += base->count;
+        MN_ASSERT(base->main_count <= base->count);
         for (uint32_t i = 1; i < base->count; i++)
             MN_ASSERT(mn_id_compare(&base->providers[i - 1].node, &base->providers[i].node) < 0);
     }

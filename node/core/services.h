@@ -3,6 +3,9 @@
  *
  *   one offer of NAME, or several with equal bodies and equal (non-zero) replica keys:
  *       NAME is a listed service; NAME.NODE, one per node, is there but not listed
+ *   equal replica keys, but different bodies, as while replicas are replaced one by one:
+ *       NAME belongs to the largest part with equal bodies (of equal ones, to that of the lowest
+ *       node id); NAME.NODE of the others is listed
  *   anything else: NAME is a conflict and belongs to nobody; each NAME.NODE is listed
  *
  * NODE is the node's name; two live nodes of one name both become NAME-<8 hex digits of the id>. */

@@ -149,16 +149,21 @@ static void link_set(uint32_t a, uint32_t b, bool is_up)
 }
 
 /* Node [node] offers [name] with one letter as body; everybody knows. */
-static void offer(uint32_t node, const char *name, char body)
+static void offer_as(uint32_t node, const char *name, char body, uint8_t key)
 {
     static const char *const names[NODES] = {"n0", "n1", "n2"};
     struct catalog_offer one = {
-        .name = mn_span_str(name), .hash = {(uint8_t)body}, .replica_key = {1}};
+        .name = mn_span_str(name), .hash = {(uint8_t)body}, .replica_key = {key}};
 
     one.body = mn_buf_copy(mn_span(&body, 1));
     for (uint32_t i = 0; i < NODES; i++)
         services_set(services[i], &ids[node], mn_span_str(names[node]), &one, 1);
     mn_buf_unref(one.body);
+}
+
+static void offer(uint32_t node, const char *name, char body)
+{
+    offer_as(node, name, body, 1);
 }
 
 static void create(uint32_t node, uint64_t epoch)
@@ -487,8 +492,8 @@ START_TEST(a_conflict_names_its_servers)
 {
     const struct told *item;
 
-    offer(1, "files", 'x');
-    offer(2, "files", 'y');
+    offer_as(1, "files", 'x', 1);
+    offer_as(2, "files", 'x', 2);
     item = assert_failed(0, request(0, "files"), CALL_CONFLICT);
     ck_assert_ptr_nonnull(strstr(item->text, "files.n1, files.n2"));
     (void)request(0, "files.n2");

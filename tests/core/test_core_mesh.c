@@ -432,7 +432,7 @@ START_TEST(different_servers_of_one_name_are_kept_apart)
 {
     mesh(3);
     world_offer(1, "files", "x", 'k');
-    world_offer(2, "files", "y", 'k');
+    world_offer(2, "files", "y", 'l');
     world_run(MN_SEC);
     for (uint32_t i = 0; i < 3; i++)
         ck_assert_str_eq(world_services(i), "files! files.n1=x*1 files.n2=y*1");

@@ -119,15 +119,46 @@ START_TEST(different_keys_are_no_replicas)
 }
 END_TEST
 
-START_TEST(one_different_body_keeps_all_apart)
+START_TEST(a_replica_with_another_body_is_kept_apart)
 {
     set(0, "files", 'x', 'k');
     set(1, "files", 'x', 'k');
     (void)told();
     set(2, "files", 'y', 'k');
-    ck_assert_str_eq(told(), "files! files.n0=x*1 files.n1=x*1 files.n2=y*1");
+    ck_assert_str_eq(told(), "files.n2=y*1");
     services_drop(services, &ids[2]);
-    ck_assert_str_eq(told(), "files=x*2 files.n0=x*1? files.n1=x*1? files.n2-");
+    ck_assert_str_eq(told(), "files.n2-");
+}
+END_TEST
+
+START_TEST(the_largest_part_has_the_name)
+{
+    struct services_view view;
+
+    set(0, "files", 'x', 'k');
+    set(1, "files", 'x', 'k');
+    set(2, "files", 'x', 'k');
+    (void)told();
+    set(2, "files", 'y', 'k');
+    ck_assert_str_eq(told(), "files=x*2 files.n2=y*1");
+    set(1, "files", 'y', 'k');
+    ck_assert_str_eq(told(), "files=y*2 files.n0=x*1 files.n1=y*1? files.n2=y*1?");
+    view = services_find(services, mn_span_str("files"));
+    ck_assert_uint_eq(view.count, 2);
+    ck_assert(mn_id_equal(&view.providers[0].node, &ids[1]));
+    services_drop(services, &ids[2]); /* one each: that of the lowest id */
+    ck_assert_str_eq(told(), "files=x*1 files.n0=x*1? files.n1=y*1 files.n2-");
+    set(0, "files", 'y', 'k');
+    ck_assert_str_eq(told(), "files=y*2 files.n0=y*1? files.n1=y*1?");
+}
+END_TEST
+
+START_TEST(one_other_key_is_a_conflict_of_all)
+{
+    set(0, "files", 'x', 'k');
+    set(1, "files", 'x', 'k');
+    set(2, "files", 'x', 'l');
+    ck_assert_str_eq(told(), "files! files.n0=x*1 files.n1=x*1 files.n2=x*1");
 }
 END_TEST
 
@@ -327,7 +358,9 @@ int main(void)
     tcase_add_test(tcase, replicas_are_one_service);
     tcase_add_test(tcase, equal_bodies_without_a_key_are_no_replicas);
     tcase_add_test(tcase, different_keys_are_no_replicas);
-    tcase_add_test(tcase, one_different_body_keeps_all_apart);
+    tcase_add_test(tcase, a_replica_with_another_body_is_kept_apart);
+    tcase_add_test(tcase, the_largest_part_has_the_name);
+    tcase_add_test(tcase, one_other_key_is_a_conflict_of_all);
     tcase_add_test(tcase, what_goes_is_told);
     tcase_add_test(tcase, what_comes_and_goes_unpublished_is_not_told);
     tcase_add_test(tcase, only_changes_are_told);

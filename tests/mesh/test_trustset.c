@@ -400,6 +400,19 @@ START_TEST(only_issuers_count)
 }
 END_TEST
 
+START_TEST(what_is_made_with_the_mesh_is_kept_for_it)
+{
+    restart(0);
+    add_withdrawal(0, 1, mn_wall_ms(now));
+    ck_assert_uint_eq(nodes[0].store_count, 0);
+    set_authority(0, &genesis);
+    ck_assert_uint_eq(items(0), 1);
+    ck_assert_uint_eq(nodes[0].store_count, 1);
+    connect(0, 1);
+    ck_assert_uint_eq(items(1), 1);
+}
+END_TEST
+
 START_TEST(what_a_dropped_issuer_said_goes_with_it)
 {
     for (unsigned i = 0; i < 2; i++)
@@ -790,6 +803,7 @@ int main(void)
     tcase_add_test(tcase, both_sides_of_a_healed_partition_get_all);
     tcase_add_test(tcase, a_lost_message_is_made_up_for);
     tcase_add_test(tcase, only_issuers_count);
+    tcase_add_test(tcase, what_is_made_with_the_mesh_is_kept_for_it);
     tcase_add_test(tcase, what_a_dropped_issuer_said_goes_with_it);
     tcase_add_test(tcase, garbage_is_a_fault);
     tcase_add_test(tcase, an_issuer_is_held_to_its_pace);
