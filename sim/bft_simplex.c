@@ -221,8 +221,13 @@ static void feed(struct bft_host *host, const struct simplex_input *input)
 {
     struct mn_arena arena = {0};
     struct simplex_outbox outbox = {.arena = &arena};
+    uint32_t before = simplex_view(host->core).iteration;
 
     simplex_step(host->core, bft_now(host), input, &outbox);
+    if (host->world->options.is_verbose && simplex_view(host->core).iteration != before)
+        printf("%10.6f n%u enters iteration %u, which n%u leads\n", (double)host->world->time / 1e6,
+               host->index, simplex_view(host->core).iteration,
+               simplex_leader(host->core, simplex_view(host->core).iteration));
     carry_out(host, &outbox);
     simplex_outbox_reset(&outbox);
     mn_arena_done(&arena);

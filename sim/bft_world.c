@@ -7,6 +7,8 @@
 
 #define CLOCK_START MN_SEC
 #define SPINS_MAX 100000u /* events at one time */
+/* What began before the faults ended may still take so long: a message, a pause, a slow sync. */
+#define SETTLE (1600 * MN_MS)
 #define WALL_START (1700000000 * MN_SEC)
 
 uint32_t bft_draw(struct rng *rng, uint32_t bound)
@@ -601,6 +603,8 @@ bool bft_world_run(struct bft_world *world)
         host_start(&world->hosts[i]);
     world_run_until(world, world->options.story->faults_for, false);
     plan_stop(world);
+    world_run_until(world, world->options.story->faults_for + SETTLE, false);
+    if (world->has_failed) return false;
     world->scenario->quiet(world);
     world_run_until(world, world->options.story->faults_for + world->options.story->quiet_for,
                     true);
