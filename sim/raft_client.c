@@ -75,10 +75,21 @@ static void client_draw(struct raft_world *world, struct raft_client *client)
                key, (unsigned long long)command->value, (unsigned long long)command->expected);
 }
 
+/* An operation without an answer is given up after a while, and its session with it. */
+static void client_give_up(struct raft_world *world, struct raft_client *client)
+{
+    if (!client->is_open || world->time < client->deadline) return;
+    client_record(world, client);
+    client->session = ++world->sessions_next;
+    client->seq = 0;
+}
+
 void raft_client_begin(struct raft_world *world, uint32_t number, uint64_t seed)
 {
     struct raft_client *client = &world->clients[number];
 
+    client_give_up(world, client);
+    client->told = (struct raft_told){world->time, seed};
     if (client->is_open || world->is_load_over) return;
     story_note(world->options.notes, world->time, RAFT_OP, number, seed);
     story_rng(&client->rng, seed);
@@ -131,14 +142,13 @@ static void client_step(struct raft_world *world, struct raft_event *event)
     struct raft_client *client = &world->clients[number];
 
     client->is_stepping = false;
-    if (client->is_open && world->time >= client->deadline) {
-        client_record(world, client);
-        client->session = ++world->sessions_next;
-        client->seq = 0;
-    }
+    client_give_up(world, client);
     if (client->is_open && world->time >= client->tried + TRY_FOR) client_try(world, client);
-    if (!client->is_open && world->options.is_told) return; /* the next one stands in the story */
-    if (!client->is_open) raft_client_begin(world, number, rng_u64(&world->rng_work));
+    /* What begins stands in the story; now, if it had to wait for this very answer. */
+    if (!client->is_open && world->options.is_told && client->told.at != world->time) return;
+    if (!client->is_open)
+        raft_client_begin(world, number,
+                          world->options.is_told ? client->told.seed : rng_u64(&world->rng_work));
     if (!client->is_stepping)
         client_next(world, number, 20 * MN_MS + rng_below(&client->rng, 200000));
 }

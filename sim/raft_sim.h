@@ -113,6 +113,11 @@ struct raft_op { /* as its client saw it */
     mn_time called, returned; /* MN_TIME_NEVER: no answer */
 };
 
+struct raft_told { /* of a story: begin at this time */
+    mn_time at;
+    uint64_t seed;
+};
+
 struct raft_client {
     uint64_t session, seq, attempt; /* attempt: number of the newest try of anything, by anybody */
     bool is_open;
@@ -120,6 +125,7 @@ struct raft_client {
     mn_time deadline, tried;
     struct rng rng;   /* of this operation */
     bool is_stepping; /* it will look again */
+    struct raft_told told;
     uint64_t known;   /* newest index committed anywhere when the operation began */
     uint64_t witness; /* newest index its session has seen the effect of */
 };
