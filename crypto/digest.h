@@ -40,7 +40,8 @@
     X(LEADER, "leader")           \
     X(BLOCK, "block")             \
     X(VALUE, "value")             \
-    X(TRUST_ITEM, "trust-item")
+    X(TRUST_ITEM, "trust-item")   \
+    X(DEFINITION, "definition")
 
 enum digest_tag {
 #define X(name, text) DIGEST_##name,

@@ -73,6 +73,7 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     node->mcp = node_make_mcp(node, config);
     node->mesh = node_mesh_new(config->mesh_writes);
     node->state = node_make_state(node, config);
+    node->curation = node_curation_new();
     admin.core = node->core;
     admin.state = node->state;
     admin.hosts = config->mcp.hosts;
@@ -94,6 +95,7 @@ void node_free(struct node *node)
     call_outbox_reset(&node->to_core);
     call_outbox_reset(&node->to_mcp);
     node_mesh_free(node->mesh);
+    node_curation_free(node->curation);
     state_free(node->state);
     admin_free(node->admin);
     mcp_free(node->mcp);
@@ -108,9 +110,6 @@ struct mcp_outbox node_mcp_outbox(struct node *node, struct edge_outbox *edge)
 {
     return (struct mcp_outbox){.edge = edge, .calls = &node->to_core, .carries = &node->carries};
 }
-
-static void node_step_mcp(struct node *node, struct mn_now now, const struct mcp_input *input,
-                          struct edge_outbox *outbox);
 
 /* ---- the core's outputs become the node's ---- */
 
@@ -249,8 +248,8 @@ void node_step_admin(struct node *node, struct mn_now now, const struct admin_in
 
 /* ---- the gateway ---- */
 
-static void node_step_mcp(struct node *node, struct mn_now now, const struct mcp_input *input,
-                          struct edge_outbox *outbox)
+void node_step_mcp(struct node *node, struct mn_now now, const struct mcp_input *input,
+                   struct edge_outbox *outbox)
 {
     struct mcp_outbox mcp_outbox = node_mcp_outbox(node, outbox);
     uint32_t key_id;
@@ -318,6 +317,7 @@ static void node_on_recover(struct node *node, struct mn_now now, const struct e
 
     if (node_servers_recover(node, now, input->key, input->bytes, outbox)) return;
     if (node_state_recover(node, input->key)) return;
+    if (node_curation_recover(node, input->key, input->bytes)) return;
     if (admin_is_key(input->key)) {
         admin_input.recover.key = input->key;
         admin_input.recover.value = input->bytes;
@@ -441,6 +441,7 @@ static void node_tick(struct node *node, struct mn_now now, bool is_turn_end,
         node_step_core(node, now, &(struct core_input){.type = CORE_IN_TICK}, outbox);
     node_tick_state(node, now, is_turn_end, outbox);
     node_tell_nodes(node, now, outbox);
+    node_curation_tick(node, now, outbox);
     if (mcp_deadline(node->mcp) <= now.mono)
         node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_TICK}, outbox);
     if (admin_deadline(node->admin) <= now.mono)
@@ -510,6 +511,7 @@ mn_time node_deadline(const struct node *node)
     deadline = mn_time_min(core_deadline(node->core), mcp_deadline(node->mcp));
     deadline = mn_time_min(deadline, admin_deadline(node->admin));
     deadline = mn_time_min(deadline, state_deadline(node->state));
+    deadline = mn_time_min(deadline, node_curation_deadline(node));
     if (node->is_stopping && !node->is_leaving) deadline = mn_time_min(deadline, node->leave_at);
     return deadline;
 }

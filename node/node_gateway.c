@@ -1,5 +1,6 @@
 /* What the operator's side asks of the gateway, which it cannot see itself. */
 #include "node/mcp/describe.h"
+#include "node/mcp/describe_curation.h"
 #include "node/node_inside.h"
 #include "proto/base/check.h"
 
@@ -45,6 +46,18 @@ void node_gateway_do(struct node *node, struct mn_now now,
     case ADMIN_GATEWAY_COUNTS: mcp_describe_counts(node->mcp, now, &writer); break;
     case ADMIN_GATEWAY_TOOL:
         answer.status = mcp_describe_tool(node->mcp, now, request->name, &writer);
+        break;
+    case ADMIN_GATEWAY_VIEWS: mcp_describe_views(node->mcp, &writer); break;
+    case ADMIN_GATEWAY_VIEW:
+        answer.status = mcp_describe_view(node->mcp, request->name, &writer);
+        break;
+    case ADMIN_GATEWAY_VIEW_CHECK:
+        answer.status =
+            mcp_view_check(node->mcp, request->name, request->text, &node->arena, &answer.why);
+        break;
+    case ADMIN_GATEWAY_PINS: mcp_describe_pins(node->mcp, &writer); break;
+    case ADMIN_GATEWAY_RULE:
+        answer.status = mcp_describe_rule(node->mcp, request->name, &writer);
         break;
     case ADMIN_GATEWAY_SERVER_LOGS:
         answer.status = gateway_logs(node, request, &writer, &answer.why);

@@ -23,6 +23,7 @@ struct node {
     struct node_mesh *mesh;
     struct state *state;
     bool is_state_old, is_state_started;
+    struct node_curation *curation;
     uint64_t log_writes_count; /* number of the newest write to the log */
 
     struct mn_arena arena; /* of a turn: inner outputs, and what they point to */
@@ -69,6 +70,19 @@ mn_status node_servers_remove(struct node *node, struct mn_now now, struct mn_sp
                               struct edge_outbox *outbox, struct mn_span *why);
 void node_gateway_do(struct node *node, struct mn_now now,
                      const struct admin_gateway_request *request, struct edge_outbox *outbox);
+
+void node_step_mcp(struct node *node, struct mn_now now, const struct mcp_input *input,
+                   struct edge_outbox *outbox);
+
+/* node_curation.c: views, pins and quarantine. recover: false when [key] is not of it; on_answer:
+ * false when it is not for it. */
+struct node_curation *node_curation_new(void);
+void node_curation_free(struct node_curation *curation);
+bool node_curation_recover(struct node *node, struct mn_span key, struct mn_span value);
+bool node_curation_on_answer(struct node *node, struct mn_now now,
+                             const struct state_answer *answer, struct edge_outbox *outbox);
+void node_curation_tick(struct node *node, struct mn_now now, struct edge_outbox *outbox);
+mn_time node_curation_deadline(const struct node *node);
 
 void node_step_core(struct node *node, struct mn_now now, const struct core_input *input,
                     struct edge_outbox *outbox);

@@ -353,7 +353,7 @@ static void on_tool(struct node *node, struct mn_now now, uint64_t ticket,
     while (tool->name != NULL && !mn_span_is(name, tool->name))
         tool++;
     if (!json_is(arguments, JSON_OBJECT)) arguments = NULL;
-    if (tool->name == NULL) {
+    if (tool->name == NULL || tool->path == NULL) {
         answer_error(node, ticket, INVALID_PARAMS, "the mesh has no tool of that name");
     } else if (!tool->is_read_only && !node->mesh->writes) {
         answer_refusal(node, ticket);
@@ -365,42 +365,6 @@ static void on_tool(struct node *node, struct mn_now now, uint64_t ticket,
             has_body ? arguments->raw : mn_span(NULL, 0), outbox);
     }
     mn_writer_drop(&path);
-}
-
-/* mesh_call: the same request, but for the tool that is named in it. From here on it is that tool's
- * call: what becomes of it, its client hears under the same ticket. */
-static void on_call(struct node *node, struct mn_now now, const struct call_request *request,
-                    const Meshnode__Gateway__Request *asked, const struct json *params)
-{
-    Meshnode__Gateway__Request inner = *asked;
-    const struct json *arguments = json_find_str(params, "arguments");
-    const struct json *passed = json_find_str(arguments, "arguments"), *meta;
-    struct call_request call = *request;
-    struct mn_writer text = {0};
-    struct mcp_tool tool;
-
-    if (mcp_tool_find(node->mcp, now, json_text(json_find_str(arguments, "tool")), &tool) !=
-            MN_OK ||
-        mn_span_is(tool.service, CALL_NAME_MESH)) {
-        answer_error(node, request->ticket, INVALID_PARAMS,
-                     "there is no tool of that name to call; mesh_find finds names");
-        return;
-    }
-    mn_writer_str(&text, "{\"name\":");
-    json_write_string(&text, tool.tool);
-    mn_writer_str(&text, ",\"arguments\":");
-    mn_writer_add(&text, json_is(passed, JSON_OBJECT) ? passed->raw : mn_span_str("{}"));
-    meta = json_find_str(params, "_meta");
-    if (meta != NULL) mn_writer_str(&text, ",\"_meta\":");
-    if (meta != NULL) mn_writer_add(&text, meta->raw);
-    mn_writer_str(&text, "}");
-    inner.params = pb_bytes(mn_buf_span(text.buf));
-    call.service = mn_arena_copy(&node->arena, tool.service);
-    call.trace = mn_arena_copy(&node->arena, request->trace);
-    call.is_idempotent = false; /* what it calls may not be */
-    call.payload = pb_pack(&inner.base);
-    call_emit(&node->to_core, CALL_MESSAGE_REQUEST)->request = call;
-    mn_writer_drop(&text);
 }
 
 static void on_read(struct node *node, struct mn_now now, uint64_t ticket,
@@ -424,7 +388,7 @@ static void on_read(struct node *node, struct mn_now now, uint64_t ticket,
 static void on_request(struct node *node, struct mn_now now, const struct call_request *request,
                        struct edge_outbox *outbox)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 3, 65536}; /* mesh_call's pass on */
+    const struct json_limits limits = {JSON_DEPTH_MAX, 3, 65536};
     const Meshnode__Gateway__Request *asked = pb_unpack(
         &meshnode__gateway__request__descriptor, &node->arena, mn_buf_span(request->payload));
     const struct json *params;
@@ -438,9 +402,6 @@ static void on_request(struct node *node, struct mn_now now, const struct call_r
     method = pb_text(asked->method);
     if (node->mesh->calls.count >= NODE_MESH_CALLS_MAX)
         answer_error(node, request->ticket, INTERNAL, "too many questions at once; try again");
-    else if (mn_span_is(method, "tools/call") &&
-             mn_span_is(json_text(json_find_str(params, "name")), NODE_MESH_CALL))
-        on_call(node, now, request, asked, params);
     else if (mn_span_is(method, "tools/call"))
         on_tool(node, now, request->ticket, params, outbox);
     else if (mn_span_is(method, "resources/read"))

@@ -10,8 +10,7 @@
 
 #include "node/node.h"
 
-#define NODE_MESH_CALL "mesh_call" /* the tool that calls others; it asks no operator */
-#define NODE_MESH_CALLS_MAX 64     /* at once; more are told that the node is busy */
+#define NODE_MESH_CALLS_MAX 64 /* at once; more are told that the node is busy */
 
 /* A tool, and the request that answers it. */
 struct node_mesh_tool {
@@ -19,7 +18,8 @@ struct node_mesh_tool {
     const char *schema; /* of its arguments, a JSON object */
     bool is_read_only;
     const char *method, *path; /* `{x}` in it becomes the argument x, percent-encoded; `{?x,y}` the
-                                * query of those that are given */
+                                * query of those that are given. NULL: the gateway's front answers
+                                * before it comes here */
 };
 
 /* A resource, and the path of the operator's side that has it. */

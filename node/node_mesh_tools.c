@@ -1,3 +1,4 @@
+#include "node/mcp/names.h"
 #include "node/node_mesh.h"
 
 #define NO_ARGUMENTS "{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false}"
@@ -60,12 +61,18 @@ const struct node_mesh_tool node_mesh_tools[] = {
     {"mesh_nodes", "Mesh nodes",
      "The members of the mesh: state, role, region, link and round trip as this node sees them.",
      NO_ARGUMENTS, true, "GET", "/v1/nodes"},
-    {"mesh_find", "Find tools",
-     "Tools of the whole mesh whose name or description has the text; call one with the name "
-     "given.",
-     ONE_ARGUMENT("text", "what to look for"), true, "GET", "/v1/tools?find={text}"},
-    {NODE_MESH_CALL, "Call a tool",
-     "Calls a tool of the mesh by the name that mesh_find gives; the answer is that tool's own.",
+    {NAMES_FIND, "Find tools",
+     "Tools that can be called here, whose name or description has all the words; mesh_call calls "
+     "them.",
+     "{\"type\":\"object\",\"properties\":{\"text\":{\"type\":\"string\",\"description\":\"words "
+     "to look "
+     "for\"},"
+     "\"limit\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":100,\"description\":\"of "
+     "definitions; 10 "
+     "if absent\"}},\"required\":[\"text\"],\"additionalProperties\":false}",
+     true, NULL, NULL},
+    {NAMES_CALL, "Call a tool",
+     "Calls a tool by the name that mesh_find gives; the answer is that tool's own.",
      "{\"type\":\"object\",\"properties\":{\"tool\":{\"type\":\"string\",\"description\":\"name of "
      "the tool\"},"
      "\"arguments\":{\"type\":\"object\",\"description\":\"its "

@@ -45,6 +45,11 @@ enum admin_gateway_verb {
     ADMIN_GATEWAY_SERVER_LOGS,    /* name, after: JSON array of {sequence, time, text} */
     ADMIN_GATEWAY_TOOLS,          /* JSON array of {name, server, tool, nodes, ..., definition} */
     ADMIN_GATEWAY_TOOL,           /* name: one of these, also one that is callable but not listed */
+    ADMIN_GATEWAY_VIEWS,          /* JSON array of views */
+    ADMIN_GATEWAY_VIEW,           /* name: one of these, with what it shows */
+    ADMIN_GATEWAY_VIEW_CHECK,     /* name, text: whether that is a view; no JSON */
+    ADMIN_GATEWAY_PINS,           /* JSON array of tools that are pinned or in quarantine */
+    ADMIN_GATEWAY_RULE,           /* name: {key, pin, current, ...}: what is agreed on that tool */
     ADMIN_GATEWAY_COUNTS /* JSON object: {listed: tools that clients see, offered: {NAME.NODE:
                             number of its tools}, servers: as above} */
 };

@@ -1,5 +1,6 @@
 /* Servers and tools: what the gateway knows, passed on. */
 #include "node/admin/admin_internal.h"
+#include "proto/base/text.h"
 
 /* ---- servers ---- */
 
@@ -127,32 +128,15 @@ static void write_tool(struct reply *reply, struct admin_request *request, const
     reply_text(reply, "health", health->word);
 }
 
-static uint8_t lower(uint8_t c)
-{
-    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
-}
-
-/* Letters of ASCII in either case. */
-static bool span_has(struct mn_span text, struct mn_span part)
-{
-    for (size_t begin = 0; begin + part.size <= text.size; begin++) {
-        size_t same = 0;
-        while (same < part.size && lower(text.data[begin + same]) == lower(part.data[same]))
-            same++;
-        if (same == part.size) return true;
-    }
-    return false;
-}
-
 static bool tool_has(struct admin_request *request, const struct json *tool, struct mn_span text)
 {
     const struct json *definition = json_find_str(tool, "definition");
 
     if (text.size == 0) return true;
-    if (span_has(json_text(json_find_str(tool, "name")), text)) return true;
+    if (mn_text_has(json_text(json_find_str(tool, "name")), text)) return true;
     definition = definition == NULL ? NULL : admin_parse(request, definition->raw, JSON_OBJECT, 1);
-    return span_has(json_text(json_find_str(definition, "description")), text) ||
-           span_has(json_text(json_find_str(definition, "title")), text);
+    return mn_text_has(json_text(json_find_str(definition, "description")), text) ||
+           mn_text_has(json_text(json_find_str(definition, "title")), text);
 }
 
 static void tools_handle(struct admin_request *request)

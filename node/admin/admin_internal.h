@@ -174,6 +174,11 @@ enum findings_scope { FINDINGS_ALL = 0, FINDINGS_NODE, FINDINGS_MESH };
 void findings_write(struct reply *reply, struct admin_request *request, enum findings_scope scope,
                     const struct json *counts);
 
+/* ---- answers of the metadata group (admin_state.c) ---- */
+
+/* True: the command was refused or its outcome is not known, which was told. */
+bool admin_state_told(struct admin_request *request, const struct state_answer *answer);
+
 /* ---- streams (admin_stream.c) ---- */
 
 void admin_stream_event(struct admin *admin, struct mn_now now, const struct mn_trace_event *event,
@@ -199,6 +204,7 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 
 extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
     admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[],
-    admin_decision_routes[], admin_state_routes[], admin_watch_routes[], admin_consensus_routes[];
+    admin_decision_routes[], admin_state_routes[], admin_watch_routes[], admin_consensus_routes[],
+    admin_curation_routes[];
 
 #endif

@@ -162,6 +162,26 @@ static void front_on_edge(struct front *front, const struct edge_input *input)
         front_http_gone(front, exchange);
 }
 
+static void front_lists_changed(struct front *front)
+{
+    front->changed_at =
+        mn_time_min(front->changed_at, mn_time_after(front->now.mono, MCP_CHANGED_DELAY));
+}
+
+/* Tools that their servers define otherwise than before. */
+static void front_tell_changes(struct front *front)
+{
+    struct names_change *change;
+
+    while ((change = names_take_change(&front->names)) != NULL) {
+        const char *text = mn_arena_format(&front->scratch, "%.*s/%.*s", (int)change->service.size,
+                                           (const char *)change->service.data,
+                                           (int)change->tool.size, (const char *)change->tool.data);
+        mn_trace(front->trace, front->now.mono, MN_EV_TOOL_CHANGED, NULL, 0, 0, text);
+        mn_free(change);
+    }
+}
+
 static void front_on_call(struct front *front, const struct call_message *message)
 {
     if (message->type == CALL_MESSAGE_EVENT) {
@@ -171,8 +191,8 @@ static void front_on_call(struct front *front, const struct call_message *messag
     }
     if (message->type != CALL_MESSAGE_SERVICE) return;
     names_on_service(&front->names, &message->service);
-    front->changed_at =
-        mn_time_min(front->changed_at, mn_time_after(front->now.mono, MCP_CHANGED_DELAY));
+    front_tell_changes(front);
+    front_lists_changed(front);
 }
 
 /* A response that nothing was said on for a while. */
@@ -225,6 +245,10 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     case MCP_IN_CALL: front_on_call(front, input->call); break;
     case MCP_IN_KEYS: break;
     case MCP_IN_NODES: front_record_on_nodes(front, input->nodes.items, input->nodes.count); break;
+    case MCP_IN_CURATION:
+        names_curate(&front->names, input->pairs, input->pairs_count);
+        front_lists_changed(front);
+        break;
     case MCP_IN_CARRIED:
         front_record_on_message(front, &input->carried.from, input->carried.bytes);
         break;

@@ -1,23 +1,47 @@
 /* What both eras say about the server at an endpoint: its name, what it can do, how to use it. */
 #include "node/mcp/front_state.h"
 
+bool front_about_is_aggregated(struct mn_span endpoint)
+{
+    const size_t prefix = sizeof NAMES_VIEW_PREFIX - 1;
+
+    return endpoint.size == 0 ||
+           (endpoint.size > prefix && memcmp(endpoint.data, NAMES_VIEW_PREFIX, prefix) == 0);
+}
+
+bool front_about_find(struct front *front, struct mn_span endpoint, struct names_endpoint *ret)
+{
+    const size_t prefix = sizeof NAMES_VIEW_PREFIX - 1;
+
+    *ret = (struct names_endpoint){0};
+    if (endpoint.size == 0) return true;
+    if (front_about_is_aggregated(endpoint)) {
+        ret->view =
+            names_view(&front->names, mn_span(endpoint.data + prefix, endpoint.size - prefix));
+        return ret->view != NULL;
+    }
+    ret->service = names_service(&front->names, endpoint);
+    return ret->service != NULL && !ret->service->is_conflict;
+}
+
 bool front_about_endpoint(struct front *front, struct front_exchange *exchange, struct mn_span id,
-                          struct names_service **ret)
+                          struct names_endpoint *ret)
 {
     struct mn_span name = exchange->service;
     const char *text;
 
-    *ret = NULL;
-    if (name.size == 0) return true;
-    *ret = names_service(&front->names, name);
-    if (*ret != NULL && !(*ret)->is_conflict) return true;
-    text = *ret == NULL
-               ? mn_arena_format(&front->scratch, "no server %.*s is in the mesh now",
-                                 (int)name.size, (const char *)name.data)
-               : mn_arena_format(&front->scratch,
-                                 "%.*s are several different servers: use %.*s.NODE instead",
-                                 (int)name.size, (const char *)name.data, (int)name.size,
-                                 (const char *)name.data);
+    if (front_about_find(front, name, ret)) return true;
+    if (front_about_is_aggregated(name))
+        text = mn_arena_format(&front->scratch,
+                               "this mesh has no view of the name in %.*s (meshctl views ls)",
+                               (int)name.size, (const char *)name.data);
+    else if (ret->service == NULL)
+        text = mn_arena_format(&front->scratch, "no server %.*s is in the mesh now", (int)name.size,
+                               (const char *)name.data);
+    else
+        text = mn_arena_format(
+            &front->scratch, "%.*s are several different servers: use %.*s.NODE instead",
+            (int)name.size, (const char *)name.data, (int)name.size, (const char *)name.data);
     front_reply_fail(front, exchange, 404, id, JSONRPC_INVALID_PARAMS, text);
     return false;
 }
@@ -36,6 +60,8 @@ void front_about_server(struct mn_writer *writer, const struct names_service *se
 }
 
 #define EXTENSIONS_MAX 32
+#define INSTRUCTIONS_MAX 16384    /* bytes of all servers together at /mcp and at a view */
+#define INSTRUCTIONS_ONE_MAX 4096 /* of one of them; more is cut */
 
 /* Of /mcp: always all, so that servers may come later without a new session. */
 static const char aggregated[] = "\"capabilities\":{\"tools\":{\"listChanged\":true},"
@@ -127,9 +153,60 @@ bool front_about_has(struct front *front, const struct names_service *service, c
            json_find_str(capabilities, name) != NULL;
 }
 
-void front_about_instructions(struct mn_writer *writer, const struct names_service *service)
+/* At most [max] bytes of [text], cut between characters. */
+static struct mn_span front_about_cut(struct mn_span text, size_t max)
 {
-    if (service == NULL || service->instructions.size == 0) return;
-    mn_writer_str(writer, ",\"instructions\":");
-    json_write_string(writer, service->instructions);
+    if (text.size <= max) return text;
+    while (max > 0 && (text.data[max] & 0xc0) == 0x80)
+        max--;
+    return mn_span(text.data, max);
+}
+
+/* Whether the endpoint shows anything of that service. */
+static bool front_about_shows(struct names_endpoint at, const struct names_service *service)
+{
+    if (at.view == NULL) return service->is_listed;
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        for (uint32_t i = 0; i < at.view->counts[kind]; i++)
+            if (at.view->rows[kind][i].item->service == service) return true;
+    return false;
+}
+
+/* What servers say about their use, each under its name, in order of name: the same from every
+ * node. Servers that the mesh's own tools are about explain themselves there. */
+static void front_about_merge(struct front *front, struct names_endpoint at, struct mn_writer *text)
+{
+    struct names_item **items;
+
+    names_listed(&front->names, NAMES_TOOLS, &items); /* brings the order up to date */
+    for (uint32_t i = 0; i < front->names.services.count; i++) {
+        const struct names_service *service = front->names.sorted[i];
+        struct mn_span own = front_about_cut(service->instructions, INSTRUCTIONS_ONE_MAX);
+        if (own.size == 0 || mn_span_is(service->name, CALL_NAME_MESH)) continue;
+        if (!front_about_shows(at, service)) continue;
+        if (mn_writer_size(text) + own.size > INSTRUCTIONS_MAX) break;
+        if (mn_writer_size(text) > 0) mn_writer_str(text, "\n\n");
+        mn_writer_format(text, "## %.*s\n", (int)service->name.size,
+                         (const char *)service->name.data);
+        mn_writer_add(text, own);
+        if (own.size < service->instructions.size) mn_writer_str(text, " ...");
+    }
+}
+
+void front_about_instructions(struct front *front, struct mn_writer *writer,
+                              struct names_endpoint at)
+{
+    struct mn_writer text = {0};
+
+    if (at.service != NULL)
+        mn_writer_add(&text, at.service->instructions);
+    else if (at.view != NULL && at.view->wish->instructions.size > 0)
+        mn_writer_add(&text, at.view->wish->instructions);
+    else
+        front_about_merge(front, at, &text);
+    if (mn_writer_size(&text) > 0) {
+        mn_writer_str(writer, ",\"instructions\":");
+        json_write_string(writer, mn_buf_span(text.buf));
+    }
+    mn_writer_drop(&text);
 }

@@ -227,7 +227,7 @@ front_call_new(struct front *front, struct front_exchange *exchange, struct fron
     call->method = method;
     call->exchange = exchange;
     call->session = session;
-    call->is_aggregated = exchange->service.size == 0;
+    call->is_aggregated = front_about_is_aggregated(exchange->service);
     exchange->legacy = session;
     call->id = front_call_keep(&to, message->id);
     call->progress = front_call_keep(&to, progress);
@@ -350,20 +350,46 @@ static bool front_call_refuses(struct front *front, struct front_exchange *excha
     return true;
 }
 
+/* The two tools that stand for others. True: the request is for another tool now, or was not for
+ * one of them. False: it has been answered. */
+static bool front_call_small(struct front *front, struct front_exchange *exchange,
+                             const struct front_session *session, struct jsonrpc_message *message,
+                             struct front_target *target, const struct json *arguments)
+{
+    struct jsonrpc_message inner;
+
+    if (front_call_refuses(front, exchange, session, message, target->tool, arguments))
+        return false;
+    if (mn_span_is(target->tool->own, NAMES_FIND)) {
+        front_small_find(front, exchange, session, message);
+        return false;
+    }
+    if (!front_small_unwrap(front, exchange, message, target, &inner)) return false;
+    *message = inner;
+    return true;
+}
+
 void front_call_start(struct front *front, struct front_exchange *exchange,
                       struct front_session *session, const struct front_method *method,
-                      const struct jsonrpc_message *message, const struct front_meta *meta)
+                      const struct jsonrpc_message *asked, const struct front_meta *meta)
 {
     const struct json *parts[7];
     struct front_target target = {0};
     struct front_round round = {0};
+    struct jsonrpc_message copy = *asked, *message = &copy;
     const char *fault = front_call_fault(message, meta, parts);
+    bool is_small;
 
     if (fault != NULL) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, fault);
         return;
     }
     if (!front_route(front, exchange, method, message, &target)) return;
+    is_small = front_small_is(&target);
+    if (is_small) {
+        if (!front_call_small(front, exchange, session, message, &target, parts[0])) return;
+        fault = front_call_fault(message, meta, parts);
+    }
     if (session == NULL && !front_round_open(front, exchange, parts[1], &round)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, bad_state);
         return;
@@ -372,14 +398,14 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
         target.services[0] = round.service;
         target.count = 1;
     }
-    if (session == NULL && target.tool != NULL)
+    if (session == NULL && target.tool != NULL && !is_small)
         fault = front_modern_param_fault(front, exchange, target.tool, parts[0]);
     if (fault != NULL)
         FAIL(400, message->id, JSONRPC_HEADER_MISMATCH, fault);
     else if (front->calls.count >= MCP_CALLS_MAX)
         FAIL(200, message->id, JSONRPC_INTERNAL,
              "this node has too many calls under way; try again");
-    else if (target.tool == NULL || exchange->service.size > 0 ||
+    else if (target.tool == NULL || (!is_small && !front_about_is_aggregated(exchange->service)) ||
              !front_call_refuses(front, exchange, session, message, target.tool, parts[0]))
         front_call_send(front, exchange, session, method, message, meta, &target, &round);
 }

@@ -5,6 +5,7 @@
 #define HEADERS_SIZE_MAX 65536 /* bytes of the headers we keep */
 #define PATH "/mcp"
 #define PATH_SERVERS "/mcp/servers/"
+#define PATH_VIEWS "/mcp/views/"
 
 /* clang-format off */
 #define SPAN(text) {(const uint8_t *)(text), sizeof(text) - 1}
@@ -88,6 +89,12 @@ static bool front_http_endpoint(struct mn_span target, struct mn_span *service)
     if (query != NULL) target.size = (size_t)(query - target.data);
     *service = mn_span(NULL, 0);
     if (mn_span_is(target, PATH)) return true;
+    if (target.size > sizeof PATH_VIEWS - 1 &&
+        memcmp(target.data, PATH_VIEWS, sizeof PATH_VIEWS - 1) == 0) {
+        *service = mn_span(target.data + sizeof PATH, target.size - sizeof PATH); /* views/NAME */
+        return curation_is_view_name(
+            mn_span(target.data + sizeof PATH_VIEWS - 1, target.size - (sizeof PATH_VIEWS - 1)));
+    }
     if (target.size <= prefix || memcmp(target.data, PATH_SERVERS, prefix) != 0) return false;
     *service = mn_span(target.data + prefix, target.size - prefix);
     return service->size <= CALL_NAME_MAX && memchr(service->data, '/', service->size) == NULL;
@@ -181,7 +188,8 @@ static struct front_refusal front_http_judge(struct front *front,
 
     if (refusal.code != 0) return refusal;
     if (!front_http_endpoint(http->target, service))
-        return REFUSE(404, "no such path; MCP is at /mcp and /mcp/servers/NAME", NULL);
+        return REFUSE(404, "no such path; MCP is at /mcp, /mcp/servers/NAME and /mcp/views/NAME",
+                      NULL);
     if (front->is_stopping) return REFUSE(503, "this node is stopping", NULL);
     if (mn_span_is(http->method, "POST")) return front_http_judge_post(http, accept);
     if (mn_span_is(http->method, "DELETE")) return ACCEPT;

@@ -35,15 +35,15 @@ bool front_legacy_make_room(struct front *front)
 
 static void front_legacy_welcome(struct front *front, struct front_exchange *exchange,
                                  struct front_session *session, struct mn_span id,
-                                 const struct names_service *service)
+                                 struct names_endpoint at)
 {
     struct mn_writer result = {0};
 
     mn_writer_format(&result, "{\"protocolVersion\":\"%s\",", session->version);
-    front_about_capabilities(front, &result, service);
+    front_about_capabilities(front, &result, at.service);
     mn_writer_str(&result, ",\"serverInfo\":");
-    front_about_server(&result, service);
-    front_about_instructions(&result, service);
+    front_about_server(&result, at.service);
+    front_about_instructions(front, &result, at);
     mn_writer_str(&result, "}");
     front_record_reply(front, exchange, session, id, mn_buf_span(result.buf));
     mn_writer_drop(&result);
@@ -57,7 +57,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
     const struct json *info = json_find_str(message->params, "clientInfo");
     const char *chosen = front_session_version(json_text(version));
     struct mn_span kept_info = json_is(info, JSON_OBJECT) ? info->raw : mn_span(NULL, 0);
-    struct names_service *service;
+    struct names_endpoint at;
     struct front_session *session;
 
     if (!json_is(version, JSON_STRING)) {
@@ -68,7 +68,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
              "params.capabilities must be an object of at most 16 KiB");
     } else if (front_message_is_loop(front, exchange)) {
         FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "this mesh cannot be attached to itself");
-    } else if (!front_about_endpoint(front, exchange, message->id, &service)) {
+    } else if (!front_about_endpoint(front, exchange, message->id, &at)) {
         return;
     } else if (!front_legacy_make_room(front)) {
         FAIL(503, message->id, JSONRPC_INTERNAL, "too many sessions; try again later");
@@ -79,7 +79,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
                                      capabilities == NULL ? mn_span(NULL, 0) : capabilities->raw);
         front_legacy_touch(front, session);
         memcpy(exchange->new_session, session->id, sizeof exchange->new_session);
-        front_legacy_welcome(front, exchange, session, message->id, service);
+        front_legacy_welcome(front, exchange, session, message->id, at);
     }
 }
 
@@ -114,16 +114,16 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
     return session;
 }
 
-/* The service of the session's endpoint, NULL at /mcp. False: answered. */
-static bool front_legacy_service(struct front *front, struct front_exchange *exchange,
-                                 const struct front_session *session, struct mn_span id,
-                                 struct names_service **ret)
+/* What the session's endpoint shows. False: answered. */
+static bool front_legacy_endpoint(struct front *front, struct front_exchange *exchange,
+                                  const struct front_session *session, struct mn_span id,
+                                  struct names_endpoint *ret)
 {
-    *ret = NULL;
-    if (session->service.size == 0) return true;
-    *ret = names_service(&front->names, session->service);
-    if (*ret != NULL && !(*ret)->is_conflict) return true;
-    FAIL(200, id, JSONRPC_INTERNAL, "the server of this session is not in the mesh now");
+    if (front_about_find(front, session->service, ret)) return true;
+    FAIL(200, id, JSONRPC_INTERNAL,
+         front_about_is_aggregated(session->service)
+             ? "the view of this session is gone (meshctl views ls)"
+             : "the server of this session is not in the mesh now");
     return false;
 }
 
@@ -131,11 +131,11 @@ static void front_legacy_list(struct front *front, struct front_exchange *exchan
                               struct front_session *session, const struct jsonrpc_message *message,
                               enum names_kind kind)
 {
-    struct names_service *service;
+    struct names_endpoint at;
 
-    if (!front_legacy_service(front, exchange, session, message->id, &service)) return;
+    if (!front_legacy_endpoint(front, exchange, session, message->id, &at)) return;
     front_stream_know(front, session->service, &session->known, kind);
-    front_list(front, exchange, false, message, service, kind);
+    front_list(front, exchange, false, message, at, kind);
 }
 
 static void front_legacy_set_level(struct front *front, struct front_exchange *exchange,
@@ -143,10 +143,10 @@ static void front_legacy_set_level(struct front *front, struct front_exchange *e
                                    const struct jsonrpc_message *message)
 {
     enum loglevel level = loglevel_parse(json_text(json_find_str(message->params, "level")));
-    struct names_service *service;
+    struct names_endpoint at;
 
-    if (!front_legacy_service(front, exchange, session, message->id, &service)) return;
-    if (!front_about_has(front, service, "logging")) {
+    if (!front_legacy_endpoint(front, exchange, session, message->id, &at)) return;
+    if (!front_about_has(front, at.service, "logging")) {
         FAIL(200, message->id, JSONRPC_METHOD_NOT_FOUND, "Method not found");
     } else if (level == LOGLEVEL_NONE) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.level must be a log level");

@@ -50,7 +50,7 @@ static struct mn_span front_list_chain(struct front *front, const struct front_e
 }
 
 void front_list(struct front *front, struct front_exchange *exchange, bool is_modern,
-                const struct jsonrpc_message *message, struct names_service *service,
+                const struct jsonrpc_message *message, struct names_endpoint at,
                 enum names_kind kind)
 {
     mn_id context = sealed_context_list(exchange->service, message->method);
@@ -58,7 +58,7 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
     struct mn_span result;
     uint32_t page;
 
-    if (service != NULL && !service->has[kind]) {
+    if (at.service != NULL && !at.service->has[kind]) {
         FAIL(is_modern ? 404 : 200, message->id, JSONRPC_METHOD_NOT_FOUND, "Method not found");
         return;
     }
@@ -69,9 +69,8 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
              "unknown cursor, or the list has changed since: ask for it from its beginning");
         return;
     }
-    result =
-        names_list(&front->names, service, kind, is_modern ? NAMES_MODERN : NAMES_LEGACY, page);
-    if ((uint64_t)(page + 1) * NAMES_PAGE < names_count(&front->names, service, kind))
+    result = names_list(&front->names, at, kind, is_modern ? NAMES_MODERN : NAMES_LEGACY, page);
+    if ((uint64_t)(page + 1) * NAMES_PAGE < names_count(&front->names, at, kind))
         result = front_list_chain(front, exchange, &context, kind, digest, page + 1, result);
     front_reply_result(front, exchange, message->id, result);
 }

@@ -129,16 +129,16 @@ static bool front_modern_check(struct front *front, struct front_exchange *excha
 }
 
 static void front_modern_discover(struct front *front, struct front_exchange *exchange,
-                                  struct mn_span id, const struct names_service *service)
+                                  struct mn_span id, struct names_endpoint at)
 {
     struct mn_writer result = {0};
 
     mn_writer_str(&result, "{\"resultType\":\"complete\",\"supportedVersions\":[\"" VERSION "\"],");
-    front_about_capabilities(front, &result, service);
-    front_about_instructions(&result, service);
+    front_about_capabilities(front, &result, at.service);
+    front_about_instructions(front, &result, at);
     mn_writer_str(&result, ",\"ttlMs\":0,\"cacheScope\":\"private\","
                            "\"_meta\":{\"io.modelcontextprotocol/serverInfo\":");
-    front_about_server(&result, service);
+    front_about_server(&result, at.service);
     mn_writer_str(&result, "}}");
     front_reply_result(front, exchange, id, mn_buf_span(result.buf));
     mn_writer_drop(&result);
@@ -210,22 +210,22 @@ void front_modern_request(struct front *front, struct front_exchange *exchange,
                           const struct jsonrpc_message *message, const struct front_meta *meta)
 {
     const struct front_method *method = front_route_method(message->method, true);
-    struct names_service *service = NULL;
+    struct names_endpoint at;
 
     if (!front_modern_check(front, exchange, message, meta)) return;
     if (method == NULL) {
         FAIL(404, message->id, JSONRPC_METHOD_NOT_FOUND, "method not found");
         return;
     }
-    if (!front_about_endpoint(front, exchange, message->id, &service)) return;
+    if (!front_about_endpoint(front, exchange, message->id, &at)) return;
     if (method->what == FRONT_CALL)
         front_call_start(front, exchange, NULL, method, message, meta);
     else if (front_message_is_loop(front, exchange))
         FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "this mesh cannot be attached to itself");
     else if (method->what == FRONT_LIST)
-        front_list(front, exchange, true, message, service, method->kind);
+        front_list(front, exchange, true, message, at, method->kind);
     else if (method->what == FRONT_LISTEN)
         front_stream_listen(front, exchange, message);
     else
-        front_modern_discover(front, exchange, message->id, service);
+        front_modern_discover(front, exchange, message->id, at);
 }

@@ -1,5 +1,5 @@
-/* Which method it is, and who is asked: on /mcp by the tables of names, on /mcp/servers/NAME that
- * server, whatever is named: it knows best. */
+/* Which method it is, and who is asked: on /mcp and views by the tables of names, on
+ * /mcp/servers/NAME that server, whatever is named: it knows best. */
 #include "node/mcp/front_state.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
@@ -53,18 +53,59 @@ static bool front_route_unknown(struct front *front, struct front_exchange *exch
     return false;
 }
 
-static bool front_route_tool(struct front *front, struct front_exchange *exchange,
-                             struct mn_span id, struct mn_span name, struct front_target *ret)
+/* A tool that operators hold back. False: that has been answered. */
+static bool front_route_is_free(struct front *front, struct front_exchange *exchange,
+                                struct mn_span id, struct mn_span service, struct mn_span tool)
 {
-    ret->tool = names_tool(&front->names, name);
+    enum names_held held = names_is_held(&front->names, service, tool);
+    const char *text;
+
+    if (held == NAMES_FREE) return true;
+    text = mn_arena_format(
+        &front->scratch,
+        held == NAMES_CHANGED
+            ? "tool %.*s of server %.*s is held back: its definition is not the one that was "
+              "approved; an operator can look at it and approve it (meshctl tools pins)"
+            : "tool %.*s of server %.*s is in quarantine; an operator can lift that "
+              "(meshctl tools pins)",
+        (int)(tool.size < SHOWN_MAX ? tool.size : SHOWN_MAX), (const char *)tool.data,
+        (int)service.size, (const char *)service.data);
+    front_reply_error(front, exchange, 200, id, JSONRPC_INVALID_PARAMS, mn_span_str(text),
+                      held == NAMES_CHANGED ? mn_span_str("{\"reason\":\"changed\"}")
+                                            : mn_span_str("{\"reason\":\"quarantined\"}"));
+    return false;
+}
+
+static struct names_view *front_route_view(struct front *front, struct mn_span endpoint)
+{
+    struct names_endpoint at;
+
+    return front_about_find(front, endpoint, &at) ? at.view : NULL;
+}
+
+bool front_route_tool(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                      struct mn_span name, struct front_target *ret)
+{
+    struct names_view *view = front_route_view(front, exchange->service);
+    struct names_row *row = view == NULL ? NULL : names_view_tool(view, name);
+
+    if (view == NULL)
+        ret->tool = names_tool(&front->names, name);
+    else
+        ret->tool = row == NULL ? NULL : row->item;
     if (ret->tool == NULL) return front_route_unknown(front, exchange, id, "tool", name);
-    return front_route_to_item(ret, ret->tool);
+    return front_route_is_free(front, exchange, id, ret->tool->service->name, ret->tool->own) &&
+           front_route_to_item(ret, ret->tool);
 }
 
 static bool front_route_prompt(struct front *front, struct front_exchange *exchange,
                                struct mn_span id, struct mn_span name, struct front_target *ret)
 {
-    struct names_item *prompt = names_prompt(&front->names, name);
+    struct names_view *view = front_route_view(front, exchange->service);
+    struct names_row *row = view == NULL ? NULL : names_view_prompt(view, name);
+    struct names_item *prompt = view == NULL  ? names_prompt(&front->names, name)
+                                : row == NULL ? NULL
+                                              : row->item;
 
     if (prompt == NULL) return front_route_unknown(front, exchange, id, "prompt", name);
     return front_route_to_item(ret, prompt);
@@ -112,15 +153,30 @@ static bool front_route_no_resource(struct front *front, struct front_exchange *
     return false;
 }
 
+void front_route_find(struct front *front, struct mn_span endpoint, struct mn_span uri,
+                      bool is_template, struct names_route *ret)
+{
+    struct names_view *view = front_route_view(front, endpoint);
+    uint32_t kept = 0;
+
+    if (is_template)
+        names_route_template(&front->names, uri, ret);
+    else
+        names_route_uri(&front->names, uri, ret);
+    if (endpoint.size == 0) return;
+    for (uint32_t i = 0; i < ret->count && view != NULL; i++)
+        if (names_view_allows(view, ret->services[i], ret->own))
+            ret->services[kept++] = ret->services[i];
+    ret->count = kept;
+    ret->is_ambiguous = ret->is_ambiguous && kept > 0;
+}
+
 static bool front_route_uri(struct front *front, struct front_exchange *exchange, struct mn_span id,
                             struct mn_span uri, bool is_template, struct front_target *ret)
 {
     struct names_route route;
 
-    if (is_template)
-        names_route_template(&front->names, uri, &route);
-    else
-        names_route_uri(&front->names, uri, &route);
+    front_route_find(front, exchange->service, uri, is_template, &route);
     if (route.is_ambiguous) return front_route_ambiguous(front, exchange, id, &route);
     if (route.count == 0) return front_route_no_resource(front, exchange, id, uri);
     for (uint32_t i = 0; i < route.count; i++)
@@ -171,6 +227,11 @@ bool front_route(struct front *front, struct front_exchange *exchange,
         method->member == NULL ? NULL : json_find_str(message->params, method->member);
 
     *ret = (struct front_target){0};
+    if (front_about_is_aggregated(exchange->service) && exchange->service.size > 0 &&
+        front_route_view(front, exchange->service) == NULL) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "this view is gone (meshctl views ls)");
+        return false;
+    }
     if (method->member != NULL && !json_is(name, JSON_STRING)) {
         const char *text =
             mn_arena_format(&front->scratch, "params.%s must be a string", method->member);
@@ -181,12 +242,13 @@ bool front_route(struct front *front, struct front_exchange *exchange,
         if (front_task_route(front, exchange, name->text, ret)) return true;
         return front_route_unknown(front, exchange, message->id, "task", name->text);
     }
-    if (exchange->service.size == 0)
+    if (front_about_is_aggregated(exchange->service))
         return front_route_aggregated(front, exchange, method, message, ret);
     ret->services[0] = exchange->service;
     ret->count = 1;
     service = names_service(&front->names, exchange->service);
     if (service != NULL && method->kind == NAMES_TOOLS)
         ret->tool = names_service_item(service, NAMES_TOOLS, name->text);
-    return true;
+    return method->kind != NAMES_TOOLS ||
+           front_route_is_free(front, exchange, message->id, exchange->service, name->text);
 }

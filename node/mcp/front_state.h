@@ -11,7 +11,9 @@
 #include "node/mcp/front.h"
 #include "node/mcp/jsonrpc.h"
 #include "node/mcp/loglevel.h"
+#include "node/mcp/names_offer.h"
 #include "node/mcp/names_route.h"
+#include "node/mcp/names_view.h"
 #include "node/mcp/records.h"
 #include "node/mcp/usage.h"
 #include "proto/base/heap.h"
@@ -50,7 +52,7 @@ struct front_exchange {
     struct mn_list held;        /* answers that wait until their session is kept elsewhere */
 
     /* The request; spans live in the block of the exchange. */
-    struct mn_span service;      /* /mcp/servers/NAME; empty: /mcp */
+    struct mn_span service;      /* of /mcp/servers/NAME; "views/NAME": a view; empty: /mcp */
     struct edge_header *headers; /* those named mcp-*, and meshnode-trail */
     uint32_t headers_count;
     struct mn_writer body;
@@ -81,7 +83,7 @@ struct front_session {
     mn_id principal;
     const char *version;
     uint8_t handle[FRONT_DIGEST_SIZE]; /* tells servers its calls from others', but not its id */
-    struct mn_span service;            /* the endpoint it was opened at; empty: /mcp */
+    struct mn_span service;            /* the endpoint it was opened at, as in an exchange */
     struct mn_span client_info, client_capabilities;
     struct mn_heap_entry expiry;
     struct mn_list calls;          /* front_call.in_session */
@@ -156,7 +158,7 @@ struct front_call {
     struct mn_span id;       /* the client's, verbatim */
     struct mn_span progress; /* the client's token, verbatim; empty: none */
     bool wants_log;
-    bool is_aggregated;       /* asked at /mcp */
+    bool is_aggregated;       /* asked at /mcp or at a view */
     uint64_t stream;          /* legacy: whose client went away; 0: it had no stream */
     struct mn_span own, uri;  /* where a URI was replaced: by what, and what the client calls it */
     struct mn_buf *payload;   /* as it was sent */
@@ -315,24 +317,54 @@ bool front_route(struct front *front, struct front_exchange *exchange,
                  const struct front_method *method, const struct jsonrpc_message *message,
                  struct front_target *ret);
 
+/* The tool of that name at the endpoint of the exchange. False: answered. */
+bool front_route_tool(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                      struct mn_span name, struct front_target *ret);
+
+/* Who may be asked for a URI at that endpoint. */
+void front_route_find(struct front *front, struct mn_span endpoint, struct mn_span uri,
+                      bool is_template, struct names_route *ret);
+
+/* ---- front_small.c ---- */
+
+/* Whether the request is for one of the two tools that find and call others. */
+bool front_small_is(const struct front_target *target);
+
+/* mesh_find: answers the request. */
+void front_small_find(struct front *front, struct front_exchange *exchange,
+                      const struct front_session *session, const struct jsonrpc_message *message);
+
+/* mesh_call: turns the request into one for the tool that it names. False: it was answered. */
+bool front_small_unwrap(struct front *front, struct front_exchange *exchange,
+                        const struct jsonrpc_message *message, struct front_target *target,
+                        struct jsonrpc_message *ret);
+
 /* ---- front_list.c ---- */
 
-/* Answers a list method: of the service, or (NULL) of /mcp. */
+/* Answers a list method. */
 void front_list(struct front *front, struct front_exchange *exchange, bool is_modern,
-                const struct jsonrpc_message *message, struct names_service *service,
+                const struct jsonrpc_message *message, struct names_endpoint at,
                 enum names_kind kind);
 
 /* ---- front_about.c ---- */
 
-/* The service of the endpoint, NULL at /mcp. False: it has none now, which has been answered. */
-bool front_about_endpoint(struct front *front, struct front_exchange *exchange, struct mn_span id,
-                          struct names_service **ret);
+/* What an endpoint shows, by its name in an exchange or a session. False: there is no such service
+ * or view now. */
+bool front_about_find(struct front *front, struct mn_span endpoint, struct names_endpoint *ret);
 
-/* serverInfo; "capabilities":{...}; ,"instructions":"..." if there are any. NULL: of /mcp. */
+/* The same for an exchange. False: it has been answered. */
+bool front_about_endpoint(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                          struct names_endpoint *ret);
+
+/* Whether an endpoint shows many servers, under names that are ours. */
+bool front_about_is_aggregated(struct mn_span endpoint);
+
+/* serverInfo; "capabilities":{...}; ,"instructions":"..." if there are any. */
 void front_about_server(struct mn_writer *writer, const struct names_service *service);
 void front_about_capabilities(struct front *front, struct mn_writer *writer,
                               const struct names_service *service);
-void front_about_instructions(struct mn_writer *writer, const struct names_service *service);
+void front_about_instructions(struct front *front, struct mn_writer *writer,
+                              struct names_endpoint at);
 
 /* Whether the server declared that capability; /mcp has all. */
 bool front_about_has(struct front *front, const struct names_service *service, const char *name);

@@ -212,10 +212,10 @@ static struct names_service *subscribe_service(struct front *front, struct mn_sp
     const struct json *capabilities;
 
     *own = uri;
-    if (endpoint.size > 0) {
+    if (!front_about_is_aggregated(endpoint)) {
         service = names_service(&front->names, endpoint);
     } else {
-        names_route_uri(&front->names, uri, &route);
+        front_route_find(front, endpoint, uri, false, &route);
         service = route.count == 0 || route.is_ambiguous ? NULL : route.services[0];
         *own = route.own;
     }

@@ -81,7 +81,9 @@ void mcp_carry(struct mcp_carries *carries, const mn_id *to, struct mn_buf *buf)
 
 static bool mcp_is_for_front(const struct mcp_input *input)
 {
-    if (input->type == MCP_IN_NODES || input->type == MCP_IN_CARRIED) return true;
+    if (input->type == MCP_IN_NODES || input->type == MCP_IN_CARRIED ||
+        input->type == MCP_IN_CURATION)
+        return true;
     if (input->type == MCP_IN_EDGE)
         return input->edge->type == EDGE_IN_HTTP_OPEN || input->edge->type == EDGE_IN_HTTP_BODY ||
                input->edge->type == EDGE_IN_HTTP_WRITABLE || input->edge->type == EDGE_IN_HTTP_GONE;
@@ -97,6 +99,7 @@ static enum upstreams_input_type mcp_upstreams_type(enum mcp_input_type type)
     case MCP_IN_CALL: return UPSTREAMS_IN_CALL;
     case MCP_IN_KEYS: /* of mcp_step() itself */
     case MCP_IN_NODES:
+    case MCP_IN_CURATION:
     case MCP_IN_CARRIED: break; /* of the front */
     case MCP_IN_STOP: return UPSTREAMS_IN_STOP;
     }

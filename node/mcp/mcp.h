@@ -17,6 +17,7 @@
 #include "crypto/keyring.h"
 #include "node/edge.h"
 #include "node/guard.h"
+#include "node/mcp/curation.h"
 #include "node/mcp/upstreams.h"
 #include "proto/base/id.h"
 #include "proto/base/time.h"
@@ -73,12 +74,13 @@ struct mcp_config {
 
 enum mcp_input_type {
     MCP_IN_TICK = 1,
-    MCP_IN_EDGE,    /* edge; types that are not ours, and ids that we do not know, are ignored */
-    MCP_IN_CALL,    /* call: a message of the core */
-    MCP_IN_KEYS,    /* keys: the mesh keys of this node, copied */
-    MCP_IN_NODES,   /* nodes: all other members that can be reached now, copied */
-    MCP_IN_CARRIED, /* carried: what the gateway of a member sent by a carry */
-    MCP_IN_STOP     /* refuse new requests, end streams, stop servers; running calls may finish */
+    MCP_IN_EDGE,     /* edge; types that are not ours, and ids that we do not know, are ignored */
+    MCP_IN_CALL,     /* call: a message of the core */
+    MCP_IN_KEYS,     /* keys: the mesh keys of this node, copied */
+    MCP_IN_NODES,    /* nodes: all other members that can be reached now, copied */
+    MCP_IN_CARRIED,  /* carried: what the gateway of a member sent by a carry */
+    MCP_IN_CURATION, /* pairs: what operators agreed on (curation.h), all of it, copied */
+    MCP_IN_STOP      /* refuse new requests, end streams, stop servers; running calls may finish */
 };
 
 struct mcp_input {
@@ -94,6 +96,8 @@ struct mcp_input {
         mn_id from;
         struct mn_span bytes;
     } carried;
+    const struct curation_pair *pairs;
+    uint32_t pairs_count;
 };
 
 /* Messages for the gateways of other members; lost where there is no link. */

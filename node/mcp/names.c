@@ -1,8 +1,10 @@
 #include "node/mcp/names.h"
 
 #include "crypto/digest.h"
+#include "node/mcp/names_held.h"
 #include "node/mcp/names_offer.h"
 #include "node/mcp/names_schema.h"
+#include "node/mcp/names_view.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
 
@@ -28,6 +30,9 @@ void names_init(struct names *names, struct json_parser *parser, uint64_t seed)
 {
     *names = (struct names){.parser = parser, .seed = seed};
     mn_map_init(&names->services, seed);
+    mn_map_init(&names->views, seed);
+    mn_map_init(&names->seen, seed);
+    curation_init(&names->curation, seed);
     for (int kind = 0; kind < NAMES_KINDS; kind++)
         mn_map_init(&names->tables[kind], seed);
 }
@@ -42,6 +47,7 @@ static void names_drop_lists(struct mn_buf *lists[NAMES_LISTS][NAMES_ERAS])
 /* The tables point into services: they are emptied before one goes. */
 static void names_drop_tables(struct names *names)
 {
+    names_view_forget(names);
     for (int kind = 0; kind < NAMES_KINDS; kind++) {
         mn_map_done(&names->tables[kind]);
         if (kind < NAMES_LISTS) names->listed_counts[kind] = 0;
@@ -69,6 +75,8 @@ void names_done(struct names *names)
         names_service_free(names, MN_CONTAINER(entry, struct names_service, by_name));
     }
     mn_map_done(&names->services);
+    names_view_done(names);
+    names_held_done(names);
     names_drop_lists(names->lists);
     mn_buf_unref(names->page);
     mn_arena_done(&names->arena);
@@ -108,7 +116,9 @@ void names_on_service(struct names *names, const struct call_service *change)
     for (int kind = 0; kind < NAMES_KINDS; kind++)
         mn_map_init(&service->by_own[kind], names->seed);
     names->dropped_count += names_offer_load(service, change->body, names->parser, &names->scratch);
+    memcpy(service->digest_all, service->digests[NAMES_TOOLS], NAMES_DIGEST_SIZE);
     mn_map_insert(&names->services, &service->by_name, service->name);
+    names_held_notice(names, service);
 }
 
 static bool names_is_plain(uint8_t c)
@@ -135,9 +145,9 @@ static struct mn_span names_plain(struct mn_arena *arena, const struct names_ite
 }
 
 /* The form for names that are too long or not unique. */
-static struct mn_span names_hashed(struct mn_arena *arena, const struct names_item *tool,
-                                   struct mn_span plain)
+struct mn_span names_hashed(struct mn_arena *arena, const struct names_item *tool)
 {
+    struct mn_span plain = names_plain(arena, tool);
     size_t cut = plain.size < CUT_MAX ? plain.size : CUT_MAX;
     uint8_t *text = mn_arena_alloc(arena, NAMES_TOOL_MAX + 1);
     uint8_t hash[HASH_SIZE];
@@ -153,38 +163,16 @@ static struct mn_span names_hashed(struct mn_arena *arena, const struct names_it
     return mn_span(text, cut + 1 + HASH_DIGITS);
 }
 
-/* Services in order of name, heap sort: the standard library's qsort() may allocate. */
-static void names_sift(struct names_service **heap, uint32_t at, uint32_t count)
-{
-    for (;;) {
-        uint32_t child = 2 * at + 1;
-        struct names_service *moved = heap[at];
-        if (child >= count) return;
-        if (child + 1 < count && mn_span_compare(heap[child]->name, heap[child + 1]->name) < 0)
-            child++;
-        if (mn_span_compare(moved->name, heap[child]->name) >= 0) return;
-        heap[at] = heap[child];
-        heap[child] = moved;
-        at = child;
-    }
-}
-
+/* Services in order of name. */
 static struct names_service **names_sorted(const struct names *names, struct mn_arena *arena)
 {
-    uint32_t count = names->services.count, at = 0;
-    struct names_service **sorted = mn_arena_alloc(arena, count * sizeof *sorted);
+    struct mn_map_entry **entries = mn_map_sorted(&names->services);
+    struct names_service **sorted =
+        mn_arena_alloc(arena, names->services.count * sizeof(struct names_service *));
 
-    for (struct mn_map_entry *entry = mn_map_next(&names->services, NULL); entry != NULL;
-         entry = mn_map_next(&names->services, entry))
-        sorted[at++] = MN_CONTAINER(entry, struct names_service, by_name);
-    for (at = count / 2; at > 0; at--)
-        names_sift(sorted, at - 1, count);
-    for (at = count; at > 1; at--) {
-        struct names_service *last = sorted[at - 1];
-        sorted[at - 1] = sorted[0];
-        sorted[0] = last;
-        names_sift(sorted, 0, at - 1);
-    }
+    for (uint32_t i = 0; i < names->services.count; i++)
+        sorted[i] = MN_CONTAINER(entries[i], struct names_service, by_name);
+    mn_free(entries);
     return sorted;
 }
 
@@ -220,7 +208,7 @@ static bool names_expose(struct names *names, enum names_kind kind, struct names
     struct mn_span name = names_plain(&names->arena, item);
 
     if (item->is_ambiguous || name.size > NAMES_TOOL_MAX || mn_map_find(table, name) != NULL)
-        name = names_hashed(&names->arena, item, name);
+        name = names_hashed(&names->arena, item);
     item->exposed = mn_span(NULL, 0);
     if (mn_map_find(table, name) != NULL) return false;
     item->exposed = name;
@@ -236,7 +224,7 @@ static void names_expose_all(struct names *names, enum names_kind kind, bool is_
         for (uint32_t k = 0; k < service->counts[kind]; k++) {
             struct names_item *item = &service->items[kind][k];
             if (!is_listed) item->is_ambiguous = false;
-            if (names_expose(names, kind, item) && is_listed)
+            if (names_expose(names, kind, item) && is_listed && item->held == NAMES_FREE)
                 names->listed[kind][names->listed_counts[kind]++] = item;
         }
     }
@@ -254,6 +242,15 @@ static void names_own(struct names *names, enum names_kind kind, struct names_it
         mn_map_insert(&names->tables[kind], &item->by_exposed, item->own);
 }
 
+struct mn_span names_long_uri(struct mn_arena *arena, struct mn_span service, struct mn_span uri)
+{
+    bool is_ui = uri.size > 5 && memcmp(uri.data, "ui://", 5) == 0;
+
+    return mn_span_str(mn_arena_format(
+        arena, "%s%.*s/%.*s", is_ui ? NAMES_UI_PREFIX : NAMES_URI_PREFIX, (int)service.size,
+        (const char *)service.data, (int)uri.size, (const char *)uri.data));
+}
+
 /* Resources and templates. */
 static void names_own_all(struct names *names, enum names_kind kind)
 {
@@ -269,10 +266,7 @@ static void names_own_all(struct names *names, enum names_kind kind)
         struct names_item *item = names->listed[kind][i];
         item->exposed = item->own;
         if (item->is_ambiguous)
-            item->exposed = mn_span_str(mn_arena_format(
-                &names->arena, NAMES_URI_PREFIX "%.*s/%.*s", (int)item->service->name.size,
-                (const char *)item->service->name.data, (int)item->own.size,
-                (const char *)item->own.data));
+            item->exposed = names_long_uri(&names->arena, item->service->name, item->own);
     }
 }
 
@@ -323,6 +317,8 @@ static void names_refresh(struct names *names)
     names_drop_tables(names);
     mn_arena_reset(&names->arena);
     names->sorted = names_sorted(names, &names->arena);
+    for (uint32_t i = 0; i < names->services.count; i++)
+        if (names_held_judge(names, names->sorted[i])) names_drop_lists(names->sorted[i]->lists);
     for (int kind = 0; kind < NAMES_LISTS; kind++)
         names_rebuild(names, (enum names_kind)kind);
     names_own_ui(names);
@@ -370,43 +366,76 @@ struct names_item *names_service_item(struct names_service *service, enum names_
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct names_item, by_own);
 }
 
-void names_digest(struct names *names, struct mn_span service_name, enum names_kind kind,
+struct names_item *names_tool_of(struct names *names, struct mn_span service, struct mn_span tool)
+{
+    struct names_service *found = names_service(names, service);
+    return found == NULL ? NULL : names_service_item(found, NAMES_TOOLS, tool);
+}
+
+void names_digest(struct names *names, struct mn_span endpoint, enum names_kind kind,
                   uint8_t ret[NAMES_DIGEST_SIZE])
 {
+    const size_t prefix = sizeof NAMES_VIEW_PREFIX - 1;
     struct names_service *service;
+    struct names_view *view;
 
     names_refresh(names);
-    if (service_name.size == 0) {
+    if (endpoint.size == 0) {
         memcpy(ret, names->digests[kind], NAMES_DIGEST_SIZE);
         return;
     }
-    service = names_service_find(names, service_name);
     memset(ret, 0, NAMES_DIGEST_SIZE);
+    if (endpoint.size > prefix && memcmp(endpoint.data, NAMES_VIEW_PREFIX, prefix) == 0) {
+        view = names_view(names, mn_span(endpoint.data + prefix, endpoint.size - prefix));
+        if (view != NULL) memcpy(ret, view->digests[kind], NAMES_DIGEST_SIZE);
+        return;
+    }
+    service = names_service_find(names, endpoint);
     if (service != NULL && !service->is_conflict)
         memcpy(ret, service->digests[kind], NAMES_DIGEST_SIZE);
 }
 
-uint32_t names_count(struct names *names, const struct names_service *service, enum names_kind kind)
+/* ---- lists ---- */
+
+uint32_t names_count(struct names *names, struct names_endpoint at, enum names_kind kind)
 {
     names_refresh(names);
-    return service == NULL ? names->listed_counts[kind] : service->counts[kind];
+    if (at.view != NULL) return at.view->counts[kind];
+    if (at.service == NULL) return names->listed_counts[kind];
+    if (kind == NAMES_TOOLS && at.service->shown != NULL) return at.service->shown_count;
+    return at.service->counts[kind];
 }
 
-static struct mn_buf *names_write(struct names *names, const struct names_service *service,
+/* The item at a place of the list, and what it is called there. */
+static struct names_item *names_at(const struct names *names, struct names_endpoint at,
+                                   enum names_kind kind, uint32_t index, struct mn_span *exposed)
+{
+    *exposed = mn_span(NULL, 0); /* its own name */
+    if (at.service != NULL)
+        return kind == NAMES_TOOLS && at.service->shown != NULL ? at.service->shown[index]
+                                                                : &at.service->items[kind][index];
+    if (at.view != NULL) {
+        *exposed = at.view->rows[kind][index].exposed;
+        return at.view->rows[kind][index].item;
+    }
+    *exposed = names->listed[kind][index]->exposed;
+    return names->listed[kind][index];
+}
+
+static struct mn_buf *names_write(struct names *names, struct names_endpoint at,
                                   enum names_kind kind, enum names_era era, uint32_t page)
 {
-    uint32_t count = names_count(names, service, kind);
+    uint32_t count = names_count(names, at, kind);
     uint32_t first = page > count / NAMES_PAGE ? count : page * NAMES_PAGE;
     uint32_t end = count - first > NAMES_PAGE ? first + NAMES_PAGE : count;
     struct mn_writer writer = {0};
 
     mn_writer_format(&writer, "{\"%s\":[", kinds[kind].member);
     for (uint32_t i = first; i < end; i++) {
-        const struct names_item *item =
-            service == NULL ? names->listed[kind][i] : &service->items[kind][i];
+        struct mn_span exposed;
+        const struct names_item *item = names_at(names, at, kind, i, &exposed);
         if (i > first) mn_writer_str(&writer, ",");
-        names_offer_write(&writer, item, kind, service == NULL, era, names->parser,
-                          &names->scratch);
+        names_offer_write(&writer, names, item, kind, exposed, era);
     }
     mn_writer_str(&writer, "]");
     if (era == NAMES_MODERN)
@@ -417,18 +446,19 @@ static struct mn_buf *names_write(struct names *names, const struct names_servic
     return mn_writer_done(&writer);
 }
 
-struct mn_span names_list(struct names *names, struct names_service *service, enum names_kind kind,
+struct mn_span names_list(struct names *names, struct names_endpoint at, enum names_kind kind,
                           enum names_era era, uint32_t page)
 {
-    struct mn_buf **list;
+    struct mn_buf **list = &names->lists[kind][era];
 
     names_refresh(names);
     if (page > 0) {
         mn_buf_unref(names->page);
-        names->page = names_write(names, service, kind, era, page);
+        names->page = names_write(names, at, kind, era, page);
         return mn_buf_span(names->page);
     }
-    list = service == NULL ? &names->lists[kind][era] : &service->lists[kind][era];
-    if (*list == NULL) *list = names_write(names, service, kind, era, 0);
+    if (at.service != NULL) list = &at.service->lists[kind][era];
+    if (at.view != NULL) list = &at.view->lists[kind][era];
+    if (*list == NULL) *list = names_write(names, at, kind, era, 0);
     return mn_buf_span(*list);
 }

@@ -52,7 +52,7 @@ static struct mn_span names_offer_keep(uint8_t **to, struct mn_span text)
 
 /* The resource that a tool names as its user interface (MCP Apps) need not be listed: whoever reads
  * it is led to the server of the tool. */
-static void names_offer_ui(struct names_service *service, const struct names_item *tool,
+static void names_offer_ui(struct names_service *service, struct names_item *tool,
                            struct json_parser *parser, struct mn_arena *scratch)
 {
     const struct json *definition, *meta, *uri;
@@ -63,13 +63,15 @@ static void names_offer_ui(struct names_service *service, const struct names_ite
     meta = json_find_str(definition, "_meta");
     uri = json_find_str(json_find_str(meta, "ui"), "resourceUri");
     if (uri == NULL) uri = json_find_str(meta, "ui/resourceUri");
-    if (json_text(uri).size == 0 || json_text(uri).size > OWN_NAME_MAX ||
-        names_service_item(service, NAMES_UI, uri->text) != NULL)
-        return;
-    item = mn_arena_alloc(&service->arena, sizeof *item);
-    *item =
-        (struct names_item){.service = service, .own = mn_arena_copy(&service->arena, uri->text)};
-    mn_map_insert(&service->by_own[NAMES_UI], &item->by_own, item->own);
+    if (json_text(uri).size == 0 || json_text(uri).size > OWN_NAME_MAX) return;
+    item = names_service_item(service, NAMES_UI, uri->text);
+    if (item == NULL) {
+        item = mn_arena_alloc(&service->arena, sizeof *item);
+        *item = (struct names_item){.service = service,
+                                    .own = mn_arena_copy(&service->arena, uri->text)};
+        mn_map_insert(&service->by_own[NAMES_UI], &item->by_own, item->own);
+    }
+    tool->ui = item->own;
 }
 
 static bool names_offer_is_item(const struct names_service *service, enum names_kind kind,
@@ -260,14 +262,50 @@ static bool names_offer_is_unknown(struct mn_span key, const struct json *value,
            !mn_span_is(json_text(json_find_str(value, "type")), "object");
 }
 
-void names_offer_write(struct mn_writer *writer, const struct names_item *item,
-                       enum names_kind kind, bool is_exposed, enum names_era era,
-                       struct json_parser *parser, struct mn_arena *scratch)
+/* The URI by which /mcp and views lead to a tool's user interface. */
+static struct mn_span names_offer_ui_exposed(struct names *names, const struct names_item *tool)
+{
+    struct mn_map_entry *entry = mn_map_find(&names->tables[NAMES_RESOURCES], tool->ui);
+    const struct names_item *owner;
+
+    if (entry == NULL) entry = mn_map_find(&names->tables[NAMES_UI], tool->ui);
+    owner = entry == NULL ? NULL : MN_CONTAINER(entry, struct names_item, by_exposed);
+    if (owner != NULL && !owner->is_ambiguous && owner->service == tool->service) return tool->ui;
+    return names_long_uri(&names->scratch, tool->service->name, tool->ui);
+}
+
+/* _meta, with another URI where it names the user interface: both spellings of the member. */
+static void names_offer_write_meta(struct mn_writer *writer, const struct json *meta,
+                                   struct mn_span own, struct mn_span exposed)
+{
+    const struct json *uris[] = {json_find_str(json_find_str(meta, "ui"), "resourceUri"),
+                                 json_find_str(meta, "ui/resourceUri")};
+    const uint8_t *at = meta->raw.data, *end = at + meta->raw.size;
+
+    if (uris[0] != NULL && uris[1] != NULL && uris[0]->raw.data > uris[1]->raw.data) {
+        const struct json *first = uris[1];
+        uris[1] = uris[0];
+        uris[0] = first;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (uris[i] == NULL || !mn_span_equal(json_text(uris[i]), own)) continue;
+        mn_writer_add(writer, mn_span(at, (size_t)(uris[i]->raw.data - at)));
+        json_write_string(writer, exposed);
+        at = uris[i]->raw.data + uris[i]->raw.size;
+    }
+    mn_writer_add(writer, mn_span(at, (size_t)(end - at)));
+}
+
+void names_offer_write(struct mn_writer *writer, struct names *names, const struct names_item *item,
+                       enum names_kind kind, struct mn_span exposed, enum names_era era)
 {
     const struct json *definition;
     bool is_first_member = true;
-    mn_status status =
-        json_parse_copy(parser, item->definition, kept_shallow, scratch, &definition);
+    struct mn_span ui =
+        exposed.data != NULL && item->ui.size > 0 ? names_offer_ui_exposed(names, item) : item->ui;
+    mn_status status = json_parse_copy(names->parser, item->definition,
+                                       (struct json_limits){JSON_DEPTH_MAX, 3, JSON_NODES_MAX},
+                                       &names->scratch, &definition);
 
     MN_ASSERT(status == MN_OK); /* names_offer_load() has seen it */
     mn_writer_str(writer, "{");
@@ -279,11 +317,13 @@ void names_offer_write(struct mn_writer *writer, const struct names_item *item,
         is_first_member = false;
         mn_writer_add(writer, key->raw);
         mn_writer_str(writer, ":");
-        if (is_exposed && mn_span_is(key->text, names_key(kind)))
-            json_write_string(writer, item->exposed);
+        if (exposed.data != NULL && mn_span_is(key->text, names_key(kind)))
+            json_write_string(writer, exposed);
+        else if (!mn_span_equal(ui, item->ui) && mn_span_is(key->text, "_meta"))
+            names_offer_write_meta(writer, value, item->ui, ui);
         else
             mn_writer_add(writer, value->raw);
     }
     mn_writer_str(writer, "}");
-    mn_arena_reset(scratch);
+    mn_arena_reset(&names->scratch);
 }

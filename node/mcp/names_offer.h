@@ -11,11 +11,12 @@
 uint64_t names_offer_load(struct names_service *service, struct mn_buf *body,
                           struct json_parser *parser, struct mn_arena *scratch);
 
-/* Appends the definition of [item], under its exposed name or its own; everything else stays as its
- * server wrote it, but for what an era does not know: modern clients have no `execution`, legacy
- * ones no outputSchema whose root is not an object. [scratch] is reset. */
-void names_offer_write(struct mn_writer *writer, const struct names_item *item,
-                       enum names_kind kind, bool is_exposed, enum names_era era,
-                       struct json_parser *parser, struct mn_arena *scratch);
+/* Appends the definition of [item] under the name [exposed] (data == NULL: its own); everything
+ * else stays as its server wrote it, but for what an era does not know: modern clients have no
+ * `execution`, legacy ones no outputSchema whose root is not an object. Beside the names of other
+ * servers (exposed) a tool's user interface goes by its long form where its URI would lead
+ * elsewhere. names->scratch is reset. */
+void names_offer_write(struct mn_writer *writer, struct names *names, const struct names_item *item,
+                       enum names_kind kind, struct mn_span exposed, enum names_era era);
 
 #endif

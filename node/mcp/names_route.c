@@ -9,16 +9,20 @@ static void names_route_add(struct names_route *route, struct names_service *ser
     if (route->count < NAMES_CANDIDATES_MAX) route->services[route->count++] = service;
 }
 
-/* meshnode://SERVICE/URI. True: it was of that form. */
+/* meshnode://SERVICE/URI or ui://meshnode/SERVICE/URI. True: it was of that form. */
 static bool names_route_long(struct names *names, struct mn_span uri, struct names_route *route)
 {
-    const size_t prefix_size = sizeof NAMES_URI_PREFIX - 1;
+    static const char *const prefixes[] = {NAMES_URI_PREFIX, NAMES_UI_PREFIX};
     struct names_service *service;
     const uint8_t *slash;
     struct mn_span rest;
+    size_t prefix_size = 0;
 
-    if (uri.size <= prefix_size || memcmp(uri.data, NAMES_URI_PREFIX, prefix_size) != 0)
-        return false;
+    for (int i = 0; i < 2 && prefix_size == 0; i++)
+        if (uri.size > strlen(prefixes[i]) &&
+            memcmp(uri.data, prefixes[i], strlen(prefixes[i])) == 0)
+            prefix_size = strlen(prefixes[i]);
+    if (prefix_size == 0) return false;
     rest = mn_span(uri.data + prefix_size, uri.size - prefix_size);
     slash = memchr(rest.data, '/', rest.size);
     if (slash == NULL) return false;
@@ -96,9 +100,9 @@ void names_route_uri(struct names *names, struct mn_span uri, struct names_route
     names_service(names, uri); /* brings the tables up to date */
     if (names_route_long(names, uri, ret)) return;
     if (names_route_listed(names, NAMES_RESOURCES, uri, ret)) return;
+    if (names_route_listed(names, NAMES_UI, uri, ret)) return;
     names_route_matching(names, uri, ret);
     if (ret->count > 0) return;
-    if (names_route_listed(names, NAMES_UI, uri, ret)) return;
     names_route_guess(names, uri, ret);
 }
 

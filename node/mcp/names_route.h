@@ -1,9 +1,9 @@
 /* names_route.h: who serves a URI that a client of /mcp asks for. In this order:
  *
- *   meshnode://SERVICE/URI   that service, listed or not
+ *   meshnode://SERVICE/URI   that service, listed or not; for ui:// ui://meshnode/SERVICE/URI
  *   a listed resource        its owner; several owners: nobody, ask for the long form
- *   the template with most literal characters that matches (RFC 6570); several services: each
  *   a ui:// resource         the service whose tool names it
+ *   the template with most literal characters that matches (RFC 6570); several services: each
  *   anything else            every listed service with resources, those first that list something
  *                            of the same scheme; then by name
  *

@@ -402,3 +402,8 @@ void state_check(const struct state *state)
     MN_ASSERT(state->is_leading == (view.role == RAFT_LEADER));
     MN_ASSERT(state->applied <= view.commit && strong_stats(state->strong).rev <= state->applied);
 }
+
+bool state_holds(const struct state *state)
+{
+    return state->groups != NULL && state_is_member(state);
+}

@@ -21,6 +21,7 @@
 #define STATE_PROGRESS_MAX (QUORUM_MEMBERS_MAX + 256u)
 #define STATE_TIMEOUT_MIN (10 * MN_MS)
 #define STATE_TIMEOUT_MAX (60 * MN_SEC)
+#define STATE_SPACE_CURATION "c" /* first byte of keys about tools, which users do not see */
 #define STATE_MESSAGE_MAX ((size_t)1 << 20) /* bytes */
 
 struct state_config {
@@ -74,6 +75,7 @@ struct state_change {
 struct state_request {
     uint64_t ticket; /* the caller's */
     enum state_request_type type;
+    const char *space; /* COMMAND, READ: of the keys, one character; NULL: what users see */
     struct strong_command command;
     struct state_read read;
     struct state_watch watch;
@@ -189,6 +191,7 @@ bool state_view(const struct state *state, struct raft_view *ret);
 const struct strong *state_strong(const struct state *state);
 bool state_wants_nodes(const struct state *state, struct mn_now now);
 uint64_t state_applied(const struct state *state);
+bool state_holds(const struct state *state); /* this node has the map itself: votes or learns */
 
 /* What an operator wants of a node, as far as this node has heard; all zero: nothing. */
 struct state_wish state_wish_of(const struct state *state, const mn_id *node);

@@ -411,13 +411,14 @@ static mn_status op_set_command(struct state *state, struct state_op *op,
 static mn_status op_set(struct state *state, struct state_op *op,
                         const struct state_request *request)
 {
+    const char *space = request->space == NULL ? STATE_SPACE_USER : request->space;
     struct strong_command command = request->command;
     struct mn_buf *key;
     mn_status status = MN_OK;
 
     switch (request->type) {
     case STATE_COMMAND:
-        key = state_key(STATE_SPACE_USER, command.key);
+        key = state_key(space, command.key);
         if (command.key.size > 0) command.key = mn_buf_span(key);
         status = op_set_command(state, op, command);
         mn_buf_unref(key);
@@ -427,9 +428,8 @@ static mn_status op_set(struct state *state, struct state_op *op,
         return status == MN_OK ? op_set_command(state, op, command) : status;
     case STATE_READ:
         if (request->read.key.size >= STRONG_KEY_MAX) return MN_TOO_BIG;
-        op->key = state_key(STATE_SPACE_USER, request->read.key);
-        if (request->read.after.size > 0)
-            op->after = state_key(STATE_SPACE_USER, request->read.after);
+        op->key = state_key(space, request->read.key);
+        if (request->read.after.size > 0) op->after = state_key(space, request->read.after);
         op->is_list = request->read.is_list;
         op->limit = request->read.limit;
         return MN_OK;

@@ -105,3 +105,36 @@ struct mn_map_entry *mn_map_next(const struct mn_map *map, const struct mn_map_e
         if (map->slots[slot] != NULL) return map->slots[slot];
     return NULL;
 }
+
+/* Heap sort: the standard library's qsort() may allocate, and is quadratic in some. */
+static void map_sift(struct mn_map_entry **heap, uint32_t at, uint32_t count)
+{
+    for (uint32_t child = 2 * at + 1; child < count; child = 2 * at + 1) {
+        struct mn_map_entry *moved = heap[at];
+        if (child + 1 < count && mn_span_compare(heap[child]->key, heap[child + 1]->key) < 0)
+            child++;
+        if (mn_span_compare(moved->key, heap[child]->key) >= 0) return;
+        heap[at] = heap[child];
+        heap[child] = moved;
+        at = child;
+    }
+}
+
+struct mn_map_entry **mn_map_sorted(const struct mn_map *map)
+{
+    struct mn_map_entry **sorted = mn_alloc((map->count + 1) * sizeof(struct mn_map_entry *));
+    struct mn_map_entry *entry = NULL;
+    uint32_t count = 0;
+
+    while ((entry = mn_map_next(map, entry)) != NULL)
+        sorted[count++] = entry;
+    for (uint32_t at = count / 2; at > 0; at--)
+        map_sift(sorted, at - 1, count);
+    for (uint32_t at = count; at > 1; at--) {
+        struct mn_map_entry *last = sorted[at - 1];
+        sorted[at - 1] = sorted[0];
+        sorted[0] = last;
+        map_sift(sorted, 0, at - 1);
+    }
+    return sorted;
+}

@@ -37,4 +37,7 @@ void mn_map_remove(struct mn_map *map, struct mn_map_entry *entry);
 /* Walks all entries: start with NULL, ends with NULL. The one just returned may be removed. */
 struct mn_map_entry *mn_map_next(const struct mn_map *map, const struct mn_map_entry *entry);
 
+/* All entries in order of key, bytewise; the array is the caller's to mn_free(). */
+struct mn_map_entry **mn_map_sorted(const struct mn_map *map);
+
 #endif

@@ -73,3 +73,20 @@ mn_status mn_base32_decode(struct mn_span text, uint8_t *bytes, size_t size)
     }
     return (bits & ((1U << bits_count) - 1)) == 0 ? MN_OK : MN_MALFORMED;
 }
+
+static uint8_t text_lower(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c;
+}
+
+bool mn_text_has(struct mn_span text, struct mn_span part)
+{
+    for (size_t begin = 0; begin + part.size <= text.size; begin++) {
+        size_t same = 0;
+        while (same < part.size &&
+               text_lower(text.data[begin + same]) == text_lower(part.data[same]))
+            same++;
+        if (same == part.size) return true;
+    }
+    return false;
+}

@@ -3,6 +3,7 @@
 #ifndef MN_TEXT_H
 #define MN_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,5 +23,8 @@ void mn_base32_encode(struct mn_span bytes, char *text);
 
 /* [text] must be the encoding of exactly [size] bytes, stray bits zero. MN_MALFORMED otherwise. */
 MN_MUST_USE mn_status mn_base32_decode(struct mn_span text, uint8_t *bytes, size_t size);
+
+/* Whether [text] has [part] in it, letters of ASCII in either case. */
+bool mn_text_has(struct mn_span text, struct mn_span part);
 
 #endif

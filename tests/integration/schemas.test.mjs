@@ -2,7 +2,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {join} from 'node:path';
-import {readFileSync} from 'node:fs';
+import {readFileSync, writeFileSync} from 'node:fs';
 import Ajv from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import {withMesh, waitFor, ctl, ctlJson, run, bin, root, nodejs} from './lib/mesh.mjs';
@@ -61,6 +61,8 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
   await waitFor('the other fails', async () => (await ctlJson(n2, 'servers', 'show', 'gone')).state === 'backoff');
   await mesh.start('guest', {join: n1.mesh});
   const {id: guest} = await waitFor('a node waits', async () => (await ctlJson(n1, 'nodes', 'pending')).items[0]);
+  const view = join(mesh.dir, 'view.json');
+  writeFileSync(view, JSON.stringify({name: 'dev', tools: ['tool/*', 'gone/*']}));
   const table = [
     ['Status', 0, n2, 'status'], ['Status', 0, n1, 'status'],
     ['NodeList', 0, n1, 'nodes'], ['NodeList', 0, n1, 'nodes', 'ls'], ['Node', 0, n1, 'nodes', 'show', 'n2'], ['Node', 0, n1, 'nodes', 'show', 'n1'],
@@ -72,6 +74,9 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['CallToolResult', 0, n1, 'tools', 'call', 'tool__echo', '{"text":"x"}'], ['CallToolResult', 0, n1, 'call', 'tool__echo', '{"text":"x"}', '--node', 'n2'],
     ['ServerList', 0, n2, 'servers'], ['ServerList', 0, n2, 'servers', 'ls'], ['ServerList', 0, n1, 'servers'],
     ['Server', 0, n2, 'servers', 'show', 'tool'], ['Server', 0, n2, 'servers', 'show', 'gone'],
+    ['Done', 0, n1, 'views', 'apply', view], ['Done', 0, n2, 'tools', 'quarantine', 'tool__echo', '--reason', 'x'],
+    ['PinList', 0, n2, 'tools', 'pins'], ['Done', 0, n2, 'tools', 'approve', 'tool/echo'], ['Done', 0, n1, 'tools', 'unpin', 'tool__echo'],
+    ['ViewList', 0, n2, 'views'], ['View', 0, n1, 'views', 'show', 'dev'], ['Done', 0, n1, 'views', 'rm', 'dev'],
     ['LogLine', 0, n2, 'servers', 'logs', 'loud'],
     ['RouteList', 0, n1, 'route', 'explain', 'tool__echo'], ['RouteList', 0, n2, 'route', 'explain', 'tool__echo'],
     ['Token', 0, n1, 'token', 'create', '--uses', '2'], ['TokenList', 0, n1, 'token', 'ls'],

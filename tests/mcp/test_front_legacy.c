@@ -54,7 +54,8 @@ START_TEST(initialize_opens_a_session)
         snprintf(expected, sizeof expected,
                  "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"protocolVersion\":\"%"
                  "s\"," CLIENT_CAPABILITIES ","
-                 "\"serverInfo\":{\"name\":\"meshnode\",\"version\":\"" MN_VERSION "\"}}}",
+                 "\"serverInfo\":{\"name\":\"meshnode\",\"version\":\"" MN_VERSION "\"},"
+                 "\"instructions\":\"## srv\\nUse it \\\"well\\\".\"}}",
                  pairs[i][1]);
         client_assert_body(response, expected);
         ck_assert_uint_gt(strlen(response->session), 100);

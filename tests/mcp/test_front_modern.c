@@ -45,6 +45,7 @@ START_TEST(discover_tells_versions_and_capabilities)
         response,
         "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\","
         "\"supportedVersions\":[\"2026-07-28\"]," CLIENT_CAPABILITIES ","
+        "\"instructions\":\"## srv\\nUse it \\\"well\\\".\","
         "\"ttlMs\":0,\"cacheScope\":\"private\",\"_meta\":{\"io.modelcontextprotocol/serverInfo\":"
         "{\"name\":\"meshnode\",\"version\":\"" MN_VERSION "\"}}}}");
 }

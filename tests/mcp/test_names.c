@@ -124,7 +124,8 @@ START_TEST(the_list_depends_on_the_set_alone)
             if (i % 2 == 0) list(); /* a rebuild in between changes nothing */
         }
         for (int era = 0; era < 2; era++) {
-            struct mn_span text = names_list(names, NULL, NAMES_TOOLS, (enum names_era)era, 0);
+            struct mn_span text =
+                names_list(names, (struct names_endpoint){0}, NAMES_TOOLS, (enum names_era)era, 0);
             uint8_t digest[NAMES_DIGEST_SIZE];
             names_digest(names, mn_span(NULL, 0), NAMES_TOOLS, digest);
             if (i == 0) {
@@ -210,13 +211,15 @@ START_TEST(each_era_gets_what_it_knows)
 
     serve("s", tools);
     ck_assert(
-        mn_span_is(names_list(names, NULL, NAMES_TOOLS, NAMES_LEGACY, 0),
+        mn_span_is(names_list(names, (struct names_endpoint){0}, NAMES_TOOLS, NAMES_LEGACY, 0),
                    "{\"tools\":[{\"execution\":{\"taskSupport\":\"optional\"},\"name\":\"s__a\","
                    "\"inputSchema\":{\"type\":\"object\"},\"outputSchema\":{\"type\":\"object\"}},"
                    "{\"inputSchema\":{},\"name\":\"s__b\"},"
                    "{\"inputSchema\":{},\"name\":\"s__c\",\"zz\":[ 1.0 ]}]}"));
     ck_assert(mn_span_is(
-        names_list(names, names_service(names, mn_span_str("s")), NAMES_TOOLS, NAMES_MODERN, 0),
+        names_list(names,
+                   (struct names_endpoint){.service = names_service(names, mn_span_str("s"))},
+                   NAMES_TOOLS, NAMES_MODERN, 0),
         "{\"tools\":[{\"name\":\"a\","
         "\"inputSchema\":{\"type\":\"object\"},\"outputSchema\":{\"type\":\"object\"}},"
         "{\"outputSchema\":{\"type\":\"string\"},\"inputSchema\":{},\"name\":\"b\"},"
