@@ -28,7 +28,8 @@ struct node_curation {
     bool is_due;     /* something may have changed */
     bool is_reading; /* a request is under way, of this ticket */
     bool wants_page; /* the next one, after the last of [incoming] */
-    uint64_t ticket, changes_seen;
+    uint64_t ticket;
+    struct strong_place seen; /* changes up to there */
     uint32_t pages_count;
     mn_time next; /* read at the latest then */
 };
@@ -179,13 +180,13 @@ static void watch(struct node *node)
     const struct strong_change *change;
     mn_status status;
 
-    while ((status = strong_change_after(strong, curation->changes_seen, &change)) == MN_OK) {
-        curation->changes_seen = change->number;
+    while ((status = strong_change_after(strong, curation->seen, &change)) == MN_OK) {
+        curation->seen = (struct strong_place){change->rev, change->part};
         if (change->key->size > 0 && change->key->bytes[0] == (uint8_t)STATE_SPACE_CURATION[0])
             curation->is_due = true;
     }
     if (status != MN_EXPIRED) return;
-    curation->changes_seen = strong_changes_count(strong);
+    curation->seen = (struct strong_place){strong_stats(strong).rev, STRONG_PART_ALL};
     curation->is_due = true;
 }
 

@@ -162,6 +162,9 @@ bool admin_state_query(struct admin_request *request, const char *name, uint64_t
 bool admin_state_timeout(struct admin_request *request, struct state_request *state);
 bool admin_state_told(struct admin_request *request, const struct state_answer *answer);
 
+/* The same of a command, and when it was refused. */
+bool admin_state_refused(struct admin_request *request, const struct state_answer *answer);
+
 /* The one member that is called [name], or whose id begins so; NULL: answered (admin_nodes.c). */
 const struct member *admin_find_node(struct admin_request *request, struct mn_span name);
 
@@ -173,11 +176,6 @@ enum findings_scope { FINDINGS_ALL = 0, FINDINGS_NODE, FINDINGS_MESH };
  * parsed two levels deep, or NULL. */
 void findings_write(struct reply *reply, struct admin_request *request, enum findings_scope scope,
                     const struct json *counts);
-
-/* ---- answers of the metadata group (admin_state.c) ---- */
-
-/* True: the command was refused or its outcome is not known, which was told. */
-bool admin_state_told(struct admin_request *request, const struct state_answer *answer);
 
 /* ---- streams (admin_stream.c) ---- */
 

@@ -114,7 +114,7 @@ bool admin_state_told(struct admin_request *request, const struct state_answer *
     }
 }
 
-bool admin_state_told(struct admin_request *request, const struct state_answer *answer)
+bool admin_state_refused(struct admin_request *request, const struct state_answer *answer)
 {
     struct mn_arena *arena = request->outbox->edge->arena;
 
@@ -308,7 +308,7 @@ static void on_command(struct admin_request *request, const struct state_answer 
 {
     struct reply reply;
 
-    if (admin_state_told(request, answer)) return;
+    if (admin_state_refused(request, answer)) return;
     reply_begin(&reply, "StateDone");
     reply_u64(&reply, "rev", answer->reply.rev);
     admin_answer(request, 200, &reply);
@@ -318,7 +318,7 @@ static void on_lease(struct admin_request *request, const struct state_answer *a
 {
     struct reply reply;
 
-    if (told_refusal(request, answer)) return;
+    if (admin_state_refused(request, answer)) return;
     reply_begin(&reply, "StateLease");
     reply_u64(&reply, "lease", answer->reply.rev);
     reply_u64(&reply, "rev", answer->reply.rev);
@@ -330,7 +330,7 @@ static void on_add(struct admin_request *request, const struct state_answer *ans
 {
     struct reply reply;
 
-    if (admin_state_told(request, answer)) return;
+    if (admin_state_refused(request, answer)) return;
     reply_begin(&reply, "StateDone");
     reply_u64(&reply, "rev", answer->reply.rev);
     reply_i64(&reply, "number", answer->reply.number);
