@@ -391,7 +391,8 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
         fault = front_call_fault(message, meta, parts);
     }
     if (session == NULL && !front_round_open(front, exchange, parts[1], &round)) {
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, bad_state);
+        FAIL(front_seal_code(front, &exchange->principal, 200), message->id, JSONRPC_INVALID_PARAMS,
+             bad_state);
         return;
     }
     if (round.is_next) {

@@ -65,7 +65,7 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
     names_digest(&front->names, exchange->service, kind, digest);
     if (!front_list_page(front, exchange, &context, kind, digest,
                          json_find_str(message->params, "cursor"), &page)) {
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
+        FAIL(front_seal_code(front, &exchange->principal, 200), message->id, JSONRPC_INVALID_PARAMS,
              "unknown cursor, or the list has changed since: ask for it from its beginning");
         return;
     }

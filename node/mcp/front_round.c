@@ -61,11 +61,13 @@ static bool front_round_unseal(struct front *front, const struct front_exchange 
 {
     mn_id context = front_round_context(exchange);
 
-    return state->type == JSON_STRING &&
-           (front_unseal(front, SEALED_REQUEST_STATE, &exchange->principal, &context, state->text,
-                         ret) ||
-            front_unseal(front, SEALED_UPSTREAM_STATE, &exchange->principal, &context, state->text,
-                         ret));
+    struct sealed_header header;
+    enum sealed_what what;
+
+    if (state->type != JSON_STRING) return false;
+    what = sealed_peek(state->text, SEALED_UPSTREAM_STATE, &header) == MN_OK ? SEALED_UPSTREAM_STATE
+                                                                             : SEALED_REQUEST_STATE;
+    return front_unseal(front, what, &exchange->principal, &context, state->text, ret);
 }
 
 bool front_round_open(struct front *front, const struct front_exchange *exchange,

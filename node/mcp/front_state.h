@@ -76,6 +76,18 @@ struct front_exchange {
     struct front_session *session; /* GET: whose stream it is */
 };
 
+#define FRONT_OPENINGS_MAX 20 /* sealed strings of one principal that do not open, per minute */
+#define FRONT_GUESSERS_MAX                                                 \
+    64 /* principals that are counted; the one that began first makes room \
+        */
+
+/* Whose sealed strings do not open. */
+struct front_guesser {
+    mn_id principal;
+    mn_time since; /* mono, of the first failure that counts */
+    uint32_t failures;
+};
+
 /* A legacy session. */
 struct front_session {
     struct mn_map_entry by_id, by_handle;
@@ -177,6 +189,8 @@ struct front {
     struct rng rng;
     struct mcp_keys *keys; /* of the mesh; NULL: there are none */
     uint8_t seal_key[SEALED_KEY_SIZE];
+    struct front_guesser guessers[FRONT_GUESSERS_MAX];
+    uint32_t guessers_count;
     struct guard *guard, *own_guard; /* own: NULL when it is somebody else's */
     struct json_parser *parser;
     struct mn_arena scratch; /* reset after each step */
@@ -233,9 +247,13 @@ void front_seal_done(struct front *front);
 struct mn_span front_seal(struct front *front, enum sealed_what what, const mn_id *principal,
                           const mn_id *context, mn_time life, struct mn_span plain);
 
-/* False: it is not such a string. */
+/* False: it is not such a string, or was not looked at: after FRONT_OPENINGS_MAX failures of one
+ * principal within a minute nothing of its is opened any more for the rest of it. */
 bool front_unseal(struct front *front, enum sealed_what what, const mn_id *principal,
                   const mn_id *context, struct mn_span text, struct mn_span *ret);
+
+/* The HTTP status of an answer to a string that front_unseal() did not open: 429, or [code]. */
+uint32_t front_seal_code(const struct front *front, const mn_id *principal, uint32_t code);
 
 /* ---- front_http.c ---- */
 void front_http_open(struct front *front, const struct edge_input *input);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/mcp/front_state.h"
 #include "tests/mcp/client.h"
 
 #define TOOL(name) "{\"name\":\"" name "\",\"inputSchema\":{\"type\":\"object\"}}"
@@ -247,6 +248,49 @@ START_TEST(long_lists_come_in_pages_and_cursors_cannot_be_made_up)
 }
 END_TEST
 
+/* A list of two pages; the cursor of its second page, in a request. */
+static void second_page(char *params, size_t size)
+{
+    static const char *resources[NAMES_PAGE + 2];
+    static char texts[NAMES_PAGE + 1][48];
+    char cursor[512];
+    const char *at;
+
+    for (int i = 0; i <= NAMES_PAGE; i++) {
+        snprintf(texts[i], sizeof texts[i], RESOURCE("n://%04d"), i);
+        resources[i] = texts[i];
+    }
+    client_service_offer("long", true, &(struct client_offer){.resources = resources});
+    at = strstr(client_modern("resources/list", NULL, meta_only)->body, "\"nextCursor\":\"");
+    ck_assert_ptr_nonnull(at);
+    ck_assert_int_eq(sscanf(at, "\"nextCursor\":\"%500[^\"]", cursor), 1);
+    snprintf(params, size, "{\"cursor\":\"%s\"," MODERN_META("") "}", cursor);
+}
+
+/* Twenty strings of a client that do not open, and for the rest of the minute none is looked at;
+ * the rest of what it asks is answered. */
+START_TEST(strings_that_do_not_open_are_limited)
+{
+    char good[1024], bad[1024];
+
+    second_page(good, sizeof good);
+    memcpy(bad, good, sizeof bad);
+    bad[40] = bad[40] == 'A' ? 'B' : 'A';
+    for (int i = 1; i < FRONT_OPENINGS_MAX; i++) {
+        const struct client_response *response = client_modern("resources/list", NULL, bad);
+        ck_assert_uint_eq(response->code, 200);
+        ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32602"));
+    }
+    ck_assert_ptr_nonnull(strstr(client_modern("resources/list", NULL, good)->body, "n://"));
+    ck_assert_uint_eq(client_modern("resources/list", NULL, bad)->code, 429);
+    ck_assert_uint_eq(client_modern("resources/list", NULL, good)->code, 429);
+    ck_assert_uint_eq(client_modern("resources/list", NULL, meta_only)->code, 200);
+    client_at(client_now.mono + MN_MINUTE);
+    ck_assert_ptr_nonnull(strstr(client_modern("resources/list", NULL, good)->body, "n://"));
+    ck_assert_uint_eq(client_modern("resources/list", NULL, bad)->code, 200);
+}
+END_TEST
+
 START_TEST(one_server_keeps_its_names_and_what_it_lacks)
 {
     char id[300], body[512];
@@ -414,6 +458,7 @@ int main(void)
     tcase_add_test(tc, what_nobody_lists_is_asked_for_one_by_one);
     tcase_add_test(tc, completions_go_where_their_reference_points);
     tcase_add_test(tc, long_lists_come_in_pages_and_cursors_cannot_be_made_up);
+    tcase_add_test(tc, strings_that_do_not_open_are_limited);
     tcase_add_test(tc, one_server_keeps_its_names_and_what_it_lacks);
     tcase_add_test(tc, a_session_says_how_much_it_wants_logged);
     tcase_add_test(tc, changes_are_told_by_the_list_that_changed);

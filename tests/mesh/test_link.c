@@ -153,6 +153,19 @@ START_TEST(garbage_closes_and_is_classified)
 }
 END_TEST
 
+/* Its length says more than the longest one has: nobody waits for that many bytes. */
+START_TEST(handshake_message_over_its_size_ends_the_link)
+{
+    static const char bytes[] = FRAME_PREAMBLE "\x02\x01";
+
+    pair_connect(pair);
+    end_feed(pair, &pair->acceptor, mn_span(bytes, sizeof bytes - 1)); /* 513 */
+    ck_assert_uint_eq(pair->acceptor.seen_count, 1);
+    ck_assert_int_eq(pair->acceptor.seen[0].type, LINK_CLOSED);
+    ck_assert_int_eq(link_phase(pair->acceptor.link), LINK_ENDED);
+}
+END_TEST
+
 START_TEST(silence_before_the_preamble_ends_after_two_seconds)
 {
     pair_connect(pair);
@@ -642,6 +655,7 @@ int main(void)
     tcase_add_test(tcase, dialer_closes_on_another_node_than_expected);
     tcase_add_loop_test(tcase, garbage_closes_and_is_classified, 0,
                         sizeof garbage / sizeof *garbage);
+    tcase_add_test(tcase, handshake_message_over_its_size_ends_the_link);
     tcase_add_test(tcase, silence_before_the_preamble_ends_after_two_seconds);
     tcase_add_test(tcase, slow_handshake_ends_after_five_seconds);
     tcase_add_loop_test(tcase, envelopes_arrive_whole_and_in_order_in_any_chunking, 0, 4);

@@ -2,8 +2,20 @@
 #include <check.h>
 #include <stdlib.h>
 
+#include "proto/callwire.pb-c.h"
+#include "proto/catalog.pb-c.h"
+#include "proto/decision.pb-c.h"
+#include "proto/gateway.pb-c.h"
+#include "proto/member.pb-c.h"
 #include "proto/pb.h"
+#include "proto/raft.pb-c.h"
+#include "proto/record.pb-c.h"
+#include "proto/simplex.pb-c.h"
+#include "proto/state.pb-c.h"
 #include "proto/trust.pb-c.h"
+#include "proto/wire.pb-c.h"
+
+#define DEPTH_MAX 8 /* of messages inside each other; a quarter of what is allowed */
 
 static struct mn_arena arena;
 
@@ -99,6 +111,43 @@ START_TEST(pb_fixed_fields_have_exactly_their_size)
 }
 END_TEST
 
+static void assert_depth(const ProtobufCMessageDescriptor *descriptor, unsigned depth)
+{
+    ck_assert_msg(depth <= DEPTH_MAX, "%s may hold itself", descriptor->name);
+    for (unsigned i = 0; i < descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *field = &descriptor->fields[i];
+        if (field->type == PROTOBUF_C_TYPE_MESSAGE) assert_depth(field->descriptor, depth + 1);
+    }
+}
+
+/* What comes from outside cannot make the decoder descend further than the schemas do: each of the
+ * messages that begin a datagram, a frame's item, a document or a stored value. */
+START_TEST(pb_messages_hold_each_other_a_few_levels_deep)
+{
+    static const ProtobufCMessageDescriptor *const outermost[] = {
+        &meshnode__trust__admission__descriptor,  &meshnode__trust__trust_packet__descriptor,
+        &meshnode__trust__signed__descriptor,     &meshnode__trust__authority_document__descriptor,
+        &meshnode__trust__authority__descriptor,  &meshnode__trust__join_body__descriptor,
+        &meshnode__wire__envelope__descriptor,    &meshnode__wire__hello__descriptor,
+        &meshnode__wire__content__descriptor,     &meshnode__wire__close__descriptor,
+        &meshnode__member__packet__descriptor,    &meshnode__member__signed__descriptor,
+        &meshnode__catalog__message__descriptor,  &meshnode__catalog__signed_catalog__descriptor,
+        &meshnode__callwire__header__descriptor,  &meshnode__gateway__offer__descriptor,
+        &meshnode__gateway__request__descriptor,  &meshnode__gateway__event__descriptor,
+        &meshnode__gateway__input__descriptor,    &meshnode__gateway__answer__descriptor,
+        &meshnode__decision__message__descriptor, &meshnode__decision__record__descriptor,
+        &meshnode__raft__message__descriptor,     &meshnode__raft__packet__descriptor,
+        &meshnode__raft__config__descriptor,      &meshnode__record__packet__descriptor,
+        &meshnode__record__record__descriptor,    &meshnode__simplex__message__descriptor,
+        &meshnode__state__message__descriptor,    &meshnode__state__command__descriptor,
+        &meshnode__state__snapshot__descriptor,
+    };
+
+    for (unsigned i = 0; i < sizeof outermost / sizeof *outermost; i++)
+        assert_depth(outermost[i], 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pb");
@@ -112,6 +161,7 @@ int main(void)
     tcase_add_test(tcase, pb_refuses_what_does_not_decode);
     tcase_add_test(tcase, pb_keeps_fields_it_does_not_know);
     tcase_add_test(tcase, pb_stops_before_tiny_fields_take_much_memory);
+    tcase_add_test(tcase, pb_messages_hold_each_other_a_few_levels_deep);
     tcase_add_test(tcase, pb_fixed_fields_have_exactly_their_size);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
