@@ -616,6 +616,23 @@ START_TEST(bodies_are_json_objects_and_say_so)
 }
 END_TEST
 
+/* {"a":[[...]]}, so many containers inside each other. */
+START_TEST(bodies_are_32_deep_at_most)
+{
+    char body[128] = "{\"a\":";
+    size_t size = strlen(body);
+
+    memset(body + size, '[', (size_t)_i - 1);
+    memset(body + size + (size_t)_i - 1, ']', (size_t)_i - 1);
+    body[size + 2 * ((size_t)_i - 1)] = '}';
+    ask("POST", "/v1/tokens", body);
+    if (_i > 32)
+        assert_refused(400, "bad_request");
+    else
+        ck_assert_uint_eq(operator_code(operator_last), 200);
+}
+END_TEST
+
 /* ---- tokens ---- */
 
 START_TEST(a_token_is_made_listed_and_withdrawn)
@@ -718,6 +735,7 @@ int main(void)
     tcase_add_test(founder, refusals_of_the_gateway_keep_their_words);
     tcase_add_test(founder, commands_are_added_on_the_own_host_only);
     tcase_add_test(founder, bodies_are_json_objects_and_say_so);
+    tcase_add_loop_test(founder, bodies_are_32_deep_at_most, 32, 34);
     tcase_add_test(founder, a_token_is_made_listed_and_withdrawn);
     tcase_add_test(founder, a_token_of_a_bad_wish_is_refused);
     tcase_add_test(founder, no_token_or_several_have_such_an_id);
