@@ -44,6 +44,7 @@ struct state_op {
     struct mn_buf *command; /* COMMAND, WISH: encoded */
     struct mn_buf *key, *after;
     bool is_list;
+    bool is_late; /* a read that waited here for this node to catch up: the leader has it all */
     uint32_t limit;
     struct strong_place place; /* WATCH */
     bool is_now;

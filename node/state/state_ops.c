@@ -212,6 +212,7 @@ static void op_read_index(struct state *state, struct state_op *op)
     struct raft_input input = {.type = RAFT_IN_READ};
 
     op_number(state, op);
+    op->is_late = true; /* from the next try on */
     input.read.request = op->number;
     op_wake_in(state, op, STATE_RETRY_ASK);
     state_step_group(state, &input);
@@ -289,7 +290,7 @@ static void op_try(struct state *state, struct state_op *op)
         op_lead(state, op);
     else if (op->is_remote)
         op_not_here(state, op, 0);
-    else if (op->type == STATE_READ && state_is_member(state))
+    else if (op->type == STATE_READ && state_is_member(state) && !state->is_full && !op->is_late)
         op_read_index(state, op);
     else
         op_forward(state, op);

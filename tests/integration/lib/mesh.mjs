@@ -20,14 +20,14 @@ export const plainEnv = Object.fromEntries(Object.entries(process.env).filter(([
 export const sleep = ms => new Promise(done => setTimeout(done, ms));
 
 // Waits for the event itself, with a generous limit, and prints how long it took: no test asserts a time.
-export async function waitFor(what, check, {limit = 60_000, every = 20} = {}) {
+export async function waitFor(what, check, {limit = 60_000, every = 20, quiet = false} = {}) {
   const begin = performance.now();
   let last;
   for (;;) {
     try {
       const value = await check();
       if (value) {
-        console.log(`# ${what}: ${Math.round(performance.now() - begin)} ms`);
+        if (!quiet) console.log(`# ${what}: ${Math.round(performance.now() - begin)} ms`);
         return value;
       }
       last = undefined;
