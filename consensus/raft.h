@@ -42,7 +42,8 @@ struct raft_config {
     uint32_t inflight_count;    /* unanswered messages with entries per peer, >= 1; 256 */
     size_t inflight_size;       /* bytes in them; 8 MiB */
     size_t uncommitted_size;    /* bytes of entries a leader holds uncommitted; 64 MiB */
-    uint64_t compact_entries;   /* applied since the snapshot before a new one is wanted; 10,000 */
+    uint64_t compact_entries;   /* applied since the snapshot before a new one is wanted, while that
+                                 * one is small; 16 times as many in any case; 10,000 */
     size_t compact_size;        /* or so many bytes; 64 MiB */
     uint64_t keep_entries;      /* stay for laggards when a snapshot is taken; 5,000 */
     size_t snapshot_size;       /* bytes of a snapshot taken from a leader; 256 MiB */

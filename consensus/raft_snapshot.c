@@ -4,6 +4,11 @@
 
 #include "proto/base/check.h"
 
+/* A snapshot costs as much as the state is large: it shall not be written more often than entries
+ * of so many times its size; but neither shall so many times the usual entries wait for it. */
+#define SIZE_MORE 2u
+#define ENTRIES_MORE 16u
+
 /* CRC-32C (Castagnoli, reflected), four bits at a time. */
 static uint32_t raft_snapshot_crc(struct mn_span bytes)
 {
@@ -29,7 +34,10 @@ void raft_snapshot_ask(struct raft *raft)
 
     if (raft->is_snapshot_asked || entries == 0) return;
     size = raft_log_end(&raft->log, raft->applied) - raft_log_end(&raft->log, raft->snapshot.index);
-    if (entries < raft->config.compact_entries && size < raft->config.compact_size) return;
+    if (size < raft->config.compact_size && entries < raft->config.compact_entries * ENTRIES_MORE) {
+        if (entries < raft->config.compact_entries) return;
+        if (size < SIZE_MORE * mn_buf_span(raft->snapshot.data).size) return;
+    }
     raft->is_snapshot_asked = true;
     raft_emit(raft, RAFT_OUT_SNAPSHOT_WANTED);
 }
