@@ -16,7 +16,7 @@
 
 #define STATE_GROUP 1u       /* number of the metadata group in the log and on the wire */
 #define STATE_OPS_MAX 4096u  /* requests of this node and of others, under way */
-#define STATE_SESSIONS 256u  /* commands of this node at once; more are MN_BUSY */
+#define STATE_SESSIONS 1024u /* commands of this node at once; more are MN_BUSY */
 #define STATE_NODES_MAX 1024 /* members that are considered */
 #define STATE_PROGRESS_MAX (QUORUM_MEMBERS_MAX + 256u)
 #define STATE_TIMEOUT_MIN (10 * MN_MS)

@@ -86,8 +86,9 @@ struct state {
     struct mn_list due, watching;
     uint64_t number_last;
     struct state_session sessions[STATE_SESSIONS];
-    mn_id hint; /* who may lead, as somebody said; zero: nobody */
-    mn_id lost; /* the last node whose link broke, until it is heard of again */
+    uint32_t sessions_used; /* so many at least, from the first on */
+    mn_id hint;             /* who may lead, as somebody said; zero: nobody */
+    mn_id lost;             /* the last node whose link broke, until it is heard of again */
 
     struct metadata_node *nodes;
     uint32_t nodes_count;

@@ -39,6 +39,14 @@ static void op_unindex(struct state *state, struct state_op *op)
     op->index = op->term = 0;
 }
 
+static void session_release(struct state *state, struct state_session *session)
+{
+    uint32_t index = (uint32_t)(session - state->sessions);
+
+    session->is_used = false;
+    if (index < state->sessions_used) state->sessions_used = index;
+}
+
 static void op_free(struct state *state, struct state_op *op)
 {
     op_unindex(state, op);
@@ -46,7 +54,7 @@ static void op_free(struct state *state, struct state_op *op)
     mn_heap_remove(&state->wakes, &op->wake);
     mn_list_remove(&op->due);
     mn_list_remove(&op->watching);
-    if (op->session != NULL) op->session->is_used = false;
+    if (op->session != NULL) session_release(state, op->session);
     mn_buf_unref(op->command);
     mn_buf_unref(op->key);
     mn_buf_unref(op->after);
@@ -136,9 +144,9 @@ static void op_give_up(struct state *state, struct state_op *op)
 
 static struct state_session *session_take(struct state *state)
 {
-    for (uint32_t i = 0; i < STATE_SESSIONS; i++)
-        if (!state->sessions[i].is_used) return &state->sessions[i];
-    return NULL;
+    while (state->sessions_used < STATE_SESSIONS && state->sessions[state->sessions_used].is_used)
+        state->sessions_used++;
+    return state->sessions_used == STATE_SESSIONS ? NULL : &state->sessions[state->sessions_used];
 }
 
 static void session_name(struct state *state, struct state_session *session,
