@@ -21,6 +21,8 @@ static struct admin_exchange *exchange_find(struct admin *admin, uint64_t id)
 static void exchange_free(struct admin *admin, struct admin_exchange *exchange)
 {
     mn_map_remove(&admin->exchanges, &exchange->by_id);
+    admin_drop_ticket(admin, &exchange->ticket);
+    admin_bundle_free(admin, exchange->bundle);
     admin_stream_end(admin, exchange);
     mn_writer_drop(&exchange->body);
     mn_buf_unref(exchange->answer);
@@ -170,11 +172,21 @@ static void admin_on_edge(struct admin_request *request, const struct edge_input
 
 /* ---- asking others ---- */
 
-static struct admin_output *admin_emit(struct admin_request *request, enum admin_output_type type)
+void admin_drop_ticket(struct admin *admin, struct admin_ticket *ticket)
+{
+    if (ticket->number != 0) mn_map_remove(&admin->tickets, &ticket->by_number);
+    ticket->number = 0;
+}
+
+static struct admin_output *admin_emit(struct admin_request *request, struct admin_ticket *ticket,
+                                       enum admin_output_type type)
 {
     struct admin_outbox *outbox = request->outbox;
 
-    request->exchange->ticket = ++request->admin->ticket_next;
+    admin_drop_ticket(request->admin, ticket); /* an older question's answer is not waited for */
+    ticket->number = ++request->admin->ticket_next;
+    ticket->exchange = request->exchange;
+    mn_map_insert(&request->admin->tickets, &ticket->by_number, id_key(&ticket->number));
     outbox->items = mn_arena_grow(outbox->arena, outbox->items, outbox->count, &outbox->capacity,
                                   sizeof *outbox->items);
     outbox->items[outbox->count] = (struct admin_output){.type = type};
@@ -183,46 +195,50 @@ static struct admin_output *admin_emit(struct admin_request *request, enum admin
 
 void admin_ask_gateway(struct admin_request *request, struct admin_gateway_request gateway)
 {
-    struct admin_output *output = admin_emit(request, ADMIN_OUT_GATEWAY);
+    struct admin_output *output =
+        admin_emit(request, &request->exchange->ticket, ADMIN_OUT_GATEWAY);
 
     MN_ASSERT(request->exchange->route->on_gateway != NULL);
-    gateway.ticket = request->exchange->ticket;
+    gateway.ticket = request->exchange->ticket.number;
     output->gateway = gateway;
 }
 
 void admin_ask_core(struct admin_request *request, struct core_command command)
 {
-    struct admin_output *output = admin_emit(request, ADMIN_OUT_COMMAND);
+    struct admin_output *output =
+        admin_emit(request, &request->exchange->ticket, ADMIN_OUT_COMMAND);
 
     MN_ASSERT(request->exchange->route->on_core != NULL);
-    command.request = request->exchange->ticket;
+    command.request = request->exchange->ticket.number;
     output->command = command;
+}
+
+void admin_ask_state_as(struct admin_request *request, struct admin_ticket *ticket,
+                        struct state_request state)
+{
+    struct admin_output *output = admin_emit(request, ticket, ADMIN_OUT_STATE);
+
+    MN_ASSERT(request->exchange->route->on_state != NULL);
+    state.ticket = ticket->number;
+    output->state = state;
 }
 
 void admin_ask_state(struct admin_request *request, struct state_request state)
 {
-    struct admin_output *output = admin_emit(request, ADMIN_OUT_STATE);
-
-    MN_ASSERT(request->exchange->route->on_state != NULL);
-    state.ticket = request->exchange->ticket;
-    output->state = state;
+    admin_ask_state_as(request, &request->exchange->ticket, state);
 }
 
-/* Finds who waits for [ticket]; false: it went away meanwhile. */
-static bool admin_find_ticket(struct admin_request *request, uint64_t ticket)
+/* Finds who waits for [number]; false: it went away meanwhile. */
+static bool admin_find_ticket(struct admin_request *request, uint64_t number)
 {
-    struct mn_map_entry *entry = NULL;
+    struct mn_map_entry *entry = mn_map_find(&request->admin->tickets, id_key(&number));
 
-    if (ticket == 0) return false;
-    while ((entry = mn_map_next(&request->admin->exchanges, entry)) != NULL) {
-        struct admin_exchange *exchange = MN_CONTAINER(entry, struct admin_exchange, by_id);
-        if (exchange->ticket != ticket) continue;
-        exchange->ticket = 0;
-        request->exchange = exchange;
-        request->id = exchange->id;
-        return true;
-    }
-    return false;
+    if (entry == NULL) return false;
+    request->ticket = MN_CONTAINER(entry, struct admin_ticket, by_number);
+    admin_drop_ticket(request->admin, request->ticket);
+    request->exchange = request->ticket->exchange;
+    request->id = request->exchange->id;
+    return true;
 }
 
 /* ---- the store ---- */
@@ -277,6 +293,7 @@ struct admin *admin_new(const struct admin_config *config)
     rng_init(&admin->rng, config->seed != NULL ? config->seed : (const uint8_t[RNG_SEED_SIZE]){0});
     if (config->writes_count == NULL) admin->config.writes_count = &admin->writes_own;
     mn_map_init(&admin->exchanges, 0); /* its keys are the driver's own numbers */
+    mn_map_init(&admin->tickets, 0);   /* and these are ours */
     mn_list_init(&admin->followers);
     admin->poll_at = MN_TIME_NEVER;
     admin->parser = json_parser_new();
@@ -293,6 +310,7 @@ void admin_free(struct admin *admin)
     while ((entry = mn_map_next(&admin->exchanges, NULL)) != NULL)
         exchange_free(admin, MN_CONTAINER(entry, struct admin_exchange, by_id));
     mn_map_done(&admin->exchanges);
+    mn_map_done(&admin->tickets);
     json_parser_free(admin->parser);
     guard_free(admin->own_guard);
     mn_free(admin->events);
@@ -343,7 +361,7 @@ void admin_check(const struct admin *admin)
     MN_ASSERT(admin->exchanges.count <= ADMIN_EXCHANGES_MAX);
     while ((entry = mn_map_next(&admin->exchanges, entry)) != NULL) {
         const struct admin_exchange *exchange = MN_CONTAINER(entry, struct admin_exchange, by_id);
-        MN_ASSERT(exchange->ticket == 0 || exchange->route != NULL);
+        MN_ASSERT(exchange->ticket.number == 0 || exchange->route != NULL);
         MN_ASSERT(mn_writer_size(&exchange->body) <= ADMIN_BODY_MAX);
         MN_ASSERT(exchange->queued <= ADMIN_STREAM_QUEUE);
         if (!mn_list_is_empty(&exchange->follower)) followers++;

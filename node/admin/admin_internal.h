@@ -21,15 +21,24 @@
 #define ADMIN_KEY_PREFIX "apitoken/" /* in the store, then the id */
 #define ADMIN_STREAM_QUEUE 1048576   /* bytes a follower may lag behind before it is cut off */
 
+/* What waits for the gateway, the core or the metadata group; number 0: for none of them. */
+struct admin_ticket {
+    struct mn_map_entry by_number;
+    uint64_t number;
+    struct admin_exchange *exchange;
+};
+
 /* One HTTP exchange from OPEN to its last byte. */
 struct admin_exchange {
     struct mn_map_entry by_id;
-    uint64_t id, ticket;  /* ticket: it waits for the gateway or the core; 0: for neither */
-    bool is_admin;        /* came over the admin socket */
-    enum guard_role role; /* what its credential allows on /v1 */
-    bool is_json;         /* says that its body is JSON */
-    bool has_type;        /* says what its body is */
-    uint64_t write;       /* its answer waits until this is durable; 0: for none */
+    uint64_t id;
+    struct admin_ticket ticket;
+    struct admin_bundle *bundle; /* of requests about the keyspace; NULL: it is one request */
+    bool is_admin;               /* came over the admin socket */
+    enum guard_role role;        /* what its credential allows on /v1 */
+    bool is_json;                /* says that its body is JSON */
+    bool has_type;               /* says what its body is */
+    uint64_t write;              /* its answer waits until this is durable; 0: for none */
     struct mn_buf *answer;
     char method[ADMIN_METHOD_SIZE];
     char *path, *query; /* in one block; query without '?', maybe empty */
@@ -56,6 +65,7 @@ struct admin {
     struct rng rng;
     uint64_t writes_own;     /* if the owner does not count */
     struct mn_map exchanges; /* by id */
+    struct mn_map tickets;   /* those that wait */
     uint64_t ticket_next;
     struct mn_list followers;
     uint32_t followers_count;
@@ -71,6 +81,7 @@ struct admin {
 struct admin_request {
     struct admin *admin;
     struct admin_exchange *exchange; /* NULL: it is over, or never began */
+    struct admin_ticket *ticket;     /* that an answer is for */
     uint64_t id;                     /* of the exchange */
     struct mn_now now;
     struct admin_outbox *outbox;
@@ -101,6 +112,11 @@ void admin_over(struct admin_request *request);
 void admin_ask_gateway(struct admin_request *request, struct admin_gateway_request gateway);
 void admin_ask_core(struct admin_request *request, struct core_command command);
 void admin_ask_state(struct admin_request *request, struct state_request state);
+
+/* The same for one of several: [ticket] is zero, and stays where it is until it is answered. */
+void admin_ask_state_as(struct admin_request *request, struct admin_ticket *ticket,
+                        struct state_request state);
+void admin_drop_ticket(struct admin *admin, struct admin_ticket *ticket);
 
 /* ---- admin_answer.c: each ends the exchange ---- */
 
@@ -164,6 +180,30 @@ bool admin_state_told(struct admin_request *request, const struct state_answer *
 
 /* The same of a command, and when it was refused. */
 bool admin_state_refused(struct admin_request *request, const struct state_answer *answer);
+
+/* True: the answer is none, and why. Texts may be in [arena]. */
+struct admin_refusal {
+    uint32_t code;
+    const char *name, *text, *hint;
+};
+bool admin_state_refusal(const struct state_answer *answer, struct mn_arena *arena,
+                         struct admin_refusal *ret);
+
+/* Commands as a body says them, but for their key. False: refused. */
+bool admin_state_read_put(struct admin_request *request, const struct json *body,
+                          struct strong_command *command);
+bool admin_state_read_remove(struct admin_request *request, const struct json *body,
+                             struct strong_command *command);
+bool admin_state_read_add(struct admin_request *request, const struct json *body,
+                          struct strong_command *command);
+void admin_state_write_pair(struct reply *reply, const struct strong_pair *pair);
+
+/* ---- several requests about the keyspace in one (admin_bundle.c) ---- */
+
+struct admin_bundle;
+void admin_bundle_handle(struct admin_request *request);
+void admin_bundle_on_answer(struct admin_request *request, const struct state_answer *answer);
+void admin_bundle_free(struct admin *admin, struct admin_bundle *bundle); /* NULL is fine */
 
 /* The one member that is called [name], or whose id begins so; NULL: answered (admin_nodes.c). */
 const struct member *admin_find_node(struct admin_request *request, struct mn_span name);

@@ -85,77 +85,99 @@ static bool set_client(struct admin_request *request, const struct json *body,
 
 /* ---- answers that are none ---- */
 
-bool admin_state_told(struct admin_request *request, const struct state_answer *answer)
+static struct admin_refusal refusal(uint32_t code, const char *name, const char *text,
+                                    const char *hint)
 {
-    switch ((int)answer->status) {
-    case MN_OK: return false;
+    return (struct admin_refusal){code, name, text, hint};
+}
+
+static struct admin_refusal refusal_of_status(mn_status status)
+{
+    switch ((int)status) {
     case MN_TIMEOUT:
-        admin_fail_text(request, 504, "unknown",
-                        "no answer in time: it may have happened, or may yet; the same client and "
-                        "seq may be sent again",
-                        ADVICE);
-        return true;
+        return refusal(504, "unknown",
+                       "no answer in time: it may have happened, or may yet; the same client and "
+                       "seq may be sent again",
+                       ADVICE);
     case MN_UNREACHABLE:
-        admin_fail_text(request, 504, "no_quorum",
-                        "no majority of the voters can be reached from here: nothing was done",
-                        ADVICE);
-        return true;
+        return refusal(504, "no_quorum",
+                       "no majority of the voters can be reached from here: nothing was done",
+                       ADVICE);
     case MN_TOO_BIG:
-        admin_fail_text(request, 400, "too_big", "keys have 1 to 1023 bytes, values up to 256 KiB",
-                        "see docs/API.md");
-        return true;
+        return refusal(400, "too_big", "keys have 1 to 1023 bytes, values up to 256 KiB",
+                       "see docs/API.md");
     case MN_CONFIG:
-        admin_fail_text(request, 409, "conflict",
-                        "one voter would hold half of the weight or more, or the loss of one would "
-                        "stop the group",
-                        ADVICE);
-        return true;
-    default: admin_fail_status(request, answer->status, mn_span(NULL, 0), ADVICE); return true;
+        return refusal(409, "conflict",
+                       "one voter would hold half of the weight or more, or the loss of one would "
+                       "stop the group",
+                       ADVICE);
+    default: return refusal(503, "busy", mn_status_text(status), ADVICE);
     }
+}
+
+static struct admin_refusal refusal_of_reply(const struct strong_reply *reply,
+                                             struct mn_arena *arena)
+{
+    switch ((int)reply->status) {
+    case MN_EXISTS:
+        return refusal(409, "conflict",
+                       reply->rev == 0 ? "there is no such key"
+                                       : mn_arena_format(arena, "the key is at revision %llu",
+                                                         (unsigned long long)reply->rev),
+                       "meshctl state get KEY");
+    case MN_NOT_FOUND:
+        return refusal(404, "not_found", "no such key, or no such lease", "meshctl state ls");
+    case MN_FULL:
+        return refusal(507, "full", "the keyspace is full: 64 MiB, 65536 keys",
+                       "meshctl state rm KEY");
+    case MN_EXPIRED:
+        return refusal(504, "unknown",
+                       "the session has gone on, or is forgotten: whether this was applied is not "
+                       "known",
+                       "meshctl state get KEY");
+    case MN_TOO_BIG: return refusal(400, "too_big", "the sum is out of range", "see docs/API.md");
+    default:
+        return refusal(400, "bad_request", "not a number, or a time from 1 s to 24 h is needed",
+                       "see docs/API.md");
+    }
+}
+
+bool admin_state_refusal(const struct state_answer *answer, struct mn_arena *arena,
+                         struct admin_refusal *ret)
+{
+    if (answer->status != MN_OK)
+        *ret = refusal_of_status(answer->status);
+    else if (answer->reply.status != MN_OK)
+        *ret = refusal_of_reply(&answer->reply, arena);
+    else
+        return false;
+    return true;
 }
 
 bool admin_state_refused(struct admin_request *request, const struct state_answer *answer)
 {
-    struct mn_arena *arena = request->outbox->edge->arena;
+    struct admin_refusal refused;
 
-    if (admin_state_told(request, answer)) return true;
-    switch ((int)answer->reply.status) {
-    case MN_OK: return false;
-    case MN_EXISTS:
-        admin_fail_text(request, 409, "conflict",
-                        answer->reply.rev == 0
-                            ? "there is no such key"
-                            : mn_arena_format(arena, "the key is at revision %llu",
-                                              (unsigned long long)answer->reply.rev),
-                        "meshctl state get KEY");
-        return true;
-    case MN_NOT_FOUND:
-        admin_fail_text(request, 404, "not_found", "no such key, or no such lease",
-                        "meshctl state ls");
-        return true;
-    case MN_FULL:
-        admin_fail_text(request, 507, "full", "the keyspace is full: 64 MiB, 65536 keys",
-                        "meshctl state rm KEY");
-        return true;
-    case MN_EXPIRED:
-        admin_fail_text(request, 504, "unknown",
-                        "the session has gone on, or is forgotten: whether this was applied is not "
-                        "known",
-                        "meshctl state get KEY");
-        return true;
-    case MN_TOO_BIG:
-        admin_fail_text(request, 400, "too_big", "the sum is out of range", "see docs/API.md");
-        return true;
-    default:
-        admin_fail_text(request, 400, "bad_request",
-                        "not a number, or a time from 1 s to 24 h is needed", "see docs/API.md");
-        return true;
-    }
+    if (!admin_state_refusal(answer, request->outbox->edge->arena, &refused)) return false;
+    admin_fail_text(request, refused.code, refused.name, refused.text, refused.hint);
+    return true;
+}
+
+bool admin_state_told(struct admin_request *request, const struct state_answer *answer)
+{
+    struct admin_refusal refused = refusal_of_status(answer->status);
+
+    if (answer->status == MN_OK) return false;
+    if (refused.code == 503)
+        admin_fail_status(request, answer->status, mn_span(NULL, 0), ADVICE);
+    else
+        admin_fail_text(request, refused.code, refused.name, refused.text, refused.hint);
+    return true;
 }
 
 /* ---- pairs ---- */
 
-static void write_pair(struct reply *reply, const struct strong_pair *pair)
+void admin_state_write_pair(struct reply *reply, const struct strong_pair *pair)
 {
     reply_str(reply, "key", pair->key);
     reply_str(reply, "value", pair->value);
@@ -184,7 +206,7 @@ static void on_get(struct admin_request *request, const struct state_answer *ans
         return;
     }
     reply_begin(&reply, "StatePair");
-    write_pair(&reply, &answer->pairs[0]);
+    admin_state_write_pair(&reply, &answer->pairs[0]);
     admin_answer(request, 200, &reply);
 }
 
@@ -214,7 +236,7 @@ static void on_list(struct admin_request *request, const struct state_answer *an
     reply_array(&reply, "items");
     for (uint32_t i = 0; i < answer->pairs_count; i++) {
         reply_object(&reply, NULL);
-        write_pair(&reply, &answer->pairs[i]);
+        admin_state_write_pair(&reply, &answer->pairs[i]);
         reply_object_end(&reply);
     }
     reply_list_end(&reply);
@@ -223,26 +245,41 @@ static void on_list(struct admin_request *request, const struct state_answer *an
 
 /* ---- commands ---- */
 
-static void put_handle(struct admin_request *request)
+bool admin_state_read_put(struct admin_request *request, const struct json *body,
+                          struct strong_command *command)
 {
-    struct state_request state = {.type = STATE_COMMAND, .command.verb = STRONG_PUT};
-    const struct json *body = admin_body(request), *value;
+    const struct json *value = json_find_str(body, "value");
     bool is_there;
 
-    if (body == NULL) return;
-    value = json_find_str(body, "value");
+    command->verb = STRONG_PUT;
     if (!json_is(value, JSON_STRING)) {
         admin_fail_text(request, 400, "bad_request", "value: a string is needed",
                         "meshctl state put KEY VALUE");
-        return;
+        return false;
     }
+    command->value = json_text(value);
+    return body_number(request, body, "if_rev", &command->if_rev, &command->has_if_rev) &&
+           body_number(request, body, "lease", &command->lease, &is_there) &&
+           set_client(request, body, command);
+}
+
+static void put_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_COMMAND};
+    const struct json *body = admin_body(request);
+
     state.command.key = request->exchange->rest;
-    state.command.value = json_text(value);
-    if (!body_number(request, body, "if_rev", &state.command.if_rev, &state.command.has_if_rev) ||
-        !body_number(request, body, "lease", &state.command.lease, &is_there) ||
-        !set_client(request, body, &state.command) || !admin_state_timeout(request, &state))
-        return;
-    admin_ask_state(request, state);
+    if (body != NULL && admin_state_read_put(request, body, &state.command) &&
+        admin_state_timeout(request, &state))
+        admin_ask_state(request, state);
+}
+
+bool admin_state_read_remove(struct admin_request *request, const struct json *body,
+                             struct strong_command *command)
+{
+    command->verb = STRONG_REMOVE;
+    return body_number(request, body, "if_rev", &command->if_rev, &command->has_if_rev) &&
+           set_client(request, body, command);
 }
 
 static void remove_handle(struct admin_request *request)
@@ -256,20 +293,27 @@ static void remove_handle(struct admin_request *request)
         admin_ask_state(request, state);
 }
 
+bool admin_state_read_add(struct admin_request *request, const struct json *body,
+                          struct strong_command *command)
+{
+    const struct json *by = json_find_str(body, "by");
+
+    command->verb = STRONG_ADD;
+    if (by != NULL && json_i64(by, &command->by) == MN_OK)
+        return set_client(request, body, command);
+    admin_fail_text(request, 400, "bad_request", "by: a whole number is needed",
+                    "meshctl state incr KEY 1");
+    return false;
+}
+
 static void add_handle(struct admin_request *request)
 {
-    struct state_request state = {.type = STATE_COMMAND, .command.verb = STRONG_ADD};
-    const struct json *body = admin_body(request), *by;
+    struct state_request state = {.type = STATE_COMMAND};
+    const struct json *body = admin_body(request);
 
-    if (body == NULL) return;
-    by = json_find_str(body, "by");
-    if (by == NULL || json_i64(by, &state.command.by) != MN_OK) {
-        admin_fail_text(request, 400, "bad_request", "by: a whole number is needed",
-                        "meshctl state incr KEY 1");
-        return;
-    }
     state.command.key = request->exchange->rest;
-    if (set_client(request, body, &state.command) && admin_state_timeout(request, &state))
+    if (body != NULL && admin_state_read_add(request, body, &state.command) &&
+        admin_state_timeout(request, &state))
         admin_ask_state(request, state);
 }
 
@@ -339,6 +383,7 @@ static void on_add(struct admin_request *request, const struct state_answer *ans
 
 const struct admin_route admin_state_routes[] = {
     {"GET", "/v1/state", "prefix after limit timeout_ms", list_handle, NULL, NULL, on_list},
+    {"POST", "/v1/state", "timeout_ms", admin_bundle_handle, NULL, NULL, admin_bundle_on_answer},
     {"GET", "/v1/state/*", "timeout_ms", get_handle, NULL, NULL, on_get},
     {"PUT", "/v1/state/*", "timeout_ms", put_handle, NULL, NULL, on_command},
     {"DELETE", "/v1/state/*", "if_rev timeout_ms", remove_handle, NULL, NULL, on_command},

@@ -235,7 +235,7 @@ void admin_stream_poll(struct admin *admin, struct mn_now now, struct admin_outb
     MN_LIST_FOR_EACH (entry, &admin->followers) {
         struct admin_request request = {.admin = admin, .now = now, .outbox = outbox};
         request.exchange = MN_CONTAINER(entry, struct admin_exchange, follower);
-        if (request.exchange->route != logs_route || request.exchange->ticket != 0) continue;
+        if (request.exchange->route != logs_route || request.exchange->ticket.number != 0) continue;
         logs_ask(&request);
     }
 }

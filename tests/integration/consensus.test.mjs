@@ -4,23 +4,51 @@ import assert from 'node:assert/strict';
 import {join} from 'node:path';
 import {execFileSync} from 'node:child_process';
 import {withMesh, waitFor, ctl, bin} from './lib/mesh.mjs';
-import {voters} from './lib/history.mjs';
+import {ask, voters} from './lib/history.mjs';
 
 test('the checker tells a stale read', () => {
   assert.throws(() => execFileSync(join(bin, 'linearcheck'), {input: 'a put 1 0 1 10 20\na put 2 0 1 30 40\na get 0 0 1 50 60\n'}));
   assert.match(execFileSync(join(bin, 'linearcheck'), {input: 'a put 1 0 1 10 20\na put 2 0 1 30 40\na get 0 0 2 50 60\n', encoding: 'utf8'}), /0 not linearizable/);
 });
 
+// Requests of many callers in one: each has its own answer, in their order; one that cannot be read stops all.
+async function bundles(node) {
+  const bundle = requests => ask(node, 'POST', '/v1/state', {requests});
+  const {status, body} = await bundle([{op: 'put', key: 'b1', value: 'one'}, {op: 'put', key: 'b2', value: 'x', if_rev: 7},
+    {op: 'incr', key: 'b3', by: 5}, {op: 'get', key: 'a'}, {op: 'get', key: 'none'}, {op: 'rm', key: 'none'}]);
+  assert.equal(status, 200);
+  assert.equal(body.kind, 'StateBundle');
+  assert.ok(body.items[0].rev > 0);
+  assert.equal(body.items[1].error.code, 'conflict');
+  assert.equal(body.items[2].number, 5);
+  assert.equal(body.items[3].value, '1');
+  assert.equal(body.items[4].error.code, 'not_found');
+  assert.equal(body.items[5].error.code, 'not_found');
+  for (const wrong of [[], {}, [{op: 'put', key: 'b4', value: '1'}, {op: 'swap', key: 'b'}], [{op: 'put', key: 'b4', value: '1'}, {op: 'put', key: 'b'}],
+    [{op: 'get'}], [7], Array.from({length: 257}, () => ({op: 'get', key: 'a'}))])
+    assert.equal((await bundle(wrong)).status, 400, JSON.stringify(wrong));
+  assert.equal((await ask(node, 'GET', '/v1/state/b4')).status, 404);
+  // The same client and seq twice in one bundle: applied once.
+  const twice = {op: 'incr', key: 'b5', by: 1, client: '7d9c1f3e-0000-4000-8000-000000000001', seq: 1};
+  const both = (await bundle([twice, twice])).body.items;
+  assert.deepEqual(both[0], both[1]);
+  assert.equal((await ask(node, 'GET', '/v1/state/b5')).body.value, '1');
+}
+
 test('a minority refuses with exit code 7, and says who is missing', withMesh('consensus-minority', async mesh => {
   const nodes = await mesh.cluster(3);
   await voters(nodes[0], 3);
   assert.equal((await ctl(nodes[1], 'state', 'put', 'a', '1', '--level', 'strong')).code, 0);
+  await bundles(nodes[1]);
   await mesh.kill(nodes[0]);
   await mesh.kill(nodes[2]);
   const put = await ctl(nodes[1], 'state', 'put', 'a', '2', '--timeout', '4s');
   assert.equal(put.code, 7, put.stderr);
   assert.match(put.stderr, /no majority|may have happened/);
   assert.equal((await ctl(nodes[1], 'state', 'get', 'a', '--timeout', '4s')).code, 7);
+  const {status, body} = await ask(nodes[1], 'POST', '/v1/state?timeout_ms=1000', {requests: [{op: 'put', key: 'a', value: '3'}, {op: 'get', key: 'a'}]});
+  assert.equal(status, 200);
+  for (const item of body.items) assert.match(item.error.code, /^(no_quorum|unknown)$/);
   await waitFor('the others count as missing', async () => {
     const said = await ctl(nodes[1], 'consensus', 'status');
     return said.code === 7 && /no quorum: weight 1 of 3 is here; missing: .*n1.*/.test(said.stdout);

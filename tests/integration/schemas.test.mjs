@@ -5,6 +5,7 @@ import {join} from 'node:path';
 import {readFileSync, writeFileSync} from 'node:fs';
 import Ajv from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
+import {ask} from './lib/history.mjs';
 import {withMesh, waitFor, ctl, ctlJson, run, bin, root, nodejs} from './lib/mesh.mjs';
 
 const schema = JSON.parse(readFileSync(join(root, 'docs', 'schemas', 'meshctl-v1.json'), 'utf8'));
@@ -101,6 +102,8 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     assert.ok(lines[0], `${label} printed nothing`);
     for (const line of lines) check(name, line, label);
   }
+  const {body: bundle} = await ask(n1, 'POST', '/v1/state', {requests: [{op: 'put', key: 'b', value: '1'}, {op: 'incr', key: 'b', by: 1}, {op: 'get', key: 'b'}, {op: 'rm', key: 'none'}]});
+  check('StateBundle', JSON.stringify(bundle), 'POST /v1/state');
   const {rev} = await ctlJson(n1, 'state', 'ls');
   assert.equal((await ctl(n1, 'state', 'put', 'w', '1')).code, 0);
   const watched = await run('timeout', ['2', join(bin, 'meshctl'), '--json', '--data', n2.data, 'state', 'watch', '--from', String(rev)]);
