@@ -1,7 +1,8 @@
 /* bench_kv: puts and linearizable gets of a replicated map, by clients with one request each under
- * way: over /v1 of a node (http), or gRPC of etcd (grpc), on one thread.
+ * way, on one thread: over /v1 of a node, a connection each (http) or sharing two as bundles
+ * (bundle), or over gRPC of etcd, as streams of shared connections (grpc).
  *
- *   bench_kv http|grpc put|get CLIENTS SECONDS VALUE-SIZE HOST:PORT [SECRET]
+ *   bench_kv http|bundle|grpc put|get|fill CLIENTS SECONDS VALUE-SIZE HOST:PORT [SECRET]
  *     prints "REQUESTS/S P50-US P99-US REQUESTS ERRORS CPU-NS-OF-THE-CLIENT-PER-REQUEST"
  *   bench_kv http|grpc failover PID SIGNAL HOST:PORT HOST:PORT [SECRET SECRET]
  *     writes through each of the two nodes every 5 ms, sends the signal, and prints the
@@ -37,7 +38,8 @@ static uint32_t conns_count;
 static int epoll;
 
 static uint64_t began[CLIENTS_MAX]; /* when the client's request left; 0: none is under way */
-static bool is_due[CLIENTS_MAX], is_put;
+static bool is_due[CLIENTS_MAX], is_put, is_filling;
+static uint32_t filled; /* keys asked for so far */
 static char value[KV_VALUE_MAX];
 static size_t value_size;
 static uint64_t now_ns, count_from_ns, signalled_ns, first_ns;
@@ -109,7 +111,8 @@ static void ask(uint32_t client, struct conn *conn)
         .client = client, .is_put = is_put, .value = value, .value_size = value_size};
 
     keys_drawn = keys_drawn * 1664525u + 1013904223u;
-    snprintf(request.key, sizeof request.key, "bench-%08u", (keys_drawn >> 8) % KV_KEYS);
+    snprintf(request.key, sizeof request.key, "bench-%08u",
+             is_filling ? filled++ : (keys_drawn >> 8) % KV_KEYS);
     is_due[client] = false;
     began[client] = clock_ns(CLOCK_MONOTONIC);
     way->ask(conn->inner, &request);
@@ -172,12 +175,28 @@ static void load(uint32_t clients, double seconds)
     while (now_ns < end) {
         if (cpu == 0 && now_ns >= count_from_ns) cpu = clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         for (uint32_t i = 0; i < clients; i++)
-            if (is_due[i]) ask(i, &conns[i / way->clients_per_conn]);
+            if (is_due[i]) ask(i, &conns[i % conns_count]);
         for (uint32_t i = 0; i < conns_count; i++)
             flush(&conns[i]);
         wait_and_read(1000);
     }
     report((double)(now_ns - count_from_ns) / 1e9, clock_ns(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+}
+
+/* Puts every key once, so that gets find something. */
+static void fill(uint32_t clients)
+{
+    count_from_ns = 0;
+    for (uint32_t i = 0; i < clients; i++)
+        is_due[i] = true;
+    while (good_count < KV_KEYS) {
+        for (uint32_t i = 0; i < clients && filled < KV_KEYS; i++)
+            if (is_due[i]) ask(i, &conns[i % conns_count]);
+        for (uint32_t i = 0; i < conns_count; i++)
+            flush(&conns[i]);
+        wait_and_read(1000);
+        if (bad_count > 0) die("a put was refused");
+    }
 }
 
 /* ---- failover ---- */
@@ -189,7 +208,7 @@ static void failover(pid_t pid, int signal, char **addresses, char **secrets)
     const uint32_t lanes = 2, depth = CLIENTS_MAX / lanes / 2;
 
     for (uint32_t i = 0; i < lanes; i++)
-        for (uint32_t j = 0; j < (way->clients_per_conn > 1 ? 1 : depth / 4); j++)
+        for (uint32_t j = 0; j < (way->conns_max > 0 ? 1 : depth / 4); j++)
             add_conn(addresses[i], secrets[i]);
     for (uint32_t i = 0; i < lanes * depth; i++)
         is_due[i] = true;
@@ -202,7 +221,7 @@ static void failover(pid_t pid, int signal, char **addresses, char **secrets)
         if (now_ns >= next) {
             for (uint32_t i = 0; i < lanes; i++) {
                 uint32_t per_lane = conns_count / lanes;
-                for (uint32_t j = 0; j < per_lane * (way->clients_per_conn > 1 ? depth : 1); j++) {
+                for (uint32_t j = 0; j < per_lane * (way->conns_max > 0 ? depth : 1); j++) {
                     struct conn *conn = &conns[i * per_lane + j % per_lane];
                     uint32_t client = i * depth + j;
                     if (!is_due[client] || conn->inner == NULL) continue;
@@ -224,13 +243,17 @@ static void failover(pid_t pid, int signal, char **addresses, char **secrets)
 int main(int argc, char **argv)
 {
     if (argc < 7) {
-        fputs("usage: bench_kv http|grpc put|get CLIENTS SECONDS VALUE-SIZE HOST:PORT [SECRET]\n"
+        fputs("usage: bench_kv http|bundle|grpc put|get|fill CLIENTS SECONDS VALUE-SIZE HOST:PORT "
+              "[SECRET]\n"
               "       bench_kv http|grpc failover PID SIGNAL HOST:PORT HOST:PORT [SECRET SECRET]\n",
               stderr);
         return 2;
     }
-    way = strcmp(argv[1], "http") == 0 ? &kv_http : &kv_grpc;
+    way = strcmp(argv[1], "http") == 0     ? &kv_http
+          : strcmp(argv[1], "bundle") == 0 ? &kv_bundle
+                                           : &kv_grpc;
     is_put = strcmp(argv[2], "get") != 0;
+    is_filling = strcmp(argv[2], "fill") == 0;
     value_size = 256;
     epoll = epoll_create1(0);
     samples_us = malloc(SAMPLES_MAX * sizeof *samples_us);
@@ -242,10 +265,14 @@ int main(int argc, char **argv)
         return first_ns == 0;
     }
     uint32_t clients = (uint32_t)atoi(argv[3]);
+    uint32_t wanted = way->conns_max == 0 || clients < way->conns_max ? clients : way->conns_max;
     value_size = (size_t)atoi(argv[5]);
     if (clients == 0 || clients > CLIENTS_MAX || value_size > KV_VALUE_MAX) die("out of range");
-    for (uint32_t i = 0; i < (clients + way->clients_per_conn - 1) / way->clients_per_conn; i++)
+    while (conns_count < wanted)
         add_conn(argv[6], argc > 7 ? argv[7] : NULL);
-    load(clients, atof(argv[4]));
+    if (is_filling)
+        fill(clients);
+    else
+        load(clients, atof(argv[4]));
     return 0;
 }

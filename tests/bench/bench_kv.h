@@ -25,7 +25,7 @@ struct kv_ask {
  * kv_done(). */
 struct kv_way {
     const char *name;
-    uint32_t clients_per_conn;
+    uint32_t conns_max; /* clients share so many; 0: each has its own */
     void *(*open)(int fd, const char *authority, const char *secret);
     void (*close)(void *conn);
     void (*ask)(void *conn, const struct kv_ask *ask);
@@ -35,7 +35,7 @@ struct kv_way {
     bool (*read)(void *conn);
 };
 
-extern const struct kv_way kv_http, kv_grpc;
+extern const struct kv_way kv_http, kv_bundle, kv_grpc;
 
 /* The answer to [client]'s request. */
 void kv_done(uint32_t client, bool is_good);
