@@ -17,6 +17,7 @@ struct sim_exchange {
     struct mn_writer text; /* the body, or the line of an event stream that is not complete */
     struct mn_buf *last;   /* the newest message */
     struct sim_event patience;
+    char asked[300]; /* where, and how what was said begins */
 };
 
 /* ---- what comes back ---- */
@@ -134,8 +135,8 @@ static void exchange_lost(struct sim *sim, void *context)
         sim_at(sim, &exchange->patience, sim->time + patience, exchange_lost, exchange);
         return;
     }
-    sim_fail(sim, "%s left a request unanswered for %llu s", exchange->host->name,
-             (unsigned long long)(patience / MN_SEC));
+    sim_fail(sim, "%s left a request unanswered for %llu s: %.300s", exchange->host->name,
+             (unsigned long long)(patience / MN_SEC), exchange->asked);
 }
 
 static struct sim_exchange *exchange_new(struct sim_host *host, const struct sim_request *request)
@@ -145,6 +146,9 @@ static struct sim_exchange *exchange_new(struct sim_host *host, const struct sim
     exchange->host = host;
     exchange->id = sim_host_id(host);
     exchange->request = *request;
+    snprintf(exchange->asked, sizeof exchange->asked, "%s %.*s",
+             request->path == NULL ? "/mcp" : request->path, (int)request->body.size,
+             (const char *)request->body.data);
     mn_list_push_back(&host->exchanges, &exchange->list);
     if (request->patience != MN_TIME_NEVER)
         sim_at(host->sim, &exchange->patience, host->sim->time + request->patience, exchange_lost,
