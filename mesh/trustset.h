@@ -37,6 +37,10 @@
 #define TRUSTSET_BYTES_MAX ((size_t)16 << 20)
 #define TRUSTSET_ITEMS_MAX 65536
 #define TRUSTSET_RATE_MAX 1000
+/* Of one issuer: one that went bad cannot fill the set, so that nobody could be revoked any more.
+ */
+#define TRUSTSET_SHARE_ITEMS_MAX (TRUSTSET_ITEMS_MAX / 4)
+#define TRUSTSET_SHARE_BYTES_MAX (TRUSTSET_BYTES_MAX / 4)
 #define TRUSTSET_PACKET_MAX 65000 /* bytes of one message */
 
 typedef Meshnode__Trust__ItemKind trustset_kind; /* ITEM_KIND_INVITE and so on */

@@ -43,11 +43,12 @@ struct outcast {
     uint32_t items; /* revocations that say so */
 };
 
-/* How much one issuer said in one hour. */
+/* How much one issuer said in one hour, and in all. */
 struct pace {
     struct mn_map_entry entry;
     uint8_t key[SIGN_PK_SIZE + 8]; /* issuer, hour */
     uint32_t count;
+    size_t bytes;
 };
 
 struct trust_link {

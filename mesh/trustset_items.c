@@ -188,42 +188,58 @@ static void trustset_cast(struct trustset *set, const struct item *item, bool is
 
 /* ---- the pace of an issuer ---- */
 
-static void pace_key(const struct item *item, uint8_t key[SIGN_PK_SIZE + 8])
+#define ALL_HOURS UINT64_MAX /* the row of all that an issuer said */
+
+static void pace_key(const struct item *item, uint64_t hour, uint8_t key[SIGN_PK_SIZE + 8])
 {
     memcpy(key, item->issuer, SIGN_PK_SIZE);
-    mn_store_u64(key + SIGN_PK_SIZE, item->made_ms / HOUR_MS);
+    mn_store_u64(key + SIGN_PK_SIZE, hour);
 }
 
-static struct pace *pace_find(const struct trustset *set, const struct item *item)
+static struct pace *pace_find(const struct trustset *set, const struct item *item, uint64_t hour)
 {
     uint8_t key[SIGN_PK_SIZE + 8];
     struct mn_map_entry *entry;
 
-    pace_key(item, key);
+    pace_key(item, hour, key);
     entry = mn_map_find(&set->paces, mn_span(key, sizeof key));
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct pace, entry);
 }
 
-static void pace_add(struct trustset *set, const struct item *item)
+static void pace_add_to(struct trustset *set, const struct item *item, uint64_t hour)
 {
-    struct pace *pace = pace_find(set, item);
+    struct pace *pace = pace_find(set, item, hour);
 
     if (pace == NULL) {
         pace = mn_alloc(sizeof *pace);
-        pace_key(item, pace->key);
+        pace_key(item, hour, pace->key);
         mn_map_insert(&set->paces, &pace->entry, mn_span(pace->key, sizeof pace->key));
     }
     pace->count++;
+    pace->bytes += item->bytes->size;
+}
+
+static void pace_remove_from(struct trustset *set, const struct item *item, uint64_t hour)
+{
+    struct pace *pace = pace_find(set, item, hour);
+
+    MN_ASSERT(pace != NULL && pace->count > 0);
+    pace->bytes -= item->bytes->size;
+    if (--pace->count > 0) return;
+    mn_map_remove(&set->paces, &pace->entry);
+    mn_free(pace);
+}
+
+static void pace_add(struct trustset *set, const struct item *item)
+{
+    pace_add_to(set, item, item->made_ms / HOUR_MS);
+    pace_add_to(set, item, ALL_HOURS);
 }
 
 static void pace_remove(struct trustset *set, const struct item *item)
 {
-    struct pace *pace = pace_find(set, item);
-
-    MN_ASSERT(pace != NULL && pace->count > 0);
-    if (--pace->count > 0) return;
-    mn_map_remove(&set->paces, &pace->entry);
-    mn_free(pace);
+    pace_remove_from(set, item, item->made_ms / HOUR_MS);
+    pace_remove_from(set, item, ALL_HOURS);
 }
 
 /* ---- in and out ---- */
@@ -286,10 +302,14 @@ static void trustset_remove(struct trustset *set, uint32_t at)
 
 static mn_status trustset_has_room(const struct trustset *set, const struct item *item)
 {
-    const struct pace *pace = pace_find(set, item);
+    const struct pace *pace = pace_find(set, item, item->made_ms / HOUR_MS);
+    const struct pace *share = pace_find(set, item, ALL_HOURS);
 
     if (set->count == TRUSTSET_ITEMS_MAX) return MN_FULL;
     if (set->bytes + item->bytes->size > TRUSTSET_BYTES_MAX) return MN_FULL;
+    if (share != NULL && (share->count >= TRUSTSET_SHARE_ITEMS_MAX ||
+                          share->bytes + item->bytes->size > TRUSTSET_SHARE_BYTES_MAX))
+        return MN_FULL;
     return pace != NULL && pace->count >= TRUSTSET_RATE_MAX ? MN_BUSY : MN_OK;
 }
 

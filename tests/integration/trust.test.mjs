@@ -20,6 +20,8 @@ test('the authority grows, the founder is destroyed, and others admit and revoke
   const nags = async () => (await ctlJson(n1, 'status')).findings.some(finding => finding.code === 'root_key_here');
   await waitFor('the founder nags about its root key', nags);
   assert.equal((await ctl(n1, 'check', 'mesh')).code, 1);
+  const settings = (await ctlJson(n2, 'config', 'show')).items;
+  assert.equal(settings.find(item => item.key === 'mesh.token').value, '***');
   rmSync(join(n1.data, 'root.key'));
   await waitFor('and no more', async () => !(await nags()));
   for (const node of [n1, n2, n3])

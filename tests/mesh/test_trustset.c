@@ -773,6 +773,37 @@ START_TEST(a_bad_issuer_does_not_put_out_another)
 }
 END_TEST
 
+/* At node 1: what [issuer] says of a token, dated back so that its pace is not what stops it. */
+static void withdraw_at(unsigned issuer, unsigned i)
+{
+    struct invite_withdraw withdraw = {
+        .token_id = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 1}},
+        .at_ms = mn_wall_ms(now) - i / TRUSTSET_RATE_MAX * HOUR_MS};
+    struct mn_buf *bytes =
+        invite_withdraw_sign(&withdraw, &genesis.mesh_id, &nodes[issuer].identity.key);
+    struct trustset_outbox outbox = {.arena = &arena};
+
+    trustset_step(nodes[1].set, now,
+                  &(struct trustset_input){
+                      .type = TRUSTSET_IN_ADD, .kind = ITEM(WITHDRAW), .bytes = mn_buf_span(bytes)},
+                  &outbox);
+    mn_arena_reset(&arena);
+    mn_buf_unref(bytes);
+}
+
+/* Else a bad issuer fills it, and nobody can be revoked any more. */
+START_TEST(an_issuer_has_its_share_of_the_set_and_no_more)
+{
+    set_authority(1, &grown);
+    for (unsigned i = 0; i < TRUSTSET_SHARE_ITEMS_MAX + 100; i++)
+        withdraw_at(2, i);
+    ck_assert_uint_eq(items(1), TRUSTSET_SHARE_ITEMS_MAX);
+    withdraw_at(0, 0);
+    ck_assert_uint_eq(items(1), TRUSTSET_SHARE_ITEMS_MAX + 1);
+    trustset_check(nodes[1].set);
+}
+END_TEST
+
 START_TEST(a_benign_removal_replaces_no_key)
 {
     uint32_t key_id;
@@ -798,6 +829,7 @@ int main(void)
 
     if (sodium_init() < 0) abort();
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_set_timeout(tcase, 120);
     tcase_add_test(tcase, what_is_new_is_everywhere_at_once);
     tcase_add_test(tcase, what_was_missed_comes_with_the_link);
     tcase_add_test(tcase, both_sides_of_a_healed_partition_get_all);
@@ -821,6 +853,7 @@ int main(void)
     tcase_add_test(tcase, order_within_a_message_does_not_matter);
     tcase_add_test(tcase, who_may_not_revoke);
     tcase_add_test(tcase, a_bad_issuer_does_not_put_out_another);
+    tcase_add_test(tcase, an_issuer_has_its_share_of_the_set_and_no_more);
     tcase_add_test(tcase, a_benign_removal_replaces_no_key);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);
