@@ -21,6 +21,8 @@ struct raft_config raft_config_default(void)
                                 .compact_entries = 10000,
                                 .compact_size = (size_t)64 << 20,
                                 .keep_entries = 5000,
+                                .keep_size = (size_t)16 << 20,
+                                .log_size = (size_t)256 << 20,
                                 .snapshot_size = (size_t)256 << 20,
                                 .ft_min = 1};
 }
@@ -35,6 +37,7 @@ static bool raft_config_is_valid(const struct raft_config *config)
     if (config->batch_delay > config->heartbeat_interval) return false;
     if (config->message_size == 0 || config->message_size > (size_t)1 << 20) return false;
     if (config->inflight_count == 0 || config->inflight_size == 0) return false;
+    if (config->log_size == 0) return false;
     return config->compact_entries > 0 && config->snapshot_size < UINT32_MAX;
 }
 

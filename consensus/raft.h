@@ -46,6 +46,9 @@ struct raft_config {
                                  * one is small; 16 times as many in any case; 10,000 */
     size_t compact_size;        /* or so many bytes; 64 MiB */
     uint64_t keep_entries;      /* stay for laggards when a snapshot is taken; 5,000 */
+    size_t keep_size;           /* but not more bytes of them than this; 16 MiB */
+    size_t log_size;            /* bytes of entries in memory at which a leader takes no more before
+                                 * a snapshot was taken, whether committed or not; 256 MiB */
     size_t snapshot_size;       /* bytes of a snapshot taken from a leader; 256 MiB */
     uint32_t ft_min;            /* see quorum_guard(); 1 */
     bool uses_lease;            /* lease reads, equal at all members: needs clocks that run within

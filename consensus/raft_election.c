@@ -181,11 +181,12 @@ void raft_election_on_vote(struct raft *raft, const struct raft_msg *msg)
     uint64_t asked = raft->term + is_pre_grant;
     int member = quorum_find(&raft->members, &msg->from);
 
+    if (!raft_replicate_is_member(raft, msg)) return;
     if (msg->term > asked && !is_pre_grant) {
         raft_election_follow(raft, msg->term, &nobody);
         return;
     }
-    if (raft->role != role || msg->term != asked || member < 0) return;
+    if (raft->role != role || msg->term != asked) return;
     if (msg->is_granted)
         raft->votes_yes |= 1u << member;
     else

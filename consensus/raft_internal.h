@@ -175,6 +175,8 @@ void raft_replicate_on_heartbeat(struct raft *raft, const struct raft_msg *msg);
 void raft_replicate_on_ack(struct raft *raft, const struct raft_msg *msg);
 void raft_replicate_on_heartbeat_ack(struct raft *raft, const struct raft_msg *msg);
 void raft_replicate_heard(struct raft *raft, struct raft_peer *peer, const struct raft_msg *msg);
+bool raft_replicate_is_member(struct raft *raft,
+                              const struct raft_msg *msg); /* else it is counted */
 void raft_replicate_commit_to(struct raft *raft, uint64_t commit);
 struct raft_peer *raft_replicate_peer(struct raft *raft, const mn_id *id);
 

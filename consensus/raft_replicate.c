@@ -239,6 +239,7 @@ void raft_replicate_on_propose(struct raft *raft, uint64_t request, struct mn_bu
 {
     uint64_t waiting = raft_log_end(&raft->log, raft_log_last(&raft->log)) -
                        raft_log_end(&raft->log, raft->commit);
+    uint64_t held = raft_log_end(&raft->log, raft_log_last(&raft->log)) - raft->log.base_end;
     mn_status status = MN_OK;
     struct raft_output *out;
 
@@ -246,7 +247,8 @@ void raft_replicate_on_propose(struct raft *raft, uint64_t request, struct mn_bu
         status = MN_STATE;
     else if (data->size > RAFT_ENTRY_MAX)
         status = MN_TOO_BIG;
-    else if (!mn_id_is_zero(&raft->transfer_to) || waiting > raft->config.uncommitted_size)
+    else if (!mn_id_is_zero(&raft->transfer_to) || waiting > raft->config.uncommitted_size ||
+             held > raft->config.log_size)
         status = MN_BUSY;
     if (status != MN_OK) {
         raft_refuse(raft, request, status);
@@ -320,10 +322,19 @@ static void raft_replicate_matched(struct raft_peer *peer, uint64_t match)
     peer->next = peer->match + 1;
 }
 
+/* We ask only members: an answer of anybody else is none, whatever its term. */
+bool raft_replicate_is_member(struct raft *raft, const struct raft_msg *msg)
+{
+    if (quorum_find(&raft->members, &msg->from) >= 0) return true;
+    raft->dropped++;
+    return false;
+}
+
 void raft_replicate_on_ack(struct raft *raft, const struct raft_msg *msg)
 {
     struct raft_peer *peer;
 
+    if (!raft_replicate_is_member(raft, msg)) return;
     if (msg->term > raft->term) {
         raft_election_follow(raft, msg->term, &(mn_id){{0}});
         return;
@@ -355,6 +366,7 @@ void raft_replicate_on_heartbeat_ack(struct raft *raft, const struct raft_msg *m
 {
     struct raft_peer *peer = raft_replicate_peer(raft, &msg->from);
 
+    if (!raft_replicate_is_member(raft, msg)) return;
     if (msg->term > raft->term) raft_election_follow(raft, msg->term, &(mn_id){{0}});
     if (peer == NULL || msg->term != raft->term || raft->role != RAFT_LEADER) return;
     raft_replicate_heard(raft, peer, msg);

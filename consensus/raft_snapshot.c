@@ -3,28 +3,12 @@
 #include "consensus/raft_internal.h"
 
 #include "proto/base/check.h"
+#include "proto/base/crc.h"
 
 /* A snapshot costs as much as the state is large: it shall not be written more often than entries
  * of so many times its size; but neither shall so many times the usual entries wait for it. */
 #define SIZE_MORE 2u
 #define ENTRIES_MORE 16u
-
-/* CRC-32C (Castagnoli, reflected), four bits at a time. */
-static uint32_t raft_snapshot_crc(struct mn_span bytes)
-{
-    static const uint32_t table[16] = {0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
-                                       0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
-                                       0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
-                                       0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
-    uint32_t crc = UINT32_MAX;
-
-    for (size_t i = 0; i < bytes.size; i++) {
-        crc ^= bytes.data[i];
-        crc = crc >> 4 ^ table[crc & 15];
-        crc = crc >> 4 ^ table[crc & 15];
-    }
-    return ~crc;
-}
 
 /* ---- taking ---- */
 
@@ -50,10 +34,29 @@ static void raft_snapshot_replace(struct raft *raft, const struct raft_snapshot 
     raft->is_snapshot_asked = false;
 }
 
+/* The last entry that need not stay for laggards: all but the newest keep_entries below [index],
+ * and of those not more than keep_size bytes. */
+static uint64_t raft_snapshot_cut(const struct raft *raft, uint64_t index)
+{
+    const struct raft_log *log = &raft->log;
+    uint64_t end = raft_log_end(log, index), low = log->base_index, high = index;
+
+    if (index > raft->config.keep_entries && index - raft->config.keep_entries > low)
+        low = index - raft->config.keep_entries;
+    while (low < high) { /* the first one behind which little enough stands */
+        uint64_t middle = low + (high - low) / 2;
+        if (end - raft_log_end(log, middle) <= raft->config.keep_size)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
 void raft_snapshot_on_taken(struct raft *raft, uint64_t index, struct mn_buf *data)
 {
     struct raft_snapshot snapshot = {.index = index};
-    uint64_t config_index, keep = raft->config.keep_entries;
+    uint64_t config_index, cut;
 
     raft->is_snapshot_asked = false;
     if (index <= raft->snapshot.index || index > raft->applied) return;
@@ -63,8 +66,8 @@ void raft_snapshot_on_taken(struct raft *raft, uint64_t index, struct mn_buf *da
     snapshot.data = mn_buf_ref(data);
     raft_snapshot_replace(raft, &snapshot);
     if (raft->members_index < index) raft->members_index = index; /* it is the snapshot's now */
-    if (index > keep && index - keep > raft->log.base_index)
-        raft_log_compact(&raft->log, index - keep);
+    cut = raft_snapshot_cut(raft, index);
+    if (cut > raft->log.base_index) raft_log_compact(&raft->log, cut);
     raft_save(raft);
 }
 
@@ -116,13 +119,14 @@ void raft_snapshot_send(struct raft *raft, struct raft_peer *peer)
     msg->offset = peer->offset;
     msg->total = data.size;
     if (left > 0) msg->data = mn_arena_copy(arena, mn_span(data.data + peer->offset, left));
-    msg->crc = raft_snapshot_crc(msg->data);
+    msg->crc = mn_crc32c(0, msg->data);
 }
 
 void raft_snapshot_on_ack(struct raft *raft, const struct raft_msg *msg)
 {
     struct raft_peer *peer = raft_replicate_peer(raft, &msg->from);
 
+    if (!raft_replicate_is_member(raft, msg)) return;
     if (peer == NULL || raft->role != RAFT_LEADER || msg->term != raft->term) return;
     raft_replicate_heard(raft, peer, msg);
     if (peer->state != RAFT_SNAPSHOT || msg->index != peer->sending->index) return;
@@ -166,7 +170,7 @@ static bool raft_snapshot_is_valid(const struct raft *raft, const struct raft_ms
     if (msg->total > raft->config.snapshot_size || msg->data.size > msg->total) return false;
     if (msg->offset > msg->total - msg->data.size) return false;
     if (msg->data.size == 0 && msg->total > 0) return false;
-    return raft_snapshot_crc(msg->data) == msg->crc;
+    return mn_crc32c(0, msg->data) == msg->crc;
 }
 
 static void raft_snapshot_answer_match(struct raft *raft, const struct raft_msg *chunk)

@@ -468,6 +468,7 @@ static struct raft_config world_config(struct raft_world *world)
     config.inflight_size = 64 + rng_below(rng, 4096);
     config.compact_entries = 5 + rng_below(rng, 60);
     config.keep_entries = rng_below(rng, 20);
+    config.keep_size = rng_below(rng, 2) == 0 ? 200 : config.keep_size;
     config.uses_lease = rng_below(rng, 2) == 1;
     if (rng_below(rng, 4) == 0) {
         /* A log that is always short, and many small messages at once: what is late meets a

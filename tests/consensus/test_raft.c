@@ -6,6 +6,7 @@
 
 #include "consensus/raft.h"
 #include "consensus/raft_wire.h"
+#include "proto/base/crc.h"
 
 #define E (300 * MN_MS)
 
@@ -268,6 +269,190 @@ START_TEST(a_write_does_not_vouch_for_its_own_entries)
     ck_assert_uint_eq(raft_view(raft).commit, 1);
     ck_assert_uint_eq(output(RAFT_OUT_PERSIST, 0)->persist.commit, 0);
     ck_assert_uint_eq(output(RAFT_OUT_PERSIST, 0)->persist.entries_count, 1);
+}
+END_TEST
+
+/* Counted and without effect. */
+static void refuse(struct raft_msg msg)
+{
+    struct raft_view before = raft_view(raft), after;
+
+    receive(msg);
+    after = raft_view(raft);
+    ck_assert_uint_eq(after.dropped, before.dropped + 1);
+    ck_assert_uint_eq(out.count, 0);
+    ck_assert_uint_eq(after.term, before.term);
+    ck_assert_uint_eq(after.commit, before.commit);
+    ck_assert_uint_eq(after.last_index, before.last_index);
+    ck_assert_int_eq(after.role, before.role);
+}
+
+START_TEST(answers_of_those_who_are_no_members_are_counted_and_dropped)
+{
+    static const enum raft_msg_type types[] = {RAFT_MSG_APPEND_ACK, RAFT_MSG_HEARTBEAT_ACK,
+                                               RAFT_MSG_SNAPSHOT_ACK, RAFT_MSG_VOTE};
+
+    lead();
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        for (uint64_t term = 0; term < 4; term++) /* a later one does not depose the leader */
+            refuse((struct raft_msg){
+                .type = types[i], .from = id_of(9), .term = term, .index = 2, .is_granted = true});
+    ack(3, 2, 0); /* one of a member counts */
+    ck_assert_uint_eq(raft_view(raft).commit, 2);
+}
+END_TEST
+
+START_TEST(answers_of_other_terms_and_replays_change_nothing)
+{
+    lead();
+    receive(
+        (struct raft_msg){.type = RAFT_MSG_APPEND_ACK, .from = id_of(2), .term = 0, .index = 2});
+    ck_assert_uint_eq(raft_view(raft).commit, 0);
+    for (uint32_t i = 0; i < 3; i++) /* the same answer again is no other voter's */
+        ack(2, 1, 0);
+    ck_assert_uint_eq(raft_view(raft).commit, 1);
+    ack(2, 2, 0);
+    ck_assert_uint_eq(raft_view(raft).commit, 2);
+    ack(2, 1, 0);
+    ck_assert_uint_eq(raft_view(raft).commit, 2);
+    refuse((struct raft_msg){
+        .type = RAFT_MSG_APPEND_ACK, .from = id_of(2), .term = 1, .index = 100}); /* never sent */
+    refuse((struct raft_msg){
+        .type = RAFT_MSG_HEARTBEAT, .from = id_of(2), .term = 1}); /* a second leader of the term */
+}
+END_TEST
+
+/* A snapshot's chunk that says what cannot be. */
+static void refuse_chunk(struct raft_msg msg)
+{
+    msg.type = RAFT_MSG_SNAPSHOT;
+    msg.from = id_of(2);
+    msg.term = 1;
+    refuse(msg);
+}
+
+START_TEST(snapshots_of_absurd_sizes_are_refused)
+{
+    struct quorum_config three = members(3, 1);
+    struct mn_span data = mn_span_str("x");
+    struct raft_msg good = {.index = 5, .log_term = 1, .config = &three, .total = 2, .data = data};
+    struct raft_msg bad;
+
+    start();
+    receive(append(1, 0, 0, NULL, 0)); /* node 2 leads */
+    good.crc = mn_crc32c(0, data);
+    bad = good;
+    bad.total = config.snapshot_size + 1;
+    refuse_chunk(bad);
+    bad = good;
+    bad.total = UINT64_MAX;
+    bad.offset = UINT64_MAX - 1;
+    refuse_chunk(bad);
+    bad = good;
+    bad.offset = 2; /* ends past the total */
+    refuse_chunk(bad);
+    bad = good;
+    bad.crc++;
+    refuse_chunk(bad);
+    bad = good;
+    bad.log_term = 2; /* later than the leader's own */
+    refuse_chunk(bad);
+    bad = good;
+    bad.config = NULL;
+    refuse_chunk(bad);
+    bad = good;
+    bad.data = (struct mn_span){NULL, 0}; /* it would never end */
+    refuse_chunk(bad);
+    good.type = RAFT_MSG_SNAPSHOT;
+    good.from = id_of(2);
+    good.term = 1;
+    receive(good);
+    ck_assert_uint_eq(sent(RAFT_MSG_SNAPSHOT_ACK)->msg.offset, 1);
+}
+END_TEST
+
+START_TEST(configurations_with_absurd_weights_are_refused_on_the_way_in)
+{
+    struct quorum_config bad[4] = {members(3, 1), members(3, 1), members(3, 1), members(3, 1)};
+    struct mn_buf *packed;
+    struct raft_entry entry = {.index = 1, .term = 1, .kind = RAFT_ENTRY_CONFIG};
+
+    bad[0].members[1].weight = 0;                /* a voter that counts nothing */
+    bad[1].members[0].weight = UINT32_MAX;       /* sums would pass 2^31 */
+    bad[2].members[0].weight_old = 7;            /* of another half, and it is not joint */
+    bad[3].members[2].id = bad[3].members[1].id; /* twice, with whatever weights */
+    start();
+    for (uint32_t i = 0; i < 4; i++) {
+        packed = raft_config_encode(&bad[i]);
+        entry.data = mn_buf_span(packed);
+        receive(append(1, 0, 0, &entry, 1));
+        ck_assert_uint_eq(raft_view(raft).dropped, i + 1);
+        ck_assert_uint_eq(raft_view(raft).last_index, 0);
+        mn_buf_unref(packed);
+    }
+}
+END_TEST
+
+START_TEST(both_halves_may_weigh_a_voter_differently)
+{
+    struct quorum_config joint = members(3, 1), near = members(3, 1);
+    struct raft_entry entry = {.index = 1, .term = 1, .kind = RAFT_ENTRY_CONFIG};
+    struct mn_buf *packed;
+
+    near.members[0].weight = QUORUM_TOTAL_MAX - 2; /* as much as may be in all */
+    joint.is_joint = true;
+    for (uint32_t i = 0; i < 3; i++)
+        joint.members[i].weight_old = 5 - i;
+    start();
+    packed = raft_config_encode(&joint);
+    entry.data = mn_buf_span(packed);
+    receive(append(1, 0, 0, &entry, 1));
+    ck_assert_uint_eq(raft_view(raft).config->members[0].weight_old, 5);
+    mn_buf_unref(packed);
+    entry.index = 2;
+    packed = raft_config_encode(&near);
+    entry.data = mn_buf_span(packed);
+    receive(append(1, 1, 1, &entry, 1));
+    ck_assert_uint_eq(raft_view(raft).config->members[0].weight, QUORUM_TOTAL_MAX - 2);
+    mn_buf_unref(packed);
+}
+END_TEST
+
+static mn_status propose_size(size_t size)
+{
+    struct mn_buf *data = mn_buf_new(size);
+    struct raft_input input = {.type = RAFT_IN_PROPOSE};
+
+    memset(data->bytes, 0, size);
+    input.propose.request = 1;
+    input.propose.data = data;
+    step(&input);
+    mn_buf_unref(data);
+    if (output(RAFT_OUT_ACCEPTED, 0) != NULL) return MN_OK;
+    return output(RAFT_OUT_REFUSED, 0)->refused.status;
+}
+
+START_TEST(a_log_is_bounded_by_bytes_however_few_its_entries)
+{
+    struct raft_input input = {.type = RAFT_IN_SNAPSHOT};
+
+    config.keep_size = 3000;
+    config.log_size = 10000;
+    lead();
+    for (uint64_t i = 3; i <= 12; i++) {
+        ck_assert_int_eq(propose_size(1000), MN_OK);
+        tick_at(now.mono);
+        sync_disk();
+        ack(2, i, 0);
+        ck_assert_uint_eq(raft_view(raft).commit, i);
+    }
+    ck_assert_int_eq(propose_size(1000), MN_BUSY); /* all of it committed: nobody took a snapshot */
+    input.snapshot.index = 12;
+    input.snapshot.data = mn_buf_new(0);
+    step(&input);
+    mn_buf_unref(input.snapshot.data);
+    ck_assert_uint_eq(raft_view(raft).first_index, 10); /* three entries stay, not five thousand */
+    ck_assert_int_eq(propose_size(1000), MN_OK);
 }
 END_TEST
 
@@ -697,6 +882,12 @@ int main(void)
     tcase_add_test(tcase, votes_are_not_considered_while_a_leader_is_heard);
     tcase_add_test(tcase, older_log_gets_no_vote);
     tcase_add_test(tcase, append_is_acknowledged_after_its_write);
+    tcase_add_test(tcase, answers_of_those_who_are_no_members_are_counted_and_dropped);
+    tcase_add_test(tcase, answers_of_other_terms_and_replays_change_nothing);
+    tcase_add_test(tcase, snapshots_of_absurd_sizes_are_refused);
+    tcase_add_test(tcase, configurations_with_absurd_weights_are_refused_on_the_way_in);
+    tcase_add_test(tcase, both_halves_may_weigh_a_voter_differently);
+    tcase_add_test(tcase, a_log_is_bounded_by_bytes_however_few_its_entries);
     tcase_add_test(tcase, completion_of_a_log_that_was_cut_is_ignored);
     tcase_add_test(tcase, a_write_does_not_vouch_for_its_own_entries);
     tcase_add_test(tcase, absurd_messages_are_counted_and_dropped);
