@@ -82,6 +82,8 @@ static void add_stats(struct sim_stats *total, const struct sim_stats *one)
     total->freezes += one->freezes;
     total->resets += one->resets;
     total->cuts += one->cuts;
+    total->kept += one->kept;
+    total->locks += one->locks;
     if (one->recovery > total->recovery) total->recovery = one->recovery;
 }
 
@@ -141,11 +143,12 @@ static void print_total(const struct campaign *campaign)
         (unsigned long long)total->answered, (unsigned long long)total->failed,
         (unsigned long long)total->gone, (unsigned long long)total->executions,
         (unsigned long long)total->notifications);
-    printf(
-        "%llu crashes, %llu stops, %llu freezes, %llu resets, %llu cuts; recovered within %.1f s\n",
-        (unsigned long long)total->crashes, (unsigned long long)total->stops,
-        (unsigned long long)total->freezes, (unsigned long long)total->resets,
-        (unsigned long long)total->cuts, (double)total->recovery / 1e6);
+    printf("%llu crashes, %llu stops, %llu freezes, %llu resets, %llu cuts; %llu operations on the "
+           "keyspace, %llu locks; recovered within %.1f s\n",
+           (unsigned long long)total->crashes, (unsigned long long)total->stops,
+           (unsigned long long)total->freezes, (unsigned long long)total->resets,
+           (unsigned long long)total->cuts, (unsigned long long)total->kept,
+           (unsigned long long)total->locks, (double)total->recovery / 1e6);
 }
 
 int main(int argc, char **argv)

@@ -5,7 +5,8 @@
  *
  * The files: world.c time and events, host.c a machine with a node, net.c streams between hosts,
  * disk.c what survives a crash, log.c the same of the log, server.c scripted MCP servers behind
- * child.c and fetch.c, http.c requests of clients, client.c those that call tools, watch.c those
+ * child.c and fetch.c, http.c requests of clients, client.c those that call tools, keeper.c
+ * those of the strong keyspace, watch.c those
  * that follow the lists, faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c
  * how fast failures are noticed, pending.c who is let in without a token, trust.c growth,
  * revocation and the ends of grants, operator.c one who asks a node. */
@@ -146,6 +147,7 @@ struct sim_call {
 };
 
 struct sim_client;
+struct sim_keepers;
 struct sim_watcher;
 struct sim_response;
 struct sim_plan;
@@ -153,7 +155,8 @@ struct sim_plan;
 struct sim_stats {
     uint64_t steps, calls, answered, failed, gone, executions;
     uint64_t crashes, stops, freezes, resets, cuts, notifications;
-    mn_time recovery; /* from the last fault to everything known everywhere again */
+    uint64_t kept, locks; /* operations on the strong keyspace that are judged; locks taken */
+    mn_time recovery;     /* from the last fault to everything known everywhere again */
 };
 
 struct sim {
@@ -161,6 +164,7 @@ struct sim {
     mn_time time; /* virtual, from 0 */
     struct mn_heap events;
     struct rng rng_net, rng_disk, rng_fault, rng_work, rng_node;
+    struct rng rng_keep; /* of the clients of the keyspace */
     struct rng rng_plan; /* when things go wrong; rng_fault: how, of the fault that strikes */
     struct sim_net net;
     struct sim_host *hosts;
@@ -171,6 +175,7 @@ struct sim {
     uint32_t trouble;      /* one call in so many meets a server in trouble; 0: none does */
     struct sim_client *clients;
     uint32_t clients_count;
+    struct sim_keepers *keepers;  /* clients of the strong keyspace, or NULL */
     struct sim_watcher *watchers; /* one per host, or NULL */
     char token[128];              /* joins the mesh; made by the first host */
     uint64_t grant_ttl_ms;        /* of the mesh that is founded; 0: as nodes do it */
@@ -285,6 +290,11 @@ struct sim_call *sim_call_new(struct sim *sim, struct sim_host *host, const char
 /* A tools/call; the caller owns the ref. [pad]: bytes that it is larger than it must be. */
 struct mn_buf *sim_call_body(const struct sim_call *call, bool is_modern, uint32_t pad);
 void sim_call_answered(struct sim *sim, struct sim_call *call, const struct sim_response *response);
+
+/* keeper.c */
+void sim_keeper_start(struct sim *sim);
+void sim_keeper_end(struct sim *sim); /* nothing goes wrong any more: judges what was seen */
+void sim_keeper_done(struct sim *sim);
 
 /* watch.c */
 void sim_watch_start(struct sim *sim);

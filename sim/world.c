@@ -78,6 +78,7 @@ static void sim_seed(struct sim *sim)
     rng_fork(&root, &sim->rng_work);
     rng_fork(&root, &sim->rng_node);
     rng_fork(&root, &sim->rng_plan);
+    rng_fork(&root, &sim->rng_keep);
     rng_done(&root);
 }
 
@@ -112,6 +113,7 @@ void sim_free(struct sim *sim)
     }
     mn_map_done(&sim->calls);
     mn_free(sim->clients);
+    sim_keeper_done(sim);
     sim_watch_done(sim);
     mn_heap_done(&sim->events);
     mn_free(sim->hosts);
@@ -147,10 +149,12 @@ bool sim_run(struct sim *sim)
     sim_boot(sim);
     faults_end = sim->time + sim->options.story->faults_for;
     sim_client_start(sim);
+    if (rng_below(&sim->rng_keep, 3) == 0) sim_keeper_start(sim); /* they make a run slow */
     if (sim->options.has_faults) sim_plan_start(sim);
     sim_run_until(sim, faults_end);
     sim_plan_stop(sim);
     run_quiet(sim);
+    if (!sim->has_failed) sim_keeper_end(sim);
     sim_client_stop(sim);
     sim_run_until(sim, sim->time + 2 * SIM_CALL_TIMEOUT); /* nobody waits for an answer */
     if (!sim->has_failed) sim_check_end(sim);
