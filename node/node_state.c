@@ -79,10 +79,13 @@ void node_step_state(struct node *node, struct mn_now now, const struct state_in
 static void maybe_start(struct node *node, struct mn_now now, struct edge_outbox *outbox)
 {
     struct state_input start = {.type = STATE_IN_START};
-    struct core_self self = core_self(node->core);
-    const struct authority *authority = admission_authority(core_admission(node->core));
+    struct core_self self;
+    const struct authority *authority;
 
-    if (node->is_state_started || self.state != CORE_MEMBER || authority == NULL) return;
+    if (node->is_state_started) return;
+    self = core_self(node->core);
+    authority = admission_authority(core_admission(node->core));
+    if (self.state != CORE_MEMBER || authority == NULL) return;
     node->is_state_started = true;
     start.start.is_founder = self.is_issuer && authority->version == 1;
     start.start.is_old = node->is_state_old;

@@ -23,6 +23,8 @@ struct io {
     struct io_config config;
     uv_loop_t uv;
     uv_prepare_t prepare; /* end of a turn */
+    uv_check_t check;     /* begin of the next one */
+    mn_time wall_ahead;   /* of the wall clock before the other one; may wrap around */
     uv_timer_t timer;     /* armed to the machine's deadline */
     uv_idle_t idle;       /* active while a tick is due already: the loop must not sleep */
     mn_time armed;        /* deadline the timer stands for; MN_TIME_NEVER: stopped */
@@ -83,15 +85,20 @@ static void io_queued_free(struct io_queued *queued)
     mn_free(queued);
 }
 
-struct mn_now io_now(const struct io *io)
+/* A clock is read in 30 ns, and a call is several steps: the second one is read once per turn. Who
+ * sets the wall clock meanwhile is noticed a turn later. */
+static void io_look_at_wall(struct io *io)
 {
     struct timespec wall;
-    (void)io;
     clock_gettime(CLOCK_REALTIME, &wall);
-    return (struct mn_now){
-        .mono = uv_hrtime() / 1000,
-        .wall = (mn_time)wall.tv_sec * MN_SEC + (mn_time)wall.tv_nsec / 1000,
-    };
+    io->wall_ahead =
+        (mn_time)wall.tv_sec * MN_SEC + (mn_time)wall.tv_nsec / 1000 - uv_hrtime() / 1000;
+}
+
+struct mn_now io_now(const struct io *io)
+{
+    mn_time mono = uv_hrtime() / 1000;
+    return (struct mn_now){.mono = mono, .wall = mono + io->wall_ahead};
 }
 
 static void io_carry_out(struct io *io)
@@ -186,6 +193,11 @@ static void io_on_prepare(uv_prepare_t *handle)
     io_arm(io, io->config.deadline(io->config.owner));
 }
 
+static void io_on_check(uv_check_t *handle)
+{
+    io_look_at_wall(handle->data);
+}
+
 struct io *io_new(const struct io_config *config)
 {
     struct io *io = mn_alloc(sizeof *io);
@@ -196,9 +208,11 @@ struct io *io_new(const struct io_config *config)
     int error = uv_loop_init(&io->uv);
     MN_ASSERT(error == 0); /* no epoll: nothing could work */
     uv_prepare_init(&io->uv, &io->prepare);
+    uv_check_init(&io->uv, &io->check);
     uv_timer_init(&io->uv, &io->timer);
     uv_idle_init(&io->uv, &io->idle);
-    io->prepare.data = io->timer.data = io;
+    io->prepare.data = io->check.data = io->timer.data = io;
+    io_look_at_wall(io);
     return io;
 }
 
@@ -206,6 +220,7 @@ void io_free(struct io *io)
 {
     if (io == NULL) return;
     uv_close((uv_handle_t *)&io->prepare, NULL);
+    uv_close((uv_handle_t *)&io->check, NULL);
     uv_close((uv_handle_t *)&io->timer, NULL);
     uv_close((uv_handle_t *)&io->idle, NULL);
     while (uv_run(&io->uv, UV_RUN_DEFAULT) != 0)
@@ -228,8 +243,10 @@ uv_loop_t *io_uv(struct io *io)
 void io_run(struct io *io)
 {
     uv_prepare_start(&io->prepare, io_on_prepare);
+    uv_check_start(&io->check, io_on_check);
     uv_run(&io->uv, UV_RUN_DEFAULT);
     uv_prepare_stop(&io->prepare);
+    uv_check_stop(&io->check);
     uv_timer_stop(&io->timer);
     uv_idle_stop(&io->idle);
     io->armed = MN_TIME_NEVER;

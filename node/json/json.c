@@ -4,6 +4,8 @@
 #include "node/json/string.h"
 #include "proto/base/check.h"
 
+#define NODES_FIRST_MAX 256U /* room that is made at once */
+
 struct json_parser {
     struct json_index *index;
     size_t error_offset;
@@ -63,6 +65,23 @@ static bool json_is_space(uint8_t c)
     return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
+/* Keys and most values are short: eight bytes at a time need no call, and the last eight may reach
+ * into what follows. Whether one of them is a backslash; a doubt counts as yes. */
+static inline bool json_may_escape(struct mn_span quoted)
+{
+    const uint64_t ones = 0x0101010101010101U, highs = ones << 7;
+    uint64_t found = 0;
+
+    if (quoted.size >= 32) return memchr(quoted.data, '\\', quoted.size) != NULL;
+    for (size_t at = 0; at < quoted.size; at += sizeof found) {
+        uint64_t word;
+        memcpy(&word, quoted.data + at, sizeof word);
+        word ^= ones * '\\';
+        found |= (word - ones) & ~word & highs;
+    }
+    return found != 0;
+}
+
 /* From the token's first byte to its last one: the next token begins after white space at most. */
 static struct mn_span json_token(const struct json_walk *walk)
 {
@@ -119,12 +138,26 @@ static enum json_type json_scalar_type(struct mn_span token)
     }
 }
 
-/* Takes the place of a node; its index, because the array moves when it grows. */
-static mn_status json_add(struct json_walk *walk, enum json_type type, uint32_t *ret)
+/* Every key and every value but the last has a token of punctuation behind it, so half of the
+ * tokens is enough for most texts; of a long one only the upper levels are wanted, as a rule. */
+static void json_make_room(struct json_walk *walk)
 {
-    if (walk->nodes_count >= walk->limits.nodes_max) return json_fail(walk, MN_TOO_BIG);
+    if (walk->nodes_capacity == 0) {
+        uint32_t count = walk->tokens_count / 2 + 1;
+        if (count > NODES_FIRST_MAX) count = NODES_FIRST_MAX;
+        walk->nodes = mn_arena_alloc(walk->arena, count * sizeof *walk->nodes);
+        walk->nodes_capacity = count;
+        return;
+    }
     walk->nodes = mn_arena_grow(walk->arena, walk->nodes, walk->nodes_count, &walk->nodes_capacity,
                                 sizeof *walk->nodes);
+}
+
+/* Takes the place of a node; its index, because the array moves when it grows. */
+static inline mn_status json_add(struct json_walk *walk, enum json_type type, uint32_t *ret)
+{
+    if (walk->nodes_count >= walk->limits.nodes_max) return json_fail(walk, MN_TOO_BIG);
+    if (walk->nodes_count == walk->nodes_capacity) json_make_room(walk);
     walk->nodes[walk->nodes_count] = (struct json){.type = type, .skip = 1};
     *ret = walk->nodes_count++;
     return MN_OK;
@@ -139,8 +172,9 @@ static mn_status json_walk_scalar(struct json_walk *walk, bool is_recorded)
 
     if (type == 0) return json_fail(walk, MN_MALFORMED);
     if (type == JSON_STRING) {
-        struct mn_span quoted = mn_span(token.data + 1, token.size - 2);
-        if (!json_string_unescape(quoted, is_recorded ? walk->arena : NULL, &text))
+        text = mn_span(token.data + 1, token.size - 2);
+        if (json_may_escape(text) &&
+            !json_string_unescape(text, is_recorded ? walk->arena : NULL, &text))
             return json_fail(walk, MN_MALFORMED);
     }
     if (is_recorded) {
@@ -296,6 +330,8 @@ mn_status json_pick(const struct json *object, const char *const *names, uint32_
         ret[i] = NULL;
     for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key)) {
         for (uint32_t i = 0; i < names_count; i++) {
+            /* Most differ in their first byte: seen before their length is known. */
+            if (key->text.size > 0 && key->text.data[0] != (uint8_t)*names[i]) continue;
             if (!mn_span_is(key->text, names[i])) continue;
             if (ret[i] != NULL) return MN_MALFORMED;
             ret[i] = json_value(key);

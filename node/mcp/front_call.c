@@ -333,10 +333,11 @@ static bool front_call_refuses(struct front *front, struct front_exchange *excha
                                const struct jsonrpc_message *message, struct names_item *tool,
                                const struct json *arguments)
 {
-    struct mn_span why, raw = arguments == NULL ? mn_span(NULL, 0) : arguments->raw;
+    struct mn_span why;
     struct mn_writer result = {0};
 
-    if (names_judge(&front->names, tool, raw, &front->scratch, &why) != NAMES_BAD) return false;
+    if (names_judge(&front->names, tool, arguments, &front->scratch, &why) != NAMES_BAD)
+        return false;
     mn_writer_str(&result,
                   session == NULL ? "{\"resultType\":\"complete\",\"content\":" : "{\"content\":");
     mn_writer_str(&result, "[{\"type\":\"text\",\"text\":");

@@ -45,17 +45,35 @@ static mn_status get_schema(struct names *names, struct names_item *tool, struct
     return MN_OK;
 }
 
+static bool is_whole(const struct json *value)
+{
+    for (uint32_t i = 0; i < value->skip; i++)
+        if ((value[i].type == JSON_ARRAY || value[i].type == JSON_OBJECT) && !value[i].is_kept)
+            return false;
+    return true;
+}
+
+/* Arguments with levels below those that were kept are parsed once more, for all of them. */
+static mn_status get_arguments(struct names *names, const struct json *arguments,
+                               struct mn_arena *arena, const struct json **ret)
+{
+    if (arguments == NULL)
+        return json_parse_copy(names->parser, mn_span_str("{}"), kept_all, arena, ret);
+    if (!is_whole(arguments))
+        return json_parse(names->parser, arguments->raw, kept_all, arena, ret);
+    *ret = arguments;
+    return MN_OK;
+}
+
 enum names_verdict names_judge(struct names *names, struct names_item *tool,
-                               struct mn_span arguments, struct mn_arena *arena,
+                               const struct json *arguments, struct mn_arena *arena,
                                struct mn_span *why)
 {
     const struct json *value;
     mn_status status;
 
     if (get_schema(names, tool, arena, why) != MN_OK) return NAMES_UNJUDGED;
-    status = arguments.data == NULL
-                 ? json_parse_copy(names->parser, mn_span_str("{}"), kept_all, arena, &value)
-                 : json_parse(names->parser, arguments, kept_all, arena, &value);
+    status = get_arguments(names, arguments, arena, &value);
     if (status != MN_OK) {
         *why = mn_span_str("there are too many values in them");
         return NAMES_BAD;

@@ -14,10 +14,10 @@ enum names_verdict {
     NAMES_UNJUDGED /* the schema is unusable here: the server judges for itself; [why] says */
 };
 
-/* Judges [arguments], a raw span of parsed JSON, or data == NULL for none, which stands for {}.
- * [why] is in [arena], as is everything made on the way. */
+/* Judges [arguments], parsed from text with padding after it; NULL stands for {}. [why] is in
+ * [arena], as is everything made on the way. */
 enum names_verdict names_judge(struct names *names, struct names_item *tool,
-                               struct mn_span arguments, struct mn_arena *arena,
+                               const struct json *arguments, struct mn_arena *arena,
                                struct mn_span *why);
 
 /* Before the items of a service go. */

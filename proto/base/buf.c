@@ -44,7 +44,7 @@ struct mn_buf *mn_buf_unref(struct mn_buf *buf)
     return NULL;
 }
 
-uint8_t *mn_writer_take(struct mn_writer *writer, size_t size)
+static uint8_t *writer_grow(struct mn_writer *writer, size_t size)
 {
     size_t used = mn_writer_size(writer), needed = used + size;
 
@@ -57,6 +57,15 @@ uint8_t *mn_writer_take(struct mn_writer *writer, size_t size)
     }
     writer->buf->size = (uint32_t)needed;
     return writer->buf->bytes + used;
+}
+
+uint8_t *mn_writer_take(struct mn_writer *writer, size_t size)
+{
+    struct mn_buf *buf = writer->buf;
+
+    if (buf == NULL || size > writer->capacity - buf->size) return writer_grow(writer, size);
+    buf->size += (uint32_t)size;
+    return buf->bytes + (buf->size - size);
 }
 
 void mn_writer_reserve(struct mn_writer *writer, size_t size)

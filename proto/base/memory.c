@@ -1,39 +1,112 @@
 #include "proto/base/memory.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/base/check.h"
 
-#define CACHED_MAX ((size_t)1024)
+#define KEPT_MAX ((size_t)1024) /* bytes of a block that is kept for the next */
 #define ALIGNMENT _Alignof(max_align_t)
 #define CHUNK_SIZE ((size_t)16384 - sizeof(struct mn_arena_chunk))
 #define CHUNK_KEPT_MAX ((size_t)512 * 1024) /* bytes that survive a reset */
 
-/* glibc's calloc() passes by the thread's cache of small blocks, which malloc() takes from:
- * clearing them here costs a fraction of that. Large ones come from the system, already cleared. */
+/* Small blocks that were freed wait here for the next who wants their size. The C library's own
+ * cache keeps seven of a size; a node with a hundred calls under way has more of each, and those
+ * beyond seven took the long way through the heap: a twentieth of a call's time. Each thread has
+ * its own. Not when a sanitizer watches: it shall see who uses what was freed. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KEEPS_BLOCKS 0
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEEPS_BLOCKS 0
+#endif
+#ifndef KEEPS_BLOCKS
+#define KEEPS_BLOCKS 1
+#endif
+
+#define KEPT_STEP ((size_t)16)             /* sizes of the C library's blocks differ by this */
+#define KEPT_HEAD sizeof(size_t)           /* of each block, before its bytes */
+#define KEPT_BYTES_MAX ((size_t)32 * 1024) /* of one size */
+#define KEPT_CLASSES (KEPT_MAX / KEPT_STEP + 2)
+
+struct kept_block {
+    struct kept_block *next;
+};
+
+struct kept_class {
+    struct kept_block *first;
+    size_t bytes;
+};
+
+static _Thread_local struct kept_class kept_classes[KEPT_CLASSES];
+
+/* A block of class n has 16 n + 8 bytes for its owner. */
+static struct kept_class *kept_class(size_t size)
+{
+    size_t class = (size + KEPT_HEAD + KEPT_STEP - 1) / KEPT_STEP - 1;
+    return &kept_classes[class < 1 ? 1 : class];
+}
+
+/* Not cleared; never NULL. */
+static void *memory_take(size_t size)
+{
+    void *memory;
+
+    if (KEEPS_BLOCKS && size <= KEPT_MAX) {
+        struct kept_class *class = kept_class(size);
+        struct kept_block *block = class->first;
+        if (block != NULL) {
+            class->first = block->next;
+            class->bytes -= malloc_usable_size(block);
+            return block;
+        }
+    }
+    memory = malloc(size);
+    MN_ASSERT(memory != NULL);
+    return memory;
+}
+
+/* glibc's calloc() passes by the caches of small blocks: clearing them here costs a fraction of
+ * that. Large ones come from the system, already cleared. */
 void *mn_alloc(size_t size)
 {
     void *memory;
 
     if (size == 0) size = 1;
-    memory = size <= CACHED_MAX ? malloc(size) : calloc(1, size);
+    if (size <= KEPT_MAX) return memset(memory_take(size), 0, size);
+    memory = calloc(1, size);
     MN_ASSERT(memory != NULL);
-    if (size > CACHED_MAX) return memory;
-    __asm__("" : "+r"(memory)); /* else the compiler makes a calloc() of malloc() and memset() */
-    return memset(memory, 0, size);
+    return memory;
 }
 
 void *mn_realloc(void *memory, size_t size)
 {
-    memory = realloc(memory, size == 0 ? 1 : size);
+    if (size == 0) size = 1;
+    if (memory == NULL) return memory_take(size);
+    memory = realloc(memory, size);
     MN_ASSERT(memory != NULL);
     return memory;
 }
 
 void mn_free(void *memory)
 {
+    if (memory == NULL) return;
+    size_t size = KEEPS_BLOCKS ? malloc_usable_size(memory) : SIZE_MAX;
+    if (size <= KEPT_MAX + KEPT_HEAD) {
+        struct kept_class *class = kept_class(size);
+        struct kept_block *block = memory;
+        MN_ASSERT(class->first != block); /* freed twice in a row */
+        if (class->bytes + size <= KEPT_BYTES_MAX) {
+            block->next = class->first;
+            class->first = block;
+            class->bytes += size;
+            return;
+        }
+    }
     free(memory);
 }
 
