@@ -10,6 +10,7 @@
 
 #define FETCH_PLAIN_READ_SIZE (64 * 1024)
 #define FETCH_PLAIN_SWEEP_MS 1000
+#define FETCH_PLAIN_JOIN_MAX 1024 /* a body up to here is copied behind its head */
 #define FETCH_PLAIN_KEEPALIVE_S                                      \
     60 /* probes of the kernel, for streams that are silent for long \
         */
@@ -64,6 +65,14 @@ struct fetch_plain_conn {
     struct fetch_response response;
 };
 
+/* The URL of the latest call, taken apart: the next one most likely goes there too. */
+struct fetch_plain_last {
+    char text[256];
+    size_t size; /* 0: none */
+    struct http_parser_url url;
+    struct fetch_plain_origin *origin;
+};
+
 struct fetch_plain {
     struct fetch *fetch;
     struct mn_map origins;
@@ -72,7 +81,8 @@ struct fetch_plain {
     uv_timer_t sweep;
     uint8_t *read_buffer;
     struct mn_writer key; /* of an origin that is looked for */
-    uint32_t refs;        /* connections and the sweep timer */
+    struct fetch_plain_last last;
+    uint32_t refs; /* connections and the sweep timer */
 };
 
 static void fetch_plain_dispatch(struct fetch_plain_call *call);
@@ -93,6 +103,7 @@ static void fetch_plain_unref(struct fetch_plain *plain)
 static void fetch_plain_origin_unref(struct fetch_plain *plain, struct fetch_plain_origin *origin)
 {
     if (--origin->conns_count > 0) return;
+    if (plain->last.origin == origin) plain->last.size = 0;
     mn_map_remove(&plain->origins, &origin->entry);
     mn_free(origin->key);
     mn_free(origin->host);
@@ -535,18 +546,35 @@ static struct fetch_plain_origin *fetch_plain_find_origin(struct fetch_plain *pl
     return origin;
 }
 
+/* False: not one for this way. */
+static bool fetch_plain_look_at(struct fetch_plain *plain, struct mn_span text)
+{
+    struct fetch_plain_last *last = &plain->last;
+    if (last->size > 0 && mn_span_equal(mn_span(last->text, last->size), text)) return true;
+    if (!fetch_request_parse_url(text, &last->url)) {
+        last->size = 0;
+        return false;
+    }
+    struct mn_span port = fetch_request_url_part(&last->url, text, UF_PORT);
+    last->origin = fetch_plain_find_origin(plain, fetch_request_url_part(&last->url, text, UF_HOST),
+                                           port.size > 0 ? port : mn_span_str("80"));
+    last->size = text.size <= sizeof last->text ? text.size : 0;
+    memcpy(last->text, text.data, last->size);
+    return true;
+}
+
 bool fetch_plain_start(struct fetch_plain *plain, uint64_t id, const struct edge_fetch *start)
 {
-    struct http_parser_url url;
-    if (!fetch_request_parse_url(start->url, &url)) return false;
-    struct mn_span port = fetch_request_url_part(&url, start->url, UF_PORT);
+    if (!fetch_plain_look_at(plain, start->url)) return false;
     struct fetch_plain_call *call = mn_alloc(sizeof *call);
-    call->origin = fetch_plain_find_origin(plain, fetch_request_url_part(&url, start->url, UF_HOST),
-                                           port.size > 0 ? port : mn_span_str("80"));
+    call->origin = plain->last.origin;
     call->connect_timeout = start->connect_timeout;
     call->is_head = mn_span_is(start->method, "HEAD");
-    call->head = fetch_request_make_head(start, &url);
-    call->body = mn_buf_ref(start->body);
+    struct mn_span body = mn_buf_span(start->body);
+    bool is_joined = body.size <= FETCH_PLAIN_JOIN_MAX;
+    call->head =
+        fetch_request_make_head(start, &plain->last.url, is_joined ? body : mn_span(NULL, 0));
+    if (!is_joined) call->body = mn_buf_ref(start->body);
     fetch_call_init(&call->base, plain->fetch, id, true);
     fetch_plain_dispatch(call);
     return true;

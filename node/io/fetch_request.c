@@ -53,14 +53,30 @@ static size_t fetch_request_head_size(const struct edge_fetch *start)
     return size;
 }
 
+static bool fetch_request_has_body(const struct edge_fetch *start)
+{
+    return start->body != NULL || mn_span_is(start->method, "POST") ||
+           mn_span_is(start->method, "PUT") || mn_span_is(start->method, "PATCH");
+}
+
+static void fetch_request_write_header(struct mn_writer *to, const struct edge_header *header)
+{
+    size_t name_size = header->name.size, value_size = header->value.size;
+    uint8_t *at = mn_writer_take(to, name_size + value_size + 4);
+    memcpy(at, header->name.data, name_size);
+    memcpy(at + name_size, ": ", 2);
+    if (value_size > 0) memcpy(at + name_size + 2, header->value.data, value_size);
+    memcpy(at + name_size + 2 + value_size, "\r\n", 2);
+}
+
 struct mn_buf *fetch_request_make_head(const struct edge_fetch *start,
-                                       const struct http_parser_url *url)
+                                       const struct http_parser_url *url, struct mn_span joined)
 {
     struct mn_writer to = {0};
     struct mn_span path = fetch_request_url_part(url, start->url, UF_PATH);
     struct mn_span query = fetch_request_url_part(url, start->url, UF_QUERY);
     bool has_host = false;
-    mn_writer_reserve(&to, fetch_request_head_size(start));
+    mn_writer_reserve(&to, fetch_request_head_size(start) + joined.size);
     mn_writer_add(&to, start->method);
     mn_writer_str(&to, " ");
     mn_writer_add(&to, path.size == 0 ? mn_span_str("/") : path);
@@ -71,19 +87,15 @@ struct mn_buf *fetch_request_make_head(const struct edge_fetch *start,
         const struct edge_header *header = &start->headers[i];
         if (fetch_request_is_ours(header->name)) continue;
         has_host = has_host || mn_span_is(header->name, "host");
-        mn_writer_add(&to, header->name);
-        mn_writer_str(&to, ": ");
-        mn_writer_add(&to, header->value);
-        mn_writer_str(&to, "\r\n");
+        fetch_request_write_header(&to, header);
     }
     if (!has_host) fetch_request_write_host(&to, url, start->url);
-    bool has_body = start->body != NULL || mn_span_is(start->method, "POST") ||
-                    mn_span_is(start->method, "PUT") || mn_span_is(start->method, "PATCH");
-    if (has_body) {
+    if (fetch_request_has_body(start)) {
         mn_writer_str(&to, "content-length: ");
         mn_writer_number(&to, mn_buf_span(start->body).size);
         mn_writer_str(&to, "\r\n");
     }
     mn_writer_str(&to, "\r\n");
+    mn_writer_add(&to, joined);
     return mn_writer_done(&to);
 }

@@ -14,8 +14,9 @@ struct mn_span fetch_request_url_part(const struct http_parser_url *url, struct 
                                       enum http_parser_url_fields part);
 
 /* The head, empty line included. Method and headers must have been checked. Host is added unless
- * given; length and connection headers are made here. */
+ * given; length and connection headers are made here.
+ * [joined], the body or nothing, is put behind it. */
 struct mn_buf *fetch_request_make_head(const struct edge_fetch *start,
-                                       const struct http_parser_url *url);
+                                       const struct http_parser_url *url, struct mn_span joined);
 
 #endif
