@@ -6,6 +6,7 @@
  * queued when it comes; and who waits for long is suspended. */
 #include <ctype.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -105,8 +106,12 @@ static enum MHD_Result http_on_header(void *cls, enum MHD_ValueKind kind, const 
         head->exchange->has_length = true;
         head->exchange->content_length = strtoull(value, NULL, 10); /* was checked before us */
     } else if (mn_span_is(header->name, "transfer-encoding")) {
+        /* libmicrohttpd reads a body of any other encoding up to the connection's end. */
+        head->exchange->is_ambiguous |=
+            head->exchange->is_chunked || strcasecmp(value, "chunked") != 0;
         head->exchange->is_chunked = true;
     }
+    head->exchange->is_ambiguous |= memchr(value, '\r', value_size) != NULL;
     return MHD_YES;
 }
 
@@ -124,7 +129,7 @@ static void http_exchange_refuse(struct http_conn *conn, uint32_t code, const ch
     exchange->body = mn_buf_copy(mn_span_str(text));
 }
 
-static void http_exchange_open(struct http_conn *conn, const char *method)
+static void http_exchange_open(struct http_conn *conn, const char *method, const char *version)
 {
     struct http *http = conn->http;
     struct http_exchange *exchange = &conn->exchange;
@@ -138,9 +143,11 @@ static void http_exchange_open(struct http_conn *conn, const char *method)
                              "The request's head is too big.\n");
         return;
     }
-    if (exchange->is_ambiguous) { /* RFC 9112, sections 3.2 and 6.3 */
+    exchange->is_ambiguous |=
+        exchange->is_chunked && (exchange->has_length || strcmp(version, "HTTP/1.1") != 0);
+    if (exchange->is_ambiguous) { /* RFC 9112, sections 3.2, 5 and 6 */
         http_exchange_refuse(conn, MHD_HTTP_BAD_REQUEST,
-                             "Host or Content-Length stands there twice.\n");
+                             "Host or length stands there twice, or a header is broken.\n");
         mn_arena_reset(&http->arena);
         return;
     }
@@ -305,13 +312,13 @@ enum MHD_Result http_exchange_on_request(void *cls, struct MHD_Connection *mhd, 
 {
     struct http_conn *conn = *context;
     struct http_exchange *exchange = &conn->exchange;
-    (void)cls, (void)mhd, (void)url, (void)version;
+    (void)cls, (void)mhd, (void)url;
     if (exchange->is_cut) return MHD_NO;
     if (exchange->is_open) {
         if (*upload_size > 0) return http_exchange_on_upload(conn, upload_data, upload_size);
         return http_exchange_on_complete(conn);
     }
-    http_exchange_open(conn, method);
+    http_exchange_open(conn, method, version);
     if (exchange->is_cut) return MHD_NO;
     /* Queueing now means that the body is not read, and that the connection closes. */
     bool is_early = http_has_body(exchange) && (exchange->is_chunked || exchange->is_ambiguous ||

@@ -117,6 +117,7 @@ START_TEST(pipelined_requests_are_answered_in_order)
     ck_assert_uint_eq(client_times(&client, "HTTP/1.1 200 OK"), 4);
     ck_assert(strstr(client.text, "one") < strstr(client.text, "two"));
     ck_assert(strstr(client.text, "two") < strstr(client.text, "three"));
+    ck_assert_ptr_null(strstr(client.text, "Connection: close"));
     client_done(&client);
 }
 END_TEST
@@ -551,6 +552,198 @@ START_TEST(garbage_opens_nothing)
 }
 END_TEST
 
+START_TEST(a_request_may_come_byte_by_byte)
+{
+    static const char request[] =
+        POST_HEAD "Transfer-Encoding: chunked\r\n\r\n2;x=y\r\nab\r\n1\r\nc\r\n0\r\nT: t\r\n\r\n";
+    struct client client;
+    world.handle = echo;
+    client_connect(&client, address);
+    for (size_t i = 0; i + 1 < sizeof request; i++) {
+        client_send_bytes(&world, &client, request + i, 1);
+        world_idle(&world, 1);
+    }
+    client_expect(&world, &client, "\r\n\r\nabc", 1);
+    client_send(&world, &client, GET);
+    client_expect(&world, &client, "HTTP/1.1 200 OK", 2);
+    client_done(&client);
+}
+END_TEST
+
+/* More than is read at once comes while the first answer is awaited. */
+START_TEST(a_long_pipeline_waits_outside)
+{
+    enum { COUNT = 4, SIZE = 20000 };
+    struct client client;
+    char *body = malloc(SIZE + 1);
+    memset(body, 'p', SIZE);
+    body[SIZE] = '\0';
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world.handle = echo;
+    for (int i = 0; i < COUNT; i++) {
+        client_send(&world, &client, POST_HEAD "Content-Length: 20000\r\n\r\n");
+        client_send_bytes(&world, &client, body, SIZE);
+    }
+    world_idle(&world, 50);
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 1);
+    world_http_answer(&world, id, 200, "first");
+    client_expect(&world, &client, "HTTP/1.1 200 OK", COUNT + 1);
+    client_expect(&world, &client, body, COUNT);
+    free(body);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(old_clients_get_what_they_know)
+{
+    struct client client;
+    world.handle = echo;
+    client_connect(&client, address);
+    client_send(&world, &client, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    client_expect(&world, &client, "Connection: Keep-Alive\r\n", 1);
+    world.handle = NULL;
+    client_send(&world, &client, "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 2)->id;
+    world_http_head(&world, id, 200, "text/plain", true);
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "no chunk", false);
+    client_expect(&world, &client, "\r\n\r\nno chunk", 1);
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "s", true);
+    client_expect_closed(&world, &client); /* which is the end of the body */
+    ck_assert_uint_eq(client_times(&client, "\r\n\r\nno chunks"), 1);
+    ck_assert_ptr_null(strstr(client.text, "chunked"));
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(head_has_the_length_but_no_body)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n");
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_answer(&world, id, 200, "never sent");
+    client_expect(&world, &client, "Content-Length: 10\r\n", 1);
+    world.handle = echo;
+    client_send(&world, &client, GET);
+    client_expect(&world, &client, "HTTP/1.1 200 OK", 2);
+    ck_assert_ptr_null(strstr(client.text, "never sent"));
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(who_expects_to_continue_is_told_so)
+{
+    struct client client;
+    world.handle = echo;
+    client_connect(&client, address);
+    client_send(&world, &client, POST_HEAD "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    client_expect(&world, &client, "HTTP/1.1 100 Continue\r\n\r\n", 1);
+    client_send(&world, &client, "yes");
+    client_expect(&world, &client, "\r\n\r\nyes", 1);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(who_sends_no_more_still_gets_an_answer)
+{
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    shutdown(client.fd, SHUT_WR);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_idle(&world, 20);
+    world_http_answer(&world, id, 200, "here");
+    client_expect(&world, &client, "\r\n\r\nhere", 1);
+    client_expect_closed(&world, &client);
+    client_done(&client);
+}
+END_TEST
+
+START_TEST(the_connection_ends_when_the_client_says_so)
+{
+    struct client client;
+    world.handle = echo;
+    client_connect(&client, address);
+    client_send(&world, &client, "GET / HTTP/1.1\r\nHost: x\r\nConnection: x, Close\r\n\r\n" GET);
+    client_expect(&world, &client, "Connection: close\r\n", 1);
+    client_expect_closed(&world, &client);
+    ck_assert_uint_eq(client_times(&client, "HTTP/1.1 200 OK"), 1);
+    client_done(&client);
+}
+END_TEST
+
+/* What others may read in another way opens nothing, and the connection ends. */
+START_TEST(doubtful_requests_are_refused)
+{
+    static const char *const requests[] = {
+        "GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nX: a\rb\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 2\r\n\r\n{}",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n{}",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        "Content-Length: 5\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    };
+    for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
+        struct client client;
+        client_connect(&client, address);
+        client_send(&world, &client, requests[i]);
+        client_expect(&world, &client, "HTTP/1.1 400 Bad Request\r\n", 1);
+        client_expect(&world, &client, "Connection: close\r\n", 1);
+        client_expect_closed(&world, &client);
+        client_done(&client);
+    }
+    ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 0);
+}
+END_TEST
+
+START_TEST(broken_chunks_end_the_connection)
+{
+    static const char *const bodies[] = {"x\r\n", "3\nabc", "2\r\nabc\r\n", "\r\n",
+                                         "1234567890abcdef0\r\n"};
+    for (uint32_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct client client;
+        client_connect(&client, address);
+        client_send(&world, &client, POST_HEAD "Transfer-Encoding: chunked\r\n\r\n");
+        uint64_t id = world_wait(&world, EDGE_IN_HTTP_OPEN, 0, i + 1)->id;
+        client_send(&world, &client, bodies[i]);
+        world_wait(&world, EDGE_IN_HTTP_GONE, id, 1);
+        client_expect_closed(&world, &client);
+        client_done(&client);
+    }
+}
+END_TEST
+
+/* The machine must not be able to break a head. */
+START_TEST(headers_that_would_end_their_line_are_left_out)
+{
+    static const struct edge_header headers[] = {
+        {{(const uint8_t *)"x-good", 6}, {(const uint8_t *)"1", 1}},
+        {{(const uint8_t *)"x-bad", 5}, {(const uint8_t *)"1\r\nx-worse: 2", 13}},
+        {{(const uint8_t *)"content-length", 14}, {(const uint8_t *)"99", 2}},
+    };
+    struct client client;
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    uint64_t id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_do(&world, &(struct edge_output){.type = EDGE_OUT_HTTP_HEAD,
+                                           .id = id,
+                                           .code = 200,
+                                           .headers = headers,
+                                           .headers_count = 3});
+    world_do_buf(&world, EDGE_OUT_HTTP_BODY, id, "ok", true);
+    client_expect(&world, &client, "\r\n\r\nok", 1);
+    ck_assert_ptr_nonnull(strstr(client.text, "x-good: 1\r\n"));
+    ck_assert_ptr_null(strstr(client.text, "x-worse"));
+    ck_assert_ptr_null(strstr(client.text, "99"));
+    client_done(&client);
+}
+END_TEST
+
 START_TEST(slow_head_is_cut)
 {
     struct client silent, slow;
@@ -861,6 +1054,16 @@ int main(void)
     tcase_add_test(all, too_many_headers_are_refused_here);
     tcase_add_test(all, a_request_of_uncertain_host_or_length_ends_its_connection);
     tcase_add_test(all, garbage_opens_nothing);
+    tcase_add_test(all, a_request_may_come_byte_by_byte);
+    tcase_add_test(all, a_long_pipeline_waits_outside);
+    tcase_add_test(all, old_clients_get_what_they_know);
+    tcase_add_test(all, head_has_the_length_but_no_body);
+    tcase_add_test(all, who_expects_to_continue_is_told_so);
+    tcase_add_test(all, who_sends_no_more_still_gets_an_answer);
+    tcase_add_test(all, the_connection_ends_when_the_client_says_so);
+    tcase_add_test(all, doubtful_requests_are_refused);
+    tcase_add_test(all, broken_chunks_end_the_connection);
+    tcase_add_test(all, headers_that_would_end_their_line_are_left_out);
     tcase_add_test(all, slow_head_is_cut);
     tcase_add_test(all, slow_body_is_cut_but_not_a_paused_one);
     tcase_add_test(all, idle_connection_is_closed);
