@@ -112,15 +112,15 @@ static bool query_is_known(struct admin_request *request)
 /* `*` matches one segment (not empty), whose text is *rest. */
 static bool path_matches(const char *pattern, const char *path, struct mn_span *rest)
 {
-    const char *star = strchr(pattern, '*');
-    size_t before, after, size = strlen(path);
+    size_t before = 0, after, size;
 
+    while (pattern[before] != '*' && pattern[before] != '\0' && pattern[before] == path[before])
+        before++;
     *rest = mn_span(NULL, 0);
-    if (star == NULL) return strcmp(pattern, path) == 0;
-    before = (size_t)(star - pattern);
-    after = strlen(star + 1);
-    if (size <= before + after || strncmp(pattern, path, before) != 0 ||
-        strcmp(path + size - after, star + 1) != 0)
+    if (pattern[before] != '*') return pattern[before] == path[before];
+    size = strlen(path);
+    after = strlen(pattern + before + 1);
+    if (size <= before + after || strcmp(path + size - after, pattern + before + 1) != 0)
         return false;
     *rest = mn_span(path + before, size - before - after);
     return memchr(rest->data, '/', rest->size) == NULL;

@@ -11,7 +11,7 @@ struct state *state_new(const struct state_config *config)
 
     state->config = *config;
     rng_init(&state->rng, config->seed);
-    state->strong = strong_new();
+    state->strong = strong_new(rng_u64(&state->rng));
     state->groups_outbox.arena = &state->arena;
     mn_map_init(&state->ops, 0); /* keys are our own numbers */
     mn_map_init(&state->indexes, 0);

@@ -5,10 +5,11 @@
 
 /* ---- life ---- */
 
-struct strong *strong_new(void)
+struct strong *strong_new(uint64_t seed)
 {
     struct strong *strong = mn_alloc(sizeof *strong);
 
+    mn_map_init(&strong->keys, seed);
     mn_map_init(&strong->sessions, 0x73657373); /* clients are random ids of members */
     mn_list_init(&strong->used);
     strong->changes = mn_alloc(STRONG_CHANGES_MAX * sizeof *strong->changes);
@@ -39,12 +40,18 @@ static void session_free(struct strong *strong, struct strong_session *session)
     mn_free(session);
 }
 
+static void entry_free(struct strong *strong, struct strong_entry *entry)
+{
+    mn_map_remove(&strong->keys, &entry->by_key);
+    mn_buf_unref(entry->key);
+    mn_buf_unref(entry->value);
+    mn_free(entry);
+}
+
 void strong_clear(struct strong *strong)
 {
-    for (uint32_t i = 0; i < strong->entries_count; i++) {
-        mn_buf_unref(strong->entries[i].key);
-        mn_buf_unref(strong->entries[i].value);
-    }
+    for (uint32_t i = 0; i < strong->entries_count; i++)
+        entry_free(strong, strong->entries[i]);
     MN_LIST_FOR_EACH_SAFE (item, &strong->used)
         session_free(strong, MN_CONTAINER(item, struct strong_session, in_used));
     while (strong->changes_first <= strong->changes_count)
@@ -57,6 +64,7 @@ void strong_free(struct strong *strong)
 {
     if (strong == NULL) return;
     strong_clear(strong);
+    mn_map_done(&strong->keys);
     mn_map_done(&strong->sessions);
     mn_arena_done(&strong->arena);
     mn_free(strong->entries);
@@ -73,7 +81,7 @@ uint32_t strong_lower(const struct strong *strong, struct mn_span key)
 
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (mn_span_compare(mn_buf_span(strong->entries[middle].key), key) < 0)
+        if (mn_span_compare(mn_buf_span(strong->entries[middle]->key), key) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -83,16 +91,13 @@ uint32_t strong_lower(const struct strong *strong, struct mn_span key)
 
 static struct strong_entry *entry_find(const struct strong *strong, struct mn_span key)
 {
-    uint32_t at = strong_lower(strong, key);
-
-    if (at == strong->entries_count) return NULL;
-    if (!mn_span_equal(mn_buf_span(strong->entries[at].key), key)) return NULL;
-    return &strong->entries[at];
+    struct mn_map_entry *entry = mn_map_find(&strong->keys, key);
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct strong_entry, by_key);
 }
 
-struct strong_entry *strong_insert(struct strong *strong, uint32_t at)
+struct strong_entry *strong_insert(struct strong *strong, uint32_t at, struct mn_span key)
 {
-    struct strong_entry *entries;
+    struct strong_entry *entry = mn_alloc(sizeof *entry), **entries;
 
     if (strong->entries_count == strong->entries_capacity) {
         strong->entries_capacity = strong->entries_count == 0 ? 64 : 2 * strong->entries_count;
@@ -102,8 +107,10 @@ struct strong_entry *strong_insert(struct strong *strong, uint32_t at)
     entries = strong->entries;
     memmove(&entries[at + 1], &entries[at], (strong->entries_count - at) * sizeof *entries);
     strong->entries_count++;
-    entries[at] = (struct strong_entry){0};
-    return &entries[at];
+    entries[at] = entry;
+    entry->key = mn_buf_copy(key);
+    mn_map_insert(&strong->keys, &entry->by_key, mn_buf_span(entry->key));
+    return entry;
 }
 
 static void change_add(struct strong *strong, const struct strong_entry *entry, bool is_removed)
@@ -135,14 +142,15 @@ static void change_add(struct strong *strong, const struct strong_entry *entry, 
 
 static void entry_remove(struct strong *strong, struct strong_entry *entry)
 {
-    uint32_t at = (uint32_t)(entry - strong->entries);
+    uint32_t at = strong_lower(strong, mn_buf_span(entry->key));
+    struct strong_entry **place = &strong->entries[at];
 
+    MN_ASSERT(*place == entry);
     change_add(strong, entry, true);
     strong->total -= entry->key->size + entry->value->size;
-    mn_buf_unref(entry->key);
-    mn_buf_unref(entry->value);
+    entry_free(strong, entry);
     strong->entries_count--;
-    memmove(entry, entry + 1, (strong->entries_count - at) * sizeof *entry);
+    memmove(place, place + 1, (strong->entries_count - at) * sizeof(struct strong_entry *));
 }
 
 /* ---- leases ---- */
@@ -182,7 +190,7 @@ static void lease_end(struct strong *strong, struct strong_lease *lease)
     uint64_t id = lease->id;
 
     for (uint32_t i = strong->entries_count; i-- > 0;)
-        if (strong->entries[i].lease == id) entry_remove(strong, &strong->entries[i]);
+        if (strong->entries[i]->lease == id) entry_remove(strong, strong->entries[i]);
     strong->leases_count--;
     memmove(lease, lease + 1, (strong->leases_count - at) * sizeof *lease);
 }
@@ -210,8 +218,7 @@ static struct strong_reply set(struct strong *strong, const struct strong_comman
     if (strong->total - before + after > STRONG_TOTAL_MAX) return refuse(MN_FULL, 0);
     if (entry == NULL && strong->entries_count == STRONG_KEYS_MAX) return refuse(MN_FULL, 0);
     if (entry == NULL) {
-        entry = strong_insert(strong, strong_lower(strong, command->key));
-        entry->key = mn_buf_copy(command->key);
+        entry = strong_insert(strong, strong_lower(strong, command->key), command->key);
         entry->created = strong->rev;
     }
     mn_buf_unref(entry->value);
@@ -398,13 +405,13 @@ bool strong_next(const struct strong *strong, struct mn_span prefix, struct mn_s
     struct mn_span key;
 
     if (is_after && at < strong->entries_count &&
-        mn_span_equal(mn_buf_span(strong->entries[at].key), after))
+        mn_span_equal(mn_buf_span(strong->entries[at]->key), after))
         at++;
     if (at == strong->entries_count) return false;
-    key = mn_buf_span(strong->entries[at].key);
+    key = mn_buf_span(strong->entries[at]->key);
     if (key.size < prefix.size || !mn_span_equal(mn_span(key.data, prefix.size), prefix))
         return false;
-    *ret = pair_of(&strong->entries[at]);
+    *ret = pair_of(strong->entries[at]);
     return true;
 }
 
@@ -457,18 +464,20 @@ void strong_check(const struct strong *strong)
     size_t total = 0, changes = 0;
 
     for (uint32_t i = 0; i < strong->entries_count; i++) {
-        const struct strong_entry *entry = &strong->entries[i];
+        const struct strong_entry *entry = strong->entries[i];
         total += entry->key->size + entry->value->size;
         MN_ASSERT(entry->created <= entry->rev && entry->rev <= strong->rev);
         MN_ASSERT(entry->lease == 0 || lease_find(strong, entry->lease) != NULL);
-        MN_ASSERT(i == 0 ||
-                  mn_span_compare(mn_buf_span(entry[-1].key), mn_buf_span(entry->key)) < 0);
+        MN_ASSERT(i == 0 || mn_span_compare(mn_buf_span(strong->entries[i - 1]->key),
+                                            mn_buf_span(entry->key)) < 0);
+        MN_ASSERT(entry_find(strong, mn_buf_span(entry->key)) == entry);
     }
     for (uint64_t n = strong->changes_first; n <= strong->changes_count; n++)
         changes += mn_buf_span(change_at(strong, n)->value).size;
     MN_ASSERT(total == strong->total && total <= STRONG_TOTAL_MAX);
     MN_ASSERT(changes == strong->changes_size);
     MN_ASSERT(strong->entries_count <= STRONG_KEYS_MAX);
+    MN_ASSERT(strong->entries_count == strong->keys.count);
     MN_ASSERT(strong->sessions.count <= STRONG_SESSIONS_MAX);
     MN_ASSERT(strong->leases_count <= STRONG_LEASES_MAX);
 }

@@ -78,7 +78,8 @@ MN_MUST_USE mn_status strong_command_decode(struct mn_span bytes, struct mn_aren
 
 struct strong;
 
-struct strong *strong_new(void);
+/* [seed]: any number that those who choose keys do not know; it changes nothing that is seen. */
+struct strong *strong_new(uint64_t seed);
 void strong_free(struct strong *strong);
 
 /* The command at [index], which rises. Bytes that do not decode change nothing: MN_MALFORMED. */

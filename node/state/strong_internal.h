@@ -7,6 +7,7 @@
 #include "proto/base/map.h"
 
 struct strong_entry {
+    struct mn_map_entry by_key;
     struct mn_buf *key, *value;
     uint64_t rev, created, lease;
 };
@@ -20,10 +21,11 @@ struct strong_session {
 };
 
 struct strong {
-    struct strong_entry *entries; /* in order of key */
+    struct strong_entry **entries; /* in order of key */
     uint32_t entries_count, entries_capacity;
     struct strong_lease *leases; /* in order of id */
     uint32_t leases_count, leases_capacity;
+    struct mn_map keys; /* the same */
     struct mn_map sessions;
     struct mn_list used;
     size_t total;
@@ -37,7 +39,9 @@ struct strong {
 
 /* Index of the first entry that is not before [key]. */
 uint32_t strong_lower(const struct strong *strong, struct mn_span key);
-struct strong_entry *strong_insert(struct strong *strong, uint32_t at);
+
+/* A new entry at [at], of which there is none yet. */
+struct strong_entry *strong_insert(struct strong *strong, uint32_t at, struct mn_span key);
 struct strong_lease *strong_lease_add(struct strong *strong, uint64_t id);
 struct strong_session *strong_session_add(struct strong *strong, const mn_id *client);
 void strong_clear(struct strong *strong);

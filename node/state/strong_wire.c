@@ -78,7 +78,7 @@ static Meshnode__State__Pair **write_pairs(const struct strong *strong, struct m
         mn_arena_alloc(arena, (strong->entries_count + 1) * sizeof *pairs);
 
     for (uint32_t i = 0; i < strong->entries_count; i++) {
-        const struct strong_entry *entry = &strong->entries[i];
+        const struct strong_entry *entry = strong->entries[i];
         pairs[i] = mn_arena_alloc(arena, sizeof **pairs);
         meshnode__state__pair__init(pairs[i]);
         pairs[i]->key = pb_bytes(mn_buf_span(entry->key));
@@ -208,8 +208,7 @@ static void restore_pairs(struct strong *strong, const Meshnode__State__Snapshot
 {
     for (uint32_t i = 0; i < pb->n_pairs; i++) {
         const Meshnode__State__Pair *pair = pb->pairs[i];
-        struct strong_entry *entry = strong_insert(strong, i);
-        entry->key = mn_buf_copy(pb_span(pair->key));
+        struct strong_entry *entry = strong_insert(strong, i, pb_span(pair->key));
         entry->value = mn_buf_copy(pb_span(pair->value));
         entry->rev = pair->rev;
         entry->created = pair->created;
@@ -256,8 +255,10 @@ static void take_over(struct strong *strong, struct strong *other)
     uint64_t number = old.changes_count + STRONG_CHANGES_MAX;
 
     strong_clear(strong);
+    mn_map_done(&strong->keys);
     mn_map_done(&strong->sessions);
     mn_free(strong->entries);
+    strong->keys = other->keys;
     mn_free(strong->leases);
     strong->entries = other->entries;
     strong->entries_count = other->entries_count;
@@ -276,6 +277,7 @@ static void take_over(struct strong *strong, struct strong *other)
     strong->changes_count = number;
     strong->changes_first = number + 1;
     strong->forgotten = (struct strong_place){other->rev, STRONG_PART_ALL};
+    mn_map_init(&other->keys, 0);
     mn_map_init(&other->sessions, 0);
     other->entries = NULL;
     other->leases = NULL;
@@ -287,7 +289,7 @@ mn_status strong_restore(struct strong *strong, struct mn_span bytes)
     static const Meshnode__State__Snapshot nothing = MESHNODE__STATE__SNAPSHOT__INIT;
     const Meshnode__State__Snapshot *pb = &nothing;
     struct mn_arena arena = {0};
-    struct strong *other = strong_new();
+    struct strong *other = strong_new(strong->keys.seed);
     mn_status status = MN_OK;
 
     if (bytes.size > 0) pb = pb_unpack(&meshnode__state__snapshot__descriptor, &arena, bytes);

@@ -265,7 +265,9 @@ int main(int argc, char **argv)
         return first_ns == 0;
     }
     uint32_t clients = (uint32_t)atoi(argv[3]);
-    uint32_t wanted = way->conns_max == 0 || clients < way->conns_max ? clients : way->conns_max;
+    const char *shared = getenv("KV_CONNS"); /* to see what another number would do */
+    uint32_t most = way->conns_max == 0 || shared == NULL ? way->conns_max : (uint32_t)atoi(shared);
+    uint32_t wanted = most == 0 || clients < most ? clients : most;
     value_size = (size_t)atoi(argv[5]);
     if (clients == 0 || clients > CLIENTS_MAX || value_size > KV_VALUE_MAX) die("out of range");
     while (conns_count < wanted)

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void survive(const struct strong *map)
 {
     struct mn_buf *snapshot = strong_snapshot(map), *again;
-    struct strong *other = strong_new();
+    struct strong *other = strong_new(1);
 
     strong_check(map);
     MN_ASSERT(strong_restore(other, mn_buf_span(snapshot)) == MN_OK);
@@ -23,7 +23,7 @@ static void survive(const struct strong *map)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct strong *map = strong_new();
+    struct strong *map = strong_new(1);
     uint64_t index = 0;
 
     if (size > 0 && data[0] == 0) {

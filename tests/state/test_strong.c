@@ -11,7 +11,7 @@ static uint64_t at;
 
 static void setup(void)
 {
-    map = strong_new();
+    map = strong_new(1);
     at = 0;
 }
 
@@ -250,7 +250,7 @@ START_TEST(who_watched_across_a_snapshot_is_told_that_changes_are_gone)
 {
     const struct strong_change *change;
     struct mn_buf *snapshot;
-    struct strong *other = strong_new();
+    struct strong *other = strong_new(1);
 
     apply(put("a", "1"));
     apply(put("a", "2"));
@@ -312,7 +312,7 @@ static struct strong_command draw(struct rng *rng, char key[8])
 START_TEST(a_restored_map_goes_on_as_if_nothing_had_happened)
 {
     uint8_t seed[RNG_SEED_SIZE] = {(uint8_t)_i, 1};
-    struct strong *other = strong_new();
+    struct strong *other = strong_new(1);
     struct mn_buf *snapshot, *again;
     struct rng rng;
     char key[8];
