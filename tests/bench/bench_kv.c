@@ -1,5 +1,5 @@
 /* bench_kv: puts and linearizable gets of a replicated map, by clients with one request each under
- * way, on one thread: over /v1 of a node, a connection each (http) or sharing two as bundles
+ * way, on one thread: over /v1 of a node, a connection each (http) or sharing one or two as bundles
  * (bundle), or over gRPC of etcd, as streams of shared connections (grpc).
  *
  *   bench_kv http|bundle|grpc put|get|fill CLIENTS SECONDS VALUE-SIZE HOST:PORT [SECRET]
@@ -265,9 +265,8 @@ int main(int argc, char **argv)
         return first_ns == 0;
     }
     uint32_t clients = (uint32_t)atoi(argv[3]);
-    const char *shared = getenv("KV_CONNS"); /* to see what another number would do */
-    uint32_t most = way->conns_max == 0 || shared == NULL ? way->conns_max : (uint32_t)atoi(shared);
-    uint32_t wanted = most == 0 || clients < most ? clients : most;
+    uint32_t wanted = (clients + way->clients_per_conn - 1) / way->clients_per_conn;
+    if (way->conns_max > 0 && wanted > way->conns_max) wanted = way->conns_max;
     value_size = (size_t)atoi(argv[5]);
     if (clients == 0 || clients > CLIENTS_MAX || value_size > KV_VALUE_MAX) die("out of range");
     while (conns_count < wanted)

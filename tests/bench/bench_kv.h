@@ -25,7 +25,7 @@ struct kv_ask {
  * kv_done(). */
 struct kv_way {
     const char *name;
-    uint32_t conns_max; /* clients share so many; 0: each has its own */
+    uint32_t clients_per_conn, conns_max; /* most of both; conns_max 0: as many as it takes */
     void *(*open)(int fd, const char *authority, const char *secret);
     void (*close)(void *conn);
     void (*ask)(void *conn, const struct kv_ask *ask);

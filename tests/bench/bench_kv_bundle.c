@@ -132,6 +132,7 @@ static bool read_bundle(void *conn)
 
 const struct kv_way kv_bundle = {
     .name = "bundle",
+    .clients_per_conn = 128,
     .conns_max = 2,
     .open = open_bundle,
     .close = close_bundle,

@@ -9,7 +9,8 @@
 
 #include "tests/bench/bench_kv.h"
 
-#define CONNS 4u /* more do not make etcd faster here, one makes it slower */
+#define CONNS 4u /* with one, etcd did 10,000 puts/s of 64 clients where it did 12,500 with four \
+                  */
 
 struct stream {
     uint32_t client;
@@ -197,6 +198,7 @@ static bool read_grpc(void *conn)
 
 const struct kv_way kv_grpc = {
     .name = "grpc",
+    .clients_per_conn = 4,
     .conns_max = CONNS,
     .open = open_grpc,
     .close = close_grpc,

@@ -103,7 +103,7 @@ static bool read_http(void *conn)
 
 const struct kv_way kv_http = {
     .name = "http",
-    .conns_max = 0,
+    .clients_per_conn = 1,
     .open = open_http,
     .close = close_http,
     .ask = ask_http,
