@@ -9,8 +9,9 @@
 
 #include "tests/bench/bench_kv.h"
 
-#define CONNS 4u /* with one, etcd did 10,000 puts/s of 64 clients where it did 12,500 with four \
-                  */
+#define CONNS                                                                          \
+    4u /* with one, etcd did 10,000 puts/s of 64 clients where it did 12,500 with four \
+        */
 
 struct stream {
     uint32_t client;
