@@ -74,6 +74,8 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     node->mesh = node_mesh_new(config->mesh_writes);
     node->state = node_make_state(node, config);
     node->curation = node_curation_new();
+    node->gather = node_gather_new();
+    node->feeds = node_feeds_new();
     admin.core = node->core;
     admin.state = node->state;
     admin.hosts = config->mcp.hosts;
@@ -96,6 +98,8 @@ void node_free(struct node *node)
     call_outbox_reset(&node->to_mcp);
     node_mesh_free(node->mesh);
     node_curation_free(node->curation);
+    node_gather_free(node->gather);
+    node_feeds_free(node->feeds);
     state_free(node->state);
     admin_free(node->admin);
     mcp_free(node->mcp);
@@ -118,6 +122,10 @@ static void node_on_carried(struct node *node, struct mn_now now, const struct c
 {
     struct mcp_input input = {.type = MCP_IN_CARRIED};
 
+    if (output->carried.what == CORE_CARRIED_FINDINGS) {
+        node_gather_on_carried(node, now, &output->carried.from, output->carried.bytes, outbox);
+        return;
+    }
     if (output->carried.what != CORE_CARRIED_RECORDS) {
         node_state_on_carried(node, now, output, outbox);
         return;
@@ -189,6 +197,7 @@ static void node_on_core_output(struct node *node, struct mn_now now,
     case CORE_OUT_CARRIED: node_on_carried(node, now, output, outbox); break;
     case CORE_OUT_DOWN:
         node->nodes_told_at = 0;
+        node_gather_on_down(node, &output->down);
         node_step_state(node, now,
                         &(struct state_input){.type = STATE_IN_DOWN, .down = output->down}, outbox);
         break;
@@ -285,6 +294,7 @@ static void node_pump(struct node *node, struct mn_now now, struct edge_outbox *
         }
         if (node->to_mcp_done < node->to_mcp.count) {
             struct call_message message = node->to_mcp.items[node->to_mcp_done++];
+            if (message.type == CALL_MESSAGE_SERVICE) node_feeds_touch(node, now, NODE_MESH_TOOLS);
             if (!node_mesh_hides(node, &message))
                 node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_CALL, .call = &message},
                               outbox);
@@ -442,6 +452,8 @@ static void node_tick(struct node *node, struct mn_now now, bool is_turn_end,
     node_tick_state(node, now, is_turn_end, outbox);
     node_tell_nodes(node, now, outbox);
     node_curation_tick(node, now, outbox);
+    node_gather_tick(node, now, outbox);
+    node_feeds_tick(node, now);
     if (mcp_deadline(node->mcp) <= now.mono)
         node_step_mcp(node, now, &(struct mcp_input){.type = MCP_IN_TICK}, outbox);
     if (admin_deadline(node->admin) <= now.mono)
@@ -463,6 +475,7 @@ static void node_drain_trace(struct node *node, struct mn_now now, struct edge_o
 
     while ((next = mn_trace_take(&node->inner)) != NULL) {
         struct mn_trace_event event = *next;
+        node_feeds_on_event(node, now, event.event);
         node_step_admin(node, now, &(struct admin_input){.type = ADMIN_IN_EVENT, .event = &event},
                         outbox);
         mn_trace(node->trace, event.mono, event.event, &event.id, event.a, event.b, event.text);
@@ -512,6 +525,8 @@ mn_time node_deadline(const struct node *node)
     deadline = mn_time_min(deadline, admin_deadline(node->admin));
     deadline = mn_time_min(deadline, state_deadline(node->state));
     deadline = mn_time_min(deadline, node_curation_deadline(node));
+    deadline = mn_time_min(deadline, node_gather_deadline(node));
+    deadline = mn_time_min(deadline, node_feeds_deadline(node));
     if (node->is_stopping && !node->is_leaving) deadline = mn_time_min(deadline, node->leave_at);
     return deadline;
 }
@@ -522,6 +537,7 @@ void node_check(const struct node *node)
     mcp_check(node->mcp);
     admin_check(node->admin);
     state_check(node->state);
+    node_gather_check(node);
     MN_ASSERT(node->to_core_done <= node->to_core.count);
     MN_ASSERT(node->to_mcp_done <= node->to_mcp.count);
     MN_ASSERT(node->inner.read == node->inner.written);

@@ -173,7 +173,7 @@ bool node_curation_on_answer(struct node *node, struct mn_now now,
 }
 
 /* Changes that this node has applied itself. */
-static void watch(struct node *node)
+static void watch(struct node *node, struct mn_now now)
 {
     struct node_curation *curation = node->curation;
     const struct strong *strong = state_strong(node->state);
@@ -184,6 +184,8 @@ static void watch(struct node *node)
         curation->seen = (struct strong_place){change->rev, change->part};
         if (change->key->size > 0 && change->key->bytes[0] == (uint8_t)STATE_SPACE_CURATION[0])
             curation->is_due = true;
+        else
+            node_feeds_touch(node, now, NODE_MESH_STATE);
     }
     if (status != MN_EXPIRED) return;
     curation->seen = (struct strong_place){strong_stats(strong).rev, STRONG_PART_ALL};
@@ -201,6 +203,7 @@ static void tell_gateway(struct node *node, struct mn_now now, struct edge_outbo
                                           mn_buf_span(known->items[i].value)};
     input.pairs = pairs;
     node->curation->is_dirty = false;
+    node_feeds_touch(node, now, NODE_MESH_TOOLS);
     node_step_mcp(node, now, &input, outbox);
 }
 
@@ -208,7 +211,7 @@ void node_curation_tick(struct node *node, struct mn_now now, struct edge_outbox
 {
     struct node_curation *curation = node->curation;
 
-    if (node->is_state_started) watch(node);
+    if (node->is_state_started) watch(node, now);
     if (node->is_state_started && !curation->is_reading &&
         (curation->is_due || curation->wants_page || curation->next <= now.mono))
         ask(node, now, outbox);

@@ -59,6 +59,10 @@ void node_gateway_do(struct node *node, struct mn_now now,
     case ADMIN_GATEWAY_RULE:
         answer.status = mcp_describe_rule(node->mcp, request->name, &writer);
         break;
+    case ADMIN_GATEWAY_GATHER: /* answers later */
+        mn_writer_drop(&writer);
+        node_gather_start(node, now, request->ticket, request->after * MN_MS, outbox);
+        return;
     case ADMIN_GATEWAY_SERVER_LOGS:
         answer.status = gateway_logs(node, request, &writer, &answer.why);
         break;

@@ -24,6 +24,8 @@ struct node {
     struct state *state;
     bool is_state_old, is_state_started;
     struct node_curation *curation;
+    struct node_gather *gather;
+    struct node_feeds *feeds;
     uint64_t log_writes_count; /* number of the newest write to the log */
 
     struct mn_arena arena; /* of a turn: inner outputs, and what they point to */
@@ -83,6 +85,31 @@ bool node_curation_on_answer(struct node *node, struct mn_now now,
                              const struct state_answer *answer, struct edge_outbox *outbox);
 void node_curation_tick(struct node *node, struct mn_now now, struct edge_outbox *outbox);
 mn_time node_curation_deadline(const struct node *node);
+
+/* node_feeds.c: listeners of mesh:// resources. takes: the message was for one of them; touch: such
+ * things have changed (enum node_mesh_topic). */
+struct node_feeds *node_feeds_new(void);
+void node_feeds_free(struct node_feeds *feeds);
+bool node_feeds_open(struct node *node, uint64_t ticket);
+bool node_feeds_takes(struct node *node, const struct call_message *message);
+void node_feeds_touch(struct node *node, struct mn_now now, unsigned about);
+void node_feeds_on_event(struct node *node, struct mn_now now, enum mn_event event);
+void node_feeds_tick(struct node *node, struct mn_now now);
+mn_time node_feeds_deadline(const struct node *node);
+
+/* node_gather.c: what all members find. start: of an ADMIN_GATEWAY_GATHER; on_own: our own
+ * findings, for whoever asked. */
+struct node_gather *node_gather_new(void);
+void node_gather_free(struct node_gather *gather);
+void node_gather_start(struct node *node, struct mn_now now, uint64_t ticket, mn_time timeout,
+                       struct edge_outbox *outbox);
+void node_gather_on_carried(struct node *node, struct mn_now now, const mn_id *from,
+                            struct mn_span bytes, struct edge_outbox *outbox);
+void node_gather_on_own(struct node *node, const mn_id *to, uint64_t number, struct mn_span json);
+void node_gather_on_down(struct node *node, const mn_id *other);
+void node_gather_tick(struct node *node, struct mn_now now, struct edge_outbox *outbox);
+mn_time node_gather_deadline(const struct node *node);
+void node_gather_check(const struct node *node);
 
 void node_step_core(struct node *node, struct mn_now now, const struct core_input *input,
                     struct edge_outbox *outbox);

@@ -15,6 +15,9 @@ struct mesh_call {
     struct mn_map_entry by_id;
     uint64_t id, ticket;
     const struct node_mesh_resource *resource; /* NULL: a tool was called */
+    bool is_own;                               /* nobody's call: it goes to node_gather.c */
+    mn_id asker;                               /* of that */
+    uint64_t number;                           /* of that */
     uint32_t code;                             /* of the answer's head */
     struct mn_writer body;
 };
@@ -97,7 +100,7 @@ static void offer_resources(Meshnode__Gateway__Offer *offer, struct mn_arena *ar
             pb_bytes(mn_span_str(mn_arena_format(arena,
                                                  "{\"uri\":\"%s\",\"name\":\"%s\",\"description\":"
                                                  "\"%s\",\"mimeType\":\"application/json\"}",
-                                                 from->uri, from->name, from->about)));
+                                                 from->uri, from->name, from->text)));
         offer->resources[i] = item;
     }
 }
@@ -111,7 +114,7 @@ static struct mn_buf *write_offer(struct mn_arena *arena)
     offer.format = 1;
     offer.server_info = pb_bytes(mn_span_str(
         "{\"name\":\"meshnode\",\"title\":\"The mesh\",\"version\":\"" MN_VERSION "\"}"));
-    offer.capabilities = pb_bytes(mn_span_str("{\"tools\":{},\"resources\":{}}"));
+    offer.capabilities = pb_bytes(mn_span_str("{\"tools\":{},\"resources\":{\"subscribe\":true}}"));
     offer.instructions =
         mn_arena_format(arena, "%s", "The mesh itself: its members, tools and health.");
     return pb_pack(&offer.base);
@@ -202,6 +205,10 @@ static void answer_result(struct node *node, struct mesh_call *call)
 
     while (json.size > 0 && json.data[json.size - 1] == '\n') /* results stand on one line */
         json.size--;
+    if (call->is_own) {
+        node_gather_on_own(node, &call->asker, call->number, json);
+        return;
+    }
     if (call->resource == NULL)
         write_tool_result(&result, call->code, json);
     else
@@ -341,6 +348,20 @@ static struct mesh_call *call_new(struct node_mesh *mesh, uint64_t ticket)
     return call;
 }
 
+bool node_mesh_ask_own(struct node *node, struct mn_now now, const mn_id *to, uint64_t number,
+                       const char *path, struct edge_outbox *outbox)
+{
+    struct mesh_call *call;
+
+    if (node->mesh->calls.count >= NODE_MESH_CALLS_MAX) return false;
+    call = call_new(node->mesh, 0); /* no client's ticket */
+    call->is_own = true;
+    call->asker = *to;
+    call->number = number;
+    ask(node, now, call, "GET", mn_span_str(path), mn_span(NULL, 0), outbox);
+    return true;
+}
+
 static void on_tool(struct node *node, struct mn_now now, uint64_t ticket,
                     const struct json *params, struct edge_outbox *outbox)
 {
@@ -404,6 +425,8 @@ static void on_request(struct node *node, struct mn_now now, const struct call_r
         answer_error(node, request->ticket, INTERNAL, "too many questions at once; try again");
     else if (mn_span_is(method, "tools/call"))
         on_tool(node, now, request->ticket, params, outbox);
+    else if (mn_span_is(method, "subscriptions/listen") && node_feeds_open(node, request->ticket))
+        return;
     else if (mn_span_is(method, "resources/read"))
         on_read(node, now, request->ticket, params, outbox);
     else
@@ -431,6 +454,7 @@ static bool on_cancel(struct node *node, struct mn_now now, uint64_t ticket,
 bool node_mesh_takes(struct node *node, struct mn_now now, const struct call_message *message,
                      struct edge_outbox *outbox)
 {
+    if (node_feeds_takes(node, message)) return true;
     if (message->type == CALL_MESSAGE_CANCEL) return on_cancel(node, now, message->ticket, outbox);
     if (message->type != CALL_MESSAGE_REQUEST ||
         !mn_span_is(message->request.service, CALL_NAME_MESH))

@@ -22,9 +22,19 @@ struct node_mesh_tool {
                                 * before it comes here */
 };
 
+/* What a resource tells of: whoever listens to it hears when such a thing happens. */
+enum node_mesh_topic {
+    NODE_MESH_NODES = 1,
+    NODE_MESH_TOOLS = 2,
+    NODE_MESH_DECISIONS = 4,
+    NODE_MESH_CONSENSUS = 8,
+    NODE_MESH_STATE = 16
+};
+
 /* A resource, and the path of the operator's side that has it. */
 struct node_mesh_resource {
-    const char *uri, *name, *about, *path;
+    const char *uri, *name, *text, *path;
+    unsigned about; /* of enum node_mesh_topic */
 };
 
 /* Each ends with a zero. */
@@ -43,6 +53,11 @@ void node_mesh_start(struct node *node);
 /* True: the gateway's message was for this server. */
 bool node_mesh_takes(struct node *node, struct mn_now now, const struct call_message *message,
                      struct edge_outbox *outbox);
+
+/* Asks the operator's side of this node for a path, for a member (or ourselves): what comes goes to
+ * node_gather_on_own(). False: too much is under way. */
+bool node_mesh_ask_own(struct node *node, struct mn_now now, const mn_id *to, uint64_t number,
+                       const char *path, struct edge_outbox *outbox);
 
 /* True: the core speaks of a server of that name, as an older node may still have one. */
 bool node_mesh_hides(const struct node *node, const struct call_message *message);

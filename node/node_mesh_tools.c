@@ -101,8 +101,14 @@ const struct node_mesh_tool node_mesh_tools[] = {
      "A decision with its votes, its outcome and the bytes that prove it.",
      ONE_ARGUMENT("id", "of the decision"), true, "GET", "/v1/decisions/{id}"},
     {"mesh_diagnose", "Diagnose the mesh",
-     "Findings about this node and the mesh, most severe first, each with the next thing to do.",
-     NO_ARGUMENTS, true, "GET", "/v1/check"},
+     "Asks all members at once: a health score from 0 to 100, each node's own, and findings, most "
+     "severe first, each with the nodes that see it and the next thing to do. Who did not answer "
+     "in "
+     "time is in `missing`.",
+     "{\"type\":\"object\",\"properties\":{" NUMBER(
+         "timeout_ms", "100", "10000",
+         "how long to wait for the slowest; 2000 if absent") "},\"additionalProperties\":false}",
+     true, "GET", "/v1/diagnosis{?timeout_ms}"},
     {"mesh_consensus", "Consensus",
      "Who votes on what all nodes agree on, who leads, and what to do when it stands still.",
      NO_ARGUMENTS, true, "GET", "/v1/consensus"},
@@ -136,11 +142,22 @@ const struct node_mesh_tool node_mesh_tools[] = {
     {0},
 };
 
+#define ALL_BUT_STATE \
+    (NODE_MESH_NODES | NODE_MESH_TOOLS | NODE_MESH_DECISIONS | NODE_MESH_CONSENSUS)
+
 const struct node_mesh_resource node_mesh_resources[] = {
-    {"mesh://status", "Mesh status", "State of this node and its mesh.", "/v1/status"},
-    {"mesh://nodes", "Mesh nodes", "The members of the mesh.", "/v1/nodes"},
-    {"mesh://tools", "Mesh tools", "Every tool of the mesh, and how it fares.", "/v1/tools"},
-    {"mesh://diagnosis", "Mesh diagnosis", "What is not well, and the next thing to do.",
-     "/v1/check"},
+    {"mesh://status", "Mesh status", "State of this node and its mesh.", "/v1/status",
+     ALL_BUT_STATE},
+    {"mesh://nodes", "Mesh nodes", "The members of the mesh.", "/v1/nodes", NODE_MESH_NODES},
+    {"mesh://tools", "Mesh tools", "Every tool of the mesh, and how it fares.", "/v1/tools",
+     NODE_MESH_TOOLS},
+    {"mesh://diagnosis", "Mesh diagnosis", "What all members find, and the next thing to do.",
+     "/v1/diagnosis", NODE_MESH_NODES | NODE_MESH_TOOLS | NODE_MESH_CONSENSUS},
+    {"mesh://decisions", "Mesh decisions", "Signed decisions that this node knows.",
+     "/v1/decisions", NODE_MESH_DECISIONS},
+    {"mesh://consensus", "Mesh consensus", "Who votes on what all nodes agree on, and who leads.",
+     "/v1/consensus", NODE_MESH_CONSENSUS},
+    {"mesh://state", "Mesh state", "The first hundred keys that all nodes agree on.", "/v1/state",
+     NODE_MESH_STATE},
     {0},
 };

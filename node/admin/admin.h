@@ -50,8 +50,11 @@ enum admin_gateway_verb {
     ADMIN_GATEWAY_VIEW_CHECK,     /* name, text: whether that is a view; no JSON */
     ADMIN_GATEWAY_PINS,           /* JSON array of tools that are pinned or in quarantine */
     ADMIN_GATEWAY_RULE,           /* name: {key, pin, current, ...}: what is agreed on that tool */
-    ADMIN_GATEWAY_COUNTS /* JSON object: {listed: tools that clients see, offered: {NAME.NODE:
-                            number of its tools}, servers: as above} */
+    ADMIN_GATEWAY_GATHER, /* after: ms. JSON object {took_ms, items: [{id, check}]}: what each
+                             member finds (`/v1/check`), null for those that did not say */
+    ADMIN_GATEWAY_COUNTS  /* JSON object: {listed: tools that clients see, held: tools that are
+                             held back, offered: {NAME.NODE:
+                             number of its tools}, servers: as above} */
 };
 
 struct admin_gateway_request {

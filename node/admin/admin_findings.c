@@ -7,6 +7,7 @@
 #define CLOCK_TOLERANCE_MS 5000      /* between two members */
 #define EXPIRES_SOON_PART 5          /* the last fifth of a grant's life */
 #define BACKUP_MEMBERS 3             /* from here on one issuer is too few */
+#define SLOW_START_MS 5000           /* a server that has said nothing for so long hangs */
 #define ADVICE_NODES "meshctl nodes" /* where members are seen */
 
 enum finding_level { FINDING_INFO = 0, FINDING_WARNING, FINDING_CRITICAL };
@@ -125,6 +126,14 @@ static bool server_is_well(struct mn_span state)
            mn_span_is(state, "probing") || mn_span_is(state, "stopped");
 }
 
+static bool server_is_slow(const struct json *server, struct mn_span state)
+{
+    int64_t since = 0;
+
+    return (mn_span_is(state, "starting") || mn_span_is(state, "probing")) &&
+           json_i64(json_find_str(server, "since_ms"), &since) == MN_OK && since >= SLOW_START_MS;
+}
+
 static void find_servers(struct findings *findings, const struct json *counts)
 {
     const struct json *servers = json_find_str(counts, "servers");
@@ -136,6 +145,16 @@ static void find_servers(struct findings *findings, const struct json *counts)
         struct mn_span name = json_text(json_find_str(server, "name"));
         struct mn_span state = json_text(json_find_str(server, "state"));
         struct mn_span error = json_text(json_find_str(server, "error"));
+        if (server_is_slow(server, state)) {
+            find(findings, (struct finding){
+                               FINDING_WARNING, FINDINGS_NODE, "server_slow",
+                               mn_arena_format(findings->arena,
+                                               "server %.*s was started, but has not answered yet",
+                                               (int)name.size, (const char *)name.data),
+                               mn_arena_format(findings->arena, "meshctl servers logs %.*s",
+                                               (int)name.size, (const char *)name.data)});
+            continue;
+        }
         if (server_is_well(state)) continue;
         find(findings, (struct finding){
                            FINDING_WARNING, FINDINGS_NODE, "server_down",
@@ -146,6 +165,20 @@ static void find_servers(struct findings *findings, const struct json *counts)
                            mn_arena_format(findings->arena, "meshctl servers logs %.*s",
                                            (int)name.size, (const char *)name.data)});
     }
+}
+
+static void find_held_tools(struct findings *findings, const struct json *counts)
+{
+    int64_t held = 0;
+
+    if (json_i64(json_find_str(counts, "held"), &held) != MN_OK || held <= 0) return;
+    find(findings,
+         (struct finding){
+             FINDING_WARNING, FINDINGS_MESH, "tools_held",
+             mn_arena_format(findings->arena,
+                             "%lld %s held back: in quarantine, or not defined as approved",
+                             (long long)held, held == 1 ? "tool is" : "tools are"),
+             "meshctl tools pins; tools approve TOOL"});
 }
 
 static void find_no_tools(struct findings *findings, const struct json *counts)
@@ -301,6 +334,7 @@ void findings_write(struct reply *reply, struct admin_request *request, enum fin
     find_servers(&findings, counts);
     find_mesh(&findings, &self);
     find_root_key(&findings, &self);
+    find_held_tools(&findings, counts);
     find_no_tools(&findings, counts);
     worst = worst_of(&findings);
     reply_text(reply, "level", worst == FINDING_INFO ? "ok" : levels[worst]);

@@ -243,6 +243,6 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
     admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[],
     admin_decision_routes[], admin_state_routes[], admin_watch_routes[], admin_consensus_routes[],
-    admin_curation_routes[];
+    admin_curation_routes[], admin_diagnosis_routes[];
 
 #endif

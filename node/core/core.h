@@ -90,7 +90,12 @@ enum core_input_type {
 };
 
 /* What members say to each other through the core, which does not look inside. */
-enum core_carried { CORE_CARRIED_GROUPS = 1, CORE_CARRIED_STATE, CORE_CARRIED_RECORDS };
+enum core_carried {
+    CORE_CARRIED_GROUPS = 1,
+    CORE_CARRIED_STATE,
+    CORE_CARRIED_RECORDS,
+    CORE_CARRIED_FINDINGS
+};
 
 enum core_command_type {
     CORE_TOKEN_CREATE = 1,

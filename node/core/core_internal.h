@@ -28,7 +28,8 @@ enum core_schema {
     CORE_SCHEMA_DECISION,
     CORE_SCHEMA_GROUPS,
     CORE_SCHEMA_STATE,
-    CORE_SCHEMA_RECORDS
+    CORE_SCHEMA_RECORDS,
+    CORE_SCHEMA_FINDINGS
 };
 
 enum core_work_type {

@@ -38,6 +38,9 @@ void core_carry(struct core *core, const mn_id *to, enum core_carried what, stru
         [CORE_CARRIED_RECORDS] = {.type = ENVELOPE_COORDINATION,
                                   .priority = ENVELOPE_NORMAL,
                                   .schema = CORE_SCHEMA_RECORDS},
+        [CORE_CARRIED_FINDINGS] = {.type = ENVELOPE_QUERY,
+                                   .priority = ENVELOPE_NORMAL,
+                                   .schema = CORE_SCHEMA_FINDINGS},
     };
     struct core_sending sending = kinds[what];
 
@@ -157,6 +160,7 @@ static void core_on_envelope(struct core *core, const struct peers_output *outpu
     case CORE_SCHEMA_GROUPS: core_on_carried(core, output, CORE_CARRIED_GROUPS); return;
     case CORE_SCHEMA_STATE: core_on_carried(core, output, CORE_CARRIED_STATE); return;
     case CORE_SCHEMA_RECORDS: core_on_carried(core, output, CORE_CARRIED_RECORDS); return;
+    case CORE_SCHEMA_FINDINGS: core_on_carried(core, output, CORE_CARRIED_FINDINGS); return;
     default: break; /* a newer node may say more than we understand */
     }
     if (envelope->schema != 0) return;

@@ -180,12 +180,49 @@ static void look_at_findings(struct doctor *doctor)
             "");
 }
 
+/* ---- all members ---- */
+
+static int doctor_all(struct ctl *ctl)
+{
+    static const struct ctl_column columns[] = {
+        {"NODE", "name", CTL_AS_TEXT, false},
+        {"ID", "id", CTL_AS_ID, false},
+        {"SCORE", "score", CTL_AS_TEXT, false},
+        {"LEVEL", "level", CTL_AS_STATE, false},
+    };
+    const struct json *root, *missing;
+    int status = ctl_get(ctl, "/v1/diagnosis", &root);
+
+    if (status != CTL_OK) return status;
+    missing = json_find_str(root, "missing");
+    if (ctl_wants_json(ctl)) {
+        ctl_print_json(ctl, root);
+    } else {
+        fprintf(ctl->out, "health %.0f of 100, by %.0f of %.0f members in %.0f ms\n\n",
+                ctl_number(root, "score"), ctl_number(root, "answered"), ctl_number(root, "asked"),
+                ctl_number(root, "took_ms"));
+        ctl_print_rows(ctl, json_find_str(root, "nodes"), columns,
+                       sizeof columns / sizeof *columns);
+        ctl_print_findings(ctl, root);
+        for (const struct json *item = json_is(missing, JSON_ARRAY) ? json_first(missing) : NULL;
+             item != NULL; item = json_next(missing, item))
+            fprintf(ctl->err, "%s did not answer\n", ctl_show_span(ctl, item->text));
+    }
+    if (json_is(missing, JSON_ARRAY) && missing->count > 0) return CTL_PARTIAL;
+    return mn_span_is(ctl_string(root, "level"), "critical") ? CTL_FAILED : CTL_OK;
+}
+
 int ctl_doctor(struct ctl *ctl)
 {
+    const char *node = ctl_value(ctl, "--node");
     struct doctor doctor = {.ctl = ctl};
     struct mn_writer writer = {0};
     struct mn_buf *text;
 
+    if (node != NULL && strcmp(node, "all") != 0)
+        return ctl_error(ctl, CTL_USAGE, "usage", "meshctl --data DIR doctor",
+                         "--node %s: only all; one node is asked at its own socket", node);
+    if (node != NULL) return doctor_all(ctl);
     if (ctl->server == NULL) look_at_socket(&doctor);
     if (ctl->server == NULL && doctor.worst < CRITICAL) look_at_data(&doctor);
     if (doctor.worst < CRITICAL) look_at_version(&doctor);

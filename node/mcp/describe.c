@@ -125,9 +125,25 @@ static void describe_offered(struct mcp *mcp, struct mn_writer *writer)
     mn_writer_str(writer, "}");
 }
 
+/* Tools of listed services that are held back. */
+static uint32_t count_held(struct mcp *mcp)
+{
+    struct names *names = mcp_names(mcp);
+    uint32_t count = 0;
+
+    names_service(names, mn_span(NULL, 0)); /* brings the tables up to date */
+    for (uint32_t i = 0; i < names->services.count; i++) {
+        const struct names_service *service = names->sorted[i];
+        if (service->is_listed && service->shown != NULL)
+            count += service->counts[NAMES_TOOLS] - service->shown_count;
+    }
+    return count;
+}
+
 void mcp_describe_counts(struct mcp *mcp, struct mn_now now, struct mn_writer *writer)
 {
-    mn_writer_format(writer, "{\"listed\":%u,\"offered\":", mcp_tools_count(mcp));
+    mn_writer_format(writer, "{\"listed\":%u,\"held\":%u,\"offered\":", mcp_tools_count(mcp),
+                     count_held(mcp));
     describe_offered(mcp, writer);
     mn_writer_str(writer, ",\"servers\":");
     mcp_describe_servers(mcp, now, writer);

@@ -22,8 +22,8 @@ void mcp_describe_tools(struct mcp *mcp, struct mn_now now, struct mn_writer *wr
 MN_MUST_USE mn_status mcp_describe_tool(struct mcp *mcp, struct mn_now now, struct mn_span name,
                                         struct mn_writer *writer);
 
-/* Object: {listed: number of tools that clients see, offered: {NAME.NODE: number of its tools, for
- * every server of the mesh}, servers: as mcp_describe_servers()}. */
+/* Object: {listed: number of tools that clients see, held: of those held back, offered: {NAME.NODE:
+ * number of its tools, for every server of the mesh}, servers: as mcp_describe_servers()}. */
 void mcp_describe_counts(struct mcp *mcp, struct mn_now now, struct mn_writer *writer);
 
 /* Array of the kept lines of a local server's log above [after]: {sequence, time_ms, text}. */
