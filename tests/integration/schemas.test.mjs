@@ -92,7 +92,7 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['ConsensusDone', 0, n2, 'consensus', 'weights', 'set', 'n1', '1'],
     ['Event', 0, n2, 'events'], ['Check', 1, n2, 'check', 'node'], ['Check', null, n1, 'check', 'node'], ['Check', null, n1, 'check', 'mesh'],
     ['Client', 0, n1, 'client', 'claude-code'], ['Client', 0, n1, 'client', 'cursor'], ['Client', 0, n1, 'client', 'vscode'], ['Client', 0, n1, 'client', 'json'],
-    ['Check', null, n2, 'doctor'], ['Version', 0, n1, 'version'],
+    ['Check', null, n2, 'doctor'], ['Version', 0, n1, 'version'], ['Diagnosis', null, n2, 'doctor', '--node', 'all'],
     ['Done', 0, n2, 'servers', 'add', 'more', '--', tool], ['Done', 0, n2, 'servers', 'restart', 'more'], ['Done', 0, n2, 'servers', 'rm', 'more'],
   ];
   for (const [name, code, node, ...args] of table) {
