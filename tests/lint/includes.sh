@@ -22,7 +22,8 @@ allowed() {
     node/raftlog.*) echo '^(consensus|crypto|proto)/|^node/(edge|raftlog)\.h$' ;;
     node/seglog/*) echo '^(node/seglog|proto/base)/|^node/edge\.h$' ;;
     node/edge.*) echo '^proto/base/|^node/edge\.h$' ;;
-    node/node* | sim/*) echo '^(sim|node/(seglog|admin|json|mcp|core|state)|mesh|consensus|crdt|crypto|proto)/|^node/(node|node_inside|node_mesh|edge|raftlog)\.h$' ;;
+    node/gather.*) echo '^proto/base/|^node/gather\.h$' ;;
+    node/node* | sim/*) echo '^(sim|node/(seglog|admin|json|mcp|core|state)|mesh|consensus|crdt|crypto|proto)/|^node/(node|node_inside|node_mesh|gather|edge|raftlog)\.h$' ;;
     node/ctl/*) echo '^(node/ctl|node/json|proto/base)/|^node/io/(fetch|options)\.h$|^consensus/decision\.h$' ;; # to verify offline
     *) echo '' ;; # node/io and tests may use anything
   esac
