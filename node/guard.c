@@ -148,8 +148,10 @@ struct mn_span guard_trim(struct mn_span text)
 
 struct mn_span guard_header(const struct edge_http_request *http, const char *name)
 {
+    const struct mn_span wanted = mn_span_str(name);
+
     for (uint32_t i = 0; i < http->headers_count; i++)
-        if (mn_span_is(http->headers[i].name, name)) return guard_trim(http->headers[i].value);
+        if (mn_span_equal(http->headers[i].name, wanted)) return guard_trim(http->headers[i].value);
     return mn_span(NULL, 0);
 }
 

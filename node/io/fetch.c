@@ -86,18 +86,32 @@ static const uint32_t fetch_token_characters[8] = {0, 0x03ff6cfa, 0xc7fffffe, 0x
 
 bool fetch_is_token(struct mn_span text)
 {
+    uint32_t is_good = 1; /* without a branch per byte */
     for (size_t i = 0; i < text.size; i++) {
         uint8_t c = text.data[i];
-        if ((fetch_token_characters[c / 32] >> c % 32 & 1) == 0) return false;
+        is_good &= fetch_token_characters[c / 32] >> c % 32;
     }
-    return text.size > 0;
+    return text.size > 0 && (is_good & 1) != 0;
+}
+
+/* Of eight bytes: whether one is a control character. */
+static bool fetch_has_control(const uint8_t *eight)
+{
+    const uint64_t ones = 0x0101010101010101U, highs = ones << 7;
+    uint64_t word, other;
+    memcpy(&word, eight, sizeof word);
+    other = word ^ ones * 0x7f;
+    return ((((word - ones * ' ') & ~word) | ((other - ones) & ~other)) & highs) != 0;
 }
 
 bool fetch_is_header_value(struct mn_span text)
 {
-    uint8_t is_bad = 0; /* without a branch per byte, so that the compiler takes many at once */
-    for (size_t i = 0; i < text.size; i++) {
-        uint8_t c = text.data[i];
+    uint8_t is_bad = 0;
+    size_t at = 0;
+    while (at + 8 <= text.size && !fetch_has_control(text.data + at))
+        at += 8;
+    for (; at < text.size; at++) { /* the rest, or where a tab may be */
+        uint8_t c = text.data[at];
         is_bad |= (uint8_t)((c < ' ') & (c != '\t')) | (uint8_t)(c == 0x7f);
     }
     return is_bad == 0;
