@@ -88,6 +88,7 @@ void front_session_free(struct front *front, struct front_session *session)
     front_record_done(front, session);
     front_subscribe_drop(front, &session->subscriptions);
     front_replay_done(front, session);
+    front_roots_done(session);
     mn_heap_remove(&front->expiries, &session->expiry);
     mn_map_remove(&front->sessions_by_handle, &session->by_handle);
     mn_map_remove(&front->sessions, &session->by_id);

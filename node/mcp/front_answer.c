@@ -263,21 +263,36 @@ static void front_answer_on_progress(struct front *front, struct front_call *cal
     mn_writer_drop(&message);
 }
 
-static void front_answer_on_log(struct front *front, struct front_call *call, struct mn_span text)
+/* A notification of the server's that goes on as it is. */
+static void front_answer_notify(struct front *front, struct front_call *call, const char *method,
+                                struct mn_span text)
 {
     struct mn_writer message = {0};
     const struct json *value;
 
-    if ((call->exchange == NULL && call->stream == 0) || !call->wants_log) return;
+    if (call->exchange == NULL && call->stream == 0) return;
     if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
         return;
     if (value->type != JSON_OBJECT) return;
-    jsonrpc_write_notification(&message, "notifications/message", value->raw);
+    jsonrpc_write_notification(&message, method, value->raw);
     if (call->exchange != NULL)
         front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
     else
         front_replay_late(front, call, mn_buf_span(message.buf));
     mn_writer_drop(&message);
+}
+
+static void front_answer_on_log(struct front *front, struct front_call *call, struct mn_span text)
+{
+    if (call->wants_log) front_answer_notify(front, call, "notifications/message", text);
+}
+
+/* A client of this revision was given an id for each URL it was asked to visit. */
+static void front_answer_on_elicited(struct front *front, struct front_call *call,
+                                     struct mn_span text)
+{
+    if (call->session == NULL || strcmp(call->session->version, "2025-11-25") != 0) return;
+    front_answer_notify(front, call, "notifications/elicitation/complete", text);
 }
 
 /* Its server's answer, or the mesh's refusal: the latter's time says nothing of the tool. */
@@ -299,6 +314,7 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (entry == NULL) return; /* cancelled meanwhile */
     call = MN_CONTAINER(entry, struct front_call, by_ticket);
     if (is_last) front_answer_count(front, call, event->kind == CALL_EVENT_RESULT);
+    if (call->session != NULL) front_roots_note(call->session, call->service, &event->node);
     if (event->kind == CALL_EVENT_FAILED) {
         front_answer_on_failed(front, call, event);
         return;
@@ -320,4 +336,8 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
         front_question_ask(front, call, payload->question);
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_LOG)
         front_answer_on_log(front, call, pb_span(payload->log));
+    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_WITHDRAWN)
+        front_question_withdraw(front, call, pb_text(payload->withdrawn));
+    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_ELICITED)
+        front_answer_on_elicited(front, call, pb_span(payload->elicited));
 }

@@ -201,6 +201,8 @@ void front_legacy_notification(struct front *front, struct front_session *sessio
 {
     if (mn_span_is(message->method, "notifications/cancelled"))
         front_legacy_cancel(front, session, json_find_str(message->params, "requestId"));
+    else if (mn_span_is(message->method, "notifications/roots/list_changed"))
+        front_roots_changed(front, session);
 }
 
 static const struct edge_header allow_post = {{(const uint8_t *)"allow", 5},

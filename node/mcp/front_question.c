@@ -27,24 +27,41 @@ static struct front_exchange *front_question_stream(const struct front_call *cal
     return call->exchange != NULL ? call->exchange : call->session->stream;
 }
 
+/* Its client need not answer any more. */
+static void front_question_cancel(struct front *front, struct front_question *question,
+                                  const char *reason)
+{
+    const struct front_call *call = question->call;
+    struct front_exchange *exchange =
+        front->outbox == NULL || call->session == NULL ? NULL : front_question_stream(call);
+
+    if (exchange != NULL && exchange->is_stream) {
+        struct mn_writer params = {0}, message = {0};
+        mn_writer_format(&params, "{\"requestId\":%llu,\"reason\":\"%s\"}",
+                         (unsigned long long)question->id, reason);
+        jsonrpc_write_notification(&message, "notifications/cancelled", mn_buf_span(params.buf));
+        front_reply_event(front, exchange, mn_buf_span(message.buf));
+        mn_writer_drop(&params);
+        mn_writer_drop(&message);
+    }
+    front_question_free(front, question);
+}
+
 void front_question_drop(struct front *front, struct front_call *call)
 {
-    while (!mn_list_is_empty(&call->questions)) {
-        struct front_question *question =
-            MN_CONTAINER(call->questions.next, struct front_question, in_call);
-        struct front_exchange *exchange =
-            front->outbox == NULL || call->session == NULL ? NULL : front_question_stream(call);
-        if (exchange != NULL && exchange->is_stream) {
-            struct mn_writer params = {0}, message = {0};
-            mn_writer_format(&params, "{\"requestId\":%llu,\"reason\":\"the call is over\"}",
-                             (unsigned long long)question->id);
-            jsonrpc_write_notification(&message, "notifications/cancelled",
-                                       mn_buf_span(params.buf));
-            front_reply_event(front, exchange, mn_buf_span(message.buf));
-            mn_writer_drop(&params);
-            mn_writer_drop(&message);
-        }
-        front_question_free(front, question);
+    while (!mn_list_is_empty(&call->questions))
+        front_question_cancel(front,
+                              MN_CONTAINER(call->questions.next, struct front_question, in_call),
+                              "the call is over");
+}
+
+void front_question_withdraw(struct front *front, struct front_call *call, struct mn_span key)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &call->questions) {
+        struct front_question *question = MN_CONTAINER(entry, struct front_question, in_call);
+        if (!mn_span_equal(question->key, key)) continue;
+        front_question_cancel(front, question, "the server does not ask any more");
+        return;
     }
 }
 

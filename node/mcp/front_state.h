@@ -109,6 +109,8 @@ struct front_session {
     enum loglevel log_level; /* of the messages it wants */
     uint64_t generation;     /* how many nodes had it before */
     struct mn_list held;     /* answers that wait until others keep what they confirm */
+    struct mn_list servers;  /* of front_roots.c */
+    uint32_t servers_count;
 };
 
 /* A request of a client, by what becomes of it. */
@@ -513,8 +515,18 @@ void front_question_ask(struct front *front, struct front_call *call,
 void front_question_on_response(struct front *front, const struct front_session *session,
                                 const struct jsonrpc_message *message);
 
+/* The server takes that question back. */
+void front_question_withdraw(struct front *front, struct front_call *call, struct mn_span key);
+
 /* The call is over: nobody needs to answer any more. */
 void front_question_drop(struct front *front, struct front_call *call);
+
+/* ---- front_roots.c ---- */
+
+/* That node serves calls of this session: it hears when the client's roots change. */
+void front_roots_note(struct front_session *session, struct mn_span service, const mn_id *node);
+void front_roots_changed(struct front *front, struct front_session *session);
+void front_roots_done(struct front_session *session);
 
 /* ---- front_task.c ---- */
 

@@ -16,7 +16,7 @@ static void upstream_answer_bytes(struct upstream_request *request,
 
     meshnode__gateway__event__init(&event);
     event.kind_case = kind;
-    event.result = pb_bytes(json); /* progress, log and result share the place */
+    event.result = pb_bytes(json); /* all that are bytes share the place */
     upstream_call_emit(request, is_last ? CALL_EVENT_RESULT : CALL_EVENT_PROGRESS, &event);
     if (is_last) upstream_call_end(request);
 }
@@ -142,4 +142,15 @@ void upstream_answer_on_log(struct upstream_request *request, const struct json 
     if (request->kind != UPSTREAM_REQUEST_CALL || request->wants_log == LOGLEVEL_NONE) return;
     if (level < request->wants_log) return;
     upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_LOG, params->raw);
+}
+
+void upstream_answer_on_elicited(struct upstream_request *request, const struct json *params)
+{
+    if (request->kind != UPSTREAM_REQUEST_CALL || !request->is_live) return;
+    upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_ELICITED, params->raw);
+}
+
+void upstream_answer_result(struct upstream_request *request, struct mn_span result)
+{
+    upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_RESULT, result);
 }

@@ -14,4 +14,10 @@ void upstream_answer_on_message(struct upstream_request *request,
 void upstream_answer_on_progress(struct upstream *server, const struct json *params);
 void upstream_answer_on_log(struct upstream_request *request, const struct json *params);
 
+/* notifications/elicitation/complete: what the client was sent to a URL for is done. */
+void upstream_answer_on_elicited(struct upstream_request *request, const struct json *params);
+
+/* A result made here. */
+void upstream_answer_result(struct upstream_request *request, struct mn_span result);
+
 #endif

@@ -118,6 +118,22 @@ static bool upstream_lease_fits(const struct upstream *server,
            !server->is_modern_only;
 }
 
+struct upstream *upstream_lease_has(struct upstream *server,
+                                    const Meshnode__Gateway__Request *payload)
+{
+    struct mn_buf *capabilities =
+        upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities));
+    uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
+
+    if (capabilities == NULL || payload->session.len == 0) {
+        mn_buf_unref(capabilities);
+        return NULL;
+    }
+    upstream_lease_key(payload, mn_buf_span(capabilities), key);
+    mn_buf_unref(capabilities);
+    return upstream_lease_find(server, key);
+}
+
 struct upstream *upstream_lease_for(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload)
 {

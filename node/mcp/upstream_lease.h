@@ -19,6 +19,10 @@
 struct upstream *upstream_lease_for(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload);
 
+/* The one that this client's session has already; NULL: none. */
+struct upstream *upstream_lease_has(struct upstream *server,
+                                    const Meshnode__Gateway__Request *payload);
+
 /* It has served a call, and may be idle now. */
 void upstream_lease_used(struct upstream *lease);
 

@@ -106,6 +106,14 @@ struct mn_buf *upstream_message_initialized(struct upstream *server)
     return upstream_message_end(server, &writer);
 }
 
+struct mn_buf *upstream_message_roots_changed(struct upstream *server)
+{
+    struct mn_writer writer = {0};
+
+    mn_writer_str(&writer, "{\"jsonrpc\":\"2.0\",\"method\":\"" UPSTREAM_ROOTS_CHANGED "\"");
+    return upstream_message_end(server, &writer);
+}
+
 struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
                                      struct mn_span cursor)
 {
@@ -367,18 +375,33 @@ static void upstream_message_on_request(struct upstream *server, struct upstream
     upstream_message_reply(server, &writer);
 }
 
-/* It ends a listen; of two at once, the one it names. */
+/* It ends a listen, of two at once the one it names; or takes back a question. */
 static void upstream_message_on_cancelled(struct upstream *server, const struct json *params)
 {
     const struct json *id = params == NULL ? NULL : json_find_str(params, "requestId");
     struct upstream_request *listen;
     uint64_t number;
 
-    if (id == NULL || jsonrpc_id_number(id->raw, &number) != MN_OK) return;
+    if (id == NULL) return;
+    if (!upstream_is_modern(server)) upstream_question_withdraw(server, id->raw);
+    if (jsonrpc_id_number(id->raw, &number) != MN_OK) return;
     listen = upstream_request_find(server, number);
     if (listen == NULL || listen->kind != UPSTREAM_REQUEST_LISTEN) return;
     upstream_request_free(listen);
     upstream_stream_ended(server, true);
+}
+
+/* Only in a session of one client alone is it known whose it is; and only while it calls is there
+ * a way to tell it. */
+static void upstream_message_on_elicited(struct upstream *server,
+                                         struct upstream_exchange *exchange,
+                                         const struct json *params)
+{
+    struct upstream_request *request = exchange == NULL ? NULL : upstream_http_request_of(exchange);
+
+    if (request == NULL && server->is_lease) request = upstream_call_newest(server);
+    if (server->is_lease && request != NULL && params != NULL)
+        upstream_answer_on_elicited(request, params);
 }
 
 static void upstream_message_on_notification(struct upstream *server,
@@ -406,6 +429,8 @@ static void upstream_message_on_notification(struct upstream *server,
                                                                       : upstream_call_only(server);
         if (request != NULL && message->params != NULL)
             upstream_answer_on_log(request, message->params);
+    } else if (mn_span_is(method, "notifications/elicitation/complete")) {
+        upstream_message_on_elicited(server, exchange, message->params);
     } else if (mn_span_is(method, "notifications/cancelled")) {
         upstream_message_on_cancelled(server, message->params);
     }

@@ -11,7 +11,10 @@
 /* All return a text that the caller owns; for a child it ends with a newline and has no other. */
 struct mn_buf *upstream_message_discover(struct upstream *server, uint64_t id);
 struct mn_buf *upstream_message_initialize(struct upstream *server, uint64_t id);
+#define UPSTREAM_ROOTS_CHANGED "notifications/roots/list_changed"
+
 struct mn_buf *upstream_message_initialized(struct upstream *server);
+struct mn_buf *upstream_message_roots_changed(struct upstream *server);
 struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
                                      struct mn_span cursor);
 struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id);

@@ -256,6 +256,46 @@ static void upstream_question_settled(struct upstream_request *request)
         upstream_timer_set(request->server->host, &request->timer, config->call_timeout);
 }
 
+static void upstream_question_tell_withdrawn(struct upstream_request *request,
+                                             const struct upstream_question *question)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_WITHDRAWN;
+    event.withdrawn = upstream_question_string(request->server->host, question->key);
+    upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
+}
+
+static struct upstream_question *upstream_question_of_id(const struct upstream_asked *asked,
+                                                         struct mn_span id)
+{
+    MN_LIST_FOR_EACH (link, &asked->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (question->id.size > 0 && mn_span_equal(question->id, id)) return question;
+    }
+    return NULL;
+}
+
+/* A client that was asked by a result, and not live, still has the question: its answer is then
+ * to nothing, and ignored. */
+void upstream_question_withdraw(struct upstream *server, struct mn_span id)
+{
+    MN_LIST_FOR_EACH (link, &server->sent) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        struct upstream_asked *asked = request->asked;
+        struct upstream_question *question =
+            asked == NULL ? NULL : upstream_question_of_id(asked, id);
+        if (question == NULL) continue;
+        MN_PROBE("upstream: a server takes its question back");
+        if (request->is_live) upstream_question_tell_withdrawn(request, question);
+        upstream_question_drop(asked, question);
+        if (asked->open_count > 0 || asked->is_parked) return;
+        asked->is_collecting = false;
+        upstream_question_settled(request);
+        return;
+    }
+}
+
 /* In the client's name, when it does not answer. */
 static void upstream_question_decline(struct upstream_request *request)
 {

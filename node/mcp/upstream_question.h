@@ -53,6 +53,9 @@ void upstream_question_free(struct upstream_request *request);
  * nothing that can be asked of this caller, and was not taken. */
 bool upstream_question_ask(struct upstream_request *request, const struct jsonrpc_message *message);
 
+/* The legacy server takes one of its questions back: notifications/cancelled with that id. */
+void upstream_question_withdraw(struct upstream *server, struct mn_span id);
+
 /* A result input_required of a modern server for a live call. */
 void upstream_question_on_round(struct upstream_request *request, const struct json *result);
 

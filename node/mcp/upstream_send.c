@@ -1,5 +1,6 @@
 #include "node/mcp/upstream_send.h"
 
+#include "node/mcp/upstream_answer.h"
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_message.h"
@@ -65,9 +66,9 @@ static void upstream_send_post(struct upstream_request *request,
 
 static bool upstream_send_is_carried(const char *method)
 {
-    static const char *const methods[] = {"tools/call",          "prompts/get", "resources/read",
-                                          "completion/complete", "tasks/get",   "tasks/update",
-                                          "tasks/cancel"};
+    static const char *const methods[] = {
+        "tools/call", "prompts/get",  "resources/read", "completion/complete",
+        "tasks/get",  "tasks/update", "tasks/cancel",   UPSTREAM_ROOTS_CHANGED};
 
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(method, methods[i]) == 0) return true;
@@ -118,6 +119,27 @@ static bool upstream_send_judge(struct upstream_request *request,
             none);
         return false;
     }
+    return true;
+}
+
+/* A notification of the client's, which travels as a call: for the session of its own that it has
+ * here. Who has none was never asked for its roots, and they are asked for when they are needed. */
+static bool upstream_send_notification(struct upstream_request *request,
+                                       const Meshnode__Gateway__Request *payload)
+{
+    struct upstream *lease;
+    struct mn_buf *text;
+
+    if (strcmp(payload->method, UPSTREAM_ROOTS_CHANGED) != 0) return false;
+    lease = upstream_lease_has(request->server, payload);
+    if (lease != NULL && lease->state == UPSTREAM_READY) {
+        text = upstream_message_roots_changed(lease);
+        if (lease->is_http)
+            upstream_http_notify(lease, text, UPSTREAM_ROOTS_CHANGED, false);
+        else
+            upstream_stdio_write(lease, text);
+    }
+    upstream_answer_result(request, mn_span_str("{}"));
     return true;
 }
 
@@ -189,6 +211,7 @@ void upstream_send_call(struct upstream_request *request)
 
     MN_ASSERT(request->server->state == UPSTREAM_READY && !request->is_sent);
     if (!upstream_send_judge(request, payload, &params)) return;
+    if (upstream_send_notification(request, payload)) return;
     if (payload->resume.len > 0) {
         upstream_send_resume(request, payload, params);
         return;

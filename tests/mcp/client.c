@@ -522,6 +522,24 @@ void client_question(uint64_t ticket, const char *key, const char *method, const
     client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 
+void client_withdrawn(uint64_t ticket, const char *key)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_WITHDRAWN;
+    event.withdrawn = mn_arena_format(&kept, "%s", key);
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_elicited(uint64_t ticket, const char *json)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ELICITED;
+    event.elicited = pb_bytes(mn_span_str(json));
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
 void client_parked(uint64_t ticket, const char *json, const char *resume)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;

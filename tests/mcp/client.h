@@ -113,6 +113,9 @@ void client_served(uint64_t ticket);
 void client_updated(uint64_t ticket, const char *uri);
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
 
+void client_withdrawn(uint64_t ticket, const char *key);
+void client_elicited(uint64_t ticket, const char *json);
+
 /* input_required of a legacy server's call, which is parked under [resume]. */
 void client_parked(uint64_t ticket, const char *json, const char *resume);
 void client_failed(uint64_t ticket, enum call_failure failure, const char *text);

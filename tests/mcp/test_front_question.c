@@ -93,6 +93,63 @@ START_TEST(urls_have_an_id_in_the_revision_that_wants_one)
 }
 END_TEST
 
+START_TEST(a_question_that_its_server_takes_back_is_cancelled_and_its_answer_is_nothing)
+{
+    const struct client_response *response = client_legacy(ann, CALL);
+
+    client_question(1, "e-1", "elicitation/create", "{}");
+    client_question(1, "e-2", "elicitation/create", "{}");
+    client_forget(response->id);
+    client_withdrawn(1, "e-9"); /* no such */
+    client_withdrawn(1, "e-1");
+    client_assert_body(response, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":"
+                                 "\"notifications/cancelled\",\"params\":{\"requestId\":1,"
+                                 "\"reason\":\"the server does not ask any more\"}}\n\n");
+    client_legacy(ann, ID "\"result\":{\"action\":\"accept\"}}");
+    ck_assert_uint_eq(client_input.ticket, 0);
+    client_legacy(ann, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"action\":\"accept\"}}");
+    ck_assert_str_eq(client_input.key, "e-2");
+}
+END_TEST
+
+START_TEST(what_was_done_at_a_url_is_told_in_the_revision_that_knows_it)
+{
+    const struct client_response *response = client_legacy(ann, CALL);
+
+    client_elicited(1, "{\"elicitationId\":\"x\",\"n\":1e400}");
+    client_assert_body(response, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":"
+                                 "\"notifications/elicitation/complete\",\"params\":{"
+                                 "\"elicitationId\":\"x\",\"n\":1e400}}\n\n");
+    response = client_legacy(bob, CALL);
+    client_elicited(2, "{\"elicitationId\":\"x\"}");
+    ck_assert_uint_eq(response->code, 0); /* nothing yet */
+}
+END_TEST
+
+#define ROOTS_CHANGED "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/roots/list_changed\"}"
+
+START_TEST(changed_roots_are_told_to_the_servers_that_this_session_called)
+{
+    client_legacy(ann, ROOTS_CHANGED); /* nobody yet */
+    ck_assert_uint_eq(client_calls_count, 0);
+    client_legacy(ann, CALL);
+    client_result(1, "{\"content\":[]}");
+    client_legacy(ann, CALL);
+    client_result(2, "{\"content\":[]}");
+    client_legacy(bob, ROOTS_CHANGED); /* another client's business */
+    ck_assert_uint_eq(client_calls_count, 2);
+    ck_assert_uint_eq(client_legacy(ann, ROOTS_CHANGED)->code, 202);
+    ck_assert_uint_eq(client_calls_count, 3);
+    ck_assert_str_eq(client_calls[2].request->method, "notifications/roots/list_changed");
+    ck_assert_str_eq(client_calls[2].service, "srv");
+    ck_assert_uint_eq(client_calls[2].node.bytes[0], 9); /* who served it */
+    ck_assert_uint_eq(client_calls[2].request->session.len, 16);
+    ck_assert(memcmp(client_calls[2].request->session.data, client_calls[1].request->session.data,
+                     16) == 0);
+    client_result(3, "{}"); /* nobody waits for it */
+}
+END_TEST
+
 static const struct client_response *call_modern(const char *more)
 {
     char params[8192];
@@ -306,6 +363,10 @@ int main(void)
     tcase_add_test(tc, a_call_that_ends_takes_its_questions_back);
     tcase_add_test(tc, what_cannot_be_asked_is_refused_for_the_client);
     tcase_add_test(tc, urls_have_an_id_in_the_revision_that_wants_one);
+    tcase_add_test(tc,
+                   a_question_that_its_server_takes_back_is_cancelled_and_its_answer_is_nothing);
+    tcase_add_test(tc, what_was_done_at_a_url_is_told_in_the_revision_that_knows_it);
+    tcase_add_test(tc, changed_roots_are_told_to_the_servers_that_this_session_called);
     tcase_add_test(tc, a_servers_state_comes_back_to_the_node_it_came_from);
     tcase_add_test(tc, a_parked_call_is_resumed_and_nothing_of_it_shows);
     tcase_add_test(tc, a_round_without_a_state_gets_none);

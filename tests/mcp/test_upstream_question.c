@@ -402,6 +402,93 @@ START_TEST(a_stateless_clients_round_passes_as_it_is)
 }
 END_TEST
 
+START_TEST(a_question_that_is_taken_back_is_told_and_the_call_goes_on)
+{
+    struct world_event *event;
+    const char *line, *key;
+
+    world_up_legacy(&w, "s");
+    line = call_of(1, "ann", true);
+    world_say(&w, ELICIT);
+    key = world_event(&w)->key;
+    world_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                  "\"requestId\":\"other\"}}\n");
+    ck_assert_ptr_null(world_event(&w));
+    world_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                  "\"requestId\":\"u7\"}}\n");
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "withdrawn");
+    ck_assert_str_eq(event->key, key);
+    world_input(&w, 1, key, "{\"action\":\"accept\"}", 0); /* it crossed */
+    ck_assert_ptr_null(world_line(&w));
+    world_answer(&w, line, "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+}
+END_TEST
+
+/* The client of a round was not asked yet: then it is not asked at all. */
+START_TEST(a_question_taken_back_at_once_makes_no_round)
+{
+    const char *line;
+
+    world_up_legacy(&w, "s");
+    line = call_of(1, NULL, false);
+    world_say(&w, ELICIT "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
+                         "\"params\":{\"requestId\":\"u7\"}}\n");
+    world_pass(&w, MN_SEC);
+    ck_assert_ptr_null(world_event(&w));
+    world_answer(&w, line, "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+}
+END_TEST
+
+START_TEST(roots_that_change_are_told_in_that_clients_session_only)
+{
+    struct world_call changed = {.ticket = 7,
+                                 .service = "s",
+                                 .method = "notifications/roots/list_changed",
+                                 .params = "{}",
+                                 .capabilities = CAPABILITIES,
+                                 .session = "ann"};
+    struct world_child *anns;
+    const char *line;
+
+    world_up_legacy(&w, "s");
+    world_call(&w, &changed); /* it has no session here: none is begun for that */
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    ck_assert_uint_eq(w.children_count, 1);
+    line = call_of(1, "ann", true);
+    anns = world_child(&w);
+    world_answer(&w, line, "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    changed.ticket = 8;
+    world_call(&w, &changed);
+    ck_assert_ptr_eq(world_child(&w), anns);
+    ck_assert_str_eq(world_line(&w),
+                     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/roots/list_changed\"}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    changed.ticket = 9;
+    changed.session = "bob";
+    world_call(&w, &changed);
+    ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
+
+START_TEST(what_was_done_at_a_url_is_told_to_the_client_that_was_sent_there)
+{
+    struct world_event *event;
+
+    world_up_legacy(&w, "s");
+    call_of(1, "ann", true);
+    world_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/elicitation/complete\","
+                  "\"params\":{\"elicitationId\":\"x\"}}\n");
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "elicited");
+    ck_assert_str_eq(event->json, "{\"elicitationId\":\"x\"}");
+    ck_assert_uint_eq(event->ticket, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("upstream questions");
@@ -423,6 +510,10 @@ int main(void)
     tcase_add_test(tc, a_modern_servers_rounds_go_on_here_for_a_live_client);
     tcase_add_test(tc, rounds_without_end_are_an_error);
     tcase_add_test(tc, a_stateless_clients_round_passes_as_it_is);
+    tcase_add_test(tc, a_question_that_is_taken_back_is_told_and_the_call_goes_on);
+    tcase_add_test(tc, a_question_taken_back_at_once_makes_no_round);
+    tcase_add_test(tc, roots_that_change_are_told_in_that_clients_session_only);
+    tcase_add_test(tc, what_was_done_at_a_url_is_told_to_the_client_that_was_sent_there);
     tcase_add_test(tc, tasks_pass_to_clients_that_can_ask_about_them_later);
     suite_add_tcase(suite, tc);
     srunner_run_all(runner, CK_ENV);

@@ -163,6 +163,14 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->what = "updated";
         kept->json = payload->updated;
         break;
+    case MESHNODE__GATEWAY__EVENT__KIND_WITHDRAWN:
+        kept->what = "withdrawn";
+        kept->key = payload->withdrawn;
+        break;
+    case MESHNODE__GATEWAY__EVENT__KIND_ELICITED:
+        kept->what = "elicited";
+        kept->json = world_keep(w, pb_span(payload->elicited));
+        break;
     default: ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS); /* a heartbeat */
     }
     kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
