@@ -69,11 +69,40 @@ static const char aggregated[] = "\"capabilities\":{\"tools\":{\"listChanged\":t
                                  "\"resources\":{\"listChanged\":true,\"subscribe\":true},"
                                  "\"completions\":{},\"logging\":{}";
 
+/* Tasks of the core protocol (2025-11-25), as far as they are carried: without a list, because what
+ * a server lists there are the tasks of all its clients. */
+static const char core_tasks[] = "\"tasks\":{\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}";
+
+static bool front_about_has_tasks(const struct json *capabilities)
+{
+    const struct json *tasks = json_find_str(capabilities, "tasks");
+    return json_is(json_find_str(json_find_str(json_find_str(tasks, "requests"), "tools"), "call"),
+                   JSON_OBJECT);
+}
+
+static bool front_about_any_has_tasks(struct front *front)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 4, JSON_NODES_MAX};
+    struct names_item **items;
+
+    names_listed(&front->names, NAMES_TOOLS, &items);
+    for (uint32_t i = 0; i < front->names.services.count; i++) {
+        const struct names_service *service = front->names.sorted[i];
+        const struct json *all;
+        if (service->is_listed && service->capabilities.size > 0 &&
+            json_parse_copy(front->parser, service->capabilities, limits, &front->scratch, &all) ==
+                MN_OK &&
+            front_about_has_tasks(all))
+            return true;
+    }
+    return false;
+}
+
 /* Of one server: what it declared, less what is not carried. */
 static void front_about_own(struct front *front, struct mn_writer *writer,
-                            const struct names_service *service)
+                            const struct names_service *service, const char *version)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json_limits limits = {JSON_DEPTH_MAX, 4, JSON_NODES_MAX};
     const struct json *capabilities = NULL;
     bool is_first = true;
 
@@ -90,6 +119,8 @@ static void front_about_own(struct front *front, struct mn_writer *writer,
         for (const struct json *key = json_first(capabilities); key != NULL;
              key = json_next(capabilities, key))
             if (!mn_span_is(key->text, "tasks")) front_call_write_member(writer, key, &is_first);
+    if (front_task_is_core(version) && front_about_has_tasks(capabilities))
+        mn_writer_format(writer, "%s%s", is_first ? "" : ",", core_tasks);
     mn_writer_str(writer, "}");
 }
 
@@ -125,20 +156,22 @@ static void front_about_extensions(struct front *front, struct mn_writer *writer
     if (count > 0) mn_writer_str(writer, "}");
 }
 
-static void front_about_all(struct front *front, struct mn_writer *writer)
+static void front_about_all(struct front *front, struct mn_writer *writer, const char *version)
 {
     mn_writer_str(writer, aggregated);
+    if (front_task_is_core(version) && front_about_any_has_tasks(front))
+        mn_writer_format(writer, ",%s", core_tasks);
     front_about_extensions(front, writer);
     mn_writer_str(writer, "}");
 }
 
 void front_about_capabilities(struct front *front, struct mn_writer *writer,
-                              const struct names_service *service)
+                              const struct names_service *service, const char *version)
 {
     if (service == NULL)
-        front_about_all(front, writer);
+        front_about_all(front, writer, version);
     else
-        front_about_own(front, writer, service);
+        front_about_own(front, writer, service, version);
 }
 
 bool front_about_has(struct front *front, const struct names_service *service, const char *name)

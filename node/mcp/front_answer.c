@@ -219,6 +219,10 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
     if (call->uri.size > 0)
         text = call->method->kind == NAMES_UI ? front_task_renamed(front, call, text)
                                               : front_answer_renamed(front, call, text);
+    if (!front_task_begun(front, call, node, &text)) {
+        front_answer_broken(front, call, "the server's task has an id that is too long");
+        return;
+    }
     if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &result) != MN_OK ||
         result->type != JSON_OBJECT || json_pick(result, names, 4, parts) != MN_OK) {
         front_answer_broken(front, call, "the server's result is not usable JSON");

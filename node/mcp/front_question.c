@@ -144,11 +144,13 @@ void front_question_ask(struct front *front, struct front_call *call,
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     const struct json *params = NULL;
     struct mn_span key = pb_text(asked->key), raw = pb_span(asked->params);
+    bool is_task = call->method->kind == NAMES_UI && call->uri.size > 0;
     struct front_exchange *exchange = call->session == NULL ? NULL : front_question_stream(call);
     uint32_t count = 0;
 
     MN_LIST_FOR_EACH (entry, &call->questions)
         count++;
+    if (is_task && raw.size > 0) raw = front_task_renamed(front, call, raw);
     if (exchange == NULL)
         front_question_refuse(front, call, asked->key, "the client is not connected");
     else if (!front_question_is_known(asked->method) || key.size > KEY_MAX ||
@@ -159,6 +161,16 @@ void front_question_ask(struct front *front, struct front_call *call,
         front_question_refuse(front, call, asked->key, "this cannot be asked");
     else
         front_question_send(front, exchange, call, asked->method, params, key);
+}
+
+/* What the client answers; about a task under its server's own id. */
+static struct mn_span front_question_result(struct front *front, const struct front_call *call,
+                                            const struct json *result)
+{
+    struct mn_span raw = mn_arena_copy(&front->scratch, result->raw);
+    bool is_task = call->method->kind == NAMES_UI && call->uri.size > 0;
+
+    return is_task ? front_task_own(front, call, raw) : raw;
 }
 
 void front_question_on_response(struct front *front, const struct front_session *session,
@@ -178,7 +190,7 @@ void front_question_on_response(struct front *front, const struct front_session 
     answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, question->key).data;
     if (message->kind == JSONRPC_RESULT) {
         answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
-        answer.result = pb_bytes(message->result->raw);
+        answer.result = pb_bytes(front_question_result(front, question->call, message->result));
     } else {
         error.code = message->code < INT32_MIN || message->code > INT32_MAX
                          ? JSONRPC_INTERNAL

@@ -382,7 +382,7 @@ bool front_about_is_aggregated(struct mn_span endpoint);
 /* serverInfo; "capabilities":{...}; ,"instructions":"..." if there are any. */
 void front_about_server(struct mn_writer *writer, const struct names_service *service);
 void front_about_capabilities(struct front *front, struct mn_writer *writer,
-                              const struct names_service *service);
+                              const struct names_service *service, const char *version);
 void front_about_instructions(struct front *front, struct mn_writer *writer,
                               struct names_endpoint at);
 
@@ -538,9 +538,20 @@ bool front_task_route(struct front *front, const struct front_exchange *exchange
 bool front_task_created(struct front *front, const struct front_call *call, const mn_id *node,
                         const struct json *result, struct mn_writer *writer);
 
-/* A result about a task, under the id that the client knows. */
+/* Whether this revision has tasks of its own: 2025-11-25. */
+bool front_task_is_core(const char *version);
+
+/* The result of a call that became a task of that revision, under a sealed id; else as it is.
+ * False: its id cannot be sealed. */
+bool front_task_begun(struct front *front, const struct front_call *call, const mn_id *node,
+                      struct mn_span *text);
+
+/* What a server says about a task, under the id that the client knows; and what the client says
+ * about it, under the server's own. */
 struct mn_span front_task_renamed(struct front *front, const struct front_call *call,
                                   struct mn_span text);
+struct mn_span front_task_own(struct front *front, const struct front_call *call,
+                              struct mn_span text);
 
 /* ---- front_replay.c ---- */
 

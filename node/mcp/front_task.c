@@ -1,7 +1,9 @@
-/* Tasks (extension io.modelcontextprotocol/tasks): a server answers a call by a task, which the
- * client asks about later, perhaps at another node. The id that it is given is sealed: it says
- * which node and server has the task, and how that one calls it. Ids of different servers cannot
- * clash, and nobody can ask about another's task. */
+/* Tasks: a server answers a call by a task, which the client asks about later, perhaps at another
+ * node. The id that it is given is sealed: it says which node and server has the task, and how that
+ * one calls it. Ids of different servers cannot clash, and nobody can ask about another's task.
+ * There are two kinds, which are not translated into each other: the extension
+ * io.modelcontextprotocol/tasks of modern clients and servers, and the tasks that are part of
+ * revision 2025-11-25, of legacy clients and servers. */
 #include "node/mcp/front_state.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -105,19 +107,85 @@ bool front_task_created(struct front *front, const struct front_call *call, cons
     return true;
 }
 
-struct mn_span front_task_renamed(struct front *front, const struct front_call *call,
-                                  struct mn_span text)
-{
-    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
-    struct mn_writer writer = {0};
-    const struct json *result;
-    struct mn_span changed;
+/* ---- the tasks of 2025-11-25, and ids wherever they stand ---- */
 
-    if (json_parse_copy(front->parser, text, limits, &front->scratch, &result) != MN_OK ||
-        !mn_span_equal(json_text(json_find_str(result, "taskId")), call->own))
-        return text;
-    task_write(&writer, result, call->uri);
+#define RELATED "io.modelcontextprotocol/related-task"
+#define PLACES_MAX 3
+
+static void task_place(const struct json *holder, struct mn_span id, struct mn_span *places,
+                       uint32_t *count)
+{
+    const struct json *found = json_find_str(holder, "taskId");
+    uint32_t at = *count;
+
+    if (found == NULL || !mn_span_equal(json_text(found), id)) return;
+    while (at > 0 && places[at - 1].data > found->raw.data)
+        at--;
+    for (uint32_t i = *count; i > at; i--)
+        places[i] = places[i - 1];
+    places[at] = found->raw;
+    (*count)++;
+}
+
+/* The same text with [to] where a task is called [from]: as taskId, in "task", and in _meta. */
+static struct mn_span task_rename(struct front *front, struct mn_span text, struct mn_span from,
+                                  struct mn_span to)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
+    struct mn_span places[PLACES_MAX], changed;
+    struct mn_writer writer = {0};
+    const struct json *whole;
+    const uint8_t *at;
+    uint32_t count = 0;
+
+    if (json_parse_copy(front->parser, text, limits, &front->scratch, &whole) != MN_OK) return text;
+    task_place(whole, from, places, &count);
+    task_place(json_find_str(whole, "task"), from, places, &count);
+    task_place(json_find_str(json_find_str(whole, "_meta"), RELATED), from, places, &count);
+    if (count == 0) return text;
+    at = whole->raw.data;
+    for (uint32_t i = 0; i < count; i++) {
+        mn_writer_add(&writer, mn_span(at, (size_t)(places[i].data - at)));
+        json_write_string(&writer, to);
+        at = places[i].data + places[i].size;
+    }
+    mn_writer_add(&writer, mn_span(at, (size_t)(whole->raw.data + whole->raw.size - at)));
     changed = mn_arena_copy(&front->scratch, mn_buf_span(writer.buf));
     mn_writer_drop(&writer);
     return changed;
+}
+
+bool front_task_is_core(const char *version)
+{
+    return version != NULL && strcmp(version, "2025-11-25") == 0;
+}
+
+bool front_task_begun(struct front *front, const struct front_call *call, const mn_id *node,
+                      struct mn_span *text)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json *result;
+    struct mn_span own, id;
+
+    if (call->session == NULL || call->exchange == NULL || call->method->kind != NAMES_TOOLS ||
+        json_parse_copy(front->parser, *text, limits, &front->scratch, &result) != MN_OK)
+        return true;
+    own = json_text(json_find_str(json_find_str(result, "task"), "taskId"));
+    if (own.size == 0 || json_find_str(result, "content") != NULL) return true;
+    id = task_seal(front, call, node, own);
+    if (id.size == 0) return false;
+    *text = task_rename(front, *text, own, id);
+    return true;
+}
+
+struct mn_span front_task_renamed(struct front *front, const struct front_call *call,
+                                  struct mn_span text)
+{
+    return task_rename(front, text, call->own, call->uri);
+}
+
+struct mn_span front_task_own(struct front *front, const struct front_call *call,
+                              struct mn_span text)
+{
+    return task_rename(front, text, call->uri, call->own);
 }

@@ -106,6 +106,7 @@ struct upstream_request {
     enum upstream_request_kind kind;
     bool is_sent, wants_progress, was_retried;
     bool is_live;                 /* call: its client can be asked while it runs */
+    bool is_patient;              /* call: its server need not show that it lives */
     struct upstream_asked *asked; /* NULL: nothing was asked */
     enum loglevel wants_log;      /* call: the least urgent one its client wants; NONE: no logs */
     bool was_modern, had_session; /* when it was sent; the server may have been asked again since */

@@ -129,8 +129,8 @@ void upstream_answer_on_progress(struct upstream *server, const struct json *par
     request = upstream_request_find(server, id);
     if (request == NULL || request->kind != UPSTREAM_REQUEST_CALL || !request->wants_progress)
         return;
-    if (server->config->call_timeout != 0)
-        upstream_timer_set(server->host, &request->timer, server->config->call_timeout);
+    if (request->asked == NULL || request->asked->open_count == 0)
+        upstream_call_watch_time(request); /* else its client thinks, and the server waits */
     upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_PROGRESS,
                           upstream_message_without(server->host, params, "progressToken"));
 }

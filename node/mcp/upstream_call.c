@@ -228,9 +228,31 @@ void upstream_call_resend(struct upstream_request *request)
         upstream_send_later(request);
 }
 
+void upstream_call_watch_time(struct upstream_request *request)
+{
+    mn_time timeout = request->server->config->call_timeout;
+
+    if (request->is_patient) timeout = UPSTREAM_HEARTBEAT;
+    upstream_timer_set(request->server->host, &request->timer,
+                       timeout == 0 ? MN_TIME_NEVER : timeout);
+}
+
+/* The caller hears that the call is not forgotten. */
+static void upstream_call_beat(struct upstream_request *request)
+{
+    Meshnode__Gateway__Event nothing = MESHNODE__GATEWAY__EVENT__INIT;
+
+    upstream_call_emit(request, CALL_EVENT_PROGRESS, &nothing);
+    upstream_call_watch_time(request);
+}
+
 void upstream_call_on_timer(struct upstream_request *request)
 {
     if (request->asked != NULL && upstream_question_on_timer(request)) return;
+    if (request->is_sent && request->is_patient) {
+        upstream_call_beat(request);
+        return;
+    }
     if (!request->is_sent) {
         upstream_call_fail(request, CALL_UNAVAILABLE, "it is not ready");
         return;

@@ -28,6 +28,9 @@ void upstream_call_resend(struct upstream_request *request);
 /* Takes one that waits at [request->server] to another: it is sent, or waits there. */
 void upstream_call_move(struct upstream_request *request, struct upstream *to);
 
+/* From now on its server has as long as it has for a call, or for the next sign of life. */
+void upstream_call_watch_time(struct upstream_request *request);
+
 /* Tells the server that nobody waits for the answer. */
 void upstream_call_tell_cancelled(struct upstream_request *request);
 

@@ -8,7 +8,7 @@
 static bool upstream_lease_may_ask(const char *method)
 {
     return strcmp(method, "tools/call") == 0 || strcmp(method, "prompts/get") == 0 ||
-           strcmp(method, "resources/read") == 0;
+           strcmp(method, "resources/read") == 0 || strncmp(method, "tasks/", 6) == 0;
 }
 
 /* The client's capabilities as a legacy server may see them; NULL: none that matters. */

@@ -248,12 +248,7 @@ static void upstream_question_reply_error(struct upstream_request *request,
 /* Nobody waits for people any more: the server's own time counts again. */
 static void upstream_question_settled(struct upstream_request *request)
 {
-    const struct upstream_config *config = request->server->config;
-
-    if (config->call_timeout == 0)
-        upstream_timer_clear(request->server->host, &request->timer);
-    else
-        upstream_timer_set(request->server->host, &request->timer, config->call_timeout);
+    upstream_call_watch_time(request);
 }
 
 static void upstream_question_tell_withdrawn(struct upstream_request *request,

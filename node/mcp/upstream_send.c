@@ -67,8 +67,8 @@ static void upstream_send_post(struct upstream_request *request,
 static bool upstream_send_is_carried(const char *method)
 {
     static const char *const methods[] = {
-        "tools/call", "prompts/get",  "resources/read", "completion/complete",
-        "tasks/get",  "tasks/update", "tasks/cancel",   UPSTREAM_ROOTS_CHANGED};
+        "tools/call",   "prompts/get",  "resources/read", "completion/complete", "tasks/get",
+        "tasks/result", "tasks/update", "tasks/cancel",   UPSTREAM_ROOTS_CHANGED};
 
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(method, methods[i]) == 0) return true;
@@ -221,11 +221,11 @@ void upstream_send_call(struct upstream_request *request)
     request->is_live = payload->is_live;
     request->wants_progress = payload->wants_progress;
     request->wants_log = loglevel_parse(pb_text(payload->log_level));
+    /* It is answered when the task is over, and says nothing until then. */
+    request->is_patient = strcmp(payload->method, "tasks/result") == 0;
     upstream_send_set_level(server, request->wants_log);
     upstream_request_enter(request);
-    upstream_timer_set(host, &request->timer,
-                       server->config->call_timeout == 0 ? MN_TIME_NEVER
-                                                         : server->config->call_timeout);
+    upstream_call_watch_time(request);
     struct mn_buf *text = upstream_message_call(server, request, payload, params);
     if (server->is_http) {
         upstream_send_post(request, payload, params, text);

@@ -316,6 +316,95 @@ START_TEST(a_task_is_asked_about_where_it_is)
 }
 END_TEST
 
+#define TASK_CALL \
+    ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\",\"task\":{\"ttl\":9}}}"
+
+/* A request about a task, by the id that the client was given. */
+static const struct client_response *about(const char *session, const char *method,
+                                           const char *task)
+{
+    char body[2048];
+
+    snprintf(body, sizeof body, ID "\"method\":\"%s\",\"params\":{\"taskId\":\"%s\"}}", method,
+             task);
+    return client_legacy(session, body);
+}
+
+START_TEST(a_task_of_the_legacy_era_goes_by_a_sealed_id_wherever_it_stands)
+{
+    const struct client_response *response = client_legacy(ann, TASK_CALL);
+    char task[1024], related[1200];
+    const char *at;
+
+    ck_assert_str_eq(client_calls[0].params, "{\"name\":\"t\",\"task\":{\"ttl\":9}}");
+    client_result(1, "{\"task\":{\"status\":\"working\",\"taskId\":\"t-1\",\"ttl\":null}}");
+    at = strstr(response->body, "\"taskId\":\"");
+    ck_assert_ptr_nonnull(at);
+    ck_assert_int_eq(sscanf(at, "\"taskId\":\"%1000[^\"]", task), 1);
+    ck_assert_uint_gt(strlen(task), 60);
+    ck_assert_ptr_null(strstr(response->body, "t-1"));
+
+    response = about(ann, "tasks/get", task);
+    ck_assert_str_eq(client_calls[1].request->method, "tasks/get");
+    ck_assert_str_eq(client_calls[1].params, "{\"taskId\":\"t-1\"}");
+    ck_assert_uint_eq(client_calls[1].node.bytes[0], 9); /* where it was begun */
+    client_result(2, "{\"taskId\":\"t-1\",\"status\":\"working\",\"ttl\":null}");
+    ck_assert_ptr_nonnull(strstr(response->body, task));
+
+    response = about(ann, "tasks/result", task);
+    client_question(3, "e-1", "elicitation/create",
+                    "{\"message\":\"m\",\"_meta\":{\"io.modelcontextprotocol/related-task\":"
+                    "{\"taskId\":\"t-1\"}}}");
+    ck_assert_ptr_nonnull(strstr(response->body, task)); /* in the question */
+    ck_assert_ptr_null(strstr(response->body, "t-1"));
+    snprintf(related, sizeof related,
+             ID "\"result\":{\"action\":\"accept\",\"_meta\":{"
+                "\"io.modelcontextprotocol/related-task\":{\"taskId\":\"%s\"}}}}",
+             task);
+    client_legacy(ann, related);
+    ck_assert_str_eq(client_input.result,
+                     "{\"action\":\"accept\",\"_meta\":{\"io.modelcontextprotocol/related-task\":"
+                     "{\"taskId\":\"t-1\"}}}");
+    client_forget(response->id);
+    client_result(3, "{\"content\":[],\"_meta\":{\"x\":1e400,"
+                     "\"io.modelcontextprotocol/related-task\":{\"taskId\":\"t-1\"}}}");
+    ck_assert_ptr_nonnull(strstr(response->body, task));
+    ck_assert_ptr_nonnull(strstr(response->body, "1e400"));
+
+    task[50] = task[50] == 'A' ? 'B' : 'A';
+    response = about(ann, "tasks/cancel", task);
+    ck_assert_ptr_nonnull(strstr(response->body, "-32602"));
+    ck_assert_uint_eq(client_calls_count, 3);
+}
+END_TEST
+
+START_TEST(tasks_are_offered_where_they_exist_and_only_in_their_revision)
+{
+    const struct client_offer offer = {
+        .tools = tools,
+        .capabilities = "{\"tools\":{},\"tasks\":{\"list\":{},\"cancel\":{},\"requests\":{"
+                        "\"tools\":{\"call\":{}}}}}"};
+    static const char carried[] =
+        "\"tasks\":{\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}";
+    static const char initialize[] = ID "\"method\":\"initialize\",\"params\":{"
+                                        "\"protocolVersion\":\"%s\",\"capabilities\":{}}}";
+    char body[256];
+
+    snprintf(body, sizeof body, initialize, "2025-11-25");
+    ck_assert_ptr_null(strstr(client_send("POST", "/mcp", NULL, body)->body, "\"tasks\""));
+    client_service_offer("jobs", true, &offer);
+    ck_assert_ptr_nonnull(strstr(client_send("POST", "/mcp", NULL, body)->body, carried));
+    ck_assert_ptr_nonnull(
+        strstr(client_send("POST", "/mcp/servers/jobs", NULL, body)->body, carried));
+    ck_assert_ptr_null(strstr(client_send("POST", "/mcp/servers/srv", NULL, body)->body, "tasks"));
+    snprintf(body, sizeof body, initialize, "2025-06-18");
+    ck_assert_ptr_null(
+        strstr(client_send("POST", "/mcp/servers/jobs", NULL, body)->body, "\"tasks\""));
+    ck_assert_ptr_null(
+        strstr(client_modern("server/discover", NULL, "{" MODERN_META("") "}")->body, "\"tasks\""));
+}
+END_TEST
+
 START_TEST(clients_without_tasks_get_none)
 {
     const struct client_response *response = call_modern("");
@@ -329,7 +418,7 @@ START_TEST(clients_without_tasks_get_none)
     ck_assert_ptr_nonnull(strstr(client_legacy(ann, ID "\"method\":\"tasks/get\",\"params\":{"
                                                        "\"taskId\":\"t-1\"}}")
                                      ->body,
-                                 "\"code\":-32601"));
+                                 "\"code\":-32602"));
 }
 END_TEST
 
@@ -373,6 +462,8 @@ int main(void)
     tcase_add_test(tc, states_are_bound_to_their_request_and_their_time);
     tcase_add_test(tc, urls_that_an_old_server_wants_visited_are_a_round);
     tcase_add_test(tc, a_task_is_asked_about_where_it_is);
+    tcase_add_test(tc, a_task_of_the_legacy_era_goes_by_a_sealed_id_wherever_it_stands);
+    tcase_add_test(tc, tasks_are_offered_where_they_exist_and_only_in_their_revision);
     tcase_add_test(tc, clients_without_tasks_get_none);
     tcase_add_test(tc, extensions_of_all_servers_are_named_once);
     suite_add_tcase(suite, tc);

@@ -474,6 +474,30 @@ START_TEST(roots_that_change_are_told_in_that_clients_session_only)
 }
 END_TEST
 
+START_TEST(who_waits_for_a_task_is_not_forgotten_however_long_it_takes)
+{
+    const struct world_call wait = {.ticket = 1,
+                                    .service = "s",
+                                    .method = "tasks/result",
+                                    .params = "{\"taskId\":\"t\"}",
+                                    .session = "ann",
+                                    .is_live = true};
+    const char *line;
+    uint32_t beats = 0;
+
+    world_up_legacy(&w, "s");
+    world_call(&w, &wait);
+    line = world_line(&w);
+    assert_has(line, "\"method\":\"tasks/result\",\"params\":{\"taskId\":\"t\"}");
+    world_pass(&w, 20 * MN_MINUTE);
+    for (struct world_event *event; (event = world_event(&w)) != NULL; beats++)
+        ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS);
+    ck_assert_uint_eq(beats, 20 * MN_MINUTE / UPSTREAM_HEARTBEAT);
+    world_answer(&w, line, "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+}
+END_TEST
+
 START_TEST(what_was_done_at_a_url_is_told_to_the_client_that_was_sent_there)
 {
     struct world_event *event;
@@ -513,6 +537,7 @@ int main(void)
     tcase_add_test(tc, a_question_that_is_taken_back_is_told_and_the_call_goes_on);
     tcase_add_test(tc, a_question_taken_back_at_once_makes_no_round);
     tcase_add_test(tc, roots_that_change_are_told_in_that_clients_session_only);
+    tcase_add_test(tc, who_waits_for_a_task_is_not_forgotten_however_long_it_takes);
     tcase_add_test(tc, what_was_done_at_a_url_is_told_to_the_client_that_was_sent_there);
     tcase_add_test(tc, tasks_pass_to_clients_that_can_ask_about_them_later);
     suite_add_tcase(suite, tc);
