@@ -9,6 +9,7 @@
 
 #define INNER_STEPS_MAX 1024 /* per outer step; the rest waits for the next one */
 #define NODES_TOLD_EVERY (250 * MN_MS)
+#define NODES_TOLD_SOON (10 * MN_MS)
 #define DRAIN_TIME (10 * MN_SEC) /* running calls may take so long to end after STOP */
 
 void node_config_default(struct node_config *config)
@@ -424,10 +425,13 @@ static void node_tell_nodes(struct node *node, struct mn_now now, struct edge_ou
     struct mcp_input input = {.type = MCP_IN_NODES};
     uint32_t count = peers_counts(peers).members;
     const struct peers_link *link = NULL;
+    mn_time every = NODES_TOLD_EVERY;
     mn_id *nodes;
 
+    /* While somebody who is linked is not counted yet, that may change any moment. */
+    if (node->nodes_told_items < count) every = NODES_TOLD_SOON;
     if (membership == NULL || (count == node->nodes_told_count && node->nodes_told_at != 0 &&
-                               now.mono - node->nodes_told_at < NODES_TOLD_EVERY))
+                               now.mono - node->nodes_told_at < every))
         return;
     node->nodes_told_count = count;
     node->nodes_told_at = now.mono;
@@ -439,6 +443,7 @@ static void node_tell_nodes(struct node *node, struct mn_now now, struct edge_ou
             nodes[input.nodes.count++] = link->node_id;
     }
     input.nodes.items = nodes;
+    node->nodes_told_items = input.nodes.count;
     node_step_mcp(node, now, &input, outbox);
 }
 

@@ -36,7 +36,7 @@ struct node {
     struct mcp_carries carries; /* of the gateway, to others; sent from [carries_done] on */
     uint32_t carries_done;
     mn_time nodes_told_at; /* when the gateway was told who can be reached; 0: it must be now */
-    uint32_t nodes_told_count;
+    uint32_t nodes_told_count, nodes_told_items; /* links then; nodes that were told */
 
     uint64_t writes_count; /* number of the newest write */
     struct mn_list servers;

@@ -17,6 +17,7 @@ static const char usage[] =
     "  --scenario detect kills and freezes each node once: how soon do the others notice?\n"
     "  --scenario pending  nodes without a token, an operator, and faults\n"
     "  --scenario trust  growth, renewal, revocation, clocks, the end of all grants\n"
+    "  --scenario sessions  clients that go on at other nodes when theirs is killed\n"
     "  --first           end with the first failure\n";
 
 static const struct scenario {
@@ -24,9 +25,8 @@ static const struct scenario {
     bool (*run)(struct sim *sim);
 } scenarios[] = {
     {"faults", sim_run}, /* what runs when none is named */
-    {"detect", sim_run_detect},
-    {"pending", sim_run_pending},
-    {"trust", sim_run_trust},
+    {"detect", sim_run_detect}, {"pending", sim_run_pending},
+    {"trust", sim_run_trust},   {"sessions", sim_run_sessions},
 };
 
 static const struct scenario *scenario_find(const char *name)

@@ -162,7 +162,18 @@ static void write_tools(struct sim_server *server, struct mn_writer *writer)
 
 /* ---- calls ---- */
 
-static void do_work(struct sim *sim, struct mn_span key)
+/* What it is told about the caller, beside what is to be done. */
+static void note_level(struct sim_call *call, const struct json *params)
+{
+    struct mn_span level = json_text(
+        json_find_str(json_find_str(params, "_meta"), "io.modelcontextprotocol/logLevel"));
+
+    if (level.size >= sizeof call->log_level) level.size = sizeof call->log_level - 1;
+    memset(call->log_level, 0, sizeof call->log_level);
+    if (level.size > 0) memcpy(call->log_level, level.data, level.size);
+}
+
+static void do_work(struct sim *sim, struct mn_span key, const struct json *params)
 {
     struct mn_map_entry *entry = mn_map_find(&sim->calls, key);
     struct sim_call *call;
@@ -174,6 +185,7 @@ static void do_work(struct sim *sim, struct mn_span key)
     }
     call = MN_CONTAINER(entry, struct sim_call, entry);
     call->executions++;
+    note_level(call, params);
     sim->stats.executions++;
     sim_check_call(sim, call);
 }
@@ -196,7 +208,7 @@ static const char *write_call(struct sim_server *server, const struct json *para
     reply->is_silent = mood == MOOD_HANGS;
     reply->is_noisy = mood == MOOD_NOISY;
     reply->is_break = mood == MOOD_DIES_BEFORE || mood == MOOD_DIES_AFTER;
-    if (mood != MOOD_DIES_BEFORE && mood != MOOD_REFUSES) do_work(sim, key);
+    if (mood != MOOD_DIES_BEFORE && mood != MOOD_REFUSES) do_work(sim, key, params);
     if (mood == MOOD_SLOW) {
         MN_PROBE("sim: a server is slow");
         reply->delay += rng_below_u64(&sim->rng_work, SIM_CALL_TIMEOUT - 5 * MN_SEC);

@@ -143,7 +143,8 @@ struct sim_call {
     bool is_idempotent;
     mn_time started, ended;
     uint32_t entry_host;
-    char reason[64]; /* of a failure */
+    char reason[64];    /* of a failure */
+    char log_level[12]; /* that a modern server was told with it; empty: none */
 };
 
 struct sim_client;
@@ -176,6 +177,7 @@ struct sim {
     struct sim_client *clients;
     uint32_t clients_count;
     struct sim_keepers *keepers;  /* clients of the strong keyspace, or NULL */
+    void *scenario;               /* of sessions.c, or NULL */
     struct sim_watcher *watchers; /* one per host, or NULL */
     char token[128];              /* joins the mesh; made by the first host */
     uint64_t grant_ttl_ms;        /* of the mesh that is founded; 0: as nodes do it */
@@ -313,6 +315,9 @@ bool sim_run_pending(struct sim *sim);
 
 /* trust.c: a third, about who is in and who is out for the life of a mesh. */
 bool sim_run_trust(struct sim *sim);
+
+/* sessions.c: a fourth, about sessions that go on at other nodes. */
+bool sim_run_sessions(struct sim *sim);
 
 /* checks.c */
 void sim_check_step(struct sim_host *host);

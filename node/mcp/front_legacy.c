@@ -13,7 +13,7 @@ bool front_legacy_is_version(struct mn_span version)
     return front_session_version(version) != NULL;
 }
 
-static void front_legacy_touch(struct front *front, struct front_session *session)
+void front_legacy_touch(struct front *front, struct front_session *session)
 {
     mn_heap_set(&front->expiries, &session->expiry,
                 mn_time_after(front->now.mono, MCP_SESSION_IDLE));
@@ -102,7 +102,8 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
         code = 400;
         text = "header MCP-Protocol-Version names a revision that is not served";
     }
-    if (session == NULL && code == 404 && entry == NULL && !exchange->was_adopted &&
+    if (code == 404 && !exchange->was_adopted &&
+        (entry == NULL || (session != NULL && session->is_elsewhere)) &&
         front_record_adopt(front, exchange, id))
         return NULL; /* it is asked for, and then this is done once more */
     if (session == NULL) {

@@ -52,6 +52,12 @@ static void record_step(struct front *front, const struct records_input *input)
     records_step(front->records, front->now, input, &front->records_outbox);
 }
 
+static struct front_session *record_session(struct front *front, const struct records_key *key)
+{
+    struct mn_map_entry *entry = mn_map_find(&front->sessions_by_handle, key_span(key));
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct front_session, by_handle);
+}
+
 /* ---- writing ---- */
 
 static struct mn_buf *record_pack(struct front *front, const struct front_session *session)
@@ -84,8 +90,9 @@ void front_record_save(struct front *front, struct front_session *session)
     struct records_input input = {.type = RECORDS_IN_PUT, .key = record_key(session)};
     struct mn_buf *body = record_pack(front, session);
 
+    MN_ASSERT(body->size <= RECORDS_BODY_MAX); /* each part is bounded */
     input.put = mn_buf_span(body);
-    if (body->size <= RECORDS_BODY_MAX) record_step(front, &input);
+    record_step(front, &input);
     mn_buf_unref(body);
 }
 
@@ -240,62 +247,93 @@ static void adoption_serve(struct front *front, struct front_exchange *exchange)
     mn_buf_unref(body);
 }
 
-static void adoption_take_over(struct front *front, const struct front_exchange *exchange,
+/* This node has the word now. False: there is no such session, or no room for it. */
+static bool adoption_take_over(struct front *front, const struct front_exchange *exchange,
                                const struct adoption *adoption, const struct records_output *found)
 {
     const Meshnode__Record__Session *record = NULL;
-    struct front_session *session;
+    struct front_session *session = record_session(front, &found->key);
 
     if (found->is_found && !found->is_ended)
         record = record_read(front, found->body, &exchange->principal, exchange->service);
+    if (session != NULL) { /* its client was away for a while */
+        if (record != NULL) record_apply(front, session, record);
+        session->is_elsewhere = false;
+        front_record_save(front, session);
+        return true;
+    }
+    if (!front_legacy_make_room(front)) return false;
     session = record == NULL ? front_session_adopt(front, exchange, mn_span_str(adoption->id))
                              : front_session_again(front, exchange, mn_span_str(adoption->id),
                                                    front_session_version(pb_text(record->version)),
                                                    pb_span(record->client_info),
                                                    pb_span(record->client_capabilities));
-    if (session == NULL) return;
+    if (session == NULL) return false;
+    front_legacy_touch(front, session);
     session->generation = record == NULL ? 1 : record->generation + 1;
     if (session->generation > UINT32_MAX) session->generation = 1;
     session->stream_last = session->generation << GENERATION_SHIFT;
     if (record != NULL) record_apply(front, session, record);
     front_record_save(front, session);
+    return true;
 }
 
-/* After this the session is there, or it is not; both are said to whoever waits. */
-static void record_on_found(struct front *front, const struct records_output *found)
+/* Now the session is here, or it is nowhere: whoever waits is served. */
+static void adoption_end(struct front *front, struct adoption *adoption)
 {
-    struct mn_map_entry *entry = mn_map_find(&front->adoptions, key_span(&found->key));
     struct mn_list waiting;
-    struct adoption *adoption;
 
-    if (entry == NULL) return;
-    adoption = MN_CONTAINER(entry, struct adoption, by_key);
     mn_map_remove(&front->adoptions, &adoption->by_key);
     mn_list_init(&waiting);
     for (struct mn_list *link; (link = mn_list_take(&adoption->waiting)) != NULL;)
         mn_list_push_back(&waiting, link);
-    if (found->is_ended)
-        front_session_forget(front, mn_span_str(adoption->id));
-    else if (!mn_list_is_empty(&waiting) && front_legacy_make_room(front) &&
-             mn_map_find(&front->sessions, mn_span_str(adoption->id)) == NULL)
-        adoption_take_over(front, MN_CONTAINER(waiting.next, struct front_exchange, in_adoption),
-                           adoption, found);
+    mn_free(adoption);
     while (!mn_list_is_empty(&waiting)) {
         struct front_exchange *exchange =
             MN_CONTAINER(waiting.next, struct front_exchange, in_adoption);
         exchange->was_adopted = true; /* looked for once: it is not looked for again */
         adoption_serve(front, exchange);
     }
-    mn_free(adoption);
+}
+
+static struct adoption *adoption_find(struct front *front, const struct records_key *key)
+{
+    struct mn_map_entry *entry = mn_map_find(&front->adoptions, key_span(key));
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct adoption, by_key);
+}
+
+/* A session that was found is served once others know that it is here: STORED comes for it. */
+static void record_on_found(struct front *front, const struct records_output *found)
+{
+    struct adoption *adoption = adoption_find(front, &found->key);
+    struct front_session *session = record_session(front, &found->key);
+
+    if (adoption == NULL) return;
+    if (found->is_ended) {
+        if (session != NULL)
+            front_legacy_end(front, session, "ended elsewhere");
+        else
+            front_session_forget(front, mn_span_str(adoption->id));
+        adoption_end(front, adoption);
+    } else if (mn_list_is_empty(&adoption->waiting) ||
+               !adoption_take_over(
+                   front, MN_CONTAINER(adoption->waiting.next, struct front_exchange, in_adoption),
+                   adoption, found)) {
+        adoption_end(front, adoption);
+    }
+}
+
+static void record_on_stored(struct front *front, const struct records_output *stored)
+{
+    struct adoption *adoption = adoption_find(front, &stored->key);
+    struct front_session *session = record_session(front, &stored->key);
+
+    if (session == NULL) return;
+    record_release_answers(front, session);
+    if (adoption != NULL && !session->is_elsewhere) adoption_end(front, adoption);
 }
 
 /* ---- what the records say ---- */
-
-static struct front_session *record_session(struct front *front, const struct records_key *key)
-{
-    struct mn_map_entry *entry = mn_map_find(&front->sessions_by_handle, key_span(key));
-    return entry == NULL ? NULL : MN_CONTAINER(entry, struct front_session, by_handle);
-}
 
 /* The client used the session at another node meanwhile, and changed or ended it there. */
 static void record_on_newer(struct front *front, const struct records_output *newer)
@@ -310,8 +348,9 @@ static void record_on_newer(struct front *front, const struct records_output *ne
     }
     record = record_read(front, newer->body, &session->principal, session->service);
     if (record == NULL) return;
-    session->generation = record->generation;
     record_apply(front, session, record);
+    session->is_elsewhere = true;
+    record_step(front, &(struct records_input){.type = RECORDS_IN_RELEASE, .key = newer->key});
 }
 
 static void record_send(struct front *front, const struct records_output *output)
@@ -331,12 +370,9 @@ void front_record_run(struct front *front)
 
     for (uint32_t i = 0; i < outbox->count; i++) {
         struct records_output output = outbox->items[i]; /* the array may move */
-        struct front_session *session = record_session(front, &output.key);
         switch (output.type) {
         case RECORDS_OUT_SEND: record_send(front, &output); break;
-        case RECORDS_OUT_STORED:
-            if (session != NULL) record_release_answers(front, session);
-            break;
+        case RECORDS_OUT_STORED: record_on_stored(front, &output); break;
         case RECORDS_OUT_FOUND: record_on_found(front, &output); break;
         case RECORDS_OUT_NEWER: record_on_newer(front, &output); break;
         }

@@ -108,6 +108,7 @@ struct front_session {
     uint64_t stream_last, place_last;
     enum loglevel log_level; /* of the messages it wants */
     uint64_t generation;     /* how many nodes had it before */
+    bool is_elsewhere;       /* its client used another node since: what is known here may be old */
     struct mn_list held;     /* answers that wait until others keep what they confirm */
     struct mn_list servers;  /* of front_roots.c */
     uint32_t servers_count;
@@ -400,6 +401,9 @@ bool front_legacy_is_version(struct mn_span version);
 
 /* GET or DELETE. */
 void front_legacy_verb(struct front *front, struct front_exchange *exchange);
+
+/* The session is in use: it is not idle for a while. */
+void front_legacy_touch(struct front *front, struct front_session *session);
 
 /* Room for one more session. */
 bool front_legacy_make_room(struct front *front);

@@ -126,7 +126,8 @@ void records_emit_send(struct records *records, const mn_id *to,
     output->buf = pb_pack(&packet->base);
 }
 
-void records_pack(const struct record *record, Meshnode__Record__Record *ret)
+void records_pack(const struct record *record, Meshnode__Record__Record *ret,
+                  ProtobufCBinaryData former[RECORDS_FORMER])
 {
     meshnode__record__record__init(ret);
     ret->key = pb_bytes(records_key_span(&record->key));
@@ -135,14 +136,18 @@ void records_pack(const struct record *record, Meshnode__Record__Record *ret)
     ret->life_ms = RECORDS_LIFE / MN_MS;
     ret->is_ended = record->is_ended;
     ret->body = pb_bytes(body_of(record));
+    for (uint32_t i = 0; i < record->former_count; i++)
+        former[ret->n_former++] = pb_id_bytes(&record->former[i]);
+    ret->former = former;
 }
 
 void records_send(struct records *records, const struct record *record, const mn_id *to)
 {
     Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
     Meshnode__Record__Record packed;
+    ProtobufCBinaryData former[RECORDS_FORMER];
 
-    records_pack(record, &packed);
+    records_pack(record, &packed, former);
     packet.what_case = MESHNODE__RECORD__PACKET__WHAT_PUT;
     packet.put = &packed;
     records_emit_send(records, to, &packet, &record->key);
@@ -197,13 +202,6 @@ static uint32_t pick(const struct records *records, const struct records_key *ke
     return count;
 }
 
-static bool is_reachable(const struct records *records, const mn_id *node)
-{
-    for (uint32_t i = 0; i < records->nodes_count; i++)
-        if (mn_id_equal(&records->nodes[i], node)) return true;
-    return false;
-}
-
 /* ---- spreading ---- */
 
 bool records_has_open_copy(const struct record *record)
@@ -242,12 +240,24 @@ static void record_send_open(struct records *records, struct record *record)
             records_send(records, record, &record->copies[i].node);
 }
 
-/* Its present version goes to the nodes that shall keep it. */
+static bool is_among(const mn_id *nodes, uint32_t count, const mn_id *node)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (mn_id_equal(&nodes[i], node)) return true;
+    return false;
+}
+
+/* Its present version goes to the nodes that shall keep it, and to those that wrote before: they
+ * may think that they still have the word. */
 static void record_spread(struct records *records, struct record *record)
 {
-    mn_id nodes[RECORDS_COPIES];
+    mn_id nodes[RECORDS_COPIES + RECORDS_FORMER];
 
     record->copies_count = pick(records, &record->key, nodes, RECORDS_COPIES);
+    for (uint32_t i = 0; i < record->former_count; i++)
+        if (is_among(records->nodes, records->nodes_count, &record->former[i]) &&
+            !is_among(nodes, record->copies_count, &record->former[i]))
+            nodes[record->copies_count++] = record->former[i];
     for (uint32_t i = 0; i < record->copies_count; i++)
         record->copies[i] = (struct copy){.node = nodes[i]};
     record->retry_delay = RECORDS_RETRY;
@@ -262,7 +272,7 @@ static void record_spread(struct records *records, struct record *record)
 /* The nodes are others now. Those that have it and still shall keep it are not told again. */
 static void record_move(struct records *records, struct record *record, uint32_t *moved)
 {
-    struct copy old[RECORDS_COPIES];
+    struct copy old[RECORDS_COPIES + RECORDS_FORMER];
     mn_id nodes[RECORDS_COPIES];
     uint32_t old_count = record->copies_count;
 
@@ -371,6 +381,23 @@ int records_compare(const struct record *record, uint64_t version, const mn_id *
 
 /* ---- our own ---- */
 
+/* This node writes it now; who wrote before is remembered. */
+static void record_write(struct records *records, struct record *record)
+{
+    mn_id former[RECORDS_FORMER];
+    uint32_t count = 0;
+
+    if (!mn_id_is_zero(&record->writer) && !mn_id_equal(&record->writer, &records->self))
+        former[count++] = record->writer;
+    for (uint32_t i = 0; i < record->former_count && count < RECORDS_FORMER; i++)
+        if (!mn_id_equal(&record->former[i], &records->self) &&
+            !is_among(former, count, &record->former[i]))
+            former[count++] = record->former[i];
+    memcpy(record->former, former, count * sizeof *former);
+    record->former_count = count;
+    record->writer = records->self;
+}
+
 /* It is kept here as long as this node says so. */
 static void record_own(struct records *records, struct record *record)
 {
@@ -402,7 +429,7 @@ static void on_put(struct records *records, const struct records_key *key, struc
     }
     records_set_body(records, record, body);
     record->version++;
-    record->writer = records->self;
+    record_write(records, record);
     record->is_awaited = true;
     record->wait_until = mn_time_after(records->now.mono, RECORDS_WAIT);
     record_spread(records, record);
@@ -414,7 +441,7 @@ static void on_end(struct records *records, const struct records_key *key)
 
     if (record == NULL) record = records_add(records, key);
     record->version++;
-    record->writer = records->self;
+    record_write(records, record);
     if (record->is_awaited) records_tell_stored(records, record);
     records_set_ended(records, record);
     record_spread(records, record);
@@ -450,18 +477,38 @@ void records_ask_answered(struct records *records, struct ask *ask, const mn_id 
         ask->nodes[i] = ask->nodes[--ask->nodes_count];
         break;
     }
-    if (ask->nodes_count == 0) ask_end(records, ask);
+    if (ask->nodes_count == 0 && !ask->is_early) ask_end(records, ask);
+}
+
+/* Asks the highest ones that were not asked yet, as far as there is room to remember them. */
+static void ask_send(struct records *records, struct ask *ask)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Ask asked = MESHNODE__RECORD__ASK__INIT;
+    mn_id nodes[RECORDS_ASKED];
+    uint32_t count = pick(records, &ask->key, nodes, RECORDS_ASKED);
+
+    asked.key = pb_bytes(records_key_span(&ask->key));
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_ASK;
+    packet.ask = &asked;
+    for (uint32_t i = 0; i < count; i++) {
+        if (is_among(ask->asked, ask->asked_count, &nodes[i]) ||
+            ask->asked_count == RECORDS_ASKED * 2 || ask->nodes_count == RECORDS_ASKED)
+            continue;
+        ask->asked[ask->asked_count++] = nodes[i];
+        ask->nodes[ask->nodes_count++] = nodes[i];
+        records_emit_send(records, &nodes[i], &packet, &ask->key);
+    }
 }
 
 static void on_ask(struct records *records, const struct records_key *key)
 {
-    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
-    Meshnode__Record__Ask asked = MESHNODE__RECORD__ASK__INIT;
     const struct record *record = records_find(records, key);
+    bool is_early = records->now.mono - records->grown_at < RECORDS_YOUNG;
     struct ask *ask = records_ask_find(records, key);
 
     if (ask != NULL) return; /* one answer for all */
-    if ((record != NULL && record->is_ended) || records->nodes_count == 0 ||
+    if ((record != NULL && record->is_ended) || (records->nodes_count == 0 && !is_early) ||
         records->asks.count >= RECORDS_ASKS_MAX) {
         records_emit_record(records, RECORDS_OUT_FOUND, key);
         return;
@@ -469,14 +516,10 @@ static void on_ask(struct records *records, const struct records_key *key)
     ask = mn_alloc(sizeof *ask);
     ask->key = *key;
     ask->until = mn_time_after(records->now.mono, RECORDS_ASK_WAIT);
-    ask->nodes_count = pick(records, key, ask->nodes, RECORDS_ASKED);
+    ask->is_early = is_early;
     mn_map_insert(&records->asks, &ask->by_key, records_key_span(&ask->key));
     mn_list_push_back(&records->asks_order, &ask->in_asks);
-    asked.key = pb_bytes(records_key_span(key));
-    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_ASK;
-    packet.ask = &asked;
-    for (uint32_t i = 0; i < ask->nodes_count; i++)
-        records_emit_send(records, &ask->nodes[i], &packet, key);
+    ask_send(records, ask);
 }
 
 /* ---- who is there ---- */
@@ -509,6 +552,8 @@ static void on_nodes(struct records *records, const mn_id *nodes, uint32_t count
 
     memcpy(old, records->nodes, sizeof records->nodes);
     set_nodes(records, nodes, count);
+    for (uint32_t i = 0; i < records->nodes_count; i++)
+        if (!is_among(old, old_count, &records->nodes[i])) records->grown_at = records->now.mono;
     if (old_count == records->nodes_count &&
         memcmp(old, records->nodes, old_count * sizeof *old) == 0)
         return;
@@ -520,9 +565,10 @@ static void on_nodes(struct records *records, const mn_id *nodes, uint32_t count
     MN_LIST_FOR_EACH_SAFE (link, &records->asks_order) {
         struct ask *ask = MN_CONTAINER(link, struct ask, in_asks);
         for (uint32_t i = ask->nodes_count; i > 0; i--)
-            if (!is_reachable(records, &ask->nodes[i - 1]))
+            if (!is_among(records->nodes, records->nodes_count, &ask->nodes[i - 1]))
                 ask->nodes[i - 1] = ask->nodes[--ask->nodes_count];
-        if (ask->nodes_count == 0) ask_end(records, ask);
+        if (ask->is_early) ask_send(records, ask);
+        if (ask->nodes_count == 0 && !ask->is_early) ask_end(records, ask);
     }
 }
 
@@ -550,6 +596,7 @@ void records_step(struct records *records, struct mn_now now, const struct recor
 {
     records->now = now;
     records->outbox = outbox;
+    if (records->grown_at == 0) records->grown_at = now.mono;
     switch (input->type) {
     case RECORDS_IN_TICK: break;
     case RECORDS_IN_NODES: on_nodes(records, input->nodes.items, input->nodes.count); break;

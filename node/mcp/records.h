@@ -6,8 +6,12 @@
  * who keeps what, and a node that dies is replaced by the next in rank.
  *
  * Versions rise by one with each put; two nodes that put at once make one of the two win
- * everywhere. A record that was ended stays as a mark without body, so that no old copy brings it
- * back.
+ * everywhere. A put also goes to the last nodes that wrote before: who has the word is who
+ * wrote last, and a node that hears NEWER asks before it acts on what it knew. A record that was
+ * ended stays as a mark without body, so that no old copy brings it back.
+ *
+ * Soon after it met other nodes (it has just started, or a cut healed) it may not know all of them
+ * yet: then it asks for the whole RECORDS_ASK_WAIT, those that it meets meanwhile too.
  *
  * It is not agreement: what only the dead nodes knew is lost, and a put is answered after
  * RECORDS_WAIT even if too few have it. Records are of members that trust each other; bounds hold
@@ -26,9 +30,11 @@
 #include "proto/base/time.h"
 
 #define RECORDS_COPIES 2u              /* besides the one of the node that puts it */
+#define RECORDS_FORMER 2u              /* earlier writers that a put goes to, too */
 #define RECORDS_ASKED 4u               /* more than keep it: nodes disagree on who can be reached */
 #define RECORDS_WAIT (500 * MN_MS)     /* for the copies of a put */
 #define RECORDS_ASK_WAIT (300 * MN_MS) /* for answers */
+#define RECORDS_YOUNG (500 * MN_MS)    /* after other nodes came: there may be more of them */
 #define RECORDS_RETRY (100 * MN_MS)    /* a copy that was not confirmed is sent again; doubled */
 #define RECORDS_LIFE MN_HOUR           /* of a copy after the last word from its owner */
 #define RECORDS_REFRESH (15 * MN_MINUTE)    /* between two words of the owner */
@@ -39,7 +45,7 @@
 #define RECORDS_ASKS_MAX 1024u /* under way; one more is answered by what is known here */
 #define RECORDS_NODES_MAX 1024u
 #define RECORDS_KEY_SIZE 16
-#define RECORDS_MESSAGE_MAX (RECORDS_BODY_MAX + 256u) /* bytes; longer ones are dropped */
+#define RECORDS_MESSAGE_MAX (RECORDS_BODY_MAX + 512u) /* bytes; longer ones are dropped */
 
 struct records_key {
     uint8_t bytes[RECORDS_KEY_SIZE];

@@ -22,14 +22,15 @@ struct record {
     struct mn_map_entry by_key;
     struct records_key key;
     uint64_t version;
-    mn_id writer;
+    mn_id writer, former[RECORDS_FORMER]; /* newest first */
+    uint32_t former_count;
     struct mn_buf *body;         /* NULL: ended */
     struct mn_heap_entry expiry; /* not ours */
     struct mn_list in_ended;
     bool is_ended, is_ours;
 
     /* What this node does so that others keep it: while it is ours, or was ended here. */
-    struct copy copies[RECORDS_COPIES];
+    struct copy copies[RECORDS_COPIES + RECORDS_FORMER];
     uint32_t copies_count;
     struct mn_heap_entry timer; /* the first of the following */
     mn_time retry_at, retry_delay, refresh_at, give_up_at;
@@ -45,6 +46,9 @@ struct ask {
     mn_time until;
     mn_id nodes[RECORDS_ASKED]; /* that have not answered yet */
     uint32_t nodes_count;
+    mn_id asked[RECORDS_ASKED * 2]; /* all that were */
+    uint32_t asked_count;
+    bool is_early; /* asked soon after other nodes came: it takes its time */
 };
 
 struct records {
@@ -54,6 +58,7 @@ struct records {
     struct mn_heap timers, expiries;
     mn_id nodes[RECORDS_NODES_MAX];
     uint32_t nodes_count;
+    mn_time grown_at; /* when a node came last; 0: before the first step */
     struct mn_arena scratch;
     struct records_stats stats;
 
@@ -96,7 +101,8 @@ void records_emit_record(struct records *records, enum records_output_type type,
                          const struct records_key *key);
 void records_emit_send(struct records *records, const mn_id *to,
                        const Meshnode__Record__Packet *packet, const struct records_key *key);
-void records_pack(const struct record *record, Meshnode__Record__Record *ret);
+void records_pack(const struct record *record, Meshnode__Record__Record *ret,
+                  ProtobufCBinaryData former[RECORDS_FORMER]); /* for the whole life of *ret */
 void records_send(struct records *records, const struct record *record, const mn_id *to);
 
 /* One of those that were asked has; the last one ends it. */

@@ -33,6 +33,10 @@ static bool take(struct records *records, const Meshnode__Record__Record *said,
     was_ours = record->is_ours;
     record->version = said->version;
     record->writer = *writer;
+    record->former_count = 0;
+    for (size_t i = 0; i < said->n_former && record->former_count < RECORDS_FORMER; i++)
+        if (pb_id(said->former[i], &record->former[record->former_count]) == MN_OK)
+            record->former_count++;
     for (uint32_t i = 0; i < record->copies_count; i++)
         record->copies[i].is_stored = true; /* its writer sees to that now */
     records_tell_stored(records, record);
@@ -129,6 +133,7 @@ static void on_said_ask(struct records *records, const mn_id *from,
     Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
     Meshnode__Record__Found found = MESHNODE__RECORD__FOUND__INIT;
     Meshnode__Record__Record packed;
+    ProtobufCBinaryData former[RECORDS_FORMER];
     struct records_key key;
     const struct record *record;
 
@@ -139,7 +144,7 @@ static void on_said_ask(struct records *records, const mn_id *from,
     record = records_find(records, &key);
     found.key = said->key;
     if (record != NULL) {
-        records_pack(record, &packed);
+        records_pack(record, &packed, former);
         found.record = &packed;
     }
     packet.what_case = MESHNODE__RECORD__PACKET__WHAT_FOUND;

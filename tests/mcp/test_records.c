@@ -169,6 +169,7 @@ static void setup(void)
         nodes[i].is_up = true;
     }
     tell_nodes();
+    now.mono += RECORDS_YOUNG;
 }
 
 static void teardown(void)
@@ -284,6 +285,25 @@ START_TEST(who_asks_does_not_wait_for_ever)
     pass(1);
     ck_assert_uint_eq(nodes[1].found, 1);
     ck_assert(!nodes[1].is_found);
+}
+END_TEST
+
+START_TEST(a_node_that_has_just_come_asks_all_that_it_meets)
+{
+    nodes[5].is_up = false;
+    tell_nodes();
+    put(&nodes[0], 6, "six");
+    records_free(nodes[5].records); /* it starts anew, and knows nobody yet */
+    nodes[5].records = records_new(
+        &(struct records_config){.self = nodes[5].id, .seed = (const uint8_t[RNG_SEED_SIZE]){4}});
+    nodes[5].is_up = true;
+    say(&nodes[5], RECORDS_IN_ASK, 6);
+    pass(RECORDS_ASK_WAIT / 2);
+    ck_assert_uint_eq(nodes[5].found, 0);
+    tell_nodes();
+    pass(RECORDS_ASK_WAIT);
+    ck_assert_uint_eq(nodes[5].found, 1);
+    ck_assert_str_eq(nodes[5].body, "six");
 }
 END_TEST
 
@@ -442,6 +462,7 @@ int main(void)
     tcase_add_test(tcase, lost_messages_are_sent_again);
     tcase_add_test(tcase, who_waits_for_copies_does_not_wait_for_ever);
     tcase_add_test(tcase, who_asks_does_not_wait_for_ever);
+    tcase_add_test(tcase, a_node_that_has_just_come_asks_all_that_it_meets);
     tcase_add_test(tcase, the_newest_version_wins_everywhere);
     tcase_add_test(tcase, an_end_is_final);
     tcase_add_test(tcase, copies_expire_when_their_owner_is_silent);
