@@ -269,10 +269,25 @@ static void fault_offline(struct sim *sim)
            relief);
 }
 
+static void relief_tools(struct sim *sim, void *context)
+{
+    struct relief *relief = context;
+    if (!sim->is_quiet) sim_server_change(relief->host);
+    mn_free(relief);
+}
+
+/* Once, or several times before the others can have asked what changed the first time. */
 static void fault_tools(struct sim *sim)
 {
+    struct sim_host *host = pick(sim);
+    uint32_t more = rng_below(&sim->rng_fault, 4);
+
     MN_PROBE("sim: a server got other tools");
-    sim_server_change(pick(sim));
+    sim_server_change(host);
+    for (; more > 0; more--) {
+        struct relief *relief = relief_new(host);
+        sim_at(sim, &relief->event, sim->time + draw(sim, MN_MS, 2 * MN_SEC), relief_tools, relief);
+    }
 }
 
 static void fault_forget(struct sim *sim)

@@ -100,7 +100,7 @@ static bool run(struct campaign *campaign, struct campaign_run *run)
 
     run->hash = sim->hash;
     run->at = sim->time;
-    memcpy(run->failure, sim->failure, sizeof run->failure);
+    snprintf(run->failure, sizeof run->failure, "%.255s", sim->failure);
     add_stats(&context->total, &sim->stats);
     for (int event = 0; event < MN_EV_COUNT; event++)
         context->reported[event] += sim->reported[event];

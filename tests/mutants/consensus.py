@@ -17,6 +17,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+CACHE = ["ccache"] if shutil.which("ccache") else []
 ELECTION, REPLICATE = "consensus/raft_election.c", "consensus/raft_replicate.c"
 QUORUM, READ, RAFT = "consensus/quorum.c", "consensus/raft_read.c", "consensus/raft.c"
 RULES, BOOK = "consensus/simplex_rules.c", "consensus/simplex_book.c"
@@ -173,7 +174,7 @@ def plant(tree, changes):
 def compile_one(tree, libs, name, objects):
     """The object of one source below [tree]."""
     target = objects / name.replace("/", "_").replace(".c", ".o")
-    subprocess.run(["cc", "-std=gnu17", "-O2", "-w", "-D_GNU_SOURCE", f"-I{tree}", f"-I{libs}/pb",
+    subprocess.run([*CACHE, "cc", "-std=gnu17", "-O2", "-w", "-D_GNU_SOURCE", f"-I{tree}", f"-I{libs}/pb",
                     f"-I{ROOT}", "-c", str(tree / name), "-o", str(target)], check=True)
     return target
 
