@@ -181,9 +181,11 @@ static void act_pending(struct trust *trust)
 static void act_renewal(struct trust *trust)
 {
     struct sim *sim = trust->sim;
-    mn_time begin = sim->time;
+    mn_time begin;
 
     say(trust, "renewal");
+    trust_run(trust, 10 * MN_SEC); /* two links to one newcomer become one */
+    begin = sim->time;
     trust_run(trust, 42 * MN_MINUTE); /* half of the hour, a tenth of it, and the next try */
     for (uint32_t a = 0; a < sim->hosts_count && !sim->has_failed; a++) {
         if (!trust->is_in[a]) continue;
@@ -274,6 +276,7 @@ static void knock_again(struct trust *trust)
     if (rng_below(&trust->sim->rng_fault, 2) == 0) {
         sim_disk_wipe(victim);
         sim_log_wipe(victim);
+        victim->seed = trust->issuer; /* it knows nobody else any more */
     }
     sim_host_start(victim);
     trust_run(trust, MN_MINUTE);

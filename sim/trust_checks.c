@@ -2,7 +2,7 @@
  *
  *   of each version of the authority there is one document, and nobody goes back to an older one
  *   nobody sees a fork, for nobody here signs twice
- *   a member's grant is good by its own clock, or it has no links to members */
+ *   a member's grant is good, or nobody has a member's link to it */
 #include <stdio.h>
 
 #include "sim/trust.h"
@@ -151,12 +151,12 @@ static void check_authority(struct trust *trust, uint32_t host)
         sim_fail(trust->sim, "%s saw a fork of the authority", name);
 }
 
+/* By the right time: a node whose clock is off takes nothing for ended, as it knows that. */
 static void check_grant(struct trust *trust, uint32_t host)
 {
     uint64_t end_ms = trust_grant_end_ms(trust, host);
 
-    if (trust->sim->hosts[host].wall_offset != 0 && end_ms == 0) return;
-    if (end_ms == 0 || trust_wall_ms(trust, host) < end_ms + END_SLACK_MS) return;
+    if (end_ms == 0 || mn_wall_ms(sim_now(trust->sim)) < end_ms + END_SLACK_MS) return;
     for (uint32_t i = 0; i < trust->sim->hosts_count; i++)
         if (i != host && trust_is_linked(trust, i, host) && trust_is_member(trust, host))
             sim_fail(trust->sim, "the grant of %s has ended, and %s still has a link to it",
