@@ -595,6 +595,29 @@ static bool membership_table_is_granted(struct membership *core, const struct me
     return status == MN_OK || status == MN_NOT_FOUND || status == MN_NOT_YET;
 }
 
+/* What we believe on the word of somebody who is out is ours to say from now on. Nobody else takes
+ * such a word any more, its subject neither: it would never hear that it has to refute, and stay
+ * buried here for ever. */
+static void membership_table_inherit(struct membership *core, const mn_id *accuser)
+{
+    for (uint32_t i = 0; i < core->rows_count; i++) {
+        struct membership_row *row = core->rows[i];
+        struct accusation accusation;
+        mn_status status;
+
+        if (row->accusation.size == 0 || row->view.is_self) continue;
+        if (row->view.status != MEMBER_SUSPECT && row->view.status != MEMBER_DEAD) continue;
+        status = accusation_decode(membership_accusation_span(&row->accusation),
+                                   membership_arena(core), &accusation);
+        MN_ASSERT(status == MN_OK); /* it was decoded before it was kept */
+        if (!mn_id_equal(&accusation.accuser, accuser)) continue;
+        MN_PROBE("membership: an accuser is out, and its word becomes ours");
+        accusation = membership_table_accuse(core, row, accusation.kind);
+        membership_table_keep_accusation(&row->accusation, &accusation);
+        membership_gossip_news(core, row);
+    }
+}
+
 /* Some rows per step, so that 10,000 of them do not stall the loop. */
 void membership_table_recheck(struct membership *core)
 {
@@ -603,10 +626,12 @@ void membership_table_recheck(struct membership *core)
     for (uint32_t i = 0; i < MEMBERSHIP_ITEMS_MAX && place < core->rows_count; i++) {
         struct membership_row *row = core->rows[place];
         core->recheck_after = row->view.node_id;
-        if (row->view.is_self || membership_table_is_granted(core, row))
+        if (row->view.is_self || membership_table_is_granted(core, row)) {
             place++;
-        else
-            membership_table_remove(core, row);
+            continue;
+        }
+        membership_table_remove(core, row);
+        membership_table_inherit(core, &core->recheck_after);
     }
     if (place < core->rows_count) membership_arm(core, &core->recheck, core->now.mono);
 }
