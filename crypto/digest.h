@@ -41,7 +41,9 @@
     X(BLOCK, "block")             \
     X(VALUE, "value")             \
     X(TRUST_ITEM, "trust-item")   \
-    X(DEFINITION, "definition")
+    X(DEFINITION, "definition")   \
+    X(STATE, "state")             \
+    X(RESCUE, "rescue")
 
 enum digest_tag {
 #define X(name, text) DIGEST_##name,

@@ -22,6 +22,7 @@
     X(RENEW, "renew")               \
     X(REVOKE, "revoke")             \
     X(MESH_KEY, "mesh-key")         \
+    X(RECOVERY, "recovery")         \
     X(RECORD, "record")             \
     X(ACCUSE, "accuse")             \
     X(CATALOG, "catalog")           \

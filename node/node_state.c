@@ -45,6 +45,15 @@ static void remember(struct node *node, struct edge_outbox *outbox)
     write->bytes = mn_span_str("1");
 }
 
+/* Whoever signed it has to be an issuer. */
+static void judge_order(struct node *node, struct mn_now now, struct mn_span order,
+                        struct edge_outbox *outbox)
+{
+    if (core_recovery_check(node->core, order) != MN_OK) return;
+    node_step_state(node, now, &(struct state_input){.type = STATE_IN_ORDER, .order = order},
+                    outbox);
+}
+
 static void on_output(struct node *node, struct mn_now now, const struct state_output *output,
                       struct edge_outbox *outbox)
 {
@@ -57,6 +66,7 @@ static void on_output(struct node *node, struct mn_now now, const struct state_o
                         &(struct admin_input){.type = ADMIN_IN_STATE, .state = &output->answer},
                         outbox);
         return;
+    case STATE_OUT_ORDER: judge_order(node, now, output->order, outbox); return;
     case STATE_OUT_OLD: remember(node, outbox); return;
     case STATE_OUT_FATAL: node_fatal(node, 70, mn_span_str(output->fatal), outbox); return;
     }

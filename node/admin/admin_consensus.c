@@ -14,7 +14,7 @@ static void write_some(struct reply *reply, const char *name, uint64_t value)
         reply_null(reply, name);
 }
 
-static const struct member *member_of(struct admin_request *request, const mn_id *node)
+const struct member *admin_member(struct admin_request *request, const mn_id *node)
 {
     const struct membership *membership = core_membership(request->admin->config.core);
     return membership == NULL ? NULL : membership_find(membership, node);
@@ -25,9 +25,9 @@ static bool is_there(const struct member *member)
     return member != NULL && member->status == MEMBER_ALIVE;
 }
 
-static const char *name_of(struct admin_request *request, const mn_id *node)
+const char *admin_member_name(struct admin_request *request, const mn_id *node)
 {
-    const struct member *member = member_of(request, node);
+    const struct member *member = admin_member(request, node);
     char text[MN_ID_TEXT_SIZE];
 
     if (member != NULL) return member->record->grant.name;
@@ -50,12 +50,12 @@ static void write_row(struct reply *reply, struct admin_request *request,
                       const struct raft_view *view, const struct quorum_member *member,
                       const struct state_answer *answer)
 {
-    const struct member *known = member_of(request, &member->id);
+    const struct member *known = admin_member(request, &member->id);
     bool is_leader = mn_id_equal(&view->leader, &member->id);
     uint64_t match = 0, commit = answer->status == MN_OK ? answer->commit : view->commit;
 
     reply_object(reply, NULL);
-    reply_text(reply, "node", name_of(request, &member->id));
+    reply_text(reply, "node", admin_member_name(request, &member->id));
     reply_id(reply, "id", &member->id);
     reply_text(reply, "role", is_leader ? "leader" : (member->is_learner ? "learner" : "voter"));
     reply_u64(reply, "weight", member->weight);
@@ -92,20 +92,21 @@ static const char *diagnose(struct admin_request *request, const struct raft_vie
         return "this node is no member of the group and has not heard of it yet";
     for (uint32_t i = 0; i < view->config->members_count; i++) {
         const struct quorum_member *voter = &view->config->members[i];
-        const struct member *member = member_of(request, &voter->id);
+        const struct member *member = admin_member(request, &voter->id);
         if (voter->weight == 0) continue;
         if (is_there(member)) {
             here += voter->weight;
             continue;
         }
         missing = mn_arena_format(arena, "%s%s%s", missing, *missing == '\0' ? "" : ", ",
-                                  name_of(request, &voter->id));
+                                  admin_member_name(request, &voter->id));
         if (member != NULL && member->since > since) since = member->since;
     }
     if (2 * here <= total)
         return mn_arena_format(
             arena,
-            "no quorum: weight %llu of %llu is here; missing: %s, for %llu s. Start these nodes",
+            "no quorum: weight %llu of %llu is here; missing: %s, for %llu s. Start these nodes; "
+            "if they are lost for good: meshctl consensus recover",
             (unsigned long long)here, (unsigned long long)total, missing,
             (unsigned long long)((request->now.mono - since) / MN_SEC));
     if (answer->status != MN_OK)
@@ -138,6 +139,7 @@ static void on_status(struct admin_request *request, const struct state_answer *
     if (!state_view(state, &view)) view.config = &nobody;
     reply_begin(&reply, "ConsensusStatus");
     reply_text(&reply, "group", "metadata");
+    reply_u64(&reply, "epoch", state_epoch(state));
     if (mn_id_is_zero(&view.leader))
         reply_null(&reply, "leader");
     else
@@ -182,7 +184,7 @@ static void write_votes(struct reply *reply, struct admin_request *request,
     uint32_t weight = votes->member == NULL ? 0 : votes->member->weight;
 
     reply_object(reply, NULL);
-    reply_text(reply, "node", name_of(request, &votes->id));
+    reply_text(reply, "node", admin_member_name(request, &votes->id));
     reply_id(reply, "id", &votes->id);
     reply_text(reply, "role", votes_role(view, votes));
     reply_u64(reply, "weight", weight);
@@ -229,7 +231,7 @@ static void write_all_votes(struct reply *reply, struct admin_request *request,
     for (uint32_t i = 0; i < view->config->members_count; i++) {
         struct votes votes = {.id = view->config->members[i].id,
                               .member = &view->config->members[i]};
-        votes.known = member_of(request, &votes.id);
+        votes.known = admin_member(request, &votes.id);
         votes.progress = progress_of(request, answer, &votes.id);
         write_votes(reply, request, view, &votes);
     }

@@ -46,7 +46,8 @@ struct admin_exchange {
     const struct admin_route *route; /* once dispatched */
     struct mn_span rest;             /* what stands in the path where the route says `*` */
 
-    bool is_chosen; /* token to withdraw: the one that is meant is found */
+    bool is_chosen; /* token to withdraw: the one that is meant is found; recovery: it is ordered;
+                     * replicas: they are asked */
     mn_id node;     /* that is revoked or removed */
     char node_name[GRANT_NAME_SIZE];
     bool is_stream;            /* follows events or a log */
@@ -205,6 +206,10 @@ void admin_bundle_handle(struct admin_request *request);
 void admin_bundle_on_answer(struct admin_request *request, const struct state_answer *answer);
 void admin_bundle_free(struct admin *admin, struct admin_bundle *bundle); /* NULL is fine */
 
+/* admin_consensus.c: NULL: membership does not know it. Its name, or the beginning of its id. */
+const struct member *admin_member(struct admin_request *request, const mn_id *node);
+const char *admin_member_name(struct admin_request *request, const mn_id *node);
+
 /* The one member that is called [name], or whose id begins so; NULL: answered (admin_nodes.c). */
 const struct member *admin_find_node(struct admin_request *request, struct mn_span name);
 
@@ -242,7 +247,7 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 
 extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
     admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[],
-    admin_decision_routes[], admin_state_routes[], admin_watch_routes[], admin_consensus_routes[],
-    admin_curation_routes[], admin_diagnosis_routes[];
+    admin_decision_routes[], admin_state_routes[], admin_watch_routes[], admin_recover_routes[],
+    admin_consensus_routes[], admin_curation_routes[], admin_diagnosis_routes[];
 
 #endif

@@ -20,6 +20,7 @@
 #include "consensus/decision.h"
 #include "crypto/grant.h"
 #include "crypto/identity.h"
+#include "crypto/recovery.h"
 #include "crypto/rng.h"
 #include "mesh/admission.h"
 #include "mesh/membership.h"
@@ -266,6 +267,12 @@ const struct membership *core_membership(const struct core *core); /* NULL befor
 const struct catalog *core_catalog(const struct core *core);
 const struct services *core_services(const struct core *core);
 const struct calls *core_calls(const struct core *core);
+/* Signs an order to begin the metadata group anew; only of an issuer. The caller owns the ref. */
+struct mn_buf *core_recovery_sign(const struct core *core, struct recovery *recovery);
+
+/* Is it one of an issuer of this mesh? As recovery_check(); MN_STATE: this is no member. */
+MN_MUST_USE mn_status core_recovery_check(const struct core *core, struct mn_span order);
+
 const struct decision *core_decision(const struct core *core); /* NULL before it is a member */
 
 #endif

@@ -412,3 +412,24 @@ void core_on_command(struct core *core, const struct core_command *command)
     }
     MN_ASSERT(false && "a command of the list");
 }
+
+/* ---- orders to consensus ---- */
+
+struct mn_buf *core_recovery_sign(const struct core *core, struct recovery *recovery)
+{
+    mn_id mesh_id = admission_mesh_id(core->admission);
+
+    MN_ASSERT(admission_is_issuer(core->admission));
+    recovery->at_ms = mn_wall_ms(core->now);
+    return recovery_sign(recovery, &mesh_id, &core->identity.key);
+}
+
+mn_status core_recovery_check(const struct core *core, struct mn_span order)
+{
+    const struct authority *head = core_head(core);
+    struct recovery recovery;
+    mn_status status = recovery_decode(order, &recovery);
+
+    if (status != MN_OK) return status;
+    return head == NULL ? MN_STATE : recovery_check(&recovery, head);
+}

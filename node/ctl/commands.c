@@ -168,6 +168,17 @@ const struct ctl_command ctl_commands[] = {
     {"consensus transfer", "NODE", 1, 1, 0, "let another voter lead", ctl_consensus_transfer,
      {{0}}},
 
+    {"consensus verify", "", 0, 0, 0,
+     "compare all replicas at one revision: exit 6 if one differs, 8 if one does not answer",
+     ctl_consensus_verify, {{0}}},
+    {"consensus recover", "", 0, 0, 0,
+     "when most voters are lost for good: what can be done, and what would be lost",
+     ctl_consensus_recover,
+     {{"--plan", NULL, "only say it, which is the default"},
+      {"--apply", "PLAN", "do what the plan of that name says (on an issuer, over its socket)"},
+      {"--yes", NULL, "needed with --apply"},
+      {0}}},
+
     {"state ls", "[PREFIX]", 0, 1, CTL_CAN_WATCH, "keys that all nodes agree on", ctl_state_ls,
      {{"--limit", "N", "at most so many, up to 256 (default 100)"},
       {"--after", "KEY", "go on after this key"},

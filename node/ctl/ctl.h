@@ -309,6 +309,8 @@ int ctl_consensus_voters_auto(struct ctl *ctl);
 int ctl_consensus_voters_add(struct ctl *ctl);
 int ctl_consensus_voters_rm(struct ctl *ctl);
 int ctl_consensus_transfer(struct ctl *ctl);
+int ctl_consensus_verify(struct ctl *ctl);
+int ctl_consensus_recover(struct ctl *ctl);
 int ctl_client(struct ctl *ctl);
 int ctl_doctor(struct ctl *ctl);
 int ctl_consensus_log(struct ctl *ctl);

@@ -11,6 +11,7 @@ struct state *state_new(const struct state_config *config)
 
     state->config = *config;
     rng_init(&state->rng, config->seed);
+    state->group = STATE_GROUP;
     state->strong = strong_new(rng_u64(&state->rng));
     state->groups_outbox.arena = &state->arena;
     mn_map_init(&state->ops, 0); /* keys are our own numbers */
@@ -30,6 +31,7 @@ void state_free(struct state *state)
     groups_free(state->groups);
     raftlog_done(&state->recovery);
     strong_free(state->strong);
+    mn_buf_unref(state->order);
     mn_arena_done(&state->arena);
     rng_done(&state->rng);
     mn_free(state->nodes);
@@ -108,7 +110,7 @@ static void on_role(struct state *state, const struct raft_output *out)
         state_members_lead(state);
         mn_trace(state->config.trace, state->now.mono,
                  is_leading ? MN_EV_CONSENSUS_LEADER : MN_EV_CONSENSUS_FOLLOWER, &out->role.leader,
-                 out->role.term, STATE_GROUP, NULL);
+                 out->role.term, state->group, NULL);
     }
     state_ops_on_leader(state);
 }
@@ -144,8 +146,16 @@ static void on_output(struct state *state, const struct groups_output *output)
         send->send.buf = mn_buf_ref(output->send.packet);
         return;
     case GROUPS_OUT_RAFT:
-        if (output->group == STATE_GROUP) on_raft(state, output->raft);
+        if (output->group == state->group) on_raft(state, output->raft);
         return;
+    }
+}
+
+static void do_outputs(struct state *state, uint32_t begin)
+{
+    for (uint32_t i = begin; i < state->groups_outbox.count; i++) {
+        struct groups_output output = state->groups_outbox.items[i];
+        on_output(state, &output);
     }
 }
 
@@ -154,10 +164,7 @@ static void step_groups(struct state *state, const struct groups_input *input)
     uint32_t begin = state->groups_outbox.count;
 
     groups_step(state->groups, state->now, input, &state->groups_outbox);
-    for (uint32_t i = begin; i < state->groups_outbox.count; i++) {
-        struct groups_output output = state->groups_outbox.items[i];
-        on_output(state, &output);
-    }
+    do_outputs(state, begin);
     if (state->is_leading) state_weights_measure(state);
 }
 
@@ -165,7 +172,7 @@ void state_step_group(struct state *state, const struct raft_input *input)
 {
     struct groups_input step = {.type = GROUPS_IN_RAFT};
 
-    step.raft.group = STATE_GROUP;
+    step.raft.group = state->group;
     step.raft.input = input;
     step_groups(state, &step);
 }
@@ -175,7 +182,7 @@ void state_step_group(struct state *state, const struct raft_input *input)
 bool state_view(const struct state *state, struct raft_view *ret)
 {
     const struct raft *raft =
-        state->groups == NULL ? NULL : groups_raft(state->groups, STATE_GROUP);
+        state->groups == NULL ? NULL : groups_raft(state->groups, state->group);
 
     if (raft != NULL) *ret = raft_view(raft);
     return raft != NULL;
@@ -206,6 +213,11 @@ const struct strong *state_strong(const struct state *state)
     return state->strong;
 }
 
+uint64_t state_epoch(const struct state *state)
+{
+    return state->group;
+}
+
 uint64_t state_applied(const struct state *state)
 {
     return state->applied;
@@ -223,20 +235,46 @@ bool state_wants_nodes(const struct state *state, struct mn_now now)
 
 /* ---- the start ---- */
 
-/* The first word about the group, written before anybody else can hear of it. */
+/* Written before anybody else can hear of it. */
+void state_write_group(struct state *state, uint64_t group, const struct raft_persist *persist)
+{
+    struct edge_outbox *edge = state->outbox->edge;
+    struct edge_output *last;
+
+    state->founded = ++*state->config.writes_count;
+    raftlog_emit(edge, state->founded, group, persist);
+    last = &edge->items[edge->count - 1];
+    last->log = edge_log_copy(edge->arena, last->log);
+}
+
 static void found_group(struct state *state, struct raft_recovered *recovered)
 {
     struct raft_persist persist = {.snapshot = &recovered->snapshot};
-    struct edge_outbox *edge = state->outbox->edge;
-    struct edge_output *last;
 
     recovered->snapshot.config.members_count = 1;
     recovered->snapshot.config.members[0] =
         (struct quorum_member){.id = state->config.self, .weight = 1};
-    state->founded = ++*state->config.writes_count;
-    raftlog_emit(edge, state->founded, STATE_GROUP, &persist);
-    last = &edge->items[edge->count - 1];
-    last->log = edge_log_copy(edge->arena, last->log);
+    state_write_group(state, state->group, &persist);
+}
+
+void state_change_group(struct state *state, uint64_t old, uint64_t group,
+                        const struct raft_recovered *recovered)
+{
+    uint32_t begin = state->groups_outbox.count;
+
+    groups_close(state->groups, old, true, &state->groups_outbox);
+    do_outputs(state, begin);
+    state->group = group;
+    if (state->is_leading) {
+        state->is_leading = false;
+        state_members_lead(state);
+    }
+    state->hint = (mn_id){0};
+    if (groups_open(state->groups, state->now, group, recovered) != MN_OK) {
+        state_fail(state, "the metadata group could not be begun anew");
+        return;
+    }
+    step_groups(state, &(struct groups_input){.type = GROUPS_IN_TICK});
 }
 
 static mn_status make_groups(struct state *state)
@@ -255,11 +293,26 @@ static mn_status make_groups(struct state *state)
     return groups_new(&config, state->now, &state->groups);
 }
 
+/* The newest one that stands in the log: an older one only if a crash came before its end. */
+static const struct raft_recovered *find_group(struct state *state)
+{
+    const struct raft_recovered *newest = NULL;
+
+    for (struct raftlog_group *group = state->recovery.first; group != NULL; group = group->next) {
+        if (group->group >= STATE_GROUPS_END) continue;
+        if (newest != NULL)
+            raftlog_emit_end(state->outbox->edge, ++*state->config.writes_count, state->group);
+        newest = &group->recovered;
+        state->group = group->group;
+    }
+    return newest;
+}
+
 /* A node that is not the founder and knows nothing has no vote until a leader has healed it: its
  * log may be lost, and with it what it promised. */
 static void on_start(struct state *state, bool is_founder, bool is_old)
 {
-    const struct raft_recovered *found = raftlog_find(&state->recovery, STATE_GROUP);
+    const struct raft_recovered *found = find_group(state);
     struct raft_recovered recovered = {0};
 
     if (state->groups != NULL) return;
@@ -275,7 +328,7 @@ static void on_start(struct state *state, bool is_founder, bool is_old)
                           "newer version?");
     state->applied = recovered.snapshot.index;
     if (make_groups(state) != MN_OK ||
-        groups_open(state->groups, state->now, STATE_GROUP, &recovered) != MN_OK) {
+        groups_open(state->groups, state->now, state->group, &recovered) != MN_OK) {
         state_fail(state, "the log of the metadata group does not fit together");
         return;
     }
@@ -346,6 +399,7 @@ static void on_input(struct state *state, const struct state_input *input)
     case STATE_IN_DOWN: on_down(state, &input->down); return;
     case STATE_IN_NODES: state_members_set(state, input->nodes.items, input->nodes.count); return;
     case STATE_IN_REQUEST: state_ops_on_request(state, input->request); return;
+    case STATE_IN_ORDER: state_recover_on_order(state, input); return;
     case STATE_IN_CANCEL: state_ops_cancel(state, input->cancel); return;
     }
 }

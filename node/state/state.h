@@ -14,7 +14,9 @@
 #include "node/state/strong.h"
 #include "proto/base/trace.h"
 
-#define STATE_GROUP 1u       /* number of the metadata group in the log and on the wire */
+#define STATE_GROUP 1u /* number of the metadata group in the log and on the wire: its epoch, */
+#define STATE_GROUPS_END 1024u /* so those up to here are taken */
+#define STATE_SURVEY_MAX 64u
 #define STATE_OPS_MAX 4096u  /* requests of this node and of others, under way */
 #define STATE_SESSIONS 1024u /* commands of this node at once; more are MN_BUSY */
 #define STATE_NODES_MAX 1024 /* members that are considered */
@@ -38,7 +40,9 @@ enum state_request_type {
     STATE_WATCH,       /* watch: answered when there is a change, or at the end of [timeout] */
     STATE_PROGRESS,    /* how far the members are, as the leader knows */
     STATE_TRANSFER,    /* node (zero: anybody) shall lead */
-    STATE_WISH         /* wish_of, node, wish: what an operator wants */
+    STATE_SURVEY, /* survey: how far nodes are, as each says; who does not answer is left out */
+    STATE_ORDER,  /* survey: one node, and the order that it shall begin anew; MN_OK: it leads */
+    STATE_WISH    /* wish_of, node, wish: what an operator wants */
 };
 
 /* What an operator wants of a node: role 0, weight 0: as the node says. */
@@ -65,6 +69,24 @@ struct state_watch {
     bool is_now; /* only where the newest change is, for the next request */
 };
 
+struct state_survey_ask {
+    const mn_id *nodes; /* 1 .. STATE_SURVEY_MAX */
+    uint32_t count;
+    uint64_t digest_at;   /* and what they were at that revision (strong_digest()); 0: not asked */
+    struct mn_span order; /* ORDER: signed (crypto/recovery.h) */
+    uint64_t epoch;       /* ORDER: of it */
+};
+
+/* What a node says about its part of the group. */
+struct state_position {
+    mn_id node;
+    uint64_t epoch, term, commit, applied, last_index, last_term;
+    bool is_member, is_wounded, has_leader, is_leader, has_digest;
+    uint8_t digest[STRONG_DIGEST_SIZE];
+    uint32_t keys_count;
+    struct quorum_config config; /* as its log has it */
+};
+
 struct state_change {
     struct strong_place place;
     bool is_removed;
@@ -79,6 +101,7 @@ struct state_request {
     struct strong_command command;
     struct state_read read;
     struct state_watch watch;
+    struct state_survey_ask survey;
     mn_id node;
     enum state_wish_of wish_of; /* which member of [wish] counts */
     struct state_wish wish;
@@ -106,7 +129,9 @@ struct state_answer {
     bool has_more;
     struct state_change *changes; /* WATCH: up to STRONG_LIST_MAX; in the outbox's arena */
     uint32_t changes_count;
-    struct strong_place place;       /* WATCH: all up to here is told; READ: what was read */
+    struct strong_place place;        /* WATCH: all up to here is told; READ: what was read */
+    struct state_position *positions; /* SURVEY, ORDER; in the outbox's arena */
+    uint32_t positions_count;
     struct state_progress *progress; /* PROGRESS */
     uint32_t progress_count;         /* up to STATE_PROGRESS_MAX */
     bool is_advised;                 /* PROGRESS: the advisor's weights are used */
@@ -123,6 +148,7 @@ enum state_input_type {
     STATE_IN_DOWN,     /* down: the link to a node was lost */
     STATE_IN_NODES,    /* nodes: all members, copied; when state_wants_nodes() */
     STATE_IN_REQUEST,  /* request: answered by one STATE_OUT_ANSWER */
+    STATE_IN_ORDER,    /* order: one that came as STATE_OUT_ORDER, and whose signature counts */
     STATE_IN_CANCEL    /* cancel: nobody waits for the answer of that ticket any more */
 };
 
@@ -144,6 +170,7 @@ struct state_input {
             uint32_t count;
         } nodes;
         const struct state_request *request;
+        struct mn_span order;
         uint64_t cancel;
     };
 };
@@ -152,8 +179,9 @@ enum state_output_type {
     STATE_OUT_PACKET = 1, /* send: of the group */
     STATE_OUT_MESSAGE,    /* send: asks and answers */
     STATE_OUT_ANSWER,
-    STATE_OUT_OLD,  /* remember, durably: is_old at the next start */
-    STATE_OUT_FATAL /* fatal: the state cannot be what it must be; exit 70 */
+    STATE_OUT_ORDER, /* order: check its signature; if it counts, give it back */
+    STATE_OUT_OLD,   /* remember, durably: is_old at the next start */
+    STATE_OUT_FATAL  /* fatal: the state cannot be what it must be; exit 70 */
 };
 
 struct state_output {
@@ -164,6 +192,7 @@ struct state_output {
             struct mn_buf *buf; /* the receiver of the output owns this ref */
         } send;
         struct state_answer answer;
+        struct mn_span order;
         const char *fatal;
     };
 };
@@ -189,6 +218,7 @@ void state_check(const struct state *state);
 /* The group as this node knows it; false before it was started. */
 bool state_view(const struct state *state, struct raft_view *ret);
 const struct strong *state_strong(const struct state *state);
+uint64_t state_epoch(const struct state *state); /* rises when the group had to begin anew */
 bool state_wants_nodes(const struct state *state, struct mn_now now);
 uint64_t state_applied(const struct state *state);
 bool state_holds(const struct state *state); /* this node has the map itself: votes or learns */

@@ -1,7 +1,8 @@
 /* state_internal.h: what the files of state share: state.c is the machine and the group in it,
  * state_ops.c requests from their arrival to their answer, state_read.c what is read and watched,
  * state_members.c who should vote and which leases are over, state_weights.c what operators want
- * and the advisor measures, state_wire.c bytes.
+ * and the advisor measures, state_recover.c how far nodes are and the loss of a quorum,
+ * state_wire.c bytes.
  *
  * The group is never stepped while its outputs are being handled: they only mark requests as due,
  * and state_ops_run() goes on with those afterwards. */
@@ -20,12 +21,23 @@
 #define STATE_RETRY_ASK MN_SEC /* without an answer: somebody else may lead by now */
 #define STATE_REMOTE_TIME (10 * MN_SEC)
 #define STATE_WATCH_TIME (5 * MN_SEC) /* another node's watch: then it asks again */
+#define STATE_SURVEY_AGAIN (250 * MN_MS)
 #define STATE_RETRY_WATCH (8 * MN_SEC)
 
 struct state_session {
     mn_id client; /* zero: to be drawn */
     uint64_t seq;
     bool is_used;
+};
+
+/* Nodes that are asked how far they are. */
+struct state_survey {
+    mn_id nodes[STATE_SURVEY_MAX];
+    struct state_position positions[STATE_SURVEY_MAX];
+    bool has[STATE_SURVEY_MAX];
+    uint32_t count;
+    uint64_t digest_at, epoch;
+    struct mn_buf *order; /* NULL: they are only asked */
 };
 
 /* A request on its way: of this node (ticket), or of another (from, ask). */
@@ -48,7 +60,8 @@ struct state_op {
     uint32_t limit;
     struct strong_place place; /* WATCH */
     bool is_now;
-    struct mn_list watching; /* in state->watching: waits for a change */
+    struct state_survey *survey; /* SURVEY, ORDER */
+    struct mn_list watching;     /* in state->watching: waits for a change */
     mn_id node;
     mn_time deadline;
     mn_id asked;       /* was asked last; zero: nobody */
@@ -76,6 +89,8 @@ struct state {
     struct mn_arena arena; /* of a step of the group, and of decoding */
     struct groups_outbox groups_outbox;
     struct groups *groups; /* NULL before the start */
+    uint64_t group;        /* in it: number of the metadata group, its epoch */
+    struct mn_buf *order;  /* why that is not the first one, until it stands in the log; or NULL */
     struct raftlog_recovery recovery;
     struct strong *strong;
     uint64_t applied, founded; /* founded: write that begins the group; 0: durable, or not ours */
@@ -107,6 +122,13 @@ bool state_leads(const struct state *state);
 mn_id state_leader(const struct state *state); /* zero: not known */
 bool state_is_member(const struct state *state);
 
+/* Makes [persist] the first word of a group in the log. */
+void state_write_group(struct state *state, uint64_t group, const struct raft_persist *persist);
+
+/* Closes the group for good and opens another one in its place. */
+void state_change_group(struct state *state, uint64_t old, uint64_t group,
+                        const struct raft_recovered *recovered);
+
 /* A key in a space, whose first byte that is; the caller owns the ref. */
 struct mn_buf *state_key(const char *space, struct mn_span key);
 
@@ -125,6 +147,8 @@ void state_ops_run(struct state *state); /* tries what is due */
 void state_ops_done(struct state *state);
 
 void state_ops_answer(struct state *state, struct state_op *op, const struct state_answer *answer);
+void state_ops_on_group(
+    struct state *state); /* it is another one: what was in its log is tried anew */
 void state_ops_due(struct state *state, struct state_op *op);
 
 /* ---- state_read.c ---- */
@@ -142,6 +166,20 @@ void state_members_lead(struct state *state); /* leadership began or ended */
 
 /* A node to ask when nobody knows who leads; zero: there is none. */
 mn_id state_members_any(struct state *state);
+
+void state_members_propose(struct state *state, const struct strong_command *command);
+
+/* ---- state_recover.c ---- */
+void state_recover_position(const struct state *state, uint64_t digest_at,
+                            struct state_position *ret);
+mn_status state_recover_set(struct state_op *op, const struct state_request *request);
+void state_recover_free(struct state_op *op);
+void state_recover_try(struct state *state, struct state_op *op);
+void state_recover_on_position(struct state *state, struct state_op *op, const mn_id *from,
+                               struct state_position *position);
+void state_recover_heard(struct state *state, struct mn_span order);
+void state_recover_on_order(struct state *state, const struct state_input *input);
+void state_recover_plan(struct state *state); /* now and then, of a leader */
 
 /* ---- state_weights.c ---- */
 
@@ -161,6 +199,7 @@ void state_weights_report(struct state *state, struct state_answer *answer);
 
 /* ---- state_wire.c ---- */
 struct mn_buf *state_ask_encode(const struct state_op *op);
+struct mn_buf *state_order_encode(struct mn_span order);
 struct mn_buf *state_answer_encode(const struct state *state, uint64_t ask,
                                    const struct state_answer *answer);
 

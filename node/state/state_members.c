@@ -37,7 +37,7 @@ mn_id state_members_any(struct state *state)
 
 /* ---- the leader's round ---- */
 
-static void propose(struct state *state, const struct strong_command *command)
+void state_members_propose(struct state *state, const struct strong_command *command)
 {
     struct raft_input input = {.type = RAFT_IN_PROPOSE};
 
@@ -61,14 +61,14 @@ static void plan_leases(struct state *state)
         if (lease->since == 0) lease->since = now;
         if (now < mn_time_after(lease->since, ttl)) continue;
         lease->since = now + EXPIRE_AGAIN > ttl ? now + EXPIRE_AGAIN - ttl : now;
-        propose(state, &expire);
+        state_members_propose(state, &expire);
         return; /* the table may have changed; the next one in the next round */
     }
 }
 
 static void plan_voters(struct state *state)
 {
-    const struct raft *raft = groups_raft(state->groups, STATE_GROUP);
+    const struct raft *raft = groups_raft(state->groups, state->group);
     struct raft_view view = raft_view(raft);
     uint64_t matches[QUORUM_MEMBERS_MAX] = {0};
     struct metadata_input plan = {.now = state->now.mono,
@@ -109,6 +109,7 @@ void state_members_plan(struct state *state)
     state->plan_at = mn_time_after(state->now.mono, PLAN_PERIOD);
     plan_leases(state);
     if (state_leads(state)) plan_voters(state);
+    if (state_leads(state)) state_recover_plan(state);
     if (state_leads(state)) plan_transfer(state);
 }
 

@@ -58,6 +58,7 @@ static void op_free(struct state *state, struct state_op *op)
     mn_buf_unref(op->command);
     mn_buf_unref(op->key);
     mn_buf_unref(op->after);
+    state_recover_free(op);
     mn_free(op);
 }
 
@@ -195,7 +196,7 @@ static void op_on_reply(struct state *state, struct state_op *op, struct state_a
 
 static void op_progress(struct state *state, struct state_op *op)
 {
-    struct raft_view view = raft_view(groups_raft(state->groups, STATE_GROUP));
+    struct raft_view view = raft_view(groups_raft(state->groups, state->group));
     struct state_answer answer = {.status = MN_OK, .term = view.term, .commit = view.commit};
 
     state_weights_report(state, &answer);
@@ -249,6 +250,8 @@ static void op_lead(struct state *state, struct state_op *op)
     case STATE_WATCH: state_read_watch(state, op); return;
     case STATE_PROGRESS: op_progress(state, op); return;
     case STATE_TRANSFER: op_transfer(state, op); return;
+    case STATE_SURVEY:
+    case STATE_ORDER: return; /* nobody in particular is asked */
     }
 }
 
@@ -277,6 +280,10 @@ static void op_try(struct state *state, struct state_op *op)
     struct raft_view view;
 
     op->asked = (mn_id){0};
+    if (op->survey != NULL) {
+        state_recover_try(state, op);
+        return;
+    }
     if (state->now.mono >= op->deadline) {
         if (op->type == STATE_WATCH)
             state_read_end_watch(state, op);
@@ -390,6 +397,18 @@ void state_ops_on_leader(struct state *state)
     }
 }
 
+void state_ops_on_group(struct state *state)
+{
+    struct mn_map_entry *entry = NULL;
+
+    while ((entry = mn_map_next(&state->ops, entry)) != NULL) {
+        struct state_op *op = MN_CONTAINER(entry, struct state_op, by_number);
+        if (op->survey != NULL || !mn_list_is_empty(&op->watching)) continue;
+        op_unindex(state, op);
+        state_ops_due(state, op);
+    }
+}
+
 void state_ops_on_down(struct state *state, const mn_id *node)
 {
     struct mn_map_entry *entry = NULL;
@@ -449,6 +468,8 @@ static mn_status op_set(struct state *state, struct state_op *op,
         op->is_now = request->watch.is_now;
         return MN_OK;
     case STATE_TRANSFER: op->node = request->node; return MN_OK;
+    case STATE_SURVEY:
+    case STATE_ORDER: return state_recover_set(op, request);
     case STATE_PROGRESS: return MN_OK;
     }
     return MN_MALFORMED;
@@ -515,6 +536,11 @@ void state_ops_on_answer(struct state *state, const mn_id *from, const mn_id *le
     struct state_op *op = op_find(state, answer->ticket);
 
     if (op == NULL || op->is_remote) return; /* late */
+    if (op->survey != NULL) {
+        if (answer->positions_count == 1)
+            state_recover_on_position(state, op, from, answer->positions);
+        return;
+    }
     if (answer->status != MN_STATE && answer->status != MN_BUSY && answer->status != MN_CLOSED) {
         op_on_reply(state, op, answer);
         return;

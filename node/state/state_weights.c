@@ -157,7 +157,7 @@ static void ack_sample(struct state_ack *ack, mn_time now, mn_time time)
 
 void state_weights_measure(struct state *state)
 {
-    const struct raft *raft = groups_raft(state->groups, STATE_GROUP);
+    const struct raft *raft = groups_raft(state->groups, state->group);
     struct raft_view view = raft_view(raft);
     mn_time now = state->now.mono;
     uint32_t open = 0;
@@ -289,7 +289,7 @@ static struct state_progress *row_add(struct state_answer *answer, const mn_id *
 
 static void report_members(const struct state *state, struct state_answer *answer)
 {
-    const struct raft *raft = groups_raft(state->groups, STATE_GROUP);
+    const struct raft *raft = groups_raft(state->groups, state->group);
     struct raft_view view = raft_view(raft);
 
     for (uint32_t i = 0; i < view.config->members_count; i++) {

@@ -1,5 +1,6 @@
 /* state_wire.c: what nodes ask each other about the strong keyspace, as bytes (proto/state.proto).
  */
+#include "consensus/raft_wire.h"
 #include "node/state/state_internal.h"
 #include "proto/pb.h"
 #include "proto/state.pb-c.h"
@@ -11,6 +12,7 @@ struct mn_buf *state_ask_encode(const struct state_op *op)
     Meshnode__State__Ask pb = MESHNODE__STATE__ASK__INIT;
     Meshnode__State__Read read = MESHNODE__STATE__READ__INIT;
     Meshnode__State__Change change = MESHNODE__STATE__CHANGE__INIT;
+    Meshnode__State__Survey survey = MESHNODE__STATE__SURVEY__INIT;
     Meshnode__State__Message message = MESHNODE__STATE__MESSAGE__INIT;
 
     pb.ask = op->number;
@@ -31,8 +33,35 @@ struct mn_buf *state_ask_encode(const struct state_op *op)
         change.node = pb_id_bytes(&op->node);
         pb.change = &change;
     }
+    if (op->survey != NULL) {
+        survey.digest_at = op->survey->digest_at;
+        survey.order = pb_bytes(mn_buf_span(op->survey->order));
+        pb.survey = &survey;
+    }
     message.ask = &pb;
     return pb_pack(&message.base);
+}
+
+struct mn_buf *state_order_encode(struct mn_span order)
+{
+    Meshnode__State__Message message = MESHNODE__STATE__MESSAGE__INIT;
+
+    message.order = pb_bytes(order);
+    return pb_pack(&message.base);
+}
+
+static void on_survey(struct state *state, const mn_id *from, const Meshnode__State__Ask *pb)
+{
+    struct state_answer answer = {.status = MN_OK, .positions_count = 1};
+    struct state_position position;
+    struct state_output *output;
+
+    if (pb->survey->order.len > 0) state_recover_heard(state, pb_span(pb->survey->order));
+    state_recover_position(state, pb->survey->digest_at, &position);
+    answer.positions = &position;
+    output = state_emit(state, STATE_OUT_MESSAGE);
+    output->send.to = *from;
+    output->send.buf = state_answer_encode(state, pb->ask, &answer);
 }
 
 static bool read_is_sound(const Meshnode__State__Read *read)
@@ -47,6 +76,10 @@ static void on_ask(struct state *state, const mn_id *from, const Meshnode__State
     struct state_op op = {.from = *from, .ask = pb->ask, .is_remote = true};
     struct strong_command command;
 
+    if (pb->survey != NULL) {
+        on_survey(state, from, pb);
+        return;
+    }
     if (pb->command.len > 0) {
         op.type = STATE_COMMAND;
         if (strong_command_decode(pb_span(pb->command), &state->arena, &command) != MN_OK) return;
@@ -129,11 +162,29 @@ static void write_progress(Meshnode__State__Answer *pb, const struct state_answe
     }
 }
 
+static void write_position(Meshnode__State__Position *pb, const struct state_position *position)
+{
+    pb->epoch = position->epoch;
+    pb->term = position->term;
+    pb->commit = position->commit;
+    pb->applied = position->applied;
+    pb->last_index = position->last_index;
+    pb->last_term = position->last_term;
+    pb->is_member = position->is_member;
+    pb->is_wounded = position->is_wounded;
+    pb->has_leader = position->has_leader;
+    pb->is_leader = position->is_leader;
+    pb->keys = position->keys_count;
+    if (position->has_digest) pb->digest = pb_bytes(mn_span(position->digest, STRONG_DIGEST_SIZE));
+}
+
 struct mn_buf *state_answer_encode(const struct state *state, uint64_t ask,
                                    const struct state_answer *answer)
 {
     Meshnode__State__Answer pb = MESHNODE__STATE__ANSWER__INIT;
     Meshnode__State__Reply reply = MESHNODE__STATE__REPLY__INIT;
+    Meshnode__State__Position position = MESHNODE__STATE__POSITION__INIT;
+    struct mn_buf *config = NULL;
     struct mn_arena arena = {0};
     mn_id leader = state_leader(state);
     Meshnode__State__Message message = MESHNODE__STATE__MESSAGE__INIT;
@@ -154,8 +205,16 @@ struct mn_buf *state_answer_encode(const struct state *state, uint64_t ask,
     pb.gain_permille = answer->gain_permille;
     pb.commit = answer->commit;
     pb.term = answer->term;
+    if (answer->positions_count > 0) {
+        write_position(&position, answer->positions);
+        if (answer->positions->config.members_count > 0)
+            config = raft_config_encode(&answer->positions->config);
+        position.config = pb_bytes(mn_buf_span(config));
+        pb.position = &position;
+    }
     message.answer = &pb;
     buf = pb_pack(&message.base);
+    mn_buf_unref(config);
     mn_arena_done(&arena);
     return buf;
 }
@@ -188,6 +247,33 @@ static void read_changes(struct state *state, const Meshnode__State__Answer *pb,
                                   .key = mn_arena_copy(arena, pb_span(pb->changes[i]->key)),
                                   .value = mn_arena_copy(arena, pb_span(pb->changes[i]->value)),
                                   .created = pb->changes[i]->created};
+}
+
+static mn_status read_position(struct state *state, const Meshnode__State__Position *pb,
+                               struct state_answer *answer)
+{
+    struct state_position *position = mn_arena_alloc(state->outbox->arena, sizeof *position);
+
+    *position = (struct state_position){.epoch = pb->epoch,
+                                        .term = pb->term,
+                                        .commit = pb->commit,
+                                        .applied = pb->applied,
+                                        .last_index = pb->last_index,
+                                        .last_term = pb->last_term,
+                                        .is_member = pb->is_member,
+                                        .is_wounded = pb->is_wounded,
+                                        .has_leader = pb->has_leader,
+                                        .is_leader = pb->is_leader,
+                                        .keys_count = pb->keys};
+    answer->positions = position;
+    answer->positions_count = 1;
+    if (pb->digest.len > 0) {
+        position->has_digest = true;
+        if (pb_fixed(pb->digest, position->digest, STRONG_DIGEST_SIZE) != MN_OK)
+            return MN_MALFORMED;
+    }
+    if (pb->config.len == 0) return MN_OK;
+    return raft_config_decode(pb_span(pb->config), &position->config);
 }
 
 static bool read_progress(struct state *state, const Meshnode__State__Answer *pb,
@@ -232,6 +318,7 @@ static void on_answer(struct state *state, const mn_id *from, const Meshnode__St
                                              .number = pb->reply->number};
     read_pairs(state, pb, &answer);
     read_changes(state, pb, &answer);
+    if (pb->position != NULL && read_position(state, pb->position, &answer) != MN_OK) return;
     if (read_progress(state, pb, &answer)) state_ops_on_answer(state, from, &leader, &answer);
 }
 
@@ -243,5 +330,6 @@ void state_wire_on_message(struct state *state, const mn_id *from, struct mn_spa
     pb = pb_unpack(&meshnode__state__message__descriptor, &state->arena, bytes);
     if (pb == NULL) return;
     if (pb->ask != NULL) on_ask(state, from, pb->ask);
+    if (pb->order.len > 0) state_recover_heard(state, pb_span(pb->order));
     if (pb->answer != NULL) on_answer(state, from, pb->answer);
 }

@@ -40,7 +40,8 @@ enum strong_verb {
     STRONG_GRANT,   /* ttl_ms: a new lease; its id is the reply's rev */
     STRONG_RENEW,   /* lease */
     STRONG_REVOKE,  /* lease: its keys go with it */
-    STRONG_EXPIRE   /* lease, renewals: as REVOKE, unless it was renewed since */
+    STRONG_EXPIRE,  /* lease, renewals: as REVOKE, unless it was renewed since */
+    STRONG_VERIFY   /* changes nothing: each replica remembers what it is, see strong_digest() */
 };
 
 struct strong_command {
@@ -137,6 +138,13 @@ struct mn_buf *strong_snapshot(const struct strong *strong);
 
 /* MN_MALFORMED, MN_TOO_BIG: the state is then what it was. Empty bytes: nothing applied yet. */
 MN_MUST_USE mn_status strong_restore(struct strong *strong, struct mn_span snapshot);
+
+#define STRONG_DIGEST_SIZE 16
+#define STRONG_DIGESTS_MAX 4u /* the newest are remembered */
+
+/* What everything there was at the VERIFY of revision [rev] hashes to: equal at all replicas, or
+ * one of them is damaged. False: none such is remembered. Each costs a snapshot. */
+bool strong_digest(const struct strong *strong, uint64_t rev, uint8_t ret[STRONG_DIGEST_SIZE]);
 
 struct strong_stats {
     uint32_t keys_count, sessions_count, leases_count;

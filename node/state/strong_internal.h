@@ -35,6 +35,11 @@ struct strong {
     size_t changes_size;
     struct strong_place forgotten; /* the newest change that is not kept */
     struct mn_arena arena;         /* of a command */
+    struct {
+        uint64_t rev; /* 0: none */
+        uint8_t bytes[STRONG_DIGEST_SIZE];
+    } digests[STRONG_DIGESTS_MAX];
+    uint32_t digests_count;
 };
 
 /* Index of the first entry that is not before [key]. */

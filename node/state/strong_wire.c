@@ -16,7 +16,7 @@ mn_status strong_command_check(const struct strong_command *command)
 {
     bool is_grant = command->verb == STRONG_GRANT;
 
-    if (command->verb < STRONG_PUT || command->verb > STRONG_EXPIRE) return MN_MALFORMED;
+    if (command->verb < STRONG_PUT || command->verb > STRONG_VERIFY) return MN_MALFORMED;
     if (command->key.size > STRONG_KEY_MAX || command->value.size > STRONG_VALUE_MAX)
         return MN_TOO_BIG;
     if (has_key(command->verb) && command->key.size == 0) return MN_MALFORMED;
@@ -53,7 +53,7 @@ mn_status strong_command_decode(struct mn_span bytes, struct mn_arena *arena,
 
     if (bytes.size > STRONG_KEY_MAX + STRONG_VALUE_MAX + 256) return MN_TOO_BIG;
     pb = pb_unpack(&meshnode__state__command__descriptor, arena, bytes);
-    if (pb == NULL || pb->verb > STRONG_EXPIRE) return MN_MALFORMED;
+    if (pb == NULL || pb->verb > STRONG_VERIFY) return MN_MALFORMED;
     if (pb->client.len > 0 && pb_id(pb->client, &command.client) != MN_OK) return MN_MALFORMED;
     command.seq = pb->seq;
     command.verb = (enum strong_verb)pb->verb;

@@ -72,7 +72,8 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
     X(ITEM_REFUSED, "trust.item_refused", WARN, "status", "kind")               \
     X(AUTHORITY_CHANGED, "trust.authority_changed", INFO, "version", "issuers") \
     X(CONSENSUS_LEADER, "consensus.leader", INFO, "term", "group")              \
-    X(CONSENSUS_FOLLOWER, "consensus.follower", INFO, "term", "group")
+    X(CONSENSUS_FOLLOWER, "consensus.follower", INFO, "term", "group")          \
+    X(CONSENSUS_RECOVERED, "consensus.recovered", WARN, "epoch", "from index")
 
 enum mn_event {
     MN_EV_NONE = 0,

@@ -144,3 +144,44 @@ test('agents list pages, wait for changes, and are refused what changes somethin
   assert.deepEqual(quiet.items, []);
   assert.equal((await call('mesh_lease_grant', {ttl_ms: 5000})).isError, true);
 });
+
+test('replicas are compared', async () => {
+  const said = await ctlJson(nodes[1], 'consensus', 'verify');
+  assert.equal(said.equal, true);
+  assert.deepEqual(said.items.map(item => item.replica), ['equal', 'equal', 'equal']);
+});
+
+test('a group with a quorum is not begun anew', async () => {
+  const plan = await ctlJson(nodes[1], 'consensus', 'recover');
+  assert.deepEqual([plan.verdict, plan.plan], ['not_needed', null]);
+  assert.equal((await ctl(nodes[0], 'consensus', 'recover', '--apply', '0123456789abcdef')).code, 2); // no --yes
+  assert.equal((await ctl(nodes[0], 'consensus', 'recover', '--apply', '0123456789abcdef', '--yes')).code, 6);
+});
+
+// The last one: it takes the mesh apart. A voter is given up when it was dead for 30 s.
+test('two of three are lost for good: the third begins anew, and who comes back joins it', async () => {
+  await put(nodes[0], 'kept', 'yes');
+  await waitFor('all have it', async () => (await ctlJson(nodes[0], 'consensus', 'verify')).items.every(item => item.replica === 'equal'));
+  await mesh.kill(nodes[1]);
+  await mesh.kill(nodes[2]);
+  await waitFor('they count as missing', async () => /no quorum.*consensus recover/.test((await ctl(nodes[0], 'consensus', 'status')).stdout));
+  assert.equal((await ctlJson(nodes[0], 'consensus', 'recover')).verdict, 'too_soon');
+  assert.equal((await ctl(nodes[0], 'state', 'put', 'b', '1', '--timeout', '2s')).code, 7);
+  const plan = await waitFor('they can be given up', async () => {
+    const said = await ctlJson(nodes[0], 'consensus', 'recover');
+    return said.verdict === 'possible' && said;
+  }, {limit: 90_000, every: 1000});
+  assert.deepEqual([plan.begins, plan.lossless, plan.lost.sort()], ['n1', false, ['n2', 'n3']]);
+  assert.match(plan.message, /n1 begins the group anew.*is lost/);
+  const done = await ctl(nodes[0], 'consensus', 'recover', '--apply', plan.plan, '--yes');
+  assert.equal(done.code, 0, done.stderr);
+  assert.equal((await ctl(nodes[0], 'state', 'get', 'kept')).stdout, 'yes\n');
+  await put(nodes[0], 'b', '2');
+  for (const index of [1, 2]) nodes[index] = await mesh.start(nodes[index].name, {listen: nodes[index].mesh, http: nodes[index].http});
+  await waitFor('three vote again', async () => {
+    const said = await ctlJson(nodes[1], 'consensus', 'status').catch(() => null);
+    return said?.quorum && said.epoch === 2 && said.items.filter(row => row.weight > 0).length === 3;
+  });
+  assert.equal((await ctl(nodes[2], 'state', 'get', 'b')).stdout, '2\n');
+  assert.equal((await ctlJson(nodes[2], 'consensus', 'verify')).equal, true);
+});

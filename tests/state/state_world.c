@@ -8,6 +8,7 @@
 
 #define LATENCY (2 * MN_MS)
 
+#define EPOCHS 3
 #define SYNC (3 * MN_MS)
 
 struct packet {
@@ -36,8 +37,10 @@ bool world_cut[WORLD_NODES][WORLD_NODES];
 static uint32_t boots;
 struct state_answer world_answer;
 char world_changes[WORLD_CHANGES_MAX][64];
+struct state_position world_positions[STATE_SURVEY_MAX];
 static struct state_progress rows[STATE_PROGRESS_MAX];
-static char text[256]; /* of the first pair of the last world_answer */
+static struct mn_buf *heard; /* an order, by who steps just now */
+static char text[256];       /* of the first pair of the last world_answer */
 static uint32_t answers;
 
 static struct mn_now now(void)
@@ -90,12 +93,20 @@ static void do_output(uint32_t from, const struct state_output *output)
             memcpy(rows, world_answer.progress, world_answer.progress_count * sizeof *rows);
         for (uint32_t i = 0; i < world_answer.changes_count && i < WORLD_CHANGES_MAX; i++)
             describe(&world_answer.changes[i], i);
+        if (world_answer.positions_count > 0)
+            memcpy(world_positions, world_answer.positions,
+                   world_answer.positions_count * sizeof *world_positions);
+        world_answer.positions = world_positions;
         world_answer.progress = rows; /* what the answer points to ends with the step */
         answers++;
         text[0] = '\0';
         if (world_answer.pairs_count > 0)
             snprintf(text, sizeof text, "%.*s", (int)world_answer.pairs[0].value.size,
                      (const char *)world_answer.pairs[0].value.data);
+        return;
+    case STATE_OUT_ORDER: /* every signature counts here */
+        mn_buf_unref(heard);
+        heard = mn_buf_copy(output->order);
         return;
     case STATE_OUT_OLD: world_hosts[from].is_old = true; return;
     case STATE_OUT_FATAL: ck_abort_msg("%s", output->fatal);
@@ -115,6 +126,13 @@ void world_step(uint32_t index, const struct state_input *input)
     for (uint32_t i = 0; i < outbox.count; i++)
         do_output(index, &outbox.items[i]);
     mn_arena_reset(&arena);
+    while (heard != NULL) {
+        struct mn_buf *order = heard;
+        heard = NULL;
+        world_step(index,
+                   &(struct state_input){.type = STATE_IN_ORDER, .order = mn_buf_span(order)});
+        mn_buf_unref(order);
+    }
 }
 
 static void tell_nodes(uint32_t index)
@@ -135,8 +153,9 @@ static void tell_nodes(uint32_t index)
     world_step(index, &input);
 }
 
-/* Replays what is durable into a new process, as a driver that compacted nothing would. */
-static void recover(uint32_t index)
+/* Replays what is durable of a group into a new process, as a driver that compacted nothing would.
+ */
+static void recover_group(uint32_t index, uint64_t group)
 {
     struct edge_input edge_input = {.type = EDGE_IN_LOG_RECOVER};
     struct edge_log log = {0};
@@ -148,7 +167,10 @@ static void recover(uint32_t index)
         const struct edge_log_snapshot *snapshot =
             piece->snapshot != NULL ? piece->snapshot : log.snapshot;
         uint32_t count = piece->is_reset ? 0 : log.entries_count;
+        if (piece->group != group) continue;
         log = *piece;
+        if (log.is_end) log = (struct edge_log){0};
+        if (log.group == 0) continue;
         log.snapshot = snapshot;
         if (piece->is_reset && snapshot != NULL) first = snapshot->index + 1;
         if (count == 0 && piece->entries_count > 0) first = piece->entries[0].index;
@@ -176,7 +198,8 @@ void world_boot(uint32_t index)
     host->state = state_new(&config);
     host->is_member = true;
     host->since = world_now;
-    recover(index);
+    for (uint64_t group = STATE_GROUP; group < STATE_GROUP + EPOCHS; group++)
+        recover_group(index, group);
     start.start.is_founder = index == 0;
     start.start.is_old = host->is_old;
     world_step(index, &start);
