@@ -4,6 +4,7 @@
 #include "crypto/recovery.h"
 #include "node/admin/admin_internal.h"
 #include "node/state/rescue.h"
+#include "proto/base/text.h"
 
 #define SURVEY_TIME (3 * MN_SEC)
 #define VERIFY_TIME (5 * MN_SEC)
@@ -89,11 +90,7 @@ static const char *plan_name(struct admin_request *request, const struct rescue_
                      (unsigned long long)plan->best->last_term);
     digest_one(DIGEST_RESCUE, mn_buf_span(text.buf), hash, sizeof hash);
     mn_writer_drop(&text);
-    for (size_t i = 0; i < sizeof hash; i++) {
-        hex[2 * i] = "0123456789abcdef"[hash[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[hash[i] & 15];
-    }
-    hex[2 * sizeof hash] = '\0';
+    mn_hex_encode(mn_span(hash, sizeof hash), hex);
     return hex;
 }
 

@@ -1,5 +1,6 @@
 /* Mesh keys: their announcements, which one seals, which open, and what a revocation closes. */
 #include "crypto/keyring.h"
+#include "crypto/recovery.h"
 #include "crypto/revocation.h"
 #include "tests/crypto/support.h"
 
@@ -336,6 +337,45 @@ START_TEST(an_issuer_cannot_be_revoked_and_nobody_else_revokes)
 }
 END_TEST
 
+/* ---- orders to begin a consensus group anew ---- */
+
+static bool recovery_is_refused(struct mn_span flipped)
+{
+    struct recovery recovery;
+
+    return recovery_decode(flipped, &recovery) != MN_OK ||
+           recovery_check(&recovery, &authority) != MN_OK;
+}
+
+START_TEST(an_order_of_recovery_has_no_free_bit_and_comes_from_an_issuer)
+{
+    struct recovery recovery = {.epoch = 2,
+                                .node = digest_node_id(stranger.pk),
+                                .last_index = 1000,
+                                .last_term = 7,
+                                .lost = {digest_node_id(founder.pk), digest_node_id(root.pk)},
+                                .lost_count = 2,
+                                .at_ms = NOW_MS};
+    struct recovery decoded;
+    struct mn_buf *bytes = recovery_sign(&recovery, &authority.mesh_id, &founder);
+
+    ck_assert_int_eq(recovery_decode(mn_buf_span(bytes), &decoded), MN_OK);
+    ck_assert_int_eq(recovery_check(&decoded, &authority), MN_OK);
+    ck_assert(decoded.epoch == 2 && decoded.last_index == 1000 && decoded.last_term == 7);
+    ck_assert_uint_eq(decoded.lost_count, 2);
+    ck_assert(mn_id_equal(&decoded.lost[1], &recovery.lost[1]));
+    assert_each_flipped_bit_refused(mn_buf_span(bytes), recovery_is_refused);
+    mn_buf_unref(bytes);
+    bytes = recovery_sign(&recovery, &authority.mesh_id, &stranger);
+    ck_assert_int_eq(recovery_decode(mn_buf_span(bytes), &decoded), MN_OK);
+    ck_assert_int_eq(recovery_check(&decoded, &authority), MN_UNKNOWN_ISSUER);
+    mn_buf_unref(bytes);
+    bytes = recovery_sign(&recovery, &(mn_id){{1}}, &founder); /* of another mesh */
+    ck_assert(recovery_is_refused(mn_buf_span(bytes)));
+    mn_buf_unref(bytes);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("keyring");
@@ -355,6 +395,7 @@ int main(void)
     tcase_add_test(tcase, a_string_does_not_outlive_its_key);
     tcase_add_test(tcase, revocation_has_no_free_bit);
     tcase_add_test(tcase, an_issuer_cannot_be_revoked_and_nobody_else_revokes);
+    tcase_add_test(tcase, an_order_of_recovery_has_no_free_bit_and_comes_from_an_issuer);
     suite_add_tcase(suite, tcase);
     return run_suite(suite);
 }

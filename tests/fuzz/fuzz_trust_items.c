@@ -1,8 +1,10 @@
-/* Mesh-key announcements and revocations, as they come from the store or from other members. */
+/* Mesh-key announcements, revocations and orders of recovery, as they come from the store or from
+ * other members. */
 #include <sodium.h>
 #include <stdlib.h>
 
 #include "crypto/meshkey.h"
+#include "crypto/recovery.h"
 #include "crypto/revocation.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -11,6 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct authority nobody = {.version = 1};
     struct revocation revocation;
+    struct recovery recovery;
     struct meshkey meshkey;
 
     if (sodium_init() < 0) abort();
@@ -21,6 +24,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (revocation_decode(mn_span(data, size), &revocation) == MN_OK) {
         if (!revocation_reason_is_valid(mn_span_str(revocation.reason))) abort();
         if (revocation_check(&revocation, &nobody) == MN_OK) abort();
+    }
+    if (recovery_decode(mn_span(data, size), &recovery) == MN_OK) {
+        if (recovery.epoch == 0 || recovery.lost_count > RECOVERY_LOST_MAX) abort();
+        if (recovery_check(&recovery, &nobody) == MN_OK) abort();
     }
     return 0;
 }
