@@ -259,6 +259,15 @@ void client_done(struct client *client)
     *client = (struct client){.fd = -1};
 }
 
+/* In steps that double: a sanitizer's realloc() copies all of it, each time. */
+static size_t room_for(size_t size)
+{
+    size_t room = 4096;
+    while (room < size)
+        room *= 2;
+    return room;
+}
+
 void client_pull(struct client *client)
 {
     char block[65536];
@@ -270,7 +279,9 @@ void client_pull(struct client *client)
             client->is_closed = true;
             return;
         }
-        client->text = realloc(client->text, client->size + (size_t)got + 1);
+        size_t needed = room_for(client->size + (size_t)got + 1);
+        if (client->text == NULL || needed != room_for(client->size + 1))
+            client->text = realloc(client->text, needed);
         memcpy(client->text + client->size, block, (size_t)got);
         client->size += (size_t)got;
         client->text[client->size] = '\0';
