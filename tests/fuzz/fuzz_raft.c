@@ -162,7 +162,7 @@ static void configure(struct node *node, uint8_t value)
 
     for (uint32_t i = 0; i < NODES; i++) {
         wanted.members[i].id = id_of(i);
-        wanted.members[i].weight = 1u + (value >> 2 * i & 3u);
+        wanted.members[i].weight = 1 + ((uint32_t)value >> (2 * i) & 3);
     }
     step(node, &input);
 }
