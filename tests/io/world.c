@@ -223,6 +223,15 @@ void world_http_answer(struct world *world, uint64_t id, uint32_t code, const ch
     world_do_buf(world, EDGE_OUT_HTTP_BODY, id, text, true);
 }
 
+/* In steps that double: a sanitizer's realloc() copies all of it, each time. */
+static size_t room_for(size_t size)
+{
+    size_t room = 4096;
+    while (room < size)
+        room *= 2;
+    return room;
+}
+
 static void client_start(struct client *client, int family, const struct sockaddr *to,
                          socklen_t size)
 {
@@ -231,7 +240,7 @@ static void client_start(struct client *client, int family, const struct sockadd
     ck_assert_int_ge(client->fd, 0);
     ck_assert_int_eq(connect(client->fd, to, size), 0); /* the backlog takes it */
     fcntl(client->fd, F_SETFL, O_NONBLOCK);
-    client->text = calloc(1, 1);
+    client->text = calloc(1, room_for(1));
 }
 
 void client_connect(struct client *client, const char *address)
@@ -259,15 +268,6 @@ void client_done(struct client *client)
     *client = (struct client){.fd = -1};
 }
 
-/* In steps that double: a sanitizer's realloc() copies all of it, each time. */
-static size_t room_for(size_t size)
-{
-    size_t room = 4096;
-    while (room < size)
-        room *= 2;
-    return room;
-}
-
 void client_pull(struct client *client)
 {
     char block[65536];
@@ -280,8 +280,7 @@ void client_pull(struct client *client)
             return;
         }
         size_t needed = room_for(client->size + (size_t)got + 1);
-        if (client->text == NULL || needed != room_for(client->size + 1))
-            client->text = realloc(client->text, needed);
+        if (needed != room_for(client->size + 1)) client->text = realloc(client->text, needed);
         memcpy(client->text + client->size, block, (size_t)got);
         client->size += (size_t)got;
         client->text[client->size] = '\0';
