@@ -136,6 +136,7 @@ MUTANTS = {
     "bft-vote-and-dummy-convict": [(WIRE,
         "    return (a->kind == SIMPLEX_DUMMY && b->kind == SIMPLEX_FINAL) ||",
         "    return (a->kind == SIMPLEX_DUMMY && b->kind == SIMPLEX_VOTE) ||\n"
+        "        (a->kind == SIMPLEX_VOTE && b->kind == SIMPLEX_DUMMY) ||\n"
         "        (a->kind == SIMPLEX_DUMMY && b->kind == SIMPLEX_FINAL) ||")],
     "bft-two-proposals-are-fine": [(BOOK,
         "        simplex_book_evidence(simplex, &before, &statement);\n    }\n    if (at->prop",
