@@ -308,6 +308,8 @@ static void agree_start(struct decision *decision, struct decision_item *item)
     uint32_t count = 0;
     struct mn_list *entry;
 
+    /* Without its decision a record of the agreement is nothing; this one is durable first. */
+    if (agreement->parts == 0) (void)decision_persist(decision, item);
     config.self = (uint32_t)item->self;
     config.key = decision->config.key;
     config.abstains = decision->config.abstains;

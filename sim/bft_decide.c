@@ -6,11 +6,13 @@
 #include "consensus/decision_internal.h"
 #include "crypto/digest.h"
 #include "proto/base/check.h"
+#include "proto/simplex.pb-c.h"
 #include "sim/bft_sim.h"
 
 #define TOPICS 3u
 #define KEPT_MAX 4096u
 #define PROPOSALS_MAX 12u
+#define AGREED_MAX 256u
 
 struct kept { /* a certificate somebody honest holds, or an honest vote that left */
     mn_id id, voter;
@@ -22,7 +24,14 @@ struct kept { /* a certificate somebody honest holds, or an honest vote that lef
     bool is_inside;   /* liars have less than (2q - 1) of the weight */
 };
 
+struct agreed {        /* a byzantine one as the first honest host ended it */
+    uint64_t proposal; /* hash of its bytes: two may have one id */
+    enum decision_outcome outcome;
+};
+
 struct council {
+    struct agreed agreed[AGREED_MAX];
+    uint32_t agreed_count;
     struct decision_member members[BFT_HOSTS_MAX];
     mn_id ids[BFT_HOSTS_MAX], mesh_id;
     struct kept achieved[KEPT_MAX], votes[KEPT_MAX];
@@ -71,6 +80,46 @@ static void check_conflict(struct bft_world *world, const struct kept *a)
     }
 }
 
+static uint64_t hash_of(struct mn_span bytes)
+{
+    uint64_t hash = 0xcbf29ce484222325U;
+
+    for (size_t i = 0; i < bytes.size; i++)
+        hash = (hash ^ bytes.data[i]) * 0x100000001b3U;
+    return hash;
+}
+
+/* All honest hosts end a byzantine decision with one outcome. */
+static void check_agreed(struct bft_host *host, const struct decision_view *view,
+                         struct mn_span certificate)
+{
+    struct bft_world *world = host->world;
+    struct council *run = council(world);
+    const Meshnode__Decision__Message *wire =
+        pb_unpack(&meshnode__decision__message__descriptor, &world->arena, certificate);
+    uint64_t proposal = hash_of(pb_span(wire->proposal->body)), liars = 0;
+
+    for (uint32_t i = 0; i < view->ballots_count; i++) {
+        uint32_t other = host_of(world, &view->ballots[i].node_id);
+        if (other >= world->hosts_count || world->hosts[other].is_liar)
+            liars += view->ballots[i].weight;
+    }
+    if (3 * liars >= view->total) return; /* nothing is promised */
+    MN_PROBE("bftsim: a byzantine decision was agreed on");
+    if (view->outcome == DECISION_TIMEOUT || view->outcome == DECISION_NO_QUORUM)
+        MN_PROBE("bftsim: it was agreed that nothing was decided in time");
+    for (uint32_t i = 0; i < run->agreed_count; i++) {
+        if (run->agreed[i].proposal != proposal) continue;
+        if (run->agreed[i].outcome != view->outcome)
+            bft_world_fail(world, "agreement: %s at n%u, but %s elsewhere",
+                           decision_outcome_name(view->outcome), host->index,
+                           decision_outcome_name(run->agreed[i].outcome));
+        return;
+    }
+    if (run->agreed_count < AGREED_MAX)
+        run->agreed[run->agreed_count++] = (struct agreed){proposal, view->outcome};
+}
+
 /* Is it one about which something is promised? */
 static void weigh(struct bft_world *world, const struct decision_view *view, struct kept *ret)
 {
@@ -102,13 +151,13 @@ static void check_outcome(struct bft_host *host, const struct decision_output *o
                (int)view.topic.size, (const char *)view.topic.data,
                (unsigned long long)value_of(view.value),
                decision_outcome_name(out->outcome.outcome));
-    if (out->outcome.outcome != DECISION_ACHIEVED && out->outcome.outcome != DECISION_REFUSED)
-        return;
+    if (!view.is_certified) return;
     world->stats.decided++;
     proof = decision_certificate(host->core, &out->outcome.id);
     if (decision_verify(&run->mesh_id, mn_buf_span(proof), &world->arena, &proven) != MN_OK ||
         proven.outcome != out->outcome.outcome)
         bft_world_fail(world, "proof: what n%u holds does not verify", host->index);
+    if (view.is_byzantine) check_agreed(host, &view, mn_buf_span(proof));
     mn_buf_unref(proof);
     if (out->outcome.outcome != DECISION_ACHIEVED || run->achieved_count == KEPT_MAX) return;
     kept = (struct kept){.id = view.id,
@@ -171,18 +220,20 @@ static void check_sent(struct bft_host *host, struct mn_span bytes)
 }
 
 /* Whoever is convicted must have lied. */
-static void check_evidence(struct bft_host *host, const mn_id *node)
+static void check_evidence(struct bft_host *host, const mn_id *node, enum decision_lie lie)
 {
     struct bft_world *world = host->world;
     uint32_t accused = host_of(world, node);
 
     world->stats.evidence++;
     if (accused < world->hosts_count && !world->hosts[accused].is_liar)
-        bft_world_fail(world, "evidence: n%u holds some against honest n%u", host->index, accused);
+        bft_world_fail(world, "evidence: n%u holds some against honest n%u: %s", host->index,
+                       accused, decision_lie_name(lie));
 }
 
 /* ---- hosts ---- */
 
+static void liar_send(struct bft_host *host, uint32_t to, struct mn_buf *buf);
 static void feed(struct bft_host *host, const struct decision_input *input);
 
 /* The rule of honest hosts: odd values are good; what a multiple of 16 asks for nobody knows. */
@@ -213,7 +264,11 @@ static void carry_out(struct bft_host *host, const struct decision_outbox *outbo
         case DECISION_OUT_SEND:
             to = host_of(world, &out->send.to);
             if (!host->is_liar) check_sent(host, mn_buf_span(out->send.buf));
-            if (to < world->hosts_count) bft_host_send(host, to, out->send.buf);
+            if (to >= world->hosts_count) break;
+            if (host->is_liar)
+                liar_send(host, to, out->send.buf);
+            else
+                bft_host_send(host, to, out->send.buf);
             break;
         case DECISION_OUT_PERSIST:
             key = out->persist.id; /* one per kind and part */
@@ -226,7 +281,9 @@ static void carry_out(struct bft_host *host, const struct decision_outbox *outbo
         case DECISION_OUT_OUTCOME:
             if (!host->is_liar) check_outcome(host, out);
             break;
-        case DECISION_OUT_EVIDENCE: check_evidence(host, &out->evidence.node); break;
+        case DECISION_OUT_EVIDENCE:
+            check_evidence(host, &out->evidence.node, out->evidence.lie);
+            break;
         case DECISION_OUT_REPLY:
             if (out->reply.request == 0 || out->reply.status != MN_OK) break;
             if (world->is_quiet && host->index == council(world)->live_host) {
@@ -315,6 +372,7 @@ static void propose(struct bft_host *host, uint64_t value, mn_time timeout)
     input.propose.timeout = timeout;
     input.propose.basis = bft_draw(&world->rng_strike, 2) == 0 ? DECISION_EQUAL : DECISION_METRIC;
     if (world->is_quiet) input.propose.basis = DECISION_METRIC; /* by which liars are few */
+    input.propose.is_byzantine = bft_draw(&world->rng_strike, 3) == 0;
     feed(host, &input);
     bft_host_arm(host);
 }
@@ -343,6 +401,56 @@ static struct decision_config liar_config(struct bft_host *host)
     return (struct decision_config){.mesh_id = council(host->world)->mesh_id, .key = &host->key};
 }
 
+/* Of what it says while agreeing, some is about a block that does not exist, or is the dummy vote.
+ */
+static void liar_bend(struct bft_host *host, Meshnode__Simplex__Message *wire)
+{
+    struct bft_world *world = host->world;
+
+    for (size_t i = 0; i < wire->n_statements; i++) {
+        Meshnode__Simplex__Statement *said = wire->statements[i];
+        uint8_t body[sizeof(mn_id) + 4 + SIMPLEX_HASH_SIZE] = {0};
+        struct mn_span bytes;
+        uint8_t signature[SIGN_SIZE];
+        if (bft_draw(&world->rng_liar, 2) == 0 || wire->instance.len != sizeof(mn_id)) continue;
+        memcpy(body, wire->instance.data, sizeof(mn_id));
+        mn_store_u32(body + sizeof(mn_id), said->iteration);
+        if (said->kind == SIMPLEX_FINAL && bft_draw(&world->rng_liar, 2) == 0)
+            said->kind = SIMPLEX_DUMMY;
+        else if (said->kind != SIMPLEX_DUMMY)
+            memset(body + sizeof(mn_id) + 4, (int)(1 + bft_draw(&world->rng_liar, 2)),
+                   SIMPLEX_HASH_SIZE);
+        sign_make(&host->key, said->kind == SIMPLEX_FINAL ? SIGN_BFT_FINAL : SIGN_BFT_VOTE,
+                  &council(world)->mesh_id, mn_span(body, sizeof body), signature);
+        bytes = mn_arena_copy(&world->arena, mn_span(body + sizeof(mn_id) + 4, SIMPLEX_HASH_SIZE));
+        said->hash = pb_bytes(said->kind == SIMPLEX_DUMMY ? mn_span(NULL, 0) : bytes);
+        said->signature = pb_bytes(mn_arena_copy(&world->arena, mn_span(signature, SIGN_SIZE)));
+        world->stats.lies++;
+    }
+}
+
+static void liar_send(struct bft_host *host, uint32_t to, struct mn_buf *buf)
+{
+    struct mn_arena *arena = &host->world->arena;
+    Meshnode__Decision__Message *wire =
+        pb_unpack(&meshnode__decision__message__descriptor, arena, mn_buf_span(buf));
+    Meshnode__Simplex__Message *inner;
+    struct mn_buf *bent;
+
+    MN_ASSERT(wire != NULL);
+    if (wire->agreement.len == 0 || host->world->is_quiet) {
+        bft_host_send(host, to, buf);
+        return;
+    }
+    inner = pb_unpack(&meshnode__simplex__message__descriptor, arena, pb_span(wire->agreement));
+    MN_ASSERT(inner != NULL);
+    liar_bend(host, inner);
+    wire->agreement = pb_bytes(pb_pack_arena(&inner->base, arena));
+    bent = pb_pack(&wire->base);
+    bft_host_send(host, to, bent);
+    mn_buf_unref(bent);
+}
+
 /* Votes that contradict each other, to the proposer and to whoever else. */
 static void liar_vote(struct bft_host *host)
 {
@@ -357,6 +465,7 @@ static void liar_vote(struct bft_host *host)
     struct mn_arena arena = {0};
     const Meshnode__Decision__Message *wire;
     struct mn_buf *known, *buf;
+    bool is_late;
 
     if (other->core == NULL || !decision_at(other->core, bft_draw(&world->rng_strike, 4), &view))
         return;
@@ -368,9 +477,15 @@ static void liar_vote(struct bft_host *host)
         memcpy(ballot.proposal, proposal.hash, sizeof ballot.proposal);
         memcpy(ballot.pk, host->key.pk, SIGN_PK_SIZE);
         ballot.choice = (enum decision_choice)(DECISION_YES + bft_draw(&world->rng_strike, 3));
+        is_late = proposal.is_byzantine && bft_draw(&world->rng_strike, 4) == 0;
+        if (is_late) ballot.choice = DECISION_LATE;
+        if (is_late) ballot.cause = (enum decision_cause)0;
         bytes = decision_sign(&config, SIGN_BALLOT, decision_pack_vote(&ballot));
         decision_draft_init(&draft);
-        decision_draft_vote(&draft, &bytes);
+        if (is_late)
+            decision_draft_late(&draft, &bytes);
+        else
+            decision_draft_vote(&draft, &bytes);
         buf = decision_draft_done(&draft);
         for (uint32_t i = 0; i < world->hosts_count; i++)
             if (i != host->index && bft_draw(&world->rng_strike, 2) == 0)
@@ -422,6 +537,7 @@ static void liar_propose(struct bft_host *host)
     made.created_ms = mn_wall_ms(bft_now(host));
     made.deadline_ms = made.created_ms + 50 + bft_draw(&world->rng_strike, 1000);
     made.value = mn_span(value, sizeof value);
+    made.is_byzantine = bft_draw(&world->rng_strike, 2) == 0;
     for (uint32_t half = 0; half < 2; half++) {
         mn_store_u64(value, 1 + 2 * bft_draw(&world->rng_strike, 20)); /* what honest ones like */
         if (!is_one_id) made.id = rng_id(&world->rng_strike);
@@ -513,10 +629,10 @@ static void quiet(struct bft_world *world)
     propose(&world->hosts[run->live_host], 1, 2 * MN_SEC);
 }
 
-/* Of those the run left open, and of the last one. */
+/* Of those the run left open, and of the last one. Byzantine ones may take a minute to give up. */
 static bool is_done(struct bft_world *world)
 {
-    return world->time >= world->options.story->faults_for + 20 * MN_SEC;
+    return world->time >= world->options.story->faults_for + 80 * MN_SEC;
 }
 
 static void end(struct bft_world *world)

@@ -135,7 +135,7 @@ START_TEST(all_may_restart_at_any_time)
     int left = _i * 7;
 
     deliver_all();
-    for (uint32_t i = 0; i < NODES; i++)
+    for (uint32_t i = 0; i < 5; i++) /* the last one only agrees */
         answer(i, &id, DECISION_YES);
     for (; left > 0 && letters_first < letters_count; left--) {
         struct letter letter = letters[letters_first++];
@@ -154,7 +154,7 @@ START_TEST(all_may_restart_at_any_time)
         ck_assert_uint_eq(nodes[i].records_count, 1); /* nothing stays behind of the agreeing */
         stop(i);
         start(i);
-        ck_assert_int_eq(view_of(i, &id).own, DECISION_YES);
+        ck_assert_int_eq(view_of(i, &id).own, i < 5 ? DECISION_YES : DECISION_NONE);
     }
     check_agreed(&id, DECISION_ACHIEVED);
 }
