@@ -78,7 +78,7 @@ struct simplex {
 
     struct simplex_iteration *iterations[SIMPLEX_ITERATIONS_MAX + 1]; /* [number]; NULL: nothing */
     uint32_t iteration, dummies; /* dummies: certified in a row before it */
-    mn_time delay, timeout_at, resend_at;
+    mn_time delay, timeout_at, resend_at, resend_every;
     struct mn_buf *own_value;
     struct simplex_value values[SIMPLEX_VALUES_MAX];
     uint32_t values_count;

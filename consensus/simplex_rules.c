@@ -5,6 +5,7 @@
 #include "proto/base/check.h"
 
 #define DELAY_MAX (30 * MN_SEC)
+#define RESEND_MAX 16 /* times the delay: how seldom it becomes where nothing moves */
 
 static const struct simplex_block *rules_certified(const struct simplex *simplex,
                                                    uint32_t iteration)
@@ -196,7 +197,8 @@ void simplex_rules_enter(struct simplex *simplex, uint32_t iteration)
     }
     if (simplex->delay > DELAY_MAX) simplex->delay = DELAY_MAX;
     simplex->timeout_at = mn_time_after(simplex->now.mono, 3 * simplex->delay);
-    simplex->resend_at = mn_time_after(simplex->now.mono, simplex->delay);
+    simplex->resend_every = simplex->delay;
+    simplex->resend_at = mn_time_after(simplex->now.mono, simplex->resend_every);
 }
 
 /* On from an iteration that has a certificate; false: it has none. */
@@ -372,7 +374,9 @@ void simplex_rules_resend(struct simplex *simplex)
         simplex->resend_at = MN_TIME_NEVER;
         return;
     }
-    simplex->resend_at = mn_time_after(simplex->now.mono, simplex->delay);
+    simplex->resend_at = mn_time_after(simplex->now.mono, simplex->resend_every);
+    if (simplex->resend_every < RESEND_MAX * simplex->delay)
+        simplex->resend_every += simplex->resend_every / 2;
     simplex_draft_init(&draft, simplex);
     if (simplex->decided_in != 0)
         draft.wire.want = pb_bytes(mn_span(simplex->decided_value.bytes, SIMPLEX_HASH_SIZE));

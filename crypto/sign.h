@@ -29,6 +29,7 @@
     X(BROADCAST, "broadcast")       \
     X(DECISION, "decision")         \
     X(BALLOT, "ballot")             \
+    X(METRICS, "metrics")           \
     X(BFT_PROPOSAL, "bft-proposal") \
     X(BFT_VOTE, "bft-vote")         \
     X(BFT_FINAL, "bft-final")

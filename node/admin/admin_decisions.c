@@ -284,7 +284,60 @@ static void evidence_handle(struct admin_request *request)
     admin_answer(request, 200, &reply);
 }
 
+static void write_number(struct reply *reply, const char *key, double number)
+{
+    struct mn_writer writer = {0};
+    struct mn_buf *text;
+
+    if (number != number) { /* not known */
+        reply_null(reply, key);
+        return;
+    }
+    mn_writer_format(&writer, "%.6g", number);
+    text = mn_writer_done(&writer);
+    reply_raw(reply, key, mn_buf_span(text));
+    mn_buf_unref(text);
+}
+
+/* How this node votes by itself: its rules, and the numbers that they look at. */
+static void policy_handle(struct admin_request *request)
+{
+    const struct core *core = request->admin->config.core;
+    const struct policy_rule *rules;
+    struct metrics metrics;
+    struct reply reply;
+    uint32_t count;
+
+    core_measure(core, &metrics);
+    rules = core_rules(core, &count);
+    reply_begin(&reply, "VotingPolicy");
+    reply_array(&reply, "rules");
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_known, holds = policy_holds(&rules[i], mn_span(NULL, 0), &metrics, &is_known);
+        reply_object(&reply, NULL);
+        reply_str(&reply, "rule", rules[i].text);
+        if (is_known)
+            reply_bool(&reply, "holds", holds);
+        else
+            reply_null(&reply, "holds");
+        reply_object_end(&reply);
+    }
+    reply_array_end(&reply);
+    reply_array(&reply, "metrics");
+    for (uint32_t i = 0; i < METRIC_COUNT; i++) {
+        reply_object(&reply, NULL);
+        reply_text(&reply, "name", metric_name((enum metric)i));
+        write_number(&reply, "value", metrics.values[i]);
+        reply_text(&reply, "about", metric_about((enum metric)i));
+        reply_object_end(&reply);
+    }
+    reply_array_end(&reply);
+    write_number(&reply, "score", metrics_score(&metrics));
+    admin_answer(request, 200, &reply);
+}
+
 const struct admin_route admin_decision_routes[] = {
+    {"GET", "/v1/policy/voting", NULL, policy_handle, NULL, NULL, NULL},
     {"GET", "/v1/evidence", NULL, evidence_handle, NULL, NULL, NULL},
     {"GET", "/v1/decisions", NULL, log_handle, NULL, NULL, NULL},
     {"POST", "/v1/decisions", NULL, propose_handle, NULL, on_reply, NULL},

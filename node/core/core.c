@@ -138,6 +138,7 @@ struct core *core_new(const struct core_config *config)
     core->join_until = core->ready_until = MN_TIME_NEVER;
     mn_list_init(&core->parked);
     core_decision_init(core);
+    core_metrics_init(core, config);
     mn_map_init(&core->known, rng_u64(&core->rng));
     core->services = services_new(config->trace);
     core->trustset = core_new_trustset(core);
@@ -153,6 +154,7 @@ void core_free(struct core *core)
 {
     if (core == NULL) return;
     core_decision_done(core);
+    core_metrics_done(core);
     calls_free(core->calls);
     catalog_free(core->catalog);
     membership_free(core->membership);
@@ -451,6 +453,7 @@ static void core_timers(struct core *core)
     if (admission_deadline(core->admission) <= now) core_push_admission(core, ADMISSION_IN_TICK);
     if (peers_deadline(core->peers) <= now) core_push_peers(core, PEERS_IN_TICK);
     if (trustset_deadline(core->trustset) <= now) core_tick_trustset(core);
+    if (core->metrics_at <= now) core_tick_metrics(core);
     if (core->decision != NULL && decision_deadline(core->decision) <= now)
         core_push_decision(core, DECISION_IN_TICK);
     if (core->membership != NULL && membership_deadline(core->membership) <= now) {
@@ -473,6 +476,7 @@ mn_time core_deadline(const struct core *core)
     at = mn_time_min(at, admission_deadline(core->admission));
     at = mn_time_min(at, peers_deadline(core->peers));
     at = mn_time_min(at, trustset_deadline(core->trustset));
+    at = mn_time_min(at, core->metrics_at);
     if (core->decision != NULL) at = mn_time_min(at, decision_deadline(core->decision));
     at = mn_time_min(at, catalog_deadline(core->catalog));
     at = mn_time_min(at, calls_deadline(core->calls));

@@ -28,6 +28,7 @@
 #include "mesh/trustset.h"
 #include "node/core/calls.h"
 #include "node/core/catalog.h"
+#include "node/core/policy.h"
 #include "node/core/services.h"
 #include "proto/base/buf.h"
 #include "proto/base/id.h"
@@ -69,6 +70,8 @@ struct core_config {
     uint64_t *writes_count; /* number of the newest write of the node; each WRITE raises it; NULL:
                              * its own */
     size_t memory_max;      /* bytes for what grows; 0: 256 MiB */
+    const struct mn_span *policies; /* how it votes by itself: rules that policy_parse() takes */
+    uint32_t policies_count;        /* 0 .. POLICY_RULES_MAX */
     struct core_timing timing;
     struct mn_trace *trace; /* may be NULL */
 };
@@ -274,5 +277,9 @@ struct mn_buf *core_recovery_sign(const struct core *core, struct recovery *reco
 MN_MUST_USE mn_status core_recovery_check(const struct core *core, struct mn_span order);
 
 const struct decision *core_decision(const struct core *core); /* NULL before it is a member */
+
+/* What the node measures about itself, by now; its rules for voting. */
+void core_measure(const struct core *core, struct metrics *ret);
+const struct policy_rule *core_rules(const struct core *core, uint32_t *ret_count);
 
 #endif

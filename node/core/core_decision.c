@@ -88,8 +88,8 @@ void core_decision_begin(struct core *core)
 
 /* ---- in ---- */
 
-/* Everybody alive has a vote, but for edge nodes. What a member weighs by its metrics is not
- * known: members publish none that are signed. So there are only equal weights. */
+/* Everybody alive has a vote, but for edge nodes; who has not said for long what it measures has
+ * none where metrics weigh. */
 static void core_tell_decision_members(struct core *core)
 {
     struct decision_input *input = &core_push(core, CORE_WORK_DECISION)->decision;
@@ -104,7 +104,7 @@ static void core_tell_decision_members(struct core *core)
         if (member->record->said.role == MESHNODE__TRUST__ROLE__ROLE_EDGE || count > total)
             continue;
         memcpy(members[count].pk, member->record->sign_pk, SIGN_PK_SIZE);
-        members[count++].weight = 0;
+        members[count++].weight = core_metrics_weight(core, &member->node_id);
     }
     input->type = DECISION_IN_MEMBERS;
     input->members.items = members;
@@ -141,13 +141,6 @@ static void core_on_decision_propose(struct core *core, const struct core_comman
 {
     struct decision_input *input;
 
-    if (command->decision.basis == DECISION_METRIC) {
-        core_reply_status(
-            core, command->request, MN_CONFIG,
-            mn_span_str("members publish no signed metrics yet, so nobody could check "
-                        "such weights: use equal ones"));
-        return;
-    }
     input = core_push_decision(core, DECISION_IN_PROPOSE);
     input->propose.request = command->request;
     input->propose.topic = command->decision.topic;
@@ -174,13 +167,15 @@ void core_on_decision_command(struct core *core, const struct core_command *comm
     input->answer.cause = DECISION_BY_HAND;
 }
 
-/* Nobody's vote is made up: the node says nothing until somebody votes for it. */
+/* Nobody's vote is made up: the node says nothing until a rule applies, or somebody votes for it.
+ * Rules are looked at each time it is asked: what they depend on changes. */
 static void core_on_asked(struct core *core, const mn_id *id)
 {
     struct decision_view view;
 
-    if (mn_id_equal(&core->decision_asked_id, id)) return; /* again about the same one */
     if (decision_find(core->decision, id, &view) != MN_OK) return;
+    core_vote_by_rule(core, &view);
+    if (mn_id_equal(&core->decision_asked_id, id)) return; /* again about the same one */
     core->decision_asked_id = *id;
     core_trace(core, MN_EV_DECISION_ASKED, id, view.deadline_ms, 0, view.topic);
 }
@@ -215,6 +210,7 @@ static void core_on_decision_reply(struct core *core, const struct decision_outp
 {
     struct core_reply *reply;
 
+    if (core_is_by_rule(output->reply.request)) return;
     reply = &core_emit(core, CORE_OUT_REPLY)->reply;
     reply->request = output->reply.request;
     reply->status = output->reply.status;

@@ -29,7 +29,8 @@ enum core_schema {
     CORE_SCHEMA_GROUPS,
     CORE_SCHEMA_STATE,
     CORE_SCHEMA_RECORDS,
-    CORE_SCHEMA_FINDINGS
+    CORE_SCHEMA_FINDINGS,
+    CORE_SCHEMA_METRICS = 20
 };
 
 enum core_work_type {
@@ -104,6 +105,11 @@ struct core {
     struct mn_list decision_writes, decision_records;
     uint32_t decision_records_count;
     mn_id decision_asked_id;
+    struct mn_map metrics; /* struct core_metrics by node id */
+    mn_time metrics_at;    /* when members are told ours */
+    uint32_t own_weight;   /* by the metrics they were told */
+    struct policy_rule *rules;
+    uint32_t rules_count;
     uint64_t conns_next;
 
     /* store */
@@ -158,6 +164,17 @@ void core_decision_durable(struct core *core, uint64_t write);
 struct decision_input *core_push_decision(struct core *core, enum decision_input_type type);
 void core_on_decision(struct core *core, const struct decision_output *output);
 void core_on_decision_command(struct core *core, const struct core_command *command);
+
+/* ---- core_metrics.c ---- */
+void core_metrics_init(struct core *core, const struct core_config *config);
+void core_metrics_done(struct core *core);
+void core_metrics_soon(struct core *core);
+void core_tick_metrics(struct core *core);
+void core_on_metrics(struct core *core, const mn_id *from, struct mn_span bytes);
+void core_metrics_forget(struct core *core, const mn_id *node);
+uint32_t core_metrics_weight(const struct core *core, const mn_id *node);
+void core_vote_by_rule(struct core *core, const struct decision_view *view);
+bool core_is_by_rule(uint64_t request);
 
 /* ---- core.c ---- */
 

@@ -107,6 +107,7 @@ static void core_on_link_up(struct core *core, const struct peers_link *link)
         mn_arena_copy(core->arena, link->grant_bytes);
     core_push_catalog(core, CATALOG_IN_LINK_UP, &link->node_id);
     core_push_calls(core, CALLS_IN_LINK_UP, &link->node_id)->link.rtt = core_link_rtt(link);
+    core_metrics_soon(core);
 }
 
 /* A link that another one replaced: the node was never away. */
@@ -157,6 +158,7 @@ static void core_on_envelope(struct core *core, const struct peers_output *outpu
         core_push_trustset(core, TRUSTSET_IN_MESSAGE, &output->node_id)->bytes = envelope->payload;
         return;
     case CORE_SCHEMA_DECISION: core_on_decision_message(core, output); return;
+    case CORE_SCHEMA_METRICS: core_on_metrics(core, &output->node_id, envelope->payload); return;
     case CORE_SCHEMA_GROUPS: core_on_carried(core, output, CORE_CARRIED_GROUPS); return;
     case CORE_SCHEMA_STATE: core_on_carried(core, output, CORE_CARRIED_STATE); return;
     case CORE_SCHEMA_RECORDS: core_on_carried(core, output, CORE_CARRIED_RECORDS); return;

@@ -110,6 +110,7 @@ void core_become_member(struct core *core, bool is_joining)
     core_push_catalog(core, CATALOG_IN_MESH, NULL)->mesh_id = admission_mesh_id(core->admission);
     core_push_membership(core, MEMBERSHIP_IN_TICK); /* asks for its incarnation */
     core_decision_begin(core);
+    core_tick_metrics(core);
 }
 
 /* A number for what this run says, catalogs and calls, higher than that of any earlier run: by its
@@ -223,6 +224,7 @@ static void core_on_alive(struct core *core, const struct member *member)
     core_tell_routable(core, member);
     core_list_member(core, member);
     core_reach(core, member, true);
+    core_metrics_soon(core); /* it takes ours only once it knows us, and we it */
 }
 
 static void core_on_record(struct core *core, const struct member *member)
@@ -262,6 +264,7 @@ static void core_on_removed(struct core *core, const mn_id *node)
 
     services_drop(core->services, node);
     core_known_forget(core, node);
+    core_metrics_forget(core, node);
     core_push_catalog(core, CATALOG_IN_GONE, node);
     core_push_peers(core, PEERS_IN_FORGET)->node_id = *node;
     cut = core_push_peers(core, PEERS_IN_DISCONNECT);

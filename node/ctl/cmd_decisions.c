@@ -225,6 +225,41 @@ int ctl_consensus_evidence(struct ctl *ctl)
     return ctl_watch(ctl, evidence_once);
 }
 
+/* ---- voting by rule ---- */
+
+static const struct ctl_column rule_columns[] = {
+    {"HOLDS", "holds", CTL_AS_TEXT, false},
+    {"RULE", "rule", CTL_AS_TEXT, false},
+};
+
+static const struct ctl_column metric_columns[] = {
+    {"METRIC", "name", CTL_AS_TEXT, false},
+    {"NOW", "value", CTL_AS_TEXT, false},
+    {"WHAT", "about", CTL_AS_TEXT, false},
+};
+
+static int policy_once(struct ctl *ctl)
+{
+    const struct json *root, *rules;
+    int status = ctl_get(ctl, "/v1/policy/voting", &root);
+
+    if (status != CTL_OK) return status;
+    if (ctl_wants_json(ctl)) return ctl_print_object(ctl, root);
+    rules = json_find_str(root, "rules");
+    if (json_first(rules) == NULL)
+        fprintf(ctl->out, "no rules: this node votes when somebody votes for it "
+                          "(meshctl consensus vote, mesh_vote)\n");
+    else
+        ctl_print_rows(ctl, rules, rule_columns, COUNT(rule_columns));
+    ctl_print_rows(ctl, json_find_str(root, "metrics"), metric_columns, COUNT(metric_columns));
+    return CTL_OK;
+}
+
+int ctl_consensus_policy(struct ctl *ctl)
+{
+    return ctl_watch(ctl, policy_once);
+}
+
 /* ---- proposing and voting ---- */
 
 static struct mn_buf *proposal_json(struct ctl *ctl, uint64_t *ret_timeout)

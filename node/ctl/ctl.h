@@ -315,6 +315,7 @@ int ctl_client(struct ctl *ctl);
 int ctl_doctor(struct ctl *ctl);
 int ctl_consensus_log(struct ctl *ctl);
 int ctl_consensus_evidence(struct ctl *ctl);
+int ctl_consensus_policy(struct ctl *ctl);
 int ctl_consensus_show(struct ctl *ctl);
 int ctl_consensus_propose(struct ctl *ctl);
 int ctl_consensus_vote(struct ctl *ctl);

@@ -14,6 +14,7 @@
 #include "crypto/token.h"
 #include "mesh/membership.h"
 #include "mesh/record.h"
+#include "node/core/policy.h"
 #include "node/io/files.h"
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
@@ -87,6 +88,10 @@ const struct option_spec config_specs[CONFIG_COUNT] = {
                                "WHAT",
                                "what MCP clients may do with the mesh's own tools: read, or write "
                                "(set keys, propose, vote)"},
+    [CONFIG_CONSENSUS_POLICY] =
+        {"consensus.policy", NULL, OPTION_TEXT, CONFIG_LIST, NULL, NULL, "RULE",
+         "how this node votes on decisions by itself: TOPIC [is VALUE] VOTE "
+         "[if METRIC < NUMBER ...] [else VOTE]; none: it does not"},
     [CONFIG_LOG_LEVEL] = {"log.level", "log-level", OPTION_CHOICE, 0, "info",
                           "debug|info|warn|error", "LEVEL", "debug, info, warn or error"},
     [CONFIG_LOG_FORMAT] = {"log.format", "log-format", OPTION_CHOICE, 0, "text", "text|json",
@@ -407,6 +412,21 @@ static mn_status config_check_weight(const struct options *options, struct optio
                        options->values[CONFIG_NODE_WEIGHT].origin, text, RECORD_WEIGHT_MAX);
 }
 
+static mn_status config_check_policy(const struct options *options, struct options_error *error)
+{
+    const struct option_value *value = &options->values[CONFIG_CONSENSUS_POLICY];
+    mn_status status =
+        config_check_count(options, CONFIG_CONSENSUS_POLICY, POLICY_RULES_MAX, error);
+    struct policy_rule rule;
+    const char *why;
+
+    for (uint32_t i = 0; status == MN_OK && i < value->items_count; i++)
+        if (policy_parse(mn_span_str(value->items[i]), &rule, &why) != MN_OK)
+            status = config_fail(error, "%.200s: consensus.policy: \"%.200s\": %s", value->origin,
+                                 value->items[i], why);
+    return status;
+}
+
 mn_status config_check(const struct options *options, struct options_error *error)
 {
     uint64_t ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;
@@ -416,6 +436,7 @@ mn_status config_check(const struct options *options, struct options_error *erro
     mn_status status = config_check_names(options, error);
     if (status == MN_OK) status = config_check_weight(options, error);
     if (status == MN_OK) status = config_check_counts(options, error);
+    if (status == MN_OK) status = config_check_policy(options, error);
     if (status == MN_OK) status = config_check_token(options, error);
     if (status == MN_OK) status = config_check_dev(options, error);
     if (status == MN_OK) status = config_check_http(options, error);

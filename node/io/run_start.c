@@ -196,6 +196,7 @@ static void run_fill_core(struct run *run, struct run_texts *texts, struct core_
     core->bootstrap = options_bool(options, CONFIG_MESH_BOOTSTRAP);
     core->dev = options_bool(options, CONFIG_DEV);
     core->root = texts->has_root ? texts->root : NULL;
+    core->policies = run_list(run, texts, CONFIG_CONSENSUS_POLICY, &core->policies_count);
     core->no_growth = !options_bool(options, CONFIG_AUTHORITY_GROW);
     core->grant_ttl_ms = options_duration(options, CONFIG_AUTHORITY_GRANT_TTL) / MN_MS;
 }

@@ -110,13 +110,33 @@ test('a liar among five: the honest agree, and hold evidence that needs no node'
   for (const node of again) await outcome(node, id, 'achieved');
 }));
 
-test('an agreed timeout, and too few members for a liar among them', withMesh('late', async mesh => {
-  const nodes = await mesh.cluster(3);
+test('an agreed timeout, too few members for a liar among them; rules vote, and metrics weigh', withMesh('late', async mesh => {
+  const env = {MESHNODE_CONSENSUS_POLICY: 'auto/* yes if nodes >= 4 and load < 1000 else no,never/* no'};
+  const nodes = await mesh.cluster(3, {}, {env});
   const few = await ctl(nodes[0], 'consensus', 'propose', 'scale', 'up', '--byzantine');
   assert.equal(few.code, 4, few.stderr);
   assert.match(few.stderr, /fewer than four members/);
-  nodes.push(await mesh.start('n4', {join: nodes[0].mesh, token: nodes[0].token}));
+  nodes.push(await mesh.start('n4', {join: nodes[0].mesh, token: nodes[0].token, env}));
   for (const node of nodes) await mesh.ready(node, 4);
+
+  const policy = await ctlJson(nodes[1], 'consensus', 'policy');
+  assert.deepEqual(policy.rules.map(r => r.rule), env.MESHNODE_CONSENSUS_POLICY.split(','));
+  assert.equal(policy.rules[0].holds, true);
+  assert.equal(policy.metrics.find(m => m.name === 'nodes').value, 4);
+  const ruled = await waitFor('all have said what they measure, and their rules vote yes', async () => {
+    const said = await ctl(nodes[2], '--json', 'consensus', 'propose', 'auto/web', 'v2', '--weights', 'metric', '--byzantine', '--timeout', '1s');
+    return said.code === 0 && JSON.parse(said.stdout);
+  });
+  assert.equal(ruled.outcome, 'achieved');
+  assert.equal(ruled.weights, 'metric');
+  for (const {cause, choice, weight} of ruled.votes.filter(v => v.choice !== 'none')) {
+    assert.equal(cause, 'policy');
+    assert.equal(choice, 'yes');
+    assert.ok(weight >= 500 && weight <= 1000, `${weight}`); // all links are up, and nobody has work
+  }
+  const refused = await ctl(nodes[0], 'consensus', 'propose', 'never/web', 'v2', '--timeout', '20s');
+  assert.equal(refused.code, 6, refused.stdout + refused.stderr);
+
   const {id} = await propose(nodes[0], 'scale', 'up', '--byzantine', '--timeout', '4s');
   for (const [i, choice] of ['yes', 'abstain', 'yes', 'abstain'].entries()) await vote(nodes[i], id, choice);
   for (const node of nodes) {

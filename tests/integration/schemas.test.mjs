@@ -69,6 +69,7 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['NodeList', 0, n1, 'nodes'], ['NodeList', 0, n1, 'nodes', 'ls'], ['Node', 0, n1, 'nodes', 'show', 'n2'], ['Node', 0, n1, 'nodes', 'show', 'n1'],
     ['PendingList', 0, n1, 'nodes', 'pending'], ['PendingNode', 0, n1, 'nodes', 'approve', guest],
     ['DecisionList', 0, n1, 'consensus', 'log'],
+    ['EvidenceList', 0, n1, 'consensus', 'evidence'], ['VotingPolicy', 0, n2, 'consensus', 'policy'],
     ['Wait', 0, n1, 'nodes', 'wait', '--count', '3', '--ready'],
     ['ToolList', 0, n1, 'tools'], ['ToolList', 0, n1, 'tools', 'ls'], ['ToolList', 0, n1, 'tools', 'find', 'echo'],
     ['Tool', 0, n1, 'tools', 'show', 'tool__echo'],
