@@ -78,11 +78,10 @@ START_TEST(the_first_that_fits_applies)
 
     ck_assert_int_eq(policy_parse(mn_span_str("deploy/db no"), &rules[0], &why), MN_OK);
     ck_assert_int_eq(policy_parse(mn_span_str("deploy/* yes"), &rules[1], &why), MN_OK);
-    ck_assert_int_eq(
-        policy_vote(rules, 2, mn_span_str("deploy/db"), mn_span_str("v"), &metrics), DECISION_NO);
-    ck_assert_int_eq(
-        policy_vote(rules, 2, mn_span_str("deploy/web"), mn_span_str("v"), &metrics),
-        DECISION_YES);
+    ck_assert_int_eq(policy_vote(rules, 2, mn_span_str("deploy/db"), mn_span_str("v"), &metrics),
+                     DECISION_NO);
+    ck_assert_int_eq(policy_vote(rules, 2, mn_span_str("deploy/web"), mn_span_str("v"), &metrics),
+                     DECISION_YES);
 }
 END_TEST
 

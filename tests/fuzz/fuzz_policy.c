@@ -1,5 +1,5 @@
-/* A rule for voting, and bytes as what a member says about itself: any bytes. First a length, then so
- * much of a rule, then the value that it is asked about, which is read as a record too. */
+/* A rule for voting, and bytes as what a member says about itself: any bytes. First a length, then
+ * so much of a rule, then the value that it is asked about, which is read as a record too. */
 #include <stdlib.h>
 
 #include <sodium.h>
