@@ -138,7 +138,6 @@ struct core *core_new(const struct core_config *config)
     core->join_until = core->ready_until = MN_TIME_NEVER;
     mn_list_init(&core->parked);
     core_decision_init(core);
-    core_metrics_init(core, config);
     mn_map_init(&core->known, rng_u64(&core->rng));
     core->services = services_new(config->trace);
     core->trustset = core_new_trustset(core);
@@ -147,6 +146,7 @@ struct core *core_new(const struct core_config *config)
     core->peers = core_new_peers(core);
     core->catalog = core_new_catalog(core);
     core->calls = core_new_calls(core);
+    core_metrics_init(core, config);
     return core;
 }
 
