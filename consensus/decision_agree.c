@@ -477,6 +477,7 @@ void decision_agree_act(struct decision *decision, struct decision_item *item)
         if (decision_is_final(item)) return;
         if (agreement->tell_every == 0) agreement->tell_every = decision->config.resend;
         item->act_at = mn_time_after(decision->now.mono, agreement->tell_every);
+        if (decision->now.mono < until) item->act_at = mn_time_min(item->act_at, until);
         if (agreement->tell_every < TELL_MAX) agreement->tell_every += agreement->tell_every;
     }
     if (decision->now.mono < until) return;

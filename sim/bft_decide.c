@@ -645,7 +645,13 @@ static void end(struct bft_world *world)
         if (host->is_liar) continue;
         for (uint32_t k = 0; decision_at(host->core, k, &view); k++)
             if (view.outcome == DECISION_OPEN)
-                bft_world_fail(world, "liveness: n%u has one open for ever", i);
+                bft_world_fail(
+                    world,
+                    "liveness: n%u has one open for ever (%s, value %llu, created at "
+                    "%llu ms, deadline %llu ms, %u members, voter %d)",
+                    i, view.is_byzantine ? "byzantine" : "plain",
+                    (unsigned long long)value_of(view.value), (unsigned long long)view.created_ms,
+                    (unsigned long long)view.deadline_ms, view.ballots_count, view.is_voter);
         if (!run->has_live || run->decisions_max < 1024 || !do_honest_suffice(world)) continue;
         if (decision_find(host->core, &run->live, &view) != MN_OK ||
             view.outcome != DECISION_ACHIEVED)
