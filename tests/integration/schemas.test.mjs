@@ -85,7 +85,7 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['KeyList', 0, n1, 'keys', 'ls'], ['ConfigList', 0, n2, 'config', 'show'],
     ['ConsensusNodes', 0, n1, 'consensus', 'weights'], ['ConsensusNodes', 0, n2, 'consensus', 'voters'],
     ['ConsensusDone', 0, n2, 'consensus', 'weights', 'auto', 'off'],
-    ['ConsensusVerify', 0, n2, 'consensus', 'verify'], ['ConsensusRecovery', 0, n1, 'consensus', 'recover', '--plan'],
+    ['ConsensusVerify', null, n2, 'consensus', 'verify'], ['ConsensusRecovery', 0, n1, 'consensus', 'recover', '--plan'],
     ['StateChanges', 0, n1, 'state', 'watch', '--once', '--timeout', '1s'],
     ['StateLease', 0, n2, 'state', 'lease', 'grant', '1m'],
     ['StateDone', 0, n2, 'state', 'put', 'a/b', 'one'], ['StateDone', 0, n1, 'state', 'incr', 'n', '3'],
