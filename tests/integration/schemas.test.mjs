@@ -60,6 +60,10 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
   assert.equal((await ctl(n2, 'servers', 'add', 'loud', '--', nodejs, '-e', 'console.error("hello"); process.stdin.resume()')).code, 0);
   await waitFor('the loud one was heard', async () => (await ctl(n2, 'servers', 'logs', 'loud')).stdout.includes('hello'));
   await waitFor('the other fails', async () => (await ctlJson(n2, 'servers', 'show', 'gone')).state === 'backoff');
+  for (const name of ['n3', 'n4']) await mesh.start(name, {join: n1.mesh, token: n1.token}); // four can decide
+  await mesh.ready(n1, 4);
+  const propose = ['consensus', 'propose', 'colour', 'blue', '--timeout', '200ms'];
+  await waitFor('a decision ends without a quorum', async () => (await ctl(n1, ...propose)).code === 7);
   await mesh.start('guest', {join: n1.mesh});
   const {id: guest} = await waitFor('a node waits', async () => (await ctlJson(n1, 'nodes', 'pending')).items[0]);
   const view = join(mesh.dir, 'view.json');
@@ -68,7 +72,7 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['Status', 0, n2, 'status'], ['Status', 0, n1, 'status'],
     ['NodeList', 0, n1, 'nodes'], ['NodeList', 0, n1, 'nodes', 'ls'], ['Node', 0, n1, 'nodes', 'show', 'n2'], ['Node', 0, n1, 'nodes', 'show', 'n1'],
     ['PendingList', 0, n1, 'nodes', 'pending'], ['PendingNode', 0, n1, 'nodes', 'approve', guest],
-    ['DecisionList', 0, n1, 'consensus', 'log'],
+    ['Decision', 7, n1, ...propose], ['DecisionList', 0, n1, 'consensus', 'log'],
     ['EvidenceList', 0, n1, 'consensus', 'evidence'], ['VotingPolicy', 0, n2, 'consensus', 'policy'],
     ['Wait', 0, n1, 'nodes', 'wait', '--count', '3', '--ready'],
     ['ToolList', 0, n1, 'tools'], ['ToolList', 0, n1, 'tools', 'ls'], ['ToolList', 0, n1, 'tools', 'find', 'echo'],
