@@ -159,7 +159,8 @@ test('views, pins and quarantine hold at every node', withMesh('views', async me
     await mesh.kill(n3);
     const alone = await mesh.start('n3', {data: n3.data});
     await mesh.kill(n2);
-    assert.deepEqual((await ctlJson(alone, 'tools', 'pins')).items.map(pin => [pin.tool, pin.state]),
-      [['read', 'absent'], ['strict', 'absent'], ['write', 'absent']]);
+    const pinned = async () => (await ctlJson(alone, 'tools', 'pins')).items.map(pin => [pin.tool, pin.state]);
+    await waitFor('it has read what it kept', async () => (await pinned()).length > 0);
+    assert.deepEqual(await pinned(), [['read', 'absent'], ['strict', 'absent'], ['write', 'absent']]);
   })();
 }));
