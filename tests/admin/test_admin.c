@@ -5,6 +5,7 @@
 
 #include "node/admin/admin_internal.h"
 #include "tests/admin/admin_world.h"
+#include "tests/suite.h"
 
 static struct mn_arena arena;
 
@@ -752,9 +753,5 @@ int main(void)
     tcase_add_checked_fixture(three, begin_three, end);
     tcase_add_test(three, some_replicas_out_of_reach_make_it_degraded);
     suite_add_tcase(suite, three);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

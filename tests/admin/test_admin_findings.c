@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "tests/admin/admin_world.h"
+#include "tests/suite.h"
 
 #define WELL "\"level\":\"ok\",\"findings\":[]}\n"
 
@@ -242,9 +243,5 @@ int main(void)
     tcase_add_test(all, one_issuer_is_too_few_for_three);
     tcase_add_test(all, a_grant_that_ends_soon_is_told_and_then_critical);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "node/admin/admin_internal.h"
 #include "tests/admin/admin_world.h"
+#include "tests/suite.h"
 
 static void begin(void)
 {
@@ -243,9 +244,5 @@ int main(void)
     tcase_add_test(all, a_server_that_is_detached_ends_its_log);
     tcase_add_test(all, followers_of_logs_hear_no_events);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

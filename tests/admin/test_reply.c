@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "node/admin/reply.h"
+#include "tests/suite.h"
 
 static struct reply reply;
 static struct mn_buf *buf;
@@ -121,9 +122,5 @@ int main(void)
     tcase_add_test(all, members_are_copied_verbatim);
     tcase_add_test(all, lists_say_what_is_missing);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

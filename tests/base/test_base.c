@@ -10,6 +10,7 @@
 #include "proto/base/status.h"
 #include "proto/base/text.h"
 #include "proto/base/trace.h"
+#include "tests/suite.h"
 
 START_TEST(status_has_name_and_text)
 {
@@ -233,8 +234,6 @@ int main(void)
 {
     Suite *suite = suite_create("base");
     TCase *tests = tcase_create("base");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tests);
     tcase_add_test(tests, status_has_name_and_text);
@@ -249,8 +248,5 @@ int main(void)
     tcase_add_test(tests, list_keeps_order_and_removes_twice);
     tcase_add_test(tests, trace_overwrites_the_oldest_and_counts_it);
     tcase_add_test_raise_signal(tests, assertion_stops_the_process, 6 /* SIGABRT */);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

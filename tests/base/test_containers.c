@@ -5,6 +5,7 @@
 #include "proto/base/heap.h"
 #include "proto/base/map.h"
 #include "proto/base/memory.h"
+#include "tests/suite.h"
 
 #define KEYS 200
 
@@ -108,14 +109,9 @@ int main(void)
 {
     Suite *suite = suite_create("containers");
     TCase *tests = tcase_create("containers");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tests);
     tcase_add_loop_test(tests, map_agrees_with_a_flag_array, 0, 20);
     tcase_add_loop_test(tests, heap_gives_the_earliest_and_ties_in_order_of_setting, 0, 20);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -2,6 +2,7 @@
  * two things is convicted. */
 #include "proto/simplex.pb-c.h"
 #include "tests/consensus/decision_net.h"
+#include "tests/suite.h"
 
 static mn_id propose_byzantine(uint32_t node, const char *topic)
 {
@@ -508,11 +509,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite());
 }

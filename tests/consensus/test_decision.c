@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "tests/consensus/decision_net.h"
+#include "tests/suite.h"
 
 START_TEST(enough_yes_is_achieved_everywhere)
 {
@@ -462,8 +463,6 @@ int main(void)
 {
     Suite *suite = suite_create("decision");
     TCase *tcase = tcase_create("decision");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, enough_yes_is_achieved_everywhere);
@@ -486,8 +485,5 @@ int main(void)
     tcase_add_test(tcase, scores_become_weights);
     tcase_add_loop_test(tcase, nobody_keeps_more_than_a_quarter, 0, 50);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "consensus/quorum.h"
+#include "tests/suite.h"
 
 static mn_id id_of(uint32_t n)
 {
@@ -279,8 +280,6 @@ int main(void)
 {
     Suite *suite = suite_create("quorum");
     TCase *tcase = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tcase);
     tcase_set_timeout(tcase, 60);
@@ -295,8 +294,5 @@ int main(void)
     tcase_add_test(tcase, absurd_configurations_are_refused);
     tcase_add_test(tcase, members_stay_in_order_and_too_many_are_refused);
     tcase_add_test(tcase, weights_alone_change_rarely_and_for_a_gain);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

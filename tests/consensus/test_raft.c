@@ -7,6 +7,7 @@
 #include "consensus/raft.h"
 #include "consensus/raft_wire.h"
 #include "proto/base/crc.h"
+#include "tests/suite.h"
 
 #define E (300 * MN_MS)
 
@@ -871,8 +872,6 @@ int main(void)
 {
     Suite *suite = suite_create("raft");
     TCase *tcase = tcase_create("one node");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, vote_waits_for_its_own_write);
@@ -912,8 +911,5 @@ int main(void)
     tcase_add_test(tcase, bad_configuration_and_recovery_are_refused);
     tcase_add_test(tcase, messages_survive_the_wire_and_bad_ones_do_not);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "consensus/simplex_internal.h"
+#include "tests/suite.h"
 
 #define NODES 4u
 #define D0 (200 * MN_MS)
@@ -550,8 +551,6 @@ int main(void)
 {
     Suite *suite = suite_create("simplex");
     TCase *tcase = tcase_create("simplex");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, honest_validators_decide_after_three_message_delays);
@@ -568,8 +567,5 @@ int main(void)
     tcase_add_test(tcase, bad_configurations_are_refused);
     tcase_add_test(tcase, two_quorums_share_more_than_liars_have);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "mesh/balance.h"
+#include "tests/suite.h"
 
 static struct balance *balance;
 static struct mn_now now;
@@ -351,8 +352,6 @@ int main(void)
 {
     Suite *suite = suite_create("balance");
     TCase *tcase = tcase_create("core");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, nobody_to_choose);
@@ -377,9 +376,5 @@ int main(void)
     tcase_add_test(tcase, what_is_remembered_is_bounded);
     tcase_add_test(tcase, one_slow_of_ten_gets_little);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

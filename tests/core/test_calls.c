@@ -6,6 +6,7 @@
 #include "node/core/call_window.h"
 #include "node/core/calls.h"
 #include "node/core/callwire.h"
+#include "tests/suite.h"
 
 #define NODES 3
 #define TOLD_MAX 8192
@@ -1402,8 +1403,6 @@ int main(void)
 {
     Suite *suite = suite_create("calls");
     TCase *tcase = tcase_create("core");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_local_service_is_called_here);
@@ -1462,9 +1461,5 @@ int main(void)
     tcase_add_test(tcase, routes_are_explained);
     tcase_add_loop_test(tcase, every_call_is_answered_and_never_executed_twice, 0, 50);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "node/core/catalog.h"
 #include "node/core/catalog_wire.h"
+#include "tests/suite.h"
 
 #define NODES 3
 
@@ -596,8 +597,6 @@ int main(void)
 {
     Suite *suite = suite_create("catalog");
     TCase *tcase = tcase_create("core");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, an_offer_comes_to_everyone);
@@ -622,9 +621,5 @@ int main(void)
     tcase_add_test(tcase, many_bodies_come_a_few_at_a_time);
     tcase_add_loop_test(tcase, everyone_learns_the_truth_after_all, 0, 50);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "crypto/token.h"
 #include "tests/core/mesh_world.h"
+#include "tests/suite.h"
 
 static void found(uint32_t node)
 {
@@ -965,8 +966,6 @@ int main(void)
 {
     Suite *suite = suite_create("core_mesh");
     TCase *tcase = tcase_create("core");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_checked_fixture(tcase, world_begin, world_end);
@@ -1019,9 +1018,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_clock_that_is_far_off_harms_its_own_node_only, 0, 4);
     tcase_add_loop_test(tcase, all_is_well_after_faults, 0, 20);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

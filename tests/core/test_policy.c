@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/core/policy.h"
+#include "tests/suite.h"
 
 static struct metrics calm(void)
 {
@@ -175,8 +176,6 @@ int main(void)
 {
     Suite *suite = suite_create("policy");
     TCase *tcase = tcase_create("policy");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_test(tcase, a_rule_votes_where_it_applies);
     tcase_add_test(tcase, nothing_is_made_up);
@@ -186,8 +185,5 @@ int main(void)
     tcase_add_test(tcase, metrics_are_signed_by_their_node);
     tcase_add_test(tcase, a_score_is_of_what_is_known_and_in_range);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

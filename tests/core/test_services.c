@@ -4,6 +4,7 @@
 
 #include "crypto/rng.h"
 #include "node/core/services.h"
+#include "tests/suite.h"
 
 #define NODES 5
 
@@ -350,8 +351,6 @@ int main(void)
 {
     Suite *suite = suite_create("services");
     TCase *tcase = tcase_create("core");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, one_offer_is_listed_and_has_an_alias);
@@ -372,9 +371,5 @@ int main(void)
     tcase_add_test(tcase, names_are_found);
     tcase_add_loop_test(tcase, equal_members_give_equal_lists_whatever_came_before, 0, 100);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 #include "crypto/words.h"
 #include "crypto/words_list.h"
 #include "proto/base/memory.h"
+#include "tests/suite.h"
 
 START_TEST(words_of_the_list_differ_in_four_letters)
 {
@@ -86,8 +87,6 @@ int main(void)
 {
     Suite *suite = suite_create("words");
     TCase *tcase = tcase_create("words");
-    SRunner *runner;
-    int failed;
 
     if (sodium_init() < 0) return EXIT_FAILURE;
     tcase_add_test(tcase, words_of_the_list_differ_in_four_letters);
@@ -95,9 +94,5 @@ int main(void)
     tcase_add_test(tcase, words_may_be_typed_as_people_do);
     tcase_add_test(tcase, words_that_are_too_few_too_many_or_cut_short_do_not_match);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

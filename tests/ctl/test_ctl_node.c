@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/ctl/ctl_world.h"
+#include "tests/suite.h"
 
 #define NODES                                                                                \
     "{\"api\":\"meshctl/v1\",\"kind\":\"NodeList\",\"items\":["                              \
@@ -722,15 +723,9 @@ static void add_calls(Suite *suite)
 int main(void)
 {
     Suite *suite = suite_create("ctl_node");
-    SRunner *runner;
-    int failed;
 
     add_tables(suite);
     add_commands(suite);
     add_calls(suite);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

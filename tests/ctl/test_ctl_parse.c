@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/ctl/ctl_world.h"
+#include "tests/suite.h"
 
 /* ---- values ---- */
 
@@ -259,9 +260,5 @@ int main(void)
     tcase_add_test(all, commands_of_one_first_word_stand_together);
     tcase_add_test(all, an_option_takes_a_value_everywhere_or_nowhere);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

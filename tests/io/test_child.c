@@ -10,6 +10,7 @@
 
 #include "node/io/child.h"
 #include "tests/io/world.h"
+#include "tests/suite.h"
 
 static struct world world;
 static struct child *child;
@@ -408,9 +409,5 @@ int main(void)
     tcase_add_test(all, writing_to_a_closed_stdin_is_harmless);
     tcase_add_test(all, many_children_come_and_go_without_a_trace);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

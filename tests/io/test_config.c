@@ -7,6 +7,7 @@
 
 #include "node/io/config.h"
 #include "proto/base/memory.h"
+#include "tests/suite.h"
 
 #define TOKEN "mnt1-agvkvkvkvkvkvkvkvkvkvkvkvkvlxo53xo53xo53xo53xo53xo53wgf7t52a"
 
@@ -497,9 +498,5 @@ int main(void)
     tcase_add_loop_test(tcase, addresses_have_a_host_and_a_port, 0, COUNT(addresses));
     Suite *suite = suite_create("config");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

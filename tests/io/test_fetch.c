@@ -10,6 +10,7 @@
 #include "node/io/fetch.h"
 #include "node/io/http.h"
 #include "tests/io/world.h"
+#include "tests/suite.h"
 
 static struct world world;
 static struct http *http;
@@ -686,9 +687,5 @@ int main(void)
     tcase_add_test(all, unix_socket_takes_everything);
     tcase_add_loop_test(all, closing_with_everything_under_way_leaks_nothing, 0, 2);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

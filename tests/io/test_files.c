@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "node/io/files.h"
+#include "tests/suite.h"
 
 static char root[64], path[256];
 static struct files *files;
@@ -161,9 +162,5 @@ int main(void)
     tcase_add_test(tcase, reading_is_bounded);
     Suite *suite = suite_create("files");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -12,6 +12,7 @@
 
 #include "node/io/http.h"
 #include "tests/io/world.h"
+#include "tests/suite.h"
 
 #define POST_HEAD "POST /mcp?a=%20b HTTP/1.1\r\nHost: x\r\nX-Some-Name: Some Value\r\n"
 #define GET "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -1076,9 +1077,5 @@ int main(void)
     tcase_add_test(all, listening_fails_with_a_reason);
     tcase_add_test(all, closing_with_everything_under_way_leaks_nothing);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "node/io/log.h"
+#include "tests/suite.h"
 
 /* 2023-11-14T22:13:20.123Z */
 static const struct mn_now now = {.mono = 100 * MN_SEC, .wall = 1700000000123000};
@@ -167,9 +168,5 @@ int main(void)
     tcase_add_test(tcase, a_log_that_nobody_reads_stops_nothing);
     Suite *suite = suite_create("log");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "node/io/loop.h"
+#include "tests/suite.h"
 
 #define SEEN_MAX 128
 
@@ -176,9 +177,5 @@ int main(void)
     tcase_add_test(tcase, without_a_deadline_there_is_no_tick);
     Suite *suite = suite_create("loop");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

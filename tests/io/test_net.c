@@ -7,6 +7,7 @@
 #include "node/io/net.h"
 #include "proto/base/list.h"
 #include "proto/base/memory.h"
+#include "tests/suite.h"
 
 #define CONNS_MAX 16
 #define TEST_LIMIT_MS 20000
@@ -475,9 +476,5 @@ int main(void)
     tcase_add_test(tcase, closing_with_everything_under_way_ends_cleanly);
     Suite *suite = suite_create("net");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "node/io/process.h"
+#include "tests/suite.h"
 
 START_TEST(the_service_manager_is_told)
 {
@@ -143,9 +144,5 @@ int main(void)
     tcase_add_test(tcase, as_process_1_it_reaps_orphans_and_hands_on_signals_and_the_exit_code);
     Suite *suite = suite_create("process");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

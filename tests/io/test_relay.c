@@ -5,6 +5,7 @@
 
 #include "node/io/relay.h"
 #include "proto/base/memory.h"
+#include "tests/suite.h"
 
 #define META "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"}"
 #define INITIALIZE                                                                             \
@@ -432,9 +433,5 @@ int main(void)
     tcase_add_test(tcase, a_batch_is_passed_on_as_it_is);
     Suite *suite = suite_create("relay");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

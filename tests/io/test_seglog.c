@@ -12,6 +12,7 @@
 
 #include "node/io/seglog.h"
 #include "proto/base/memory.h"
+#include "tests/suite.h"
 
 #define TEST_LIMIT_MS 30000
 #define SEGMENT ((uint32_t)4 << 20)
@@ -442,9 +443,5 @@ int main(void)
     tcase_add_test(tcase, closing_while_it_opens_ends_cleanly);
     Suite *suite = suite_create("seglog");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed_count = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed_count == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "node/io/config.h"
 #include "node/io/setup.h"
+#include "tests/suite.h"
 
 static mn_status read_back(struct mn_span text, const char *data)
 {
@@ -68,9 +69,5 @@ int main(void)
     tcase_add_test(tcase, every_line_can_be_enabled);
     Suite *suite = suite_create("setup");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

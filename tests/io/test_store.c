@@ -8,6 +8,7 @@
 
 #include "node/io/store.h"
 #include "proto/base/memory.h"
+#include "tests/suite.h"
 
 #define WRITES_MAX 100000
 #define TEST_LIMIT_MS 30000
@@ -308,9 +309,5 @@ int main(void)
     tcase_add_test(tcase, closing_while_it_opens_ends_cleanly);
     Suite *suite = suite_create("store");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed_count = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed_count == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

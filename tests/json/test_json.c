@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "node/json/json.h"
+#include "tests/suite.h"
 
 static struct json_parser *parser;
 static struct mn_arena arena;
@@ -423,8 +424,6 @@ int main(void)
 {
     Suite *suite = suite_create("json");
     TCase *tcase = tcase_create("json");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, accepts_what_the_grammar_allows, 0,
@@ -450,8 +449,5 @@ int main(void)
     tcase_add_loop_test(tcase, written_strings_can_be_read, 0, 256);
     tcase_add_test(tcase, raw_json_is_written_on_one_line);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "node/json/schema.h"
+#include "tests/suite.h"
 
 static struct json_parser *parser;
 static struct mn_arena arena;
@@ -189,8 +190,6 @@ int main(void)
 {
     Suite *suite = suite_create("schema");
     TCase *tcase = tcase_create("schema");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, verdicts, 0, (int)(sizeof cases / sizeof *cases));
@@ -200,9 +199,5 @@ int main(void)
     tcase_add_test(tcase, comparing_a_long_list_with_itself_is_given_up);
     tcase_add_test(tcase, deep_schemas_are_refused);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/mcp/curation.h"
+#include "tests/suite.h"
 
 static struct curation curation;
 static struct json_parser *parser;
@@ -197,7 +198,6 @@ int main(void)
 {
     Suite *suite = suite_create("curation");
     TCase *tcase = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, a_view_that_is_none_says_why, 0, COUNT(bad_views));
@@ -207,8 +207,5 @@ int main(void)
     tcase_add_loop_test(tcase, a_pin_is_of_what_a_definition_says, 0, COUNT(definitions));
     tcase_add_test(tcase, text_that_is_no_definition_has_no_pin);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

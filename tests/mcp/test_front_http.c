@@ -5,6 +5,7 @@
 
 #include "crypto/rng.h"
 #include "tests/mcp/client.h"
+#include "tests/suite.h"
 
 static const char *const tools[] = {"{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}",
                                     NULL};
@@ -318,8 +319,6 @@ int main(void)
 {
     Suite *suite = suite_create("front_http");
     TCase *open = tcase_create("open"), *guarded = tcase_create("guarded");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(open, setup_open, client_teardown);
     tcase_add_test(open, host_must_name_this_machine);
@@ -341,8 +340,5 @@ int main(void)
     tcase_add_test(guarded, the_admin_socket_needs_no_secret);
     suite_add_tcase(suite, open);
     suite_add_tcase(suite, guarded);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

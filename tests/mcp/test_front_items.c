@@ -5,6 +5,7 @@
 
 #include "node/mcp/front_state.h"
 #include "tests/mcp/client.h"
+#include "tests/suite.h"
 
 #define TOOL(name) "{\"name\":\"" name "\",\"inputSchema\":{\"type\":\"object\"}}"
 #define PROMPT(name) "{\"name\":\"" name "\"}"
@@ -446,8 +447,6 @@ int main(void)
 {
     Suite *suite = suite_create("items");
     TCase *tc = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, client_teardown);
     tcase_add_test(tc, lists_are_aggregated_in_order_of_server);
@@ -465,8 +464,5 @@ int main(void)
     tcase_add_test(tc, clients_share_one_call_per_server_for_updates);
     tcase_add_test(tc, a_lost_call_for_updates_is_made_again_and_all_are_told);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "node/mcp/records.h"
 #include "tests/mcp/client.h"
+#include "tests/suite.h"
 
 #define ECHO_TOOL "{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"},\"execution\":{}}"
 #define ODD_TOOL                                               \
@@ -796,13 +797,8 @@ static TCase *calls(void)
 int main(void)
 {
     Suite *suite = suite_create("front_legacy");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, requests());
     suite_add_tcase(suite, calls());
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

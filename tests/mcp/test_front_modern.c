@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/mcp/client.h"
+#include "tests/suite.h"
 
 #define ECHO_TOOL "{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"},\"x\":1e400}"
 #define ADD_TOOL                                                                \
@@ -751,8 +752,6 @@ int main(void)
 {
     Suite *suite = suite_create("front_modern");
     TCase *tcase = tcase_create("modern");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, client_teardown);
     tcase_add_test(tcase, arguments_are_judged_before_the_call);
@@ -788,8 +787,5 @@ int main(void)
     tcase_add_test(tcase, one_server_gets_every_name);
     tcase_add_test(tcase, a_server_that_is_not_there_is_not_found);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/mcp/client.h"
+#include "tests/suite.h"
 
 #define ID "{\"jsonrpc\":\"2.0\",\"id\":1,"
 #define CALL ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\"}}"
@@ -444,8 +445,6 @@ int main(void)
 {
     Suite *suite = suite_create("questions");
     TCase *tc = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, client_teardown);
     tcase_add_test(tc, a_question_is_a_request_on_the_stream_of_its_call);
@@ -467,8 +466,5 @@ int main(void)
     tcase_add_test(tc, clients_without_tasks_get_none);
     tcase_add_test(tc, extensions_of_all_servers_are_named_once);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

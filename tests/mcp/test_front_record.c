@@ -6,6 +6,7 @@
 
 #include "node/mcp/records.h"
 #include "tests/mcp/client.h"
+#include "tests/suite.h"
 
 #define PING "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}"
 #define CALL \
@@ -164,9 +165,5 @@ int main(void)
     tcase_add_test(all, a_session_of_another_node_is_asked_for_and_goes_on);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 
 #include "node/mcp/curation.h"
 #include "tests/mcp/client.h"
+#include "tests/suite.h"
 
 #define TOOL(name) "{\"name\":\"" name "\",\"inputSchema\":{\"type\":\"object\"}}"
 #define STRICT(name)                                                                     \
@@ -381,7 +382,6 @@ int main(void)
 {
     Suite *suite = suite_create("front_views");
     TCase *tcase = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
     client_config_reset();
     tcase_add_checked_fixture(tcase, setup, client_teardown);
@@ -398,8 +398,5 @@ int main(void)
     tcase_add_test(tcase, a_changed_definition_is_told);
     tcase_add_test(tcase, a_user_interface_that_two_servers_have_is_told_apart);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

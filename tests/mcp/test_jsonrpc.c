@@ -5,6 +5,7 @@
 
 #include "node/mcp/jsonrpc.h"
 #include "node/mcp/sse.h"
+#include "tests/suite.h"
 
 static struct json_parser *parser;
 static struct mn_arena arena;
@@ -278,8 +279,6 @@ int main(void)
 {
     Suite *suite = suite_create("jsonrpc");
     TCase *tcase = tcase_create("jsonrpc");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, messages_are_told_apart);
@@ -294,8 +293,5 @@ int main(void)
     tcase_add_test(tcase, lines_and_events_are_bounded);
     tcase_add_test(tcase, what_is_written_is_read_back);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

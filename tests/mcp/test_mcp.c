@@ -7,6 +7,7 @@
 
 #include "crypto/rng.h"
 #include "node/mcp/mcp.h"
+#include "tests/suite.h"
 
 #define MESSAGES_MAX 256
 #define SERVED ((uint64_t)1 << 32) /* added to a ticket on the way to the server */
@@ -358,8 +359,6 @@ int main(void)
 {
     Suite *suite = suite_create("mcp");
     TCase *tcase = tcase_create("mcp");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_child_s_tool_is_listed_and_found);
@@ -370,8 +369,5 @@ int main(void)
     tcase_add_test(tcase, a_child_that_dies_leaves_the_outcome_unknown);
     tcase_add_test(tcase, a_server_can_be_removed_and_the_gateway_stopped);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

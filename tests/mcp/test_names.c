@@ -5,6 +5,7 @@
 
 #include "node/mcp/names.h"
 #include "tests/mcp/client.h"
+#include "tests/suite.h"
 
 static struct names *names;
 
@@ -252,8 +253,6 @@ int main(void)
 {
     Suite *suite = suite_create("names");
     TCase *tcase = tcase_create("names");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, client_teardown);
     tcase_add_test(tcase, services_sort_by_name_and_tools_keep_their_order);
@@ -268,8 +267,5 @@ int main(void)
     tcase_add_test(tcase, each_era_gets_what_it_knows);
     tcase_add_test(tcase, many_services_stay_sorted_and_unique);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

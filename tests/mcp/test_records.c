@@ -8,6 +8,7 @@
 #include "proto/base/check.h"
 #include "proto/pb.h"
 #include "proto/record.pb-c.h"
+#include "tests/suite.h"
 
 #define NODES 6
 #define START (1000 * MN_SEC)
@@ -449,8 +450,6 @@ int main(void)
 {
     Suite *suite = suite_create("records");
     TCase *tcase = tcase_create("core");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 60);
@@ -470,9 +469,5 @@ int main(void)
     tcase_add_test(tcase, memory_is_bounded_and_what_is_ours_stays);
     tcase_add_test(tcase, copies_are_spread_evenly);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

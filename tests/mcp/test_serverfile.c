@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/mcp/serverfile.h"
+#include "tests/suite.h"
 
 static struct mn_arena arena;
 
@@ -196,8 +197,6 @@ int main(void)
 {
     Suite *suite = suite_create("serverfile");
     TCase *tcase = tcase_create("serverfile");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tcase, NULL, teardown);
     tcase_add_test(tcase, commands_urls_and_all_keys_are_read);
@@ -208,8 +207,5 @@ int main(void)
     tcase_add_test(tcase, options_name_a_command_or_a_url);
     tcase_add_test(tcase, wrong_options_say_how_to_write_them);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 
 #include "node/mcp/line.h"
 #include "tests/mcp/upstream_world.h"
+#include "tests/suite.h"
 
 static struct mn_arena arena;
 
@@ -365,9 +366,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite());
 }

@@ -7,6 +7,7 @@
 #include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_question.h"
 #include "tests/mcp/upstream_world.h"
+#include "tests/suite.h"
 
 #define CAPABILITIES "{\"elicitation\":{},\"sampling\":{},\"roots\":{}}"
 #define ECHO "{\"name\":\"echo\",\"arguments\":{}}"
@@ -517,8 +518,6 @@ int main(void)
 {
     Suite *suite = suite_create("upstream questions");
     TCase *tc = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_server_of_both_eras_is_asked_in_that_of_the_client);
@@ -541,8 +540,5 @@ int main(void)
     tcase_add_test(tc, what_was_done_at_a_url_is_told_to_the_client_that_was_sent_there);
     tcase_add_test(tc, tasks_pass_to_clients_that_can_ask_about_them_later);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

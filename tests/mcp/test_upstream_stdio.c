@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/mcp/upstream_world.h"
+#include "tests/suite.h"
 
 static struct world w;
 
@@ -1129,9 +1130,5 @@ static Suite *suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(suite());
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite());
 }

@@ -5,6 +5,7 @@
 
 #include "node/mcp/upstream_watch.h"
 #include "tests/mcp/upstream_world.h"
+#include "tests/suite.h"
 
 #define URIS(...) ((const char *const[]){__VA_ARGS__, NULL})
 #define UPDATED(uri)                                             \
@@ -123,8 +124,6 @@ int main(void)
 {
     Suite *suite = suite_create("upstream watch");
     TCase *tc = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, what_several_want_is_subscribed_to_once);
@@ -132,8 +131,5 @@ int main(void)
     tcase_add_test(tc, a_modern_server_has_one_listen_with_all_of_them);
     tcase_add_test(tc, a_server_that_stops_ends_its_watches);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

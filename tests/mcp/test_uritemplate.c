@@ -1,5 +1,6 @@
 /* Which URIs a template stands for. */
 #include "node/mcp/uritemplate.h"
+#include "tests/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -74,15 +75,10 @@ int main(void)
 {
     Suite *suite = suite_create("uritemplate");
     TCase *tc = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_loop_test(tc, templates_match_what_servers_mean_by_them, 0,
                         (int)(sizeof cases / sizeof *cases));
     tcase_add_test(tc, long_uris_and_many_expressions_are_refused);
     suite_add_tcase(suite, tc);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include "node/mcp/usage.h"
 #include "proto/base/memory.h"
 #include "proto/base/time.h"
+#include "tests/suite.h"
 
 #define START (1000 * MN_SEC)
 
@@ -158,9 +159,5 @@ int main(void)
     tcase_add_test(all, the_longest_unused_tool_makes_room_and_one_in_use_never_does);
     tcase_add_test(all, when_every_tool_is_in_use_one_more_is_not_counted);
     suite_add_tcase(suite, all);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

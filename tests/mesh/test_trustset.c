@@ -8,6 +8,7 @@
 #include "mesh/trustset.h"
 #include "proto/base/buf.h"
 #include "proto/base/list.h"
+#include "tests/suite.h"
 
 #define NODES 6
 #define STORE_MAX 128
@@ -824,8 +825,6 @@ int main(void)
 {
     Suite *suite = suite_create("trustset");
     TCase *tcase = tcase_create("trustset");
-    SRunner *runner;
-    int failed;
 
     if (sodium_init() < 0) abort();
     tcase_add_checked_fixture(tcase, setup, teardown);
@@ -856,9 +855,5 @@ int main(void)
     tcase_add_test(tcase, an_issuer_has_its_share_of_the_set_and_no_more);
     tcase_add_test(tcase, a_benign_removal_replaces_no_key);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

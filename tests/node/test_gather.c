@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "node/gather.h"
+#include "tests/suite.h"
 
 static struct gather gather;
 static mn_id ids[3];
@@ -108,7 +109,6 @@ int main(void)
 {
     Suite *suite = suite_create("gather");
     TCase *tcase = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, it_ends_when_all_have_answered);
@@ -116,8 +116,5 @@ int main(void)
     tcase_add_test(tcase, too_many_are_refused);
     tcase_add_test(tcase, what_is_written_is_read_and_the_rest_refused);
     suite_add_tcase(suite, tcase);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "node/guard.h"
+#include "tests/suite.h"
 
 static const char secret[] = "a secret of thirty-two characters";
 static struct guard *guard;
@@ -227,8 +228,6 @@ int main(void)
 {
     Suite *suite = suite_create("guard");
     TCase *tcase = tcase_create("guard");
-    SRunner *runner;
-    int failed;
 
     if (sodium_init() < 0) return EXIT_FAILURE;
     tcase_add_checked_fixture(tcase, begin, end);
@@ -242,9 +241,5 @@ int main(void)
     tcase_add_test(tcase, tokens_are_stored_as_they_are_and_nothing_else_decodes);
     tcase_add_test(tcase, a_full_table_takes_no_more_until_one_ends);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/node/edge_script.h"
+#include "tests/suite.h"
 
 static struct script s;
 static struct node_config config;
@@ -466,8 +467,6 @@ int main(void)
 {
     Suite *suite = suite_create("node");
     TCase *tcase = tcase_create("glue");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, texts_and_options_attach_servers);
@@ -496,9 +495,5 @@ int main(void)
     tcase_add_test(tcase, a_founder_is_ready_once_its_disk_says_so);
     tcase_add_test(tcase, one_counter_numbers_all_writes);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

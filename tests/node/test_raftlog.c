@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "node/raftlog.h"
+#include "tests/suite.h"
 
 static struct mn_arena arena;
 static struct edge_outbox outbox;
@@ -144,9 +145,5 @@ int main(void)
     tcase_add_test(tcase, the_end_of_a_group_is_a_write_of_its_own);
     Suite *suite = suite_create("raftlog");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed_count = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed_count == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 #include "proto/state.pb-c.h"
 #include "proto/trust.pb-c.h"
 #include "proto/wire.pb-c.h"
+#include "tests/suite.h"
 
 #define DEPTH_MAX 8 /* of messages inside each other; a quarter of what is allowed */
 
@@ -152,8 +153,6 @@ int main(void)
 {
     Suite *suite = suite_create("pb");
     TCase *tcase = tcase_create("pb");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, NULL, teardown);
     tcase_add_test(tcase, pb_decodes_what_it_encoded);
@@ -164,9 +163,5 @@ int main(void)
     tcase_add_test(tcase, pb_messages_hold_each_other_a_few_levels_deep);
     tcase_add_test(tcase, pb_fixed_fields_have_exactly_their_size);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 
 #include "proto/base/crc.h"
 #include "tests/seglog/disk.h"
+#include "tests/suite.h"
 
 static struct disk disk;
 
@@ -432,9 +433,5 @@ int main(void)
     tcase_add_test(tcase, a_configuration_outside_its_range_is_refused);
     Suite *suite = suite_create("segcore");
     suite_add_tcase(suite, tcase);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed_count = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed_count == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/shrink.h"
+#include "tests/suite.h"
 
 enum kind { CRASH, CUT, OP, KINDS };
 
@@ -155,8 +156,6 @@ int main(void)
 {
     Suite *suite = suite_create("story");
     TCase *tcase = tcase_create("story");
-    SRunner *runner;
-    int failed;
 
     tcase_set_timeout(tcase, 60);
     tcase_add_test(tcase, what_is_written_is_read_back);
@@ -164,9 +163,5 @@ int main(void)
     tcase_add_test(tcase, only_what_it_takes_is_left);
     tcase_add_test(tcase, a_failed_assertion_is_shortened_too);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? 0 : 1;
+    return suite_run(suite);
 }

@@ -6,6 +6,7 @@
 #include "crypto/recovery.h"
 #include "node/state/rescue.h"
 #include "tests/state/state_world.h"
+#include "tests/suite.h"
 
 static mn_status survey(uint32_t index, uint64_t digest_at)
 {
@@ -245,8 +246,6 @@ int main(void)
 {
     Suite *suite = suite_create("rescue");
     TCase *tcase = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tcase);
     tcase_add_checked_fixture(tcase, world_setup, world_teardown);
@@ -260,8 +259,5 @@ int main(void)
     tcase_add_test(tcase, nothing_is_lost_when_the_lost_were_no_quorum);
     tcase_add_test(tcase, an_order_is_not_obeyed_when_there_is_a_leader_or_the_log_is_shorter);
     tcase_add_test(tcase, what_is_in_the_log_comes_true);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "tests/state/state_world.h"
+#include "tests/suite.h"
 
 START_TEST(a_mesh_of_one_works_at_once)
 {
@@ -306,8 +307,6 @@ int main(void)
 {
     Suite *suite = suite_create("state");
     TCase *tcase = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tcase);
     tcase_add_checked_fixture(tcase, world_setup, world_teardown);
@@ -328,8 +327,5 @@ int main(void)
     tcase_add_test(tcase, changes_are_told_by_any_node_and_in_order);
     tcase_add_test(tcase, who_watches_waits_until_something_happens_or_its_time_is_over);
     tcase_add_test(tcase, nobody_is_told_of_changes_when_no_member_can_be_reached);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

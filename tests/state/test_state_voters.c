@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "tests/state/state_world.h"
+#include "tests/suite.h"
 
 static uint32_t weight_of(uint32_t index)
 {
@@ -176,8 +177,6 @@ int main(void)
 {
     Suite *suite = suite_create("state_voters");
     TCase *tcase = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tcase);
     tcase_add_checked_fixture(tcase, world_setup, world_teardown);
@@ -189,8 +188,5 @@ int main(void)
     tcase_add_test(tcase, a_voter_that_shall_not_vote_learns_and_another_votes);
     tcase_add_test(tcase, the_advisor_gives_weight_to_who_is_fast);
     tcase_add_test(tcase, a_new_leader_keeps_the_weights_and_waits_a_minute);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

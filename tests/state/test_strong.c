@@ -5,6 +5,7 @@
 
 #include "crypto/rng.h"
 #include "node/state/strong.h"
+#include "tests/suite.h"
 
 static struct strong *map;
 static uint64_t at;
@@ -367,8 +368,6 @@ int main(void)
 {
     Suite *suite = suite_create("strong");
     TCase *tcase = tcase_create("all");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     suite_add_tcase(suite, tcase);
     tcase_add_checked_fixture(tcase, setup, teardown);
@@ -386,8 +385,5 @@ int main(void)
     tcase_add_test(tcase, what_is_too_large_is_refused_and_changes_nothing);
     tcase_add_loop_test(tcase, a_restored_map_goes_on_as_if_nothing_had_happened, 0, 20);
     tcase_add_test(tcase, a_broken_snapshot_is_refused_and_leaves_the_map_alone);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }
