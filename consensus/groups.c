@@ -28,6 +28,7 @@ mn_status groups_new(const struct groups_config *config, struct mn_now now, stru
     mn_map_init(&groups->peers, rng_u64(&groups->rng));
     mn_list_init(&groups->leading);
     mn_list_init(&groups->dirty);
+    mn_list_init(&groups->unled);
     mn_list_init(&groups->writes);
     mn_list_init(&groups->parked);
     *ret = groups;
@@ -47,6 +48,7 @@ static void groups_group_free(struct groups *groups, struct groups_group *group)
     groups_rest_leave(groups, group);
     mn_heap_remove(&groups->due, &group->due);
     mn_list_remove(&group->in_leading);
+    mn_list_remove(&group->in_unled);
     mn_list_remove(&group->in_persisted);
     mn_map_remove(&groups->groups, &group->entry);
     raft_free(group->raft);
@@ -117,11 +119,13 @@ mn_status groups_open(struct groups *groups, struct mn_now now, uint64_t number,
     group->raft = raft;
     group->role = RAFT_FOLLOWER;
     mn_list_init(&group->in_leading);
+    mn_list_init(&group->in_unled);
     mn_list_init(&group->in_resting);
     mn_list_init(&group->in_persisted);
     mn_store_u64(group->key, number);
     mn_map_insert(&groups->groups, &group->entry, mn_span(group->key, sizeof group->key));
     mn_heap_set(&groups->due, &group->due, now.mono); /* what is committed is told at once */
+    mn_list_push_back(&groups->unled, &group->in_unled);
     return MN_OK;
 }
 
@@ -241,6 +245,8 @@ static void groups_on_role(struct groups *groups, struct groups_group *group,
     group->role = out->role.role;
     group->idle_beats = 0;
     mn_list_remove(&group->in_leading);
+    mn_list_remove(&group->in_unled);
+    if (mn_id_is_zero(&out->role.leader)) mn_list_push_back(&groups->unled, &group->in_unled);
     if (group->role != RAFT_LEADER) return;
     mn_list_push_back(&groups->leading, &group->in_leading);
     groups_rest_soon(groups);
@@ -422,6 +428,7 @@ static void groups_check_group(const struct groups_group *group)
 
     raft_check(group->raft);
     MN_ASSERT(view.role == group->role);
+    MN_ASSERT(mn_list_is_empty(&group->in_unled) == !mn_id_is_zero(&view.leader));
     MN_ASSERT(mn_list_is_empty(&group->in_leading) ==
               (group->role != RAFT_LEADER || group->is_resting));
     MN_ASSERT(!group->is_resting || group->due.index_plus_one == 0);

@@ -20,6 +20,7 @@ struct groups_peer {
     uint64_t boot;                /* of its process, as it said last; 0: it has not */
     mn_time heard;                /* mono, a packet of it */
     mn_time beaten;               /* mono, our last packet to it */
+    mn_time asked;                /* mono, when it was last told which groups have no leader here */
     uint32_t led_count;           /* groups at rest that we lead and it is a member of */
     struct mn_list resting;       /* groups at rest that it leads */
     struct mn_heap_entry suspect; /* when silence wakes them */
@@ -36,6 +37,7 @@ struct groups_group {
     bool is_resting;
     uint32_t idle_beats;
     struct mn_list in_leading;       /* it leads and does not rest */
+    struct mn_list in_unled;         /* no leader of it is known */
     struct mn_list in_resting;       /* in groups_peer.resting */
     struct groups_peer **rest_peers; /* whose led_count this group is in */
     uint32_t rest_peers_count;
@@ -70,7 +72,7 @@ struct groups {
     struct groups_outbox *outbox; /* of this step */
     struct mn_map groups, peers;
     struct mn_heap due, suspects;
-    struct mn_list leading, dirty;
+    struct mn_list leading, dirty, unled;
     struct mn_list writes, parked; /* rising by write */
     uint64_t durable;
     uint32_t resting_count;
@@ -107,5 +109,7 @@ void groups_rest_leave(struct groups *groups, struct groups_group *group);
 void groups_rest_wake(struct groups *groups, struct groups_group *group);
 void groups_rest_wake_all(struct groups *groups, struct groups_peer *leader);
 void groups_rest_arm(struct groups *groups, struct groups_peer *peer);
+void groups_rest_ask(struct groups *groups, struct groups_peer *peer);
+void groups_rest_on_unled(struct groups *groups, const struct groups_peer *peer, uint64_t number);
 
 #endif

@@ -115,6 +115,9 @@ void groups_peer_on_packet(struct groups *groups, const mn_id *from, struct mn_s
     groups_rest_arm(groups, peer);
     for (uint32_t i = 0; i < packet.count; i++)
         groups_peer_on_item(groups, peer, &packet.items[i]);
+    for (uint32_t i = 0; i < packet.unled_count; i++)
+        groups_rest_on_unled(groups, peer, packet.unled[i]);
+    groups_rest_ask(groups, peer);
     mn_arena_done(&arena);
 }
 

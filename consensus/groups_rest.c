@@ -5,7 +5,11 @@
  * leader's node, empty ones if need be, stand for the group's heartbeats. The group wakes when
  * anything is said to it, when the leader's node is silent for an election timeout, is unreachable,
  * or has started anew. A member that did not hear it, or knows less, keeps its timer; it then asks
- * for votes, which wakes the others, who refuse as long as they hear the leader's node. */
+ * for votes, which wakes the others, who refuse as long as they hear the leader's node.
+ *
+ * A member that lost its log may know no other member, and has no vote to ask for. It hears the
+ * packets of the leader's node, which say nothing of groups at rest, and answers with those groups
+ * of its own that it knows no leader of: whoever leads one of them wakes it. */
 #include "consensus/groups_internal.h"
 
 #include "proto/base/check.h"
@@ -101,7 +105,44 @@ void groups_rest_follow(struct groups *groups, struct groups_group *group,
     groups_rest_arm(groups, leader);
 }
 
+/* Not more often than heartbeats; those that find no room in a packet are in the next one. */
+void groups_rest_ask(struct groups *groups, struct groups_peer *peer)
+{
+    mn_time next = mn_time_after(peer->asked, groups->config.raft.heartbeat_interval);
+    uint64_t numbers[RAFT_PACKET_UNLED_MAX];
+    uint32_t count = 0;
+    struct mn_buf *part;
+
+    if (mn_list_is_empty(&groups->unled)) return;
+    if (peer->asked != 0 && next > groups->now.mono) return;
+    peer->asked = groups->now.mono;
+    MN_LIST_FOR_EACH (item, &groups->unled) {
+        if (count == RAFT_PACKET_UNLED_MAX) break;
+        numbers[count++] = MN_CONTAINER(item, struct groups_group, in_unled)->number;
+    }
+    for (uint32_t i = 0; count == RAFT_PACKET_UNLED_MAX && i < count; i++)
+        mn_list_push_back(&groups->unled, mn_list_take(&groups->unled));
+    part = raft_packet_unled(numbers, count);
+    groups_peer_send(groups, peer, part);
+    mn_buf_unref(part);
+}
+
 /* ---- those who lead ---- */
+
+/* Who is no member may not keep the group awake. */
+void groups_rest_on_unled(struct groups *groups, const struct groups_peer *peer, uint64_t number)
+{
+    struct groups_group *group = groups_find(groups, number);
+
+    struct raft_view view;
+
+    if (group == NULL || !group->is_resting) return;
+    view = raft_view(group->raft);
+    if (quorum_find(view.config, &peer->id) < 0) return;
+    if (group->role != RAFT_LEADER && !mn_id_equal(&view.leader, &peer->id)) return;
+    MN_PROBE("groups: a group wakes because a member knows no leader of it");
+    groups_rest_wake(groups, group);
+}
 
 void groups_rest_soon(struct groups *groups)
 {

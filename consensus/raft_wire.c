@@ -258,11 +258,24 @@ struct mn_buf *raft_packet_begin(uint64_t boot)
     return pb_pack(&packet.base);
 }
 
+struct mn_buf *raft_packet_unled(const uint64_t *groups, uint32_t count)
+{
+    Meshnode__Raft__Packet packet = MESHNODE__RAFT__PACKET__INIT;
+    uint64_t copy[RAFT_PACKET_UNLED_MAX]; /* the library's fields are not const */
+
+    MN_ASSERT(count <= RAFT_PACKET_UNLED_MAX);
+    memcpy(copy, groups, count * sizeof *copy);
+    packet.unled = copy;
+    packet.n_unled = count;
+    return pb_pack(&packet.base);
+}
+
 static mn_status raft_packet_read(const Meshnode__Raft__Packet *wire, struct mn_arena *arena,
                                   struct raft_packet *ret)
 {
     struct raft_packet_item *item;
 
+    if (wire->n_unled > RAFT_PACKET_UNLED_MAX) return MN_MALFORMED;
     ret->items = item =
         mn_arena_alloc(arena, (wire->n_items + wire->n_beats + 1) * sizeof *ret->items);
     for (size_t i = 0; i < wire->n_items; i++, item++) {
@@ -282,6 +295,8 @@ static mn_status raft_packet_read(const Meshnode__Raft__Packet *wire, struct mn_
     }
     ret->boot = wire->boot;
     ret->count = (uint32_t)(wire->n_items + wire->n_beats);
+    ret->unled = wire->unled;
+    ret->unled_count = (uint32_t)wire->n_unled;
     return MN_OK;
 }
 

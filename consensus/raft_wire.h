@@ -20,6 +20,7 @@ MN_MUST_USE mn_status raft_msg_decode(struct mn_span bytes, struct mn_arena *are
  * raft_packet_encode() per message. */
 
 #define RAFT_PACKET_SIZE_MAX ((size_t)4 << 20) /* bytes */
+#define RAFT_PACKET_UNLED_MAX 256u
 
 struct raft_packet_item {
     uint64_t group;
@@ -31,10 +32,13 @@ struct raft_packet {
     uint64_t boot; /* of the sender's process; never 0 */
     struct raft_packet_item *items;
     uint32_t count;
+    const uint64_t *unled; /* groups that the sender's process has heard no leader of */
+    uint32_t unled_count;
 };
 
 /* The caller owns the one ref. */
 struct mn_buf *raft_packet_begin(uint64_t boot);
+struct mn_buf *raft_packet_unled(const uint64_t *groups, uint32_t count);
 struct mn_buf *raft_packet_encode(const struct raft_packet_item *item);
 
 /* All of *ret is in [arena]. MN_MALFORMED, MN_TOO_BIG. */

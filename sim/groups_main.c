@@ -49,14 +49,16 @@ static void print_total(const struct campaign *campaign)
     const struct groups_sim_stats *stats = &((const struct context *)campaign->context)->stats;
 
     printf("%llu seeds held: %llu groups, %llu steps, %llu packets with %llu messages, "
-           "%llu proposals, %llu applied, %llu crashes, %llu rotten logs, %llu cuts; "
+           "%llu proposals, %llu applied, %llu crashes, %llu rotten and %llu lost logs, "
+           "%llu cuts; "
            "%llu packets in an idle second of all\n",
            (unsigned long long)(campaign->last - campaign->first + 1),
            (unsigned long long)stats->groups, (unsigned long long)stats->steps,
            (unsigned long long)stats->packets, (unsigned long long)stats->messages,
            (unsigned long long)stats->proposals, (unsigned long long)stats->applied,
            (unsigned long long)stats->crashes, (unsigned long long)stats->rots,
-           (unsigned long long)stats->cuts, (unsigned long long)stats->idle_packets);
+           (unsigned long long)stats->wipes, (unsigned long long)stats->cuts,
+           (unsigned long long)stats->idle_packets);
 }
 
 static bool is_own_mark(const struct campaign *campaign, const char *text)

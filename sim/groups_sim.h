@@ -1,8 +1,8 @@
 /* groups_sim.h: many consensus groups on three to five hosts in virtual time, under the product's
  * own consensus/groups and node/seglog. Loss, delay, cuts, pauses, crashes with torn records, logs
- * that rot. What raftsim checks of one group is checked of each: one leader per term, the same
- * entries everywhere, nothing that was committed is lost; in the end all groups recover, and those
- * that are idle rest. */
+ * that rot or are lost. What raftsim checks of one group is checked of each: one leader per term,
+ * the same entries everywhere, nothing that was committed is lost; in the end all groups recover,
+ * and those that are idle rest. */
 #ifndef GROUPS_SIM_H
 #define GROUPS_SIM_H
 
@@ -28,7 +28,7 @@ struct groups_sim_options {
 };
 
 struct groups_sim_stats {
-    uint64_t steps, packets, messages, proposals, applied, crashes, rots, cuts, groups;
+    uint64_t steps, packets, messages, proposals, applied, crashes, rots, wipes, cuts, groups;
     uint64_t idle_packets; /* in the last second, when all groups rest */
 };
 

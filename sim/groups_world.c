@@ -31,7 +31,7 @@ struct host {
     struct vlog log;
     uint64_t writes;
     mn_time synced_at, paused_until, up_at; /* synced_at: MN_TIME_NEVER: nothing is written */
-    bool must_rot;
+    bool must_rot, must_wipe, was_wiped;
     struct machine machines[GROUPS_MAX];
 };
 
@@ -268,7 +268,7 @@ static void open_group(struct world *world, struct host *host, uint32_t g,
         struct quorum_config config = first.snapshot.config;
         first = *found;
         if (!has_config) first.snapshot.config = config;
-    } else if (!is_new && recovery->has_lost_groups) {
+    } else if (!is_new && (recovery->has_lost_groups || host->was_wiped)) {
         first.damage = RAFT_DAMAGE_CORRUPT; /* it may have been there */
     }
     host->machines[g] = (struct machine){0};
@@ -294,7 +294,12 @@ static void start(struct world *world, struct host *host, bool is_new)
     host->writes = 0;
     host->synced_at = MN_TIME_NEVER;
     if (host->must_rot && vlog_rot(&host->log)) world->stats->rots++;
-    host->must_rot = false;
+    if (host->must_wipe) {
+        vlog_wipe(&host->log);
+        host->was_wiped = true;
+        world->stats->wipes++;
+    }
+    host->must_rot = host->must_wipe = false;
     vlog_start(&host->log, on_recover, &reading);
     status = groups_new(&config, now(world), &host->groups);
     MN_ASSERT(status == MN_OK);
@@ -368,7 +373,8 @@ static void decide(struct world *world, enum groups_decision kind, uint64_t seed
     struct rng *rng = &world->strike;
     struct host *host;
     uint32_t a, b;
-    bool is_rot = false;
+    bool is_lossy = false;
+    uint32_t loss;
 
     story_note(world->options->notes, world->time, kind, 0, seed);
     story_rng(rng, seed);
@@ -377,11 +383,11 @@ static void decide(struct world *world, enum groups_decision kind, uint64_t seed
     host = &world->hosts[a];
     switch (kind) {
     case GROUPS_CRASH:
-        is_rot = rng_below(rng, 4) == 0 && all_up(world) && !any_wounded(world);
-        for (uint32_t i = 0; i < world->hosts_count; i++)
-            is_rot = is_rot && !world->hosts[i].must_rot;
+        loss = rng_below(rng, 8);
+        is_lossy = all_up(world) && !any_wounded(world);
         crash(world, host);
-        host->must_rot = is_rot;
+        host->must_rot = is_lossy && loss < 2;
+        host->must_wipe = is_lossy && loss == 2;
         break;
     case GROUPS_PAUSE: host->paused_until = world->time + rng_below(rng, MN_SEC); break;
     case GROUPS_CUT_ONE_WAY:
@@ -506,6 +512,32 @@ static void check_group(struct world *world, uint32_t g)
     }
 }
 
+static void check_rest(struct world *world)
+{
+    for (uint32_t i = 0; i < world->hosts_count && !world->has_failed; i++) {
+        struct groups_stats stats = groups_stats(world->hosts[i].groups);
+        if (stats.resting_count != world->groups_count)
+            fail(world, "n%u: only %u of %u idle groups rest", i, stats.resting_count,
+                 world->groups_count);
+    }
+}
+
+/* While all groups rest a host loses its log, and is back before anybody misses it, or later. It
+ * has no vote to ask for, and nobody writes anything: its groups must wake all the same. */
+static void wipe_one(struct world *world)
+{
+    struct host *host = &world->hosts[rng_below(&world->strike, world->hosts_count)];
+
+    crash(world, host);
+    host->must_wipe = true;
+    host->up_at = world->time + rng_below(&world->strike,
+                                          rng_below(&world->strike, 2) == 0 ? 50 * MN_MS : MN_SEC);
+    run_until(world, world->time + 4 * MN_SEC, false);
+    for (uint32_t g = 0; g < world->groups_count && !world->has_failed; g++)
+        check_group(world, g);
+    check_rest(world);
+}
+
 static void check_end(struct world *world)
 {
     uint64_t before[GROUPS_MAX], packets;
@@ -523,13 +555,10 @@ static void check_end(struct world *world)
     packets = world->stats->packets;
     run_until(world, world->time + MN_SEC, false);
     world->stats->idle_packets += world->stats->packets - packets;
-    for (uint32_t i = 0; i < world->hosts_count && !world->has_failed; i++) {
-        struct groups_stats stats = groups_stats(world->hosts[i].groups);
-        if (stats.resting_count != world->groups_count)
-            fail(world, "n%u: only %u of %u idle groups rest", i, stats.resting_count,
-                 world->groups_count);
-        world->stats->messages += stats.messages_sent;
-    }
+    check_rest(world);
+    if (!world->has_failed) wipe_one(world);
+    for (uint32_t i = 0; i < world->hosts_count && !world->has_failed; i++)
+        world->stats->messages += groups_stats(world->hosts[i].groups).messages_sent;
 }
 
 static void world_init(struct world *world, const struct groups_sim_options *options)

@@ -34,6 +34,7 @@ static uint32_t net_count;
 static mn_time mono;
 static struct mn_arena arena;
 static bool has_rest;
+static uint8_t starts;
 
 static mn_id id_of(uint32_t n)
 {
@@ -144,6 +145,7 @@ static void start(uint32_t n, uint32_t groups_count)
 
     config.raft.self = id_of(n);
     config.raft.seed[0] = (uint8_t)n;
+    config.raft.seed[1] = starts++; /* another process */
     config.has_rest = has_rest;
     config.writes_count = &nodes[n].writes;
     nodes[n].sync_at = MN_TIME_NEVER;
@@ -168,7 +170,7 @@ static void setup(void)
     ck_assert_int_ge(sodium_init(), 0);
     memset(nodes, 0, sizeof nodes);
     mono = MN_SEC;
-    net_count = 0;
+    net_count = starts = 0;
     has_rest = true;
 }
 
@@ -381,6 +383,69 @@ START_TEST(a_leaders_new_process_leads_nothing)
 }
 END_TEST
 
+/* It knows no other member, has no vote, and the leaders of its groups say nothing of them. */
+START_TEST(a_member_that_lost_everything_wakes_its_groups_and_is_healed)
+{
+    const uint32_t lost = 2;
+    struct raft_recovered wiped = {.damage = RAFT_DAMAGE_CORRUPT};
+
+    start_all(6);
+    run(5 * MN_SEC);
+    for (uint64_t g = 1; g <= 6; g++)
+        propose((uint32_t)leader_of(g), g);
+    run(5 * MN_SEC);
+    if (leader_of(1) == (int)lost) give(lost, 1, &(struct raft_input){.type = RAFT_IN_TRANSFER});
+    run(5 * MN_SEC);
+    ck_assert_int_ne(leader_of(1), (int)lost);
+    for (uint32_t n = 0; n < NODES; n++)
+        ck_assert_uint_eq(resting(n), 6);
+    groups_free(nodes[lost].groups);
+    nodes[lost].writes = nodes[lost].log_last = 0;
+    start(lost, 0); /* at once: nobody has missed its packets */
+    for (uint64_t g = 1; g <= 6; g++)
+        ck_assert_int_eq(groups_open(nodes[lost].groups, now(), g, &wiped), MN_OK);
+    step(lost, &(struct groups_input){.type = GROUPS_IN_TICK});
+    ck_assert(raft_view(groups_raft(nodes[lost].groups, 1)).is_wounded);
+    run(10 * MN_SEC);
+    for (uint64_t g = 1; g <= 6; g++) {
+        struct raft_view view = raft_view(groups_raft(nodes[lost].groups, g));
+        ck_assert(!view.is_wounded);
+        ck_assert_uint_eq(view.commit,
+                          raft_view(groups_raft(nodes[leader_of(g)].groups, g)).commit);
+    }
+    for (uint32_t n = 0; n < NODES; n++)
+        ck_assert_uint_eq(resting(n), 6);
+}
+END_TEST
+
+/* Its own name for the group may be a mistake, and it has no right to be told. */
+START_TEST(who_is_no_member_does_not_keep_a_group_awake)
+{
+    struct groups_input input = {.type = GROUPS_IN_PACKET};
+    struct mn_buf *begin = raft_packet_begin(77), *unled;
+    const uint64_t all[2] = {1, 99};
+    struct mn_writer writer = {0};
+    struct mn_buf *packet;
+
+    start_all(1);
+    run(5 * MN_SEC);
+    unled = raft_packet_unled(all, 2);
+    mn_writer_add(&writer, mn_buf_span(begin));
+    mn_writer_add(&writer, mn_buf_span(unled));
+    packet = mn_writer_done(&writer);
+    input.packet.from = id_of(7);
+    input.packet.bytes = mn_buf_span(packet);
+    step((uint32_t)leader_of(1), &input);
+    ck_assert_uint_eq(resting((uint32_t)leader_of(1)), 1);
+    input.packet.from = id_of(((uint32_t)leader_of(1) + 1) % NODES); /* a member may */
+    step((uint32_t)leader_of(1), &input);
+    ck_assert_uint_eq(resting((uint32_t)leader_of(1)), 0);
+    mn_buf_unref(begin);
+    mn_buf_unref(unled);
+    mn_buf_unref(packet);
+}
+END_TEST
+
 START_TEST(nothing_is_promised_before_it_is_durable)
 {
     int leader;
@@ -496,6 +561,8 @@ int main(void)
     tcase_add_test(tcase, a_follower_refuses_without_waking_anybody);
     tcase_add_test(tcase, a_silent_leaders_groups_wake_and_elect);
     tcase_add_test(tcase, a_leaders_new_process_leads_nothing);
+    tcase_add_test(tcase, a_member_that_lost_everything_wakes_its_groups_and_is_healed);
+    tcase_add_test(tcase, who_is_no_member_does_not_keep_a_group_awake);
     tcase_add_test(tcase, nothing_is_promised_before_it_is_durable);
     tcase_add_test(tcase, a_reset_link_wakes_groups_and_elects_before_the_timeout);
     tcase_add_test(tcase, groups_open_and_close);
