@@ -102,6 +102,8 @@ struct raft {
 
     struct raft_read *reads;
     uint32_t reads_count, reads_capacity;
+    uint32_t reads_seen; /* so many of them wait for more than these two: */
+    uint64_t reads_ctx, reads_applied;
 
     struct raft_snapshot incoming; /* being received; index 0: none */
     struct mn_writer incoming_data;

@@ -23,11 +23,12 @@ static bool raft_read_has_lease(const struct raft *raft)
     return raft->now.mono < mn_time_after(mn_time_min(start, raft->now.mono), length);
 }
 
+/* The newest one that waits to be confirmed says it for all: their ctx never falls. */
 bool raft_read_wants_round(const struct raft *raft)
 {
-    for (uint32_t i = 0; i < raft->reads_count; i++)
-        if (raft->reads[i].state == RAFT_READ_CONFIRM && raft->reads[i].ctx > raft->round_ctx)
-            return true;
+    for (uint32_t i = raft->reads_count; i > 0; i--)
+        if (raft->reads[i - 1].state == RAFT_READ_CONFIRM)
+            return raft->reads[i - 1].ctx > raft->round_ctx;
     return false;
 }
 
@@ -142,12 +143,16 @@ void raft_read_advance(struct raft *raft)
 
     if (raft->reads_count == 0) return;
     quorum_ctx = raft->role == RAFT_LEADER ? raft_replicate_quorum_ctx(raft) : 0;
-    for (uint32_t i = 0; i < raft->reads_count; i++) {
+    if (quorum_ctx == raft->reads_ctx && raft->applied == raft->reads_applied)
+        kept = raft->reads_seen; /* only those that came since may be over */
+    for (uint32_t i = kept; i < raft->reads_count; i++) {
         struct raft_read read = raft->reads[i];
         if (raft_read_try(raft, &read, quorum_ctx)) continue;
         raft->reads[kept++] = read;
     }
-    raft->reads_count = kept;
+    raft->reads_count = raft->reads_seen = kept;
+    raft->reads_ctx = quorum_ctx;
+    raft->reads_applied = raft->applied;
     if (raft->role == RAFT_LEADER && raft_read_wants_round(raft)) {
         /* At once, with those that come before the next tick; but while a round is out, those who
          * come share the next one, which begins when it is answered. */
@@ -172,4 +177,5 @@ void raft_read_fail_all(struct raft *raft)
             raft_read_send(raft, &read.from, read.request, 0, true);
     }
     raft->reads_count = kept;
+    raft->reads_seen = 0;
 }

@@ -56,7 +56,7 @@ void reply_text(struct reply *reply, const char *key, const char *text)
 void reply_u64(struct reply *reply, const char *key, uint64_t value)
 {
     reply_key(reply, key);
-    mn_writer_format(&reply->writer, "%llu", (unsigned long long)value);
+    mn_writer_number(&reply->writer, value);
 }
 
 void reply_i64(struct reply *reply, const char *key, int64_t value)
