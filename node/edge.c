@@ -24,7 +24,8 @@ edge_log_copy_snapshot(struct mn_arena *arena, const struct edge_log_snapshot *s
 
     *copy = *snapshot;
     copy->config = mn_arena_copy(arena, snapshot->config);
-    if (snapshot->data.data != NULL) copy->data = mn_arena_copy(arena, snapshot->data);
+    if (snapshot->is_ahead) copy->data = mn_span(NULL, 0);
+    if (copy->data.data != NULL) copy->data = mn_arena_copy(arena, snapshot->data);
     return copy;
 }
 
@@ -34,6 +35,7 @@ const struct edge_log *edge_log_copy(struct mn_arena *arena, const struct edge_l
     struct edge_log_entry *entries = NULL;
 
     *copy = *log;
+    if (log->is_piece) copy->piece = mn_arena_copy(arena, log->piece);
     if (log->snapshot != NULL) copy->snapshot = edge_log_copy_snapshot(arena, log->snapshot);
     if (log->entries_count > 0)
         entries = mn_arena_alloc(arena, log->entries_count * sizeof *entries);

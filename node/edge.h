@@ -84,6 +84,9 @@ struct edge_log_snapshot {
     uint64_t index, term;
     struct mn_span config; /* encoded; the log does not look inside */
     struct mn_span data;   /* .data NULL: none, which is not the same as empty */
+    bool is_ahead;         /* its data came before, in pieces; [data] is not looked at */
+    size_t ahead_size;     /* of all of it */
+    uint32_t ahead_crc;    /* CRC-32C */
 };
 
 struct edge_log {
@@ -93,6 +96,10 @@ struct edge_log {
     bool is_wounded;
     bool is_reset; /* forget all entries first */
     bool is_end;   /* forget the group: nothing of it comes back, and its number is free */
+    bool is_piece; /* only [piece], of a snapshot's data, which counts by the snapshot that
+                    * is_ahead; is_first: whatever pieces came before are let go. Never empty */
+    bool is_first;
+    struct mn_span piece;
     const struct edge_log_snapshot *snapshot; /* NULL: the old one stays */
     const struct edge_log_entry *entries; /* replace what stands at entries[0].index and after it */
     uint32_t entries_count;

@@ -95,6 +95,11 @@ static void seg_extent_drop(struct segcore *core, struct seg_group *group,
     seg_unref(core, extent->frame);
 }
 
+void seg_staged_drop(struct segcore *core, struct seg_group *group)
+{
+    seg_frames_drop(core, group->staged, &group->staged_count);
+}
+
 void seg_snapshot_drop(struct segcore *core, struct seg_group *group)
 {
     seg_frames_drop(core, group->chunks, &group->chunks_count);
@@ -148,7 +153,7 @@ static void seg_group_clear(struct segcore *core, struct seg_group *group)
 {
     seg_extents_cut(core, group, 0);
     seg_snapshot_drop(core, group);
-    seg_frames_drop(core, group->staged, &group->staged_count);
+    seg_staged_drop(core, group);
     seg_unref(core, group->newest);
     group->newest = NULL;
     group->last = 0;

@@ -188,18 +188,31 @@ static void core_append_data(struct segcore *core, struct seg_group *group,
     } while (from < log->entries_count);
 }
 
+/* The first chunk of the snapshot that [log] is about to make count. */
+static uint64_t core_chunks(const struct seg_group *group, const struct edge_log *log)
+{
+    bool is_ahead = log->snapshot != NULL && log->snapshot->is_ahead;
+
+    return is_ahead && group->staged_count > 0 ? group->staged[0]->number : group->number + 1;
+}
+
 void segcore_append(struct segcore *core, uint64_t write, const struct edge_log *log)
 {
     struct seg_group *group = seg_group_get(core, log->group);
-    uint64_t chunks = group->number + 1;
+    uint64_t chunks = core_chunks(group, log);
 
     MN_ASSERT(core->is_started && log->group != 0 && write != 0);
     if (log->is_end) {
         struct segment_frame header = {.type = SEGMENT_END};
         size_t begin = core_begin(core);
         seg_apply(core, group, core_end(core, group, begin, &header));
+    } else if (log->is_piece) {
+        MN_ASSERT(log->piece.size > 0);
+        if (log->is_first) seg_staged_drop(core, group);
+        core_append_chunks(core, group, log->piece);
     } else {
-        if (log->snapshot != NULL) core_append_chunks(core, group, log->snapshot->data);
+        if (log->snapshot != NULL && !log->snapshot->is_ahead)
+            core_append_chunks(core, group, log->snapshot->data);
         core_append_data(core, group, log, chunks);
     }
     core->pending[core->pending_count - 1].write = write;

@@ -120,6 +120,7 @@ struct seg_group *seg_group_find(const struct segcore *core, uint64_t group);
 struct seg_group *seg_group_get(struct segcore *core, uint64_t group);
 void seg_group_free(struct segcore *core, struct seg_group *group);
 void seg_apply(struct segcore *core, struct seg_group *group, struct seg_frame *frame);
+void seg_staged_drop(struct segcore *core, struct seg_group *group);
 void seg_snapshot_drop(struct segcore *core, struct seg_group *group);
 void seg_extents_cut(struct segcore *core, struct seg_group *group, uint64_t last);
 void seg_forget_ended(struct segcore *core);

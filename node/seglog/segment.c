@@ -143,9 +143,9 @@ static void segment_snapshot_encode(struct mn_writer *writer,
     MN_ASSERT(snapshot->config.size <= EDGE_LOG_CONFIG_MAX);
     mn_store_u64(to, snapshot->index);
     mn_store_u64(to + 8, snapshot->term);
-    mn_store_u64(to + 16, snapshot->data.size);
+    mn_store_u64(to + 16, snapshot->is_ahead ? snapshot->ahead_size : snapshot->data.size);
     mn_store_u64(to + 24, chunks);
-    mn_store_u32(to + 32, mn_crc32c(0, snapshot->data));
+    mn_store_u32(to + 32, snapshot->is_ahead ? snapshot->ahead_crc : mn_crc32c(0, snapshot->data));
     mn_store_u32(to + 36, (uint32_t)snapshot->config.size);
     mn_writer_add(writer, snapshot->config);
 }
@@ -154,6 +154,7 @@ void segment_data_encode(struct mn_writer *writer, const struct edge_log *log, b
                          uint64_t chunks, uint32_t from, uint32_t count)
 {
     const struct edge_log_snapshot *snapshot = is_first ? log->snapshot : NULL;
+    bool has_data = snapshot != NULL && (snapshot->is_ahead || snapshot->data.data != NULL);
     uint8_t *to = mn_writer_take(writer, DATA_FIXED);
 
     memset(to, 0, DATA_FIXED);
@@ -161,10 +162,10 @@ void segment_data_encode(struct mn_writer *writer, const struct edge_log *log, b
     mn_store_u64(to + 8, log->commit);
     memcpy(to + 16, log->vote.bytes, 16);
     mn_store_u32(to + 32, count);
-    to[36] = (uint8_t)((log->is_wounded ? FLAG_WOUNDED : 0) |
-                       (is_first && log->is_reset ? FLAG_RESET : 0) |
-                       (snapshot != NULL ? FLAG_SNAPSHOT : 0) |
-                       (snapshot != NULL && snapshot->data.data != NULL ? FLAG_SNAPSHOT_DATA : 0));
+    to[36] =
+        (uint8_t)((log->is_wounded ? FLAG_WOUNDED : 0) |
+                  (is_first && log->is_reset ? FLAG_RESET : 0) |
+                  (snapshot != NULL ? FLAG_SNAPSHOT : 0) | (has_data ? FLAG_SNAPSHOT_DATA : 0));
     if (snapshot != NULL) segment_snapshot_encode(writer, snapshot, chunks);
     for (uint32_t i = from; i < from + count; i++) {
         const struct edge_log_entry *entry = &log->entries[i];

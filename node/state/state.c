@@ -71,10 +71,13 @@ static void on_log(struct state *state, const struct groups_output *output)
 {
     struct edge_outbox *edge = state->outbox->edge;
     struct edge_output *last;
+    struct edge_log log;
 
     raftlog_emit(edge, output->log.write, output->group, output->log.persist);
     last = &edge->items[edge->count - 1];
-    last->log = edge_log_copy(edge->arena, last->log);
+    log = *last->log;
+    state_save_mark(state, output->log.persist, edge->arena, &log);
+    last->log = edge_log_copy(edge->arena, &log);
 }
 
 static void on_apply(struct state *state, const struct raft_output *out)
@@ -262,6 +265,8 @@ void state_change_group(struct state *state, uint64_t old, uint64_t group,
 {
     uint32_t begin = state->groups_outbox.count;
 
+    strong_save_drop(state->strong);
+    state->save = (struct state_save){0};
     groups_close(state->groups, old, true, &state->groups_outbox);
     do_outputs(state, begin);
     state->group = group;
@@ -282,7 +287,7 @@ static mn_status make_groups(struct state *state)
     struct groups_config config = groups_config_default();
 
     config.groups_max = GROUPS_MAX_HERE;
-    config.has_rest = false; /* a wounded member that knows no other would never be heard of */
+    config.has_rest = false; /* the only one: it would save nothing */
     config.writes_count = state->config.writes_count;
     config.raft.self = state->config.self;
     if (state->config.election_timeout != 0) {
@@ -306,6 +311,31 @@ static const struct raft_recovered *find_group(struct state *state)
         state->group = group->group;
     }
     return newest;
+}
+
+/* What a node that has just joined lacks is no damage. */
+static void tell_damage(struct state *state, const struct raft_recovered *recovered, bool is_found)
+{
+    struct raft_view view;
+
+    if (!state_view(state, &view) || !view.is_wounded) return;
+    state->is_damaged = true;
+    mn_trace(state->config.trace, state->now.mono, MN_EV_CONSENSUS_DAMAGED, NULL, view.last_index,
+             0,
+             !is_found ? "log lost: no vote until refetched (meshctl consensus status); check log/"
+             : recovered->damage == RAFT_DAMAGE_CORRUPT
+                 ? "log unreadable: no vote until refetched (meshctl consensus status); check disk"
+                 : "log was unreadable before: still no vote (meshctl consensus status)");
+}
+
+static void tell_healed(struct state *state)
+{
+    struct raft_view view;
+
+    if (!state->is_damaged || !state_view(state, &view) || view.is_wounded) return;
+    state->is_damaged = false;
+    mn_trace(state->config.trace, state->now.mono, MN_EV_CONSENSUS_HEALED, NULL, view.last_index, 0,
+             NULL);
 }
 
 /* A node that is not the founder and knows nothing has no vote until a leader has healed it: its
@@ -332,6 +362,7 @@ static void on_start(struct state *state, bool is_founder, bool is_old)
         state_fail(state, "the log of the metadata group does not fit together");
         return;
     }
+    if (found != NULL || is_old) tell_damage(state, &recovered, found != NULL);
     if (found != NULL && !is_old) state_emit(state, STATE_OUT_OLD);
     raftlog_done(&state->recovery);
 }
@@ -342,6 +373,7 @@ static void on_durable(struct state *state, uint64_t write)
 {
     struct groups_input durable = {.type = GROUPS_IN_DURABLE};
 
+    if (write > state->durable) state->durable = write;
     if (state->groups == NULL) return;
     durable.durable.write = write;
     step_groups(state, &durable);
@@ -404,17 +436,6 @@ static void on_input(struct state *state, const struct state_input *input)
     }
 }
 
-static void take_snapshot(struct state *state)
-{
-    struct raft_input input = {.type = RAFT_IN_SNAPSHOT};
-
-    state->wants_snapshot = false;
-    input.snapshot.index = state->applied;
-    input.snapshot.data = strong_snapshot(state->strong);
-    state_step_group(state, &input);
-    mn_buf_unref(input.snapshot.data);
-}
-
 void state_step(struct state *state, struct mn_now now, const struct state_input *input,
                 struct state_outbox *outbox)
 {
@@ -431,7 +452,8 @@ void state_step(struct state *state, struct mn_now now, const struct state_input
         step_groups(state, &(struct groups_input){.type = GROUPS_IN_TICK});
     if (state->plan_at <= now.mono) state_members_plan(state);
     state_ops_run(state);
-    if (state->wants_snapshot) take_snapshot(state);
+    state_save_run(state);
+    tell_healed(state);
     groups_outbox_reset(&state->groups_outbox);
     mn_arena_reset(&state->arena);
     state->outbox = NULL;

@@ -59,6 +59,8 @@ struct state_read {
     bool is_list;
     struct mn_span after;
     uint32_t limit; /* 1 .. STRONG_LIST_MAX */
+    bool is_leases; /* leases in place of keys: [after_lease] and [limit] count, nothing else */
+    uint64_t after_lease;
 };
 
 /* Changes of keys that begin with [prefix]. Any member tells them, each in the log's order and none
@@ -118,6 +120,12 @@ struct state_progress {
     struct state_wish wish;
 };
 
+/* A lease as its leader sees it: [left_ms] until it ends, unless it is renewed, at the soonest. */
+struct state_lease {
+    uint64_t id, ttl_ms, left_ms, renewals;
+    uint32_t keys_count;
+};
+
 struct state_answer {
     uint64_t ticket;
     mn_status status; /* MN_OK; MN_UNREACHABLE: no quorum, certainly not done; MN_TIMEOUT: unknown;
@@ -127,6 +135,8 @@ struct state_answer {
     struct strong_pair *pairs; /* READ; in the outbox's arena */
     uint32_t pairs_count;
     bool has_more;
+    struct state_lease *leases; /* READ of leases; in the outbox's arena */
+    uint32_t leases_count;
     struct state_change *changes; /* WATCH: up to STRONG_LIST_MAX; in the outbox's arena */
     uint32_t changes_count;
     struct strong_place place;        /* WATCH: all up to here is told; READ: what was read */

@@ -1,5 +1,6 @@
 /* state_internal.h: what the files of state share: state.c is the machine and the group in it,
  * state_ops.c requests from their arrival to their answer, state_read.c what is read and watched,
+ * state_save.c snapshots of the map,
  * state_members.c who should vote and which leases are over, state_weights.c what operators want
  * and the advisor measures, state_recover.c how far nodes are and the loss of a quorum,
  * state_wire.c bytes.
@@ -23,6 +24,7 @@
 #define STATE_WATCH_TIME (5 * MN_SEC) /* another node's watch: then it asks again */
 #define STATE_SURVEY_AGAIN (250 * MN_MS)
 #define STATE_RETRY_WATCH (8 * MN_SEC)
+#define STATE_SAVE_PIECE ((size_t)128 << 10) /* bytes of a snapshot made in one step */
 
 struct state_session {
     mn_id client; /* zero: to be drawn */
@@ -55,7 +57,8 @@ struct state_op {
     struct state_session *session;
     struct mn_buf *command; /* COMMAND, WISH: encoded */
     struct mn_buf *key, *after;
-    bool is_list;
+    bool is_list, is_leases;
+    uint64_t after_lease;
     bool is_late; /* a read that waited here for this node to catch up: the leader has it all */
     uint32_t limit;
     struct strong_place place; /* WATCH */
@@ -81,6 +84,15 @@ struct state_ack {
 #define STATE_ACKS_MIN 8u              /* samples before a mean counts */
 #define STATE_ACK_TIME (5 * MN_MINUTE) /* and how long the newest is believed */
 
+/* A snapshot of the map that is being written. */
+struct state_save {
+    uint64_t index;      /* as of which */
+    uint64_t write;      /* to the log: its newest piece */
+    size_t size;         /* bytes of all pieces */
+    uint32_t crc;        /* CRC-32C */
+    struct mn_buf *data; /* all of it, while the group takes it over; no ref of its own */
+};
+
 struct state {
     struct state_config config;
     struct rng rng;
@@ -94,7 +106,10 @@ struct state {
     struct raftlog_recovery recovery;
     struct strong *strong;
     uint64_t applied, founded; /* founded: write that begins the group; 0: durable, or not ours */
+    uint64_t durable;          /* the newest write to the log that is */
+    struct state_save save;
     bool is_full, wants_snapshot, is_leading, is_failed;
+    bool is_damaged; /* the log was, and is not healed yet */
 
     struct mn_map ops, indexes;
     struct mn_heap wakes;
@@ -152,12 +167,19 @@ void state_ops_on_group(
 void state_ops_due(struct state *state, struct state_op *op);
 
 /* ---- state_read.c ---- */
-void state_read_pairs(struct state *state, struct state_op *op); /* answers it */
+void state_read_pairs(struct state *state, struct state_op *op); /* answers it; leases too */
 
 /* Answers it, or lets it wait for a change. */
 void state_read_watch(struct state *state, struct state_op *op);
 void state_read_end_watch(struct state *state, struct state_op *op); /* its time is over */
 void state_read_on_applied(struct state *state);
+
+/* ---- state_save.c ---- */
+void state_save_run(struct state *state); /* after every step */
+
+/* If the pieces of its snapshot are in the log, [log], which writes [persist], says so. */
+void state_save_mark(const struct state *state, const struct raft_persist *persist,
+                     struct mn_arena *arena, struct edge_log *log);
 
 /* ---- state_members.c ---- */
 void state_members_plan(struct state *state);

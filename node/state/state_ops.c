@@ -305,7 +305,8 @@ static void op_try(struct state *state, struct state_op *op)
         op_lead(state, op);
     else if (op->is_remote)
         op_not_here(state, op, 0);
-    else if (op->type == STATE_READ && state_is_member(state) && !state->is_full && !op->is_late)
+    else if (op->type == STATE_READ && state_is_member(state) && !state->is_full && !op->is_late &&
+             !op->is_leases) /* only their leader knows how long they live */
         op_read_index(state, op);
     else
         op_forward(state, op);
@@ -459,6 +460,8 @@ static mn_status op_set(struct state *state, struct state_op *op,
         op->key = state_key(space, request->read.key);
         if (request->read.after.size > 0) op->after = state_key(space, request->read.after);
         op->is_list = request->read.is_list;
+        op->is_leases = request->read.is_leases;
+        op->after_lease = request->read.after_lease;
         op->limit = request->read.limit;
         return MN_OK;
     case STATE_WATCH:
@@ -521,6 +524,8 @@ void state_ops_on_ask(struct state *state, const struct state_op *asked)
     op->key = asked->key;
     op->after = asked->after;
     op->is_list = asked->is_list;
+    op->is_leases = asked->is_leases;
+    op->after_lease = asked->after_lease;
     op->limit = asked->limit;
     op->node = asked->node;
     op->place = asked->place;

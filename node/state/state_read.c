@@ -29,13 +29,46 @@ static void read_list(struct state *state, const struct state_op *op, struct sta
     }
 }
 
+/* What is left by the leader's own clock; one that it has not looked at yet has all of its time. */
+static struct state_lease lease_row(const struct state *state, const struct strong_lease *lease)
+{
+    mn_time end = mn_time_after(lease->since, (mn_time)lease->ttl_ms * MN_MS);
+    uint64_t left_ms = lease->ttl_ms;
+
+    if (lease->since != 0) left_ms = end > state->now.mono ? (end - state->now.mono) / MN_MS : 0;
+    return (struct state_lease){
+        .id = lease->id, .ttl_ms = lease->ttl_ms, .left_ms = left_ms, .renewals = lease->renewals};
+}
+
+static void read_leases(struct state *state, const struct state_op *op, struct state_answer *answer)
+{
+    struct mn_arena *arena = state->outbox->arena;
+    uint64_t *ids = mn_arena_alloc(arena, op->limit * sizeof *ids);
+    uint32_t *keys = mn_arena_alloc(arena, op->limit * sizeof *keys);
+    const struct strong_lease *lease = strong_lease_next(state->strong, NULL);
+
+    answer->leases = mn_arena_alloc(arena, op->limit * sizeof *answer->leases);
+    for (; lease != NULL; lease = strong_lease_next(state->strong, lease)) {
+        if (lease->id <= op->after_lease) continue;
+        answer->has_more = answer->leases_count == op->limit;
+        if (answer->has_more) break;
+        ids[answer->leases_count] = lease->id;
+        answer->leases[answer->leases_count++] = lease_row(state, lease);
+    }
+    strong_lease_keys(state->strong, ids, answer->leases_count, keys);
+    for (uint32_t i = 0; i < answer->leases_count; i++)
+        answer->leases[i].keys_count = keys[i];
+}
+
 void state_read_pairs(struct state *state, struct state_op *op)
 {
     struct state_answer answer = {.status = MN_OK,
                                   .place = {strong_stats(state->strong).rev, STRONG_PART_ALL}};
     struct strong_pair pair;
 
-    if (op->is_list) {
+    if (op->is_leases) {
+        read_leases(state, op, &answer);
+    } else if (op->is_list) {
         read_list(state, op, &answer);
     } else if (strong_get(state->strong, mn_buf_span(op->key), &pair)) {
         answer.pairs = mn_arena_alloc(state->outbox->arena, sizeof *answer.pairs);

@@ -27,6 +27,8 @@ struct mn_buf *state_ask_encode(const struct state_op *op)
         read.is_list = op->is_list;
         read.after = pb_bytes(mn_buf_span(op->after));
         read.limit = op->limit;
+        read.is_leases = op->is_leases;
+        read.after_lease = op->after_lease;
         pb.read = &read;
     }
     if (op->type == STATE_TRANSFER) {
@@ -68,7 +70,8 @@ static bool read_is_sound(const Meshnode__State__Read *read)
 {
     return read->key.len > 0 && read->key.len <= STRONG_KEY_MAX &&
            read->after.len <= STRONG_KEY_MAX &&
-           (!read->is_list || (read->limit > 0 && read->limit <= STRONG_LIST_MAX));
+           (!(read->is_list || read->is_leases) ||
+            (read->limit > 0 && read->limit <= STRONG_LIST_MAX));
 }
 
 static void on_ask(struct state *state, const mn_id *from, const Meshnode__State__Ask *pb)
@@ -92,6 +95,8 @@ static void on_ask(struct state *state, const mn_id *from, const Meshnode__State
         op.key = mn_buf_copy(pb_span(pb->read->key));
         if (pb->read->after.len > 0) op.after = mn_buf_copy(pb_span(pb->read->after));
         op.is_list = pb->read->is_list;
+        op.is_leases = pb->read->is_leases;
+        op.after_lease = pb->read->after_lease;
         op.limit = pb->read->limit;
     } else if (pb->change != NULL) {
         op.type = STATE_TRANSFER;
@@ -120,6 +125,23 @@ static void write_pairs(Meshnode__State__Answer *pb, const struct state_answer *
         pair->created = answer->pairs[i].created;
         pair->lease = answer->pairs[i].lease;
         pb->pairs[i] = pair;
+    }
+}
+
+static void write_leases(Meshnode__State__Answer *pb, const struct state_answer *answer,
+                         struct mn_arena *arena)
+{
+    pb->leases = mn_arena_alloc(arena, (answer->leases_count + 1) * sizeof *pb->leases);
+    pb->n_leases = answer->leases_count;
+    for (uint32_t i = 0; i < answer->leases_count; i++) {
+        Meshnode__State__LeaseRow *row = mn_arena_alloc(arena, sizeof *row);
+        meshnode__state__lease_row__init(row);
+        row->id = answer->leases[i].id;
+        row->ttl_ms = answer->leases[i].ttl_ms;
+        row->left_ms = answer->leases[i].left_ms;
+        row->renewals = answer->leases[i].renewals;
+        row->keys = answer->leases[i].keys_count;
+        pb->leases[i] = row;
     }
 }
 
@@ -198,6 +220,7 @@ struct mn_buf *state_answer_encode(const struct state *state, uint64_t ask,
     reply.number = answer->reply.number;
     pb.reply = &reply;
     write_pairs(&pb, answer, &arena);
+    write_leases(&pb, answer, &arena);
     write_changes(&pb, answer, &arena);
     write_progress(&pb, answer, &arena);
     pb.has_more = answer->has_more;
@@ -232,6 +255,21 @@ static void read_pairs(struct state *state, const Meshnode__State__Answer *pb,
                                  .rev = pb->pairs[i]->rev,
                                  .created = pb->pairs[i]->created,
                                  .lease = pb->pairs[i]->lease};
+}
+
+static void read_leases(struct state *state, const Meshnode__State__Answer *pb,
+                        struct state_answer *answer)
+{
+    struct mn_arena *arena = state->outbox->arena;
+
+    answer->leases = mn_arena_alloc(arena, (pb->n_leases + 1) * sizeof *answer->leases);
+    for (size_t i = 0; i < pb->n_leases; i++)
+        answer->leases[answer->leases_count++] =
+            (struct state_lease){.id = pb->leases[i]->id,
+                                 .ttl_ms = pb->leases[i]->ttl_ms,
+                                 .left_ms = pb->leases[i]->left_ms,
+                                 .renewals = pb->leases[i]->renewals,
+                                 .keys_count = pb->leases[i]->keys};
 }
 
 static void read_changes(struct state *state, const Meshnode__State__Answer *pb,
@@ -309,7 +347,7 @@ static void on_answer(struct state *state, const mn_id *from, const Meshnode__St
     mn_id leader = {0};
 
     if (pb->n_pairs > STRONG_LIST_MAX || pb->n_changes > STRONG_LIST_MAX ||
-        pb->n_progress > STATE_PROGRESS_MAX)
+        pb->n_leases > STRONG_LIST_MAX || pb->n_progress > STATE_PROGRESS_MAX)
         return;
     if (pb->leader.len > 0 && pb_id(pb->leader, &leader) != MN_OK) return;
     if (pb->reply != NULL)
@@ -317,6 +355,7 @@ static void on_answer(struct state *state, const mn_id *from, const Meshnode__St
                                              .rev = pb->reply->rev,
                                              .number = pb->reply->number};
     read_pairs(state, pb, &answer);
+    read_leases(state, pb, &answer);
     read_changes(state, pb, &answer);
     if (pb->position != NULL && read_position(state, pb->position, &answer) != MN_OK) return;
     if (read_progress(state, pb, &answer)) state_ops_on_answer(state, from, &leader, &answer);

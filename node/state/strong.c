@@ -44,6 +44,10 @@ static void session_free(struct strong *strong, struct strong_session *session)
 static void entry_free(struct strong *strong, struct strong_entry *entry)
 {
     mn_map_remove(&strong->keys, &entry->by_key);
+    if (strong_is_saved(strong, entry)) {
+        strong_retire(strong, entry);
+        return;
+    }
     mn_buf_unref(entry->key);
     mn_buf_unref(entry->value);
     mn_free(entry);
@@ -51,6 +55,7 @@ static void entry_free(struct strong *strong, struct strong_entry *entry)
 
 void strong_clear(struct strong *strong)
 {
+    strong_save_drop(strong);
     for (uint32_t i = 0; i < strong->entries_count; i++)
         entry_free(strong, strong->entries[i]);
     MN_LIST_FOR_EACH_SAFE (item, &strong->used)
@@ -112,6 +117,25 @@ struct strong_entry *strong_insert(struct strong *strong, uint32_t at, struct mn
     entry->key = mn_buf_copy(key);
     mn_map_insert(&strong->keys, &entry->by_key, mn_buf_span(entry->key));
     return entry;
+}
+
+/* What the snapshot under way must find as it is stays with it; the map gets another one. */
+static struct strong_entry *entry_fork(struct strong *strong, struct strong_entry *entry)
+{
+    struct strong_entry *copy;
+
+    if (!strong_is_saved(strong, entry)) return entry;
+    copy = mn_alloc(sizeof *copy);
+    *copy = (struct strong_entry){.key = mn_buf_ref(entry->key),
+                                  .value = mn_buf_ref(entry->value),
+                                  .rev = entry->rev,
+                                  .created = entry->created,
+                                  .lease = entry->lease};
+    strong->entries[strong_lower(strong, mn_buf_span(entry->key))] = copy;
+    mn_map_remove(&strong->keys, &entry->by_key);
+    mn_map_insert(&strong->keys, &copy->by_key, mn_buf_span(copy->key));
+    strong_retire(strong, entry);
+    return copy;
 }
 
 static void change_add(struct strong *strong, const struct strong_entry *entry, bool is_removed)
@@ -202,6 +226,25 @@ struct strong_lease *strong_lease_next(struct strong *strong, const struct stron
     return at < strong->leases_count ? &strong->leases[at] : NULL;
 }
 
+void strong_lease_keys(const struct strong *strong, const uint64_t *ids, uint32_t count,
+                       uint32_t *ret)
+{
+    for (uint32_t i = 0; i < count; i++)
+        ret[i] = 0;
+    for (uint32_t i = 0; i < strong->entries_count; i++) {
+        uint64_t id = strong->entries[i]->lease;
+        uint32_t low = 0, high = id == 0 ? 0 : count;
+        while (low < high) {
+            uint32_t middle = low + (high - low) / 2;
+            if (ids[middle] < id)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (id != 0 && low < count && ids[low] == id) ret[low]++;
+    }
+}
+
 /* ---- commands ---- */
 
 static struct strong_reply refuse(mn_status status, uint64_t rev)
@@ -221,6 +264,8 @@ static struct strong_reply set(struct strong *strong, const struct strong_comman
     if (entry == NULL) {
         entry = strong_insert(strong, strong_lower(strong, command->key), command->key);
         entry->created = strong->rev;
+    } else {
+        entry = entry_fork(strong, entry);
     }
     mn_buf_unref(entry->value);
     entry->value = mn_buf_copy(value);

@@ -132,9 +132,23 @@ struct strong_lease {
 /* In order of id: starts with NULL, ends with NULL. */
 struct strong_lease *strong_lease_next(struct strong *strong, const struct strong_lease *lease);
 
+/* How many keys live by each of the leases [ids], which rise. Time grows with all keys. */
+void strong_lease_keys(const struct strong *strong, const uint64_t *ids, uint32_t count,
+                       uint32_t *ret);
+
 /* ---- snapshots ---- */
 
 struct mn_buf *strong_snapshot(const struct strong *strong);
+
+/* The same bytes, of everything as it is at the beginning, piece by piece while commands go on. One
+ * at a time; strong_restore() drops it. */
+void strong_save_begin(struct strong *strong);
+bool strong_is_saving(const struct strong *strong);
+
+/* About [size] bytes more, valid until the next call; never empty. */
+struct mn_span strong_save_next(struct strong *strong, size_t size);
+struct mn_buf *strong_save_end(struct strong *strong); /* NULL: there is more; the caller's ref */
+void strong_save_drop(struct strong *strong);          /* it may be none */
 
 /* MN_MALFORMED, MN_TOO_BIG: the state is then what it was. Empty bytes: nothing applied yet. */
 MN_MUST_USE mn_status strong_restore(struct strong *strong, struct mn_span snapshot);

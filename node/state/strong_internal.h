@@ -1,4 +1,5 @@
-/* strong_internal.h: what strong.c (the map and its commands) and strong_wire.c (bytes) share. */
+/* strong_internal.h: what strong.c (the map and its commands), strong_wire.c (bytes) and
+ * strong_save.c (snapshots out) share. */
 #ifndef STRONG_INTERNAL_H
 #define STRONG_INTERNAL_H
 
@@ -6,10 +7,26 @@
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
+#define STRONG_FORMAT 1u /* of snapshots */
+
 struct strong_entry {
     struct mn_map_entry by_key;
     struct mn_buf *key, *value;
     uint64_t rev, created, lease;
+    struct strong_entry *next_retired; /* in strong_save.retired */
+};
+
+/* A snapshot that is being written. */
+struct strong_save {
+    uint64_t rev; /* entries that were last changed at or before it belong to it */
+    struct strong_entry **entries;
+    struct strong_save_session *sessions;
+    struct strong_lease *leases;
+    uint32_t entries_count, sessions_count, leases_count;
+    uint32_t entries_at, sessions_at, leases_at; /* the next to be encoded */
+    bool has_head;
+    struct strong_entry *retired; /* that are in the map no more */
+    struct mn_writer writer;
 };
 
 struct strong_session {
@@ -40,6 +57,7 @@ struct strong {
         uint8_t bytes[STRONG_DIGEST_SIZE];
     } digests[STRONG_DIGESTS_MAX];
     uint32_t digests_count;
+    struct strong_save *save; /* NULL: none is being written */
 };
 
 /* Index of the first entry that is not before [key]. */
@@ -50,5 +68,9 @@ struct strong_entry *strong_insert(struct strong *strong, uint32_t at, struct mn
 struct strong_lease *strong_lease_add(struct strong *strong, uint64_t id);
 struct strong_session *strong_session_add(struct strong *strong, const mn_id *client);
 void strong_clear(struct strong *strong);
+
+/* Is the entry one that the snapshot under way must find as it is? */
+bool strong_is_saved(const struct strong *strong, const struct strong_entry *entry);
+void strong_retire(struct strong *strong, struct strong_entry *entry); /* gives it to the save */
 
 #endif

@@ -1,9 +1,8 @@
-/* strong_wire.c: commands and snapshots as bytes (proto/state.proto), every bound checked. */
+/* strong_wire.c: commands as bytes and back (proto/state.proto), and snapshots back; every bound is
+ * checked. */
 #include "node/state/strong_internal.h"
 #include "proto/pb.h"
 #include "proto/state.pb-c.h"
-
-#define FORMAT 1u
 
 /* ---- commands ---- */
 
@@ -68,84 +67,6 @@ mn_status strong_command_decode(struct mn_span bytes, struct mn_arena *arena,
     status = strong_command_check(&command);
     if (status == MN_OK) *ret = command;
     return status;
-}
-
-/* ---- snapshots out ---- */
-
-static Meshnode__State__Pair **write_pairs(const struct strong *strong, struct mn_arena *arena)
-{
-    Meshnode__State__Pair **pairs =
-        mn_arena_alloc(arena, (strong->entries_count + 1) * sizeof *pairs);
-
-    for (uint32_t i = 0; i < strong->entries_count; i++) {
-        const struct strong_entry *entry = strong->entries[i];
-        pairs[i] = mn_arena_alloc(arena, sizeof **pairs);
-        meshnode__state__pair__init(pairs[i]);
-        pairs[i]->key = pb_bytes(mn_buf_span(entry->key));
-        pairs[i]->value = pb_bytes(mn_buf_span(entry->value));
-        pairs[i]->rev = entry->rev;
-        pairs[i]->created = entry->created;
-        pairs[i]->lease = entry->lease;
-    }
-    return pairs;
-}
-
-static Meshnode__State__Session **write_sessions(const struct strong *strong,
-                                                 struct mn_arena *arena)
-{
-    Meshnode__State__Session **sessions =
-        mn_arena_alloc(arena, (strong->sessions.count + 1) * sizeof *sessions);
-    uint32_t i = 0;
-
-    MN_LIST_FOR_EACH (item, &strong->used) {
-        const struct strong_session *session = MN_CONTAINER(item, struct strong_session, in_used);
-        Meshnode__State__Reply *reply = mn_arena_alloc(arena, sizeof *reply);
-        meshnode__state__reply__init(reply);
-        reply->status = session->reply.status;
-        reply->rev = session->reply.rev;
-        reply->number = session->reply.number;
-        sessions[i] = mn_arena_alloc(arena, sizeof **sessions);
-        meshnode__state__session__init(sessions[i]);
-        sessions[i]->client = pb_id_bytes(&session->client);
-        sessions[i]->seq = session->seq;
-        sessions[i]->reply = reply;
-        i++;
-    }
-    return sessions;
-}
-
-static Meshnode__State__Lease **write_leases(const struct strong *strong, struct mn_arena *arena)
-{
-    Meshnode__State__Lease **leases =
-        mn_arena_alloc(arena, (strong->leases_count + 1) * sizeof *leases);
-
-    for (uint32_t i = 0; i < strong->leases_count; i++) {
-        leases[i] = mn_arena_alloc(arena, sizeof **leases);
-        meshnode__state__lease__init(leases[i]);
-        leases[i]->id = strong->leases[i].id;
-        leases[i]->ttl_ms = strong->leases[i].ttl_ms;
-        leases[i]->renewals = strong->leases[i].renewals;
-    }
-    return leases;
-}
-
-struct mn_buf *strong_snapshot(const struct strong *strong)
-{
-    Meshnode__State__Snapshot pb = MESHNODE__STATE__SNAPSHOT__INIT;
-    struct mn_arena arena = {0};
-    struct mn_buf *buf;
-
-    pb.format = FORMAT;
-    pb.rev = strong->rev;
-    pb.pairs = write_pairs(strong, &arena);
-    pb.n_pairs = strong->entries_count;
-    pb.sessions = write_sessions(strong, &arena);
-    pb.n_sessions = strong->sessions.count;
-    pb.leases = write_leases(strong, &arena);
-    pb.n_leases = strong->leases_count;
-    buf = pb_pack(&pb.base);
-    mn_arena_done(&arena);
-    return buf;
 }
 
 /* ---- snapshots in ---- */
@@ -293,7 +214,7 @@ mn_status strong_restore(struct strong *strong, struct mn_span bytes)
     mn_status status = MN_OK;
 
     if (bytes.size > 0) pb = pb_unpack(&meshnode__state__snapshot__descriptor, &arena, bytes);
-    if (pb == NULL || (bytes.size > 0 && pb->format != FORMAT))
+    if (pb == NULL || (bytes.size > 0 && pb->format != STRONG_FORMAT))
         status = MN_MALFORMED;
     else if (!leases_are_sound(pb) || !pairs_are_sound(pb) || !sessions_are_sound(pb))
         status = MN_MALFORMED;

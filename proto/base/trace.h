@@ -73,6 +73,8 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
     X(AUTHORITY_CHANGED, "trust.authority_changed", INFO, "version", "issuers") \
     X(CONSENSUS_LEADER, "consensus.leader", INFO, "term", "group")              \
     X(CONSENSUS_FOLLOWER, "consensus.follower", INFO, "term", "group")          \
+    X(CONSENSUS_DAMAGED, "consensus.damaged", ERROR, "whole up to index", "")   \
+    X(CONSENSUS_HEALED, "consensus.healed", INFO, "up to index", "")            \
     X(CONSENSUS_RECOVERED, "consensus.recovered", WARN, "epoch", "from index")
 
 enum mn_event {

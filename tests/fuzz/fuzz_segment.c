@@ -43,11 +43,15 @@ static void write_some(struct segcore *core, uint32_t count, uint32_t *slots)
 
     for (uint32_t i = 0; i < count; i++) {
         struct edge_log_entry entry = {i / 3 + 1, 1, 1, mn_span(value, (i * 37) % sizeof value)};
-        struct edge_log_snapshot snapshot = {i / 3, 1, mn_span_str("c"), mn_span(value, 300)};
+        struct edge_log_snapshot snapshot = {
+            .index = i / 3, .term = 1, .config = mn_span_str("c"), .data = mn_span(value, 300)};
+        struct edge_log piece = {.group = 2, .is_piece = true, .piece = mn_span(value, 400)};
         struct edge_log log = {.group = i % 3 + 1, .term = 1, .entries = &entry};
         log.entries_count = 1;
         if (i % 20 == 19) log.snapshot = &snapshot;
-        segcore_append(core, i + 1, &log);
+        piece.is_first = i % 30 == 3;
+        if (i % 10 == 3) segcore_append(core, 2 * i + 1, &piece);
+        segcore_append(core, 2 * i + 2, &log);
         commit(core, slots);
     }
 }

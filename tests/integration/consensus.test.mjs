@@ -2,9 +2,10 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {join} from 'node:path';
+import {closeSync, openSync, readFileSync, readSync, readdirSync, writeSync} from 'node:fs';
 import {execFileSync} from 'node:child_process';
 import {withMesh, waitFor, ctl, bin} from './lib/mesh.mjs';
-import {ask, voters} from './lib/history.mjs';
+import {ask, status, voters} from './lib/history.mjs';
 
 test('the checker tells a stale read', () => {
   assert.throws(() => execFileSync(join(bin, 'linearcheck'), {input: 'a put 1 0 1 10 20\na put 2 0 1 30 40\na get 0 0 1 50 60\n'}));
@@ -34,6 +35,59 @@ async function bundles(node) {
   assert.deepEqual(both[0], both[1]);
   assert.equal((await ask(node, 'GET', '/v1/state/b5')).body.value, '1');
 }
+
+// Where the node's log has the text of a key that was put long before the end.
+function places(node, text) {
+  const dir = join(node.data, 'log'), found = [];
+  for (const name of readdirSync(dir)) {
+    const path = join(dir, name), bytes = readFileSync(path);
+    for (let at = bytes.indexOf(text); at >= 0; at = bytes.indexOf(text, at + 1)) found.push({path, at});
+  }
+  return found;
+}
+
+function flip({path, at}) {
+  const fd = openSync(path, 'r+'), byte = Buffer.alloc(1);
+  readSync(fd, byte, 0, 1, at);
+  byte[0] ^= 0x10;
+  writeSync(fd, byte, 0, 1, at);
+  closeSync(fd);
+}
+
+// One of three is stopped, and its log rots below what it has acknowledged. While another is gone as well, there is no
+// majority: it might vote for somebody who lacks what it has forgotten. When that one is back, it is healed and counts.
+test('a log that rots in the middle costs the vote until all of it was fetched again, and nothing that was acknowledged',
+  withMesh('consensus-rot', async mesh => {
+    const nodes = await mesh.cluster(3);
+    await voters(nodes[0], 3);
+    const put = async (node, key, value) => assert.equal((await ask(node, 'PUT', `/v1/state/${key}`, {value})).status, 200, key);
+    for (let i = 0; i < 40; i++) await put(nodes[i % 3], `rot-${i}`, `value-${i}-of-all`);
+    const restart = async i => { nodes[i] = await mesh.start(nodes[i].name, {...nodes[i].options, join: nodes[0].mesh}); };
+    await mesh.kill(nodes[2]);
+    await put(nodes[0], 'after', 'the victim missed this');
+    const [place] = places(nodes[2], 'value-7-of-all');
+    assert.ok(place, 'it is in the log');
+    flip(place);
+    await mesh.kill(nodes[1]);
+    await waitFor('nobody leads any more', async () => (await status(nodes[0])).quorum === false);
+    await restart(2);
+    const victim = nodes[2];
+    await waitFor('the log says what is wrong, and what to do', () => /consensus\.damaged.*no vote until refetched.*meshctl consensus status/.test(victim.log));
+    const refused = await ask(nodes[0], 'PUT', '/v1/state/minority?timeout_ms=1500', {value: 'x'});
+    assert.equal(refused.status, 504, 'one vote of three is no majority: the rotten log has none');
+    assert.doesNotMatch(victim.log, /consensus\.healed/);
+    await restart(1);
+    await waitFor('it is healed', () => /consensus\.healed/.test(victim.log));
+    await voters(victim, 3);
+    for (const node of nodes) for (let i = 0; i < 40; i += 13)
+      assert.equal((await ask(node, 'GET', `/v1/state/rot-${i}`)).body.value, `value-${i}-of-all`, `${node.name}: rot-${i}`);
+    assert.equal((await ask(victim, 'GET', '/v1/state/after')).body.value, 'the victim missed this');
+    // It counts again: with it and one other there is a majority.
+    await mesh.kill(nodes[1]);
+    await waitFor('a majority with the healed one', async () => (await ask(victim, 'PUT', '/v1/state/whole?timeout_ms=3000', {value: '1'})).status === 200);
+    await restart(1);
+    await waitFor('all replicas are equal', async () => (await ctl(victim, 'consensus', 'verify')).code === 0);
+  }));
 
 test('a minority refuses with exit code 7, and says who is missing', withMesh('consensus-minority', async mesh => {
   const nodes = await mesh.cluster(3);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "proto/base/check.h"
+#include "proto/base/crc.h"
 
 #define PAST_MAX 100000u
 
@@ -167,9 +168,12 @@ static void snapshot_at(struct disk *disk, uint32_t g, struct edge_log *log, uin
     group->snapshot_size = rng_below(&disk->rng, sizeof group->snapshot);
     memset(group->snapshot, (int)rng_below(&disk->rng, 255), group->snapshot_size);
     if (group->last < index) group->last = index;
+    disk->ahead[g].is_on = false; /* the log lets go of its pieces */
     *snapshot = (struct edge_log_snapshot){
-        index, group->term, mn_span_str("config"),
-        mn_arena_copy(&disk->arena, mn_span(group->snapshot, group->snapshot_size))};
+        .index = index,
+        .term = group->term,
+        .config = mn_span_str("config"),
+        .data = mn_arena_copy(&disk->arena, mn_span(group->snapshot, group->snapshot_size))};
     log->snapshot = snapshot;
 }
 
@@ -181,9 +185,64 @@ void disk_snapshot(struct disk *disk, uint32_t g)
     append(disk, g, &log);
 }
 
+/* Values of its own for each byte, so that a piece in the wrong place shows. */
+void disk_piece(struct disk *disk, uint32_t g, uint32_t size)
+{
+    struct disk_ahead *ahead = &disk->ahead[g];
+    struct edge_log log = {.is_piece = true};
+
+    if (!ahead->is_on) {
+        log.is_first = true;
+        *ahead = (struct disk_ahead){
+            .is_on = true, .index = disk->groups[g].last, .term = disk->groups[g].term};
+    }
+    for (uint32_t i = ahead->size; i < ahead->size + size; i++)
+        ahead->bytes[i] = (char)rng_u32(&disk->rng);
+    log.piece = mn_span(ahead->bytes + ahead->size, size);
+    ahead->crc = mn_crc32c(ahead->crc, log.piece);
+    ahead->size += size;
+    append(disk, g, &log);
+}
+
+void disk_ahead_end(struct disk *disk, uint32_t g)
+{
+    struct disk_group *group = &disk->groups[g];
+    struct disk_ahead *ahead = &disk->ahead[g];
+    struct edge_log_snapshot snapshot = {.index = ahead->index,
+                                         .term = ahead->term,
+                                         .config = mn_span_str("config"),
+                                         .is_ahead = true,
+                                         .ahead_size = ahead->size,
+                                         .ahead_crc = ahead->crc};
+    struct edge_log log = {.snapshot = &snapshot};
+
+    if (!ahead->is_on || ahead->index < group->snapshot_index || ahead->index > group->last) return;
+    ahead->is_on = false;
+    disk->aheads++;
+    group->has_snapshot = true;
+    group->snapshot_index = ahead->index;
+    group->snapshot_term = ahead->term;
+    group->snapshot_size = ahead->size;
+    memcpy(group->snapshot, ahead->bytes, ahead->size);
+    append(disk, g, &log);
+}
+
 void disk_end(struct disk *disk, uint32_t g)
 {
+    disk->ahead[g].is_on = false;
     append(disk, g, &(struct edge_log){.is_end = true});
+}
+
+/* Begins, goes on with, gives up or ends a snapshot in pieces. */
+static void do_ahead(struct disk *disk, uint32_t g)
+{
+    struct disk_ahead *ahead = &disk->ahead[g];
+
+    if (ahead->size <= 1500 && rng_below(&disk->rng, 4) > 0)
+        disk_piece(disk, g, 1 + rng_below(&disk->rng, 500));
+    else if (rng_below(&disk->rng, 8) > 0)
+        disk_ahead_end(disk, g);
+    if (ahead->size > 1500) ahead->is_on = false;
 }
 
 void disk_do(struct disk *disk)
@@ -193,6 +252,10 @@ void disk_do(struct disk *disk)
     uint64_t open = group->last - group->snapshot_index, first = group->last + 1;
     struct edge_log log = {0};
 
+    if (group->exists && rng_below(&disk->rng, 4) == 0) {
+        do_ahead(disk, g);
+        return;
+    }
     if (what < 10) group->term++;
     if (what < 15) group->is_wounded = !group->is_wounded;
     group->commit = group->snapshot_index;
@@ -366,6 +429,7 @@ void disk_start(struct disk *disk)
     ck_assert_int_eq(segcore_new(&config, &disk->core), MN_OK);
     memset(disk->groups, 0, sizeof disk->groups);
     memset(disk->damage, 0, sizeof disk->damage);
+    memset(disk->ahead, 0, sizeof disk->ahead); /* whoever wrote them is gone */
     disk->has_lost_groups = false;
     disk->given_count = 0;
     scan(disk);

@@ -27,6 +27,14 @@ struct disk_group {
     uint16_t sizes[DISK_ENTRIES];
 };
 
+/* A snapshot whose data is written in pieces, before it counts. */
+struct disk_ahead {
+    bool is_on;
+    uint64_t index, term;
+    char bytes[2048];
+    uint32_t size, crc;
+};
+
 struct disk_past { /* after a write */
     uint64_t write, hash;
 };
@@ -39,6 +47,8 @@ struct disk {
     struct mn_arena arena;
     uint64_t write, durable;
     struct disk_group groups[DISK_GROUPS]; /* number i + 1 */
+    struct disk_ahead ahead[DISK_GROUPS];
+    uint64_t aheads; /* snapshots that came to count so */
     struct disk_past *past[DISK_GROUPS];
     uint32_t past_count[DISK_GROUPS];
     uint64_t syncs, cleans;
@@ -57,6 +67,9 @@ void disk_crash(struct disk *disk); /* the same, and unsynced sectors may be los
 void disk_do(struct disk *disk);    /* one random write to a random group */
 void disk_put(struct disk *disk, uint32_t group, uint32_t count, uint32_t size); /* entries */
 void disk_snapshot(struct disk *disk, uint32_t group);
+void disk_piece(struct disk *disk, uint32_t group, uint32_t size); /* of a snapshot to come */
+void disk_ahead_end(struct disk *disk,
+                    uint32_t group); /* which counts now, if nothing replaced it */
 void disk_end(struct disk *disk, uint32_t group);
 bool disk_commit(struct disk *disk);      /* lay out, write, sync, report */
 void disk_commit_torn(struct disk *disk); /* lay out, write, and no sync */

@@ -95,6 +95,40 @@ START_TEST(crashes_lose_nothing_that_was_durable)
 }
 END_TEST
 
+/* Entries are written between its pieces; before the last word it is nothing, whatever happens. */
+START_TEST(a_snapshot_that_was_written_in_pieces_counts_at_once)
+{
+    disk_put(&disk, 0, 3, 50);
+    disk_piece(&disk, 0, 300);
+    disk_commit(&disk);
+    disk.ahead[0].is_on = false; /* given up: its piece must not get into the next one */
+    for (int i = 0; i < 4; i++) {
+        disk_piece(&disk, 0, 400);
+        disk_put(&disk, 0, 1, 100);
+        disk_commit(&disk);
+    }
+    disk_crash(&disk);
+    disk_start(&disk);
+    expect_right();
+    ck_assert(!disk.groups[0].has_snapshot);
+    disk_accept(&disk);
+    for (int i = 0; i < 4; i++) {
+        disk_piece(&disk, 0, 400);
+        disk_put(&disk, 0, 1, 100);
+        disk_commit(&disk);
+    }
+    disk_ahead_end(&disk, 0);
+    disk_commit(&disk);
+    disk_crash(&disk);
+    disk_start(&disk);
+    expect_right();
+    ck_assert_uint_eq(disk.groups[0].snapshot_index, 7);
+    ck_assert_uint_eq(disk.groups[0].snapshot_size, 1600);
+    ck_assert_uint_eq(disk.groups[0].last, 11);
+    ck_assert_int_eq(disk.damage[0], EDGE_LOG_SOUND);
+}
+END_TEST
+
 START_TEST(segments_are_used_again)
 {
     for (int i = 0; i < 3000; i++) {
@@ -416,6 +450,7 @@ int main(void)
     tcase_add_test(tcase, an_empty_log_gives_nothing);
     tcase_add_test(tcase, what_was_written_comes_back);
     tcase_add_loop_test(tcase, crashes_lose_nothing_that_was_durable, 0, 20);
+    tcase_add_test(tcase, a_snapshot_that_was_written_in_pieces_counts_at_once);
     tcase_add_test(tcase, segments_are_used_again);
     tcase_add_test(tcase, what_lives_long_is_copied_away);
     tcase_add_test(tcase, a_group_that_ended_does_not_come_back);

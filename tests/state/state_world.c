@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/base/crc.h"
 #include "proto/base/map.h"
 
 #define LATENCY (2 * MN_MS)
@@ -33,13 +34,17 @@ static struct mn_list wire;
 static struct mn_arena arena;
 static struct edge_outbox edge;
 mn_time world_now;
+size_t world_saved_most;
+uint32_t world_saved_pieces;
 bool world_cut[WORLD_NODES][WORLD_NODES];
 static uint32_t boots;
 struct state_answer world_answer;
 char world_changes[WORLD_CHANGES_MAX][64];
 struct state_position world_positions[STATE_SURVEY_MAX];
+struct state_lease world_lease;
 static struct state_progress rows[STATE_PROGRESS_MAX];
 static struct mn_buf *heard; /* an order, by who steps just now */
+static struct mn_buf *saved; /* a snapshot that is being read back */
 static char text[256];       /* of the first pair of the last world_answer */
 static uint32_t answers;
 
@@ -97,6 +102,7 @@ static void do_output(uint32_t from, const struct state_output *output)
             memcpy(world_positions, world_answer.positions,
                    world_answer.positions_count * sizeof *world_positions);
         world_answer.positions = world_positions;
+        if (world_answer.leases_count > 0) world_lease = world_answer.leases[0];
         world_answer.progress = rows; /* what the answer points to ends with the step */
         answers++;
         text[0] = '\0';
@@ -113,6 +119,19 @@ static void do_output(uint32_t from, const struct state_output *output)
     }
 }
 
+static void count_saved(void)
+{
+    size_t size = 0;
+
+    for (uint32_t i = 0; i < edge.count; i++) {
+        const struct edge_log *log = edge.items[i].log;
+        if (log->is_piece) size += log->piece.size;
+        if (log->snapshot != NULL) size += log->snapshot->data.size;
+    }
+    if (size > world_saved_most) world_saved_most = size;
+    world_saved_pieces += size > 0;
+}
+
 void world_step(uint32_t index, const struct state_input *input)
 {
     struct state_outbox outbox = {.arena = &arena, .edge = &edge};
@@ -120,6 +139,7 @@ void world_step(uint32_t index, const struct state_input *input)
     if (world_hosts[index].state == NULL) return;
     state_step(world_hosts[index].state, now(), input, &outbox);
     state_check(world_hosts[index].state);
+    count_saved();
     for (uint32_t i = 0; i < edge.count; i++)
         log_put(&world_hosts[index], &edge.items[i]);
     edge_outbox_reset(&edge);
@@ -153,6 +173,22 @@ static void tell_nodes(uint32_t index)
     world_step(index, &input);
 }
 
+/* The snapshot, with its data if that was written ahead: [ahead] has all pieces since the first. */
+static const struct edge_log_snapshot *recover_snapshot(const struct edge_log_snapshot *snapshot,
+                                                        struct mn_writer *ahead)
+{
+    static struct edge_log_snapshot whole;
+
+    if (!snapshot->is_ahead) return snapshot;
+    whole = *snapshot;
+    mn_buf_unref(saved);
+    saved = mn_writer_done(ahead);
+    whole.data = mn_buf_span(saved);
+    ck_assert_uint_eq(whole.data.size, snapshot->ahead_size);
+    ck_assert_uint_eq(mn_crc32c(0, whole.data), snapshot->ahead_crc);
+    return &whole;
+}
+
 /* Replays what is durable of a group into a new process, as a driver that compacted nothing would.
  */
 static void recover_group(uint32_t index, uint64_t group)
@@ -160,14 +196,20 @@ static void recover_group(uint32_t index, uint64_t group)
     struct edge_input edge_input = {.type = EDGE_IN_LOG_RECOVER};
     struct edge_log log = {0};
     struct edge_log_entry *entries = mn_alloc(100000 * sizeof *entries);
+    struct mn_writer ahead = {0};
     uint64_t first = 1;
 
     MN_LIST_FOR_EACH (item, &world_hosts[index].log) {
         const struct edge_log *piece = &MN_CONTAINER(item, struct written, list)->log;
-        const struct edge_log_snapshot *snapshot =
-            piece->snapshot != NULL ? piece->snapshot : log.snapshot;
+        const struct edge_log_snapshot *snapshot = log.snapshot;
         uint32_t count = piece->is_reset ? 0 : log.entries_count;
         if (piece->group != group) continue;
+        if (piece->is_first) mn_writer_drop(&ahead);
+        if (piece->is_piece) {
+            mn_writer_add(&ahead, piece->piece);
+            continue;
+        }
+        if (piece->snapshot != NULL) snapshot = recover_snapshot(piece->snapshot, &ahead);
         log = *piece;
         if (log.is_end) log = (struct edge_log){0};
         if (log.group == 0) continue;
@@ -184,6 +226,8 @@ static void recover_group(uint32_t index, uint64_t group)
     edge_input.log = &log;
     if (log.group != 0)
         world_step(index, &(struct state_input){.type = STATE_IN_LOG, .edge = &edge_input});
+    mn_writer_drop(&ahead);
+    saved = mn_buf_unref(saved);
     mn_free(entries);
 }
 

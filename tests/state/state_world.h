@@ -23,8 +23,11 @@ struct world_host {
 extern struct world_host world_hosts[WORLD_NODES];
 extern bool world_cut[WORLD_NODES][WORLD_NODES]; /* from, to */
 extern mn_time world_now;
-extern struct state_answer world_answer;                        /* the last one */
+extern size_t world_saved_most;          /* bytes of snapshots that one step wrote, at most */
+extern uint32_t world_saved_pieces;      /* steps that wrote some */
+extern struct state_answer world_answer; /* the last one */
 extern struct state_position world_positions[STATE_SURVEY_MAX]; /* its positions */
+extern struct state_lease world_lease;                          /* its first lease */
 extern char world_changes[WORLD_CHANGES_MAX][64]; /* its changes: "key=value" or "key gone" */
 
 void world_setup(void);

@@ -167,6 +167,50 @@ START_TEST(a_wiped_voter_has_no_vote_until_it_is_healed)
 }
 END_TEST
 
+static void put_large(uint32_t key, uint32_t number)
+{
+    struct state_request request = {.type = STATE_COMMAND, .timeout = 5 * MN_SEC};
+    static char value[200000];
+    char name[16];
+
+    memset(value, 'x', sizeof value);
+    snprintf(value, sizeof value, "%u", number);
+    snprintf(name, sizeof name, "key-%02u", key);
+    request.command.verb = STRONG_PUT;
+    request.command.key = mn_span_str(name);
+    request.command.value = mn_span(value, sizeof value);
+    ck_assert_int_eq(world_ask(0, request), MN_OK);
+}
+
+/* No step makes or writes more of a snapshot than a piece, however large the map is; and what is
+ * read back after a crash is the map. */
+START_TEST(a_large_map_is_saved_piece_by_piece)
+{
+    struct raft_view view;
+    uint32_t number = 0;
+
+    world_boot_all(1);
+    do {
+        put_large(number % 40, number);
+        number++;
+        ck_assert(state_view(world_hosts[0].state, &view));
+    } while (view.snapshot_index == 0 && number < 1000);
+    ck_assert_uint_gt(view.snapshot_index, 0);
+    ck_assert_uint_gt(view.commit, view.snapshot_index); /* puts went on meanwhile */
+    ck_assert_uint_ge(world_saved_pieces, 40);
+    ck_assert_uint_le(world_saved_most, STRONG_VALUE_MAX + ((size_t)128 << 10));
+    world_kill(0);
+    world_boot(0);
+    world_run(2 * MN_SEC);
+    for (uint32_t key = 0; key < 40; key++) {
+        char name[16], text[16];
+        snprintf(name, sizeof name, "key-%02u", key);
+        snprintf(text, sizeof text, "%u", (number - 1 - key) / 40 * 40 + key);
+        ck_assert_str_eq(world_get(0, name), text);
+    }
+}
+END_TEST
+
 START_TEST(a_founder_that_lost_its_log_founds_nothing_twice)
 {
     struct raft_view view;
@@ -189,6 +233,8 @@ START_TEST(a_lease_ends_when_nobody_renews_it)
     struct state_request lock = {
         .type = STATE_COMMAND,
         .command = {.verb = STRONG_PUT, .key = mn_span_str("lock"), .has_if_rev = true}};
+    const struct state_request leases = {
+        .type = STATE_READ, .read.is_leases = true, .read.limit = STRONG_LIST_MAX};
 
     world_boot_all(3);
     ck_assert_int_eq(
@@ -201,6 +247,13 @@ START_TEST(a_lease_ends_when_nobody_renews_it)
     ck_assert_int_eq(world_ask(2, lock), MN_OK);
     ck_assert_int_eq(world_answer.reply.status, MN_EXISTS);
     world_run(3 * MN_SEC);
+    for (uint32_t i = 0; i < 3; i++) { /* whoever is asked, it is the leader's clock */
+        ck_assert_int_eq(world_ask(i, leases), MN_OK);
+        ck_assert_uint_eq(world_answer.leases_count, 1);
+        ck_assert_uint_eq(world_lease.id, lock.command.lease);
+        ck_assert_uint_eq(world_lease.keys_count, 1);
+        ck_assert(world_lease.left_ms > 500 && world_lease.left_ms < 2500);
+    }
     ck_assert_int_eq(world_ask(2, lock), MN_OK);
     ck_assert_int_eq(world_answer.reply.status, MN_EXISTS);
     world_run(3 * MN_SEC);
@@ -321,6 +374,7 @@ int main(void)
     tcase_add_test(tcase, a_leader_that_steps_down_does_not_say_that_nothing_was_done);
     tcase_add_test(tcase, a_dead_voter_is_replaced);
     tcase_add_test(tcase, a_wiped_voter_has_no_vote_until_it_is_healed);
+    tcase_add_test(tcase, a_large_map_is_saved_piece_by_piece);
     tcase_add_test(tcase, a_founder_that_lost_its_log_founds_nothing_twice);
     tcase_add_test(tcase, a_lease_ends_when_nobody_renews_it);
     tcase_add_test(tcase, leadership_is_handed_over);

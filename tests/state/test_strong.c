@@ -345,6 +345,58 @@ START_TEST(a_restored_map_goes_on_as_if_nothing_had_happened)
 }
 END_TEST
 
+/* Commands of every kind go on between the pieces, and change, remove and add what is still to be
+ * written. */
+START_TEST(a_snapshot_in_pieces_is_of_the_moment_it_began)
+{
+    uint8_t seed[RNG_SEED_SIZE] = {(uint8_t)_i, 2};
+    struct mn_buf *whole, *pieces;
+    struct mn_writer writer = {0};
+    struct rng rng;
+    char key[8];
+
+    rng_init(&rng, seed);
+    for (int round = 0; round < 20; round++) {
+        for (uint32_t i = rng_below(&rng, 40); i > 0; i--)
+            apply(draw(&rng, key));
+        whole = strong_snapshot(map);
+        strong_save_begin(map);
+        while ((pieces = strong_save_end(map)) == NULL) {
+            mn_writer_add(&writer, strong_save_next(map, 1 + rng_below(&rng, 60)));
+            for (uint32_t i = rng_below(&rng, 6); i > 0; i--)
+                apply(draw(&rng, key));
+            strong_check(map);
+        }
+        ck_assert(mn_span_equal(mn_buf_span(whole), mn_buf_span(pieces)));
+        ck_assert(mn_span_equal(mn_buf_span(whole), mn_buf_span(writer.buf)));
+        ck_assert(!strong_is_saving(map));
+        mn_writer_drop(&writer);
+        mn_buf_unref(pieces);
+        mn_buf_unref(whole);
+    }
+    rng_done(&rng);
+}
+END_TEST
+
+START_TEST(a_snapshot_under_way_is_dropped_when_the_map_is_replaced)
+{
+    struct mn_buf *snapshot;
+
+    apply(put("a", "1"));
+    apply(put("b", "2"));
+    snapshot = strong_snapshot(map);
+    strong_save_begin(map);
+    strong_save_next(map, 1);
+    apply(put("a", "3"));
+    ck_assert_int_eq(strong_restore(map, mn_buf_span(snapshot)), MN_OK);
+    ck_assert(!strong_is_saving(map));
+    expect("a", "1");
+    strong_save_begin(map); /* and so it is when the map goes: teardown */
+    apply(put("a", "4"));
+    mn_buf_unref(snapshot);
+}
+END_TEST
+
 START_TEST(a_broken_snapshot_is_refused_and_leaves_the_map_alone)
 {
     struct mn_buf *snapshot, *bad;
@@ -384,6 +436,8 @@ int main(void)
     tcase_add_test(tcase, who_watched_across_a_snapshot_is_told_that_changes_are_gone);
     tcase_add_test(tcase, what_is_too_large_is_refused_and_changes_nothing);
     tcase_add_loop_test(tcase, a_restored_map_goes_on_as_if_nothing_had_happened, 0, 20);
+    tcase_add_loop_test(tcase, a_snapshot_in_pieces_is_of_the_moment_it_began, 0, 20);
+    tcase_add_test(tcase, a_snapshot_under_way_is_dropped_when_the_map_is_replaced);
     tcase_add_test(tcase, a_broken_snapshot_is_refused_and_leaves_the_map_alone);
     return suite_run(suite);
 }
