@@ -370,6 +370,42 @@ static void on_lease(struct admin_request *request, const struct state_answer *a
     admin_answer(request, 200, &reply);
 }
 
+static void leases_handle(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_READ, .read.is_leases = true};
+    uint64_t limit = LIST_DEFAULT;
+
+    if (!admin_state_query(request, "limit", 1, STRONG_LIST_MAX, &limit)) return;
+    if (!admin_state_query(request, "after", 0, INT64_MAX, &state.read.after_lease)) return;
+    state.read.limit = (uint32_t)limit;
+    if (admin_state_timeout(request, &state)) admin_ask_state(request, state);
+}
+
+static void on_leases(struct admin_request *request, const struct state_answer *answer)
+{
+    struct reply reply;
+
+    if (admin_state_told(request, answer)) return;
+    reply_begin(&reply, "StateLeaseList");
+    if (answer->has_more)
+        reply_u64(&reply, "next", answer->leases[answer->leases_count - 1].id);
+    else
+        reply_null(&reply, "next");
+    reply_array(&reply, "items");
+    for (uint32_t i = 0; i < answer->leases_count; i++) {
+        const struct state_lease *lease = &answer->leases[i];
+        reply_object(&reply, NULL);
+        reply_u64(&reply, "lease", lease->id);
+        reply_u64(&reply, "ttl_ms", lease->ttl_ms);
+        reply_u64(&reply, "left_ms", lease->left_ms);
+        reply_u64(&reply, "renewals", lease->renewals);
+        reply_u64(&reply, "keys", lease->keys_count);
+        reply_object_end(&reply);
+    }
+    reply_list_end(&reply);
+    admin_answer(request, 200, &reply);
+}
+
 static void on_add(struct admin_request *request, const struct state_answer *answer)
 {
     struct reply reply;
@@ -388,6 +424,7 @@ const struct admin_route admin_state_routes[] = {
     {"PUT", "/v1/state/*", "timeout_ms", put_handle, NULL, NULL, on_command},
     {"DELETE", "/v1/state/*", "if_rev timeout_ms", remove_handle, NULL, NULL, on_command},
     {"POST", "/v1/state/*/incr", "timeout_ms", add_handle, NULL, NULL, on_add},
+    {"GET", "/v1/leases", "after limit timeout_ms", leases_handle, NULL, NULL, on_leases},
     {"POST", "/v1/leases", "timeout_ms", grant_handle, NULL, NULL, on_lease},
     {"POST", "/v1/leases/*/renew", "timeout_ms", renew_handle, NULL, NULL, on_lease},
     {"DELETE", "/v1/leases/*", "timeout_ms", revoke_handle, NULL, NULL, on_command},

@@ -27,6 +27,40 @@ int ctl_lease_grant(struct ctl *ctl)
     return CTL_OK;
 }
 
+static const struct ctl_column lease_columns[] = {
+    {"LEASE", "lease", CTL_AS_TEXT, false},      {"TIME", "ttl_ms", CTL_AS_AGE, false},
+    {"LEFT", "left_ms", CTL_AS_AGE, false},      {"KEYS", "keys", CTL_AS_TEXT, false},
+    {"RENEWALS", "renewals", CTL_AS_TEXT, true},
+};
+
+static int ls_once(struct ctl *ctl)
+{
+    const char *limit = ctl_value(ctl, "--limit"), *after = ctl_value(ctl, "--after"), *path;
+    uint64_t count = 100, id = 0;
+    const struct json *root;
+    int status;
+
+    if (limit != NULL && !ctl_parse_number(limit, 1, 256, &count))
+        return ctl_error(ctl, CTL_USAGE, "usage", "meshctl state lease ls --limit 100",
+                         "--limit %s: a number from 1 to 256", limit);
+    if (after != NULL && !ctl_parse_number(after, 0, INT64_MAX, &id))
+        return ctl_error(ctl, CTL_USAGE, "usage", "meshctl state lease ls",
+                         "--after %s: the number of a lease", after);
+    path = mn_arena_format(&ctl->arena, "/v1/leases?after=%llu&limit=%llu", (unsigned long long)id,
+                           (unsigned long long)count);
+    status = ctl_get(ctl, ctl_state_query(ctl, path), &root);
+    if (status != CTL_OK) return status;
+    status = ctl_print_list(ctl, root, lease_columns, sizeof lease_columns / sizeof *lease_columns);
+    if (status == CTL_OK && !ctl->is_quiet && *ctl_show(ctl, root, "next") != '\0')
+        fprintf(ctl->err, "there is more: --after %s\n", ctl_show(ctl, root, "next"));
+    return status;
+}
+
+int ctl_lease_ls(struct ctl *ctl)
+{
+    return ctl_watch(ctl, ls_once);
+}
+
 /* The path of the lease that is named; NULL: told. */
 static const char *lease_path(struct ctl *ctl, const char *suffix)
 {

@@ -218,6 +218,11 @@ const struct ctl_command ctl_commands[] = {
      ctl_lease_keepalive,
      {{"--once", NULL, "once, and end"},
       {0}}},
+    {"state lease ls", "", 0, 0, CTL_CAN_WATCH,
+     "leases, how long each still lives at least, and how many keys go with it", ctl_lease_ls,
+     {{"--limit", "N", "at most so many, up to 256 (default 100)"},
+      {"--after", "ID", "go on after this lease"},
+      {0}}},
     {"state lease revoke", "ID", 1, 1, 0, "end a lease now, with its keys", ctl_lease_revoke,
      {{0}}},
 

@@ -296,6 +296,7 @@ int ctl_state_incr(struct ctl *ctl);
 int ctl_state_watch(struct ctl *ctl);
 int ctl_lease_grant(struct ctl *ctl);
 int ctl_lease_keepalive(struct ctl *ctl);
+int ctl_lease_ls(struct ctl *ctl);
 int ctl_lease_revoke(struct ctl *ctl);
 
 /* [path] with how long the node may wait for the others. */

@@ -119,8 +119,14 @@ test('a lease holds a lock: its fencing token rises, and its end is seen', async
   assert.equal((await ctl(nodes[1], 'state', 'lease', 'keepalive', lease)).code, 5);
   const next = (await ctlJson(nodes[1], '--json', 'state', 'lease', 'grant', '1m')).lease;
   await put(nodes[1], 'lock', 'other', '--if-rev', '0', '--lease', String(next));
+  for (const node of nodes) {
+    const row = (await ctlJson(node, '--json', 'state', 'lease', 'ls')).items.find((item) => item.lease === next);
+    assert.equal(row.keys, 1, 'whatever node is asked');
+    assert.ok(row.left_ms > 0 && row.left_ms <= 60000, `${row.left_ms} ms are left of a minute`);
+  }
   assert.ok((await ctlJson(nodes[0], 'state', 'get', 'lock')).created > token);
   assert.equal((await ctl(nodes[0], 'state', 'lease', 'revoke', String(next))).code, 0);
+  assert.deepEqual((await ctlJson(nodes[1], '--json', 'state', 'lease', 'ls')).items, []);
   assert.equal((await ctl(nodes[0], 'state', 'get', 'lock')).code, 5);
 });
 

@@ -91,7 +91,7 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['ConsensusDone', 0, n2, 'consensus', 'weights', 'auto', 'off'],
     ['ConsensusVerify', null, n2, 'consensus', 'verify'], ['ConsensusRecovery', 0, n1, 'consensus', 'recover', '--plan'],
     ['StateChanges', 0, n1, 'state', 'watch', '--once', '--timeout', '1s'],
-    ['StateLease', 0, n2, 'state', 'lease', 'grant', '1m'],
+    ['StateLease', 0, n2, 'state', 'lease', 'grant', '1m'], ['StateLeaseList', 0, n2, 'state', 'lease', 'ls'],
     ['StateDone', 0, n2, 'state', 'put', 'a/b', 'one'], ['StateDone', 0, n1, 'state', 'incr', 'n', '3'],
     ['StatePair', 0, n1, 'state', 'get', 'a/b'], ['StateList', 0, n2, 'state', 'ls'], ['StateDone', 0, n1, 'state', 'rm', 'a/b'],
     ['ConsensusStatus', 0, n1, 'consensus'], ['ConsensusStatus', 0, n2, 'consensus', 'status'],
