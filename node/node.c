@@ -75,6 +75,7 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
     node->mesh = node_mesh_new(config->mesh_writes);
     node->state = node_make_state(node, config);
     node->curation = node_curation_new();
+    node->owners = node_owners_new();
     node->gather = node_gather_new();
     node->feeds = node_feeds_new();
     admin.core = node->core;
@@ -99,6 +100,7 @@ void node_free(struct node *node)
     call_outbox_reset(&node->to_mcp);
     node_mesh_free(node->mesh);
     node_curation_free(node->curation);
+    node_owners_free(node->owners);
     node_gather_free(node->gather);
     node_feeds_free(node->feeds);
     state_free(node->state);
@@ -457,6 +459,7 @@ static void node_tick(struct node *node, struct mn_now now, bool is_turn_end,
     node_tick_state(node, now, is_turn_end, outbox);
     node_tell_nodes(node, now, outbox);
     node_curation_tick(node, now, outbox);
+    node_owners_tick(node, now, outbox);
     node_gather_tick(node, now, outbox);
     node_feeds_tick(node, now);
     if (mcp_deadline(node->mcp) <= now.mono)
@@ -530,6 +533,7 @@ mn_time node_deadline(const struct node *node)
     deadline = mn_time_min(deadline, admin_deadline(node->admin));
     deadline = mn_time_min(deadline, state_deadline(node->state));
     deadline = mn_time_min(deadline, node_curation_deadline(node));
+    deadline = mn_time_min(deadline, node_owners_deadline(node));
     deadline = mn_time_min(deadline, node_gather_deadline(node));
     deadline = mn_time_min(deadline, node_feeds_deadline(node));
     if (node->is_stopping && !node->is_leaving) deadline = mn_time_min(deadline, node->leave_at);

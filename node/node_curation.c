@@ -1,5 +1,6 @@
 /* node_curation.c: what operators agreed on about tools (node/mcp/curation.h), from the map that
- * the mesh agrees on to this node's gateway. Who holds the map sees a change at once, everybody
+ * the mesh agrees on to this node's gateway; and whose each name is, to its core (node_owners.c).
+ * Who holds the map sees a change at once, everybody
  * else asks again and again; both then read all of it, linearizable. What was read last is kept in
  * the store, so that a tool in quarantine stays there while a node that starts anew has no quorum.
  */
@@ -15,6 +16,7 @@
 
 struct stored {
     struct mn_buf *key, *value;
+    uint64_t rev; /* 0: of an earlier run */
 };
 
 struct table {
@@ -25,6 +27,8 @@ struct table {
 struct node_curation {
     struct table known, incoming;
     bool is_dirty;   /* the gateway does not know [known] yet */
+    bool is_moved;   /* the core does not know the owners in it yet */
+    bool is_read;    /* all of it was read in this run */
     bool is_due;     /* something may have changed */
     bool is_reading; /* a request is under way, of this ticket */
     bool wants_page; /* the next one, after the last of [incoming] */
@@ -46,13 +50,13 @@ static void table_clear(struct table *table)
     *table = (struct table){0};
 }
 
-static void table_add(struct table *table, struct mn_span key, struct mn_span value)
+static void table_add(struct table *table, struct mn_span key, struct mn_span value, uint64_t rev)
 {
     if (table->count == table->capacity) {
         table->capacity = table->capacity == 0 ? 16 : 2 * table->capacity;
         table->items = mn_realloc(table->items, table->capacity * sizeof *table->items);
     }
-    table->items[table->count++] = (struct stored){mn_buf_copy(key), mn_buf_copy(value)};
+    table->items[table->count++] = (struct stored){mn_buf_copy(key), mn_buf_copy(value), rev};
 }
 
 struct node_curation *node_curation_new(void)
@@ -75,8 +79,8 @@ bool node_curation_recover(struct node *node, struct mn_span key, struct mn_span
     size_t prefix = strlen(STORE_PREFIX);
 
     if (key.size <= prefix || memcmp(key.data, STORE_PREFIX, prefix) != 0) return false;
-    table_add(&node->curation->known, mn_span(key.data + prefix, key.size - prefix), value);
-    node->curation->is_dirty = true;
+    table_add(&node->curation->known, mn_span(key.data + prefix, key.size - prefix), value, 0);
+    node->curation->is_dirty = node->curation->is_moved = true;
     return true;
 }
 
@@ -90,32 +94,39 @@ static void store(struct node *node, struct mn_span key, const struct mn_buf *va
     if (value != NULL) write->bytes = mn_arena_copy(outbox->arena, mn_buf_span(value));
 }
 
-/* Writes what differs between the two, which are in order. True: something did. */
-static bool store_changes(struct node *node, struct edge_outbox *outbox)
+/* A pair that is not as it was: who wants to know? */
+static void note_change(struct node_curation *curation, const struct mn_buf *key)
 {
-    const struct table *old = &node->curation->known, *new = &node->curation->incoming;
+    if (node_owners_is_key(mn_buf_span(key)))
+        curation->is_moved = true;
+    else
+        curation->is_dirty = true;
+}
+
+/* Writes what differs between the two, which are in order. */
+static void store_changes(struct node *node, struct edge_outbox *outbox)
+{
+    struct node_curation *curation = node->curation;
+    const struct table *old = &curation->known, *new = &curation->incoming;
     uint32_t o = 0, n = 0;
-    bool is_changed = false;
 
     while (o < old->count || n < new->count) {
         int order = o == old->count   ? 1
                     : n == new->count ? -1
                                       : mn_span_compare(mn_buf_span(old->items[o].key),
                                                         mn_buf_span(new->items[n].key));
-        if (order < 0) {
-            store(node, mn_buf_span(old->items[o++].key), NULL, outbox);
-        } else if (order > 0) {
-            store(node, mn_buf_span(new->items[n].key), new->items[n].value, outbox);
-            n++;
-        } else {
-            bool is_same = mn_span_equal(mn_buf_span(old->items[o++].value),
-                                         mn_buf_span(new->items[n++].value));
-            if (is_same) continue;
-            store(node, mn_buf_span(new->items[n - 1].key), new->items[n - 1].value, outbox);
+        const struct stored *changed = order < 0 ? &old->items[o] : &new->items[n];
+        bool is_same = order == 0 && mn_span_equal(mn_buf_span(old->items[o].value),
+                                                   mn_buf_span(new->items[n].value));
+        if (!is_same) {
+            store(node, mn_buf_span(changed->key), order < 0 ? NULL : changed->value, outbox);
+            note_change(curation, changed->key);
+        } else if (old->items[o].rev != new->items[n].rev) {
+            curation->is_moved = true; /* whoever writes an owner names the revision */
         }
-        is_changed = true;
+        o += order <= 0;
+        n += order >= 0;
     }
-    return is_changed;
 }
 
 /* ---- reading ---- */
@@ -156,17 +167,18 @@ bool node_curation_on_answer(struct node *node, struct mn_now now,
         return true;
     }
     for (uint32_t i = 0; i < answer->pairs_count; i++)
-        table_add(&curation->incoming, answer->pairs[i].key, answer->pairs[i].value);
+        table_add(&curation->incoming, answer->pairs[i].key, answer->pairs[i].value,
+                  answer->pairs[i].rev);
     if (answer->has_more && answer->pairs_count > 0) {
         curation->wants_page = true;
         return true;
     }
-    if (store_changes(node, outbox)) {
-        table_clear(&curation->known);
-        curation->known = curation->incoming;
-        curation->incoming = (struct table){0};
-        curation->is_dirty = true;
-    }
+    store_changes(node, outbox);
+    table_clear(&curation->known);
+    curation->known = curation->incoming;
+    curation->incoming = (struct table){0};
+    if (!curation->is_read) curation->is_moved = true;
+    curation->is_read = true;
     if (!state_holds(node->state)) poll = POLL_OTHER + curation->pages_count * MN_SEC;
     curation->next = mn_time_after(now.mono, poll);
     return true;
@@ -195,16 +207,37 @@ static void watch(struct node *node, struct mn_now now)
 static void tell_gateway(struct node *node, struct mn_now now, struct edge_outbox *outbox)
 {
     const struct table *known = &node->curation->known;
-    struct mcp_input input = {.type = MCP_IN_CURATION, .pairs_count = known->count};
+    struct mcp_input input = {.type = MCP_IN_CURATION};
     struct curation_pair *pairs = mn_arena_alloc(&node->arena, known->count * sizeof *pairs);
 
     for (uint32_t i = 0; i < known->count; i++)
-        pairs[i] = (struct curation_pair){mn_buf_span(known->items[i].key),
-                                          mn_buf_span(known->items[i].value)};
+        if (!node_owners_is_key(mn_buf_span(known->items[i].key)))
+            pairs[input.pairs_count++] = (struct curation_pair){mn_buf_span(known->items[i].key),
+                                                                mn_buf_span(known->items[i].value)};
     input.pairs = pairs;
     node->curation->is_dirty = false;
     node_feeds_touch(node, now, NODE_MESH_TOOLS);
     node_step_mcp(node, now, &input, outbox);
+}
+
+static void tell_owners(struct node *node, struct mn_now now, struct edge_outbox *outbox)
+{
+    const struct table *known = &node->curation->known;
+    struct node_owners_pair *pairs = mn_arena_alloc(&node->arena, known->count * sizeof *pairs);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < known->count; i++)
+        if (node_owners_is_key(mn_buf_span(known->items[i].key)))
+            pairs[count++] =
+                (struct node_owners_pair){mn_buf_span(known->items[i].key),
+                                          mn_buf_span(known->items[i].value), known->items[i].rev};
+    node->curation->is_moved = false;
+    node_owners_load(node, now, pairs, count, node->curation->is_read, outbox);
+}
+
+void node_curation_touch(struct node *node)
+{
+    node->curation->is_due = true;
 }
 
 void node_curation_tick(struct node *node, struct mn_now now, struct edge_outbox *outbox)
@@ -215,6 +248,7 @@ void node_curation_tick(struct node *node, struct mn_now now, struct edge_outbox
     if (node->is_state_started && !curation->is_reading &&
         (curation->is_due || curation->wants_page || curation->next <= now.mono))
         ask(node, now, outbox);
+    if (curation->is_moved) tell_owners(node, now, outbox);
     if (curation->is_dirty) tell_gateway(node, now, outbox);
 }
 
@@ -222,7 +256,7 @@ mn_time node_curation_deadline(const struct node *node)
 {
     const struct node_curation *curation = node->curation;
 
-    if (curation->is_dirty) return 0;
+    if (curation->is_dirty || curation->is_moved) return 0;
     if (!node->is_state_started || curation->is_reading) return MN_TIME_NEVER;
     return curation->wants_page || curation->is_due ? 0 : curation->next;
 }

@@ -24,6 +24,7 @@ struct node {
     struct state *state;
     bool is_state_old, is_state_started;
     struct node_curation *curation;
+    struct node_owners *owners;
     struct node_gather *gather;
     struct node_feeds *feeds;
     uint64_t log_writes_count; /* number of the newest write to the log */
@@ -85,6 +86,22 @@ bool node_curation_on_answer(struct node *node, struct mn_now now,
                              const struct state_answer *answer, struct edge_outbox *outbox);
 void node_curation_tick(struct node *node, struct mn_now now, struct edge_outbox *outbox);
 mn_time node_curation_deadline(const struct node *node);
+void node_curation_touch(struct node *node); /* something has changed: it is read at once */
+
+/* node_owners.c: whose each name is. load: all records there are; [is_read]: as the mesh has them
+ * in this run, not as the store kept them. on_answer: false when it is not for it. */
+struct node_owners_pair {
+    struct mn_span key, value;
+    uint64_t rev;
+};
+struct node_owners *node_owners_new(void);
+void node_owners_free(struct node_owners *owners);
+bool node_owners_is_key(struct mn_span key);
+void node_owners_load(struct node *node, struct mn_now now, const struct node_owners_pair *pairs,
+                      uint32_t count, bool is_read, struct edge_outbox *outbox);
+bool node_owners_on_answer(struct node *node, struct mn_now now, const struct state_answer *answer);
+void node_owners_tick(struct node *node, struct mn_now now, struct edge_outbox *outbox);
+mn_time node_owners_deadline(const struct node *node);
 
 /* node_feeds.c: listeners of mesh:// resources. takes: the message was for one of them; touch: such
  * things have changed (enum node_mesh_topic). */

@@ -62,6 +62,7 @@ static void on_output(struct node *node, struct mn_now now, const struct state_o
     case STATE_OUT_MESSAGE: carry(node, now, output, outbox); return;
     case STATE_OUT_ANSWER:
         if (node_curation_on_answer(node, now, &output->answer, outbox)) return;
+        if (node_owners_on_answer(node, now, &output->answer)) return;
         node_step_admin(node, now,
                         &(struct admin_input){.type = ADMIN_IN_STATE, .state = &output->answer},
                         outbox);

@@ -47,6 +47,7 @@ struct call_service {
     uint32_t providers_count; /* nodes that can serve it now */
     bool is_listed;           /* shown in aggregated lists */
     bool is_conflict;
+    bool is_kept; /* a conflict: the name is another server's, which is away */
 };
 
 struct call_request {

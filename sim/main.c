@@ -18,6 +18,7 @@ static const char usage[] =
     "  --scenario pending  nodes without a token, an operator, and faults\n"
     "  --scenario trust  growth, renewal, revocation, clocks, the end of all grants\n"
     "  --scenario sessions  clients that go on at other nodes when theirs is killed\n"
+    "  --scenario names  names of servers whose owner is away\n"
     "  --first           end with the first failure\n";
 
 static const struct scenario {
@@ -27,6 +28,7 @@ static const struct scenario {
     {"faults", sim_run}, /* what runs when none is named */
     {"detect", sim_run_detect}, {"pending", sim_run_pending},
     {"trust", sim_run_trust},   {"sessions", sim_run_sessions},
+    {"names", sim_run_names},
 };
 
 static const struct scenario *scenario_find(const char *name)

@@ -319,6 +319,9 @@ bool sim_run_trust(struct sim *sim);
 /* sessions.c: a fourth, about sessions that go on at other nodes. */
 bool sim_run_sessions(struct sim *sim);
 
+/* names.c: a fifth, about whose each server's name is. */
+bool sim_run_names(struct sim *sim);
+
 /* checks.c */
 void sim_check_step(struct sim_host *host);
 void sim_check_call(struct sim *sim, const struct sim_call *call); /* whenever it changes */

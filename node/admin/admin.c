@@ -338,7 +338,10 @@ void admin_step(struct admin *admin, struct mn_now now, const struct admin_input
             request.exchange->route->on_gateway(&request, input->gateway);
         break;
     case ADMIN_IN_RECOVER: admin_token_recover(admin, now, input->recover.value); break;
-    case ADMIN_IN_DURABLE: admin_on_durable(&request, input->durable); break;
+    case ADMIN_IN_DURABLE:
+        admin->durable = input->durable;
+        admin_on_durable(&request, input->durable);
+        break;
     case ADMIN_IN_STATE:
         if (admin_find_ticket(&request, input->state->ticket))
             request.exchange->route->on_state(&request, input->state);

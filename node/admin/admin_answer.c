@@ -46,6 +46,10 @@ void admin_answer_durable(struct admin_request *request, struct reply *reply)
 {
     struct admin *admin = request->admin;
 
+    if (*admin->config.writes_count <= admin->durable) {
+        admin_answer(request, 200, reply);
+        return;
+    }
     request->exchange->write = *admin->config.writes_count;
     request->exchange->answer = reply_end(reply);
 }

@@ -4,6 +4,7 @@
 
 #define FINDINGS_MAX 64              /* of one answer */
 #define NAMES_SHOWN 5                /* members named in one finding */
+#define CLAIMS_SHOWN 8               /* names of servers that others claim; one finding each */
 #define CLOCK_TOLERANCE_MS 5000      /* between two members */
 #define EXPIRES_SOON_PART 5          /* the last fifth of a grant's life */
 #define BACKUP_MEMBERS 3             /* from here on one issuer is too few */
@@ -262,6 +263,34 @@ static void find_members(struct findings *findings, const struct membership *mem
                "give every node its own data directory, and start it again");
 }
 
+/* A server under a name that is another one's: it is reached as NAME.NODE, but whoever attached it
+ * may not know. */
+static void find_claims(struct findings *findings, const struct core *core)
+{
+    uint32_t count, shown = 0;
+    struct services_name *names = services_names(core_services(core), findings->arena, &count);
+
+    for (uint32_t i = 0; i < count && shown < CLAIMS_SHOWN; i++) {
+        struct services_name *name = &names[i];
+        const char *claimants, *owner;
+        if (admin_name_claimants(name, findings->arena, &claimants) == 0) continue;
+        owner = admin_member_name(findings->request, &name->owner->node);
+        find(findings,
+             (struct finding){
+                 FINDING_WARNING, FINDINGS_MESH, "name_claimed",
+                 mn_arena_format(findings->arena,
+                                 "the server name %.*s is that of node %s%s; known as %s: another "
+                                 "server of that name",
+                                 (int)name->name.size, (const char *)name->name.data, owner,
+                                 name->main_count > 0 ? "" : ", whose server is away", claimants),
+                 mn_arena_format(findings->arena,
+                                 "give it another name, or free this one: meshctl servers "
+                                 "release %.*s",
+                                 (int)name->name.size, (const char *)name->name.data)});
+        shown++;
+    }
+}
+
 /* Who may let others in: too few of them, or two truths about who they are. */
 static void find_issuers(struct findings *findings, const struct core *core, uint32_t alive)
 {
@@ -297,6 +326,7 @@ static void find_mesh(struct findings *findings, const struct core_self *self)
 
     if (membership == NULL) return;
     find_members(findings, membership, core);
+    find_claims(findings, core);
     alive = membership_count(membership, MEMBER_ALIVE);
     find_issuers(findings, core, alive);
     others =

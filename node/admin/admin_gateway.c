@@ -47,16 +47,30 @@ static void server_on_one(struct admin_request *request, const struct admin_gate
     admin_answer(request, 200, &reply);
 }
 
+static bool is_refused(struct admin_request *request, const struct admin_gateway_answer *answer)
+{
+    if (answer->status == MN_OK) return false;
+    admin_fail_status(request, answer->status, answer->why, "meshctl servers");
+    return true;
+}
+
 static void on_done(struct admin_request *request, const struct admin_gateway_answer *answer)
 {
     struct reply reply;
 
-    if (answer->status != MN_OK) {
-        admin_fail_status(request, answer->status, answer->why, "meshctl servers");
-        return;
-    }
+    if (is_refused(request, answer)) return;
     reply_begin(&reply, "Done");
     admin_answer(request, 200, &reply);
+}
+
+/* A server that was added or removed stays so, also if the node is killed now. */
+static void on_written(struct admin_request *request, const struct admin_gateway_answer *answer)
+{
+    struct reply reply;
+
+    if (is_refused(request, answer)) return;
+    reply_begin(&reply, "Done");
+    admin_answer_durable(request, &reply);
 }
 
 /* True when one of the servers of the body is a command: it would run code on this host. */
@@ -188,9 +202,9 @@ static void tool_on_one(struct admin_request *request, const struct admin_gatewa
 
 const struct admin_route admin_gateway_routes[] = {
     {"GET", "/v1/servers", NULL, servers_handle, servers_on_list, NULL, NULL},
-    {"POST", "/v1/servers", NULL, add_handle, on_done, NULL, NULL},
+    {"POST", "/v1/servers", NULL, add_handle, on_written, NULL, NULL},
     {"GET", "/v1/servers/*", NULL, server_handle, server_on_one, NULL, NULL},
-    {"DELETE", "/v1/servers/*", NULL, remove_handle, on_done, NULL, NULL},
+    {"DELETE", "/v1/servers/*", NULL, remove_handle, on_written, NULL, NULL},
     {"POST", "/v1/servers/*/restart", NULL, restart_handle, on_done, NULL, NULL},
     {"GET", "/v1/tools", "find", tools_handle, tools_on_list, NULL, NULL},
     {"GET", "/v1/tools/*", NULL, tool_handle, tool_on_one, NULL, NULL},

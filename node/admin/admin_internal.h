@@ -65,6 +65,7 @@ struct admin {
     struct guard *guard, *own_guard; /* own: NULL when it is somebody else's */
     struct rng rng;
     uint64_t writes_own;     /* if the owner does not count */
+    uint64_t durable;        /* every write up to this number is on stable storage */
     struct mn_map exchanges; /* by id */
     struct mn_map tickets;   /* those that wait */
     uint64_t ticket_next;
@@ -213,6 +214,12 @@ const char *admin_member_name(struct admin_request *request, const mn_id *node);
 /* The one member that is called [name], or whose id begins so; NULL: answered (admin_nodes.c). */
 const struct member *admin_find_node(struct admin_request *request, struct mn_span name);
 
+/* admin_names.c: "held", "claimed", "kept" (claimed, while the owner is away), "away", "new" (not
+ * written down yet) or "contested" (nobody's); and who claims it, NULL: only how many. */
+const char *admin_name_state(const struct services_name *name);
+uint32_t admin_name_claimants(const struct services_name *name, struct mn_arena *arena,
+                              const char **text);
+
 /* ---- findings: what is not well, and the next command to try (admin_findings.c) ---- */
 
 enum findings_scope { FINDINGS_ALL = 0, FINDINGS_NODE, FINDINGS_MESH };
@@ -248,6 +255,7 @@ void admin_stream_end(struct admin *admin, struct admin_exchange *exchange);
 extern const struct admin_route admin_node_routes[], admin_status_routes[], admin_gateway_routes[],
     admin_token_routes[], admin_pending_routes[], admin_stream_routes[], admin_trust_routes[],
     admin_decision_routes[], admin_state_routes[], admin_watch_routes[], admin_recover_routes[],
-    admin_consensus_routes[], admin_curation_routes[], admin_diagnosis_routes[];
+    admin_consensus_routes[], admin_curation_routes[], admin_diagnosis_routes[],
+    admin_name_routes[];
 
 #endif

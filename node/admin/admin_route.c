@@ -5,10 +5,10 @@
 #define BODY_LIMITS ((struct json_limits){.depth_max = 32, .depth_kept = 3, .nodes_max = 4096})
 
 static const struct admin_route *const route_tables[] = {
-    admin_status_routes,   admin_node_routes,     admin_gateway_routes, admin_token_routes,
-    admin_stream_routes,   admin_pending_routes,  admin_trust_routes,   admin_decision_routes,
-    admin_state_routes,    admin_watch_routes,    admin_recover_routes, admin_consensus_routes,
-    admin_curation_routes, admin_diagnosis_routes};
+    admin_status_routes,   admin_node_routes,      admin_gateway_routes, admin_token_routes,
+    admin_stream_routes,   admin_pending_routes,   admin_trust_routes,   admin_decision_routes,
+    admin_state_routes,    admin_watch_routes,     admin_recover_routes, admin_consensus_routes,
+    admin_curation_routes, admin_diagnosis_routes, admin_name_routes};
 
 /* ---- percent-encoding (RFC 3986, section 2.1) ---- */
 

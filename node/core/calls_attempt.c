@@ -208,6 +208,11 @@ static struct refusal calls_refuse_view(struct calls *calls, const struct call *
         return CALLS_REFUSE(calls, CALL_NOT_FOUND, "no node of the mesh offers the server %s",
                             name);
     case SERVICES_CONFLICT:
+        if (view->is_kept)
+            return CALLS_REFUSE(calls, CALL_CONFLICT,
+                                "the name %s is that of a server which is away; another one is %s "
+                                "(meshctl servers names)",
+                                name, calls_names(calls, view, false));
         return CALLS_REFUSE(calls, CALL_CONFLICT,
                             "several servers that are no replicas are named %s: call one of %s",
                             name, calls_names(calls, view, false));

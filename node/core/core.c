@@ -416,6 +416,9 @@ static void core_handle(struct core *core, const struct core_input *input)
     case CORE_IN_DURABLE: core_on_durable(core, input->durable); return;
     case CORE_IN_CALL: core_on_call(core, input->call); return;
     case CORE_IN_COMMAND: core_on_command(core, input->command); return;
+    case CORE_IN_OWNERS:
+        services_set_owners(core->services, input->owners.items, input->owners.count);
+        return;
     case CORE_IN_KEY_WANTED:
         core_push_trustset(core, TRUSTSET_IN_KEY_WANTED, NULL)->key_id = input->key_id;
         return;

@@ -89,6 +89,7 @@ enum core_input_type {
     CORE_IN_CALL,       /* call: a message of the gateway */
     CORE_IN_COMMAND,    /* command: answered by one CORE_OUT_REPLY */
     CORE_IN_CARRY,      /* carry: a message for another member; lost when there is no link */
+    CORE_IN_OWNERS,     /* owners: whose each name is, all there are; copied */
     CORE_IN_KEY_WANTED, /* key_id: of a sealed string that came, and that is not in the keyring */
     CORE_IN_LEAVE
 };
@@ -149,6 +150,10 @@ struct core_input {
         } recover;
         uint64_t durable;
         uint32_t key_id;
+        struct {
+            const struct services_owner *items;
+            uint32_t count;
+        } owners;
         const struct call_message *call;
         const struct core_command *command;
         struct {

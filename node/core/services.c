@@ -1,59 +1,11 @@
 #include "node/core/services.h"
 
+#include "node/core/services_internal.h"
 #include "proto/base/check.h"
-#include "proto/base/list.h"
-#include "proto/base/map.h"
 #include "proto/base/memory.h"
 #include "proto/base/text.h"
 
 #define TWIN_HEX_SIZE 8 /* digits of the id that tell nodes of one name apart */
-
-/* Nodes of one name. */
-struct group {
-    struct mn_map_entry in_map;
-    struct mn_list nodes;
-    uint32_t count;
-    char name[SERVICES_NODE_NAME_MAX + 1];
-};
-
-struct node {
-    struct mn_map_entry in_map;
-    struct mn_list in_group;
-    struct group *group;
-    mn_id id;
-    char label[SERVICES_NODE_NAME_MAX + 1]; /* NODE of NAME.NODE */
-    struct catalog_offer *offers;           /* names are our own copies */
-    uint32_t offers_count;
-};
-
-/* All that is offered under one server name. */
-struct base {
-    struct mn_map_entry in_map;
-    struct mn_list in_dirty;                    /* changed since the last publish */
-    struct services_provider *providers, *main; /* main: those of NAME itself */
-    uint32_t count, capacity, main_count;       /* main_count 0: a conflict */
-    char name[CATALOG_OFFER_NAME_MAX + 1];
-};
-
-/* A service as the gateway knows it. */
-struct services_entry {
-    char name[CALL_NAME_MAX + 1];
-    size_t name_size;
-    struct base *base;
-    struct mn_buf *body; /* our ref; NULL for a conflict */
-    uint8_t hash[CATALOG_HASH_SIZE];
-    uint32_t providers_count;
-    bool is_listed, is_conflict;
-    bool is_wanted; /* scratch of a publish */
-};
-
-struct services {
-    struct mn_map nodes, groups, bases;
-    struct mn_list dirty;
-    struct services_entry **entries; /* by name */
-    uint32_t entries_count, entries_capacity;
-    struct mn_trace *trace;
-};
 
 struct services *services_new(struct mn_trace *trace)
 {
@@ -62,6 +14,7 @@ struct services *services_new(struct mn_trace *trace)
     mn_map_init(&services->nodes, 0); /* keys were admitted or verified: nobody picks collisions */
     mn_map_init(&services->groups, 0);
     mn_map_init(&services->bases, 0);
+    mn_map_init(&services->owners, 0);
     mn_list_init(&services->dirty);
     services->trace = trace;
     return services;
@@ -69,61 +22,77 @@ struct services *services_new(struct mn_trace *trace)
 
 /* ---- who offers a name ---- */
 
-static struct base *services_base(const struct services *services, struct mn_span name)
+struct base *services_base(const struct services *services, struct mn_span name)
 {
     struct mn_map_entry *found = mn_map_find(&services->bases, name);
     return found == NULL ? NULL : MN_CONTAINER(found, struct base, in_map);
 }
 
+/* Those among whom NAME is decided: the owner's, or all where it has none. */
+static void services_choose_owners(struct services *services, struct base *base)
+{
+    const struct services_owner *owner = services_owner(services, base->in_map.key);
+
+    base->main_count = 0;
+    for (uint32_t i = 0; i < base->count; i++)
+        if (services_is_owners(owner, &base->providers[i]))
+            base->main[base->main_count++] = base->providers[i];
+    base->is_kept = base->count > 0 && base->main_count == 0;
+}
+
 static bool services_have_one_key(const struct base *base)
 {
     static const uint8_t never[CALL_KEY_SIZE];
-    const uint8_t *key = base->providers[0].offer->replica_key;
+    const uint8_t *key = base->main[0].offer->replica_key;
 
-    if (base->count == 1) return true;
+    if (base->main_count == 1) return true;
     if (memcmp(key, never, sizeof never) == 0) return false;
-    for (uint32_t i = 1; i < base->count; i++)
-        if (memcmp(base->providers[i].offer->replica_key, key, sizeof never) != 0) return false;
+    for (uint32_t i = 1; i < base->main_count; i++)
+        if (memcmp(base->main[i].offer->replica_key, key, sizeof never) != 0) return false;
     return true;
 }
 
-static bool services_is_equal(const struct base *base, uint32_t a, uint32_t b)
+static bool services_is_equal(const struct services_provider *a, const struct services_provider *b)
 {
-    return memcmp(base->providers[a].offer->hash, base->providers[b].offer->hash,
-                  CATALOG_HASH_SIZE) == 0;
+    return memcmp(a->offer->hash, b->offer->hash, CATALOG_HASH_SIZE) == 0;
 }
 
-/* Index of the first provider of the largest part with equal bodies. Parts are few, or small. */
-static uint32_t services_largest_part(const struct base *base)
+/* The first provider of the largest part with equal bodies. Parts are few, or small. */
+static struct services_provider services_largest_part(const struct base *base)
 {
     uint32_t best = 0, best_count = 0;
 
-    for (uint32_t i = 0; i < base->count && best_count < base->count - i; i++) {
+    for (uint32_t i = 0; i < base->main_count && best_count < base->main_count - i; i++) {
         uint32_t count = 0;
-        for (uint32_t j = i; j < base->count; j++)
-            count += services_is_equal(base, i, j);
+        for (uint32_t j = i; j < base->main_count; j++)
+            count += services_is_equal(&base->main[i], &base->main[j]);
         if (count > best_count) {
             best = i;
             best_count = count;
         }
     }
-    return best;
+    return base->main[best];
 }
 
-static void services_choose(struct base *base)
+static void services_choose(struct services *services, struct base *base)
 {
-    uint32_t first;
+    struct services_provider first;
+    uint32_t kept = 0;
 
-    base->main_count = 0;
-    if (base->count == 0 || !services_have_one_key(base)) return;
-    first = services_largest_part(base);
-    for (uint32_t i = first; i < base->count; i++)
-        if (services_is_equal(base, first, i)) base->main[base->main_count++] = base->providers[i];
+    services_choose_owners(services, base);
+    if (base->main_count == 0) return;
+    if (services_have_one_key(base)) {
+        first = services_largest_part(base);
+        for (uint32_t i = 0; i < base->main_count; i++)
+            if (services_is_equal(&first, &base->main[i])) base->main[kept++] = base->main[i];
+    }
+    base->main_count = kept;
 }
 
-static void services_mark(struct services *services, struct base *base)
+void services_mark(struct services *services, struct base *base)
 {
-    services_choose(base);
+    services->changes++;
+    services_choose(services, base);
     mn_list_remove(&base->in_dirty);
     mn_list_push_back(&services->dirty, &base->in_dirty);
 }
@@ -279,7 +248,7 @@ static void services_group_join(struct services *services, struct node *node, st
     services_label(node);
 }
 
-static struct node *services_node(const struct services *services, const mn_id *id)
+struct node *services_node(const struct services *services, const mn_id *id)
 {
     struct mn_map_entry *found =
         mn_map_find(&services->nodes, mn_span(id->bytes, sizeof id->bytes));
@@ -381,13 +350,13 @@ struct wish {
     struct base *base;
     const struct catalog_offer *offer; /* NULL for a conflict */
     uint32_t providers_count;
-    bool is_listed;
+    bool is_listed, is_kept;
 };
 
 static bool services_entry_meets(const struct services_entry *entry, const struct wish *wish)
 {
     if (entry->providers_count != wish->providers_count || entry->is_listed != wish->is_listed ||
-        entry->is_conflict != (wish->offer == NULL))
+        entry->is_conflict != (wish->offer == NULL) || entry->is_kept != wish->is_kept)
         return false;
     return wish->offer == NULL || memcmp(entry->hash, wish->offer->hash, sizeof entry->hash) == 0;
 }
@@ -412,29 +381,35 @@ static void services_want(struct services *services, mn_time now, const struct w
     entry->providers_count = wish->providers_count;
     entry->is_listed = wish->is_listed;
     entry->is_conflict = wish->offer == NULL;
+    entry->is_kept = wish->is_kept;
     services_tell(entry, outbox);
 }
 
 static void services_publish_wishes(struct services *services, mn_time now, struct base *base,
                                     struct call_outbox *outbox)
 {
+    const struct services_owner *owner = services_owner(services, base->in_map.key);
     bool is_one = base->main_count > 0;
     struct mn_span name = base->in_map.key;
-    struct wish wish = {name, base, is_one ? base->main[0].offer : NULL,
-                        is_one ? base->main_count : base->count, is_one};
+    struct wish wish = {name,
+                        base,
+                        is_one ? base->main[0].offer : NULL,
+                        is_one ? base->main_count : base->count,
+                        is_one,
+                        base->is_kept};
     char full[CALL_NAME_MAX + 1];
 
     services_want(services, now, &wish, outbox);
     for (uint32_t i = 0; i < base->count; i++) {
         const struct services_provider *provider = &base->providers[i];
-        bool is_apart = !is_one || memcmp(provider->offer->hash, base->main[0].offer->hash,
-                                          CATALOG_HASH_SIZE) != 0;
+        bool is_apart = !is_one || !services_is_owners(owner, provider) ||
+                        !services_is_equal(provider, &base->main[0]);
         size_t size = name.size + 1 + provider->node_name.size;
         MN_ASSERT(size <= CALL_NAME_MAX);
         memcpy(full, name.data, name.size);
         full[name.size] = '.';
         memcpy(full + name.size + 1, provider->node_name.data, provider->node_name.size);
-        wish = (struct wish){mn_span(full, size), base, provider->offer, 1, is_apart};
+        wish = (struct wish){mn_span(full, size), base, provider->offer, 1, is_apart, false};
         services_want(services, now, &wish, outbox);
     }
 }
@@ -457,7 +432,7 @@ static void services_sweep(struct services *services, const struct base *base,
         }
         entry->body = mn_buf_unref(entry->body);
         entry->providers_count = 0;
-        entry->is_listed = entry->is_conflict = false;
+        entry->is_listed = entry->is_conflict = entry->is_kept = false;
         services_tell(entry, outbox);
         mn_free(entry);
     }
@@ -498,10 +473,14 @@ struct services_view services_find(const struct services *services, struct mn_sp
     struct services_view view = {.kind = SERVICES_NONE};
 
     if (base == NULL || base->count == 0) return view;
-    view = (struct services_view){SERVICES_FOUND, base->in_map.key, base->providers, base->count};
+    view = (struct services_view){.kind = SERVICES_FOUND,
+                                  .name = base->in_map.key,
+                                  .providers = base->providers,
+                                  .count = base->count};
     if (dot == NULL) {
         if (base->main_count == 0) {
             view.kind = SERVICES_CONFLICT;
+            view.is_kept = base->is_kept;
         } else {
             view.providers = base->main;
             view.count = base->main_count;
@@ -530,8 +509,12 @@ const struct services_entry *services_next(const struct services *services,
 
 struct call_service services_entry_get(const struct services_entry *entry)
 {
-    return (struct call_service){mn_span(entry->name, entry->name_size), entry->body,
-                                 entry->providers_count, entry->is_listed, entry->is_conflict};
+    return (struct call_service){mn_span(entry->name, entry->name_size),
+                                 entry->body,
+                                 entry->providers_count,
+                                 entry->is_listed,
+                                 entry->is_conflict,
+                                 entry->is_kept};
 }
 
 void services_free(struct services *services)
@@ -548,6 +531,7 @@ void services_free(struct services *services)
         mn_free(services->entries[i]);
     }
     mn_free(services->entries);
+    services_owners_done(services);
     mn_map_done(&services->nodes);
     mn_map_done(&services->groups);
     mn_map_done(&services->bases);

@@ -151,7 +151,11 @@ int ctl_servers_rm(struct ctl *ctl)
     const struct json *root;
     int status = ctl_do(ctl, "DELETE", path, mn_span(NULL, 0), &root);
 
-    return status == CTL_OK ? ctl_print_done(ctl, root, "%s is detached", ctl->args[0]) : status;
+    if (status != CTL_OK) return status;
+    return ctl_print_done(ctl, root,
+                          "%s is detached; its name stays this node's: meshctl servers release %s "
+                          "frees it",
+                          ctl->args[0], ctl->args[0]);
 }
 
 int ctl_servers_restart(struct ctl *ctl)
@@ -161,4 +165,41 @@ int ctl_servers_restart(struct ctl *ctl)
     int status = ctl_do(ctl, "POST", path, mn_span(NULL, 0), &root);
 
     return status == CTL_OK ? ctl_print_done(ctl, root, "%s starts anew", ctl->args[0]) : status;
+}
+
+/* ---- names ---- */
+
+static const struct ctl_column name_columns[] = {
+    {"NAME", "name", CTL_AS_TEXT, false},
+    {"STATE", "state", CTL_AS_STATE, false},
+    {"OWNER", "owner", CTL_AS_TEXT, false},
+    {"NODES", "nodes", CTL_AS_TEXT, false},
+    {"CLAIMED-BY", "claimed_by", CTL_AS_TEXT, false},
+    {"OWNER-ID", "owner_id", CTL_AS_ID, true},
+};
+
+static int names_once(struct ctl *ctl)
+{
+    const struct json *root;
+    int status = ctl_get(ctl, "/v1/names", &root);
+
+    return status == CTL_OK ? ctl_print_list(ctl, root, name_columns, COUNT(name_columns)) : status;
+}
+
+int ctl_servers_names(struct ctl *ctl)
+{
+    return ctl_watch(ctl, names_once);
+}
+
+int ctl_servers_release(struct ctl *ctl)
+{
+    const char *path = ctl_path(ctl, "/v1/names/", ctl->args[0], "");
+    const struct json *root;
+    int status = ctl_do(ctl, "DELETE", path, mn_span(NULL, 0), &root);
+
+    if (status != CTL_OK) return status;
+    return ctl_print_done(ctl, root,
+                          "%s is free: the next server that is the only one of the name "
+                          "has it",
+                          ctl->args[0]);
 }

@@ -100,6 +100,12 @@ const struct ctl_command ctl_commands[] = {
       {0}}},
     {"servers rm", "NAME", 1, 1, 0, "detach a server that was added", ctl_servers_rm, {{0}}},
     {"servers restart", "NAME", 1, 1, 0, "stop it and start it anew", ctl_servers_restart, {{0}}},
+    {"servers names", "", 0, 0, CTL_CAN_WATCH,
+     "every server name of the mesh: whose it is, who serves it, who else claims it",
+     ctl_servers_names, {{0}}},
+    {"servers release", "NAME", 1, 1, 0,
+     "free a name: it stays its owner's until then, also while that one is away",
+     ctl_servers_release, {{0}}},
     {"servers logs", "NAME", 1, 1, CTL_CAN_FOLLOW, "what it writes to stderr (-f to follow)",
      ctl_servers_logs, {{0}}},
 

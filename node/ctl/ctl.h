@@ -283,6 +283,8 @@ int ctl_servers_show(struct ctl *ctl);
 int ctl_servers_add(struct ctl *ctl);
 int ctl_servers_rm(struct ctl *ctl);
 int ctl_servers_restart(struct ctl *ctl);
+int ctl_servers_names(struct ctl *ctl);
+int ctl_servers_release(struct ctl *ctl);
 int ctl_servers_logs(struct ctl *ctl);
 int ctl_events(struct ctl *ctl);
 int ctl_token_create(struct ctl *ctl);

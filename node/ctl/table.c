@@ -29,6 +29,24 @@ static const char *cell_people(struct ctl *ctl, const struct json *value, struct
     return ctl_show_span(ctl, text);
 }
 
+/* ["a","b"] as "a, b"; of names, which have neither quotes nor brackets. */
+static const char *cell_list(struct ctl *ctl, struct mn_span raw)
+{
+    struct mn_writer writer = {0};
+    struct mn_buf *buf;
+    const char *text;
+
+    for (size_t i = 0; i < raw.size; i++) {
+        if (strchr("[]\" ", raw.data[i]) != NULL) continue;
+        mn_writer_add(&writer, mn_span(&raw.data[i], 1));
+        if (raw.data[i] == ',') mn_writer_str(&writer, " ");
+    }
+    buf = mn_writer_done(&writer);
+    text = ctl_show_span(ctl, mn_buf_span(buf));
+    mn_buf_unref(buf);
+    return text;
+}
+
 /* Never empty: a column must not vanish. */
 static const char *cell(struct ctl *ctl, const struct json *item, const struct ctl_column *column)
 {
@@ -38,8 +56,12 @@ static const char *cell(struct ctl *ctl, const struct json *item, const struct c
 
     if (value == NULL || value->type == JSON_NULL) return "-";
     text = value->type == JSON_STRING ? value->text : value->raw;
-    shown =
-        ctl->format == CTL_PLAIN ? ctl_show_span(ctl, text) : cell_people(ctl, value, text, column);
+    if (ctl->format == CTL_PLAIN)
+        shown = ctl_show_span(ctl, text);
+    else if (value->type == JSON_ARRAY)
+        shown = cell_list(ctl, text);
+    else
+        shown = cell_people(ctl, value, text, column);
     return *shown == '\0' ? "-" : shown;
 }
 

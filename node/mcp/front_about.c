@@ -38,6 +38,12 @@ bool front_about_endpoint(struct front *front, struct front_exchange *exchange, 
     else if (ret->service == NULL)
         text = mn_arena_format(&front->scratch, "no server %.*s is in the mesh now", (int)name.size,
                                (const char *)name.data);
+    else if (ret->service->is_kept)
+        text = mn_arena_format(&front->scratch,
+                               "%.*s is the name of a server that is away; another one of that "
+                               "name is %.*s.NODE (meshctl servers names)",
+                               (int)name.size, (const char *)name.data, (int)name.size,
+                               (const char *)name.data);
     else
         text = mn_arena_format(
             &front->scratch, "%.*s are several different servers: use %.*s.NODE instead",

@@ -112,6 +112,7 @@ void names_on_service(struct names *names, const struct call_service *change)
     service->name = mn_span(service + 1, change->name.size);
     service->is_listed = change->is_listed && change->body != NULL;
     service->is_conflict = change->is_conflict;
+    service->is_kept = change->is_kept;
     service->providers_count = change->providers_count;
     for (int kind = 0; kind < NAMES_KINDS; kind++)
         mn_map_init(&service->by_own[kind], names->seed);

@@ -1,5 +1,6 @@
 /* Names of the mesh: what is listed, what is a conflict, and that only changes are told. */
 #include <check.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "crypto/rng.h"
@@ -291,6 +292,161 @@ START_TEST(names_are_found)
 }
 END_TEST
 
+/* ---- whose a name is ---- */
+
+static struct services_owner owner(const char *name, uint32_t node, char key)
+{
+    struct services_owner made = {.name = mn_span_str(name), .node = ids[node], .rev = 7};
+
+    made.key[0] = (uint8_t)key;
+    return made;
+}
+
+static void own(const char *name, uint32_t node, char key)
+{
+    struct services_owner one = owner(name, node, key);
+    services_set_owners(services, &one, 1);
+}
+
+START_TEST(a_name_stays_its_owners_when_another_server_comes)
+{
+    set(0, "files", 'x', 0);
+    own("files", 0, 0);
+    (void)told();
+    set(1, "files", 'x', 0); /* even one that is the same */
+    ck_assert_str_eq(told(), "files.n1=x*1");
+    set(2, "files", 'y', 'k');
+    ck_assert_str_eq(told(), "files.n2=y*1");
+    ck_assert_uint_eq(services_find(services, mn_span_str("files")).count, 1);
+}
+END_TEST
+
+START_TEST(a_name_does_not_move_while_its_owner_is_away)
+{
+    struct services_view view;
+
+    set(0, "files", 'x', 0);
+    own("files", 0, 0);
+    set(1, "files", 'x', 0);
+    (void)told();
+    services_drop(services, &ids[0]);
+    ck_assert_str_eq(told(), "files! files.n0-");
+    view = services_find(services, mn_span_str("files"));
+    ck_assert_int_eq(view.kind, SERVICES_CONFLICT);
+    ck_assert(view.is_kept);
+    services_drop(services, &ids[1]);
+    ck_assert_str_eq(told(), "files- files.n1-");
+    set(1, "files", 'x', 0);
+    ck_assert_str_eq(told(), "files! files.n1=x*1");
+    set(0, "files", 'z', 0); /* back, and changed: whose it is says nothing about that */
+    ck_assert_str_eq(told(), "files=z*1 files.n0=z*1?");
+}
+END_TEST
+
+START_TEST(a_name_that_is_freed_is_the_next_ones)
+{
+    own("files", 0, 0);
+    set(1, "files", 'x', 0);
+    ck_assert_str_eq(told(), "files! files.n1=x*1");
+    services_set_owners(services, NULL, 0);
+    ck_assert_str_eq(told(), "files=x*1 files.n1=x*1?");
+    own("files", 2, 0);
+    ck_assert_str_eq(told(), "files! files.n1=x*1");
+}
+END_TEST
+
+START_TEST(replicas_of_the_owner_have_the_name_without_it)
+{
+    set(0, "files", 'x', 'k');
+    set(1, "files", 'x', 'k');
+    own("files", 0, 'k');
+    set(2, "files", 'x', 'l');
+    ck_assert_str_eq(told(), "files=x*2 files.n0=x*1? files.n1=x*1? files.n2=x*1");
+    services_drop(services, &ids[0]);
+    ck_assert_str_eq(told(), "files=x*1 files.n0-");
+    services_drop(services, &ids[1]);
+    ck_assert_str_eq(told(), "files! files.n1-");
+}
+END_TEST
+
+START_TEST(owners_that_differ_are_a_conflict_of_theirs)
+{
+    set(0, "files", 'x', 'l');
+    set(1, "files", 'x', 'k');
+    own("files", 0, 'k'); /* its node has another server now, its replica is here too */
+    ck_assert_str_eq(told(), "files! files.n0=x*1 files.n1=x*1");
+    ck_assert(!services_find(services, mn_span_str("files")).is_kept);
+}
+END_TEST
+
+/* What [node] ought to have written down: "NAME@REV ". */
+static const char *claims(uint32_t node)
+{
+    static char text[256];
+    struct services_owner one;
+    uint32_t at = 0;
+
+    text[0] = '\0';
+    while (services_claim_next(services, &ids[node], &at, &one)) {
+        size_t used = strlen(text);
+        ck_assert(mn_id_equal(&one.node, &ids[node]));
+        snprintf(text + used, sizeof text - used, "%.*s@%u%c ", (int)one.name.size,
+                 (const char *)one.name.data, (unsigned)one.rev,
+                 one.key[0] == 0 ? '-' : one.key[0]);
+    }
+    return text;
+}
+
+START_TEST(who_has_a_name_claims_it_and_nobody_else_does)
+{
+    set(0, "files", 'x', 0);
+    set(1, "mail", 'x', 'k');
+    set(2, "mail", 'y', 'k'); /* one each: the lower id has it */
+    set(3, "news", 'x', 0);
+    set(4, "news", 'x', 0); /* nobody's */
+    ck_assert_str_eq(claims(0), "files@0- ");
+    ck_assert_str_eq(claims(1), "mail@0k ");
+    for (uint32_t i = 2; i < NODES; i++)
+        ck_assert_str_eq(claims(i), "");
+    own("files", 0, 0);
+    ck_assert_str_eq(claims(0), "");
+    own("files", 1, 0);
+    ck_assert_str_eq(claims(0), "");
+}
+END_TEST
+
+START_TEST(only_the_owner_node_writes_another_key)
+{
+    set(0, "files", 'x', 'l');
+    own("files", 0, 'k');
+    ck_assert_str_eq(claims(0), "files@7l ");
+    own("files", 0, 'l');
+    ck_assert_str_eq(claims(0), "");
+    own("files", 1, 'l'); /* a replica */
+    ck_assert_str_eq(claims(0), "");
+}
+END_TEST
+
+START_TEST(names_are_told_with_their_owners)
+{
+    struct services_owner two[2] = {owner("b", 0, 0), owner("c", 1, 0)};
+    uint32_t count;
+    struct services_name *all;
+
+    set(0, "b", 'x', 0);
+    set(1, "a", 'x', 0);
+    set(2, "b", 'x', 0);
+    services_set_owners(services, two, 2);
+    all = services_names(services, &arena, &count);
+    ck_assert_uint_eq(count, 3);
+    ck_assert(mn_span_is(all[0].name, "a") && all[0].owner == NULL && all[0].main_count == 1);
+    ck_assert(mn_span_is(all[1].name, "b") && mn_id_equal(&all[1].owner->node, &ids[0]));
+    ck_assert_uint_eq(all[1].main_count, 1);
+    ck_assert_uint_eq(all[1].providers_count, 2);
+    ck_assert(mn_span_is(all[2].name, "c") && all[2].providers_count == 0);
+}
+END_TEST
+
 /* Sets a node to what bits of [state] say: its name, and one of four kinds of each of two offers.
  */
 static void set_state(struct services *to, uint32_t node, uint32_t state)
@@ -330,7 +486,11 @@ START_TEST(equal_members_give_equal_lists_whatever_came_before)
 
     rng_init(&rng, seed);
     for (uint32_t i = 0; i < 60; i++) {
-        uint32_t node = rng_below(&rng, NODES);
+        struct services_owner two[2] = {owner("files", rng_below(&rng, NODES), 'k'),
+                                        owner("mail", rng_below(&rng, NODES), 0)};
+        uint32_t node = rng_below(&rng, NODES), owned = rng_below(&rng, 3);
+        services_set_owners(services, two, owned);
+        services_set_owners(fresh, two, owned);
         last[node] = rng_below(&rng, 64);
         set_state(services, node, last[node]);
         if (rng_below(&rng, 3) == 0) (void)told();
@@ -369,6 +529,14 @@ int main(void)
     tcase_add_test(tcase, a_twin_with_the_longest_name_fits);
     tcase_add_test(tcase, a_renamed_node_moves_its_aliases);
     tcase_add_test(tcase, names_are_found);
+    tcase_add_test(tcase, a_name_stays_its_owners_when_another_server_comes);
+    tcase_add_test(tcase, a_name_does_not_move_while_its_owner_is_away);
+    tcase_add_test(tcase, a_name_that_is_freed_is_the_next_ones);
+    tcase_add_test(tcase, replicas_of_the_owner_have_the_name_without_it);
+    tcase_add_test(tcase, owners_that_differ_are_a_conflict_of_theirs);
+    tcase_add_test(tcase, who_has_a_name_claims_it_and_nobody_else_does);
+    tcase_add_test(tcase, only_the_owner_node_writes_another_key);
+    tcase_add_test(tcase, names_are_told_with_their_owners);
     tcase_add_loop_test(tcase, equal_members_give_equal_lists_whatever_came_before, 0, 100);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);

@@ -9,6 +9,7 @@ import {withMesh, waitFor, modern, ctl, ctlJson, bin, nodejs, url} from './lib/m
 
 const tool = {command: join(bin, 'mcp-tool-stdio')};
 const long = `server-with-${'a-very-'.repeat(6)}long`; // 58 characters: every tool name is over 64
+const complete = text => Array.from({length: 19}, (_, i) => `"s${i}__echo"`).every(name => text.includes(name));
 const list = async node => (await modern(node, 'tools/list')).text;
 const names = async node => JSON.parse(await list(node)).result.tools.map(t => t.name);
 
@@ -35,7 +36,6 @@ test('/mcp of three nodes: order, names, a hung server, findings, updates', with
   const [n1, n2, n3] = nodes;
 
   await (async function nobodyWaitsForAHungServer() {
-    const complete = text => Array.from({length: 19}, (_, i) => `"s${i}__echo"`).every(name => text.includes(name));
     const times = [];
     for (const node of nodes)
       await waitFor(`${node.name} lists nineteen servers`, async () => {
@@ -43,8 +43,17 @@ test('/mcp of three nodes: order, names, a hung server, findings, updates', with
         times.push(performance.now() - begin);
         return complete(text);
       });
-    console.log(`# ${times.length} lists beside a hung server took ${Math.round(Math.min(...times))} to ${Math.round(Math.max(...times))} ms`);
-    assert.ok(Math.min(...times) < 1000, 'no list was quick');
+    // A second is promised, to each of them: the half may take no longer here, and none longer than a machine of two
+    // cores, on which other tests run, can explain. A list that waited for the hung server would never have come.
+    for (const node of nodes)
+      for (let i = 0; i < 10; i++) {
+        const begin = performance.now();
+        assert.ok(complete(await list(node)));
+        times.push(performance.now() - begin);
+      }
+    times.sort((a, b) => a - b);
+    console.log(`# ${times.length} lists beside a hung server took ${Math.round(times[0])} to ${Math.round(times.at(-1))} ms`);
+    assert.ok(times[times.length >> 1] < 1000 && times.at(-1) < 5000, `lists took ${times.map(Math.round).join()} ms`);
     assert.ok(!(await names(n3)).some(name => name.startsWith('hung__')));
     const finding = await waitFor('it is reported at another node', async () =>
       JSON.parse((await ctl(n3, '--json', 'doctor', '--node', 'all')).stdout).findings.find(f => /^server_(slow|down)$/.test(f.code)));
@@ -99,7 +108,7 @@ test('/mcp of three nodes: order, names, a hung server, findings, updates', with
   await (async function theSameBytesAlsoAfterARestart() {
     const steady = async what => waitFor(what, async () => {
       const texts = await Promise.all(nodes.map(list));
-      return texts.every(text => text === texts[0]) && texts[0].includes('"s18__echo"') && texts[0].includes('same__echo') && texts[0];
+      return texts.every(text => text === texts[0]) && complete(texts[0]) && texts[0].includes('same__echo') && texts[0];
     });
     const before = await steady('three nodes list the same bytes');
     await mesh.kill(n2);
@@ -108,19 +117,52 @@ test('/mcp of three nodes: order, names, a hung server, findings, updates', with
     assert.equal(await steady('and again after one was killed and came back'), before);
   })();
 
-  await (async function aNameHasOneOwnerOrNone() {
-    assert.match((await modern(n3, 'tools/call', {name: 'same__echo', arguments: {text: 'x'}})).text, /"content"/);
+  await (async function aNameStaysItsOwners() {
+    const named = async node => (await ctlJson(node, 'servers', 'names')).items.find(({name}) => name === 'same');
+    const served = async node => (await ctlJson(node, 'route', 'explain', 'same__echo')).items.map(item => item.node);
+    for (const node of nodes)
+      await waitFor(`${node.name} knows whose the name is`, async () => (await named(node)).state === 'held');
     assert.equal((await ctl(nodes[2], 'servers', 'add', 'same', '--', tool.command)).code, 0);
     for (const node of nodes) {
       await waitFor(`${node.name} keeps them apart`, async () => (await names(node)).includes('same_n3__echo'));
-      const all = await names(node);
-      assert.ok(all.includes('same_n1__echo') && !all.includes('same__echo'), all.join());
-      assert.match((await modern(node, 'tools/call', {name: 'same__echo', arguments: {text: 'x'}})).message.error.message, /unknown tool/);
-      const {status, message} = await modern(node, 'tools/list', {}, {path: '/mcp/servers/same'});
-      assert.equal(status, 404);
-      assert.match(message.error.message, /several different servers: use same\.NODE/);
+      assert.ok((await names(node)).includes('same__echo'));
+      assert.deepEqual(await served(node), ['n1']);
+      assert.equal((await modern(node, 'tools/list', {}, {path: '/mcp/servers/same'})).status, 200);
+      const {owner, state, claimed_by: others} = await named(node);
+      assert.deepEqual([owner, state, others], ['n1', 'claimed', ['n3']]);
     }
     const {result} = (await modern(n1, 'tools/call', {name: 'same_n3__echo', arguments: {text: 'to n3'}})).message;
     assert.match(JSON.stringify(result), /to n3/);
+    const {findings} = JSON.parse((await ctl(nodes[1], '--json', 'doctor')).stdout);
+    const finding = findings.find(({code}) => code === 'name_claimed');
+    assert.match(finding.message, /same is that of node n1; known as same\.n3/);
+    assert.match(finding.next, /meshctl servers release same/);
+
+    // Without its owner it is nobody's, also after all others were killed and came back.
+    await mesh.kill(n1);
+    const nobodys = async what => {
+      for (const node of nodes.slice(1)) {
+        await waitFor(`${node.name}: ${what}`, async () => {
+          const all = await names(node);
+          return all.includes('same_n3__echo') && !all.includes('same__echo') && (await named(node))?.state === 'kept';
+        });
+        assert.match((await modern(node, 'tools/call', {name: 'same__echo', arguments: {text: 'x'}})).message.error.message, /unknown tool/);
+        const {status, message} = await modern(node, 'tools/list', {}, {path: '/mcp/servers/same'});
+        assert.equal(status, 404);
+        assert.match(message.error.message, /same is the name of a server that is away; another one of that name is same\.NODE/);
+      }
+    };
+    await nobodys('the name does not move');
+    for (const i of [1, 2]) await mesh.kill(nodes[i]);
+    for (const i of [1, 2]) nodes[i] = await mesh.start(nodes[i].name, {...nodes[i].options, listen: nodes[i].mesh, data: nodes[i].data});
+    await nobodys('nor after a restart');
+    const freed = await waitFor('it is freed', async () => {
+      const done = await ctl(nodes[1], 'servers', 'release', 'same');
+      return done.code !== 7 && done;
+    });
+    assert.equal(freed.code, 0, freed.stderr);
+    for (const node of nodes.slice(1))
+      await waitFor(`${node.name}: it is n3's`, async () => (await names(node)).includes('same__echo') && (await served(node)).join() === 'n3' && (await named(node)).owner === 'n3');
+    assert.equal((await ctl(nodes[1], 'servers', 'release', 'nothing')).code, 5);
   })();
 }));

@@ -82,6 +82,7 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
     ['Server', 0, n2, 'servers', 'show', 'tool'], ['Server', 0, n2, 'servers', 'show', 'gone'],
     ['Done', 0, n1, 'views', 'apply', view], ['Done', 0, n2, 'tools', 'quarantine', 'tool__echo', '--reason', 'x'],
     ['PinList', 0, n2, 'tools', 'pins'], ['Done', 0, n2, 'tools', 'approve', 'tool/echo'], ['Done', 0, n1, 'tools', 'unpin', 'tool__echo'],
+    ['NameList', 0, n1, 'servers', 'names'], ['Done', 0, n1, 'servers', 'release', 'tool'],
     ['ViewList', 0, n2, 'views'], ['View', 0, n1, 'views', 'show', 'dev'], ['Done', 0, n1, 'views', 'rm', 'dev'],
     ['LogLine', 0, n2, 'servers', 'logs', 'loud'],
     ['RouteList', 0, n1, 'route', 'explain', 'tool__echo'], ['RouteList', 0, n2, 'route', 'explain', 'tool__echo'],
