@@ -8,7 +8,7 @@ names=$(grep '^|' docs/TRAPS.md | awk -F'|' '{print $(NF-1)}' | grep -o '`[^`]*`
 for name in $names; do
   case $name in
     *.mjs) [ -e "tests/integration/$name" ] && continue ;;
-    *) grep -rqs "START_TEST($name)" tests/mcp tests/json && continue ;;
+    *) grep -rqs "START_TEST($name)" tests/mcp tests/json tests/core && continue ;;
   esac
   echo "docs/TRAPS.md names $name, which is no test"
   bad=1
