@@ -92,9 +92,10 @@ struct raft_recovered {
     uint64_t term, commit;
     mn_id vote; /* zero: none */
     bool is_wounded;
-    enum raft_damage damage; /* CORRUPT: entries end before the damage. The node is wounded: it has
-                              * no vote until a leader has sent it all that it can have acknowledged
-                              * before */
+    enum raft_damage damage; /* CORRUPT: entries end before the damage, and term and vote may be
+                              * those of an earlier record. The node is wounded: it has no vote, and
+                              * counts for nothing, until a leader has sent it all that it can have
+                              * acknowledged before, and a quorum of others has confirmed that */
     struct raft_snapshot snapshot;    /* data borrowed */
     const struct raft_entry *entries; /* without gaps; those up to snapshot.index are skipped */
     uint32_t entries_count;

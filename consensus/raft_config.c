@@ -112,6 +112,7 @@ static const struct raft_peer *raft_config_successor(const struct raft *raft)
     for (uint32_t i = 0; i < raft->members.members_count; i++) {
         const struct raft_peer *peer = &raft->peers[i];
         if (raft_is_self(raft, i) || raft->members.members[i].weight == 0) continue;
+        if (peer->heal != 0) continue; /* it must not campaign */
         if (mn_time_after(peer->heard, raft->config.election_timeout) <= raft->now.mono) continue;
         if (best == NULL || peer->match > best->match) best = peer;
     }

@@ -38,10 +38,10 @@ struct raft_peer {
     uint64_t match, next;
     uint64_t commit_told; /* by the newest message to it */
     uint32_t inflight;
-    bool is_paused;     /* PROBE: one is out */
-    mn_time heard;      /* mono */
-    uint64_t ctx_acked; /* newest of ours it has answered */
-    uint64_t heal, heal_index;
+    bool is_paused;                /* PROBE: one is out */
+    mn_time heard;                 /* mono */
+    uint64_t ctx_acked;            /* newest of ours it has answered */
+    uint64_t heal, heal_index;     /* heal: it is wounded, and counts for nothing */
     struct raft_snapshot *sending; /* SNAPSHOT: our copy, with a ref */
     uint64_t offset;
     mn_time chunk_at;

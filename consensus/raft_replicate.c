@@ -21,12 +21,21 @@ uint64_t raft_replicate_ctx(struct raft *raft)
     return raft->ctx_last;
 }
 
+/* What a member answered, or 0 where that is part of no quorum: a wounded node may have promised
+ * its vote to a later term and have forgotten that, too. */
+static uint64_t raft_replicate_counted(const struct raft_peer *peer, uint64_t value)
+{
+    return peer->heal == 0 ? value : 0;
+}
+
 uint64_t raft_replicate_quorum_ctx(const struct raft *raft)
 {
     uint64_t values[QUORUM_MEMBERS_MAX] = {0};
 
     for (uint32_t i = 0; i < raft->members.members_count; i++)
-        values[i] = raft_is_self(raft, i) ? UINT64_MAX : raft->peers[i].ctx_acked;
+        values[i] = raft_is_self(raft, i)
+                        ? UINT64_MAX
+                        : raft_replicate_counted(&raft->peers[i], raft->peers[i].ctx_acked);
     return quorum_commit(&raft->members, values);
 }
 
@@ -185,7 +194,9 @@ void raft_replicate_commit(struct raft *raft)
     uint64_t values[QUORUM_MEMBERS_MAX] = {0}, commit;
 
     for (uint32_t i = 0; i < raft->members.members_count; i++)
-        values[i] = raft_is_self(raft, i) ? raft->log.synced : raft->peers[i].match;
+        values[i] = raft_is_self(raft, i)
+                        ? raft->log.synced
+                        : raft_replicate_counted(&raft->peers[i], raft->peers[i].match);
     commit = quorum_commit(&raft->members, values);
     if (commit <= raft->commit) return;
     if (!raft_log_matches(&raft->log, commit, raft->term)) return;
@@ -201,7 +212,9 @@ static void raft_replicate_check_quorum(struct raft *raft)
     uint64_t values[QUORUM_MEMBERS_MAX] = {0};
 
     for (uint32_t i = 0; i < raft->members.members_count; i++)
-        values[i] = raft_is_self(raft, i) ? raft->now.mono : raft->peers[i].heard;
+        values[i] = raft_is_self(raft, i)
+                        ? raft->now.mono
+                        : raft_replicate_counted(&raft->peers[i], raft->peers[i].heard);
     raft->quorum_at = mn_time_after(raft->now.mono, raft->config.election_timeout / 2);
     if (raft_is_disk_stuck(raft)) raft_config_step_aside(raft);
     if (mn_time_after(quorum_commit(&raft->members, values), raft->config.election_timeout) >
@@ -267,15 +280,6 @@ void raft_replicate_on_propose(struct raft *raft, uint64_t request, struct mn_bu
         raft->flush_at = mn_time_after(raft->now.mono, raft->config.batch_delay);
 }
 
-void raft_replicate_heard(struct raft *raft, struct raft_peer *peer, const struct raft_msg *msg)
-{
-    peer->heard = raft->now.mono;
-    if (msg->ctx > raft->ctx_last)
-        raft->dropped++; /* we never said that */
-    else if (msg->ctx > peer->ctx_acked)
-        peer->ctx_acked = msg->ctx;
-}
-
 static void raft_replicate_probe(struct raft_peer *peer)
 {
     raft_snapshot_stop(peer);
@@ -284,15 +288,31 @@ static void raft_replicate_probe(struct raft_peer *peer)
     peer->is_paused = false;
 }
 
-/* It lost entries that it had acknowledged: what we know of it starts anew. */
+/* It lost entries that it had acknowledged, and perhaps the term and vote beside them: what we know
+ * of it starts anew. What heals it is an entry of ours that a quorum of others has after we heard
+ * of this. None of them votes any more for whoever asked before, so whatever our node promised then
+ * elects nobody; and our log ends with all that it can have acknowledged. */
 static void raft_replicate_wounded(struct raft *raft, struct raft_peer *peer, uint64_t heal)
 {
     if (peer->heal == heal) return;
     MN_PROBE("raft: a leader hears of a wounded node");
+    raft_replicate_append(raft, RAFT_ENTRY_NOOP, mn_buf_new(0));
+    raft->flush_at = raft->now.mono;
     peer->heal = heal;
     peer->heal_index = raft_log_last(&raft->log);
     peer->match = 0;
+    peer->ctx_acked = 0;
     if (peer->state == RAFT_REPLICATE) raft_replicate_probe(peer);
+}
+
+void raft_replicate_heard(struct raft *raft, struct raft_peer *peer, const struct raft_msg *msg)
+{
+    if (msg->heal != 0) raft_replicate_wounded(raft, peer, msg->heal);
+    peer->heard = raft->now.mono;
+    if (msg->ctx > raft->ctx_last)
+        raft->dropped++; /* we never said that */
+    else if (msg->ctx > peer->ctx_acked)
+        peer->ctx_acked = msg->ctx;
 }
 
 static void raft_replicate_rejected(struct raft *raft, struct raft_peer *peer,
@@ -346,7 +366,6 @@ void raft_replicate_on_ack(struct raft *raft, const struct raft_msg *msg)
         return;
     }
     raft_replicate_heard(raft, peer, msg);
-    if (msg->heal != 0) raft_replicate_wounded(raft, peer, msg->heal);
     if (msg->is_reject) {
         raft_replicate_rejected(raft, peer, msg);
     } else {
@@ -451,6 +470,16 @@ static void raft_replicate_reject(struct raft *raft, const struct raft_msg *ask)
     if (!raft_log_term(&raft->log, msg->hint_index, &msg->hint_term)) msg->hint_term = 0;
 }
 
+/* A wounded node that has what its leader names, which a quorum of others has: it may vote. */
+static void raft_replicate_heal(struct raft *raft, const struct raft_msg *msg, uint64_t match)
+{
+    if (!raft->is_wounded || msg->heal != raft->heal) return;
+    if (match < msg->heal_index || msg->commit < msg->heal_index) return;
+    MN_PROBE("raft: a wounded node is healed");
+    raft->is_wounded = false;
+    raft->is_dirty = true;
+}
+
 void raft_replicate_on_append(struct raft *raft, const struct raft_msg *msg)
 {
     uint64_t match = msg->index + msg->entries_count;
@@ -461,6 +490,7 @@ void raft_replicate_on_append(struct raft *raft, const struct raft_msg *msg)
         return;
     }
     if (msg->index < raft->commit) { /* of old; what is committed here is the same there */
+        raft_replicate_heal(raft, msg, raft->commit);
         raft_replicate_answer(raft, msg, RAFT_MSG_APPEND_ACK)->index = raft->commit;
         return;
     }
@@ -471,11 +501,7 @@ void raft_replicate_on_append(struct raft *raft, const struct raft_msg *msg)
     known = raft_replicate_known(raft, msg);
     raft_replicate_store(raft, msg, known);
     raft_replicate_commit_to(raft, msg->commit < match ? msg->commit : match);
-    if (raft->is_wounded && msg->heal == raft->heal && match >= msg->heal_index) {
-        MN_PROBE("raft: a wounded node is healed");
-        raft->is_wounded = false;
-        raft->is_dirty = true;
-    }
+    raft_replicate_heal(raft, msg, match);
     raft_replicate_answer(raft, msg, RAFT_MSG_APPEND_ACK)->index = match;
 }
 

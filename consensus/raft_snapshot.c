@@ -211,4 +211,5 @@ void raft_snapshot_on_chunk(struct raft *raft, const struct raft_msg *msg)
     ack->index = msg->index;
     ack->offset = mn_writer_size(&raft->incoming_data);
     ack->ctx = msg->ctx;
+    ack->heal = raft->is_wounded ? raft->heal : 0;
 }

@@ -779,12 +779,62 @@ START_TEST(wounded_node_has_no_vote_until_it_is_healed)
     ck_assert(raft_view(raft).is_wounded);
     msg.heal = heal;
     msg.heal_index = 2; /* more than this message brings */
+    msg.commit = 2;
     receive(msg);
     ck_assert(raft_view(raft).is_wounded);
     msg.heal_index = 1;
+    msg.commit = 0; /* no quorum of others has it yet */
+    receive(msg);
+    ck_assert(raft_view(raft).is_wounded);
+    msg.commit = 1;
     receive(msg);
     ck_assert(!raft_view(raft).is_wounded);
     ck_assert(!output(RAFT_OUT_PERSIST, 0)->persist.is_wounded);
+}
+END_TEST
+
+/* It may have promised its vote to a later term, and have forgotten that. */
+START_TEST(what_a_wounded_node_says_is_part_of_no_quorum)
+{
+    struct raft_msg answer = {
+        .type = RAFT_MSG_APPEND_ACK, .from = id_of(2), .term = 1, .index = 2, .heal = 77};
+    struct raft_input read = {.type = RAFT_IN_READ, .read.request = 5};
+    const struct raft_msg *append;
+
+    lead();
+    receive(answer);
+    ck_assert_uint_eq(raft_view(raft).commit, 0);
+    ck_assert_uint_eq(raft_view(raft).last_index, 3); /* what is to heal it */
+    tick_at(now.mono);
+    sync_disk();
+    answer.index = 3;
+    receive(answer);
+    ck_assert_uint_eq(raft_view(raft).commit, 0);
+    ack(3, 3, 0);
+    ck_assert_uint_eq(raft_view(raft).commit, 3);
+    answer.type = RAFT_MSG_HEARTBEAT_ACK;
+    receive(answer);
+    append = &sent(RAFT_MSG_APPEND)->msg;
+    ck_assert_uint_eq(append->heal, 77);
+    ck_assert_uint_eq(append->heal_index, 3);
+    ck_assert_uint_eq(append->commit, 3);
+    step(&read);
+    tick_at(now.mono + config.batch_delay); /* a round is out: the next one follows */
+    answer.ctx = sent(RAFT_MSG_HEARTBEAT)->msg.ctx;
+    receive(answer);
+    ck_assert_ptr_null(output(RAFT_OUT_READ, 0));
+    answer.from = id_of(3);
+    answer.heal = 0;
+    receive(answer);
+    ck_assert_ptr_nonnull(output(RAFT_OUT_READ, 0));
+    /* An answer of the wounded one alone keeps no leader. */
+    answer.from = id_of(2);
+    answer.heal = 77;
+    for (uint32_t i = 0; i < 8 && raft_view(raft).role == RAFT_LEADER; i++) {
+        tick_at(now.mono + E / 4);
+        if (raft_view(raft).role == RAFT_LEADER) receive(answer);
+    }
+    ck_assert_int_eq(raft_view(raft).role, RAFT_FOLLOWER);
 }
 END_TEST
 
@@ -906,6 +956,7 @@ int main(void)
     tcase_add_test(tcase, learner_is_promoted_only_when_it_has_caught_up);
     tcase_add_test(tcase, changes_wait_for_the_first_commit_and_respect_the_guard);
     tcase_add_test(tcase, wounded_node_has_no_vote_until_it_is_healed);
+    tcase_add_test(tcase, what_a_wounded_node_says_is_part_of_no_quorum);
     tcase_add_test(tcase, torn_tail_is_not_corruption);
     tcase_add_test(tcase, leader_with_a_slow_disk_hands_over);
     tcase_add_test(tcase, bad_configuration_and_recovery_are_refused);
