@@ -122,7 +122,7 @@ static void check_durable(struct raft_host *host, const struct raft_entry *entry
     struct raft_world *world = host->world;
     uint32_t holders = 0;
 
-    if (world->faults >> RAFT_FAULT_CORRUPT & 1) return;
+    if ((world->faults & (1u << RAFT_FAULT_CORRUPT | 1u << RAFT_FAULT_ROT)) != 0) return;
     for (uint32_t i = 0; i < world->hosts_count; i++)
         if (is_on_disk(&world->hosts[i].disk, entry)) holders |= 1u << i;
     if (!is_quorum(raft_view(host->raft).config, holders))

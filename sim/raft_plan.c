@@ -6,8 +6,9 @@
 #include "sim/raft_sim.h"
 
 const char *const raft_decision_names[RAFT_DECISIONS] = {
-    "loss",    "duplicate", "delay",    "cut",   "cut-one-way", "crash", "pause", "slow-disk",
-    "corrupt", "churn",     "transfer", "clock", "crash-write", "full",  "torn",  "op"};
+    "loss",      "duplicate", "delay", "cut",      "cut-one-way", "crash",       "pause",
+    "slow-disk", "corrupt",   "churn", "transfer", "clock",       "crash-write", "full",
+    "torn",      "rot",       "leap",  "memory",   "op"};
 
 /* For the details of the decision that is carried out. */
 static uint32_t plan_draw(struct raft_world *world, uint32_t bound)
@@ -48,10 +49,10 @@ static void plan_cut(struct raft_world *world, struct raft_host *host, bool is_o
 static void plan_restart(struct raft_world *world, struct raft_event *event)
 {
     (void)world;
-    raft_world_start(event->host, event->number == 1);
+    raft_world_start(event->host, (enum raft_unread)event->number);
 }
 
-static void plan_crash(struct raft_host *host, bool is_corrupt)
+static void plan_crash(struct raft_host *host, enum raft_unread unread)
 {
     struct raft_world *world = host->world;
     mn_time down = 5 * MN_MS + plan_draw(world, 1500000);
@@ -59,7 +60,7 @@ static void plan_crash(struct raft_host *host, bool is_corrupt)
     if (host->raft == NULL) return;
     world->stats.crashes++;
     raft_world_crash(host);
-    raft_world_at(world, world->time + down, plan_restart, host)->number = is_corrupt;
+    raft_world_at(world, world->time + down, plan_restart, host)->number = unread;
 }
 
 bool raft_plan_tears(struct raft_world *world)
@@ -67,6 +68,20 @@ bool raft_plan_tears(struct raft_world *world)
     if ((world->faults >> RAFT_FAULT_TORN & 1) == 0) return false;
     world->stats.faults[RAFT_FAULT_TORN]++;
     return true;
+}
+
+/* The allocator ends the process (proto/base/memory.h): what the step said after that is not done.
+ */
+static void plan_no_memory(struct raft_world *world, struct raft_event *event)
+{
+    world->stats.crashes++;
+    raft_world_crash(event->host);
+    raft_world_at(world, world->time + 20 * MN_MS, plan_restart, event->host);
+}
+
+void raft_plan_on_no_memory(struct raft_host *host)
+{
+    raft_world_at(host->world, host->world->time, plan_no_memory, host)->boot = host->boot;
 }
 
 /* A write that fails is never tried again: the process ends, and comes back when there is room. */
@@ -154,6 +169,32 @@ static void plan_transfer(struct raft_world *world)
         raft_world_at(world, world->time + plan_draw(world, 6000), plan_deafen, leader);
 }
 
+/* Of a clock, in permille: any two run within 5% of each other, which leases need, but half of the
+ * time hardly more than that. */
+static uint32_t plan_rate(struct rng *rng, bool is_far)
+{
+    if (is_far) return rng_below(rng, 2) == 0 ? 977 : 1023;
+    return 977 + rng_below(rng, 47);
+}
+
+/* One clock leaps by up to an hour, to either side; timeouts do not depend on it. The other one
+ * leaps forward, as when a machine was asleep, and runs at another rate from then on: but with
+ * leases only so far as they allow. */
+static void plan_leap(struct raft_world *world, struct raft_host *host)
+{
+    bool is_back = plan_draw(world, 2) == 0, is_far = plan_draw(world, 2) == 0;
+    mn_time wall = plan_draw(world, 3600) * MN_SEC, leap = 0;
+    uint32_t permille = plan_rate(&world->rng_strike, is_far);
+
+    if (!host->config.uses_lease) {
+        permille = 900 + plan_draw(world, 201);
+        if (plan_draw(world, 2) == 0)
+            leap = rng_below_u64(&world->rng_strike, 5 * host->config.election_timeout);
+    }
+    host->clock_wall = is_back ? host->clock_wall - wall : host->clock_wall + wall;
+    raft_world_set_clock(host, leap, permille);
+}
+
 static void plan_pause(struct raft_world *world, struct raft_host *host)
 {
     host->paused_until = world->time + 50 * MN_MS + plan_draw(world, 2000000);
@@ -176,7 +217,7 @@ static void plan_do(struct raft_world *world, enum raft_fault fault, struct raft
     case RAFT_FAULT_CUT: plan_cut(world, host, false); break;
     case RAFT_FAULT_CUT_ONE_WAY: plan_cut(world, host, true); break;
     case RAFT_FAULT_CRASH:
-        plan_crash(host, false);
+        plan_crash(host, RAFT_UNREAD_NOTHING);
         plan_reset(world, host);
         break;
     case RAFT_FAULT_CRASH_WRITE:
@@ -191,8 +232,13 @@ static void plan_do(struct raft_world *world, enum raft_fault fault, struct raft
         break;
     case RAFT_FAULT_FULL: host->disk.full_until = world->time + plan_draw(world, 2000000); break;
     case RAFT_FAULT_CORRUPT:
-        if (plan_may_corrupt(world, host)) plan_crash(host, true);
+        if (plan_may_corrupt(world, host)) plan_crash(host, RAFT_UNREAD_ENTRY);
         break;
+    case RAFT_FAULT_ROT:
+        if (plan_may_corrupt(world, host)) plan_crash(host, RAFT_UNREAD_HEAD);
+        break;
+    case RAFT_FAULT_LEAP: plan_leap(world, host); break;
+    case RAFT_FAULT_MEMORY: host->outputs_left = 1 + plan_draw(world, 40); break;
     case RAFT_FAULT_CHURN: plan_churn(world); break;
     case RAFT_FAULT_TRANSFER: plan_transfer(world); break;
     case RAFT_FAULT_LOSS:
@@ -285,6 +331,7 @@ static void plan_start_lasting(struct raft_world *world)
     static const enum raft_fault lasting[] = RAFT_LASTING;
     struct rng *rng = &world->rng_fault;
     uint32_t loss, duplicate;
+    bool is_far = rng_below(rng, 2) == 0;
     mn_time delay;
 
     world->faults = rng_u32(rng);
@@ -299,8 +346,9 @@ static void plan_start_lasting(struct raft_world *world)
     if (world->faults >> RAFT_FAULT_DUPLICATE & 1) world->duplicate_permille = duplicate;
     if (world->faults >> RAFT_FAULT_DELAY & 1) world->delay_max = delay;
     for (uint32_t i = 0; i < world->hosts_count; i++) {
-        uint32_t permille = 980 + rng_below(rng, 41);
-        if (world->faults >> RAFT_FAULT_CLOCK & 1) world->hosts[i].clock_permille = permille;
+        uint32_t permille = plan_rate(rng, is_far);
+        if (world->faults >> RAFT_FAULT_CLOCK & 1)
+            raft_world_set_clock(&world->hosts[i], 0, permille);
     }
     for (uint32_t fault = 0; fault < RAFT_FAULT_COUNT; fault++)
         if (!plan_is_sudden((enum raft_fault)fault) && fault != RAFT_FAULT_TORN)
@@ -329,6 +377,7 @@ void raft_plan_stop(struct raft_world *world)
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         world->hosts[i].paused_until = 0;
         world->hosts[i].disk.slow_until = world->hosts[i].disk.full_until = 0;
-        raft_world_start(&world->hosts[i], false);
+        if (!world->hosts[i].is_dying) world->hosts[i].outputs_left = 0;
+        raft_world_start(&world->hosts[i], RAFT_UNREAD_NOTHING);
     }
 }

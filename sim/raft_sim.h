@@ -69,8 +69,29 @@ struct raft_write { /* on its way to the disk */
     struct raft_snapshot snapshot;
 };
 
+#define RAFT_DISK_HEADS 4u
+
+/* What a record says besides its entries. */
+struct raft_disk_head {
+    uint64_t term, commit;
+    mn_id vote;
+    bool is_wounded;
+};
+
+/* What cannot be read of a disk when a process starts. */
+enum raft_unread {
+    RAFT_UNREAD_NOTHING = 0,
+    RAFT_UNREAD_ENTRY, /* any entry of the log */
+    RAFT_UNREAD_HEAD   /* newest records: with the term and the vote that they held */
+};
+
 struct raft_disk {
     struct raft_recovered now; /* what is durable; entries and snapshot data are its own */
+    uint64_t synced;           /* entries up to here are known to have been synced */
+    bool is_torn;              /* half of a record stands after the last entry */
+    bool is_head_synced;       /* the newest record is known to have been synced */
+    struct raft_disk_head heads[RAFT_DISK_HEADS]; /* earlier ones, each unlike the next; a ring */
+    uint32_t heads_count;
     uint32_t capacity;
     struct mn_list pending; /* struct raft_write */
     bool is_busy;
@@ -98,7 +119,11 @@ struct raft_host {
     struct raft *raft;                    /* NULL while down */
     uint64_t boot, commit_seen, term_led; /* term_led: the term it led when commit_seen was seen */
     uint64_t last_seen, first_seen, config_seen;
-    uint32_t clock_permille; /* its clock runs at so much of true time */
+    uint32_t clock_permille;      /* its clock runs at so much of true time, since clock_at */
+    mn_time clock_at, clock_mono; /* then it showed this */
+    mn_time clock_wall;           /* how far its other clock is ahead of this one; it leaps */
+    uint32_t outputs_left;        /* of its process, before it has no memory; 0: enough */
+    bool is_dying;                /* that was the last one */
     mn_time paused_until, tick_at;
     struct raft_config config;
     struct raft_kv kv;
@@ -151,6 +176,9 @@ enum raft_fault {
     RAFT_FAULT_CRASH_WRITE, /* while something is on its way to the disk */
     RAFT_FAULT_FULL,        /* the disk takes nothing for a while: the process ends */
     RAFT_FAULT_TORN,        /* a crash leaves half of a write */
+    RAFT_FAULT_ROT,         /* the newest records do not read back, nor term and vote in them */
+    RAFT_FAULT_LEAP,        /* a clock leaps, and runs at another rate from then on */
+    RAFT_FAULT_MEMORY,      /* none is left in the middle of a step: the process ends there */
     RAFT_FAULT_COUNT,
     RAFT_OP = RAFT_FAULT_COUNT, /* a client begins something: a decision too, no fault */
     RAFT_DECISIONS
@@ -220,8 +248,10 @@ void raft_world_fail(struct raft_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void raft_world_hash(struct raft_world *world, uint64_t what, struct mn_span bytes);
 void raft_world_input(struct raft_host *host, const struct raft_input *input);
-void raft_world_start(struct raft_host *host, bool is_corrupt);
+void raft_world_start(struct raft_host *host, enum raft_unread unread);
 void raft_world_crash(struct raft_host *host);
+/* From now on its clock shows [leap] more, and runs at [permille] of true time. */
+void raft_world_set_clock(struct raft_host *host, mn_time leap, uint32_t permille);
 struct raft_host *raft_world_leader(struct raft_world *world); /* of the highest term, or NULL */
 
 /* raft_client.c */
@@ -238,6 +268,7 @@ extern const char *const raft_decision_names[RAFT_DECISIONS];
 void raft_plan_start(struct raft_world *world);
 void raft_plan_stop(struct raft_world *world);
 bool raft_plan_tears(struct raft_world *world);
+void raft_plan_on_no_memory(struct raft_host *host);
 void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist);
 
 /* raft_checks.c */

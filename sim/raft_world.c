@@ -3,9 +3,11 @@
 #include <stdio.h>
 
 #include "consensus/raft_wire.h"
+#include "proto/base/check.h"
 #include "sim/raft_sim.h"
 
 #define CLOCK_START MN_SEC
+#define WALL_START (1700000000 * MN_SEC)
 
 /* ---- time ---- */
 
@@ -50,9 +52,20 @@ void raft_world_hash(struct raft_world *world, uint64_t what, struct mn_span byt
 
 static struct mn_now host_now(const struct raft_host *host)
 {
-    mn_time mono = CLOCK_START + host->world->time * host->clock_permille / 1000;
+    mn_time passed = host->world->time - host->clock_at;
+    mn_time mono = host->clock_mono + passed * host->clock_permille / 1000;
 
-    return (struct mn_now){mono, mono};
+    return (struct mn_now){mono, mono + host->clock_wall};
+}
+
+static void host_arm(struct raft_host *host);
+
+void raft_world_set_clock(struct raft_host *host, mn_time leap, uint32_t permille)
+{
+    host->clock_mono = host_now(host).mono + leap;
+    host->clock_at = host->world->time;
+    host->clock_permille = permille;
+    if (host->raft != NULL) host_arm(host);
 }
 
 static void host_tick(struct raft_world *world, struct raft_event *event)
@@ -70,8 +83,8 @@ static void host_arm(struct raft_host *host)
     mn_time deadline = raft_deadline(host->raft), at;
     struct raft_event *event;
 
-    if (deadline < CLOCK_START) deadline = CLOCK_START;
-    at = (deadline - CLOCK_START) * 1000 / host->clock_permille + 1;
+    if (deadline < host->clock_mono) deadline = host->clock_mono;
+    at = host->clock_at + (deadline - host->clock_mono) * 1000 / host->clock_permille + 1;
     if (at < host->world->time) at = host->world->time;
     if (at == host->tick_at) return;
     host->tick_at = at;
@@ -127,15 +140,16 @@ static void write_free(struct raft_write *write)
     mn_free(write);
 }
 
-/* Only some of its entries reached the disk: a tail that is torn, which is cut off at the start. */
-static void write_tear(struct raft_world *world, struct raft_write *write)
+/* Only some of its entries reached the disk, and half of the next one: see disk_read(). */
+static bool write_tear(struct raft_world *world, struct raft_write *write)
 {
     uint32_t left = write->persist.entries_count;
 
-    if (left == 0 || write->persist.is_reset || write->persist.snapshot != NULL) return;
+    if (left == 0 || write->persist.is_reset || write->persist.snapshot != NULL) return false;
     left = rng_below(&world->rng_disk, left);
     while (write->persist.entries_count > left)
         mn_buf_unref(write->persist.entries[--write->persist.entries_count].buf);
+    return true;
 }
 
 static struct raft_entry *disk_entries(struct raft_disk *disk)
@@ -172,10 +186,29 @@ static void disk_forget_front(struct raft_disk *disk, uint64_t upto)
     memmove(entries, entries + gone, disk->now.entries_count * sizeof *entries);
 }
 
+static uint64_t disk_last(const struct raft_disk *disk)
+{
+    const struct raft_recovered *now = &disk->now;
+
+    return now->entries_count == 0 ? now->snapshot.index
+                                   : now->entries[now->entries_count - 1].index;
+}
+
+static void disk_note_head(struct raft_disk *disk, const struct raft_persist *persist)
+{
+    const struct raft_recovered *now = &disk->now;
+
+    if (persist->term == now->term && mn_id_equal(&persist->vote, &now->vote)) return;
+    disk->heads[disk->heads_count++ % RAFT_DISK_HEADS] =
+        (struct raft_disk_head){now->term, now->commit, now->vote, now->is_wounded};
+}
+
 static void disk_apply(struct raft_disk *disk, struct raft_write *write)
 {
     const struct raft_persist *persist = &write->persist;
 
+    disk_note_head(disk, persist);
+    disk->is_head_synced = false;
     disk->now.term = persist->term;
     disk->now.vote = persist->vote;
     disk->now.commit = persist->commit;
@@ -194,8 +227,10 @@ static void disk_apply(struct raft_disk *disk, struct raft_write *write)
         if (disk->now.entries_count > 0 && entry->index >= disk->now.entries[0].index &&
             entry->index - disk->now.entries[0].index < disk->now.entries_count)
             disk_cut(disk, (uint32_t)(entry->index - disk->now.entries[0].index));
+        if (disk->synced >= entry->index) disk->synced = entry->index - 1;
         disk_add(disk, entry);
     }
+    if (disk->synced > disk_last(disk)) disk->synced = disk_last(disk);
 }
 
 static void disk_synced(struct raft_world *world, struct raft_event *event);
@@ -242,6 +277,8 @@ static void disk_synced(struct raft_world *world, struct raft_event *event)
         write_free(write);
     }
     host->disk.is_busy = false;
+    host->disk.synced = disk_last(&host->disk);
+    host->disk.is_head_synced = true;
     disk_release(host, event->number);
     if (!mn_list_is_empty(&host->disk.pending)) disk_begin(host);
     raft_world_input(host, &input);
@@ -344,31 +381,83 @@ void raft_world_input(struct raft_host *host, const struct raft_input *input)
 {
     struct raft_outbox outbox = {.arena = &host->world->arena};
 
+    if (host->is_dying) return;
     host->world->stats.steps++;
     raft_step(host->raft, host_now(host), input, &outbox);
-    for (uint32_t i = 0; i < outbox.count; i++)
+    for (uint32_t i = 0; i < outbox.count && !host->is_dying; i++) {
         host_output(host, &outbox.items[i]);
+        if (host->outputs_left == 0 || --host->outputs_left > 0) continue;
+        if (i + 1 < outbox.count) MN_PROBE("raftsim: no memory in the middle of a step");
+        host->is_dying = true;
+        raft_plan_on_no_memory(host);
+    }
     mn_arena_reset(&host->world->arena);
     raft_checks_step(host);
     host_arm(host);
 }
 
-void raft_world_start(struct raft_host *host, bool is_corrupt)
+/* The newest records are lost with what they said of terms and votes: an earlier one counts again,
+ * and entries of terms that it does not know are lost, too. */
+static bool disk_lose_head(struct raft_host *host)
+{
+    struct raft_disk *disk = &host->disk;
+    uint32_t back = 1 + rng_below(&host->world->rng_disk, RAFT_DISK_HEADS), kept = 0;
+    const struct raft_disk_head *head;
+
+    if (back > disk->heads_count) back = disk->heads_count;
+    if (back == 0 || !disk->is_head_synced) return false;
+    head = &disk->heads[(disk->heads_count - back) % RAFT_DISK_HEADS];
+    if (head->term < disk->now.snapshot.term) return false; /* that record holds it, and counts */
+    while (kept < disk->now.entries_count && disk->now.entries[kept].term <= head->term)
+        kept++;
+    disk_cut(disk, kept);
+    disk->now.term = head->term;
+    disk->now.vote = head->vote;
+    disk->now.commit = head->commit;
+    disk->now.is_wounded = head->is_wounded;
+    disk->heads_count = 0;
+    return true;
+}
+
+/* Reads the log back, up to what does not read; what that is follows from where it stands and from
+ * what was known to be synced. */
+static void disk_read(struct raft_host *host, enum raft_unread unread)
+{
+    struct raft_disk *disk = &host->disk;
+    struct raft_world *world = host->world;
+    uint64_t last = disk_last(disk), bad = disk->is_torn ? last + 1 : 0;
+
+    if (unread == RAFT_UNREAD_ENTRY && disk->now.entries_count > 0) {
+        bad = disk->now.entries[rng_below(&world->rng_disk, disk->now.entries_count)].index;
+        if (rng_below(&world->rng_disk, 2) == 0) bad = last; /* where it looks like a torn one */
+    }
+    if (bad != 0) disk->now.damage = raft_damage_judge(bad, disk->synced + 1, bad < last);
+    if (bad != 0 && bad <= last) disk_cut(disk, (uint32_t)(bad - disk->now.entries[0].index));
+    if (unread == RAFT_UNREAD_HEAD && disk_lose_head(host)) disk->now.damage = RAFT_DAMAGE_CORRUPT;
+    if (disk->now.damage == RAFT_DAMAGE_CORRUPT) world->stats.corruptions++;
+    if (disk->now.damage == RAFT_DAMAGE_TORN) {
+        MN_PROBE("raftsim: a torn record is cut off");
+        disk->now.damage = RAFT_DAMAGE_NONE;
+    }
+    disk->is_torn = false;
+    disk->synced = disk_last(disk); /* it is synced before it is used */
+    disk->is_head_synced = true;
+}
+
+void raft_world_start(struct raft_host *host, enum raft_unread unread)
 {
     struct raft_disk *disk = &host->disk;
     struct raft_world *world = host->world;
     mn_status status;
 
     if (host->raft != NULL) return;
-    if (is_corrupt && disk->now.entries_count > 0) {
-        disk_cut(disk, rng_below(&world->rng_disk, disk->now.entries_count));
-        disk->now.damage = RAFT_DAMAGE_CORRUPT;
-        world->stats.corruptions++;
-    }
+    disk_read(host, unread);
     host->boot++;
     host->commit_seen = host->term_led = 0;
     host->last_seen = host->first_seen = host->config_seen = 0;
     host->paused_until = 0;
+    host->outputs_left = 0;
+    host->is_dying = false;
     host->tick_at = MN_TIME_NEVER;
     rng_bytes(&world->rng_node, host->config.seed, sizeof host->config.seed);
     raft_kv_restore(&host->kv, &disk->now.snapshot);
@@ -405,7 +494,8 @@ void raft_world_crash(struct raft_host *host)
                                                      : rng_below(&host->world->rng_disk, count + 1);
     while (!mn_list_is_empty(&host->disk.pending)) {
         struct raft_write *write = MN_CONTAINER(host->disk.pending.next, struct raft_write, list);
-        if (kept == 1 && raft_plan_tears(host->world)) write_tear(host->world, write);
+        if (kept == 1 && raft_plan_tears(host->world))
+            host->disk.is_torn = write_tear(host->world, write);
         if (kept > 0) disk_apply(&host->disk, write);
         kept -= kept > 0;
         write_free(write);
@@ -520,6 +610,8 @@ struct raft_world *raft_world_new(const struct raft_options *options)
         host->index = i;
         host->id.bytes[15] = (uint8_t)(i + 1);
         host->clock_permille = 1000;
+        host->clock_mono = CLOCK_START;
+        host->clock_wall = WALL_START;
         host->config = config;
         host->config.self = host->id;
         mn_list_init(&host->disk.pending);
@@ -600,7 +692,7 @@ bool raft_world_run(struct raft_world *world)
             end = faults_end + world->options.story->quiet_for;
 
     for (uint32_t i = 0; i < world->hosts_count; i++)
-        raft_world_start(&world->hosts[i], false);
+        raft_world_start(&world->hosts[i], RAFT_UNREAD_NOTHING);
     raft_client_start(world);
     raft_plan_start(world);
     world_run_until(world, faults_end);
