@@ -24,6 +24,7 @@ struct agreement { /* of the world */
     uint32_t quiet_iteration, last_iteration; /* when the faults ended; by when all must be over */
     uint32_t liveliness;                      /* of liars: the most between two lies */
     bool has_plan, is_second_camp_skipped;    /* see liar_split() */
+    bool is_only_proposing;                   /* liars do nothing but propose, often twice */
     uint32_t camp;
     struct decidable { /* FINALs of honest hosts for one block */
         uint32_t iteration, hosts;
@@ -528,6 +529,10 @@ static void lie(struct bft_host *host)
 
     if (other->core != NULL) iteration = ((struct simplex *)other->core)->iteration;
     if (iteration > 1 && liar_draw(world, 3) == 0) iteration -= 1;
+    if (agreement(world)->is_only_proposing) {
+        liar_propose(host, iteration, liar_subset(host));
+        return;
+    }
     if (agreement(world)->has_plan && liar_draw(world, 4) != 0) {
         liar_split(host, iteration);
         return;
@@ -587,6 +592,7 @@ static void begin(struct bft_world *world)
     run->is_second_camp_skipped = bft_draw(&world->rng_liar, 2) == 0;
     run->camp = bft_draw(&world->rng_liar, 1u << world->hosts_count);
     run->liveliness = 2000 + bft_draw(&world->rng_liar, 60000);
+    run->is_only_proposing = bft_draw(&world->rng_liar, 8) == 0;
     for (uint32_t i = 0; i < world->hosts_count; i++)
         if (world->hosts[i].is_liar && !world->options.is_told)
             bft_world_at(world, bft_draw(&world->rng_liar, 50000), liar_next, &world->hosts[i]);

@@ -78,6 +78,17 @@ MUTANTS = {
         "    for (uint32_t i = 0; i < raft->members.members_count; i++)\n"
         "        heard[i] = raft_is_self(raft, i) ? UINT64_MAX : raft->peers[i].heard;\n"
         "    mn_time start = quorum_commit(&raft->members, heard);\n")],
+    "timers-by-wall-clock": [(RAFT,
+        "    MN_ASSERT(now.mono >= raft->now.mono);\n    raft->now = now;\n",
+        "    now.mono = now.wall - 1700000000 * MN_SEC; /* as long as it does not leap */\n"
+        "    raft->now = now;\n")],
+    "rot-is-torn": [(RAFT,
+        "    return offset < synced || has_valid_after ?", "    return has_valid_after ?")],
+    "wounded-node-counts": [(REPLICATE,
+        "    return peer->heal == 0 ? value : 0;", "    return value;")],
+    "healed-before-a-quorum": [(REPLICATE,
+        "    if (match < msg->heal_index || msg->commit < msg->heal_index) return;",
+        "    if (match < msg->heal_index) return;")],
     "lease-survives-transfer": [(CONFIG, "    raft->is_lease_void = true;\n", "")],
     "wounded-node-votes": [
         (ELECTION, "    if (raft->is_wounded) {", "    if (false) {"),
