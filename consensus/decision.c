@@ -71,6 +71,7 @@ void decision_step(struct decision *decision, struct mn_now now, const struct de
     case DECISION_IN_TICK: break;
     case DECISION_IN_MEMBERS:
         decision_on_members(decision, input->members.items, input->members.count);
+        decision->rtt = input->members.rtt;
         break;
     case DECISION_IN_PROPOSE: decision_on_propose(decision, input); break;
     case DECISION_IN_ANSWER: decision_on_answer(decision, input); break;
@@ -208,8 +209,7 @@ void decision_free(struct decision *decision)
         decision_drop_item(decision,
                            MN_CONTAINER(decision->items.next, struct decision_item, list));
     decision_proof_done(decision);
-    mn_free(decision->members);
-    mn_free(decision->members_ids);
+    decision_members_done(decision);
     rng_done(&decision->rng);
     mn_free(decision);
 }

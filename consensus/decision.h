@@ -46,6 +46,9 @@
 #define DECISION_EVIDENCE_MAX 256u /* nodes that are remembered as liars */
 #define DECISION_TIMEOUT_MIN (10 * MN_MS)
 #define DECISION_TIMEOUT_MAX MN_HOUR
+/* bytes of what a voter said of itself, as it stands in a proposal: less than metrics.h allows, so
+ * that one with all voters and the largest value has its place in a message */
+#define DECISION_METRICS_MAX ((size_t)200)
 #define DECISION_WINDOW                                                       \
     (5 * MN_SEC) /* after the deadline, before another value may have our yes \
                   */
@@ -67,9 +70,10 @@ enum decision_choice {
 enum decision_cause {
     DECISION_BY_POLICY = 1, /* a rule in the node's configuration */
     DECISION_BY_HAND,       /* an administrator or an agent */
-    DECISION_BAD_WEIGHTS, /* no: a weight is not what the voter knows, by more than a factor of 2 */
-    DECISION_BAD_VOTERS,  /* no: members with more than a quarter of the weight are left out */
-    DECISION_TOPIC_TAKEN  /* abstain: said yes to another value */
+    DECISION_BAD_WEIGHTS,   /* no: a weight is not what the voter knows, by more than a factor of 2,
+                             * though the record it was made from is rightly signed */
+    DECISION_BAD_VOTERS,    /* no: members with more than a quarter of the weight are left out */
+    DECISION_TOPIC_TAKEN    /* abstain: said yes to another value */
 };
 
 enum decision_basis { DECISION_EQUAL = 1, DECISION_METRIC };
@@ -99,9 +103,6 @@ const char *decision_lie_name(enum decision_lie lie);
 
 /* ---- weights ---- */
 
-/* From a score of metrics to a weight: 1,000 per 1.0, at most 2^20. NaN, infinite, negative: 0. */
-uint32_t decision_weight(double score);
-
 /* Cuts every weight to a quarter of the sum, again until nothing changes. False, and some weights
  * are 0, when fewer than four are above 0: then nobody can be kept below a third. */
 bool decision_cap(uint32_t *weights, uint32_t count);
@@ -115,7 +116,8 @@ struct decision_config {
     uint32_t agreements_max;     /* byzantine ones open at a time, 1 .. 64; 16. Each takes up to
                                   * about 5 MiB, if liars make it long */
     mn_time resend;              /* 10 ms .. 10 s; 250 ms */
-    mn_time delay;               /* D0 of consensus/simplex.h; 1 ms .. 30 s; 250 ms */
+    mn_time delay;               /* D0 of consensus/simplex.h, at least: twice the longest round
+                                  * trip that is known of a member; 1 ms .. 30 s; 200 ms */
     bool abstains;               /* never votes: its disk may be older than its words */
     uint8_t seed[RNG_SEED_SIZE]; /* same seed, same inputs: same outputs */
 };
@@ -123,7 +125,10 @@ struct decision_config {
 /* A member as this node knows it: from signed records, never from a proposal. */
 struct decision_member {
     uint8_t pk[SIGN_PK_SIZE];
-    uint32_t weight; /* by metrics, before any cap; 0: unknown */
+    uint32_t weight;       /* metrics_weight() of [record], before any cap; 0: unknown */
+    struct mn_buf *record; /* what it said of itself (metrics.h), not older than METRICS_SKEW, at
+                            * most DECISION_METRICS_MAX bytes; the core takes its own ref. NULL:
+                            * no vote where metrics weigh */
 };
 
 enum decision_input_type {
@@ -141,6 +146,7 @@ struct decision_input {
         struct {
             const struct decision_member *items; /* copied */
             uint32_t count;                      /* at most 65,536 */
+            mn_time rtt; /* the longest round trip to one of them; 0: not known */
         } members;
         struct {
             uint64_t request;
@@ -244,6 +250,7 @@ struct decision_ballot {
     uint8_t pk[SIGN_PK_SIZE];
     mn_id node_id;
     uint32_t weight;
+    struct mn_buf *record;       /* of a proposal that is being made: where its weight comes from */
     enum decision_choice choice; /* NONE: no vote is known here */
     enum decision_cause cause;
 };
@@ -278,7 +285,8 @@ uint32_t decision_members(const struct decision *decision); /* how many are know
  * caller owns the ref; NULL: not found. */
 struct mn_buf *decision_certificate(const struct decision *decision, const mn_id *id);
 
-/* Reads such bytes with nothing else: every signature is checked, sums are made anew. The view
+/* Reads such bytes with nothing else: every signature is checked, sums are made anew, and weights
+ * by metrics from the signed records that stand beside them. The view
  * lives in [arena]; its outcome is OPEN if that is not proven; own and is_voter say nothing.
  * MN_MALFORMED, MN_BAD_SIGNATURE. */
 MN_MUST_USE mn_status decision_verify(const mn_id *mesh_id, struct mn_span certificate,

@@ -297,6 +297,15 @@ static void agree_feed(struct decision *decision, struct decision_item *item,
     mn_buf_unref(agreed);
 }
 
+/* D0: the leader's block must reach the slowest member and its vote come back before anybody gives
+ * the iteration up, with as much again to spare. */
+static mn_time agree_delay(const struct decision *decision)
+{
+    mn_time delay = mn_time_max(decision->config.delay, 2 * decision->rtt);
+
+    return mn_time_min(delay, SIMPLEX_DELAY_MAX);
+}
+
 static void agree_start(struct decision *decision, struct decision_item *item)
 {
     struct decision_agreement *agreement = item->agreement;
@@ -313,7 +322,7 @@ static void agree_start(struct decision *decision, struct decision_item *item)
     config.self = (uint32_t)item->self;
     config.key = decision->config.key;
     config.abstains = decision->config.abstains;
-    config.delay = decision->config.delay;
+    config.delay = agree_delay(decision);
     MN_LIST_FOR_EACH (link, &agreement->stored) {
         if (count < agreement->parts)
             records[count++] = mn_buf_span(MN_CONTAINER(link, struct agree_stored, list)->buf);

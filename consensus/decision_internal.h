@@ -154,6 +154,7 @@ struct decision {
     struct decision_member *members; /* by rising id */
     mn_id *members_ids;
     uint32_t members_count;
+    mn_time rtt; /* the longest one to any of them; 0: not known */
     uint64_t write_last, dropped;
     struct mn_list evidence;
     uint32_t evidence_count;
@@ -207,6 +208,7 @@ const struct decision_member *decision_member_of(const struct decision *decision
                                                  const mn_id *node);
 void decision_members_hash(const struct decision *decision, uint8_t ret[16]);
 bool decision_choose_voters(const struct decision *decision, struct decision_proposal *proposal);
+void decision_members_done(struct decision *decision);
 void decision_on_members(struct decision *decision, const struct decision_member *items,
                          uint32_t count);
 

@@ -25,11 +25,26 @@ const struct decision_member *decision_member_of(const struct decision *decision
 
 /* ---- members ---- */
 
+static void members_free(struct decision_member *members, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        mn_buf_unref(members[i].record);
+    mn_free(members);
+}
+
+void decision_members_done(struct decision *decision)
+{
+    members_free(decision->members, decision->members_count);
+    mn_free(decision->members_ids);
+}
+
 void decision_on_members(struct decision *decision, const struct decision_member *items,
                          uint32_t count)
 {
+    struct decision_member *before = decision->members;
+    uint32_t before_count = decision->members_count;
+
     if (count > MEMBERS_MAX) count = MEMBERS_MAX;
-    mn_free(decision->members);
     mn_free(decision->members_ids);
     decision->members = mn_alloc((count + 1) * sizeof *decision->members);
     decision->members_ids = mn_alloc((count + 1) * sizeof *decision->members_ids);
@@ -45,8 +60,10 @@ void decision_on_members(struct decision *decision, const struct decision_member
         }
         decision->members_ids[at] = id;
         decision->members[at] = items[i];
+        mn_buf_ref(items[i].record);
         decision->members_count++;
     }
+    members_free(before, before_count); /* after the new refs were taken: they may be the same */
 }
 
 /* ---- voters of a proposal of ours ---- */
@@ -72,11 +89,13 @@ static uint32_t decision_pick_heaviest(const struct decision *decision,
     for (uint32_t i = 0; i < decision->members_count; i++) {
         uint32_t weight = proposal->basis == DECISION_EQUAL ? 1 : decision->members[i].weight, at;
         if (weight == 0 || decision_is_accused(decision, &decision->members_ids[i])) continue;
+        if (proposal->basis == DECISION_METRIC && decision->members[i].record == NULL) continue;
         if (count == most && ret[count - 1].weight >= weight) continue;
         at = count < most ? count++ : count - 1;
         for (; at > 0 && ret[at - 1].weight < weight; at--)
             ret[at] = ret[at - 1];
         ret[at] = (struct decision_ballot){.node_id = decision->members_ids[i], .weight = weight};
+        ret[at].record = decision->members[i].record;
         memcpy(ret[at].pk, decision->members[i].pk, SIGN_PK_SIZE);
     }
     return count;

@@ -1,12 +1,17 @@
 #include <string.h>
 
 #include "consensus/decision_internal.h"
+#include "consensus/metrics.h"
 #include "crypto/digest.h"
 #include "proto/base/check.h"
 
-#define BODY_MAX ((size_t)98304) /* of a proposal: value, 128 voters, topic */
+#define BODY_MAX ((size_t)98304) /* of a proposal */
+#define VOTER_MAX (DECISION_METRICS_MAX + SIGN_PK_SIZE + 16)
 #define VOTE_MAX ((size_t)256)
 
+_Static_assert(DECISION_VALUE_MAX + DECISION_VOTERS_MAX * VOTER_MAX + 512 <= BODY_MAX,
+               "value, voters and terms have their place");
+_Static_assert(2 * BODY_MAX + 4096 <= DECISION_MESSAGE_MAX, "two of them are evidence");
 _Static_assert(DECISION_VALIDATORS_MAX == SIMPLEX_VALIDATORS_MAX, "they are the same");
 
 const char *decision_outcome_name(enum decision_outcome outcome)
@@ -48,14 +53,6 @@ const char *decision_lie_name(enum decision_lie lie)
 }
 
 /* ---- weights ---- */
-
-uint32_t decision_weight(double score)
-{
-    if (!(score > 0)) return 0;  /* NaN too */
-    if (score > 1e300) return 0; /* infinite, or a lie */
-    if (score >= 1048.576) return 1u << 20;
-    return (uint32_t)(score * 1000);
-}
 
 bool decision_cap(uint32_t *weights, uint32_t count)
 {
@@ -183,6 +180,38 @@ static mn_status decision_read_voters(const Meshnode__Decision__Proposal *from,
     return MN_OK;
 }
 
+/* Weights by metrics are made from what each voter said of itself, not long before or after, and
+ * nothing else. */
+static mn_status decision_read_metrics(const mn_id *mesh_id,
+                                       const Meshnode__Decision__Proposal *from,
+                                       const struct decision_proposal *proposal)
+{
+    uint32_t weights[DECISION_VOTERS_MAX];
+
+    for (uint32_t i = 0; i < proposal->voters_count; i++) {
+        struct mn_span record = pb_span(from->voters[i]->record);
+        uint64_t skew = METRICS_SKEW / MN_MS, said_ms;
+        uint8_t pk[SIGN_PK_SIZE];
+        struct metrics metrics;
+        mn_status status;
+        if (proposal->basis == DECISION_EQUAL && record.size > 0) return MN_MALFORMED;
+        if (proposal->basis == DECISION_EQUAL) continue;
+        if (record.size > DECISION_METRICS_MAX) return MN_MALFORMED;
+        status = metrics_decode(record, mesh_id, pk, &said_ms, &metrics);
+        if (status != MN_OK) return status;
+        if (memcmp(pk, proposal->voters[i].pk, sizeof pk) != 0) return MN_MALFORMED;
+        if (said_ms > UINT64_MAX - skew || said_ms + skew < proposal->created_ms)
+            return MN_MALFORMED;
+        if (said_ms > skew && said_ms - skew > proposal->created_ms) return MN_MALFORMED;
+        weights[i] = metrics_weight(&metrics);
+    }
+    if (proposal->basis == DECISION_EQUAL) return MN_OK;
+    if (!decision_cap(weights, proposal->voters_count)) return MN_MALFORMED;
+    for (uint32_t i = 0; i < proposal->voters_count; i++)
+        if (weights[i] != proposal->voters[i].weight) return MN_MALFORMED;
+    return MN_OK;
+}
+
 /* Text and value of our own: protobuf-c's copies die with the arena. */
 static void decision_keep(struct decision_proposal *proposal)
 {
@@ -225,6 +254,7 @@ mn_status decision_read_proposal(const mn_id *mesh_id, const Meshnode__Decision_
     if (status == MN_OK)
         status = decision_open(mesh_id, from, SIGN_DECISION, proposal.proposer_pk,
                                proposal.bytes.signature);
+    if (status == MN_OK) status = decision_read_metrics(mesh_id, wire, &proposal);
     if (status == MN_OK) {
         proposal.bytes.body = mn_buf_copy(pb_span(from->body));
         decision_hash(pb_span(from->body), proposal.bytes.signature, proposal.hash);
@@ -327,6 +357,8 @@ struct mn_buf *decision_pack_proposal(const struct decision_proposal *proposal)
         meshnode__decision__voter__init(&voters[i]);
         voters[i].pk = pb_bytes(mn_span(proposal->voters[i].pk, SIGN_PK_SIZE));
         voters[i].weight = proposal->voters[i].weight;
+        if (proposal->basis == DECISION_METRIC)
+            voters[i].record = pb_bytes(mn_buf_span(proposal->voters[i].record));
         pointers[i] = &voters[i];
     }
     wire.voters = pointers;

@@ -7,7 +7,7 @@
 #include "proto/pb.h"
 
 #define BODY_MAX ((size_t)256)
-#define LOAD_HALF 64.0 /* calls at once with which a node weighs half; a guess */
+#define MILLION 1000000u
 
 const char *metric_name(enum metric metric)
 {
@@ -40,14 +40,23 @@ enum metric metric_find(struct mn_span name)
     return (enum metric)metric;
 }
 
-double metrics_score(const struct metrics *metrics)
+/* Of 0..1. One multiplication and no sum: there is nothing to contract or to reorder. */
+static uint64_t metrics_millionths(double part)
+{
+    return ((uint64_t)(part * (10.0 * MILLION)) + 5) / 10;
+}
+
+uint32_t metrics_weight(const struct metrics *metrics)
 {
     double links = metrics->values[METRIC_LINKS], failures = metrics->values[METRIC_FAILURES];
     double load = metrics->values[METRIC_LOAD];
+    uint64_t good;
 
     if (!(links >= 0 && links <= 1 && failures >= 0 && failures <= 1)) return 0; /* NaN too */
     if (!(load >= 0 && load <= 1e9)) return 0;
-    return links * (1 - failures) / (1 + load / LOAD_HALF);
+    good = metrics_millionths(links) * (MILLION - metrics_millionths(failures));
+    return (uint32_t)(good / (MILLION / 1000) * METRICS_LOAD_HALF /
+                      ((METRICS_LOAD_HALF + (uint64_t)load) * MILLION));
 }
 
 struct mn_buf *metrics_encode(const struct metrics *metrics, const mn_id *mesh_id,

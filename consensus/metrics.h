@@ -32,7 +32,13 @@ enum metric {
 };
 
 #define METRICS_RECORD_MAX ((size_t)512) /* bytes */
-#define METRICS_SKEW (2 * MN_MINUTE)     /* older, or further ahead, is not taken */
+
+/* Calls at once with which a node weighs half: a quarter of those that one service may have in
+ * flight at a node (node/core/calls.h), so that one whose only service is full still weighs a
+ * fifth. Whoever checks a certificate counts with it, so all members must: it is part of the
+ * protocol. */
+#define METRICS_LOAD_HALF 64u
+#define METRICS_SKEW (2 * MN_MINUTE) /* older, or further ahead, is not taken */
 
 /* NaN: not known. */
 struct metrics {
@@ -45,9 +51,10 @@ const char *metric_about(enum metric metric);
 /* METRIC_COUNT: there is none of that name. */
 enum metric metric_find(struct mn_span name);
 
-/* links * (1 - failures) / (1 + load / 64), for decision_weight(): 1 for a node that is well. 0 if
- * one of them is unknown, or out of its range. */
-double metrics_score(const struct metrics *metrics);
+/* 1,000 * links * (1 - failures) / (1 + load / METRICS_LOAD_HALF), rounded down: 1,000 for a node
+ * that is well. 0 if one of them is unknown, or out of its range. Counted in integers, after links
+ * and failures are rounded to millionths: the same everywhere. */
+uint32_t metrics_weight(const struct metrics *metrics);
 
 /* The caller owns the ref. */
 struct mn_buf *metrics_encode(const struct metrics *metrics, const mn_id *mesh_id,

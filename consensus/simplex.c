@@ -270,7 +270,7 @@ static bool simplex_config_is_valid(const struct simplex_config *config)
         if (memcmp(config->key->pk, config->validators[config->self].pk, SIGN_PK_SIZE) != 0)
             return false;
     }
-    if (config->delay < MN_MS || config->delay > 30 * MN_SEC) return false;
+    if (config->delay < MN_MS || config->delay > SIMPLEX_DELAY_MAX) return false;
     for (uint32_t i = 0; i < config->validators_count; i++) {
         if (config->validators[i].weight == 0) return false;
         total += config->validators[i].weight;

@@ -20,6 +20,7 @@
  * of the weight do anything; the others crash and come back with their disk. A validator whose disk
  * was restored from a backup must abstain. */
 #ifndef SIMPLEX_H
+#define SIMPLEX_DELAY_MAX (30 * MN_SEC)
 #define SIMPLEX_H
 
 #include <stdbool.h>

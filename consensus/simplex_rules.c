@@ -4,7 +4,6 @@
 #include "consensus/simplex_internal.h"
 #include "proto/base/check.h"
 
-#define DELAY_MAX (30 * MN_SEC)
 #define RESEND_MAX 16 /* times the delay: how seldom it becomes where nothing moves */
 
 static const struct simplex_block *rules_certified(const struct simplex *simplex,
@@ -193,9 +192,9 @@ void simplex_rules_enter(struct simplex *simplex, uint32_t iteration)
     simplex->delay = simplex->config.delay;
     for (uint32_t i = iteration - 1; i >= 1 && rules_certified(simplex, i) == NULL; i--) {
         simplex->dummies++;
-        if (simplex->delay < DELAY_MAX) simplex->delay += simplex->delay / 2;
+        if (simplex->delay < SIMPLEX_DELAY_MAX) simplex->delay += simplex->delay / 2;
     }
-    if (simplex->delay > DELAY_MAX) simplex->delay = DELAY_MAX;
+    if (simplex->delay > SIMPLEX_DELAY_MAX) simplex->delay = SIMPLEX_DELAY_MAX;
     simplex->timeout_at = mn_time_after(simplex->now.mono, 3 * simplex->delay);
     simplex->resend_every = simplex->delay;
     simplex->resend_at = mn_time_after(simplex->now.mono, simplex->resend_every);

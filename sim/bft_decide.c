@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "consensus/decision_internal.h"
+#include "consensus/metrics.h"
 #include "crypto/digest.h"
 #include "proto/base/check.h"
 #include "proto/simplex.pb-c.h"
@@ -394,6 +395,16 @@ static void propose_next(struct bft_world *world, struct bft_event *event)
     bft_world_at(world, world->time + bft_draw(&world->rng_work, 400000), propose_next, NULL);
 }
 
+/* What it says of itself, so that it weighs a hundred times [weight]. */
+static struct mn_buf *record_of(struct bft_world *world, const struct bft_host *host,
+                                uint32_t weight)
+{
+    struct metrics said = {.values[METRIC_LINKS] = weight / 10.0};
+
+    MN_ASSERT(metrics_weight(&said) == 100 * weight);
+    return metrics_encode(&said, &council(world)->mesh_id, &host->key, bft_now(host));
+}
+
 /* ---- liars ---- */
 
 static struct decision_config liar_config(struct bft_host *host)
@@ -518,19 +529,25 @@ static void liar_propose(struct bft_host *host)
     bool is_bent = bft_draw(&world->rng_strike, 4) == 0,
          is_one_id = bft_draw(&world->rng_strike, 2);
     uint32_t weights[BFT_HOSTS_MAX];
+    struct mn_buf *records[BFT_HOSTS_MAX];
     struct decision_draft draft;
     struct decision_signed bytes;
     struct mn_buf *buf;
 
-    for (uint32_t i = 0; i < world->hosts_count; i++)
-        weights[i] = run->members[i].weight * (is_bent && world->hosts[i].is_liar ? 8 : 1);
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        bool is_bold = is_bent && world->hosts[i].is_liar; /* says of itself what is not so */
+        records[i] =
+            is_bold ? record_of(world, &world->hosts[i], 10) : mn_buf_ref(run->members[i].record);
+        weights[i] = is_bold ? 1000 : run->members[i].weight;
+    }
     if (bft_draw(&world->rng_strike, 4) == 0) made.voters_count = 4; /* its friends, maybe */
-    if (!decision_cap(weights, made.voters_count)) return;
+    if (!decision_cap(weights, made.voters_count)) made.voters_count = 0;
     for (uint32_t i = 0; i < made.voters_count; i++) {
         uint32_t at = i;
         for (; at > 0 && mn_id_compare(&voters[at - 1].node_id, &run->ids[i]) > 0; at--)
             voters[at] = voters[at - 1];
-        voters[at] = (struct decision_ballot){.node_id = run->ids[i], .weight = weights[i]};
+        voters[at] = (struct decision_ballot){
+            .node_id = run->ids[i], .weight = weights[i], .record = records[i]};
         memcpy(voters[at].pk, run->members[i].pk, SIGN_PK_SIZE);
     }
     memcpy(made.proposer_pk, host->key.pk, SIGN_PK_SIZE);
@@ -538,7 +555,7 @@ static void liar_propose(struct bft_host *host)
     made.deadline_ms = made.created_ms + 50 + bft_draw(&world->rng_strike, 1000);
     made.value = mn_span(value, sizeof value);
     made.is_byzantine = bft_draw(&world->rng_strike, 2) == 0;
-    for (uint32_t half = 0; half < 2; half++) {
+    for (uint32_t half = 0; half < 2 && made.voters_count > 0; half++) {
         mn_store_u64(value, 1 + 2 * bft_draw(&world->rng_strike, 20)); /* what honest ones like */
         if (!is_one_id) made.id = rng_id(&world->rng_strike);
         bytes = decision_sign(&config, SIGN_DECISION, decision_pack_proposal(&made));
@@ -550,6 +567,8 @@ static void liar_propose(struct bft_host *host)
         mn_buf_unref(buf);
         mn_buf_unref(bytes.body);
     }
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        mn_buf_unref(records[i]);
     world->stats.lies++;
 }
 
@@ -593,7 +612,8 @@ static void begin(struct bft_world *world)
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct bft_host *host = &world->hosts[i];
         memcpy(run->members[i].pk, host->key.pk, SIGN_PK_SIZE);
-        run->members[i].weight = 1000 * host->weight;
+        run->members[i].weight = 100 * host->weight;
+        run->members[i].record = record_of(world, host, host->weight);
         run->ids[i] = digest_node_id(host->key.pk);
         if (host->is_liar && !world->options.is_told)
             bft_world_at(world, bft_draw(&world->rng_liar, 50000), liar_next, host);
@@ -661,6 +681,8 @@ static void end(struct bft_world *world)
 
 static void finish(struct bft_world *world)
 {
+    for (uint32_t i = 0; world->scratch != NULL && i < world->hosts_count; i++)
+        mn_buf_unref(council(world)->members[i].record);
     mn_free(world->scratch);
 }
 

@@ -332,7 +332,7 @@ static void policy_handle(struct admin_request *request)
         reply_object_end(&reply);
     }
     reply_array_end(&reply);
-    write_number(&reply, "score", metrics_score(&metrics));
+    write_number(&reply, "score", metrics_weight(&metrics) / 1000.0);
     admin_answer(request, 200, &reply);
 }
 

@@ -6,7 +6,7 @@
 #define PREFIX_AGREEMENT "agreement/"
 #define PREFIX_EVIDENCE "evidence/"
 #define RESEND (250 * MN_MS)
-#define DELAY (250 * MN_MS) /* of an agreement: no less than two round trips */
+#define DELAY (200 * MN_MS) /* of an agreement, at least; more where round trips are long */
 #define RECORDS_MAX                                                               \
     32768u /* read back at the start: 256 decisions, 16 agreements of up to 1,000 \
             * records, and evidence, with room to spare */
@@ -104,11 +104,13 @@ static void core_tell_decision_members(struct core *core)
         if (member->record->said.role == MESHNODE__TRUST__ROLE__ROLE_EDGE || count > total)
             continue;
         memcpy(members[count].pk, member->record->sign_pk, SIGN_PK_SIZE);
-        members[count++].weight = core_metrics_weight(core, &member->node_id);
+        members[count].record = core_metrics_record(core, &member->node_id, &members[count].weight);
+        count++;
     }
     input->type = DECISION_IN_MEMBERS;
     input->members.items = members;
     input->members.count = count;
+    input->members.rtt = core_longest_rtt(core);
 }
 
 struct decision_input *core_push_decision(struct core *core, enum decision_input_type type)

@@ -105,9 +105,9 @@ struct core {
     struct mn_list decision_writes, decision_records;
     uint32_t decision_records_count;
     mn_id decision_asked_id;
-    struct mn_map metrics; /* struct core_metrics by node id */
-    mn_time metrics_at;    /* when members are told ours */
-    uint32_t own_weight;   /* by the metrics they were told */
+    struct mn_map metrics;            /* struct core_metrics by node id */
+    mn_time metrics_at;               /* when members are told ours */
+    struct core_metrics *own_metrics; /* as they were told; NULL: not yet */
     struct policy_rule *rules;
     uint32_t rules_count;
     uint64_t conns_next;
@@ -172,7 +172,10 @@ void core_metrics_soon(struct core *core);
 void core_tick_metrics(struct core *core);
 void core_on_metrics(struct core *core, const mn_id *from, struct mn_span bytes);
 void core_metrics_forget(struct core *core, const mn_id *node);
-uint32_t core_metrics_weight(const struct core *core, const mn_id *node);
+/* What it said of itself, borrowed, and what that weighs; NULL and 0: nothing, or long ago. */
+struct mn_buf *core_metrics_record(const struct core *core, const mn_id *node,
+                                   uint32_t *ret_weight);
+mn_time core_longest_rtt(const struct core *core); /* to a member; 0: not known */
 void core_vote_by_rule(struct core *core, const struct decision_view *view);
 bool core_is_by_rule(uint64_t request);
 

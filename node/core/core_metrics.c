@@ -16,6 +16,7 @@ struct core_metrics {
     mn_id node;
     uint64_t wall_ms;
     uint32_t weight;
+    struct mn_buf *record;
 };
 
 /* ---- measuring ---- */
@@ -43,6 +44,17 @@ static void core_measure_links(const struct core *core, struct metrics *ret)
     ret->values[METRIC_NODES] = others + 1;
     ret->values[METRIC_LINKS] = others == 0 ? 1 : (double)linked / others;
     if (measured > 0) ret->values[METRIC_RTT] = (double)(sum / measured) / MN_MS;
+}
+
+mn_time core_longest_rtt(const struct core *core)
+{
+    mn_time longest = 0;
+
+    for (const struct peers_link *link = peers_next(core->peers, NULL); link != NULL;
+         link = peers_next(core->peers, link))
+        if (link->kind == PEERS_MEMBER && peers_link_stats(link) != NULL)
+            longest = mn_time_max(longest, peers_link_stats(link)->rtt_us);
+    return longest;
 }
 
 void core_measure(const struct core *core, struct metrics *ret)
@@ -77,7 +89,6 @@ void core_tick_metrics(struct core *core)
     core->metrics_at = mn_time_after(core->now.mono, TELL_EVERY);
     if (core->membership == NULL) return;
     core_measure(core, &metrics);
-    core->own_weight = decision_weight(metrics_score(&metrics));
     record = metrics_encode(&metrics, &mesh_id, &core->identity.key, core->now);
     for (const struct peers_link *link = peers_next(core->peers, NULL); link != NULL;
          link = peers_next(core->peers, link)) {
@@ -85,7 +96,10 @@ void core_tick_metrics(struct core *core)
         sending.to = link->node_id;
         core_send(core, &sending, mn_buf_ref(record));
     }
-    mn_buf_unref(record);
+    if (core->own_metrics == NULL) core->own_metrics = mn_alloc(sizeof *core->own_metrics);
+    mn_buf_unref(core->own_metrics->record);
+    *core->own_metrics = (struct core_metrics){
+        .wall_ms = mn_wall_ms(core->now), .weight = metrics_weight(&metrics), .record = record};
 }
 
 static struct core_metrics *core_metrics_find(const struct core *core, const mn_id *node)
@@ -118,12 +132,15 @@ void core_on_metrics(struct core *core, const mn_id *from, struct mn_span bytes)
                       mn_span(known->node.bytes, sizeof known->node));
     }
     known->wall_ms = wall_ms;
-    known->weight = decision_weight(metrics_score(&said));
+    known->weight = metrics_weight(&said);
+    mn_buf_unref(known->record);
+    known->record = mn_buf_copy(bytes);
 }
 
 static void core_metrics_remove(struct core *core, struct core_metrics *known)
 {
     mn_map_remove(&core->metrics, &known->in_map);
+    mn_buf_unref(known->record);
     mn_free(known);
 }
 
@@ -134,14 +151,17 @@ void core_metrics_forget(struct core *core, const mn_id *node)
     if (known != NULL) core_metrics_remove(core, known);
 }
 
-/* 0: it has not said for long, or never. */
-uint32_t core_metrics_weight(const struct core *core, const mn_id *node)
+struct mn_buf *core_metrics_record(const struct core *core, const mn_id *node, uint32_t *ret_weight)
 {
-    const struct core_metrics *known = core_metrics_find(core, node);
+    const struct core_metrics *known = mn_id_equal(node, &core->identity.node_id)
+                                           ? core->own_metrics
+                                           : core_metrics_find(core, node);
 
-    if (mn_id_equal(node, &core->identity.node_id)) return core->own_weight;
-    if (known == NULL || known->wall_ms + METRICS_SKEW / MN_MS < mn_wall_ms(core->now)) return 0;
-    return known->weight;
+    *ret_weight = 0;
+    if (known == NULL || known->wall_ms + METRICS_SKEW / MN_MS < mn_wall_ms(core->now)) return NULL;
+    if (known->record->size > DECISION_METRICS_MAX) return NULL;
+    *ret_weight = known->weight;
+    return known->record;
 }
 
 /* ---- voting by rule ---- */
@@ -171,6 +191,8 @@ void core_metrics_done(struct core *core)
     while ((entry = mn_map_next(&core->metrics, NULL)) != NULL)
         core_metrics_remove(core, MN_CONTAINER(entry, struct core_metrics, in_map));
     mn_map_done(&core->metrics);
+    if (core->own_metrics != NULL) mn_buf_unref(core->own_metrics->record);
+    mn_free(core->own_metrics);
 }
 
 void core_vote_by_rule(struct core *core, const struct decision_view *view)

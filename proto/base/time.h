@@ -25,6 +25,11 @@ static inline mn_time mn_time_min(mn_time a, mn_time b)
     return a < b ? a : b;
 }
 
+static inline mn_time mn_time_max(mn_time a, mn_time b)
+{
+    return a > b ? a : b;
+}
+
 /* [at] + [delay], saturating at MN_TIME_NEVER. */
 static inline mn_time mn_time_after(mn_time at, mn_time delay)
 {

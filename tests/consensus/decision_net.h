@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "consensus/decision_internal.h"
+#include "consensus/metrics.h"
 #include "crypto/digest.h"
 
 #define NODES 6u
@@ -45,6 +46,19 @@ static struct mn_now now;
 static bool is_disk_stuck, abstains, is_byzantine;
 
 static void step(uint32_t node, const struct decision_input *input);
+
+/* What it says of itself now, so that it weighs so much. */
+static __attribute__((unused)) void weigh(uint32_t node, uint32_t weight)
+{
+    struct metrics said = {.values[METRIC_LINKS] = weight / 1000.0};
+
+    mn_buf_unref(members[node].record);
+    members[node].record = NULL;
+    members[node].weight = weight;
+    if (weight == 0) return;
+    members[node].record = metrics_encode(&said, &mesh_id, &keys[node], now);
+    ck_assert_uint_eq(metrics_weight(&said), weight);
+}
 
 static __attribute__((unused)) void tell_members(uint32_t node)
 {
@@ -93,7 +107,8 @@ static __attribute__((unused)) void setup(void)
         sign_key_init(&keys[i], seed);
         ids[i] = digest_node_id(keys[i].pk);
         memcpy(members[i].pk, keys[i].pk, SIGN_PK_SIZE);
-        members[i].weight = 1000;
+        members[i].record = NULL;
+        weigh(i, 1000);
         nodes[i] = (struct node){0};
     }
     for (uint32_t i = 0; i < NODES; i++)
@@ -112,6 +127,7 @@ static __attribute__((unused)) void teardown(void)
         stop(i);
         for (uint32_t k = 0; k < nodes[i].records_count; k++)
             mn_buf_unref(nodes[i].records[k].buf);
+        mn_buf_unref(members[i].record);
     }
     drop_letters();
 }

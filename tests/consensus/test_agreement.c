@@ -201,7 +201,7 @@ END_TEST
 START_TEST(three_members_cannot_outvote_a_liar)
 {
     for (uint32_t i = 3; i < NODES; i++)
-        members[i].weight = 0;
+        weigh(i, 0);
     tell_members(0);
     (void)propose_byzantine(0, "deploy");
     ck_assert_int_eq(nodes[0].status, MN_DENIED);
@@ -244,6 +244,10 @@ static struct decision_proposal proposal_of(uint32_t node, const mn_id *id)
     ck_assert_int_eq(decision_read_proposal(&mesh_id, wire->proposal, &proposal), MN_OK);
     mn_arena_done(&arena);
     mn_buf_unref(known);
+    for (uint32_t i = 0; i < proposal.voters_count; i++) /* so that it can be packed again */
+        for (uint32_t k = 0; k < NODES; k++)
+            if (mn_id_equal(&proposal.voters[i].node_id, &ids[k]))
+                proposal.voters[i].record = members[k].record;
     return proposal;
 }
 

@@ -157,18 +157,18 @@ START_TEST(a_score_is_of_what_is_known_and_in_range)
 {
     struct metrics metrics = calm();
 
-    ck_assert_uint_eq(decision_weight(metrics_score(&metrics)), 1000);
+    ck_assert_uint_eq(metrics_weight(&metrics), 1000);
     metrics.values[METRIC_LOAD] = 64;
-    ck_assert_uint_eq(decision_weight(metrics_score(&metrics)), 500);
+    ck_assert_uint_eq(metrics_weight(&metrics), 500);
     metrics.values[METRIC_FAILURES] = 0.5;
-    ck_assert_uint_eq(decision_weight(metrics_score(&metrics)), 250);
+    ck_assert_uint_eq(metrics_weight(&metrics), 250);
     metrics.values[METRIC_FAILURES] = -1;
-    ck_assert_uint_eq(decision_weight(metrics_score(&metrics)), 0);
+    ck_assert_uint_eq(metrics_weight(&metrics), 0);
     metrics = calm();
     metrics.values[METRIC_LINKS] = (double)INFINITY;
-    ck_assert_uint_eq(decision_weight(metrics_score(&metrics)), 0);
+    ck_assert_uint_eq(metrics_weight(&metrics), 0);
     metrics.values[METRIC_LINKS] = (double)NAN;
-    ck_assert_uint_eq(decision_weight(metrics_score(&metrics)), 0);
+    ck_assert_uint_eq(metrics_weight(&metrics), 0);
 }
 END_TEST
 
