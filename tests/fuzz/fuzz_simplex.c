@@ -19,7 +19,11 @@ enum move {
     MOVE_DURABLE,
     MOVE_TIME, /* u8 x 50 ms */
     MOVE_RESTART,
-    MOVE_VALUE
+    MOVE_VALUE,
+    MOVE_CERTIFICATE, /* kind, iteration, which hash, signers, a twist: enough of the others, or not
+                       */
+    MOVE_ACCUSE,      /* two kinds, iteration, signer, two hashes: evidence, or no contradiction */
+    MOVE_BEHIND       /* iteration, from, want: what a validator that is behind says */
 };
 
 struct run {
@@ -150,6 +154,87 @@ static void propose(struct run *run, struct mn_span bytes)
     send_draft(run, &draft, statement.signer);
 }
 
+/* A certificate that came whole: of the three others, who have nine of ten parts, or of fewer; in
+ * order or not. */
+static void certificate(struct run *run, struct mn_span bytes)
+{
+    Meshnode__Simplex__Message wire = MESHNODE__SIMPLEX__MESSAGE__INIT;
+    Meshnode__Simplex__Certificate one = MESHNODE__SIMPLEX__CERTIFICATE__INIT, *list = &one;
+    Meshnode__Simplex__Block block = MESHNODE__SIMPLEX__BLOCK__INIT;
+    Meshnode__Simplex__Signature signatures[NODES], *pointers[NODES];
+    struct simplex_statement statements[NODES];
+    enum simplex_kind kind = (enum simplex_kind)(SIMPLEX_VOTE + byte_at(bytes, 0) % 3);
+    uint32_t iteration = 1 + byte_at(bytes, 1) % 40u, twist = byte_at(bytes, 4);
+    struct simplex_block what = {.iteration = iteration};
+    uint8_t value[1] = {byte_at(bytes, 2)};
+    struct mn_buf *buf;
+
+    what.value_hash = simplex_value_hash(mn_span(value, sizeof value));
+    simplex_block_rehash(&run->core->instance, &what);
+    block.iteration = iteration;
+    block.parent_hash = pb_bytes(mn_span(what.parent_hash.bytes, SIMPLEX_HASH_SIZE));
+    block.value_hash = pb_bytes(mn_span(what.value_hash.bytes, SIMPLEX_HASH_SIZE));
+    if (twist % 4 == 1) block.value = pb_bytes(mn_span(value, sizeof value));
+    one.kind = (uint32_t)kind;
+    one.iteration = iteration;
+    if ((kind != SIMPLEX_DUMMY) != (twist % 8 == 7)) one.block = &block;
+    for (uint32_t i = 1; i < NODES; i++) {
+        if (byte_at(bytes, 3) >> i & 1) continue;
+        statements[i] =
+            (struct simplex_statement){.kind = kind, .iteration = iteration, .signer = i};
+        if (kind != SIMPLEX_DUMMY) statements[i].hash = what.hash;
+        sign_as(run, &statements[i]);
+        meshnode__simplex__signature__init(&signatures[i]);
+        signatures[i].signer = twist == 200 ? NODES - i : i;
+        signatures[i].signature = pb_bytes(mn_span(statements[i].signature, SIGN_SIZE));
+        pointers[one.n_signatures++] = &signatures[i];
+    }
+    one.signatures = pointers;
+    wire.instance = pb_id_bytes(&run->core->instance);
+    wire.certificates = &list;
+    wire.n_certificates = 1;
+    buf = pb_pack(&wire.base);
+    hand_over(run, 1 + twist % (NODES - 1), mn_buf_span(buf));
+    mn_buf_unref(buf);
+}
+
+/* Whoever is convicted said two things that contradict each other. */
+static void accuse(struct run *run, struct mn_span bytes)
+{
+    uint64_t before = simplex_view(run->core).liars;
+    struct simplex_statement pair[2];
+    struct simplex_draft draft;
+
+    for (uint32_t i = 0; i < 2; i++) {
+        pair[i] = (struct simplex_statement){
+            .kind = (enum simplex_kind)(SIMPLEX_PROPOSAL + byte_at(bytes, i) % 4),
+            .iteration = 1 + byte_at(bytes, 2) % 40u,
+            .signer = 1 + byte_at(bytes, 3) % (NODES - 1)};
+        if (pair[i].kind != SIMPLEX_DUMMY)
+            pair[i].hash.bytes[0] = (uint8_t)(1 + byte_at(bytes, 4 + i) % 2);
+        sign_as(run, &pair[i]);
+    }
+    if (byte_at(bytes, 6) == 1) pair[1].signature[0] ^= 1;
+    simplex_draft_init(&draft, run->core);
+    simplex_draft_evidence(&draft, pair);
+    send_draft(run, &draft, 1 + byte_at(bytes, 7) % (NODES - 1));
+    if (simplex_view(run->core).liars != before)
+        MN_ASSERT(simplex_is_contradiction(&pair[0], &pair[1]));
+}
+
+static void behind(struct run *run, struct mn_span bytes)
+{
+    Meshnode__Simplex__Message wire = MESHNODE__SIMPLEX__MESSAGE__INIT;
+    struct mn_buf *buf;
+
+    wire.instance = pb_id_bytes(&run->core->instance);
+    wire.iteration = byte_at(bytes, 0);
+    if (bytes.size > 2) wire.want = pb_bytes(mn_span(bytes.data + 2, bytes.size - 2));
+    buf = pb_pack(&wire.base);
+    hand_over(run, byte_at(bytes, 1) % (NODES + 1), mn_buf_span(buf));
+    mn_buf_unref(buf);
+}
+
 static void set_value(struct run *run, struct mn_span bytes)
 {
     struct simplex_input input = {.type = SIMPLEX_IN_VALUE, .value = mn_buf_copy(bytes)};
@@ -176,6 +261,9 @@ static void move(struct run *run, unsigned kind, struct mn_span bytes)
         start(run);
         break;
     case MOVE_VALUE: set_value(run, bytes); break;
+    case MOVE_CERTIFICATE: certificate(run, bytes); break;
+    case MOVE_ACCUSE: accuse(run, bytes); break;
+    case MOVE_BEHIND: behind(run, bytes); break;
     default: hand_over(run, kind % (NODES + 1), bytes);
     }
 }
