@@ -175,6 +175,7 @@ static void admission_on_link_down(struct admission *a, uint64_t link)
     struct channel *channel = admission_find_channel(a, link);
 
     if (channel == NULL) return; /* was refused when it came up */
+    if (a->state == ADMISSION_MEMBER && admission_clock_is_off(a)) admission_keep_clock(a, channel);
     admission_pending_forget(a, channel);
     admission_on_sponsor_down(a, channel);
     admission_drop_channel(a, channel);
@@ -343,9 +344,7 @@ static void admission_handle(struct admission *a, const struct admission_input *
     case ADMISSION_IN_PEER: admission_on_peer_input(a, input); break;
     case ADMISSION_IN_TOKEN_CREATE: admission_on_token_create(a, input); break;
     case ADMISSION_IN_TOKEN_LIST: admission_on_token_list(a, input->token_list.request); break;
-    case ADMISSION_IN_TOKEN_WITHDRAW:
-        admission_on_token_withdraw(a, input->token_withdraw.request, input->token_withdraw.id);
-        break;
+    case ADMISSION_IN_TOKEN_WITHDRAW: admission_on_token_withdraw(a, input); break;
     case ADMISSION_IN_PENDING_LIST: admission_on_pending_list(a, input->pending.request); break;
     case ADMISSION_IN_PENDING_APPROVE: admission_on_pending_approve(a, input); break;
     case ADMISSION_IN_PENDING_DENY: admission_on_pending_deny(a, input); break;

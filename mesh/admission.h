@@ -180,6 +180,7 @@ struct admission_input {
         struct {
             uint64_t request;
             struct mn_span id; /* hex digits from its beginning, at least 4, unambiguous */
+            bool is_revoked;   /* [id] has all digits; not to know it (any more) is no failure */
         } token_withdraw;
         struct {
             uint64_t request;

@@ -2,7 +2,8 @@
  * than five minutes away from the median of three or more peers, we say so and sign nothing that
  * depends on it, and take nothing for ended. Peers' clocks are those of their HELLOs, carried on by
  * the monotonic clock: of members that are linked, and, for some minutes, of members that were
- * refused because their grants seem to be of another time. */
+ * refused because their grants seem to be of another time, or that were linked while our clock was
+ * off: by such a clock all grants may have ended, and the alarm must not end with the links. */
 #include "mesh/admission_internal.h"
 
 #define CLOCK_PEERS_MIN 3
@@ -103,7 +104,7 @@ static struct clock_heard *clock_oldest(struct admission *a)
 }
 
 /* One entry per node; the oldest makes room. */
-void admission_on_clock_input(struct admission *a, const mn_id *node_id, uint64_t wall_ms)
+static void clock_keep(struct admission *a, const mn_id *node_id, uint64_t wall_ms, mn_time at)
 {
     struct clock_heard *entry = NULL;
 
@@ -112,8 +113,21 @@ void admission_on_clock_input(struct admission *a, const mn_id *node_id, uint64_
     if (entry == NULL && a->clocks_count < ADMISSION_CLOCKS_MAX)
         entry = &a->clocks[a->clocks_count++];
     if (entry == NULL) entry = clock_oldest(a);
-    *entry = (struct clock_heard){.node_id = *node_id, .wall_ms = wall_ms, .at = a->now.mono};
+    *entry = (struct clock_heard){.node_id = *node_id, .wall_ms = wall_ms, .at = at};
+}
+
+void admission_on_clock_input(struct admission *a, const mn_id *node_id, uint64_t wall_ms)
+{
+    clock_keep(a, node_id, wall_ms, a->now.mono);
     (void)admission_clock_is_off(a);
+}
+
+void admission_keep_clock(struct admission *a, const struct channel *channel)
+{
+    uint64_t passed_ms = (a->now.mono - channel->heard_at) / MN_MS;
+
+    if (channel->peer.kind != ADMISSION_LINK_MEMBER || channel->peer.wall_ms > CLOCK_MS_MAX) return;
+    clock_keep(a, &channel->peer.node_id, channel->peer.wall_ms + passed_ms, a->now.mono);
 }
 
 int64_t admission_clock_off_ms(const struct admission *a)

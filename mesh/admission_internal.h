@@ -330,7 +330,7 @@ uint32_t admission_pending_count(const struct admission *a);
 void admission_on_found_input(struct admission *a, struct mn_span token_text);
 void admission_on_token_create(struct admission *a, const struct admission_input *input);
 void admission_on_token_list(struct admission *a, uint64_t request);
-void admission_on_token_withdraw(struct admission *a, uint64_t request, struct mn_span id);
+void admission_on_token_withdraw(struct admission *a, const struct admission_input *input);
 struct invite_entry *admission_find_invite(const struct admission *a, const mn_id *token_id);
 struct invite_entry *admission_keep_invite(struct admission *a, struct mn_span bytes);
 void admission_on_item(struct admission *a, bool is_withdrawal, struct mn_span bytes);
@@ -355,6 +355,9 @@ void admission_recover_signed(struct admission *a);
 bool admission_clock_is_off(struct admission *a);
 void admission_on_clock_timer(struct admission *a);
 void admission_on_clock_input(struct admission *a, const mn_id *node_id, uint64_t wall_ms);
+
+/* Of a member's link that ends: its clock counts for some minutes more. */
+void admission_keep_clock(struct admission *a, const struct channel *channel);
 
 static inline struct channel *timer_channel(struct timer *timer)
 {

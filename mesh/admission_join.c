@@ -256,6 +256,8 @@ static mn_status admission_check_sponsor_grant(struct admission *a, struct chann
         admission_trace(a, MN_EV_CLOCK_ALARM, &channel->peer.node_id,
                         ours > theirs ? ours - theirs : theirs - ours, 0,
                         ours > theirs ? "our clock is ahead of the seed" : "our clock is behind");
+        if (authority_chain_head(&a->chain) != NULL)
+            admission_on_clock_input(a, &channel->peer.node_id, theirs);
     }
     return status;
 }

@@ -325,16 +325,24 @@ static void admission_withdraw(struct admission *a, struct invite_entry *entry)
     if (mn_id_equal(&entry->invite.token_id, &a->bootstrap_token)) admission_forget_bootstrap(a);
 }
 
-void admission_on_token_withdraw(struct admission *a, uint64_t request, struct mn_span id)
+/* With a clock that is off it would say when to members that do not believe it: not at all, then.
+ */
+void admission_on_token_withdraw(struct admission *a, const struct admission_input *input)
 {
     struct invite_entry *entry = NULL;
+    struct admission_token row = {.is_withdrawn = true};
+    struct mn_span id = input->token_withdraw.id;
     mn_status status = MN_DENIED;
     struct admission_output *output;
 
     if (admission_is_issuer(a)) status = admission_match_invite(a, id, &entry);
+    if (status == MN_OK && admission_clock_is_off(a)) status = MN_NOT_YET;
     if (status == MN_OK && !entry->is_withdrawn) admission_withdraw(a, entry);
-    output = admission_reply(a, request, status);
-    if (status == MN_OK) output->token.token = admission_token_row(a, entry);
+    if (status == MN_OK) row = admission_token_row(a, entry);
+    if (status == MN_NOT_FOUND && input->token_withdraw.is_revoked)
+        status = mn_hex_decode(id, row.id.bytes, sizeof row.id.bytes);
+    output = admission_reply(a, input->token_withdraw.request, status);
+    if (status == MN_OK) output->token.token = row;
 }
 
 /* ---- founding ---- */

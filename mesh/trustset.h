@@ -37,6 +37,7 @@
 #define TRUSTSET_BYTES_MAX ((size_t)16 << 20)
 #define TRUSTSET_ITEMS_MAX 65536
 #define TRUSTSET_RATE_MAX 1000
+#define TRUSTSET_RATE_INVITES 900 /* of them: who makes tokens by the hundred can still revoke */
 /* Of one issuer: one that went bad cannot fill the set, so that nobody could be revoked any more.
  */
 #define TRUSTSET_SHARE_ITEMS_MAX (TRUSTSET_ITEMS_MAX / 4)
@@ -89,7 +90,8 @@ enum trustset_output_type {
     TRUSTSET_OUT_KEYS,         /* the keyring changed */
     TRUSTSET_OUT_CHAIN_NEEDED, /* node: it has another authority document than we */
     TRUSTSET_OUT_FAULT,        /* node, status: it sent what an honest node does not */
-    TRUSTSET_OUT_REVOKE_DONE   /* request, status; hold until what was persisted is durable */
+    TRUSTSET_OUT_REVOKE_DONE   /* request, status, token_id; hold until what was persisted is
+                                  durable */
 };
 
 struct trustset_output {
@@ -99,6 +101,7 @@ struct trustset_output {
     bool is_delete;
     trustset_kind kind;
     uint64_t request;
+    mn_id token_id;   /* REVOKE_DONE: as asked; zero: a node was revoked */
     mn_status status; /* REVOKE_DONE: MN_DENIED not an issuer, or the node is one; MN_EXISTS revoked
                          already; MN_FULL */
 };

@@ -304,13 +304,14 @@ static mn_status trustset_has_room(const struct trustset *set, const struct item
 {
     const struct pace *pace = pace_find(set, item, item->made_ms / HOUR_MS);
     const struct pace *share = pace_find(set, item, ALL_HOURS);
+    uint32_t rate_max = item->kind == ITEM(INVITE) ? TRUSTSET_RATE_INVITES : TRUSTSET_RATE_MAX;
 
     if (set->count == TRUSTSET_ITEMS_MAX) return MN_FULL;
     if (set->bytes + item->bytes->size > TRUSTSET_BYTES_MAX) return MN_FULL;
     if (share != NULL && (share->count >= TRUSTSET_SHARE_ITEMS_MAX ||
                           share->bytes + item->bytes->size > TRUSTSET_SHARE_BYTES_MAX))
         return MN_FULL;
-    return pace != NULL && pace->count >= TRUSTSET_RATE_MAX ? MN_BUSY : MN_OK;
+    return pace != NULL && pace->count >= rate_max ? MN_BUSY : MN_OK;
 }
 
 /* What the document is good for, by this clock. */

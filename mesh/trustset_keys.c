@@ -157,11 +157,13 @@ void trustset_mint_if_due(struct trustset *set)
 
 /* ---- revoking ---- */
 
-static void trustset_revoke_done(struct trustset *set, uint64_t request, mn_status status)
+static void trustset_revoke_done(struct trustset *set, const struct trustset_input *input,
+                                 mn_status status)
 {
     struct trustset_output *output = trustset_emit(set, TRUSTSET_OUT_REVOKE_DONE);
 
-    output->request = request;
+    output->request = input->revoke.request;
+    output->token_id = input->revoke.token_id;
     output->status = status;
 }
 
@@ -208,7 +210,7 @@ void trustset_on_revoke(struct trustset *set, const struct trustset_input *input
         if (!input->revoke.is_benign && items[1] != NULL) count = 2;
         trustset_spread(set, items, count, NULL);
     }
-    trustset_revoke_done(set, input->revoke.request, status);
+    trustset_revoke_done(set, input, status);
 }
 
 /* ---- at rest ---- */

@@ -1,12 +1,10 @@
 /* The life of a mesh: it grows from one issuer to three under faults, maybe loses its founder for
- * good, lets others in by token and by approval, renews, throws a member out across a cut or behind
- * its last friend, meets a clock that is far off, and outlives the end of all its grants.
+ * good, lets others in by token and by approval, renews, throws out a member, and all who came by a
+ * token (trust_revoke.c), meets a clock that is far off, and outlives the end of all its grants.
  *
  *   never   see trust_checks.c
  *   after growing, any issuer admits, and each of them lists who waits
  *   renewing touches no link
- *   who is revoked is gone within two gossip periods wherever the news can go, everywhere after the
- *     cut has healed, never gets the new key, and stays out with its disk and without
  *   a clock that is forty days off is an alarm at its own node, which issues nothing; others go on
  *   with no issuer up, links end with the grants and not before; after forty days all renew by
  *     themselves as soon as one issuer is back */
@@ -16,21 +14,8 @@
 
 #define TTL_MS AUTHORITY_TTL_MIN_MS /* an hour */
 #define GROW_TIME (3 * MN_MINUTE)
-#define SETTLE_TIME (3 * MN_MINUTE)
-#define NEWS_TIME (600 * MN_MS) /* two gossip periods, each with a hop */
 #define FAR (40 * (int64_t)MN_DAY)
-#define LATECOMERS 2 /* the last hosts: one by token, one by approval */
-
-static struct sim_host *host_of(const struct trust *trust, uint32_t index)
-{
-    return &trust->sim->hosts[index];
-}
-
-static void say(const struct trust *trust, const char *what)
-{
-    if (trust->sim->options.is_verbose)
-        printf("%9.3f ---- %s\n", (double)trust->sim->time / 1e6, what);
-}
+#define LATECOMERS 3 /* the last hosts: two by one token, one by approval */
 
 /* ---- growth ---- */
 
@@ -48,7 +33,7 @@ static void disturb(struct trust *trust, mn_time time)
     mn_time end = sim->time + time;
 
     while (!sim->has_failed && sim->time < end) {
-        struct sim_host *host = host_of(trust, rng_below(&sim->rng_fault, sim->hosts_count));
+        struct sim_host *host = trust_host(trust, rng_below(&sim->rng_fault, sim->hosts_count));
         trust_run(trust, (300 + rng_below(&sim->rng_fault, 5000)) * MN_MS);
         if (!trust->is_in[host->index] || host->node == NULL) continue;
         switch (rng_below(&sim->rng_fault, 4)) {
@@ -71,10 +56,10 @@ static void act_growth(struct trust *trust)
 {
     struct sim *sim = trust->sim;
 
-    say(trust, "growth");
+    trust_say(trust, "growth");
     for (uint32_t i = 0; i + LATECOMERS < sim->hosts_count; i++) {
         trust->is_in[i] = true;
-        sim_host_start(host_of(trust, i));
+        sim_host_start(trust_host(trust, i));
         trust_run(trust, 500 * MN_MS);
     }
     if (sim->options.has_faults) disturb(trust, sim->options.story->faults_for);
@@ -83,10 +68,10 @@ static void act_growth(struct trust *trust)
 
 static void lose_founder(struct trust *trust)
 {
-    say(trust, "the founder is lost");
-    sim_host_crash(host_of(trust, 0));
-    sim_disk_wipe(host_of(trust, 0));
-    sim_log_wipe(host_of(trust, 0));
+    trust_say(trust, "the founder is lost");
+    sim_host_crash(trust_host(trust, 0));
+    sim_disk_wipe(trust_host(trust, 0));
+    sim_log_wipe(trust_host(trust, 0));
     trust->is_in[0] = false;
     trust_run(trust, 20 * MN_SEC);
 }
@@ -98,35 +83,43 @@ static bool is_latecomer_in(const struct trust *trust)
     return trust_is_member(trust, trust->latecomer);
 }
 
-static void expect(struct trust *trust, const struct sim_answer *answer, uint32_t code,
-                   const char *what)
+static void enter_by_token(struct trust *trust, uint32_t index)
 {
-    if (answer->code != code && !trust->sim->has_failed)
-        sim_fail(trust->sim, "%s: %u instead of %u, %.200s", what, answer->code, code,
-                 answer->text);
-}
+    struct sim_host *host = trust_host(trust, index);
 
-/* Made by one issuer, shown at whatever member. */
-static void act_token(struct trust *trust)
-{
-    uint32_t issuer = trust_draw(trust, true);
-    struct sim_host *host = host_of(trust, trust->sim->hosts_count - LATECOMERS);
-    struct sim_answer answer;
-    const char *token;
-
-    say(trust, "a token");
-    sim_operator_ask(host_of(trust, issuer), "POST", "/v1/tokens",
-                     "{\"uses\":1,\"ttl_ms\":600000,\"role\":\"auto\"}", &answer);
-    expect(trust, &answer, 200, "making a token");
-    token = strstr(answer.text, "mnt1-");
-    if (trust->sim->has_failed || token == NULL) return;
-    snprintf(host->token, sizeof host->token, "%.*s", (int)strcspn(token, "\""), token);
-    trust->latecomer = host->index;
+    snprintf(host->token, sizeof host->token, "%s", trust->token);
+    trust->latecomer = index;
     host->seed = trust_draw(trust, rng_below(&trust->sim->rng_work, 2) == 0);
     sim_host_start(host);
     trust_until(trust, is_latecomer_in, MN_MINUTE, "who has a token is not let in");
-    trust->is_in[host->index] = true;
-    trust_until(trust, trust_is_whole, SETTLE_TIME, "not all know who came by a token");
+    trust->is_in[index] = trust->came_by_token[index] = true;
+    trust_until(trust, trust_is_whole, TRUST_SETTLE_TIME, "not all know who came by a token");
+}
+
+/* Of the answer that made it: its text, or its id. */
+static void read_token(const struct sim_answer *answer, const char *member, char *ret, size_t size)
+{
+    const char *at = strstr(answer->text, member);
+
+    if (at == NULL) return;
+    at += strlen(member);
+    snprintf(ret, size, "%.*s", (int)strcspn(at, "\""), at);
+}
+
+/* Made by one issuer, for two, shown at whatever member. */
+static void act_token(struct trust *trust)
+{
+    uint32_t issuer = trust_draw(trust, true);
+    struct sim_answer answer;
+
+    trust_say(trust, "a token");
+    sim_operator_ask(trust_host(trust, issuer), "POST", "/v1/tokens",
+                     "{\"uses\":2,\"ttl_ms\":600000,\"role\":\"auto\"}", &answer);
+    trust_expect(trust, &answer, 200, "making a token");
+    read_token(&answer, "\"token\":\"", trust->token, sizeof trust->token);
+    read_token(&answer, "\"id\":\"", trust->token_id, sizeof trust->token_id);
+    for (uint32_t i = 0; i + 1 < LATECOMERS && !trust->sim->has_failed; i++)
+        enter_by_token(trust, trust->sim->hosts_count - LATECOMERS + i);
 }
 
 static bool is_listed(struct trust *trust, uint32_t issuer)
@@ -134,9 +127,9 @@ static bool is_listed(struct trust *trust, uint32_t issuer)
     struct sim_answer answer;
     char id[MN_ID_TEXT_SIZE];
 
-    sim_operator_ask(host_of(trust, issuer), "GET", "/v1/pending", "", &answer);
-    expect(trust, &answer, 200, "looking who waits");
-    return strstr(answer.text, sim_host_node_id(host_of(trust, trust->latecomer), id)) != NULL;
+    sim_operator_ask(trust_host(trust, issuer), "GET", "/v1/pending", "", &answer);
+    trust_expect(trust, &answer, 200, "looking who waits");
+    return strstr(answer.text, sim_host_node_id(trust_host(trust, trust->latecomer), id)) != NULL;
 }
 
 /* Each issuer must have heard of it, whichever member it came to. */
@@ -148,7 +141,7 @@ static void wait_for_lists(struct trust *trust)
         if (!trust->is_in[i] || !trust_is_issuer(trust, i)) continue;
         while (!trust->sim->has_failed && !is_listed(trust, i)) {
             if (trust->sim->time > limit)
-                sim_fail(trust->sim, "%s does not list who waits", host_of(trust, i)->name);
+                sim_fail(trust->sim, "%s does not list who waits", trust_host(trust, i)->name);
             trust_run(trust, MN_SEC);
         }
     }
@@ -156,11 +149,11 @@ static void wait_for_lists(struct trust *trust)
 
 static void act_pending(struct trust *trust)
 {
-    struct sim_host *host = host_of(trust, trust->sim->hosts_count - 1);
+    struct sim_host *host = trust_host(trust, trust->sim->hosts_count - 1);
     struct sim_answer answer;
     char id[MN_ID_TEXT_SIZE], path[128];
 
-    say(trust, "one that waits");
+    trust_say(trust, "one that waits");
     trust->latecomer = host->index;
     host->has_no_token = true;
     host->seed = trust_draw(trust, rng_below(&trust->sim->rng_work, 2) == 0);
@@ -169,11 +162,11 @@ static void act_pending(struct trust *trust)
     if (trust_is_member(trust, trust->latecomer))
         sim_fail(trust->sim, "%s is in, and nobody approved it", host->name);
     snprintf(path, sizeof path, "/v1/pending/%s/approve", sim_host_node_id(host, id));
-    sim_operator_ask(host_of(trust, trust_draw(trust, true)), "POST", path, "{}", &answer);
-    expect(trust, &answer, 200, "approving");
+    sim_operator_ask(trust_host(trust, trust_draw(trust, true)), "POST", path, "{}", &answer);
+    trust_expect(trust, &answer, 200, "approving");
     trust_until(trust, is_latecomer_in, 2 * MN_MINUTE, "who was approved is not let in");
     trust->is_in[host->index] = true;
-    trust_until(trust, trust_is_whole, SETTLE_TIME, "not all know who was approved");
+    trust_until(trust, trust_is_whole, TRUST_SETTLE_TIME, "not all know who was approved");
 }
 
 /* ---- renewing ---- */
@@ -183,138 +176,23 @@ static void act_renewal(struct trust *trust)
     struct sim *sim = trust->sim;
     mn_time begin;
 
-    say(trust, "renewal");
+    trust_say(trust, "renewal");
     trust_run(trust, 10 * MN_SEC); /* two links to one newcomer become one */
     begin = sim->time;
     trust_run(trust, 42 * MN_MINUTE); /* half of the hour, a tenth of it, and the next try */
     for (uint32_t a = 0; a < sim->hosts_count && !sim->has_failed; a++) {
         if (!trust->is_in[a]) continue;
         if (trust_grant_end_ms(trust, a) < trust_wall_ms(trust, a) + TTL_MS / 4)
-            sim_fail(sim, "%s did not renew", host_of(trust, a)->name);
+            sim_fail(sim, "%s did not renew", trust_host(trust, a)->name);
         for (uint32_t b = 0; b < sim->hosts_count; b++) {
             const struct peers_link *link =
                 peers_find(core_peers(trust_core(trust, a)), &trust->ids[b]);
             if (a == b || !trust->is_in[b]) continue;
             if (link == NULL || link->since > begin)
-                sim_fail(sim, "renewing cost the link from %s to %s", host_of(trust, a)->name,
-                         host_of(trust, b)->name);
+                sim_fail(sim, "renewing cost the link from %s to %s", trust_host(trust, a)->name,
+                         trust_host(trust, b)->name);
         }
     }
-}
-
-/* ---- revoking ---- */
-
-static void cut(struct trust *trust, uint32_t a, uint32_t b)
-{
-    sim_net_cut(trust->sim, a, b, true);
-    sim_net_cut(trust->sim, b, a, true);
-}
-
-/* Two sides, or the victim with one friend only; everybody but the victim on the issuer's side
- * hears the news. */
-static void cut_off(struct trust *trust)
-{
-    struct sim *sim = trust->sim;
-    bool is_relayed = rng_below(&sim->rng_fault, 2) == 0;
-    uint64_t sides = rng_u64(&sim->rng_fault);
-    uint32_t friend = trust->issuer;
-
-    if (is_relayed && rng_below(&sim->rng_fault, 4) > 0) friend = trust_draw(trust, false);
-    if (friend == trust->victim) friend = trust->issuer;
-    say(trust, is_relayed ? "revoking one that has one friend" : "revoking across a cut");
-    for (uint32_t a = 0; a < sim->hosts_count; a++) {
-        bool is_there = ((sides >> a) & 1) == ((sides >> trust->issuer) & 1);
-        trust->hears[a] = trust->is_in[a] && a != trust->victim && (is_relayed || is_there);
-        for (uint32_t b = 0; b < a; b++) {
-            bool is_victim = a == trust->victim || b == trust->victim;
-            if (is_relayed ? is_victim && a != friend && b != friend
-                           : ((sides >> a) & 1) != ((sides >> b) & 1))
-                cut(trust, a, b);
-        }
-    }
-}
-
-static bool is_gone_where_heard(const struct trust *trust)
-{
-    for (uint32_t i = 0; i < trust->sim->hosts_count; i++)
-        if (trust->hears[i] && !trust_is_rid_of(trust, i, trust->victim)) return false;
-    return true;
-}
-
-static bool is_gone(const struct trust *trust)
-{
-    for (uint32_t i = 0; i < trust->sim->hosts_count; i++)
-        if (trust->is_in[i] && !trust_is_rid_of(trust, i, trust->victim)) return false;
-    return true;
-}
-
-static bool has_new_key(const struct trust *trust)
-{
-    for (uint32_t i = 0; i < trust->sim->hosts_count; i++) {
-        uint32_t key = trust->is_in[i] ? trust_sealing(trust, i) : 1;
-        if (key == 0 || key == trust->key_before || trust_has_key(trust, i, trust->key_before))
-            return false;
-    }
-    return true;
-}
-
-static void check_victim(struct trust *trust)
-{
-    uint32_t key = trust_sealing(trust, trust->issuer);
-
-    if (trust_is_member(trust, trust->victim) && trust_has_key(trust, trust->victim, key))
-        sim_fail(trust->sim, "%s was revoked, and has the new key",
-                 host_of(trust, trust->victim)->name);
-}
-
-/* It knocks with its old disk, or with none; nobody lets it in, and it is told. */
-static void knock_again(struct trust *trust)
-{
-    struct sim_host *victim = host_of(trust, trust->victim);
-
-    sim_host_crash(victim);
-    if (rng_below(&trust->sim->rng_fault, 2) == 0) {
-        sim_disk_wipe(victim);
-        sim_log_wipe(victim);
-        victim->seed = trust->issuer; /* it knows nobody else any more */
-    }
-    sim_host_start(victim);
-    trust_run(trust, MN_MINUTE);
-    if (!is_gone(trust)) sim_fail(trust->sim, "%s, revoked, came back", victim->name);
-    if (!victim->is_refused) sim_fail(trust->sim, "%s was never told that it is out", victim->name);
-    check_victim(trust);
-    sim_cancel(trust->sim, &victim->boot);
-    sim_host_crash(victim);
-}
-
-static void act_revocation(struct trust *trust)
-{
-    struct sim *sim = trust->sim;
-    struct sim_host *victim;
-    struct sim_answer answer;
-    char id[MN_ID_TEXT_SIZE], path[128];
-
-    trust->victim = trust_draw(trust, false);
-    trust->issuer = trust_draw(trust, true);
-    victim = host_of(trust, trust->victim);
-    trust->key_before = trust_sealing(trust, trust->issuer);
-    cut_off(trust);
-    trust_run(trust, MN_SEC);
-    victim->may_be_refused = true;
-    victim->down_for = 5 * MN_SEC;
-    trust->is_in[trust->victim] = false;
-    snprintf(path, sizeof path, "/v1/nodes/%s/revoke", sim_host_node_id(victim, id));
-    sim_operator_ask(host_of(trust, trust->issuer), "POST", path, "{\"reason\":\"sim\"}", &answer);
-    expect(trust, &answer, 200, "revoking");
-    trust_until(trust, is_gone_where_heard, NEWS_TIME, "where the news can go, it has not gone");
-    trust_run(trust, rng_below(&sim->rng_fault, 40) * MN_SEC);
-    check_victim(trust);
-    sim_net_heal(sim);
-    trust_until(trust, is_gone, MN_MINUTE, "who was revoked is known after the cut healed");
-    trust_until(trust, has_new_key, 2 * MN_MINUTE, "not all have the new key alone");
-    check_victim(trust);
-    knock_again(trust);
-    trust_until(trust, trust_is_whole, SETTLE_TIME, "not all know each other after a revocation");
 }
 
 /* ---- clocks ---- */
@@ -342,9 +220,9 @@ static void act_clock(struct trust *trust)
     struct sim_host *host;
     int64_t offset;
 
-    say(trust, is_issuer ? "the clock of an issuer" : "the clock of a member");
+    trust_say(trust, is_issuer ? "the clock of an issuer" : "the clock of a member");
     trust->confused = trust_draw(trust, is_issuer);
-    host = host_of(trust, trust->confused);
+    host = trust_host(trust, trust->confused);
     offset = host->wall_offset;
     host->wall_offset += rng_below(&sim->rng_fault, 2) == 0 ? FAR : -FAR;
     trust_until(trust, has_alarm, 2 * MN_MINUTE, "no alarm of a clock that is far off");
@@ -407,12 +285,12 @@ static void act_end(struct trust *trust)
     bool was_in[TRUST_HOSTS_MAX], is_all;
     uint64_t first, last;
 
-    say(trust, "all issuers are down, and the grants end");
+    trust_say(trust, "all issuers are down, and the grants end");
     memcpy(was_in, trust->is_in, sizeof was_in);
     for (uint32_t i = 0; i < sim->hosts_count; i++) {
         if (!trust->is_in[i] || !trust_is_issuer(trust, i)) continue;
         trust->is_in[i] = false;
-        sim_host_crash(host_of(trust, i));
+        sim_host_crash(trust_host(trust, i));
     }
     ends_of(trust, &first, &last);
     run_to(trust, first - 1000);
@@ -422,16 +300,17 @@ static void act_end(struct trust *trust)
     if (any_link(trust, &is_all)) sim_fail(sim, "a link outlives the grants of its ends");
 
     for (uint32_t i = 0; i < sim->hosts_count; i++)
-        if (trust->is_in[i]) sim_host_crash(host_of(trust, i));
+        if (trust->is_in[i]) sim_host_crash(trust_host(trust, i));
     sim_run_until(sim, sim->time + (mn_time)FAR); /* all is dark: nothing happens */
     for (uint32_t i = 0; i < sim->hosts_count; i++)
-        if (trust->is_in[i]) sim_host_start(host_of(trust, i));
+        if (trust->is_in[i]) sim_host_start(trust_host(trust, i));
     trust_run(trust, MN_MINUTE);
     if (any_link(trust, &is_all)) sim_fail(sim, "members link by grants that ended long ago");
-    say(trust, "issuers are back after forty days");
+    trust_say(trust, "issuers are back after forty days");
     memcpy(trust->is_in, was_in, sizeof was_in);
     for (uint32_t i = 0; i < sim->hosts_count; i++)
-        if (trust->is_in[i] && host_of(trust, i)->node == NULL) sim_host_start(host_of(trust, i));
+        if (trust->is_in[i] && trust_host(trust, i)->node == NULL)
+            sim_host_start(trust_host(trust, i));
     trust_until(trust, is_renewed, 5 * MN_MINUTE, "not all have renewed by themselves");
 }
 
@@ -441,8 +320,8 @@ bool sim_run_trust(struct sim *sim)
 {
     struct trust trust;
 
-    if (sim->hosts_count < 7 || sim->hosts_count > TRUST_HOSTS_MAX) {
-        sim_fail(sim, "this scenario takes 7 to %d nodes", TRUST_HOSTS_MAX);
+    if (sim->hosts_count < 9 || sim->hosts_count > TRUST_HOSTS_MAX) {
+        sim_fail(sim, "this scenario takes 9 to %d nodes", TRUST_HOSTS_MAX);
         return false;
     }
     trust_init(&trust, sim);
@@ -452,7 +331,8 @@ bool sim_run_trust(struct sim *sim)
     if (!sim->has_failed) act_token(&trust);
     if (!sim->has_failed) act_pending(&trust);
     if (!sim->has_failed) act_renewal(&trust);
-    if (!sim->has_failed) act_revocation(&trust);
+    if (!sim->has_failed) trust_revoke_node(&trust);
+    if (!sim->has_failed) trust_revoke_token(&trust);
     if (!sim->has_failed) act_clock(&trust);
     if (!sim->has_failed) act_end(&trust);
     return !sim->has_failed;

@@ -32,6 +32,20 @@ void trust_init(struct trust *trust, struct sim *sim)
     }
 }
 
+void trust_say(const struct trust *trust, const char *what)
+{
+    if (trust->sim->options.is_verbose)
+        printf("%9.3f ---- %s\n", (double)trust->sim->time / 1e6, what);
+}
+
+void trust_expect(struct trust *trust, const struct sim_answer *answer, uint32_t code,
+                  const char *what)
+{
+    if (answer->code != code && !trust->sim->has_failed)
+        sim_fail(trust->sim, "%s: %u instead of %u, %.200s", what, answer->code, code,
+                 answer->text);
+}
+
 bool trust_is_linked(const struct trust *trust, uint32_t at, uint32_t of)
 {
     return trust->sim->hosts[at].node != NULL &&
@@ -53,13 +67,29 @@ bool trust_knows(const struct trust *trust, uint32_t at, uint32_t of)
            (at == of || trust_is_linked(trust, at, of));
 }
 
+static bool has_route(const struct trust *trust, uint32_t at, uint32_t of)
+{
+    const struct services *services = core_services(trust_core(trust, at));
+    const struct services_entry *entry = NULL;
+
+    while ((entry = services_next(services, entry)) != NULL) {
+        struct services_view view = services_find(services, services_entry_get(entry).name);
+        for (uint32_t i = 0; i < view.count; i++)
+            if (mn_id_equal(&view.providers[i].node, &trust->ids[of])) return true;
+    }
+    return false;
+}
+
 bool trust_is_rid_of(const struct trust *trust, uint32_t at, uint32_t of)
 {
+    const struct sim_call *call = trust->calls[at];
     uint32_t offers = 0;
 
+    if (call != NULL && trust->called[at] == of && call->state == SIM_CALL_OPEN) return false;
     if (trust->sim->hosts[at].node == NULL) return true;
     (void)catalog_offers(core_catalog(trust_core(trust, at)), &trust->ids[of], &offers);
-    return row(trust, at, of) == NULL && !trust_is_linked(trust, at, of) && offers == 0;
+    return row(trust, at, of) == NULL && !trust_is_linked(trust, at, of) && offers == 0 &&
+           !has_route(trust, at, of);
 }
 
 bool trust_is_whole(const struct trust *trust)

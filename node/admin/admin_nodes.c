@@ -1,4 +1,5 @@
 /* The members, and which of them would take a call. */
+#include "crypto/token.h"
 #include "node/admin/admin_internal.h"
 #include "proto/base/text.h"
 
@@ -108,6 +109,17 @@ static void write_near(struct reply *reply, struct admin_request *request,
         reply_null(reply, "link");
 }
 
+/* That it came by, as `token ls` names it. */
+static void write_token_of(struct reply *reply, const mn_id *token)
+{
+    char id[TOKEN_ID_TEXT_SIZE];
+
+    if (mn_id_is_zero(token))
+        reply_null(reply, "token");
+    else
+        reply_text(reply, "token", token_id_format(token, id));
+}
+
 static void write_member(struct reply *reply, struct admin_request *request,
                          const struct member *member, const struct tallies *tallies)
 {
@@ -125,6 +137,7 @@ static void write_member(struct reply *reply, struct admin_request *request,
     reply_u64(reply, "tools", member_tools(tallies, request->outbox->arena, member));
     reply_ms(reply, "since_ms", request->now.mono - member->since);
     reply_time(reply, "grant_expires", record->grant.not_after_ms * MN_MS);
+    write_token_of(reply, &record->grant.token_id);
     reply_array(reply, "addresses");
     for (uint32_t i = 0; i < record->said.addrs_count; i++)
         reply_str(reply, NULL, record->said.addrs[i]);

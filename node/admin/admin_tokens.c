@@ -1,4 +1,5 @@
 /* Join tokens. A token's text is in the answer that creates it, and nowhere else ever after. */
+#include "crypto/token.h"
 #include "node/admin/admin_internal.h"
 #include "proto/base/text.h"
 
@@ -114,14 +115,48 @@ static void on_one(struct admin_request *request, const struct core_reply *answe
     admin_answer(request, 200, &reply);
 }
 
+/* Of a token that ended long ago its id is all that is known. */
+static void on_withdrawn(struct admin_request *request, const struct core_reply *answer)
+{
+    char id[TOKEN_ID_TEXT_SIZE];
+    struct reply reply;
+
+    if (answer->status != MN_OK || answer->count == 0 || answer->items[0].created_ms != 0) {
+        on_one(request, answer);
+        return;
+    }
+    reply_begin(&reply, "Done");
+    reply_text(&reply, "id", token_id_format(&answer->items[0].id, id));
+    admin_answer(request, 200, &reply);
+}
+
 /* ---- withdrawing: the beginning of an id will do, when it is the beginning of one only ---- */
 
 struct match {
-    const struct admission_token *token; /* the first one */
-    const struct guard_token *api;       /* or this one */
+    mn_id token;                   /* the first one */
+    const struct guard_token *api; /* or this one */
     uint32_t count;
     const char *all;
 };
+
+static void match_add(struct match *match, struct mn_arena *arena, const char *id, int shown)
+{
+    if (match->count++ >= MATCHES_SHOWN) return;
+    match->all =
+        mn_arena_format(arena, "%s%s%.*s", match->all, match->count == 1 ? "" : ", ", shown, id);
+}
+
+static void match_add_join(struct match *match, struct mn_arena *arena, struct mn_span prefix,
+                           const mn_id *token)
+{
+    char id[2 * sizeof(mn_id) + 1];
+
+    mn_hex_encode(mn_span(token->bytes, sizeof(mn_id)), id);
+    if (prefix.size >= sizeof id || memcmp(id, prefix.data, prefix.size) != 0) return;
+    if (match->count > 0 && mn_id_equal(&match->token, token)) return;
+    if (match->count == 0) match->token = *token;
+    match_add(match, arena, id, 2 * TOKEN_ID_SHOWN);
+}
 
 static void match_find_api(const struct guard *guard, struct mn_arena *arena, struct mn_span prefix,
                            struct match *match)
@@ -129,31 +164,38 @@ static void match_find_api(const struct guard *guard, struct mn_arena *arena, st
     const struct guard_token *token = NULL;
     char id[GUARD_TOKEN_ID_SIZE];
 
-    while (prefix.size >= PREFIX_MIN && (token = guard_token_next(guard, token)) != NULL) {
+    while ((token = guard_token_next(guard, token)) != NULL) {
         guard_token_id(token, id);
         if (prefix.size >= sizeof id || memcmp(id, prefix.data, prefix.size) != 0) continue;
         match->api = token;
-        if (match->count++ >= MATCHES_SHOWN) continue;
-        match->all =
-            mn_arena_format(arena, "%s%s%s", match->all, match->count == 1 ? "" : ", ", id);
+        match_add(match, arena, id, (int)sizeof id);
     }
 }
 
-static struct match match_find(const struct guard *guard, struct mn_arena *arena,
-                               struct mn_span prefix, const struct core_reply *list)
+/* A token that ended is in no list; those who came by it still name it. */
+static void match_find_members(const struct core *core, struct mn_arena *arena,
+                               struct mn_span prefix, struct match *match)
 {
-    struct match match = {.all = ""};
-    char id[2 * sizeof(mn_id) + 1];
+    const struct membership *membership = core_membership(core);
+    const struct member *member = NULL;
 
-    for (uint32_t i = 0; i < list->count && prefix.size >= PREFIX_MIN; i++) {
-        mn_hex_encode(mn_span(list->items[i].id.bytes, sizeof(mn_id)), id);
-        if (prefix.size >= sizeof id || memcmp(id, prefix.data, prefix.size) != 0) continue;
-        if (match.count == 0) match.token = &list->items[i];
-        if (match.count++ >= MATCHES_SHOWN) continue;
-        match.all = mn_arena_format(arena, "%s%s%.*s", match.all, match.count == 1 ? "" : ", ",
-                                    2 * TOKEN_ID_SHOWN, id);
-    }
-    match_find_api(guard, arena, prefix, &match);
+    while (membership != NULL && (member = membership_next(membership, member)) != NULL)
+        if (!mn_id_is_zero(&member->record->grant.token_id))
+            match_add_join(match, arena, prefix, &member->record->grant.token_id);
+}
+
+static struct match match_find(const struct admin_request *request, struct mn_span prefix,
+                               const struct core_reply *list, bool with_nodes)
+{
+    struct mn_arena *arena = request->outbox->arena;
+    struct match match = {.all = ""};
+
+    if (prefix.size < PREFIX_MIN) return match;
+    for (uint32_t i = 0; i < list->count; i++)
+        match_add_join(&match, arena, prefix, &list->items[i].id);
+    if (with_nodes && match.count == 0)
+        match_find_members(request->admin->config.core, arena, prefix, &match);
+    match_find_api(request->admin->guard, arena, prefix, &match);
     return match;
 }
 
@@ -161,7 +203,8 @@ static void withdraw_chosen(struct admin_request *request, const struct core_rep
 {
     struct mn_arena *arena = request->outbox->arena;
     struct mn_span prefix = request->exchange->rest;
-    struct match match = match_find(request->admin->guard, arena, prefix, list);
+    bool with_nodes = mn_span_is(admin_query(request, "nodes"), "true");
+    struct match match = match_find(request, prefix, list, with_nodes);
     char id[2 * sizeof(mn_id) + 1];
 
     if (match.count == 0) {
@@ -179,12 +222,11 @@ static void withdraw_chosen(struct admin_request *request, const struct core_rep
     } else if (match.api != NULL) {
         admin_token_revoke(request, match.api);
     } else {
-        mn_hex_encode(mn_span(match.token->id.bytes, sizeof(mn_id)), id);
+        mn_hex_encode(mn_span(match.token.bytes, sizeof(mn_id)), id);
         request->exchange->is_chosen = true;
-        admin_ask_core(request, (struct core_command){
-                                    .type = CORE_TOKEN_WITHDRAW,
-                                    .nodes = mn_span_is(admin_query(request, "nodes"), "true"),
-                                    .id = mn_arena_copy(arena, mn_span_str(id))});
+        admin_ask_core(request, (struct core_command){.type = CORE_TOKEN_WITHDRAW,
+                                                      .nodes = with_nodes,
+                                                      .id = mn_arena_copy(arena, mn_span_str(id))});
     }
 }
 
@@ -194,7 +236,7 @@ static void withdraw_on_reply(struct admin_request *request, const struct core_r
     bool is_other = answer->status == MN_DENIED && has_api_tokens(request);
 
     if ((answer->status != MN_OK && !is_other) || request->exchange->is_chosen)
-        on_one(request, answer);
+        on_withdrawn(request, answer);
     else
         withdraw_chosen(request, answer);
 }

@@ -221,6 +221,7 @@ uint32_t core_known_addrs(const struct core_known *known, struct mn_span *ret, u
 void core_on_admission(struct core *core, const struct admission_output *output);
 void core_do_admission(struct core *core, const struct admission_output *output);
 void core_on_command(struct core *core, const struct core_command *command);
+const char *core_token_advice(mn_status status);
 
 /* core_pending.c: who waits for people. */
 void core_do_pending(struct core *core, const struct admission_output *output);
@@ -243,7 +244,8 @@ void core_dial_seeds(struct core *core, bool is_kept);
 
 void core_on_trustset(struct core *core, const struct trustset_output *output);
 void core_tick_trustset(struct core *core);
-void core_revoke_token(struct core *core, struct mn_span hex);
+void core_withdraw_token(struct core *core, uint64_t request, struct mn_span hex, bool is_revoked);
+void core_on_revoke_token(struct core *core, const struct core_command *command);
 void core_on_revoke(struct core *core, const struct core_command *command);
 void core_on_remove(struct core *core, const struct core_command *command);
 void core_reply_status(struct core *core, uint64_t request, mn_status status, struct mn_span text);

@@ -250,11 +250,11 @@ static void core_do_joined(struct core *core)
     core_tell_record(core);
 }
 
-static const char *core_token_advice(mn_status status)
+const char *core_token_advice(mn_status status)
 {
     switch ((int)status) {
     case MN_OK: return "";
-    case MN_DENIED: return "only an issuer can do this: run it at the node that founded the mesh";
+    case MN_DENIED: return "only an issuer can do this: meshctl keys ls names them";
     case MN_NOT_FOUND: return "no token has an id that begins so: meshctl token ls";
     case MN_EXISTS: return "several tokens have ids that begin so: give more of it";
     case MN_FULL: return "too many tokens are valid: withdraw some, meshctl token revoke ID";
@@ -397,10 +397,10 @@ void core_on_command(struct core *core, const struct core_command *command)
         core_push_admission(core, ADMISSION_IN_TOKEN_LIST)->token_list.request = command->request;
         return;
     case CORE_TOKEN_WITHDRAW:
-        if (command->nodes) core_revoke_token(core, command->id);
-        input = core_push_admission(core, ADMISSION_IN_TOKEN_WITHDRAW);
-        input->token_withdraw.request = command->request;
-        input->token_withdraw.id = command->id;
+        if (command->nodes)
+            core_on_revoke_token(core, command);
+        else
+            core_withdraw_token(core, command->request, command->id, false);
         return;
     case CORE_PENDING_LIST:
     case CORE_PENDING_APPROVE:

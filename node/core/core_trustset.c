@@ -45,15 +45,35 @@ void core_reply_status(struct core *core, uint64_t request, mn_status status, st
     reply->text = text;
 }
 
-/* [hex]: all digits of the id; else only the withdrawal is refused or done. */
-void core_revoke_token(struct core *core, struct mn_span hex)
+/* [is_revoked]: who came by it is out; then a token that nobody knows any more is as good as
+ * withdrawn. */
+void core_withdraw_token(struct core *core, uint64_t request, struct mn_span hex, bool is_revoked)
+{
+    struct admission_input *input = core_push_admission(core, ADMISSION_IN_TOKEN_WITHDRAW);
+
+    input->token_withdraw.request = request;
+    input->token_withdraw.id = hex;
+    input->token_withdraw.is_revoked = is_revoked;
+}
+
+/* First who came by it, for that is what can fail; then the token itself. */
+void core_on_revoke_token(struct core *core, const struct core_command *command)
 {
     struct trustset_input *input;
+    mn_status status = MN_OK;
     mn_id token;
 
-    if (mn_hex_decode(hex, token.bytes, sizeof token.bytes) != MN_OK || mn_id_is_zero(&token))
+    if (mn_hex_decode(command->id, token.bytes, sizeof token.bytes) != MN_OK ||
+        mn_id_is_zero(&token))
+        status = MN_NOT_FOUND;
+    else if (admission_clock_off_ms(core->admission) != 0)
+        status = MN_NOT_YET;
+    if (status != MN_OK) {
+        core_reply_status(core, command->request, status, mn_span_str(core_token_advice(status)));
         return;
+    }
     input = core_push_trustset(core, TRUSTSET_IN_REVOKE, NULL);
+    input->revoke.request = command->request;
     input->revoke.token_id = token;
 }
 
@@ -94,10 +114,27 @@ static const char *core_revoke_advice(mn_status status)
     }
 }
 
+static void core_on_revoke_token_done(struct core *core, const struct trustset_output *output)
+{
+    const char *hex;
+    char text[2 * sizeof(mn_id) + 1];
+
+    if (output->status != MN_OK && output->status != MN_EXISTS) {
+        const char *advice = output->status == MN_DENIED ? core_token_advice(MN_DENIED)
+                                                         : core_revoke_advice(output->status);
+        core_reply_status(core, output->request, output->status, mn_span_str(advice));
+        return;
+    }
+    mn_hex_encode(mn_span(output->token_id.bytes, sizeof(mn_id)), text);
+    hex = mn_arena_format(core->arena, "%s", text);
+    core_withdraw_token(core, output->request, mn_span_str(hex), true);
+}
+
 static void core_on_revoke_done(struct core *core, const struct trustset_output *output)
 {
-    if (output->request == 0) return; /* of a token: the withdrawal is what is answered */
-    if (output->status == MN_OK)
+    if (!mn_id_is_zero(&output->token_id))
+        core_on_revoke_token_done(core, output);
+    else if (output->status == MN_OK)
         core_park_revoked(core, output->request, MN_OK);
     else
         core_reply_status(core, output->request, output->status,

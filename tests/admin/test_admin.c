@@ -332,7 +332,8 @@ START_TEST(a_member_is_exactly_this)
                         "\"status\":\"alive\",\"self\":true,\"conflicted\":false,\"role\":\"auto\","
                         "\"region\":\"\",\"zone\":\"\",\"incarnation\":1,\"tools\":5,"
                         "\"since_ms\":599.400,\"grant_expires\":\"2027-02-14T08:00:00.000Z\","
-                        "\"addresses\":[\"10.0.0.0:7000\"],\"version\":\"0.1.0\",\"sent_away_ms\":"
+                        "\"token\":null,\"addresses\":[\"10.0.0.0:7000\"],\"version\":\"0.1.0\","
+                        "\"sent_away_ms\":"
                         "0.000,\"link\":null}\n",
                         id_text(world_id(0))));
 }

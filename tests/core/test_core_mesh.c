@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "crypto/token.h"
+#include "proto/base/text.h"
 #include "tests/core/mesh_world.h"
 #include "tests/suite.h"
 
@@ -161,6 +162,26 @@ START_TEST(a_second_process_with_a_live_identity_is_refused)
 END_TEST
 
 /* ---- tokens ---- */
+
+/* A new token, and where [id] is given all digits of its id. */
+static char *make_token(uint32_t issuer, uint32_t uses, char text[80], char id[33])
+{
+    const struct core_reply *reply = world_command(
+        issuer, (struct core_command){.type = CORE_TOKEN_CREATE, .uses = uses, .ttl_ms = 3600000});
+
+    ck_assert_int_eq(reply->status, MN_OK);
+    snprintf(text, 80, "%.*s", (int)reply->text.size, (const char *)reply->text.data);
+    if (id != NULL) mn_hex_encode(mn_span(reply->items[0].id.bytes, sizeof(mn_id)), id);
+    return text;
+}
+
+static mn_status revoke_token(uint32_t node, const char *id)
+{
+    return world_command(node, (struct core_command){.type = CORE_TOKEN_WITHDRAW,
+                                                     .nodes = true,
+                                                     .id = mn_span_str(id)})
+        ->status;
+}
 
 static void join_with(uint32_t node, const char *token)
 {
@@ -805,6 +826,23 @@ static bool is_cut_off(void)
 
 /* With links to all, a call in flight there, and part of the mesh cut off: two gossip periods where
  * the news comes, the rest when the cut heals; and the new key never gets there. */
+/* The key that a node seals with; 0: none yet. */
+static uint32_t sealing(uint32_t node)
+{
+    const struct keyring_key *key =
+        keyring_sealing(trustset_keyring(core_trustset(world_core(node))), mn_wall_ms(world_now()));
+
+    return key == NULL ? 0 : key->announced.key_id;
+}
+
+/* The first key is made some seconds after the mesh, and travels. */
+static bool all_seal(void)
+{
+    for (uint32_t i = 0; i < WORLD_NODES; i++)
+        if (world_core(i) != NULL && sealing(i) == 0) return false;
+    return true;
+}
+
 START_TEST(a_revoked_node_is_out_at_once)
 {
     struct world_call *call;
@@ -814,10 +852,9 @@ START_TEST(a_revoked_node_is_out_at_once)
     mesh(6);
     world_offer(5, "files", "x", 'k');
     world_serving(5, WORLD_HANGS);
+    world_until(all_seal, MN_MINUTE);
     world_run(MN_SEC);
-    closed =
-        keyring_sealing(trustset_keyring(core_trustset(world_core(5))), mn_wall_ms(world_now()))
-            ->announced.key_id;
+    closed = sealing(5);
     call = world_call(1, "files", true);
     world_run(MN_SEC);
     ck_assert(!call->is_done);
@@ -857,6 +894,125 @@ START_TEST(a_revoked_node_is_out_at_once)
 END_TEST
 
 /* ---- faults ---- */
+
+static bool is_rid_of_both(void)
+{
+    for (uint32_t i = 0; i < 3; i++)
+        for (uint32_t j = 3; j < 5; j++)
+            if (membership_find(core_membership(world_core(i)), world_id(j)) != NULL ||
+                peers_find(core_peers(world_core(i)), world_id(j)) != NULL)
+                return false;
+    return true;
+}
+
+/* Two came by a token: their links, offers, services and calls go in the step in which it is
+ * revoked, and with the news elsewhere. */
+START_TEST(a_token_is_revoked_with_all_that_came_by_it)
+{
+    struct world_call *calls[3];
+    char token[80], id[33];
+    uint32_t closed;
+
+    mesh(3);
+    make_token(0, 2, token, id);
+    for (uint32_t i = 3; i < 5; i++) {
+        world_offer(i, i == 3 ? "files" : "more", "x", 'k');
+        world_serving(i, WORLD_HANGS);
+        world_start(i, &(struct world_config){.token = token, .seed_node = 1});
+    }
+    world_until(world_is_whole, 10 * MN_SEC);
+    world_until(all_seal, MN_MINUTE);
+    world_run(MN_SEC);
+    closed = sealing(3);
+    calls[0] = world_call(0, "files", true);
+    calls[1] = world_call(1, "more", true);
+    calls[2] = world_call(2, "files", false);
+    world_run(MN_SEC);
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert(!calls[i]->is_done);
+    ck_assert_int_eq(revoke_token(1, id), MN_DENIED); /* not an issuer, and nothing happens */
+    ck_assert(!is_rid_of_both());
+    ck_assert_int_eq(revoke_token(0, id), MN_OK);
+    world_until(is_rid_of_both, 400 * MN_MS);
+    for (uint32_t i = 0; i < 3; i++) {
+        ck_assert(calls[i]->is_done && calls[i]->kind != CALL_EVENT_RESULT);
+        ck_assert_str_eq(world_listed(i), "");
+        ck_assert_uint_ne(sealing(i), closed);
+    }
+    ck_assert_int_eq(revoke_token(0, id), MN_OK); /* again: as it is */
+    world_run(MN_SEC);
+    for (uint32_t i = 3; i < 5; i++) {
+        ck_assert_int_eq(world_fatal(i), 77);
+        world_crash(i);
+        if (i == 4) world_wipe(i);
+        world_start(
+            i, &(struct world_config){.token = token, .seed_node = 1, .is_identity_old = i == 4});
+    }
+    world_run(MN_MINUTE);
+    for (uint32_t i = 3; i < 5; i++)
+        ck_assert_int_eq(world_fatal(i), 77);
+    ck_assert(is_rid_of_both());
+}
+END_TEST
+
+/* A thief is often noticed when the token has ended and no list has it any more. */
+START_TEST(a_token_that_ended_long_ago_is_revoked_all_the_same)
+{
+    const struct core_reply *reply;
+    char token[80], id[33];
+
+    mesh(2);
+    make_token(0, 1, token, id);
+    world_start(2, &(struct world_config){.token = token, .seed_node = 0});
+    world_until(world_is_whole, 10 * MN_SEC);
+    for (uint32_t i = 0; i < 3; i++) /* two peers do not make an alarm */
+        world_set_clock(i, 26 * (int64_t)MN_HOUR);
+    world_run(61 * MN_MINUTE);
+    reply = world_command(0, (struct core_command){.type = CORE_TOKEN_LIST});
+    ck_assert_uint_eq(reply->count, 1); /* the one of the founding */
+    ck_assert_int_eq(
+        world_command(0, (struct core_command){.type = CORE_TOKEN_WITHDRAW, .id = mn_span_str(id)})
+            ->status,
+        MN_NOT_FOUND);
+    ck_assert_int_eq(revoke_token(0, id), MN_OK);
+    world_run(MN_SEC);
+    ck_assert_int_eq(world_fatal(2), 77);
+    ck_assert_ptr_null(membership_find(core_membership(world_core(0)), world_id(2)));
+}
+END_TEST
+
+/* Until nothing more fits: then each is told so, and has not happened. What is kept for revoking
+ * does not go to tokens. */
+START_TEST(what_an_issuer_can_not_sign_any_more_it_says)
+{
+    char token[80], first[33];
+    mn_id node = {{1, 2, 3}};
+    mn_status status = MN_OK;
+    uint32_t made = 1, revoked = 0;
+
+    mesh(2);
+    make_token(0, 1, token, first);
+    while (status == MN_OK) {
+        status =
+            world_command(
+                0, (struct core_command){.type = CORE_TOKEN_CREATE, .uses = 1, .ttl_ms = 3600000})
+                ->status;
+        made += status == MN_OK;
+    }
+    ck_assert_int_eq(status, MN_FULL);
+    ck_assert_uint_eq(made + 1, 1024); /* with the one of the founding */
+    for (status = MN_OK; status == MN_OK; revoked += status == MN_OK) {
+        node.bytes[8]++;
+        status =
+            world_command(0, (struct core_command){.type = CORE_NODE_REVOKE, .node = node})->status;
+    }
+    ck_assert_int_eq(status, MN_BUSY);
+    ck_assert_uint_ge(revoked, 45); /* each with a key: two documents */
+    ck_assert_int_eq(revoke_token(0, first), MN_BUSY);
+    world_run(MN_HOUR);
+    ck_assert_int_eq(revoke_token(0, first), MN_OK);
+}
+END_TEST
 
 START_TEST(a_partition_heals)
 {
@@ -1014,6 +1170,9 @@ int main(void)
     tcase_add_test(tcase, who_missed_the_growth_catches_up);
     tcase_add_test(tcase, the_root_key_repairs_a_mesh_without_issuers);
     tcase_add_test(tcase, a_revoked_node_is_out_at_once);
+    tcase_add_test(tcase, a_token_is_revoked_with_all_that_came_by_it);
+    tcase_add_test(tcase, a_token_that_ended_long_ago_is_revoked_all_the_same);
+    tcase_add_test(tcase, what_an_issuer_can_not_sign_any_more_it_says);
     tcase_add_test(tcase, a_partition_heals);
     tcase_add_loop_test(tcase, a_clock_that_is_far_off_harms_its_own_node_only, 0, 4);
     tcase_add_loop_test(tcase, all_is_well_after_faults, 0, 20);

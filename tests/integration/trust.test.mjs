@@ -68,6 +68,10 @@ test('a token is revoked with the nodes that came by it', withMesh('tokenrevoke'
   const b = await mesh.start('b', {join: n1.mesh, token: bad.token});
   for (const node of [n1, good, a, b]) await mesh.ready(node, 4);
   assert.equal((await ctl(good, 'nodes', 'revoke', 'a')).code, 4); // not an issuer
+  assert.equal((await ctl(good, 'token', 'revoke', bad.id, '--nodes')).code, 4);
+  const by = async name => (await ctlJson(good, 'nodes', 'show', name)).token;
+  assert.deepEqual([await by('a'), await by('b')], [bad.id, bad.id]);
+  assert.notEqual(await by('n2'), bad.id);
   const result = await ctl(n1, 'token', 'revoke', bad.id, '--nodes');
   assert.equal(result.code, 0, result.stderr);
   for (const node of [n1, good])

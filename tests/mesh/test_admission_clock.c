@@ -135,6 +135,23 @@ START_TEST(clocks_of_refused_members_count_for_some_minutes)
 }
 END_TEST
 
+/* By such a clock all grants have ended, so the links go in the same moment, before anybody looked.
+ */
+START_TEST(the_alarm_does_not_end_with_the_links_that_it_costs)
+{
+    with_members(3);
+    node(founder)->clock_ms = offs[_i];
+    for (uint64_t link = 1; link < 32; link++)
+        if (world_find_link(world, link) != NULL) world_cut(world, link);
+    ck_assert_int_eq(off_of(founder), -offs[_i]);
+    world_run(world, 5 * MN_MINUTE);
+    ck_assert_int_eq(off_of(founder), -offs[_i]);
+    node(founder)->clock_ms = 0;
+    world_run(world, 2 * MN_MINUTE);
+    ck_assert_int_eq(off_of(founder), 0);
+}
+END_TEST
+
 START_TEST(absurd_clocks_are_left_out)
 {
     with_members(3);
@@ -172,6 +189,7 @@ int main(void)
     tcase_add_loop_test(tcase, as_many_wrong_clocks_as_right_ones_are_no_majority, 0, 4);
     tcase_add_loop_test(tcase, five_minutes_are_forgiven, 0, 2);
     tcase_add_test(tcase, clocks_of_refused_members_count_for_some_minutes);
+    tcase_add_loop_test(tcase, the_alarm_does_not_end_with_the_links_that_it_costs, 0, 4);
     tcase_add_test(tcase, absurd_clocks_are_left_out);
     tcase_add_test(tcase, grant_made_by_a_clock_that_was_ahead_is_made_again);
     return run_tests(suite, tcase);

@@ -623,6 +623,43 @@ START_TEST(revoked_member_is_removed_and_stays_out)
 }
 END_TEST
 
+/* The accused does not take the word of one that is out, and so never refutes it: whoever believed
+ * that word must say it in its own name, or the accused stays dead there for ever. */
+START_TEST(member_that_a_revoked_one_called_dead_comes_back)
+{
+    struct grant_revoked revoked = {has_node, has_token, NULL};
+    struct membership_input input = {.type = MEMBERSHIP_IN_TRUST};
+    const int others[] = {0, 2, 3};
+
+    make_mesh(4, 92);
+    for (int i = 0; i < 3; i++) {
+        world_cut(&world, others[i], 1, true);
+        world_cut(&world, 1, others[i], true);
+        world_unlink(&world, others[i], 1, false);
+    }
+    for (int i = 0; i < 2; i++) {
+        world_tell(&world, 3, others[i], (struct mn_span){0},
+                   world_accusation(&world, 3, 1, 1, ACCUSATION_DEAD));
+        ck_assert_int_eq(world_status(&world, others[i], 1), MEMBER_DEAD);
+    }
+    world_kill(&world, 3);
+    revoked_node = world.nodes[3].identity.node_id;
+    input.trust.authority = &world.authority;
+    input.trust.revoked = &revoked;
+    for (int i = 0; i < 3; i++)
+        world_step(&world, i, &input);
+    world_run(&world, 10 * MN_MS);
+    ck_assert_ptr_null(world_member(&world, 0, 3));
+    ck_assert_int_eq(world_status(&world, 0, 1), MEMBER_DEAD);
+    for (int i = 0; i < 2; i++) {
+        world_cut(&world, others[i], 1, false);
+        world_cut(&world, 1, others[i], false);
+    }
+    ck_assert(world_run_until(&world, world_is_agreed, MN_MINUTE));
+    ck_assert_uint_gt(incarnation_of(1), 1);
+}
+END_TEST
+
 START_TEST(tombstone_goes_when_the_grant_ends)
 {
     make_mesh(3, 91);
@@ -848,6 +885,7 @@ int main(void)
     tcase_add_test(tcase, last_node_leaves_at_once);
     tcase_add_test(tcase, node_that_left_comes_back_with_a_higher_incarnation);
     tcase_add_test(tcase, revoked_member_is_removed_and_stays_out);
+    tcase_add_test(tcase, member_that_a_revoked_one_called_dead_comes_back);
     tcase_add_test(tcase, tombstone_goes_when_the_grant_ends);
     tcase_add_test(tcase, grant_of_a_newer_authority_asks_for_the_chain);
     tcase_add_test(tcase, load_rides_on_acks);
