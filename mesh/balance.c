@@ -406,6 +406,16 @@ void balance_started(struct balance *balance, struct mn_now now, struct mn_span 
     if (balance_breaker(entry, now.mono) == BALANCE_HALF_OPEN) entry->probes_out++;
 }
 
+void balance_heard(struct balance *balance, struct mn_now now, struct mn_span service,
+                   const mn_id *node)
+{
+    struct entry *entry = balance_find(balance, node, service);
+
+    if (entry == NULL || balance_breaker(entry, now.mono) != BALANCE_HALF_OPEN) return;
+    if (entry->probes_out > 0) entry->probes_out--;
+    balance_judge(balance, entry, false, now.mono);
+}
+
 void balance_finished(struct balance *balance, struct mn_now now, struct mn_span service,
                       const mn_id *node, enum balance_outcome outcome, mn_time took)
 {

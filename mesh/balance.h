@@ -82,9 +82,12 @@ int32_t balance_pick(struct balance *balance, struct mn_now now, struct mn_span 
 bool balance_is_full(const struct balance *balance, struct mn_now now, struct mn_span service,
                      const struct balance_candidate *candidates, uint32_t count);
 
-/* Each started call is finished once. [took] is its time up to the first event. */
+/* Each started call is finished once. [took] is its time up to the first event. A call that lasts
+ * is a good probe once it is heard of: its end may be hours away. */
 void balance_started(struct balance *balance, struct mn_now now, struct mn_span service,
                      const mn_id *node);
+void balance_heard(struct balance *balance, struct mn_now now, struct mn_span service,
+                   const mn_id *node);
 void balance_finished(struct balance *balance, struct mn_now now, struct mn_span service,
                       const mn_id *node, enum balance_outcome outcome, mn_time took);
 

@@ -427,6 +427,8 @@ void calls_on_progress(struct calls *calls, struct call *call, struct mn_buf *pa
     struct call_event event = {
         .kind = CALL_EVENT_PROGRESS, .payload = payload, .node = call->peer->node};
 
+    if (call->took == 0)
+        balance_heard(calls->balance, calls->now, calls_offer(call), &call->peer->node);
     calls_heard(calls, call);
     call->idle_at = mn_time_after(calls->now.mono, call->timeout);
     calls_arm(calls, call);

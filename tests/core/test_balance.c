@@ -233,6 +233,21 @@ static mn_time open_for(void)
     return explain(0).open_for;
 }
 
+START_TEST(calls_that_last_are_good_probes_once_they_are_heard_of)
+{
+    break_it(0);
+    now.mono += open_for();
+    for (uint32_t i = 0; i < 3; i++)
+        start(0);
+    ck_assert_int_eq(pick(1), -1);
+    for (uint32_t i = 0; i < 3; i++)
+        balance_heard(balance, now, SERVICE, &nodes[0].node);
+    ck_assert_int_eq(explain(0).breaker, BALANCE_CLOSED);
+    ck_assert_int_eq(pick(1), 0);
+    balance_check(balance);
+}
+END_TEST
+
 START_TEST(three_probes_close_it_again)
 {
     break_it(0);
@@ -369,6 +384,7 @@ int main(void)
     tcase_add_test(tcase, old_failures_are_forgotten);
     tcase_add_test(tcase, refusals_and_cancels_are_no_failures);
     tcase_add_test(tcase, three_probes_close_it_again);
+    tcase_add_test(tcase, calls_that_last_are_good_probes_once_they_are_heard_of);
     tcase_add_test(tcase, a_failed_probe_doubles_the_time_up_to_a_minute);
     tcase_add_test(tcase, a_probe_that_says_nothing_may_be_repeated);
     tcase_add_test(tcase, a_good_minute_resets_the_open_time);
