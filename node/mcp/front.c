@@ -231,6 +231,7 @@ static void front_on_time(struct front *front)
     front_record_on_time(front);
     if (front->changed_at <= now) {
         front->changed_at = MN_TIME_NEVER;
+        front_subscribe_changed(front);
         front_stream_changed(front);
     }
 }

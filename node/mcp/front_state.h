@@ -601,6 +601,7 @@ void front_subscribe_drop(struct front *front, struct mn_list *subscriptions);
 /* False: the event is none of ours. */
 bool front_subscribe_on_event(struct front *front, const struct call_event *event);
 void front_subscribe_on_time(struct front *front);
+void front_subscribe_changed(struct front *front); /* what servers there are, and what they have */
 void front_subscribe_check(const struct front *front);
 
 /* ---- front_stream.c ---- */

@@ -151,15 +151,11 @@ static void topic_tell(struct front *front, const struct topic *topic)
         subscription_tell(front, MN_CONTAINER(entry, struct subscription, in_topic));
 }
 
-static void subscription_free(struct front *front, struct subscription *subscription)
+/* It may have been the last one. */
+static void topic_left(struct front *front, struct topic *topic)
 {
-    struct topic *topic = subscription->topic;
     struct feed *feed = topic->feed;
 
-    mn_list_remove(&subscription->in_topic);
-    mn_list_remove(&subscription->in_owner);
-    front->subscriptions_count--;
-    mn_free(subscription);
     if (!mn_list_is_empty(&topic->subscriptions)) return;
     mn_map_remove(&feed->topics, &topic->by_uri);
     mn_free(topic);
@@ -168,6 +164,17 @@ static void subscription_free(struct front *front, struct subscription *subscrip
         feed_free(front, feed);
     else if (feed->is_served)
         feed_arm(front, feed, 0);
+}
+
+static void subscription_free(struct front *front, struct subscription *subscription)
+{
+    struct topic *topic = subscription->topic;
+
+    mn_list_remove(&subscription->in_topic);
+    mn_list_remove(&subscription->in_owner);
+    front->subscriptions_count--;
+    mn_free(subscription);
+    topic_left(front, topic);
 }
 
 void front_subscribe_drop(struct front *front, struct mn_list *subscriptions)
@@ -202,9 +209,11 @@ static struct topic *topic_get(struct front *front, struct feed *feed, struct mn
     return topic;
 }
 
-/* Which server a URI is subscribed at: the first that may have it, if it has subscriptions. */
+/* Which server a URI is subscribed at: the first that may have it, if it has subscriptions.
+ * [is_sure]: only one that is known to have it. */
 static struct names_service *subscribe_service(struct front *front, struct mn_span endpoint,
-                                               struct mn_span uri, struct mn_span *own)
+                                               struct mn_span uri, bool is_sure,
+                                               struct mn_span *own)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
     struct names_service *service;
@@ -216,7 +225,9 @@ static struct names_service *subscribe_service(struct front *front, struct mn_sp
         service = names_service(&front->names, endpoint);
     } else {
         front_route_find(front, endpoint, uri, false, &route);
-        service = route.count == 0 || route.is_ambiguous ? NULL : route.services[0];
+        service = route.count == 0 || route.is_ambiguous || (is_sure && !route.is_listed)
+                      ? NULL
+                      : route.services[0];
         *own = route.own;
     }
     if (service == NULL || service->capabilities.size == 0 ||
@@ -237,7 +248,7 @@ static bool subscribe_add(struct front *front, struct mn_span endpoint, struct m
 
     if (uri.size == 0 || uri.size > URI_MAX) return false;
     if (subscription_find(owner, uri) != NULL) return true;
-    service = subscribe_service(front, endpoint, uri, &own);
+    service = subscribe_service(front, endpoint, uri, false, &own);
     if (service == NULL || front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX) return false;
     subscription = mn_alloc(sizeof *subscription + uri.size);
     subscription->session = session;
@@ -249,6 +260,46 @@ static bool subscribe_add(struct front *front, struct mn_span endpoint, struct m
     mn_list_push_back(owner, &subscription->in_owner);
     front->subscriptions_count++;
     return true;
+}
+
+/* ---- servers that come later ---- */
+
+/* A server that was guessed when nobody listed the URI is left for the one that lists it now. */
+static void subscription_move(struct front *front, struct subscription *subscription)
+{
+    struct mn_span endpoint = subscription->session != NULL ? subscription->session->service
+                                                            : subscription->exchange->service;
+    struct topic *before = subscription->topic;
+    struct mn_span own;
+    struct names_service *service =
+        subscribe_service(front, endpoint, subscription->uri, true, &own);
+
+    if (service == NULL || mn_span_equal(service->name, before->feed->service)) return;
+    MN_PROBE("front: a subscription moves to the server that lists the resource now");
+    mn_list_remove(&subscription->in_topic);
+    subscription->topic = topic_get(front, feed_get(front, service->name), own);
+    mn_list_push_back(&subscription->topic->subscriptions, &subscription->in_topic);
+    topic_left(front, before);
+    subscription_tell(front, subscription); /* something may have been missed */
+}
+
+void front_subscribe_changed(struct front *front)
+{
+    struct subscription **all =
+        mn_arena_alloc(&front->scratch, (front->subscriptions_count + 1) * sizeof *all);
+    uint32_t count = 0;
+
+    for (struct mn_map_entry *entry = mn_map_next(&front->feeds, NULL); entry != NULL;
+         entry = mn_map_next(&front->feeds, entry)) {
+        const struct feed *feed = MN_CONTAINER(entry, struct feed, by_service);
+        for (struct mn_map_entry *each = mn_map_next(&feed->topics, NULL); each != NULL;
+             each = mn_map_next(&feed->topics, each)) {
+            MN_LIST_FOR_EACH (link, &MN_CONTAINER(each, struct topic, by_uri)->subscriptions)
+                all[count++] = MN_CONTAINER(link, struct subscription, in_topic);
+        }
+    }
+    for (uint32_t i = 0; i < count; i++)
+        subscription_move(front, all[i]);
 }
 
 /* ---- what clients say ---- */

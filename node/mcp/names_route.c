@@ -29,6 +29,7 @@ static bool names_route_long(struct names *names, struct mn_span uri, struct nam
     service = names_service(names, mn_span(rest.data, (size_t)(slash - rest.data)));
     if (service == NULL || service->is_conflict) return true;
     names_route_add(route, service);
+    route->is_listed = true;
     route->own = mn_span(slash + 1, rest.size - (size_t)(slash + 1 - rest.data));
     return true;
 }
@@ -45,6 +46,7 @@ static bool names_route_listed(struct names *names, enum names_kind kind, struct
     route->is_ambiguous = item->is_ambiguous;
     if (!item->is_ambiguous) {
         names_route_add(route, item->service);
+        route->is_listed = true;
         return true;
     }
     for (uint32_t i = 0; i < names->services.count; i++)

@@ -20,6 +20,7 @@ struct names_route {
     uint32_t count;     /* 0: nobody */
     struct mn_span own; /* the URI as these services know it; part of the one asked for */
     bool is_ambiguous;  /* several services list it: services has them, none shall be asked */
+    bool is_listed;     /* the one service lists it, or the URI names it: no guess */
 };
 
 void names_route_uri(struct names *names, struct mn_span uri, struct names_route *ret);

@@ -4,6 +4,7 @@
 #include "node/mcp/upstream_handshake.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
+#include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 
 #define NOTICES_MAX 64
@@ -210,6 +211,9 @@ static void upstream_http_on_head(struct upstream_exchange *exchange,
             server->http.session_id = mn_buf_copy(value);
         }
     }
+    if (exchange->kind == UPSTREAM_EXCHANGE_STREAM && server != NULL && input->code == 200 &&
+        exchange->type == UPSTREAM_BODY_SSE)
+        upstream_watch_on_stream(server);
 }
 
 /* Bodies. */

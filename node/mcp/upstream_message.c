@@ -419,6 +419,8 @@ static void upstream_message_on_notification(struct upstream *server,
     } else if (mn_span_is(method, "notifications/resources/updated")) {
         struct mn_span uri = json_text(json_find_str(message->params, "uri"));
         if (uri.size > 0 && !server->is_lease) upstream_watch_on_updated(server, uri);
+    } else if (mn_span_is(method, "notifications/subscriptions/acknowledged")) {
+        upstream_watch_on_acknowledged(server);
     } else if (mn_span_is(method, "notifications/message")) {
         struct upstream_request *request =
             exchange == NULL ? NULL : upstream_http_request_of(exchange);

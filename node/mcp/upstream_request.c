@@ -5,6 +5,7 @@
 #include "node/mcp/upstream_handshake.h"
 #include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_question.h"
+#include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 
 /* The tables. */
@@ -116,6 +117,9 @@ void upstream_request_answered(struct upstream_request *request,
         upstream_answer_on_message(request, message, code);
         return;
     }
+    if (kind == UPSTREAM_REQUEST_SIDE && request->payload != NULL && message != NULL &&
+        message->kind == JSONRPC_RESULT)
+        upstream_watch_on_subscribed(server, mn_buf_span(request->payload));
     upstream_request_free(request);
     if (message == NULL && kind != UPSTREAM_REQUEST_LISTEN && kind != UPSTREAM_REQUEST_SIDE &&
         (code == 401 || code == 403)) {

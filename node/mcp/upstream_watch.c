@@ -6,12 +6,15 @@
 #include "proto/pb.h"
 
 #define URI_MAX 4096 /* bytes */
+#define SUBSCRIBE "resources/subscribe"
 
 /* A URI that somebody wants. */
 struct topic {
     struct mn_map_entry by_uri; /* in server->topics */
     struct mn_span uri;         /* behind this struct */
     struct mn_list wishes;      /* wish.in_topic */
+    bool is_asked;              /* modern: in the newest listen */
+    bool is_in_force;           /* the server has said that it tells of changes */
 };
 
 /* A lasting call. */
@@ -70,6 +73,7 @@ static void topic_ask(struct upstream *server, const struct topic *topic, const 
         return;
     }
     request = upstream_request_new(server, UPSTREAM_REQUEST_SIDE, MN_MINUTE);
+    if (strcmp(method, SUBSCRIBE) == 0) request->payload = mn_buf_copy(topic->uri);
     upstream_request_carry(request, upstream_message_uri(server, request->id, method, topic->uri),
                            method);
 }
@@ -86,7 +90,7 @@ static struct topic *topic_get(struct upstream *server, struct mn_span uri)
     memcpy(topic + 1, uri.data, uri.size);
     mn_list_init(&topic->wishes);
     mn_map_insert(&server->topics, &topic->by_uri, topic->uri);
-    if (server->state == UPSTREAM_READY) topic_ask(server, topic, "resources/subscribe");
+    if (server->state == UPSTREAM_READY) topic_ask(server, topic, SUBSCRIBE);
     return topic;
 }
 
@@ -157,6 +161,8 @@ static void watch_want(struct watch *watch, struct mn_span uri)
         mn_list_push_back(&topic->wishes, &wish->in_topic);
         mn_list_push_back(&watch->wishes, &wish->in_watch);
         watch->wishes_count++;
+        /* Its client was told before we heard of it: it looks once more. */
+        if (topic->is_in_force) watch_tell(watch, topic->uri);
     }
     wish->is_new = true;
 }
@@ -204,14 +210,47 @@ void upstream_watch_on_updated(struct upstream *server, struct mn_span uri)
     }
 }
 
+/* What changed until now may have been missed. */
+static void topic_begin(struct topic *topic)
+{
+    topic->is_in_force = true;
+    topic_tell(topic, topic->uri);
+}
+
+void upstream_watch_on_subscribed(struct upstream *server, struct mn_span uri)
+{
+    struct mn_map_entry *entry = mn_map_find(&server->topics, uri);
+
+    if (entry != NULL) topic_begin(MN_CONTAINER(entry, struct topic, by_uri));
+}
+
+void upstream_watch_on_acknowledged(struct upstream *server)
+{
+    for (struct mn_map_entry *entry = mn_map_next(&server->topics, NULL); entry != NULL;
+         entry = mn_map_next(&server->topics, entry)) {
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        if (topic->is_asked && !topic->is_in_force) topic_begin(topic);
+    }
+}
+
+void upstream_watch_on_stream(struct upstream *server)
+{
+    for (struct mn_map_entry *entry = mn_map_next(&server->topics, NULL); entry != NULL;
+         entry = mn_map_next(&server->topics, entry))
+        topic_begin(MN_CONTAINER(entry, struct topic, by_uri));
+}
+
 void upstream_watch_renew(struct upstream *server)
 {
     struct mn_map_entry *entry = NULL;
 
     while ((entry = mn_map_next(&server->topics, entry)) != NULL) {
-        const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
-        if (!upstream_is_modern(server)) topic_ask(server, topic, "resources/subscribe");
-        topic_tell(topic, topic->uri);
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        topic->is_in_force = false;
+        if (upstream_is_modern(server))
+            topic_tell(topic, topic->uri); /* there are servers that do not acknowledge */
+        else
+            topic_ask(server, topic, SUBSCRIBE);
     }
 }
 
@@ -255,14 +294,16 @@ bool upstream_watch_has_topics(const struct upstream *server)
     return server->topics.count > 0;
 }
 
-void upstream_watch_write(const struct upstream *server, struct mn_writer *writer)
+void upstream_watch_write(struct upstream *server, struct mn_writer *writer)
 {
     const char *comma = "";
 
     for (struct mn_map_entry *entry = mn_map_next(&server->topics, NULL); entry != NULL;
          entry = mn_map_next(&server->topics, entry)) {
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        topic->is_asked = true;
         mn_writer_str(writer, comma);
-        json_write_string(writer, MN_CONTAINER(entry, struct topic, by_uri)->uri);
+        json_write_string(writer, topic->uri);
         comma = ",";
     }
 }

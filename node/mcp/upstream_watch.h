@@ -2,8 +2,11 @@
  * interested clients holds one lasting call (subscriptions/listen) per server and says into it
  * which URIs it wants; a URI that several want is subscribed to once. A legacy server is told by
  * resources/subscribe and unsubscribe, a modern one by one listen with all URIs. After a restart of
- * the server, or of its session, all is subscribed to again, and each URI is reported as updated
- * once, because something may have been missed. */
+ * the server, or of its session, all is subscribed to again.
+ *
+ * A URI is reported as updated once when the server has taken the subscription, and whenever it
+ * was subscribed to anew or its stream began anew, because something may have been missed: clients
+ * are answered before that, so what they read then may have been changed in between. */
 #ifndef UPSTREAM_WATCH_H
 #define UPSTREAM_WATCH_H
 
@@ -24,6 +27,11 @@ bool upstream_watch_end(struct upstream_host *host, uint64_t ticket);
 /* notifications/resources/updated */
 void upstream_watch_on_updated(struct upstream *server, struct mn_span uri);
 
+/* The server has taken a subscription; a listen; the legacy stream on which it tells has begun. */
+void upstream_watch_on_subscribed(struct upstream *server, struct mn_span uri);
+void upstream_watch_on_acknowledged(struct upstream *server);
+void upstream_watch_on_stream(struct upstream *server);
+
 /* The server is ready again after a new handshake. */
 void upstream_watch_renew(struct upstream *server);
 
@@ -35,7 +43,7 @@ void upstream_watch_fail_all(struct upstream *server, const char *text);
 void upstream_watch_done(struct upstream *server);
 
 /* Appends "uri","uri" for a modern listen. */
-void upstream_watch_write(const struct upstream *server, struct mn_writer *writer);
+void upstream_watch_write(struct upstream *server, struct mn_writer *writer);
 bool upstream_watch_has_topics(const struct upstream *server);
 
 #endif

@@ -12,6 +12,10 @@
     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/" \
     "updated\",\"params\":{\"uri\":\"" uri "\"}}\n"
 
+#define ACKNOWLEDGED                                                                \
+    "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/acknowledged\"," \
+    "\"params\":{\"notifications\":{}}}\n"
+
 static struct world w;
 
 static void setup(void)
@@ -71,6 +75,8 @@ END_TEST
 
 START_TEST(a_new_session_is_subscribed_again_and_each_is_told_once)
 {
+    const char *line;
+
     world_up_legacy(&w, "s");
     watch(1);
     world_wish(&w, 1, URIS("x://1"));
@@ -81,8 +87,32 @@ START_TEST(a_new_session_is_subscribed_again_and_each_is_told_once)
     world_answer(&w, world_line(&w), WORLD_LEGACY);
     (void)world_line(&w);
     world_answer(&w, world_line(&w), world_tools_result(&w, WORLD_TOOLS));
-    assert_has(world_line(&w), "resources/subscribe");
+    line = world_line(&w);
+    assert_has(line, "resources/subscribe");
+    ck_assert_ptr_null(world_event(&w)); /* what it tells before it has it may be too early */
+    world_answer(&w, line, "{}");
     ck_assert_str_eq(world_event(&w)->what, "updated");
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
+START_TEST(who_is_new_looks_once_more_when_the_server_has_the_subscription)
+{
+    const char *line;
+
+    world_up_legacy(&w, "s");
+    watch(1);
+    watch(2);
+    world_wish(&w, 1, URIS("x://1"));
+    line = world_line(&w);
+    ck_assert_ptr_null(world_event(&w));
+    world_answer(&w, line, "{}");
+    ck_assert_uint_eq(world_event(&w)->ticket, 1);
+    ck_assert_ptr_null(world_event(&w));
+    world_wish(&w, 2, URIS("x://1")); /* what changed until now, its client may have missed */
+    ck_assert_uint_eq(world_event(&w)->ticket, 2);
+    ck_assert_ptr_null(world_event(&w));
+    world_wish(&w, 2, URIS("x://1"));
     ck_assert_ptr_null(world_event(&w));
 }
 END_TEST
@@ -105,6 +135,10 @@ START_TEST(a_modern_server_has_one_listen_with_all_of_them)
     assert_has(world_line(&w), "\"resourceSubscriptions\":[\"x://2\"]");
     assert_has(world_line(&w),
                world_format(&w, "\"requestId\":%llu", (unsigned long long)world_id(line)));
+    world_say(&w, ACKNOWLEDGED);
+    ck_assert_str_eq(world_event(&w)->json, "x://2");
+    world_say(&w, ACKNOWLEDGED); /* nothing is new */
+    ck_assert_ptr_null(world_event(&w));
     world_say(&w, UPDATED("x://2"));
     ck_assert_str_eq(world_event(&w)->what, "updated");
 }
@@ -127,6 +161,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, what_several_want_is_subscribed_to_once);
+    tcase_add_test(tc, who_is_new_looks_once_more_when_the_server_has_the_subscription);
     tcase_add_test(tc, a_new_session_is_subscribed_again_and_each_is_told_once);
     tcase_add_test(tc, a_modern_server_has_one_listen_with_all_of_them);
     tcase_add_test(tc, a_server_that_stops_ends_its_watches);
