@@ -1,6 +1,8 @@
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
 
+#define QUESTION_ID_SHIFT 16 /* what is left is exact in JSON, with room to count */
+
 #define CALL_TIMEOUT (5 * MN_MINUTE)
 #define CALL_TIMEOUT_TOTAL MN_HOUR
 
@@ -44,6 +46,8 @@ struct front *front_new(const struct mcp_config *config)
     mn_list_init(&front->ended_order);
     mn_map_init(&front->feeds, rng_u64(&front->rng));
     mn_map_init(&front->feeds_by_ticket, rng_u64(&front->rng));
+    /* Its client may answer late what another process asked in its session, here or elsewhere. */
+    front->question_last = rng_u64(&front->rng) >> QUESTION_ID_SHIFT;
     mn_list_init(&front->streams);
     front->changed_at = MN_TIME_NEVER;
     return front;

@@ -183,6 +183,7 @@ void upstream_start(struct upstream *server)
 void upstream_begin(struct upstream *server)
 {
     server->handshake_at = server->host->now.mono;
+    server->strays_until = 0;
     upstream_forget_session(server);
     upstream_handshake_begin(server);
 }

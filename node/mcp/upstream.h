@@ -38,6 +38,7 @@
 #define UPSTREAM_BACKOFF_MAX (60 * MN_SEC)
 #define UPSTREAM_HEALTHY (60 * MN_SEC) /* ready for so long: the next break is a first one */
 #define UPSTREAM_FAILURES_SHOWN 5      /* breaks in a row after which it is called failed */
+#define UPSTREAM_STRAYS MN_MINUTE      /* what a server says of a call after it was given up */
 #define UPSTREAM_RELIST_DELAY (100 * MN_MS)
 #define UPSTREAM_RELIST_EVERY (60 * MN_SEC) /* HTTP servers that do not tell of changes */
 #define UPSTREAM_NOISE_MAX 100000           /* lines in a row that are no message: it is broken */
@@ -110,7 +111,7 @@ struct upstream_request {
     struct upstream_asked *asked; /* NULL: nothing was asked */
     enum loglevel wants_log;      /* call: the least urgent one its client wants; NONE: no logs */
     bool was_modern, had_session; /* when it was sent; the server may have been asked again since */
-    struct mn_buf *payload;       /* call: the gateway's request */
+    struct mn_buf *payload;       /* call: the gateway's request; a subscription: its URI */
     struct upstream_exchange *exchange; /* HTTP, while sent */
     uint64_t written_end;               /* stdio: where it ends in the stream to the child */
 };
@@ -123,6 +124,7 @@ struct upstream_lease {
     struct mn_list link;     /* in origin->leases */
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
     bool is_exclusive; /* one call at a time */
+    bool is_spoilt;    /* it was told to give a call up, and may still speak of it */
     mn_time used_at;
     struct mn_buf *capabilities, *client_info; /* JSON objects; info may be NULL */
     struct upstream_timer timer;               /* idle */
@@ -154,6 +156,7 @@ struct upstream {
     bool has_tools, has_prompts, has_resources, has_logging;  /* as it declared */
     bool has_list_changed;                                    /* of any of its lists */
     enum loglevel log_level; /* last one set in this legacy session; NONE: not yet */
+    mn_time strays_until;    /* until then it may still speak of a call that was given up */
 
     struct mn_list sent, queue, asking; /* requests; asking: calls that wait for a client */
     uint32_t calls_count;               /* calls in all */

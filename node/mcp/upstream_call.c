@@ -187,6 +187,8 @@ void upstream_call_tell_cancelled(struct upstream_request *request)
     struct upstream *server = request->server;
 
     if (!request->is_sent) return;
+    server->strays_until = mn_time_after(server->host->now.mono, UPSTREAM_STRAYS);
+    server->lease.is_spoilt = true;
     if (!server->is_http)
         upstream_stdio_write(server, upstream_message_cancelled(server, request->id));
     else if (!upstream_is_modern(server))
@@ -265,6 +267,7 @@ struct upstream_request *upstream_call_only(struct upstream *server)
 {
     struct upstream_request *only = NULL;
 
+    if (server->host->now.mono < server->strays_until) return NULL;
     MN_LIST_FOR_EACH (link, &server->sent) {
         struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
         if (request->kind != UPSTREAM_REQUEST_CALL) continue;

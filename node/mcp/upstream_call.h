@@ -39,7 +39,7 @@ void upstream_call_fail(struct upstream_request *request, enum call_failure fail
                         const char *text);
 void upstream_call_on_timer(struct upstream_request *request);
 
-/* The call that was sent, if it is the only one; else NULL. */
+/* The call that was sent, if it is the only one, and no other was given up lately; else NULL. */
 struct upstream_request *upstream_call_only(struct upstream *server);
 
 /* The call sent last, else the one that waits first; NULL: there is none. */

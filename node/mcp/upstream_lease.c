@@ -58,7 +58,8 @@ static struct upstream *upstream_lease_find(struct upstream *server,
     MN_LIST_FOR_EACH (link, &server->leases) {
         struct upstream *lease = upstream_lease_at(link);
         if (memcmp(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE) != 0) continue;
-        if (!lease->lease.is_exclusive || lease->calls_count == 0) return lease;
+        if (!lease->lease.is_exclusive) return lease;
+        if (lease->calls_count == 0 && !lease->lease.is_spoilt) return lease;
     }
     return NULL;
 }
@@ -158,12 +159,18 @@ struct upstream *upstream_lease_for(struct upstream *server,
     return lease;
 }
 
+/* Of an exclusive one the next client would be asked what a call that was given up still asks. */
+static mn_time upstream_lease_life(const struct upstream *lease)
+{
+    if (!lease->lease.is_exclusive) return UPSTREAM_LEASE_IDLE;
+    return lease->lease.is_spoilt ? UPSTREAM_LEASE_SPOILT : UPSTREAM_LEASE_SPARE;
+}
+
 void upstream_lease_used(struct upstream *lease)
 {
     if (lease->lease.origin == NULL || lease->calls_count > 0) return;
     lease->lease.used_at = lease->host->now.mono;
-    upstream_timer_set(lease->host, &lease->lease.timer,
-                       lease->lease.is_exclusive ? UPSTREAM_LEASE_SPARE : UPSTREAM_LEASE_IDLE);
+    upstream_timer_set(lease->host, &lease->lease.timer, upstream_lease_life(lease));
 }
 
 /* A modern server that has no legacy sessions: what waits for this one is asked in the other era.
@@ -182,7 +189,10 @@ static void upstream_lease_give_back(struct upstream *lease)
 void upstream_lease_end(struct upstream *lease, const char *why)
 {
     MN_ASSERT(lease->lease.origin != NULL);
-    if (lease->state == UPSTREAM_STOPPED) return;
+    if (lease->state == UPSTREAM_STOPPED) { /* by a node that stops */
+        mn_list_remove(&lease->lease.link);
+        return;
+    }
     upstream_lease_give_back(lease);
     upstream_log_line(&lease->lease.origin->log, lease->host->now.wall, "a client's session",
                       mn_span_str(why));

@@ -13,6 +13,7 @@
 #define UPSTREAM_LEASES_MAX 32               /* per server; the one unused for longest makes room */
 #define UPSTREAM_LEASE_IDLE (30 * MN_MINUTE) /* of a client's session */
 #define UPSTREAM_LEASE_SPARE MN_MINUTE       /* of one that the next call may take */
+#define UPSTREAM_LEASE_SPOILT MN_SEC         /* of one that it may not: until it has heard why */
 
 /* The session that serves a call: the server itself where nothing has to be kept apart. NULL: all
  * leases are in use. */

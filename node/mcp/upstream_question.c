@@ -45,11 +45,14 @@ static void upstream_question_drop(struct upstream_asked *asked, struct upstream
     asked->open_count--;
 }
 
+static void upstream_question_leave(struct upstream_request *request);
+
 void upstream_question_free(struct upstream_request *request)
 {
     struct upstream_asked *asked = request->asked;
 
     if (asked == NULL) return;
+    upstream_question_leave(request);
     while (!mn_list_is_empty(&asked->questions))
         upstream_question_drop(asked,
                                MN_CONTAINER(asked->questions.next, struct upstream_question, link));
@@ -193,13 +196,30 @@ static bool upstream_question_may(struct upstream_request *request, size_t kind,
     return true;
 }
 
+/* A name for it within the call. */
+static struct mn_span upstream_question_name(struct upstream_request *request, size_t kind)
+{
+    struct upstream_asked *asked = upstream_question_asked(request);
+
+    return mn_span_str(mn_arena_format(&request->server->host->scratch, "%s-%u",
+                                       kinds[kind].capability, ++asked->number_last));
+}
+
+static void upstream_question_pass_on(struct upstream_request *request,
+                                      const struct upstream_question *question)
+{
+    struct mn_span name = upstream_question_name(request, upstream_question_kind(question->method));
+
+    upstream_question_tell(request, upstream_question_add(request, name, question->id,
+                                                          question->method, question->params));
+}
+
 bool upstream_question_ask(struct upstream_request *request, const struct jsonrpc_message *message)
 {
     size_t kind = upstream_question_kind(message->method);
     struct upstream_host *host;
     struct upstream_asked *asked;
     struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
-    const char *key;
 
     if (request == NULL || kind == KINDS_COUNT ||
         !upstream_question_may(request, kind, message->params))
@@ -210,9 +230,8 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
     /* It names something that the modern era does not have. */
     if (!request->is_live && json_find_str(message->params, "elicitationId") != NULL)
         params = upstream_message_without(host, message->params, "elicitationId");
-    key = mn_arena_format(&host->scratch, "%s-%u", kinds[kind].capability, ++asked->number_last);
-    struct upstream_question *question =
-        upstream_question_add(request, mn_span_str(key), message->id, message->method, params);
+    struct upstream_question *question = upstream_question_add(
+        request, upstream_question_name(request, kind), message->id, message->method, params);
     if (request->is_live) {
         upstream_question_tell(request, question);
     } else if (!asked->is_parked && !asked->is_collecting) {
@@ -243,6 +262,31 @@ static void upstream_question_reply_error(struct upstream_request *request,
     }
     jsonrpc_write_error(&writer, question->id, code, text, data);
     upstream_message_reply(request->server, &writer);
+}
+
+/* A child asks without saying for which of its client's calls: what is open when the newest one,
+ * to which that was put down, ends, is another one's. Without any the server hears that nobody
+ * answers. */
+static void upstream_question_leave(struct upstream_request *request)
+{
+    struct upstream *server = request->server;
+    struct upstream_request *other = NULL;
+
+    if (!server->is_lease || server->state != UPSTREAM_READY) return;
+    if (!server->is_http) other = upstream_call_newest(server);
+    if (other != NULL && (!other->is_sent || !other->is_live)) other = NULL;
+    MN_LIST_FOR_EACH_SAFE (link, &request->asked->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (question->id.size == 0) continue;
+        if (other != NULL) {
+            MN_PROBE("upstream: a question outlives the call it was put down to");
+            upstream_question_pass_on(other, question);
+        } else {
+            upstream_question_reply_error(request, question, JSONRPC_INTERNAL,
+                                          mn_span_str("the call is over"), mn_span(NULL, 0));
+        }
+        upstream_question_drop(request->asked, question);
+    }
 }
 
 /* Nobody waits for people any more: the server's own time counts again. */

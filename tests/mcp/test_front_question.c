@@ -12,6 +12,12 @@
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
     "\"io.modelcontextprotocol/clientCapabilities\":{\"elicitation\":{\"url\":{}}}}"
 
+/* What the first question of a process is called begins anywhere: the seed of the tests says where.
+ */
+#define FIRST "188397831781265"
+#define SECOND "188397831781266"
+#define ANSWER(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ","
+
 static const char *const tools[] = {"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}", NULL};
 static char ann[300], bob[300];
 
@@ -32,22 +38,24 @@ START_TEST(a_question_is_a_request_on_the_stream_of_its_call)
     ck_assert_uint_eq(client_calls[0].request->session.len, 16);
     client_question(1, "e-1", "elicitation/create", "{\"message\":\"m\",\"x\":1e400}");
     client_question(1, "r-2", "roots/list", "");
-    client_assert_body(response, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":"
-                                 "\"elicitation/create\",\"params\":{\"message\":\"m\",\"x\":1e400}"
-                                 "}\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":2,"
-                                 "\"method\":\"roots/list\"}\n\n");
-    client_legacy(bob, ID "\"result\":{\"action\":\"accept\"}}"); /* not asked */
+    client_assert_body(response,
+                       "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":" FIRST ",\"method\":"
+                       "\"elicitation/create\",\"params\":{\"message\":\"m\",\"x\":1e400}"
+                       "}\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":" SECOND ","
+                       "\"method\":\"roots/list\"}\n\n");
+    client_legacy(bob, ANSWER(FIRST) "\"result\":{\"action\":\"accept\"}}"); /* not asked */
     ck_assert_uint_eq(client_input.ticket, 0);
-    ck_assert_uint_eq(client_legacy(ann, ID "\"result\":{\"action\":\"accept\",\"n\":0.10}}")->code,
-                      202);
+    ck_assert_uint_eq(
+        client_legacy(ann, ANSWER(FIRST) "\"result\":{\"action\":\"accept\",\"n\":0.10}}")->code,
+        202);
     ck_assert_uint_eq(client_input.ticket, 1);
     ck_assert_str_eq(client_input.key, "e-1");
     ck_assert_str_eq(client_input.result, "{\"action\":\"accept\",\"n\":0.10}");
-    client_legacy(ann, "{\"jsonrpc\":\"2.0\",\"id\":2,\"error\":{\"code\":-7,\"message\":\"x\"}}");
+    client_legacy(ann, ANSWER(SECOND) "\"error\":{\"code\":-7,\"message\":\"x\"}}");
     ck_assert_str_eq(client_input.key, "r-2");
     ck_assert_int_eq(client_input.code, -7);
     client_input.ticket = 0;
-    client_legacy(ann, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{}}"); /* once only */
+    client_legacy(ann, ANSWER(SECOND) "\"result\":{}}"); /* once only */
     ck_assert_uint_eq(client_input.ticket, 0);
 }
 END_TEST
@@ -60,8 +68,8 @@ START_TEST(a_call_that_ends_takes_its_questions_back)
     client_forget(response->id);
     client_result(1, "{\"content\":[]}");
     ck_assert_ptr_nonnull(strstr(response->body, "notifications/cancelled"));
-    ck_assert_ptr_nonnull(strstr(response->body, "\"requestId\":1"));
-    client_legacy(ann, ID "\"result\":{}}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"requestId\":" FIRST));
+    client_legacy(ann, ANSWER(FIRST) "\"result\":{}}");
     ck_assert_uint_eq(client_input.ticket, 0);
 }
 END_TEST
@@ -104,11 +112,11 @@ START_TEST(a_question_that_its_server_takes_back_is_cancelled_and_its_answer_is_
     client_withdrawn(1, "e-9"); /* no such */
     client_withdrawn(1, "e-1");
     client_assert_body(response, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":"
-                                 "\"notifications/cancelled\",\"params\":{\"requestId\":1,"
+                                 "\"notifications/cancelled\",\"params\":{\"requestId\":" FIRST ","
                                  "\"reason\":\"the server does not ask any more\"}}\n\n");
-    client_legacy(ann, ID "\"result\":{\"action\":\"accept\"}}");
+    client_legacy(ann, ANSWER(FIRST) "\"result\":{\"action\":\"accept\"}}");
     ck_assert_uint_eq(client_input.ticket, 0);
-    client_legacy(ann, "{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"action\":\"accept\"}}");
+    client_legacy(ann, ANSWER(SECOND) "\"result\":{\"action\":\"accept\"}}");
     ck_assert_str_eq(client_input.key, "e-2");
 }
 END_TEST
@@ -359,8 +367,8 @@ START_TEST(a_task_of_the_legacy_era_goes_by_a_sealed_id_wherever_it_stands)
     ck_assert_ptr_nonnull(strstr(response->body, task)); /* in the question */
     ck_assert_ptr_null(strstr(response->body, "t-1"));
     snprintf(related, sizeof related,
-             ID "\"result\":{\"action\":\"accept\",\"_meta\":{"
-                "\"io.modelcontextprotocol/related-task\":{\"taskId\":\"%s\"}}}}",
+             ANSWER(FIRST) "\"result\":{\"action\":\"accept\",\"_meta\":{"
+                           "\"io.modelcontextprotocol/related-task\":{\"taskId\":\"%s\"}}}}",
              task);
     client_legacy(ann, related);
     ck_assert_str_eq(client_input.result,

@@ -171,6 +171,58 @@ START_TEST(live_questions_are_events_and_answers_go_to_the_server)
 }
 END_TEST
 
+/* Whose it was a child does not say: it was put down to the call sent last. */
+START_TEST(a_question_outlives_the_call_it_was_put_down_to)
+{
+    struct world_event *event;
+    const char *first, *second;
+
+    world_up_legacy(&w, "s");
+    first = call_of(1, "ann", true);
+    second = call_of(2, "ann", true);
+    world_say(&w, ELICIT);
+    ck_assert_uint_eq(world_event(&w)->ticket, 2);
+    world_answer(&w, second, "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 1);
+    ck_assert_str_eq(event->what, "question");
+    world_input(&w, 1, event->key, "{\"action\":\"accept\"}", 0);
+    assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"accept\"}");
+    world_say(&w, ELICIT);
+    ck_assert_uint_eq(world_event(&w)->ticket, 1);
+    world_answer(&w, first, "{\"content\":[]}"); /* nobody is left who could be asked */
+    assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"cancel\"}");
+}
+END_TEST
+
+START_TEST(what_a_call_left_behind_is_no_question_to_the_next_client)
+{
+    uint32_t children;
+
+    world_up_legacy(&w, "s");
+    (void)call_of(1, NULL, false);
+    children = w.children_count;
+    world_cancel(&w, 1);
+    assert_has(call_of(2, NULL, false), "tools/call");
+    ck_assert_uint_eq(w.children_count, children + 1);
+}
+END_TEST
+
+START_TEST(a_node_that_stops_may_end_a_clients_session_before_its_server)
+{
+    const char *line;
+
+    world_up_legacy(&w, "s");
+    line = call_of(1, "ann", true);
+    world_answer(&w, line, "{\"content\":[]}");
+    world_call_echo(&w, 2, "s"); /* the server itself is busy, the session is not */
+    world_stop(&w);
+    world_cancel(&w, 2);
+    ck_assert_int_eq(world_info(&w, "s").state, UPSTREAM_STOPPED);
+}
+END_TEST
+
 START_TEST(what_the_client_cannot_do_is_not_asked)
 {
     world_up_legacy(&w, "s");
@@ -524,6 +576,9 @@ int main(void)
     tcase_add_test(tc, a_server_without_legacy_sessions_is_asked_in_the_modern_era);
     tcase_add_test(tc, a_client_that_can_be_asked_has_a_session_of_its_own);
     tcase_add_test(tc, live_questions_are_events_and_answers_go_to_the_server);
+    tcase_add_test(tc, a_question_outlives_the_call_it_was_put_down_to);
+    tcase_add_test(tc, what_a_call_left_behind_is_no_question_to_the_next_client);
+    tcase_add_test(tc, a_node_that_stops_may_end_a_clients_session_before_its_server);
     tcase_add_test(tc, what_the_client_cannot_do_is_not_asked);
     tcase_add_test(tc, rounds_park_the_call_until_its_answers_come);
     tcase_add_test(tc, a_parked_call_may_end_before_its_client_comes_back);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/mcp/upstream.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 
@@ -534,6 +535,34 @@ START_TEST(answers_find_their_calls_in_any_order)
         ck_assert_uint_eq(event->ticket, 100 + which);
         ck_assert_str_eq(event->json, world_format(&w, "{\"n\":%" PRIu64 "}", which));
     }
+}
+END_TEST
+
+static const char *call_with_log(uint64_t ticket)
+{
+    world_call(&w, &(struct world_call){.ticket = ticket,
+                                        .service = "s",
+                                        .params = "{\"name\":\"echo\",\"arguments\":{}}",
+                                        .log_level = "info"});
+    return world_line(&w);
+}
+
+START_TEST(what_is_said_of_a_call_that_was_given_up_is_nobodys)
+{
+    const char *text = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{"
+                       "\"level\":\"warning\",\"data\":\"of the other one\"}}\n";
+
+    world_up_legacy(&w, "s");
+    (void)call_with_log(1);
+    (void)call_with_log(2);
+    world_say(&w, text);
+    ck_assert_ptr_null(world_event(&w)); /* of two nobody can tell whose it is */
+    world_cancel(&w, 1);
+    world_say(&w, text);
+    ck_assert_ptr_null(world_event(&w)); /* the server may not have heard of it yet */
+    world_pass(&w, UPSTREAM_STRAYS);
+    world_say(&w, text);
+    ck_assert_uint_eq(world_event(&w)->ticket, 2);
 }
 END_TEST
 
@@ -1100,6 +1129,7 @@ static Suite *suite(void)
     tcase_add_test(tc, result_that_is_not_complete_is_an_error);
     tcase_add_test(tc, answers_find_their_calls_in_any_order);
     tcase_add_test(tc, cancel_tells_the_server_with_its_own_id);
+    tcase_add_test(tc, what_is_said_of_a_call_that_was_given_up_is_nobodys);
     tcase_add_test(tc, bad_requests_are_answered_and_never_written);
     tcase_add_test(tc, service_may_be_named_with_its_node);
     tcase_add_test(tc, call_that_came_round_is_refused);
