@@ -2,7 +2,7 @@
  */
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
-#include "sim/sim.h"
+#include "sim/talk.h"
 
 struct child {
     struct mn_list list; /* in host->children */
@@ -13,6 +13,7 @@ struct child {
     struct mn_list lines;  /* struct line, waiting to be written to stdout */
     struct sim_event exit;
     bool is_paused;
+    struct talker_line *talk; /* of a talker; else NULL */
 };
 
 struct line {
@@ -36,6 +37,7 @@ static void child_free(struct child *child)
 
     while (!mn_list_is_empty(&child->lines))
         line_free(sim, MN_CONTAINER(child->lines.next, struct line, list));
+    talker_close(child->talk);
     sim_cancel(sim, &child->exit);
     mn_writer_drop(&child->line);
     mn_list_remove(&child->list);
@@ -92,13 +94,32 @@ static void child_say(struct child *child, struct mn_buf *text, mn_time delay)
     sim_at(sim, &line->event, sim->time + delay, line_out, line);
 }
 
-static void child_message(struct child *child, struct mn_span message)
+static void child_talk(void *context, uint64_t exchange, struct mn_span message, bool is_last)
 {
-    struct sim *sim = child->host->sim;
-    struct sim_reply reply = sim_server_answer(sim, child->server, message);
     struct mn_writer writer = {0};
     struct mn_buf *text;
 
+    (void)exchange;
+    (void)is_last;
+    mn_writer_add(&writer, message);
+    mn_writer_str(&writer, "\n");
+    text = mn_writer_done(&writer);
+    child_say(context, text, 1 * MN_MS);
+    mn_buf_unref(text);
+}
+
+static void child_message(struct child *child, struct mn_span message)
+{
+    struct sim *sim = child->host->sim;
+    struct sim_reply reply;
+    struct mn_writer writer = {0};
+    struct mn_buf *text;
+
+    if (child->talk != NULL) {
+        talker_hear(child->talk, 0, message);
+        return;
+    }
+    reply = sim_server_answer(sim, child->server, message);
     if (reply.is_noisy) {
         text = mn_buf_copy(mn_span_str("working on it\n"));
         child_say(child, text, 0);
@@ -150,6 +171,7 @@ static void child_start(struct sim_host *host, const struct edge_output *output)
     *child = (struct child){.host = host, .server = server, .id = output->id};
     mn_list_init(&child->lines);
     mn_list_push_back(&host->children, &child->list);
+    if (server->is_talker) child->talk = talker_open(server, child_talk, child);
 }
 
 void sim_child_do(struct sim_host *host, const struct edge_output *output)
@@ -185,9 +207,13 @@ void sim_child_say(struct sim_host *host, struct mn_buf *line)
 
 void sim_child_crash_one(struct sim_host *host)
 {
-    struct child *child;
+    struct child *child = NULL;
+    uint32_t count = 0;
 
-    if (mn_list_is_empty(&host->children)) return;
-    child = MN_CONTAINER(host->children.next, struct child, list);
+    MN_LIST_FOR_EACH (entry, &host->children) { /* nothing is drawn where there is no choice */
+        if (count++ == 0 || rng_below(&host->sim->rng_fault, count) == 0)
+            child = MN_CONTAINER(entry, struct child, list);
+    }
+    if (child == NULL) return;
     sim_at(host->sim, &child->exit, host->sim->time, child_exit, child);
 }

@@ -195,9 +195,9 @@ static const char *client_pick_tool(struct sim *sim, char *name, size_t size, bo
     const struct sim_host *host = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
 
     *is_look = rng_below(&sim->rng_work, 3) == 0;
-    snprintf(name, size, "%s__%s",
-             host->servers[rng_below(&sim->rng_work, host->servers_count)].name,
-             *is_look ? "look" : "work");
+    uint32_t which = rng_below(&sim->rng_work, host->servers_count);
+    if (host->servers[which].is_talker) which = 1; /* it is for clients of its own */
+    snprintf(name, size, "%s__%s", host->servers[which].name, *is_look ? "look" : "work");
     return name;
 }
 

@@ -183,7 +183,7 @@ static uint32_t request_headers(const struct sim_request *request, struct edge_h
     return count;
 }
 
-void sim_http_ask(struct sim_host *host, const struct sim_request *request)
+uint64_t sim_http_ask(struct sim_host *host, const struct sim_request *request)
 {
     struct edge_header headers[HEADERS_MAX];
     struct edge_http_request http = {
@@ -200,25 +200,31 @@ void sim_http_ask(struct sim_host *host, const struct sim_request *request)
     sim_host_input(
         host, &(struct edge_input){
                   .type = EDGE_IN_HTTP_BODY, .id = id, .bytes = request->body, .is_last = true});
+    return id;
 }
 
 /* ---- going away ---- */
+
+void sim_http_drop(struct sim_host *host, uint64_t id)
+{
+    struct sim_exchange *exchange = exchange_find(host, id);
+
+    if (exchange == NULL) return;
+    exchange_end(exchange, true);
+    sim_host_input(host, &(struct edge_input){.type = EDGE_IN_HTTP_GONE, .id = id});
+}
 
 void sim_http_give_up(struct sim_host *host)
 {
     struct sim_exchange *chosen = NULL;
     uint32_t count = 0;
-    uint64_t id;
 
     MN_LIST_FOR_EACH (entry, &host->exchanges) {
         struct sim_exchange *exchange = MN_CONTAINER(entry, struct sim_exchange, list);
         if (exchange->request.is_steadfast) continue;
         if (rng_below(&host->sim->rng_fault, ++count) == 0) chosen = exchange;
     }
-    if (chosen == NULL) return;
-    id = chosen->id;
-    exchange_end(chosen, true);
-    sim_host_input(host, &(struct edge_input){.type = EDGE_IN_HTTP_GONE, .id = id});
+    if (chosen != NULL) sim_http_drop(host, chosen->id);
 }
 
 void sim_http_host_down(struct sim_host *host)

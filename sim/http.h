@@ -34,8 +34,11 @@ struct sim_request {
     void *context;
 };
 
-/* May have ended when this returns. */
-void sim_http_ask(struct sim_host *host, const struct sim_request *request);
+/* May have ended when this returns. What it returns is for sim_http_drop(). */
+uint64_t sim_http_ask(struct sim_host *host, const struct sim_request *request);
+
+/* The client goes away in the middle of it, as far as it is not over. */
+void sim_http_drop(struct sim_host *host, uint64_t exchange);
 
 /* ---- operator.c ---- */
 

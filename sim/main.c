@@ -19,6 +19,7 @@ static const char usage[] =
     "  --scenario trust  growth, renewal, revocation, clocks, the end of all grants\n"
     "  --scenario sessions  clients that go on at other nodes when theirs is killed\n"
     "  --scenario names  names of servers whose owner is away\n"
+    "  --scenario talks  servers that ask, report, keep tasks and tell of changes\n"
     "  --first           end with the first failure\n";
 
 static const struct scenario {
@@ -28,7 +29,7 @@ static const struct scenario {
     {"faults", sim_run}, /* what runs when none is named */
     {"detect", sim_run_detect}, {"pending", sim_run_pending},
     {"trust", sim_run_trust},   {"sessions", sim_run_sessions},
-    {"names", sim_run_names},
+    {"names", sim_run_names},   {"talks", sim_run_talks},
 };
 
 static const struct scenario *scenario_find(const char *name)

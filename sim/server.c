@@ -6,7 +6,7 @@
 #include "node/json/json.h"
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
-#include "sim/sim.h"
+#include "sim/talk.h"
 
 #define LIMITS ((struct json_limits){.depth_max = 64, .depth_kept = 8, .nodes_max = 4096})
 #define TOOLS_MIN 2 /* "work" and "look" are always there */
@@ -24,8 +24,8 @@ enum mood {
     MOOD_COUNT
 };
 
-static struct sim_server *server_add(struct sim_host *host, enum sim_server_kind kind,
-                                     const char *name, bool is_modern)
+struct sim_server *sim_server_add(struct sim_host *host, enum sim_server_kind kind,
+                                  const char *name, bool is_modern)
 {
     struct sim *sim = host->sim;
     struct sim_server *server = &host->servers[host->servers_count++];
@@ -52,9 +52,9 @@ void sim_server_init(struct sim_host *host)
     char name[2 * SIM_NAME_MAX];
 
     snprintf(name, sizeof name, "own-%s", host->name);
-    server_add(host, SIM_SERVER_CHILD, name, rng_below(&sim->rng_work, 2) == 0);
-    server_add(host, SIM_SERVER_HTTP, "shared", is_even);
-    if (host->index % 2 == 1) server_add(host, SIM_SERVER_HTTP, "pool", !is_even);
+    sim_server_add(host, SIM_SERVER_CHILD, name, rng_below(&sim->rng_work, 2) == 0);
+    sim_server_add(host, SIM_SERVER_HTTP, "shared", is_even);
+    if (host->index % 2 == 1) sim_server_add(host, SIM_SERVER_HTTP, "pool", !is_even);
 }
 
 void sim_server_done(struct sim_host *host)
@@ -123,6 +123,10 @@ void sim_server_change(struct sim_host *host)
     struct mn_buf *message;
 
     itself->own_tools = TOOLS_MIN + rng_below(&sim->rng_fault, TOOLS_MAX - TOOLS_MIN + 1);
+    if (server->is_talker) {
+        talker_tools_changed(server);
+        return;
+    }
     if (server->kind == SIM_SERVER_HTTP) return;
     if (server->is_modern && server->listen_id == NULL) return; /* nobody asked to be told */
     mn_writer_str(&writer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"");
@@ -142,10 +146,13 @@ void sim_server_forget(struct sim_host *host)
 {
     struct sim_server *server = &host->servers[host->servers_count - 1];
 
-    if (server->kind == SIM_SERVER_HTTP) sim_server_itself(server)->session++;
+    if (server->is_talker)
+        sim_fetch_forget(server);
+    else if (server->kind == SIM_SERVER_HTTP)
+        sim_server_itself(server)->session++;
 }
 
-static void write_tools(struct sim_server *server, struct mn_writer *writer)
+void sim_server_write_tools(struct sim_server *server, struct mn_writer *writer)
 {
     char name[SIM_NAME_MAX];
 
@@ -275,7 +282,7 @@ static const char *write_result(struct sim_server *server, struct mn_span method
                             "\"listChanged\":true}},\"serverInfo\":{\"name\":\"sim\","
                             "\"version\":\"1\"}");
     } else if (mn_span_is(method, "tools/list")) {
-        write_tools(server, body);
+        sim_server_write_tools(server, body);
         if (server->is_modern) mn_writer_str(body, ",\"ttlMs\":0,\"cacheScope\":\"private\"");
     } else if (mn_span_is(method, "tools/call")) {
         return write_call(server, params, body, reply);

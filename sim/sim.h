@@ -9,7 +9,8 @@
  * those of the strong keyspace, watch.c those
  * that follow the lists, faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c
  * how fast failures are noticed, pending.c who is let in without a token, trust.c growth,
- * revocation and the ends of grants, operator.c one who asks a node. */
+ * revocation and the ends of grants, operator.c one who asks a node, talk.h and its files MCP
+ * beyond plain calls. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -27,7 +28,7 @@
 
 #define SIM_PORT 7000
 #define SIM_NAME_MAX 16
-#define SIM_SERVERS_MAX 3              /* of one host */
+#define SIM_SERVERS_MAX 4              /* of one host */
 #define SIM_CALL_TIMEOUT (20 * MN_SEC) /* as the nodes are configured */
 
 struct sim;
@@ -93,6 +94,10 @@ struct sim_server {
     uint32_t session;         /* legacy, at a URL: the only one it knows; see sim_server_forget() */
     struct mn_buf *listen_id; /* modern child: of the listen of its present process; or NULL */
     mn_time work;             /* how long a call takes */
+
+    bool is_talker; /* sim/talker.c is what is behind it, and not server.c; all below is its own */
+    struct mn_list lines; /* struct talker_line */
+    uint32_t tasks_last, versions[2], sessions_last;
 };
 
 /* ---- host.c ---- */
@@ -178,6 +183,7 @@ struct sim {
     uint32_t clients_count;
     struct sim_keepers *keepers;  /* clients of the strong keyspace, or NULL */
     void *scenario;               /* of sessions.c, or NULL */
+    struct talks *talks;          /* of talks.c, or NULL */
     struct sim_watcher *watchers; /* one per host, or NULL */
     char token[128];              /* joins the mesh; made by the first host */
     uint64_t grant_ttl_ms;        /* of the mesh that is founded; 0: as nodes do it */
@@ -267,6 +273,10 @@ struct sim_reply sim_server_answer(struct sim *sim, struct sim_server *server,
 void sim_server_init(struct sim_host *host);
 void sim_server_done(struct sim_host *host);
 struct mn_span sim_server_json(struct sim_host *host, struct mn_arena *arena); /* its mcp.json */
+/* One more, before the host is started. */
+struct sim_server *sim_server_add(struct sim_host *host, enum sim_server_kind kind,
+                                  const char *name, bool is_modern);
+void sim_server_write_tools(struct sim_server *server, struct mn_writer *writer);
 struct sim_server *sim_server_find(struct sim_host *host, struct mn_span name);
 /* What is behind one URL is one server, whoever asks: the first host's entry speaks for it. */
 struct sim_server *sim_server_itself(struct sim_server *server);
@@ -281,6 +291,7 @@ void sim_child_crash_one(struct sim_host *host);
 void sim_child_say(struct sim_host *host, struct mn_buf *line); /* a line of its stdout */
 void sim_fetch_do(struct sim_host *host, const struct edge_output *output);
 void sim_fetch_host_down(struct sim_host *host);
+void sim_fetch_forget(struct sim_server *server); /* a talker ends its sessions */
 
 /* client.c */
 void sim_client_start(struct sim *sim);
@@ -321,6 +332,10 @@ bool sim_run_sessions(struct sim *sim);
 
 /* names.c: a fifth, about whose each server's name is. */
 bool sim_run_names(struct sim *sim);
+
+/* talks.c: a sixth, about servers that ask, report, keep tasks and tell of changes. */
+bool sim_run_talks(struct sim *sim);
+void sim_talks_done(struct sim *sim);
 
 /* checks.c */
 void sim_check_step(struct sim_host *host);

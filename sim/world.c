@@ -115,6 +115,7 @@ void sim_free(struct sim *sim)
     mn_free(sim->clients);
     sim_keeper_done(sim);
     mn_free(sim->scenario);
+    sim_talks_done(sim);
     sim_watch_done(sim);
     mn_heap_done(&sim->events);
     mn_free(sim->hosts);
