@@ -7,7 +7,8 @@
 #define CHUNK_SIZE 8192 /* bytes of slots per block of memory */
 #define INLINE_MAX 1024 /* bytes of payload that are copied rather than referred to */
 
-_Static_assert(ENVELOPE_HEAD_MAX + INLINE_MAX < FRAME_WHOLE_MAX, "what goes in parts has a buffer");
+_Static_assert(ENVELOPE_HEAD_MAX + ENVELOPE_PREFIX_MAX + INLINE_MAX < FRAME_WHOLE_MAX,
+               "what goes in parts has a buffer");
 
 static const uint8_t weights[ENVELOPE_PRIORITIES] = {16, 8, 4, 2, 1};
 
@@ -455,24 +456,22 @@ static int64_t lane_quantum(const struct queue *queue, const struct lane *lane)
     return (int64_t)QUEUE_QUANTUM * weights[lane - queue->lanes];
 }
 
-/* Critical may borrow a whole quantum, and so goes first; it earns back only what it borrowed. */
+/* A lane may borrow a quantum from its next turn, so that what is urgent need not wait for it. */
 static bool lane_may_send(const struct queue *queue, const struct lane *lane, size_t size)
 {
-    bool is_critical = lane == &queue->lanes[ENVELOPE_CRITICAL];
-    int64_t credit = lane->deficit + (is_critical ? lane_quantum(queue, lane) : 0);
-    return (int64_t)size <= credit;
+    return (int64_t)size <= lane->deficit + lane_quantum(queue, lane);
 }
 
+/* The lane earns back what it borrowed. It saves no more than an item that is longer than its
+ * quantum needs. */
 static void queue_next_turn(struct queue *queue)
 {
     struct lane *lane;
-    int64_t max;
+    int64_t max = FRAME_WHOLE_MAX;
 
     queue->turn = (queue->turn + 1) % ENVELOPE_PRIORITIES;
     lane = &queue->lanes[queue->turn];
     lane->deficit += lane_quantum(queue, lane);
-    max = lane_quantum(queue, lane) +
-          FRAME_WHOLE_MAX; /* a lane whose parts must wait saves no more */
     if (queue->turn == ENVELOPE_CRITICAL || lane->count == 0) max = 0;
     if (lane->deficit > max) lane->deficit = max;
 }
@@ -484,25 +483,28 @@ static size_t queue_choose(struct queue *queue, struct lane *lane, size_t size)
     return size;
 }
 
+/* The most urgent lane that has credit; 0: none has, or nothing waits. */
+static size_t queue_choose_now(struct queue *queue, struct mn_now now, uint32_t *waits)
+{
+    for (unsigned i = 0; i < ENVELOPE_PRIORITIES; i++) {
+        struct lane *lane = &queue->lanes[i];
+        size_t size = lane_next_size(queue, lane, now);
+        if (size > 0 && lane_may_send(queue, lane, size)) return queue_choose(queue, lane, size);
+        *waits += size > 0;
+    }
+    return 0;
+}
+
 size_t queue_next_size(struct queue *queue, struct mn_now now)
 {
-    struct lane *critical = &queue->lanes[ENVELOPE_CRITICAL];
     uint32_t waits = 1; /* lanes that have something: none in a whole round means none at all */
 
     queue->chosen = NULL;
     while (waits > 0 && queue->bytes > 0) {
         waits = 0;
         for (unsigned i = 0; i < ENVELOPE_PRIORITIES; i++) {
-            struct lane *lane = &queue->lanes[queue->turn];
-            size_t size = lane_next_size(queue, critical, now);
-
-            if (size > 0 && lane_may_send(queue, critical, size))
-                return queue_choose(queue, critical, size);
-            waits += size > 0;
-            size = lane == critical ? 0 : lane_next_size(queue, lane, now);
-            if (size > 0 && lane_may_send(queue, lane, size))
-                return queue_choose(queue, lane, size);
-            waits += size > 0;
+            size_t size = queue_choose_now(queue, now, &waits);
+            if (size > 0) return size;
             queue_next_turn(queue);
         }
     }
@@ -600,7 +602,8 @@ void queue_check(const struct queue *queue)
         MN_ASSERT(lane->bytes == lane->slots_bytes + parts);
         MN_ASSERT((lane->count == 0) == (lane->bytes == 0));
         MN_ASSERT((lane->first == NULL) == (lane->slots_bytes == 0));
-        MN_ASSERT(lane->deficit <= lane_quantum(queue, lane) + FRAME_WHOLE_MAX);
+        MN_ASSERT(lane->deficit <= FRAME_WHOLE_MAX);
+        MN_ASSERT(lane->deficit >= -lane_quantum(queue, lane));
         bytes += lane->bytes;
     }
     MN_ASSERT(bytes == queue->bytes);

@@ -1,8 +1,9 @@
 /* queue.h: what waits to be sent on one link. Deficit round robin over the five priorities
  * (Shreedhar & Varghese, "Efficient Fair Queueing using Deficit Round Robin", SIGCOMM 1995):
  * weights 16, 8, 4, 2, 1, quantum 16 KiB x weight, so that on a saturated link each priority has at
- * least weight/31 of its bytes. Critical goes first by borrowing from its next turn; it never gets
- * more than its share by that, which is about half of the link.
+ * least weight/31 of its bytes. Unlike there, a lane need not wait for its turn: it may borrow a
+ * quantum from the next one, and of those that may, the most urgent goes first. So what is small
+ * and urgent waits for nothing but the item before it, and nobody gets more than a share by that.
  *
  * Bounded in bytes per priority and in all. When the whole is full, a more urgent envelope sheds
  * the least urgent ones, background first; critical is never shed. What is low or background may

@@ -90,7 +90,8 @@ static mn_status check_content(const struct envelope *envelope)
         return MN_TOO_BIG;
     if (envelope->idempotency_key.size > ENVELOPE_KEY_MAX) return MN_TOO_BIG;
     if (envelope->trace.size > ENVELOPE_TRACE_MAX) return MN_TOO_BIG;
-    if (envelope->payload.size > ENVELOPE_PAYLOAD_MAX) return MN_TOO_BIG;
+    if (envelope->prefix.size > ENVELOPE_PREFIX_MAX) return MN_TOO_BIG;
+    if (envelope->prefix.size + envelope->payload.size > ENVELOPE_PAYLOAD_MAX) return MN_TOO_BIG;
     return MN_OK;
 }
 
@@ -174,7 +175,13 @@ WALK void put_open(struct sink *sink, unsigned field, size_t size)
     put_varint(sink, size);
 }
 
-/* The content up to where the payload's bytes begin. */
+WALK void put_raw(struct sink *sink, struct mn_span bytes)
+{
+    if (sink->to != NULL && bytes.size > 0) memcpy(sink->to + sink->size, bytes.data, bytes.size);
+    sink->size += bytes.size;
+}
+
+/* The content up to where the payload's bytes begin, those after its prefix. */
 WALK void put_content(struct sink *sink, const struct envelope *envelope)
 {
     put_number(sink, CONTENT_TYPE, envelope->type);
@@ -194,7 +201,8 @@ WALK void put_content(struct sink *sink, const struct envelope *envelope)
     put_bytes(sink, CONTENT_IDEMPOTENCY_KEY, envelope->idempotency_key);
     put_bytes(sink, CONTENT_TRACE, envelope->trace);
     put_bytes(sink, CONTENT_CAUSALITY, envelope->causality);
-    put_open(sink, CONTENT_PAYLOAD, envelope->payload.size);
+    put_open(sink, CONTENT_PAYLOAD, envelope->prefix.size + envelope->payload.size);
+    put_raw(sink, envelope->prefix);
 }
 
 /* The outer part up to where the content's bytes begin, but the deadline. */

@@ -17,6 +17,7 @@
 #define ENVELOPE_PAYLOAD_MAX ((size_t)(32768 + 64) * 1024) /* bytes */
 #define ENVELOPE_HEAD_MAX ((size_t)8192)                   /* bytes of everything but the payload */
 #define ENVELOPE_SIZE_MAX (ENVELOPE_PAYLOAD_MAX + ENVELOPE_HEAD_MAX)
+#define ENVELOPE_PREFIX_MAX ((size_t)4096)
 #define ENVELOPE_TARGETS_MAX 64u
 #define ENVELOPE_TRAIL_MAX 64u
 #define ENVELOPE_CAUSALITY_MAX 16u
@@ -74,7 +75,9 @@ struct envelope {
     uint64_t boot, sequence;
     uint64_t created_ms, expires_ms, ttl_ms; /* wall clock */
     struct mn_span targets, idempotency_key, trace, causality;
-    struct mn_span payload;
+    /* The payload. When encoding, [prefix] are its first bytes, and become part of the head: so a
+     * large payload gets a header of its own kind without being copied. Empty after decoding. */
+    struct mn_span prefix, payload;
 };
 
 /* "command", "event" and so on; "unknown" for a value outside the list. */
@@ -87,7 +90,7 @@ MN_MUST_USE mn_status envelope_check(const struct envelope *envelope);
 /* Bytes of an encoded envelope. [head_size] is everything before the payload but the deadline, so
  * that a queue can keep the head, and write the deadline of the moment in front of it. */
 struct envelope_sizes {
-    size_t head_size;    /* without deadline_us and without the payload's bytes */
+    size_t head_size;    /* without deadline_us and without the payload's bytes but its prefix */
     size_t payload_size; /* bytes of payload, or of content, that follow the head */
 };
 
@@ -97,7 +100,7 @@ struct envelope_sizes envelope_sizes(const struct envelope *envelope);
  * free in protobuf. */
 void envelope_write_head(const struct envelope *envelope, uint8_t *to);
 
-/* What follows the head: the payload, or the content when that is given. */
+/* What follows the head: the payload after its prefix, or the content when that is given. */
 struct mn_span envelope_tail(const struct envelope *envelope);
 
 #define ENVELOPE_DEADLINE_SIZE_MAX 11

@@ -28,6 +28,13 @@
 void *pb_unpack(const ProtobufCMessageDescriptor *descriptor, struct mn_arena *arena,
                 struct mn_span bytes);
 
+/* The same without copies: fields of bytes point into [bytes], which must outlive the message; only
+ * strings and the message itself are in [arena]. For what travels with every call; knows only types
+ * that occur there (bytes, string, messages and arrays of them, bool, enum, int32, uint32, uint64),
+ * forgets unknown fields, and of a message that stands twice in one place takes the last. */
+void *pb_view(const ProtobufCMessageDescriptor *descriptor, struct mn_arena *arena,
+              struct mn_span bytes);
+
 /* Encodes a message, `pb_pack(&ask.base)`; the caller owns the one ref of the result. */
 struct mn_buf *pb_pack(const ProtobufCMessage *message);
 

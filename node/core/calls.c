@@ -119,23 +119,27 @@ void calls_free(struct calls *calls)
 
 /* ---- what leaves ---- */
 
-void calls_send(struct calls *calls, struct calls_peer *peer, const struct callwire *message,
-                uint64_t tag)
+struct calls_output *calls_send(struct calls *calls, struct calls_peer *peer,
+                                const struct callwire *message, struct mn_buf *payload,
+                                uint64_t tag)
 {
     struct calls_outbox *outbox = calls->outbox;
     bool is_request = message->kind == MESHNODE__CALLWIRE__KIND__KIND_REQUEST;
     bool is_more = message->kind == MESHNODE__CALLWIRE__KIND__KIND_CANCEL ||
                    message->kind == MESHNODE__CALLWIRE__KIND__KIND_INPUT;
 
+    MN_ASSERT(mn_buf_span(payload).size <= CALLWIRE_PAYLOAD_MAX);
     outbox->items = mn_arena_grow(outbox->arena, outbox->items, outbox->count, &outbox->capacity,
                                   sizeof *outbox->items);
     outbox->items[outbox->count++] = (struct calls_output){
         .to = peer->node,
         .class = is_request || is_more ? CALLS_CLASS_REQUEST : CALLS_CLASS_RESPONSE,
-        .buf = callwire_encode(message),
+        .head = callwire_encode(message, outbox->arena),
+        .payload = mn_buf_ref(payload),
         .tag = tag,
         .timeout = is_request ? message->timeout_total : 0,
     };
+    return &outbox->items[outbox->count - 1];
 }
 
 void calls_execution_add(struct calls *calls, struct execution *execution)
@@ -281,7 +285,7 @@ static struct call *calls_find_remote(const struct calls *calls, const mn_id *no
 }
 
 static void calls_on_answer(struct calls *calls, struct calls_peer *peer,
-                            const struct callwire *message)
+                            const struct callwire *message, struct mn_buf *whole)
 {
     struct call *call = calls_find_remote(calls, &peer->node, message->seq);
     struct mn_buf *payload;
@@ -291,7 +295,7 @@ static void calls_on_answer(struct calls *calls, struct calls_peer *peer,
         calls_on_failed(calls, call, message->failure, message->not_started, message->text);
         return;
     }
-    payload = mn_buf_copy(message->payload);
+    payload = whole == NULL ? mn_buf_copy(message->payload) : mn_buf_cut(whole, message->payload);
     if (message->kind == MESHNODE__CALLWIRE__KIND__KIND_PROGRESS)
         calls_on_progress(calls, call, payload);
     else
@@ -299,7 +303,9 @@ static void calls_on_answer(struct calls *calls, struct calls_peer *peer,
     mn_buf_unref(payload);
 }
 
-static void calls_on_message(struct calls *calls, const mn_id *node, struct mn_span bytes)
+/* The message is no longer whole after it, if it is part of a buffer. */
+static void calls_on_message(struct calls *calls, const mn_id *node, struct mn_span bytes,
+                             struct mn_buf *whole)
 {
     struct calls_peer *peer = calls_peer(calls, node);
     struct callwire message;
@@ -310,12 +316,16 @@ static void calls_on_message(struct calls *calls, const mn_id *node, struct mn_s
         return;
     }
     switch (message.kind) {
-    case MESHNODE__CALLWIRE__KIND__KIND_REQUEST: calls_serve_request(calls, peer, &message); return;
+    case MESHNODE__CALLWIRE__KIND__KIND_REQUEST:
+        calls_serve_request(calls, peer, &message, whole);
+        return;
     case MESHNODE__CALLWIRE__KIND__KIND_CANCEL: calls_serve_cancel(calls, peer, &message); return;
     case MESHNODE__CALLWIRE__KIND__KIND_INPUT: calls_serve_input(calls, peer, &message); return;
     case MESHNODE__CALLWIRE__KIND__KIND_PROGRESS:
     case MESHNODE__CALLWIRE__KIND__KIND_RESULT:
-    case MESHNODE__CALLWIRE__KIND__KIND_FAILED: calls_on_answer(calls, peer, &message); return;
+    case MESHNODE__CALLWIRE__KIND__KIND_FAILED:
+        calls_on_answer(calls, peer, &message, whole);
+        return;
     case MESHNODE__CALLWIRE__KIND__KIND_NONE:
     case _MESHNODE__CALLWIRE__KIND_IS_INT_SIZE: break;
     }
@@ -499,7 +509,9 @@ static void calls_handle(struct calls *calls, const struct calls_input *input)
     case CALLS_IN_TICK: return;
     case CALLS_IN_START: calls_on_start(calls, input->epoch); return;
     case CALLS_IN_GATEWAY: calls_on_gateway(calls, input->gateway); return;
-    case CALLS_IN_MESSAGE: calls_on_message(calls, &input->node, input->message); return;
+    case CALLS_IN_MESSAGE:
+        calls_on_message(calls, &input->node, input->message.bytes, input->message.whole);
+        return;
     case CALLS_IN_UNSENT: calls_on_unsent(calls, &input->node, input->tag); return;
     case CALLS_IN_LINK_UP: calls_on_link_up(calls, &input->node, input->link.rtt); return;
     case CALLS_IN_LINK_DOWN: calls_on_link_down(calls, &input->node); return;

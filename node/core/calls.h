@@ -71,7 +71,10 @@ struct calls_input {
         uint64_t tag;
         bool flag;
         const struct call_message *gateway; /* borrowed; payloads are shared */
-        struct mn_span message;             /* borrowed */
+        struct {
+            struct mn_span bytes; /* borrowed */
+            struct mn_buf *whole; /* they are part of this; NULL: of no buffer, or who knows */
+        } message;
         struct {
             mn_time rtt;
             uint32_t load;
@@ -87,9 +90,11 @@ enum calls_class {
 struct calls_output { /* the only kind: send this to a linked node */
     mn_id to;
     enum calls_class class;
-    struct mn_buf *buf; /* the receiver of the output owns this ref */
-    uint64_t tag;       /* comes back in UNSENT; 0: not interested */
-    mn_time timeout;    /* what is left of its time; 0: no limit */
+    struct mn_span head;    /* the message: this, in the arena, and then */
+    struct mn_buf *payload; /* this; NULL: nothing. The receiver of the output owns this ref */
+    bool is_chatty;         /* part of much that was said before: others' words may go first */
+    uint64_t tag;           /* comes back in UNSENT; 0: not interested */
+    mn_time timeout;        /* what is left of its time; 0: no limit */
 };
 
 struct calls_outbox {

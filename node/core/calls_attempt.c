@@ -71,14 +71,12 @@ void calls_attempt_abort(struct calls *calls, struct call *call)
         return;
     }
     cancel.seq = mn_load_u64(call->key + sizeof(mn_id));
-    calls_send(calls, call->peer, &cancel, CALLS_TAG_NONE);
+    calls_send(calls, call->peer, &cancel, NULL, CALLS_TAG_NONE);
 }
 
 void calls_attempt_input(struct calls *calls, struct call *call, struct mn_buf *payload)
 {
-    struct callwire input = {.kind = MESHNODE__CALLWIRE__KIND__KIND_INPUT,
-                             .boot = calls->epoch,
-                             .payload = mn_buf_span(payload)};
+    struct callwire input = {.kind = MESHNODE__CALLWIRE__KIND__KIND_INPUT, .boot = calls->epoch};
 
     if (call->state == CALL_LOCAL) {
         call_emit(calls->outbox->gateway, CALL_MESSAGE_INPUT)->more =
@@ -86,7 +84,7 @@ void calls_attempt_input(struct calls *calls, struct call *call, struct mn_buf *
         return;
     }
     input.seq = mn_load_u64(call->key + sizeof(mn_id));
-    calls_send(calls, call->peer, &input, CALLS_TAG_NONE);
+    calls_send(calls, call->peer, &input, payload, CALLS_TAG_NONE);
 }
 
 /* Forgets a call that is nowhere in flight. */
@@ -261,13 +259,12 @@ static void calls_execute_there(struct calls *calls, struct call *call)
         .timeout_total = call->total_at - calls->now.mono,
         .is_idempotent = call->is_idempotent,
         .trace = mn_buf_span(call->trace),
-        .payload = mn_buf_span(call->payload),
     };
 
     call->state = CALL_REMOTE;
     call->boot = calls->epoch;
     mn_map_insert(&calls->remote, &call->in_remote, calls_key(&call->peer->node, seq, call->key));
-    calls_send(calls, call->peer, &request, calls_tag(CALLS_TAG_REQUEST, seq));
+    calls_send(calls, call->peer, &request, call->payload, calls_tag(CALLS_TAG_REQUEST, seq));
 }
 
 static void calls_attempt(struct calls *calls, struct call *call,

@@ -103,6 +103,7 @@ struct served {
     struct mn_heap_entry timer;
     struct calls_peer *peer;
     uint64_t boot, seq;
+    uint64_t said; /* bytes of its events so far */
     uint8_t key[CALLS_KEY_SIZE];
 };
 
@@ -156,8 +157,9 @@ static inline bool calls_is_not_started(enum call_failure failure)
 /* ---- calls.c ---- */
 
 struct calls_peer *calls_peer(const struct calls *calls, const mn_id *node); /* or NULL */
-void calls_send(struct calls *calls, struct calls_peer *peer, const struct callwire *message,
-                uint64_t tag);
+struct calls_output *calls_send(struct calls *calls, struct calls_peer *peer,
+                                const struct callwire *message, struct mn_buf *payload,
+                                uint64_t tag);
 
 /* Gives [execution] a new ticket. */
 void calls_execution_add(struct calls *calls, struct execution *execution);
@@ -217,7 +219,7 @@ void calls_on_failed(struct calls *calls, struct call *call, enum call_failure f
 /* ---- calls_serve.c ---- */
 
 void calls_serve_request(struct calls *calls, struct calls_peer *peer,
-                         const struct callwire *message);
+                         const struct callwire *message, struct mn_buf *whole);
 void calls_serve_cancel(struct calls *calls, struct calls_peer *peer,
                         const struct callwire *message);
 

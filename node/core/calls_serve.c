@@ -3,6 +3,7 @@
 
 #include "proto/base/check.h"
 
+#define SAID_MAX 262144     /* bytes of events after which a call is a chatty one */
 #define SERVED_GRACE MN_SEC /* after the caller's own limit, whose word comes first */
 
 static void calls_serve_end(struct calls *calls, struct served *served)
@@ -31,7 +32,7 @@ static void calls_serve_refuse(struct calls *calls, struct calls_peer *peer, uin
                                .not_started = not_started,
                                .text = mn_span_str(text)};
 
-    calls_send(calls, peer, &message, CALLS_TAG_NONE);
+    calls_send(calls, peer, &message, NULL, CALLS_TAG_NONE);
 }
 
 /* Is this the first we hear of the call? A caller that started anew numbers from the beginning, and
@@ -69,7 +70,7 @@ static struct served *calls_serve_add(struct calls *calls, struct calls_peer *pe
 }
 
 void calls_serve_request(struct calls *calls, struct calls_peer *peer,
-                         const struct callwire *message)
+                         const struct callwire *message, struct mn_buf *whole)
 {
     struct mn_arena *arena = calls->outbox->gateway->arena;
     struct served *served;
@@ -91,13 +92,15 @@ void calls_serve_request(struct calls *calls, struct calls_peer *peer,
     request->request = (struct call_request){
         .ticket = served->execution.ticket,
         .service = mn_arena_copy(arena, message->service),
-        .payload = mn_buf_copy(message->payload),
         .timeout = message->timeout,
         .timeout_total = message->timeout_total,
         .is_idempotent = message->is_idempotent,
         .node = peer->node,
         .trace = mn_arena_copy(arena, message->trace),
     };
+    /* Last, because it moves what the message points to. */
+    request->request.payload =
+        whole == NULL ? mn_buf_copy(message->payload) : mn_buf_cut(whole, message->payload);
 }
 
 /* A cancel that is here before its request (on another link) also stops that one. */
@@ -133,11 +136,10 @@ void calls_serve_input(struct calls *calls, struct calls_peer *peer, const struc
 static void calls_serve_send(struct calls *calls, struct served *served,
                              const struct call_event *event)
 {
-    struct callwire message = {.boot = served->boot,
-                               .seq = served->seq,
-                               .payload = mn_buf_span(event->payload),
-                               .failure = event->failure,
-                               .text = event->text};
+    struct callwire message = {
+        .boot = served->boot, .seq = served->seq, .failure = event->failure, .text = event->text};
+
+    struct mn_buf *payload = event->kind == CALL_EVENT_FAILED ? NULL : event->payload;
 
     switch (event->kind) {
     case CALL_EVENT_PROGRESS: message.kind = MESHNODE__CALLWIRE__KIND__KIND_PROGRESS; break;
@@ -145,12 +147,14 @@ static void calls_serve_send(struct calls *calls, struct served *served,
     case CALL_EVENT_FAILED:
         message.kind = MESHNODE__CALLWIRE__KIND__KIND_FAILED;
         message.not_started = calls_is_not_started(event->failure);
-        message.payload = mn_span(NULL, 0);
         break;
     }
-    calls_send(calls, served->peer, &message,
+    /* From then on all of it, the last word too: so it stays in order. */
+    served->said += mn_buf_span(payload).size;
+    calls_send(calls, served->peer, &message, payload,
                event->kind == CALL_EVENT_PROGRESS ? CALLS_TAG_NONE
-                                                  : calls_tag(CALLS_TAG_RESULT, served->seq));
+                                                  : calls_tag(CALLS_TAG_RESULT, served->seq))
+        ->is_chatty = served->said > SAID_MAX;
 }
 
 void calls_serve_event(struct calls *calls, struct served *served, const struct call_event *event)

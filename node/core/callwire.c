@@ -2,22 +2,24 @@
 
 #include "node/core/catalog.h"
 #include "proto/base/check.h"
+#include "proto/envelope.h"
 #include "proto/pb.h"
 
 #define SIZE_BYTES 4 /* of the header's size in front */
+
+_Static_assert(SIZE_BYTES + CALLWIRE_HEADER_MAX <= ENVELOPE_PREFIX_MAX, "it is a prefix");
 
 static struct mn_span callwire_cut(struct mn_span text, size_t size_max)
 {
     return mn_span(text.data, text.size < size_max ? text.size : size_max);
 }
 
-struct mn_buf *callwire_encode(const struct callwire *message)
+struct mn_span callwire_encode(const struct callwire *message, struct mn_arena *arena)
 {
     Meshnode__Callwire__Header header = MESHNODE__CALLWIRE__HEADER__INIT;
-    struct mn_buf *buf;
+    uint8_t *bytes;
     size_t size;
 
-    MN_ASSERT(message->payload.size <= CALLWIRE_PAYLOAD_MAX);
     header.kind = message->kind;
     header.boot = message->boot;
     header.seq = message->seq;
@@ -31,12 +33,10 @@ struct mn_buf *callwire_encode(const struct callwire *message)
     header.text = pb_bytes(callwire_cut(message->text, CALLWIRE_TEXT_MAX));
     size = meshnode__callwire__header__get_packed_size(&header);
     MN_ASSERT(size <= CALLWIRE_HEADER_MAX);
-    buf = mn_buf_new(SIZE_BYTES + size + message->payload.size);
-    mn_store_u32(buf->bytes, (uint32_t)size);
-    meshnode__callwire__header__pack(&header, buf->bytes + SIZE_BYTES);
-    if (message->payload.size > 0)
-        memcpy(buf->bytes + SIZE_BYTES + size, message->payload.data, message->payload.size);
-    return buf;
+    bytes = mn_arena_alloc(arena, SIZE_BYTES + size);
+    mn_store_u32(bytes, (uint32_t)size);
+    meshnode__callwire__header__pack(&header, bytes + SIZE_BYTES);
+    return mn_span(bytes, SIZE_BYTES + size);
 }
 
 static mn_status callwire_check(const struct callwire *message)
@@ -63,11 +63,13 @@ static mn_status callwire_check(const struct callwire *message)
 }
 
 /* A node we do not trust with our terminals and JSON wrote it. */
-static struct mn_span callwire_printable(ProtobufCBinaryData text)
+static struct mn_span callwire_printable(struct mn_arena *arena, struct mn_span text)
 {
-    for (size_t i = 0; i < text.len; i++)
-        if (text.data[i] < 0x20 || text.data[i] > 0x7e) text.data[i] = '?';
-    return pb_span(text);
+    uint8_t *copy = mn_arena_alloc(arena, text.size + 1);
+
+    for (size_t i = 0; i < text.size; i++)
+        copy[i] = text.data[i] < 0x20 || text.data[i] > 0x7e ? '?' : text.data[i];
+    return mn_span(copy, text.size);
 }
 
 static mn_time callwire_timeout(uint64_t timeout)
@@ -95,8 +97,8 @@ mn_status callwire_decode(struct mn_span bytes, struct mn_arena *arena, struct c
     if (size > CALLWIRE_HEADER_MAX) return MN_TOO_BIG;
     if (size > bytes.size - SIZE_BYTES) return MN_MALFORMED;
     if (bytes.size - SIZE_BYTES - size > CALLWIRE_PAYLOAD_MAX) return MN_TOO_BIG;
-    header = pb_unpack(&meshnode__callwire__header__descriptor, arena,
-                       mn_span(bytes.data + SIZE_BYTES, size));
+    header = pb_view(&meshnode__callwire__header__descriptor, arena,
+                     mn_span(bytes.data + SIZE_BYTES, size));
     if (header == NULL) return MN_MALFORMED;
     message = (struct callwire){
         .kind = header->kind,
@@ -109,7 +111,7 @@ mn_status callwire_decode(struct mn_span bytes, struct mn_arena *arena, struct c
         .trace = pb_span(header->trace),
         .failure = callwire_failure(header->failure),
         .not_started = header->not_started,
-        .text = callwire_printable(header->text),
+        .text = callwire_printable(arena, pb_span(header->text)),
         .payload = mn_span(bytes.data + SIZE_BYTES + size, bytes.size - SIZE_BYTES - size),
     };
     status = callwire_check(&message);

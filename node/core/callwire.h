@@ -35,10 +35,11 @@ struct callwire {
     struct mn_span payload; /* REQUEST, PROGRESS, RESULT, INPUT */
 };
 
-/* The caller owns the one ref of the result. The message is within its bounds. */
-struct mn_buf *callwire_encode(const struct callwire *message);
+/* What stands before the payload, in [arena]; the payload follows it. The message is within its
+ * bounds. */
+struct mn_span callwire_encode(const struct callwire *message, struct mn_arena *arena);
 
-/* Decodes and checks every bound; the payload points into [bytes], the rest into [arena].
+/* Decodes and checks every bound; *ret points into [bytes] and [arena].
  * MN_MALFORMED, MN_TOO_BIG. */
 MN_MUST_USE mn_status callwire_decode(struct mn_span bytes, struct mn_arena *arena,
                                       struct callwire *ret);

@@ -301,10 +301,12 @@ static void core_step_catalog(struct core *core, const struct catalog_input *inp
 
 /* So that a large payload holds up only those as large as itself, sizes take lanes of their own.
  * The price: the last word of a call may overtake its progress, which then is lost. */
-static enum envelope_priority core_call_priority(const struct mn_buf *buf)
+static enum envelope_priority core_call_priority(const struct calls_output *output)
 {
-    if (buf->size <= CORE_CALL_SMALL_MAX) return ENVELOPE_NORMAL;
-    return buf->size <= CORE_CALL_MEDIUM_MAX ? ENVELOPE_LOW : ENVELOPE_BACKGROUND;
+    size_t size = mn_buf_span(output->payload).size;
+
+    if (size > CORE_MEDIUM_MAX) return ENVELOPE_BACKGROUND;
+    return size > CORE_SMALL_MAX || output->is_chatty ? ENVELOPE_LOW : ENVELOPE_NORMAL;
 }
 
 static void core_step_calls(struct core *core, const struct calls_input *input)
@@ -318,12 +320,13 @@ static void core_step_calls(struct core *core, const struct calls_input *input)
         struct core_sending sending = {
             .to = item->to,
             .type = is_request ? ENVELOPE_COMMAND : ENVELOPE_RESPONSE,
-            .priority = core_call_priority(item->buf),
+            .priority = core_call_priority(item),
             .schema = CORE_SCHEMA_CALL,
             .tag = item->tag,
             .timeout = item->timeout,
+            .head = item->head,
         };
-        core_send(core, &sending, item->buf);
+        core_send(core, &sending, item->payload);
     }
 }
 

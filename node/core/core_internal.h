@@ -14,12 +14,12 @@
 
 #define CORE_TEXT_SIZE 64
 
-/* What the payload of an envelope is. */
-/* Bytes of calls and answers that go as normal, and as low, envelopes; longer ones in background.
- */
-#define CORE_CALL_SMALL_MAX ((size_t)64 << 10)
-#define CORE_CALL_MEDIUM_MAX ((size_t)1 << 20)
+/* Bytes of calls, answers and catalogs that go as normal, and as low, envelopes; longer calls and
+ * answers in background. What has a lane in common waits for one another. */
+#define CORE_SMALL_MAX ((size_t)16 << 10)
+#define CORE_MEDIUM_MAX ((size_t)1 << 20)
 
+/* What the payload of an envelope is. */
 enum core_schema {
     CORE_SCHEMA_MEMBER = 1,
     CORE_SCHEMA_CATALOG,
@@ -257,7 +257,7 @@ void core_carry(struct core *core, const mn_id *to, enum core_carried what, stru
 
 void core_on_peers(struct core *core, const struct peers_output *output);
 
-/* Sends a payload to a linked member; takes over the ref of [buf]. */
+/* Sends a payload to a linked member; takes over the ref of [buf], which may be NULL. */
 struct core_sending {
     mn_id to;
     enum envelope_type type;
@@ -265,6 +265,7 @@ struct core_sending {
     enum core_schema schema;
     uint64_t tag;
     mn_time timeout;
+    struct mn_span head; /* of the payload; borrowed until the core's step ends */
 };
 void core_send(struct core *core, const struct core_sending *what, struct mn_buf *buf);
 

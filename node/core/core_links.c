@@ -15,6 +15,7 @@ void core_send(struct core *core, const struct core_sending *what, struct mn_buf
         .priority = what->priority,
         .schema = (uint32_t)what->schema,
         .deadline_us = what->timeout,
+        .prefix = what->head,
         .payload = mn_buf_span(buf),
     };
     *send = (struct peers_send){
@@ -136,6 +137,14 @@ static void core_on_decision_message(struct core *core, const struct peers_outpu
     input->message.bytes = output->envelope->payload;
 }
 
+static void core_on_call_message(struct core *core, const struct peers_output *output)
+{
+    struct calls_input *input = core_push_calls(core, CALLS_IN_MESSAGE, &output->node_id);
+
+    input->message.bytes = output->envelope->payload;
+    input->message.whole = output->parts;
+}
+
 static void core_on_envelope(struct core *core, const struct peers_output *output)
 {
     const struct envelope *envelope = output->envelope;
@@ -151,9 +160,7 @@ static void core_on_envelope(struct core *core, const struct peers_output *outpu
     case CORE_SCHEMA_CATALOG:
         core_push_catalog(core, CATALOG_IN_MESSAGE, &output->node_id)->message = envelope->payload;
         return;
-    case CORE_SCHEMA_CALL:
-        core_push_calls(core, CALLS_IN_MESSAGE, &output->node_id)->message = envelope->payload;
-        return;
+    case CORE_SCHEMA_CALL: core_on_call_message(core, output); return;
     case CORE_SCHEMA_TRUST:
         core_push_trustset(core, TRUSTSET_IN_MESSAGE, &output->node_id)->bytes = envelope->payload;
         return;

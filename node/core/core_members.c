@@ -368,7 +368,11 @@ void core_on_catalog(struct core *core, const struct catalog_output *output)
                                    .schema = CORE_SCHEMA_CATALOG};
 
     switch (output->type) {
-    case CATALOG_OUT_SEND: core_send(core, &sending, output->buf); return;
+    case CATALOG_OUT_SEND:
+        /* A list of thousands of tools must not stand in the way of calls. */
+        if (output->buf->size > CORE_SMALL_MAX) sending.priority = ENVELOPE_LOW;
+        core_send(core, &sending, output->buf);
+        return;
     case CATALOG_OUT_PUBLISH:
         core->catalog_version = output->version;
         memcpy(core->catalog_root, output->root, sizeof core->catalog_root);

@@ -12,7 +12,8 @@
 #include "proto/base/memory.h"
 
 #define NET_RECEIVE_SIZE 65536u
-#define NET_RECEIVES_MAX 4 /* at a time from one connection, while the buffer gets full */
+#define NET_UNSENT_MAX 32768 /* bytes that wait in the kernel, where nothing overtakes them */
+#define NET_RECEIVES_MAX 4   /* at a time from one connection, while the buffer gets full */
 #define NET_LISTENERS_MAX 8u
 #define NET_DIAL_TIMEOUT_MS 10000
 #define NET_LINGER_MS 1000u      /* for the last send of a connection that is to be closed */
@@ -273,6 +274,7 @@ static void net_open(struct net *net, struct net_conn *conn, enum edge_input_typ
     conn->has_poll = fd >= 0 && uv_poll_init(io_uv(net->io), &conn->poll, fd) == 0;
     conn->poll.data = conn;
     nng_stream_set_bool(conn->stream, NNG_OPT_TCP_NODELAY, true);
+    if (fd >= 0) net_stream_keep_short(fd, NET_UNSENT_MAX);
     nng_stream_get_addr(conn->stream, NNG_OPT_REMADDR, &address);
     net_format_address(&address, text);
     const struct edge_input input = {.type = type, .id = conn->id, .text = mn_span_str(text)};

@@ -1,6 +1,7 @@
 #include "node/io/net_stream.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -108,6 +109,12 @@ int net_stream_descriptor(nng_stream *stream)
     for (int fd = 0; fd < (int)limit.rlim_cur; fd++)
         if (net_end_is(&local, fd, net_name) && net_end_is(&remote, fd, net_peer)) return fd;
     return -1;
+}
+
+void net_stream_keep_short(int descriptor, int unsent_max)
+{
+    /* An older kernel refuses, and goes on as before. */
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent_max, sizeof unsent_max);
 }
 
 /* ---- addresses ---- */

@@ -20,6 +20,11 @@ int net_stream_receive(nng_stream *stream, nng_aio *aio, uint8_t *bytes, size_t 
 /* A connected TCP stream's descriptor, which stays nng's; -1: not found. */
 int net_stream_descriptor(nng_stream *stream);
 
+/* The kernel takes more only while less than [unsent_max] bytes of what it has have not left: what
+ * it holds is sent in order, and an urgent word would wait behind it. Throughput does not suffer,
+ * because what is under way does not count. */
+void net_stream_keep_short(int descriptor, int unsent_max);
+
 /* "address:port", IPv6 in brackets. */
 void net_format_address(const nng_sockaddr *address, char text[NET_ADDRESS_SIZE]);
 

@@ -272,6 +272,7 @@ mn_status json_parse(struct json_parser *parser, struct mn_span text, struct jso
     MN_ASSERT(limits.nodes_max <= JSON_NODES_MAX);
     parser->error_offset = 0;
     if (text.size > UINT32_MAX) return MN_TOO_BIG;
+    if (text.size == 0) return MN_MALFORMED;
     if (!json_index_find(parser->index, text.data, text.size, &walk.tokens, &walk.tokens_count))
         return MN_MALFORMED;
     status = json_walk_value(&walk, 0, true);

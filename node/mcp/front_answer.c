@@ -63,6 +63,7 @@ static void front_answer_on_failed(struct front *front, struct front_call *call,
 
 static void front_answer_on_result(struct front *front, struct front_call *call,
                                    struct mn_span text, const mn_id *node, struct mn_span resume);
+static struct mn_span front_answer_padded(struct front *front, struct mn_span text);
 
 /* A modern client is asked by a result, and calls again. False: it cannot be asked. */
 static bool front_answer_on_urls(struct front *front, struct front_call *call, struct mn_span data)
@@ -94,8 +95,9 @@ static void front_answer_on_error(struct front *front, struct front_call *call,
     if (is_unknown && front_call_next(front, call)) return;
     if (code == JSONRPC_METHOD_NOT_FOUND && call->is_aggregated && call->method->member == NULL) {
         /* /mcp does have completions, only this server has none. */
-        front_answer_on_result(front, call, mn_span_str("{\"completion\":{\"values\":[]}}"),
-                               &front->self, mn_span(NULL, 0));
+        struct mn_span none = mn_span_str("{\"completion\":{\"values\":[]}}");
+        front_answer_on_result(front, call, front_answer_padded(front, none), &front->self,
+                               mn_span(NULL, 0));
         return;
     }
     if (data.size > 0 &&
@@ -206,6 +208,28 @@ static bool front_answer_incomplete(struct front *front, const struct front_call
            front_round_result(front, call, node, result, resume, writer);
 }
 
+/* A copy that can be parsed where it is. */
+static struct mn_span front_answer_padded(struct front *front, struct mn_span text)
+{
+    uint8_t *copy = mn_arena_alloc(&front->scratch, text.size + MN_BUF_PADDING);
+
+    memcpy(copy, text.data, text.size);
+    return mn_span(copy, text.size);
+}
+
+/* Where tasks may begin, one level more is looked at. */
+static mn_status front_answer_parse(struct front *front, const struct front_call *call,
+                                    struct mn_span text, const struct json **ret)
+{
+    const struct json_limits more = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+
+    if (front_task_may_begin(call) &&
+        json_parse(front->parser, text, more, &front->scratch, ret) == MN_OK)
+        return MN_OK;
+    return json_parse(front->parser, text, kept_members, &front->scratch, ret);
+}
+
+/* [text] is part of a buffer, or padded. It may be large: it is read once, where it is. */
 static void front_answer_on_result(struct front *front, struct front_call *call,
                                    struct mn_span text, const mn_id *node, struct mn_span resume)
 {
@@ -215,16 +239,19 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
     struct mn_writer writer = {0};
     bool is_changed;
     struct mn_span id = mn_arena_copy(&front->scratch, call->id);
+    mn_status status;
 
     if (call->uri.size > 0)
-        text = call->method->kind == NAMES_UI ? front_task_renamed(front, call, text)
-                                              : front_answer_renamed(front, call, text);
-    if (!front_task_begun(front, call, node, &text)) {
+        text = front_answer_padded(front, call->method->kind == NAMES_UI
+                                              ? front_task_renamed(front, call, text)
+                                              : front_answer_renamed(front, call, text));
+    status = front_answer_parse(front, call, text, &result);
+    if (status == MN_OK && !front_task_begun(front, call, node, &result)) {
         front_answer_broken(front, call, "the server's task has an id that is too long");
         return;
     }
-    if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &result) != MN_OK ||
-        result->type != JSON_OBJECT || json_pick(result, names, 4, parts) != MN_OK) {
+    if (status != MN_OK || result->type != JSON_OBJECT ||
+        json_pick(result, names, 4, parts) != MN_OK) {
         front_answer_broken(front, call, "the server's result is not usable JSON");
         return;
     }
@@ -324,8 +351,8 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
         return;
     }
     if (event->payload != NULL)
-        payload = pb_unpack(&meshnode__gateway__event__descriptor, &front->scratch,
-                            mn_buf_span(event->payload));
+        payload = pb_view(&meshnode__gateway__event__descriptor, &front->scratch,
+                          mn_buf_span(event->payload));
     if (payload != NULL && is_last && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT)
         front_answer_on_result(front, call, pb_span(payload->result), &event->node,
                                pb_span(payload->resume));

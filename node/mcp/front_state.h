@@ -545,10 +545,14 @@ bool front_task_created(struct front *front, const struct front_call *call, cons
 /* Whether this revision has tasks of its own: 2025-11-25. */
 bool front_task_is_core(const char *version);
 
+/* Whether the call may become a task of that revision; then its result is parsed two levels deep.
+ */
+bool front_task_may_begin(const struct front_call *call);
+
 /* The result of a call that became a task of that revision, under a sealed id; else as it is.
  * False: its id cannot be sealed. */
 bool front_task_begun(struct front *front, const struct front_call *call, const mn_id *node,
-                      struct mn_span *text);
+                      const struct json **result);
 
 /* What a server says about a task, under the id that the client knows; and what the client says
  * about it, under the server's own. */

@@ -160,21 +160,26 @@ bool front_task_is_core(const char *version)
     return version != NULL && strcmp(version, "2025-11-25") == 0;
 }
 
-bool front_task_begun(struct front *front, const struct front_call *call, const mn_id *node,
-                      struct mn_span *text)
+bool front_task_may_begin(const struct front_call *call)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const struct json *result;
+    return call->session != NULL && call->exchange != NULL && call->method->kind == NAMES_TOOLS;
+}
+
+bool front_task_begun(struct front *front, const struct front_call *call, const mn_id *node,
+                      const struct json **result)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *task = json_find_str(*result, "task"), *renamed;
     struct mn_span own, id;
 
-    if (call->session == NULL || call->exchange == NULL || call->method->kind != NAMES_TOOLS ||
-        json_parse_copy(front->parser, *text, limits, &front->scratch, &result) != MN_OK)
-        return true;
-    own = json_text(json_find_str(json_find_str(result, "task"), "taskId"));
-    if (own.size == 0 || json_find_str(result, "content") != NULL) return true;
+    if (!front_task_may_begin(call) || task == NULL || !task->is_kept) return true;
+    own = json_text(json_find_str(task, "taskId"));
+    if (own.size == 0 || json_find_str(*result, "content") != NULL) return true;
     id = task_seal(front, call, node, own);
     if (id.size == 0) return false;
-    *text = task_rename(front, *text, own, id);
+    if (json_parse_copy(front->parser, task_rename(front, (*result)->raw, own, id), limits,
+                        &front->scratch, &renamed) == MN_OK)
+        *result = renamed;
     return true;
 }
 

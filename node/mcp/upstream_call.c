@@ -213,7 +213,7 @@ void upstream_call_input(struct upstream_host *host, uint64_t ticket, struct mn_
     struct mn_map_entry *entry = mn_map_find(&host->tickets, upstream_u64_key(&ticket));
     const Meshnode__Gateway__Input *input;
 
-    input = pb_unpack(&meshnode__gateway__input__descriptor, &host->scratch, mn_buf_span(payload));
+    input = pb_view(&meshnode__gateway__input__descriptor, &host->scratch, mn_buf_span(payload));
     if (input != NULL && input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_WISHES)
         upstream_watch_on_wishes(host, ticket, input->wishes);
     if (entry == NULL) return; /* the answer and the input crossed */

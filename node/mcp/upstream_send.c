@@ -101,7 +101,7 @@ static bool upstream_send_judge(struct upstream_request *request,
                                    mn_span_str("the mesh does not carry this method"), none);
         return false;
     }
-    if (json_parse_copy(host->parser, pb_span(payload->params), limits, &host->scratch, params) !=
+    if (json_parse(host->parser, pb_span(payload->params), limits, &host->scratch, params) !=
             MN_OK ||
         (*params)->type != JSON_OBJECT) {
         upstream_call_answer_error(request, JSONRPC_INVALID_PARAMS,
@@ -150,6 +150,7 @@ static void upstream_send_resume(struct upstream_request *request,
 {
     struct upstream_host *host = request->server->host;
     struct mn_span handle = pb_span(payload->resume);
+    struct mn_buf *kept; /* params and handle are parts of it */
     uint64_t ticket = request->ticket;
 
     if (mn_map_find(&host->parked, handle) == NULL) {
@@ -160,8 +161,10 @@ static void upstream_send_resume(struct upstream_request *request,
             mn_span(NULL, 0));
         return;
     }
+    kept = mn_buf_ref(request->payload);
     upstream_request_free(request);
     (void)upstream_question_resume(host, ticket, handle, params);
+    mn_buf_unref(kept);
 }
 
 /* A legacy server logs per session: as much as the most curious of its callers wants. */
@@ -204,8 +207,8 @@ static bool upstream_send_lease(struct upstream_request *request,
 void upstream_send_call(struct upstream_request *request)
 {
     struct upstream_host *host = request->server->host;
-    Meshnode__Gateway__Request *payload = pb_unpack(&meshnode__gateway__request__descriptor,
-                                                    &host->scratch, mn_buf_span(request->payload));
+    Meshnode__Gateway__Request *payload = pb_view(&meshnode__gateway__request__descriptor,
+                                                  &host->scratch, mn_buf_span(request->payload));
     const struct json *params;
     struct upstream *server;
 

@@ -36,6 +36,17 @@ struct mn_buf *mn_buf_ref(struct mn_buf *buf)
     return buf;
 }
 
+struct mn_buf *mn_buf_cut(struct mn_buf *buf, struct mn_span part)
+{
+    if (buf->refs != 1) return mn_buf_copy(part);
+    MN_ASSERT(part.data >= buf->bytes && part.size <= buf->size);
+    MN_ASSERT((size_t)(part.data - buf->bytes) <= buf->size - part.size);
+    memmove(buf->bytes, part.data, part.size);
+    memset(buf->bytes + part.size, 0, MN_BUF_PADDING);
+    buf->size = (uint32_t)part.size;
+    return mn_buf_ref(buf);
+}
+
 struct mn_buf *mn_buf_unref(struct mn_buf *buf)
 {
     if (buf == NULL) return NULL;

@@ -25,6 +25,10 @@ struct mn_buf *mn_buf_copy(struct mn_span bytes);
 /* Takes one more ref and returns [buf]; NULL gives NULL. */
 struct mn_buf *mn_buf_ref(struct mn_buf *buf);
 
+/* A ref to a buffer that holds only [part], which is some of [buf]: the same buffer when nobody
+ * else has a ref, whose bytes then have moved; else a copy. */
+struct mn_buf *mn_buf_cut(struct mn_buf *buf, struct mn_span part);
+
 /* Gives one ref back; always returns NULL, so that `buf = mn_buf_unref(buf)` forgets it. */
 struct mn_buf *mn_buf_unref(struct mn_buf *buf);
 

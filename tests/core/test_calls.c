@@ -25,6 +25,7 @@ struct letter {
     uint32_t from, to;
     uint64_t tag;
     struct mn_buf *buf;
+    bool is_chatty;
 };
 static struct letter letters[TOLD_MAX];
 static uint32_t letters_read, letters_written;
@@ -97,9 +98,14 @@ static void step(uint32_t node, const struct calls_input *input)
     calls_step(calls[node], now, input, &outbox);
     calls_check(calls[node]);
     for (uint32_t i = 0; i < outbox.count; i++) {
+        struct mn_writer bytes = {0};
         ck_assert_uint_lt(letters_written, TOLD_MAX);
-        letters[letters_written++] = (struct letter){node, index_of(&outbox.items[i].to),
-                                                     outbox.items[i].tag, outbox.items[i].buf};
+        mn_writer_add(&bytes, outbox.items[i].head);
+        mn_writer_add(&bytes, mn_buf_span(outbox.items[i].payload));
+        mn_buf_unref(outbox.items[i].payload);
+        letters[letters_written++] =
+            (struct letter){node, index_of(&outbox.items[i].to), outbox.items[i].tag,
+                            mn_writer_done(&bytes), outbox.items[i].is_chatty};
     }
     for (uint32_t i = 0; i < gateway.count; i++)
         tell(node, &gateway.items[i]);
@@ -111,8 +117,10 @@ static void deliver(void)
 {
     while (net != NET_KEEPS && letters_read < letters_written) {
         struct letter letter = letters[letters_read++];
-        struct calls_input input = {
-            .type = CALLS_IN_MESSAGE, .node = ids[letter.from], .message = mn_buf_span(letter.buf)};
+        struct calls_input input = {.type = CALLS_IN_MESSAGE,
+                                    .node = ids[letter.from],
+                                    .message = {mn_buf_span(letter.buf), NULL}};
+        if (net != NET_DOUBLES) input.message.whole = letter.buf;
         if (linked[letter.from][letter.to]) {
             step(letter.to, &input);
             if (net == NET_DOUBLES) step(letter.to, &input);
@@ -980,7 +988,7 @@ START_TEST(a_late_duplicate_is_not_executed_again)
     link_set(0, 1, false);
     link_set(0, 1, true);
     step(1, &(struct calls_input){
-                .type = CALLS_IN_MESSAGE, .node = ids[0], .message = mn_buf_span(copy)});
+                .type = CALLS_IN_MESSAGE, .node = ids[0], .message = {mn_buf_span(copy), NULL}});
     ck_assert(is_quiet(1));
     ck_assert_uint_eq(stats(1).duplicates, 1);
     mn_buf_unref(copy);
@@ -1006,7 +1014,7 @@ START_TEST(a_restarted_caller_starts_again_from_one)
     assert_cancelled(1, there); /* of the run before */
     (void)served(1);
     step(1, &(struct calls_input){
-                .type = CALLS_IN_MESSAGE, .node = ids[0], .message = mn_buf_span(old)});
+                .type = CALLS_IN_MESSAGE, .node = ids[0], .message = {mn_buf_span(old), NULL}});
     ck_assert(is_quiet(1));
     mn_buf_unref(old);
 }
@@ -1195,9 +1203,9 @@ START_TEST(what_is_executed_for_one_node_is_bounded)
     for (uint64_t i = 1; i <= 11; i++) {
         struct mn_buf *buf;
         ask.seq = i;
-        buf = callwire_encode(&ask);
+        buf = mn_buf_copy(callwire_encode(&ask, &arena));
         step(1, &(struct calls_input){
-                    .type = CALLS_IN_MESSAGE, .node = ids[0], .message = mn_buf_span(buf)});
+                    .type = CALLS_IN_MESSAGE, .node = ids[0], .message = {mn_buf_span(buf), NULL}});
         mn_buf_unref(buf);
     }
     for (uint32_t i = 0; i < 10; i++)
@@ -1220,7 +1228,7 @@ START_TEST(malformed_messages_are_counted)
                                       "abc"};
 
     for (uint32_t i = 0; i < 4; i++) {
-        input.message = mn_span(bad[i], i == 3 ? 7 : strlen(bad[i]));
+        input.message.bytes = mn_span(bad[i], i == 3 ? 7 : strlen(bad[i]));
         step(1, &input);
     }
     ck_assert_uint_eq(stats(1).messages_malformed, 4);
@@ -1399,6 +1407,36 @@ START_TEST(every_call_is_answered_and_never_executed_twice)
 }
 END_TEST
 
+/* All of it from some point on, the last word too: else that would overtake what was said before.
+ */
+START_TEST(a_call_that_says_much_lets_others_go_first)
+{
+    struct call_message message = {.type = CALL_MESSAGE_EVENT};
+    struct mn_buf *payload = mn_buf_new(3000);
+    uint32_t plain = 0, chatty = 0;
+
+    memset(payload->bytes, 'x', payload->size);
+    offer(1, "files", 'x');
+    (void)request(0, "files");
+    deliver();
+    net = NET_KEEPS;
+    message.event =
+        (struct call_event){.ticket = served(1), .kind = CALL_EVENT_PROGRESS, .payload = payload};
+    for (unsigned i = 0; i < 101; i++) {
+        if (i == 100) message.event.kind = CALL_EVENT_RESULT;
+        step(1, &(struct calls_input){.type = CALLS_IN_GATEWAY, .gateway = &message});
+        ck_assert_uint_eq(letters_written - letters_read, 1);
+        ck_assert(letters[letters_read].is_chatty || chatty == 0);
+        plain += !letters[letters_read].is_chatty;
+        chatty += letters[letters_read].is_chatty;
+        mn_buf_unref(letters[letters_read++].buf);
+    }
+    ck_assert_uint_eq(plain, 87); /* 256 KiB */
+    ck_assert_uint_eq(chatty, 14);
+    mn_buf_unref(payload);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("calls");
@@ -1431,6 +1469,7 @@ int main(void)
     tcase_add_test(tcase, an_idempotent_call_survives_a_lost_link);
     tcase_add_test(tcase, what_was_never_sent_goes_elsewhere);
     tcase_add_test(tcase, an_answer_that_cannot_be_sent_is_told);
+    tcase_add_test(tcase, a_call_that_says_much_lets_others_go_first);
     tcase_add_test(tcase, retries_have_a_budget);
     tcase_add_test(tcase, a_broken_node_is_left_alone);
     tcase_add_test(tcase, silence_is_a_timeout_and_cancels_there);

@@ -20,8 +20,12 @@ static void step(const struct calls_input *input)
     calls_check(calls);
     for (uint32_t i = 0; i < outbox.count; i++) {
         struct callwire message; /* whatever we send, we would understand */
-        MN_ASSERT(callwire_decode(mn_buf_span(outbox.items[i].buf), &arena, &message) == MN_OK);
-        mn_buf_unref(outbox.items[i].buf);
+        struct mn_writer bytes = {0};
+        mn_writer_add(&bytes, outbox.items[i].head);
+        mn_writer_add(&bytes, mn_buf_span(outbox.items[i].payload));
+        MN_ASSERT(callwire_decode(mn_buf_span(bytes.buf), &arena, &message) == MN_OK);
+        mn_writer_drop(&bytes);
+        mn_buf_unref(outbox.items[i].payload);
     }
     call_outbox_reset(&gateway);
     mn_arena_reset(&arena);
@@ -74,7 +78,7 @@ static void command(uint8_t what, uint8_t about, struct mn_span bytes)
     case 1: input.type = CALLS_IN_LINK_DOWN; break;
     case 2:
         input.type = CALLS_IN_MESSAGE;
-        input.message = bytes;
+        input.message.bytes = bytes;
         break;
     case 3:
         input.type = CALLS_IN_UNSENT;

@@ -87,7 +87,7 @@ END_TEST
 static const size_t sizes[] = {100, 1000, 9000, 20000, 100000};
 static const unsigned weights[] = {16, 8, 4, 2, 1};
 
-/* All five always have something: each gets its share of the bytes, in every window that is a few
+/* All five always have something: each gets its share of the bytes, in every window that is some
  * rounds long. */
 START_TEST(shares_follow_the_weights)
 {
@@ -97,7 +97,7 @@ START_TEST(shares_follow_the_weights)
     restart();
     for (int window = 0; window < 2; window++) {
         memset(sent, 0, sizeof sent);
-        for (total = 0; total < 31 * QUEUE_QUANTUM * 8;) {
+        for (total = 0; total < 31 * QUEUE_QUANTUM * 32;) {
             for (unsigned i = 0; i < ENVELOPE_PRIORITIES; i++)
                 while (queue_priority_bytes(queue, (enum envelope_priority)i) < 200000)
                     ck_assert_int_eq(put((enum envelope_priority)i, sizes[_i], 0, 0), MN_OK);
