@@ -1,6 +1,7 @@
 /* mcp-tool-http: the tools of tool.h over Streamable HTTP, without sessions, on the project's own
  * HTTP server; the fast upstream of benchmarks.
- * usage: mcp-tool-http [--port PORT] [--era legacy|modern|both] [--count-file FILE]
+ * usage: mcp-tool-http [--port PORT] [--era legacy|modern|both] [--count-file FILE] [--tools N]
+ *                      [--answers json|sse]
  * It serves 127.0.0.1 and prints "listening on 127.0.0.1:PORT". Default: port 0 (any), both eras.
  */
 #include <stdio.h>
@@ -126,8 +127,8 @@ static void answer(uint64_t id, struct mn_span message)
     switch (tool_handle(&tool, message, &out, &later)) {
     case TOOL_LATER: defer(id, &later); return;
     case TOOL_ANSWER:
-        do_head(id, 200, "application/json", false);
-        do_body(id, mn_writer_done(&out), true);
+        do_head(id, 200, tool.is_sse ? "text/event-stream" : "application/json", tool.is_sse);
+        do_body(id, tool.is_sse ? event(&out) : mn_writer_done(&out), true);
         break;
     case TOOL_NOTHING:
     case TOOL_CANCEL:
@@ -195,7 +196,7 @@ int main(int argc, char **argv)
         is_era_given = is_era_given || strcmp(argv[i], "--era") == 0;
     if (!tool_init(&tool, argc, argv, "--port", &port)) {
         fprintf(stderr, "usage: mcp-tool-http [--port PORT] [--era legacy|modern|both] "
-                        "[--count-file FILE]\n");
+                        "[--count-file FILE] [--tools N] [--answers json|sse]\n");
         return 64;
     }
     if (!is_era_given) tool.era = TOOL_BOTH;

@@ -1,5 +1,5 @@
 /* mcp-tool-stdio: the tools of tool.h over standard input and output, one JSON message per line.
- * usage: mcp-tool-stdio [--era legacy|modern|both] [--count-file FILE] */
+ * usage: mcp-tool-stdio [--era legacy|modern|both] [--count-file FILE] [--tools N] */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,7 +119,9 @@ static size_t take_lines(uint8_t *bytes, size_t size)
 int main(int argc, char **argv)
 {
     if (!tool_init(&tool, argc, argv, NULL, NULL)) {
-        fprintf(stderr, "usage: mcp-tool-stdio [--era legacy|modern|both] [--count-file FILE]\n");
+        fprintf(
+            stderr,
+            "usage: mcp-tool-stdio [--era legacy|modern|both] [--count-file FILE] [--tools N]\n");
         return 64;
     }
     size_t size = 0, capacity = 65536;

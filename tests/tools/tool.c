@@ -34,10 +34,28 @@ static const char tool_list[] =
     "{\"name\":\"crash\",\"description\":\"Ends the process\",\"inputSchema\":"
     "{\"type\":\"object\",\"properties\":{}}},"
     "{\"name\":\"hang\",\"description\":\"Never answers\",\"inputSchema\":"
-    "{\"type\":\"object\",\"properties\":{}}}]";
+    "{\"type\":\"object\",\"properties\":{}}}";
+
+static bool tool_make_list(struct tool *tool, const char *more)
+{
+    struct mn_writer list = {0};
+    uint64_t count = strtoull(more, NULL, 10);
+    if (count > TOOL_MORE_MAX) return false;
+    mn_writer_str(&list, tool_list);
+    for (uint64_t i = 1; i <= count; i++)
+        mn_writer_format(&list,
+                         ",{\"name\":\"echo_%" PRIu64 "\",\"description\":\"Gives back what it "
+                         "gets, as %" PRIu64 " others do\",\"inputSchema\":{\"type\":\"object\","
+                         "\"properties\":{\"text\":{\"type\":\"string\"}}}}",
+                         i, count);
+    mn_writer_str(&list, "]");
+    tool->list = mn_writer_done(&list);
+    return true;
+}
 
 bool tool_init(struct tool *tool, int argc, char **argv, const char *own, const char **own_value)
 {
+    const char *more = "0";
     *tool = (struct tool){.era = TOOL_LEGACY};
     for (int i = 1; i < argc; i += 2) {
         const char *value = i + 1 < argc ? argv[i + 1] : "";
@@ -49,18 +67,24 @@ bool tool_init(struct tool *tool, int argc, char **argv, const char *own, const 
             tool->era = TOOL_BOTH;
         else if (strcmp(argv[i], "--count-file") == 0 && *value != '\0')
             tool->count_path = value;
+        else if (strcmp(argv[i], "--tools") == 0 && *value != '\0')
+            more = value;
+        else if (strcmp(argv[i], "--answers") == 0 &&
+                 (strcmp(value, "json") == 0 || strcmp(value, "sse") == 0))
+            tool->is_sse = *value == 's';
         else if (own != NULL && strcmp(argv[i], own) == 0 && *value != '\0')
             *own_value = value;
         else
             return false;
     }
     tool->parser = json_parser_new();
-    return true;
+    return tool_make_list(tool, more);
 }
 
 void tool_done(struct tool *tool)
 {
     json_parser_free(tool->parser);
+    mn_buf_unref(tool->list);
     mn_arena_done(&tool->arena);
 }
 
@@ -158,12 +182,17 @@ static enum tool_verdict tool_give_big(struct mn_writer *out, struct mn_span id,
     return TOOL_ANSWER;
 }
 
+static bool tool_is_echo(struct mn_span name)
+{
+    return name.size > 5 && memcmp(name.data, "echo_", 5) == 0;
+}
+
 static enum tool_verdict tool_call(struct tool *tool, const struct jsonrpc_message *message,
                                    bool is_modern, struct mn_writer *out, struct tool_later *later)
 {
     const struct json *arguments = json_find_str(message->params, "arguments");
     struct mn_span name = json_text(json_find_str(message->params, "name"));
-    if (mn_span_is(name, "echo")) {
+    if (mn_span_is(name, "echo") || tool_is_echo(name)) {
         const struct json *text = json_find_str(arguments, "text");
         if (text == NULL) text = json_find_str(arguments, "message");
         tool_write_text(out, message->id, is_modern, json_text(text));
@@ -234,7 +263,7 @@ static enum tool_verdict tool_request(struct tool *tool, const struct jsonrpc_me
         return tool_call(tool, message, is_modern, out, later);
     if (mn_span_is(message->method, "tools/list")) {
         tool_begin_result(out, message->id);
-        mn_writer_str(out, tool_list);
+        mn_writer_add(out, mn_buf_span(tool->list));
         if (is_modern) mn_writer_str(out, TOOL_CACHE);
         tool_end_result(out, is_modern);
         return TOOL_ANSWER;

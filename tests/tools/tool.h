@@ -5,7 +5,8 @@
  *   echo {text|message}   gives it back            big {bytes}            that many bytes of text
  *   sleep {ms}            answers after that       progress {steps, ms}   reports, then answers
  *   crash                 ends the process         hang                   never answers
- *   counter, counter_readonly   the number of executions so far, this one included */
+ *   counter, counter_readonly   the number of executions so far, this one included
+ *   echo_1 .. echo_N            echo again, of --tools N */
 #ifndef TESTS_TOOL_H
 #define TESTS_TOOL_H
 
@@ -13,6 +14,7 @@
 
 #define TOOL_ID_MAX 256
 #define TOOL_BIG_MAX (15u * 1024 * 1024)
+#define TOOL_MORE_MAX 10000
 
 enum tool_era { TOOL_LEGACY = 1, TOOL_MODERN = 2, TOOL_BOTH = 3 };
 
@@ -20,6 +22,8 @@ struct tool {
     enum tool_era era;
     const char *count_path; /* one byte is appended per counter call; NULL: count in memory */
     uint64_t count;
+    bool is_sse;         /* over HTTP: every answer is a stream of one event */
+    struct mn_buf *list; /* the result of tools/list, but for its end */
     struct json_parser *parser;
     struct mn_arena arena; /* of one message */
 };
@@ -40,8 +44,9 @@ enum tool_verdict {
     TOOL_CANCEL       /* tool_later.id says which call */
 };
 
-/* Reads --era legacy|modern|both and --count-file FILE out of [argv]; false for any other word,
- * but for pairs that begin with [own] (its value goes to [own_value]). */
+/* Reads --era legacy|modern|both, --count-file FILE, --tools N and --answers json|sse out of
+ * [argv]; false for any other word, but for pairs that begin with [own] (its value goes to
+ * [own_value]). */
 bool tool_init(struct tool *tool, int argc, char **argv, const char *own, const char **own_value);
 void tool_done(struct tool *tool);
 
