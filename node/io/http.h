@@ -26,8 +26,8 @@
 
 #define HTTP_ADDRESS_SIZE 64       /* "[address]:port" and a NUL */
 #define HTTP_LISTENERS_MAX 16      /* TCP and Unix together */
-#define HTTP_HEAD_MAX 16384        /* bytes of a request's names and values */
-#define HTTP_HEADERS_MAX 100       /* lines of a request's head */
+#define HTTP_HEAD_MAX 8192         /* bytes of a request's names and values */
+#define HTTP_HEADERS_MAX 64        /* lines of a request's head */
 #define HTTP_ADMIN_SHARE 32        /* of that many connections one is kept for the admin socket */
 #define HTTP_QUEUE_LOW (64 * 1024) /* response bytes not yet taken by the kernel */
 #define HTTP_QUEUE_HIGH (256 * 1024)

@@ -13,7 +13,9 @@
 #include "node/io/http_internal.h"
 #include "proto/base/check.h"
 
-#define HTTP_STREAM_BLOCK 16384 /* bytes per chunk, at most */
+/* Bytes that libmicrohttpd keeps for a stream beside the connection's memory, out of which it makes
+ * chunks: only a client of HTTP/1.0, which has no chunks, is sent its stream through them. */
+#define HTTP_STREAM_BLOCK 1024
 
 static void http_exchange_set_phase(struct http_conn *conn, enum http_phase phase)
 {
