@@ -68,15 +68,16 @@ void gate_free(struct gate *gate)
     mn_free(gate);
 }
 
-/* Takes a token; false: there is none. */
-static bool bucket_take(struct bucket *bucket, struct mn_now now, uint64_t rate, uint64_t burst)
+/* Takes a token; false: there are no more than [kept]. */
+static bool bucket_take(struct bucket *bucket, struct mn_now now, uint64_t rate, uint64_t burst,
+                        uint64_t kept)
 {
     uint64_t elapsed = now.mono - bucket->filled, full = burst * TOKEN;
 
     bucket->filled = now.mono;
     bucket->tokens = elapsed >= full / rate ? full : bucket->tokens + elapsed * rate;
     if (bucket->tokens > full) bucket->tokens = full;
-    if (bucket->tokens < TOKEN) return false;
+    if (bucket->tokens < (kept + 1) * TOKEN) return false;
     bucket->tokens -= TOKEN;
     return true;
 }
@@ -125,13 +126,21 @@ static struct network *gate_network(struct gate *gate, struct mn_now now, struct
     return network;
 }
 
+/* Of what all have together, strangers leave a quarter: however many networks they come from,
+ * members still get in. */
+static uint64_t kept_of(uint64_t all, bool is_favoured)
+{
+    return is_favoured ? 0 : all / 4;
+}
+
 bool gate_knock(struct gate *gate, struct mn_now now, struct mn_span address, bool is_favoured)
 {
     struct network *network = gate_network(gate, now, address);
     uint64_t rate = is_favoured ? KNOCKS_FAVOURED : KNOCKS;
 
-    if (!bucket_take(&network->knocks, now, rate, rate)) return false;
-    return bucket_take(&gate->knocks, now, KNOCKS_ALL, KNOCKS_ALL);
+    if (!bucket_take(&network->knocks, now, rate, rate, 0)) return false;
+    return bucket_take(&gate->knocks, now, KNOCKS_ALL, KNOCKS_ALL,
+                       kept_of(KNOCKS_ALL, is_favoured));
 }
 
 bool gate_admit(struct gate *gate, struct mn_now now, struct mn_span address, bool is_favoured)
@@ -143,8 +152,8 @@ bool gate_admit(struct gate *gate, struct mn_now now, struct mn_span address, bo
         if (now.mono - network->refusals_since < MN_MINUTE) return false;
         network->refusals = 0;
     }
-    if (!bucket_take(&network->bucket, now, rate, is_favoured ? rate : BURST)) return false;
-    return bucket_take(&gate->all, now, RATE_ALL, RATE_ALL);
+    if (!bucket_take(&network->bucket, now, rate, is_favoured ? rate : BURST, 0)) return false;
+    return bucket_take(&gate->all, now, RATE_ALL, RATE_ALL, kept_of(RATE_ALL, is_favoured));
 }
 
 void gate_on_refusal(struct gate *gate, struct mn_now now, struct mn_span address)

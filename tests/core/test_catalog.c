@@ -311,6 +311,31 @@ START_TEST(without_a_link_to_the_owner_others_hand_it_on)
 }
 END_TEST
 
+/* What comes is newer than what was known, and not what was announced: the question stays open. */
+START_TEST(an_older_answer_than_announced_does_not_end_the_asking)
+{
+    offer(0, "files", "1", 0);
+    run(MN_SEC);
+    link_set(0, 2, false);
+    link_set(1, 2, false);
+    offer(0, "files", "2", 0);
+    run(MN_SEC);
+    link_set(0, 1, false);
+    offer(0, "files", "3", 0); /* the records say so, wherever they come from */
+    run(MN_MINUTE);
+    ck_assert_str_eq(known(1, 0), "files=2");
+    ck_assert_str_eq(known(2, 0), "files=1");
+    link_set(1, 2, true);
+    run(MN_SEC);
+    ck_assert_str_eq(known(2, 0), "files=2");
+    link_set(0, 1, true);
+    run(40 * MN_SEC);
+    ck_assert_str_eq(known(1, 0), "files=3");
+    ck_assert_str_eq(known(2, 0),
+                     "files=3"); /* nothing happened to it that would make it ask again */
+}
+END_TEST
+
 START_TEST(without_any_link_it_comes_with_the_link)
 {
     link_set(0, 1, false);
@@ -606,6 +631,7 @@ int main(void)
     tcase_add_test(tcase, replicas_share_one_body);
     tcase_add_test(tcase, an_own_body_settles_a_wanted_one);
     tcase_add_test(tcase, without_a_link_to_the_owner_others_hand_it_on);
+    tcase_add_test(tcase, an_older_answer_than_announced_does_not_end_the_asking);
     tcase_add_test(tcase, without_any_link_it_comes_with_the_link);
     tcase_add_test(tcase, others_are_known_before_our_own_epoch);
     tcase_add_test(tcase, who_is_gone_offers_nothing);

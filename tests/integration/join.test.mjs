@@ -12,10 +12,13 @@ const members = async node => (await ctlJson(node, 'nodes')).items.filter(item =
 
 // Carries bytes between whoever connects and a node; keeps what it saw, and may bend it.
 async function between(mesh, target) {
-  const state = {seen: [], bends: false};
+  const state = {seen: [], said: [], bends: false}; // said: by whoever dials, a list for each connection
   const [host, port] = target.split(':');
   const server = net.createServer(client => {
     const other = net.connect(port, host);
+    const said = [];
+    state.said.push(said);
+    client.on('data', bytes => said.push(Buffer.from(bytes)));
     const pass = (from, to) => {
       let count = 0;
       from.on('data', bytes => {
@@ -116,6 +119,20 @@ test('seeds that are somebody else, and somebody in between', withMesh('seeds', 
   assert.equal((await ctlJson(stuck, 'status')).node.state, 'joining');
   bent.bends = false;
   await waitFor('in, once nobody bends its words', async () => (await members(n1)).join() === 'a,n1,stuck');
+  // What was said when `a` joined, its handshake and its JOIN, is worth nothing when it is said again.
+  const before = (await ctlJson(n1, 'status')).net;
+  const [host, port] = n1.mesh.split(':');
+  for (const words of honest.said.filter(list => list.length > 2).slice(0, 5)) {
+    const again = net.connect(port, host);
+    again.on('error', () => {});
+    for (const bytes of words) { again.write(bytes); await sleep(5); }
+    await waitFor('the door is shut', () => again.destroyed || again.readableEnded || again.resume() && again.closed);
+  }
+  const after = (await ctlJson(n1, 'status')).net;
+  assert.ok(after.handshakes_failed > before.handshakes_failed, JSON.stringify([before, after]));
+  assert.deepEqual(await members(n1), ['a', 'n1', 'stuck']);
+  assert.equal((await ctlJson(n1, 'token', 'ls')).items.find(item => item.uses === 2).used, 2);
+
   const secret = secretOf(text);
   assert.equal(secret.length, 16);
   for (const {seen} of [honest, bent, liar]) {

@@ -4,7 +4,7 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import {rmSync, copyFileSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
-import {withMesh, waitFor, ctl, ctlJson, run, bin, sleep} from './lib/mesh.mjs';
+import {withMesh, waitFor, ctl, ctlJson, modern, run, bin, sleep} from './lib/mesh.mjs';
 
 const alive = async node => (await ctlJson(node, 'nodes')).items.filter(n => n.status === 'alive').map(n => n.name).sort();
 const keys = async (node, kind) => (await ctlJson(node, 'keys', 'ls')).items.filter(k => k.kind === kind);
@@ -31,7 +31,8 @@ test('the authority grows, the founder is destroyed, and others admit and revoke
   await mesh.kill(n1);
   rmSync(n1.data, {recursive: true, force: true});
   const created = await ctlJson(n2, 'token', 'create', '--uses', '2');
-  const n4 = await mesh.start('n4', {join: n3.mesh, token: created.token}); // through another than the token's home
+  const slow = {command: join(bin, 'mcp-tool-stdio')};
+  const n4 = await mesh.start('n4', {join: n3.mesh, token: created.token, servers: {slow}}); // through another than the token's home
   await mesh.ready(n4, 3);
   const n5 = await mesh.start('n5', {join: n2.mesh, token: shared});
   await mesh.ready(n5, 4);
@@ -39,8 +40,16 @@ test('the authority grows, the founder is destroyed, and others admit and revoke
 
   const before = await sealing(n2);
   assert.ok(before, 'there is a key that seals');
+  // A call is under way at it, and its tool is listed.
+  const lists = async node => (await modern(node, 'tools/list')).message.result.tools.some(tool => tool.name === 'slow__sleep');
+  for (const node of [n2, n3]) await waitFor('its tool is listed', () => lists(node));
+  const call = modern(n2, 'tools/call', {name: 'slow__sleep', arguments: {ms: 600_000}});
+  await sleep(500);
   const revoked = await ctlJson(n3, 'nodes', 'revoke', 'n4', '--reason', 'a test');
   assert.equal(revoked.name, 'n4');
+  const ended = (await call).message;
+  assert.ok(ended.error || ended.result.isError, JSON.stringify(ended));
+  for (const node of [n2, n3]) await waitFor('its tool is gone', async () => !(await lists(node)));
   await waitFor('n4 ends', () => n4.exit !== null);
   assert.equal(n4.exit.code, 77, n4.log);
   assert.match(n4.log, /identity_revoked/);

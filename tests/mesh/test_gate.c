@@ -130,6 +130,29 @@ START_TEST(all_together_are_limited_and_memory_is_bounded)
 }
 END_TEST
 
+/* A flood from 500 networks takes all that strangers may have, and members come in beside it. */
+START_TEST(strangers_from_everywhere_leave_room_for_members)
+{
+    struct gate *gate = gate_new(1);
+    unsigned members = 0, strangers = 0, rung = 0;
+    char address[32];
+
+    for (unsigned i = 0; i < 50000; i++) { /* five seconds */
+        snprintf(address, sizeof address, "1.%u.%u.1:9", i % 500 >> 8, i % 500 & 255);
+        strangers += knock(gate, address, false, 1);
+        ring(gate, address, false, 1);
+        now.mono += 100;
+        if (i % 200 != 0) continue; /* 50 a second */
+        members += knock(gate, "10.9.9.9:1", true, 1);
+        rung += ring(gate, "10.9.9.9:1", true, 1);
+    }
+    ck_assert_uint_eq(members, 250);
+    ck_assert_uint_eq(rung, 250);
+    ck_assert_uint_gt(strangers, 5 * (200 - 50) - 10); /* nothing is left unused */
+    gate_free(gate);
+}
+END_TEST
+
 START_TEST(refusals_shut_the_gate_for_a_minute)
 {
     struct gate *gate = gate_new(1);
@@ -180,6 +203,7 @@ int main(void)
     tcase_add_test(tcase, bursts_and_rates);
     tcase_add_test(tcase, knocks_are_counted_apart);
     tcase_add_test(tcase, all_together_are_limited_and_memory_is_bounded);
+    tcase_add_test(tcase, strangers_from_everywhere_leave_room_for_members);
     tcase_add_test(tcase, refusals_shut_the_gate_for_a_minute);
     tcase_add_test(tcase, bans_double_up_to_an_hour);
     suite_add_tcase(suite, tcase);
