@@ -298,20 +298,34 @@ static void raft_on_message(struct raft *raft, const struct raft_msg *msg)
     }
 }
 
-/* The link to the leader's node broke: do not wait for silence, but let the heaviest ask first.
- * With leases the promise stands. */
+/* How many voters ask for votes before this node when the leader [gone] is lost: the heavier ones,
+ * and of as heavy ones those with a lower id. All that know the same configuration agree on it. */
+static uint32_t raft_rank(const struct raft *raft, uint32_t self, const mn_id *gone)
+{
+    uint64_t own = quorum_weight(&raft->members, self, QUORUM_NEW);
+    uint32_t rank = 0;
+
+    for (uint32_t i = 0; i < raft->members.members_count; i++) {
+        uint64_t weight = quorum_weight(&raft->members, i, QUORUM_NEW);
+        if (weight == 0 || mn_id_equal(&raft->members.members[i].id, gone)) continue;
+        rank += weight > own || (weight == own && i < self); /* members rise by id */
+    }
+    return rank;
+}
+
+/* The link to the leader's node broke: do not wait for silence. One asks as soon as all can have
+ * noticed, and the next only if that did not help: so two hardly ever split the votes, which would
+ * cost an election timeout. With leases the promise stands. */
 static void raft_on_unreachable(struct raft *raft, const mn_id *node)
 {
-    mn_time base = raft->config.election_timeout, at;
+    mn_time base = raft->config.election_timeout, at = raft->now.mono;
     int self = quorum_find(&raft->members, &raft->config.self);
-    uint64_t weight, total;
 
     if (raft->role != RAFT_FOLLOWER || raft->config.uses_lease) return;
     if (mn_id_is_zero(node) || !mn_id_equal(node, &raft->leader) || !raft_can_vote(raft)) return;
-    weight = quorum_weight(&raft->members, (uint32_t)self, QUORUM_NEW);
-    total = quorum_total(&raft->members, QUORUM_NEW);
     raft->sticky_until = 0;
-    at = raft->now.mono + base / 4 * (total - weight) / total + rng_below_u64(&raft->rng, base / 4);
+    at += base / 32 + base / 8 * raft_rank(raft, (uint32_t)self, node) +
+          rng_below_u64(&raft->rng, base / 64 + 1);
     raft->election_at = mn_time_min(raft->election_at, at);
 }
 
@@ -385,6 +399,7 @@ void raft_step(struct raft *raft, struct mn_now now, const struct raft_input *in
     MN_ASSERT(now.mono >= raft->now.mono);
     raft->now = now;
     raft->outbox = outbox;
+    raft_snapshot_compact(raft); /* before anything of this step points into the log */
     raft_input(raft, input);
     raft_apply(raft);
     raft_read_advance(raft);
