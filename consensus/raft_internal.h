@@ -102,6 +102,7 @@ struct raft {
 
     struct raft_read *reads;
     uint32_t reads_count, reads_capacity;
+    uint64_t compact_to; /* entries up to here are let go of, a few at each step */
     uint32_t reads_seen; /* so many of them wait for more than these two: */
     uint64_t reads_ctx, reads_applied;
 
@@ -189,6 +190,7 @@ void raft_snapshot_on_chunk(struct raft *raft, const struct raft_msg *msg);
 void raft_snapshot_on_ack(struct raft *raft, const struct raft_msg *msg);
 void raft_snapshot_on_taken(struct raft *raft, uint64_t index, struct mn_buf *data);
 void raft_snapshot_ask(struct raft *raft);
+void raft_snapshot_compact(struct raft *raft);
 void raft_snapshot_forget_incoming(struct raft *raft);
 
 /* ---- raft_config.c ---- */

@@ -22,6 +22,7 @@ bool raft_is_idle(const struct raft *raft)
     if (raft->is_wounded || raft->members.is_joint || raft->reads_count > 0) return false;
     if (raft->commit != last || raft->log.synced != last) return false;
     if (raft->write_durable != raft->write_last || raft->is_dirty) return false;
+    if (raft->compact_to > raft->log.base_index) return false;
     if (raft->role == RAFT_LEADER) return raft_rest_leader_is_idle(raft);
     return raft->role == RAFT_FOLLOWER && !mn_id_is_zero(&raft->leader) &&
            raft->incoming.index == 0;

@@ -10,6 +10,9 @@
 #define SIZE_MORE 2u
 #define ENTRIES_MORE 16u
 
+/* Entries that one step lets go of: a hundred thousand at once would hold up everybody. */
+#define COMPACT_MAX 256u
+
 /* ---- taking ---- */
 
 void raft_snapshot_ask(struct raft *raft)
@@ -56,7 +59,7 @@ static uint64_t raft_snapshot_cut(const struct raft *raft, uint64_t index)
 void raft_snapshot_on_taken(struct raft *raft, uint64_t index, struct mn_buf *data)
 {
     struct raft_snapshot snapshot = {.index = index};
-    uint64_t config_index, cut;
+    uint64_t config_index;
 
     raft->is_snapshot_asked = false;
     if (index <= raft->snapshot.index || index > raft->applied) return;
@@ -66,9 +69,16 @@ void raft_snapshot_on_taken(struct raft *raft, uint64_t index, struct mn_buf *da
     snapshot.data = mn_buf_ref(data);
     raft_snapshot_replace(raft, &snapshot);
     if (raft->members_index < index) raft->members_index = index; /* it is the snapshot's now */
-    cut = raft_snapshot_cut(raft, index);
-    if (cut > raft->log.base_index) raft_log_compact(&raft->log, cut);
+    raft->compact_to = raft_snapshot_cut(raft, index);
     raft_save(raft);
+}
+
+void raft_snapshot_compact(struct raft *raft)
+{
+    uint64_t upto = raft->log.base_index + COMPACT_MAX;
+
+    if (raft->compact_to <= raft->log.base_index) return;
+    raft_log_compact(&raft->log, upto < raft->compact_to ? upto : raft->compact_to);
 }
 
 /* ---- sending ---- */

@@ -13,7 +13,7 @@ struct strong_entry {
     struct mn_map_entry by_key;
     struct mn_buf *key, *value;
     uint64_t rev, created, lease;
-    struct strong_entry *next_retired; /* in strong_save.retired */
+    bool is_retired; /* no part of the map any more: the snapshot under way is its owner */
 };
 
 /* A snapshot that is being written. */
@@ -25,7 +25,7 @@ struct strong_save {
     uint32_t entries_count, sessions_count, leases_count;
     uint32_t entries_at, sessions_at, leases_at; /* the next to be encoded */
     bool has_head;
-    struct strong_entry *retired; /* that are in the map no more */
+    struct mn_buf *last_key; /* of what is encoded; NULL: nothing is */
     struct mn_writer writer;
 };
 

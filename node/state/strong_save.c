@@ -1,6 +1,6 @@
 /* strong_save.c: the map as bytes, piece by piece. What is to be encoded is fixed at the beginning
  * by copying pointers, not what they point to: a command that changes or removes an entry which is
- * still to be encoded leaves the old one to the save (strong_fork(), strong_retire()). */
+ * still to be encoded leaves the old one to the save (strong_retire()). */
 #include "node/state/strong_internal.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -42,16 +42,22 @@ static void save_open(struct strong_save *save, const struct strong *strong)
                       strong->total + 24u * strong->entries_count + 40u * save->sessions_count);
 }
 
-static void save_close(struct strong_save *save)
+static void save_free_retired(const struct strong_save *save, uint32_t from, uint32_t to)
 {
-    struct strong_entry *entry;
-
-    while ((entry = save->retired) != NULL) {
-        save->retired = entry->next_retired;
+    for (uint32_t i = from; i < to; i++) {
+        struct strong_entry *entry = save->entries[i];
+        if (!entry->is_retired) continue;
         mn_buf_unref(entry->key);
         mn_buf_unref(entry->value);
         mn_free(entry);
     }
+}
+
+/* Of entries that are encoded it knows nothing any more. */
+static void save_close(struct strong_save *save)
+{
+    save_free_retired(save, save->entries_at, save->entries_count);
+    mn_buf_unref(save->last_key);
     mn_writer_drop(&save->writer);
     mn_free(save->entries);
     mn_free(save->sessions);
@@ -140,6 +146,15 @@ static bool save_is_done(const struct strong_save *save)
            save->sessions_at == save->sessions_count && save->leases_at == save->leases_count;
 }
 
+/* Entries since [from] are encoded. */
+static void save_passed(struct strong_save *save, uint32_t from)
+{
+    if (from == save->entries_at) return;
+    mn_buf_unref(save->last_key);
+    save->last_key = mn_buf_ref(save->entries[save->entries_at - 1]->key);
+    save_free_retired(save, from, save->entries_at);
+}
+
 /* Encodes until [size] bytes are there, or one row more. */
 static bool save_write(struct strong_save *save, size_t size)
 {
@@ -148,6 +163,7 @@ static bool save_write(struct strong_save *save, size_t size)
 
     while (!save_is_done(save) && mn_writer_size(&save->writer) < until) {
         Meshnode__State__Snapshot pb = MESHNODE__STATE__SNAPSHOT__INIT;
+        uint32_t from = save->entries_at;
         struct mn_buf *part;
         if (!save->has_head)
             write_head(save, &pb);
@@ -160,6 +176,7 @@ static bool save_write(struct strong_save *save, size_t size)
         part = pb_pack(&pb.base);
         mn_writer_add(&save->writer, mn_buf_span(part));
         mn_buf_unref(part);
+        save_passed(save, from);
         mn_arena_reset(&arena);
     }
     mn_arena_done(&arena);
@@ -224,12 +241,15 @@ void strong_save_drop(struct strong *strong)
 
 bool strong_is_saved(const struct strong *strong, const struct strong_entry *entry)
 {
-    return strong->save != NULL && entry->rev <= strong->save->rev;
+    const struct strong_save *save = strong->save;
+
+    if (save == NULL || entry->rev > save->rev) return false;
+    return save->last_key == NULL ||
+           mn_span_compare(mn_buf_span(entry->key), mn_buf_span(save->last_key)) > 0;
 }
 
 void strong_retire(struct strong *strong, struct strong_entry *entry)
 {
     MN_ASSERT(strong_is_saved(strong, entry));
-    entry->next_retired = strong->save->retired;
-    strong->save->retired = entry;
+    entry->is_retired = true;
 }

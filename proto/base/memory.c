@@ -28,9 +28,9 @@
 #define KEEPS_BLOCKS 1
 #endif
 
-#define KEPT_STEP ((size_t)16)             /* sizes of the C library's blocks differ by this */
-#define KEPT_HEAD sizeof(size_t)           /* of each block, before its bytes */
-#define KEPT_BYTES_MAX ((size_t)32 * 1024) /* of one size */
+#define KEPT_STEP ((size_t)16)              /* sizes of the C library's blocks differ by this */
+#define KEPT_HEAD sizeof(size_t)            /* of each block, before its bytes */
+#define KEPT_BYTES_MAX ((size_t)128 * 1024) /* of one size: of 256 calls under way */
 #define KEPT_CLASSES (KEPT_MAX / KEPT_STEP + 2)
 
 struct kept_block {
@@ -61,7 +61,7 @@ static void *memory_take(size_t size)
         struct kept_block *block = class->first;
         if (block != NULL) {
             class->first = block->next;
-            class->bytes -= malloc_usable_size(block);
+            class->bytes -= (size_t)(class - kept_classes) * KEPT_STEP + KEPT_HEAD;
             return block;
         }
     }

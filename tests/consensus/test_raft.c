@@ -452,8 +452,34 @@ START_TEST(a_log_is_bounded_by_bytes_however_few_its_entries)
     input.snapshot.data = mn_buf_new(0);
     step(&input);
     mn_buf_unref(input.snapshot.data);
+    ck_assert_int_eq(propose_size(1000), MN_OK); /* the next step lets go of what is not needed */
     ck_assert_uint_eq(raft_view(raft).first_index, 10); /* three entries stay, not five thousand */
-    ck_assert_int_eq(propose_size(1000), MN_OK);
+}
+END_TEST
+
+START_TEST(a_long_log_is_let_go_of_a_little_at_each_step)
+{
+    struct raft_input input = {.type = RAFT_IN_SNAPSHOT};
+    uint64_t first;
+
+    config.keep_entries = 0;
+    lead();
+    for (int i = 0; i < 1000; i++)
+        ck_assert_int_eq(propose_size(8), MN_OK);
+    tick_at(now.mono);
+    sync_disk();
+    ack(2, 1002, 0);
+    ck_assert_uint_eq(raft_view(raft).commit, 1002);
+    input.snapshot.index = 1002;
+    input.snapshot.data = mn_buf_new(0);
+    step(&input);
+    mn_buf_unref(input.snapshot.data);
+    for (int steps = 0; (first = raft_view(raft).first_index) < 1003; steps++) {
+        ck_assert_int_lt(steps, 10);
+        ck_assert(!raft_is_idle(raft)); /* a group that rests gets no steps */
+        tick_at(now.mono);
+        ck_assert_uint_le(raft_view(raft).first_index, first + 256);
+    }
 }
 END_TEST
 
@@ -937,6 +963,7 @@ int main(void)
     tcase_add_test(tcase, configurations_with_absurd_weights_are_refused_on_the_way_in);
     tcase_add_test(tcase, both_halves_may_weigh_a_voter_differently);
     tcase_add_test(tcase, a_log_is_bounded_by_bytes_however_few_its_entries);
+    tcase_add_test(tcase, a_long_log_is_let_go_of_a_little_at_each_step);
     tcase_add_test(tcase, completion_of_a_log_that_was_cut_is_ignored);
     tcase_add_test(tcase, a_write_does_not_vouch_for_its_own_entries);
     tcase_add_test(tcase, absurd_messages_are_counted_and_dropped);
