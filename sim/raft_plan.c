@@ -211,6 +211,29 @@ static void plan_reset(struct raft_world *world, const struct raft_host *gone)
             raft_world_input(&world->hosts[i], &input);
 }
 
+/* The newest records are lost. At worst, that is a vote for the newest leader, who is then not
+ * heard of for a while, but those who were cut off are, and one of them may still lead. */
+static void plan_rot(struct raft_world *world, struct raft_host *host)
+{
+    const struct raft_host *leader = raft_world_leader(world);
+    bool is_worst = plan_draw(world, 2) == 0;
+
+    if (!plan_may_corrupt(world, host)) return;
+    if (!is_worst || leader == NULL || leader == host) {
+        plan_crash(host, RAFT_UNREAD_HEAD);
+        return;
+    }
+    world->stats.crashes++;
+    raft_world_crash(host);
+    raft_world_at(world, world->time + MN_MS + plan_draw(world, 5000), plan_restart, host)->number =
+        RAFT_UNREAD_HEAD;
+    memset(world->cut, 0, sizeof world->cut);
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        world->cut[leader->index][i] = world->cut[i][leader->index] = 1;
+    raft_world_at(world, world->time + 2 * host->config.election_timeout, plan_heal, NULL)->number =
+        leader->index;
+}
+
 static void plan_do(struct raft_world *world, enum raft_fault fault, struct raft_host *host)
 {
     switch (fault) {
@@ -234,9 +257,7 @@ static void plan_do(struct raft_world *world, enum raft_fault fault, struct raft
     case RAFT_FAULT_CORRUPT:
         if (plan_may_corrupt(world, host)) plan_crash(host, RAFT_UNREAD_ENTRY);
         break;
-    case RAFT_FAULT_ROT:
-        if (plan_may_corrupt(world, host)) plan_crash(host, RAFT_UNREAD_HEAD);
-        break;
+    case RAFT_FAULT_ROT: plan_rot(world, host); break;
     case RAFT_FAULT_LEAP: plan_leap(world, host); break;
     case RAFT_FAULT_MEMORY: host->outputs_left = 1 + plan_draw(world, 40); break;
     case RAFT_FAULT_CHURN: plan_churn(world); break;
@@ -288,6 +309,29 @@ void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persi
     if (rng_below(&world->rng_fault, is_new_term ? 10 : 400) != 0) return;
     event = raft_world_at(world, world->time + rng_below(&world->rng_fault, 8000), plan_crash_now,
                           host);
+    event->boot = host->boot;
+    event->number = rng_u64(&world->rng_fault);
+}
+
+static void plan_rot_now(struct raft_world *world, struct raft_event *event)
+{
+    uint32_t victim =
+        (event->host->index + 1 + (uint32_t)(event->number % 97)) % world->hosts_count;
+
+    if (!world->is_quiet) plan_strike(world, RAFT_FAULT_ROT, victim + 1, event->number);
+}
+
+/* Somebody leads since now: who voted for it may forget that. */
+void raft_plan_on_leader(struct raft_host *host)
+{
+    struct raft_world *world = host->world;
+    struct raft_event *event;
+
+    if (world->is_quiet || (world->faults >> RAFT_FAULT_ROT & 1) == 0) return;
+    if (world->options.is_told) return; /* it stands in the story when it came to that */
+    if (rng_below(&world->rng_fault, 3) != 0) return;
+    event =
+        raft_world_at(world, world->time + rng_below(&world->rng_fault, 5000), plan_rot_now, host);
     event->boot = host->boot;
     event->number = rng_u64(&world->rng_fault);
 }

@@ -269,6 +269,7 @@ void raft_plan_start(struct raft_world *world);
 void raft_plan_stop(struct raft_world *world);
 bool raft_plan_tears(struct raft_world *world);
 void raft_plan_on_no_memory(struct raft_host *host);
+void raft_plan_on_leader(struct raft_host *host);
 void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist);
 
 /* raft_checks.c */

@@ -367,6 +367,7 @@ static void host_output(struct raft_host *host, const struct raft_output *out)
         break;
     case RAFT_OUT_ROLE:
         if (out->role.role == RAFT_LEADER) world->stats.elections++;
+        if (out->role.role == RAFT_LEADER) raft_plan_on_leader(host);
         if (world->options.is_verbose)
             printf("%10.6f n%u role %d term %llu\n", (double)world->time / 1e6, host->index,
                    (int)out->role.role, (unsigned long long)out->role.term);
