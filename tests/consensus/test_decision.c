@@ -467,6 +467,8 @@ int main(void)
     Suite *suite = suite_create("decision");
     TCase *tcase = tcase_create("decision");
 
+    tcase_set_timeout(tcase, 60);
+
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, enough_yes_is_achieved_everywhere);
     tcase_add_test(tcase, enough_no_is_refused);
