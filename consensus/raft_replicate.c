@@ -507,6 +507,7 @@ void raft_replicate_on_append(struct raft *raft, const struct raft_msg *msg)
 
 void raft_replicate_on_heartbeat(struct raft *raft, const struct raft_msg *msg)
 {
-    raft_replicate_commit_to(raft, msg->commit);
+    /* Its leader may still count on what a wounded node acknowledged before, and has no more. */
+    if (!raft->is_wounded) raft_replicate_commit_to(raft, msg->commit);
     raft_replicate_answer(raft, msg, RAFT_MSG_HEARTBEAT_ACK);
 }

@@ -801,6 +801,12 @@ START_TEST(wounded_node_has_no_vote_until_it_is_healed)
     ck_assert_ptr_null(sent(RAFT_MSG_VOTE));
     receive(msg);
     heal = sent(RAFT_MSG_APPEND_ACK)->msg.heal;
+    receive((struct raft_msg){/* its leader counts on what it had */
+                              .type = RAFT_MSG_HEARTBEAT,
+                              .from = id_of(2),
+                              .term = 1,
+                              .commit = 1});
+    ck_assert_uint_eq(raft_view(raft).commit, 0);
     ck_assert_uint_ne(heal, 0);
     ck_assert(raft_view(raft).is_wounded);
     msg.heal = heal;

@@ -89,6 +89,9 @@ MUTANTS = {
     "healed-before-a-quorum": [(REPLICATE,
         "    if (match < msg->heal_index || msg->commit < msg->heal_index) return;",
         "    if (match < msg->heal_index) return;")],
+    "wounded-node-believes-heartbeats": [(REPLICATE,
+        "    if (!raft->is_wounded) raft_replicate_commit_to(raft, msg->commit);",
+        "    raft_replicate_commit_to(raft, msg->commit);")],
     "lease-survives-transfer": [(CONFIG, "    raft->is_lease_void = true;\n", "")],
     "wounded-node-votes": [
         (ELECTION, "    if (raft->is_wounded) {", "    if (false) {"),
