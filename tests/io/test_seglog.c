@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "node/io/seglog.h"
+#include "node/raftlog.h"
 #include "proto/base/memory.h"
 #include "tests/suite.h"
 
@@ -28,8 +29,10 @@ struct world {
     enum seglog_failure failure;
     char text[1024];
     uint32_t writes_per_turn, entry_size, groups_count;
-    uint64_t compact_every; /* entries; 0: never */
-    int report;             /* pipe: each durable number is written to it; -1: none */
+    uint64_t compact_every;            /* entries; 0: never */
+    int report;                        /* pipe: each durable number is written to it; -1: none */
+    struct raftlog_recovery *recovery; /* NULL: nobody wants it */
+    void (*on_recovered)(struct world *world, struct edge_outbox *outbox);
 };
 
 static char directory[64];
@@ -86,6 +89,7 @@ static void on_recover(struct world *world, const struct edge_input *input)
     uint64_t *last;
 
     ck_assert(!world->is_recovered);
+    if (world->recovery != NULL) ck_assert_int_eq(raftlog_recover(world->recovery, input), MN_OK);
     if (log->group == 0) return;
     ck_assert_uint_le(log->group, 4);
     last = &world->last[log->group - 1];
@@ -110,7 +114,10 @@ static void step(void *owner, struct mn_now now, const struct edge_input *input,
     } else if (input->type == EDGE_IN_RECOVERED) {
         world->is_recovered = true;
         memcpy(world->first, world->last, sizeof world->first);
-        write_some(world, outbox);
+        if (world->on_recovered != NULL)
+            world->on_recovered(world, outbox);
+        else
+            write_some(world, outbox);
     } else if (input->type == EDGE_IN_LOG_DURABLE) {
         ck_assert_uint_gt(input->id, world->durable);
         ck_assert_uint_le(input->id, world->writes_count);
@@ -354,20 +361,28 @@ START_TEST(what_was_called_durable_survives_kill_9)
 }
 END_TEST
 
-START_TEST(damage_is_told_of_the_group_it_hit)
+/* In the first record's entry, which is of group 2: long before the end, and synced. */
+static void damage_the_middle(void)
 {
-    struct world world;
     char name[128];
     uint8_t byte = 0;
     int fd;
-    run_writes(300);
+
     name_of(0, name);
     fd = open(name, O_RDWR);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(pread(fd, &byte, 1, 4096 + 180), 1); /* in the first record's entry */
+    ck_assert_int_eq(pread(fd, &byte, 1, 4096 + 180), 1);
     byte ^= 1;
     ck_assert_int_eq(pwrite(fd, &byte, 1, 4096 + 180), 1);
     close(fd);
+}
+
+START_TEST(damage_is_told_of_the_group_it_hit)
+{
+    struct world world;
+
+    run_writes(300);
+    damage_the_middle();
     world_open(&world);
     io_run(world.io);
     ck_assert(world.is_recovered && !world.has_failed);
@@ -376,6 +391,97 @@ START_TEST(damage_is_told_of_the_group_it_hit)
     ck_assert_int_eq(world.damage[2], EDGE_LOG_SOUND);
     ck_assert_uint_eq(world.last[1], 0);
     ck_assert_uint_gt(seglog_stats(world.seglog).damaged, 0);
+    world_close(&world);
+}
+END_TEST
+
+/* ---- a consensus group over it ---- */
+
+#define SENT_AGAIN 100u
+
+static struct raft *wounded;
+static struct mn_arena wounded_arena;
+
+/* What the group says to a message; what it writes goes to the log. */
+static const struct raft_msg *hand_over(struct world *world, struct edge_outbox *outbox,
+                                        struct raft_msg msg)
+{
+    struct raft_outbox out = {.arena = &wounded_arena};
+    struct raft_input input = {.type = RAFT_IN_MESSAGE, .msg = &msg};
+    const struct raft_msg *answer = NULL;
+
+    msg.from.bytes[0] = 2;
+    msg.to.bytes[0] = 1;
+    raft_step(wounded, (struct mn_now){2 * MN_SEC, 2 * MN_SEC}, &input, &out);
+    for (uint32_t i = 0; i < out.count; i++) {
+        if (out.items[i].type == RAFT_OUT_PERSIST)
+            raftlog_emit(outbox, ++world->writes_count, 2, &out.items[i].persist);
+        if (out.items[i].type == RAFT_OUT_SEND) answer = &out.items[i].msg;
+    }
+    return answer;
+}
+
+/* It has no vote, and is sent again what it lost. */
+static void heal(struct world *world, struct edge_outbox *outbox)
+{
+    struct raft_config config = raft_config_default();
+    struct raft_entry *entries = mn_arena_alloc(&wounded_arena, SENT_AGAIN * sizeof *entries);
+    struct raft_msg append = {.type = RAFT_MSG_APPEND, .term = 2, .entries = entries};
+    const struct raft_recovered *recovered = raftlog_find(world->recovery, 2);
+    const struct raft_msg *answer;
+
+    ck_assert_ptr_nonnull(recovered);
+    ck_assert_int_eq(recovered->damage, RAFT_DAMAGE_CORRUPT);
+    ck_assert_int_eq(raftlog_find(world->recovery, 1)->damage, RAFT_DAMAGE_NONE);
+    config.self.bytes[0] = 1;
+    ck_assert_int_eq(raft_new(&config, recovered, (struct mn_now){MN_SEC, MN_SEC}, &wounded),
+                     MN_OK);
+    ck_assert(raft_view(wounded).is_wounded);
+    answer = hand_over(
+        world, outbox,
+        (struct raft_msg){.type = RAFT_MSG_VOTE_ASK, .term = 2, .index = 1000, .log_term = 1});
+    ck_assert_ptr_null(answer);
+    for (uint32_t i = 0; i < SENT_AGAIN; i++)
+        entries[i] = (struct raft_entry){i + 1, 1, RAFT_ENTRY_COMMAND,
+                                         value_of(&wounded_arena, i + 1, world->entry_size), NULL};
+    append.entries_count = SENT_AGAIN;
+    answer = hand_over(world, outbox, append);
+    ck_assert_uint_ne(answer->heal, 0);
+    append.index = SENT_AGAIN;
+    append.log_term = 1;
+    append.entries_count = 0;
+    append.heal = answer->heal;
+    append.heal_index = append.commit = SENT_AGAIN;
+    answer = hand_over(world, outbox, append);
+    ck_assert_uint_eq(answer->index, SENT_AGAIN);
+    ck_assert(!raft_view(wounded).is_wounded);
+    world->writes_max = world->writes_count;
+}
+
+START_TEST(a_group_that_lost_its_middle_has_no_vote_and_is_sent_it_again)
+{
+    struct raftlog_recovery recovery = {0};
+    struct world world;
+
+    run_writes(300);
+    damage_the_middle();
+    world_open(&world);
+    world.recovery = &recovery;
+    world.on_recovered = heal;
+    io_run(world.io);
+    ck_assert(world.is_recovered && !world.has_failed);
+    ck_assert_uint_eq(world.durable, world.writes_max);
+    world_close(&world);
+    raft_free(wounded);
+    raftlog_done(&recovery);
+    mn_arena_done(&wounded_arena);
+    /* Nothing was cut off to mend it: it is whole because all of it came again. */
+    world_open(&world);
+    io_run(world.io);
+    ck_assert_int_eq(world.damage[1], EDGE_LOG_SOUND);
+    ck_assert_uint_eq(world.last[1], SENT_AGAIN);
+    ck_assert_uint_eq(world.last[0], 100);
+    ck_assert_uint_eq(world.last[2], 100);
     world_close(&world);
 }
 END_TEST
@@ -438,6 +544,7 @@ int main(void)
     tcase_add_test(tcase, a_disk_that_is_full_says_so_and_goes_on_when_there_is_room);
     tcase_add_loop_test(tcase, what_was_called_durable_survives_kill_9, 0, 6);
     tcase_add_test(tcase, damage_is_told_of_the_group_it_hit);
+    tcase_add_test(tcase, a_group_that_lost_its_middle_has_no_vote_and_is_sent_it_again);
     tcase_add_test(tcase, a_log_in_use_is_refused);
     tcase_add_test(tcase, files_of_two_logs_are_refused);
     tcase_add_test(tcase, closing_while_it_opens_ends_cleanly);
