@@ -172,9 +172,12 @@ void raft_checks_restored(struct raft_host *host, const struct raft_snapshot *sn
 static void check_complete(struct raft_host *host, const struct raft_view *view)
 {
     struct raft_world *world = host->world;
+    uint64_t from = view->snapshot_index;
     struct raft_entry entry;
 
-    for (uint64_t i = view->snapshot_index + 1; i <= world->chain_count; i++) {
+    /* What it has, it keeps: a leader only appends. */
+    if (host->complete_term == view->term && host->complete_upto > from) from = host->complete_upto;
+    for (uint64_t i = from + 1; i <= world->chain_count; i++) {
         const struct raft_chain *chain = &world->chain[i];
         if (chain->committed_in == 0 || chain->committed_in >= view->term) continue;
         if (raft_entry_at(host->raft, i, &entry) && entry.term == chain->term) continue;
@@ -182,6 +185,8 @@ static void check_complete(struct raft_host *host, const struct raft_view *view)
                         host->index, (unsigned long long)view->term, (unsigned long long)i);
         return;
     }
+    host->complete_term = view->term;
+    host->complete_upto = world->chain_count;
 }
 
 /* ---- configurations ---- */
@@ -203,13 +208,20 @@ static bool do_intersect(const struct raft_world *world, const struct quorum_con
 static void check_config(struct raft_host *host, const struct raft_view *view)
 {
     struct raft_world *world = host->world;
+    uint64_t pair[4];
     struct raft_entry entry;
 
     if (view->config->members_count == 0) return;
     if (!raft_entry_at(host->raft, view->config_index, &entry)) return;
     if (entry.term < world->committed_term) return;
-    if (view->config_index > world->committed_index &&
-        !do_intersect(world, view->config, &world->committed))
+    if (view->config_index <= world->committed_index) return;
+    pair[0] = view->config_index;
+    pair[1] = entry.term;
+    pair[2] = world->committed_index;
+    pair[3] = world->committed_term;
+    if (memcmp(pair, host->config_checked, sizeof pair) == 0) return; /* as a moment ago */
+    memcpy(host->config_checked, pair, sizeof pair);
+    if (!do_intersect(world, view->config, &world->committed))
         raft_world_fail(world, "configurations: n%u may decide without the committed one",
                         host->index);
 }

@@ -393,6 +393,7 @@ void raft_world_input(struct raft_host *host, const struct raft_input *input)
         raft_plan_on_no_memory(host);
     }
     mn_arena_reset(&host->world->arena);
+    if (host->is_dying) return; /* the rest of the world does not know what it has just decided */
     raft_checks_step(host);
     host_arm(host);
 }
@@ -456,6 +457,7 @@ void raft_world_start(struct raft_host *host, enum raft_unread unread)
     host->boot++;
     host->commit_seen = host->term_led = 0;
     host->last_seen = host->first_seen = host->config_seen = 0;
+    host->complete_upto = host->complete_term = 0;
     host->paused_until = 0;
     host->outputs_left = 0;
     host->is_dying = false;
