@@ -27,6 +27,7 @@ class Campaign {
   state = {answered: 0, unknown: 0, refused: 0, retried: 0};
   gaps = []; // {kind, ms}: from the fault to the acknowledgement of a write that was asked for afterwards
   nodes = [];
+  clients = [];
 
   constructor(mesh, hosts, dir) { Object.assign(this, {mesh, hosts, dir}); }
 
@@ -223,8 +224,8 @@ test('what was acknowledged is there, and what is read is new, whatever happens 
     const hosts = new Hosts(NODES), dir = mkdtempSync(join(tmpdir(), 'meshnode-campaign-'));
     execFileSync('mkdir', [join(dir, 'disk')]);
     const canMount = mountSmall(join(dir, 'disk'));
+    const campaign = new Campaign(mesh, hosts, dir);
     try {
-      const campaign = new Campaign(mesh, hosts, dir);
       if (!canMount) delete campaign.faults.full;
       const names = Object.keys(campaign.faults), end = Date.now() + SECONDS * 1000;
       await campaign.start();
@@ -234,7 +235,9 @@ test('what was acknowledged is there, and what is read is new, whatever happens 
       assert.match(verdict, / 0 not linearizable/);
       assert.ok(campaign.state.answered > 200, `only ${campaign.state.answered} operations were answered`);
     } finally {
+      campaign.state.over = true; // else its clients keep a run that failed from ending
       await mesh.stop();
+      await Promise.allSettled(campaign.clients);
       hosts.done();
       if (canMount) execFileSync('umount', ['-l', join(dir, 'disk')]);
       rmSync(dir, {recursive: true, force: true});
