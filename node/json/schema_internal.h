@@ -1,5 +1,6 @@
 /* schema_internal.h: what the files of schema.h share: schema_compile.c finds the schemas, names,
- * references and patterns in a text, schema.c applies them, schema_value.c compares values. */
+ * references and patterns in a text, schema.c and its keywords (schema_run.h) apply them,
+ * schema_value.c compares values. */
 #ifndef JSON_SCHEMA_INTERNAL_H
 #define JSON_SCHEMA_INTERNAL_H
 
