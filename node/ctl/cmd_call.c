@@ -317,6 +317,9 @@ static int tell_error(struct call *call, const struct json *error)
         exit_code = CTL_DENIED;
         hint = "meshctl --token-file FILE ..., with one of the node's http.auth.bearer secrets";
         reason = "not_allowed";
+    } else if (strcmp(reason, "quarantined") == 0 || strcmp(reason, "changed") == 0) {
+        hint = mn_arena_format(&ctl->arena, "meshctl tools pins; meshctl tools approve %s",
+                               ctl->args[0]);
     } else if (exit_code == CTL_NOT_FOUND) {
         hint = "meshctl tools";
     }

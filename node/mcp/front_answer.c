@@ -238,13 +238,15 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
     const struct json *result, *parts[4];
     struct mn_writer writer = {0};
     bool is_changed;
-    struct mn_span id = mn_arena_copy(&front->scratch, call->id);
+    struct mn_span id = mn_arena_copy(&front->scratch, call->id), known;
     mn_status status;
 
     if (call->uri.size > 0)
         text = front_answer_padded(front, call->method->kind == NAMES_UI
                                               ? front_task_renamed(front, call, text)
                                               : front_answer_renamed(front, call, text));
+    known = front_content_known(front, call, text);
+    if (known.data != text.data) text = front_answer_padded(front, known);
     status = front_answer_parse(front, call, text, &result);
     if (status == MN_OK && !front_task_begun(front, call, node, &result)) {
         front_answer_broken(front, call, "the server's task has an id that is too long");

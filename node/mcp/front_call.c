@@ -2,11 +2,11 @@
  * spliced, never rebuilt: what is not ours to change stays as its author wrote it. */
 #include "node/mcp/front_state.h"
 #include "node/mcp/names_schema.h"
+#include "node/mcp/trail.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
 #define NS "io.modelcontextprotocol/"
-#define TRAIL_MAX 16
 #define TRACEPARENT_SIZE 55 /* characters, W3C Trace Context level 1, version 00 */
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
 
@@ -117,7 +117,7 @@ static void front_call_write_params(struct mn_writer *writer, const struct front
 static uint32_t front_call_trail(const struct front_exchange *exchange, mn_id *ids,
                                  ProtobufCBinaryData *trail)
 {
-    struct mn_span text = front_header(exchange, "meshnode-trail");
+    struct mn_span text = front_header(exchange, TRAIL_HEADER);
     uint32_t count = 0;
 
     while (text.size >= MN_ID_TEXT_SIZE - 1 && count < TRAIL_MAX) {

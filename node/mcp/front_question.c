@@ -151,6 +151,7 @@ void front_question_ask(struct front *front, struct front_call *call,
     MN_LIST_FOR_EACH (entry, &call->questions)
         count++;
     if (is_task && raw.size > 0) raw = front_task_renamed(front, call, raw);
+    if (raw.size > 0) raw = front_content_asked(front, call, asked->method, raw);
     if (exchange == NULL)
         front_question_refuse(front, call, asked->key, "the client is not connected");
     else if (!front_question_is_known(asked->method) || key.size > KEY_MAX ||

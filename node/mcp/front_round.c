@@ -141,8 +141,16 @@ bool front_round_result(struct front *front, const struct front_call *call, cons
                           resume.size > 0 ? resume : state->text, &text))
         return false;
     mn_writer_str(writer, "{");
-    for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key))
-        if (!mn_span_is(key->text, "requestState")) front_call_write_member(writer, key, &is_first);
+    for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key)) {
+        if (mn_span_is(key->text, "requestState")) continue;
+        if (!call->is_aggregated || !mn_span_is(key->text, "inputRequests")) {
+            front_call_write_member(writer, key, &is_first);
+            continue;
+        }
+        mn_writer_str(writer, is_first ? "\"inputRequests\":" : ",\"inputRequests\":");
+        front_content_write_requests(front, writer, call, json_value(key)->raw);
+        is_first = false;
+    }
     if (has_state) {
         mn_writer_str(writer, ",\"requestState\":");
         json_write_string(writer, text);
@@ -185,8 +193,15 @@ bool front_round_of_urls(struct front *front, const struct front_call *call, str
                          "%s\"elicitation-%u\":{\"method\":\"elicitation/create\",\"params\":{",
                          count == 0 ? "" : ",", count + 1);
         count++;
+        if (call->is_aggregated) {
+            mn_writer_str(writer, "\"_meta\":{");
+            front_content_write_server(writer, call);
+            mn_writer_str(writer, "}");
+            is_first = false;
+        }
         for (const struct json *key = json_first(item); key != NULL; key = json_next(item, key))
-            if (!mn_span_is(key->text, "elicitationId"))
+            if (!mn_span_is(key->text, "elicitationId") &&
+                (!call->is_aggregated || !mn_span_is(key->text, "_meta")))
                 front_call_write_member(writer, key, &is_first);
         mn_writer_str(writer, "}}");
     }

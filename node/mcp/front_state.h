@@ -510,6 +510,18 @@ bool front_round_result(struct front *front, const struct front_call *call, cons
 bool front_round_of_urls(struct front *front, const struct front_call *call, struct mn_span data,
                          struct mn_writer *writer);
 
+/* ---- front_content.c ---- */
+/* A result as the client's revision knows contents; what it does not know is text. */
+struct mn_span front_content_known(struct front *front, const struct front_call *call,
+                                   struct mn_span text);
+
+/* The params of a question, which at /mcp and views say whose it is: a member of _meta. */
+struct mn_span front_content_asked(struct front *front, const struct front_call *call,
+                                   const char *method, struct mn_span params);
+void front_content_write_requests(struct front *front, struct mn_writer *writer,
+                                  const struct front_call *call, struct mn_span requests);
+void front_content_write_server(struct mn_writer *writer, const struct front_call *call);
+
 /* ---- front_question.c ---- */
 struct Meshnode__Gateway__Question;
 void front_question_ask(struct front *front, struct front_call *call,

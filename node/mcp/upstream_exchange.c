@@ -86,7 +86,7 @@ static void upstream_exchange_add_ours(struct upstream_exchange *exchange,
     if (upstream_is_modern(server) && about->name.size > 0)
         upstream_exchange_add(headers, "mcp-name",
                               upstream_headers_value(about->name, headers->arena));
-    upstream_exchange_add(headers, UPSTREAM_TRAIL_HEADER,
+    upstream_exchange_add(headers, TRAIL_HEADER,
                           upstream_exchange_trail(exchange->host, about->trail, headers->arena));
 }
 

@@ -5,12 +5,11 @@
 
 #include "node/edge.h"
 #include "node/mcp/sse.h"
+#include "node/mcp/trail.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
 #define UPSTREAM_SESSION_ID_MAX 1024
-#define UPSTREAM_TRAIL_HEADER "meshnode-trail" /* nodes a call has left for a server of theirs */
-#define UPSTREAM_TRAIL_MAX 16
 
 struct upstream;
 struct upstream_request;

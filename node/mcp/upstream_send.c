@@ -90,7 +90,7 @@ static bool upstream_send_judge(struct upstream_request *request,
         return false;
     }
     if (upstream_send_came_through(payload, &host->self) ||
-        payload->n_trail >= UPSTREAM_TRAIL_MAX) {
+        payload->n_trail >= TRAIL_MAX) {
         upstream_call_fail(request, CALL_UPSTREAM,
                            "the call has come through this node before: a server that is "
                            "attached here leads back to it");

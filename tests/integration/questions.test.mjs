@@ -93,6 +93,7 @@ test('any node finds the way back, once, and only for the same request', threeNo
   const params = {name: 'old__test_input_required_result_elicitation', arguments: {}};
   const {result} = await ask(n1, params);
   assert.equal(result.resultType, 'input_required');
+  assert.equal(Object.values(result.inputRequests)[0].params._meta['meshnode/server'], 'old'); // who asks
   const [key] = Object.keys(result.inputRequests);
   const inputResponses = {[key]: {action: 'accept', content: {name: 'eve'}}};
   const {requestState} = result;

@@ -129,6 +129,7 @@ test('views, pins and quarantine hold at every node', withMesh('views', async me
       assert.equal(error.data.reason, 'quarantined');
       assert.match((await call(node, 'write', {}, '/mcp/servers/fs')).error.message, /quarantine/);
       assert.deepEqual(await list(node, '/mcp/servers/fs'), ['read', 'strict']);
+      assert.match((await ctl(node, 'call', 'fs__write', '{}')).stderr, /meshctl tools approve fs__write/);
     }
     const [pin] = (await ctlJson(n1, 'tools', 'pins')).items;
     assert.deepEqual([pin.server, pin.tool, pin.state, pin.reason], ['fs', 'write', 'quarantined', 'it deletes']);

@@ -17,6 +17,7 @@
 #define FIRST "188397831781265"
 #define SECOND "188397831781266"
 #define ANSWER(id) "{\"jsonrpc\":\"2.0\",\"id\":" id ","
+#define SRV "\"_meta\":{\"meshnode/server\":\"srv\"}"
 
 static const char *const tools[] = {"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}", NULL};
 static char ann[300], bob[300];
@@ -40,7 +41,7 @@ START_TEST(a_question_is_a_request_on_the_stream_of_its_call)
     client_question(1, "r-2", "roots/list", "");
     client_assert_body(response,
                        "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":" FIRST ",\"method\":"
-                       "\"elicitation/create\",\"params\":{\"message\":\"m\",\"x\":1e400}"
+                       "\"elicitation/create\",\"params\":{" SRV ",\"message\":\"m\",\"x\":1e400}"
                        "}\n\nevent: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":" SECOND ","
                        "\"method\":\"roots/list\"}\n\n");
     client_legacy(bob, ANSWER(FIRST) "\"result\":{\"action\":\"accept\"}}"); /* not asked */
@@ -99,6 +100,40 @@ START_TEST(urls_have_an_id_in_the_revision_that_wants_one)
     response = client_legacy(bob, CALL);
     client_question(2, "e-1", "elicitation/create", "{\"mode\":\"url\",\"url\":\"http://x\"}");
     ck_assert_ptr_null(strstr(response->body, "elicitationId"));
+}
+END_TEST
+
+START_TEST(contents_that_a_revision_does_not_know_are_text)
+{
+    static const char contents[] =
+        "{\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"audio\",\"data\":\"QQ==\","
+        "\"mimeType\":\"audio/wav\"},{\"type\":\"resource_link\",\"uri\":\"x://"
+        "y\",\"name\":\"n\"}],"
+        "\"n\":1e400}";
+    static const char link[] = "{\"type\":\"text\",\"text\":\"n <x://y>\"}],\"n\":1e400}";
+    static const char audio[] = "{\"type\":\"text\",\"text\":\"audio (audio/wav) was left out";
+    char march[300], old[300];
+    const struct client_response *response;
+
+    strcpy(march, client_initialize("/mcp", "2025-03-26"));
+    strcpy(old, client_initialize("/mcp", "2024-11-05"));
+    response = client_legacy(bob, CALL);
+    client_result(1, contents);
+    ck_assert_ptr_nonnull(strstr(response->body, contents)); /* 2025-06-18 knows all */
+    response = client_legacy(march, CALL);
+    client_result(2, contents);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"type\":\"audio\""));
+    ck_assert_ptr_nonnull(strstr(response->body, link));
+    response = client_legacy(old, CALL);
+    client_result(3, contents);
+    ck_assert_ptr_null(strstr(response->body, "\"type\":\"audio\""));
+    ck_assert_ptr_nonnull(strstr(response->body, audio));
+    ck_assert_ptr_nonnull(strstr(response->body, link));
+    response = client_legacy(old, CALL); /* of a prompt */
+    client_result(
+        4, "{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":\"audio\",\"data\":\"QQ==\","
+           "\"mimeType\":\"audio/wav\"}}]}");
+    ck_assert_ptr_nonnull(strstr(response->body, audio));
 }
 END_TEST
 
@@ -181,6 +216,40 @@ static const char *state_of(const struct client_response *response)
     return member;
 }
 
+START_TEST(the_server_that_asks_is_named_where_there_are_many)
+{
+    const struct client_response *response;
+    char one[300], line[400];
+    const char *const headers[] = {line, "mcp-protocol-version: 2025-11-25", NULL};
+
+    strcpy(one, client_initialize("/mcp/servers/srv", "2025-11-25"));
+    response = client_legacy(ann, CALL);
+    /* It cannot go by another's name. */
+    client_question(
+        1, "e-1", "elicitation/create",
+        "{\"message\":\"m\",\"_meta\":{\"a\":1,\"meshnode/server\":\"other\",\"b\":[]}}");
+    ck_assert_ptr_nonnull(strstr(response->body, "{\"_meta\":{\"meshnode/server\":\"srv\",\"a\":1,"
+                                                 "\"b\":[]},\"message\":\"m\"}"));
+    client_question(1, "s-2", "sampling/createMessage", "{}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"params\":{" SRV "}"));
+    /* Where there is but one, all is as it says. */
+    snprintf(line, sizeof line, "mcp-session-id: %s", one);
+    response = client_send("POST", "/mcp/servers/srv", headers,
+                           ID "\"method\":\"tools/call\",\"params\":{\"name\":\"t\"}}");
+    client_question(2, "e-1", "elicitation/create", "{\"message\":\"m\"}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"params\":{\"message\":\"m\"}"));
+    /* In a round too. */
+    response = call_modern("");
+    client_result(3,
+                  "{\"resultType\":\"input_required\",\"inputRequests\":{\"k\":{\"x\":1,\"method\":"
+                  "\"elicitation/create\",\"params\":{\"message\":\"m\"},\"y\":2},\"r\":{"
+                  "\"method\":\"roots/list\"}}}");
+    ck_assert_ptr_nonnull(
+        strstr(response->body, "{\"k\":{\"x\":1,\"method\":\"elicitation/create\",\"params\":{" SRV
+                               ",\"message\":\"m\"},\"y\":2},\"r\":{\"method\":\"roots/list\"}}"));
+}
+END_TEST
+
 START_TEST(a_servers_state_comes_back_to_the_node_it_came_from)
 {
     const struct client_response *response = call_modern("");
@@ -262,7 +331,8 @@ START_TEST(urls_that_an_old_server_wants_visited_are_a_round)
     client_assert_body(
         response,
         ID "\"result\":{\"resultType\":\"input_required\",\"inputRequests\":{\"elicitation-1\":{"
-           "\"method\":\"elicitation/create\",\"params\":{\"mode\":\"url\",\"url\":\"http://x\","
+           "\"method\":\"elicitation/create\",\"params\":{" SRV
+           ",\"mode\":\"url\",\"url\":\"http://x\","
            "\"message\":\"m\"}}}}}");
 }
 END_TEST
@@ -463,6 +533,8 @@ int main(void)
                    a_question_that_its_server_takes_back_is_cancelled_and_its_answer_is_nothing);
     tcase_add_test(tc, what_was_done_at_a_url_is_told_in_the_revision_that_knows_it);
     tcase_add_test(tc, changed_roots_are_told_to_the_servers_that_this_session_called);
+    tcase_add_test(tc, the_server_that_asks_is_named_where_there_are_many);
+    tcase_add_test(tc, contents_that_a_revision_does_not_know_are_text);
     tcase_add_test(tc, a_servers_state_comes_back_to_the_node_it_came_from);
     tcase_add_test(tc, a_parked_call_is_resumed_and_nothing_of_it_shows);
     tcase_add_test(tc, a_round_without_a_state_gets_none);
