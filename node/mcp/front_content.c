@@ -1,6 +1,7 @@
 /* What goes to a client in other words than its server's: contents that its revision does not know,
  * as text; and questions, with the name of the server that asks, where a client cannot know it. */
 #include "node/mcp/front_state.h"
+#include "proto/base/text.h"
 
 #define SERVER_KEY "meshnode/server" /* in _meta of a question */
 #define LEFT_OUT " was left out: revisions of your client's have no such content"
@@ -67,8 +68,7 @@ static void content_judge_list(struct splice *splice, struct front *front, const
 static bool content_may_have(const char *version, struct mn_span text)
 {
     for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
-        if (strcmp(version, newer[i].since) < 0 &&
-            memmem(text.data, text.size, newer[i].type, strlen(newer[i].type)) != NULL)
+        if (strcmp(version, newer[i].since) < 0 && mn_text_has(text, mn_span_str(newer[i].type)))
             return true;
     return false;
 }

@@ -89,8 +89,7 @@ static bool upstream_send_judge(struct upstream_request *request,
         upstream_call_fail(request, CALL_UPSTREAM, "the request from the mesh does not decode");
         return false;
     }
-    if (upstream_send_came_through(payload, &host->self) ||
-        payload->n_trail >= TRAIL_MAX) {
+    if (upstream_send_came_through(payload, &host->self) || payload->n_trail >= TRAIL_MAX) {
         upstream_call_fail(request, CALL_UPSTREAM,
                            "the call has come through this node before: a server that is "
                            "attached here leads back to it");
