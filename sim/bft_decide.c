@@ -649,10 +649,25 @@ static void quiet(struct bft_world *world)
     propose(&world->hosts[run->live_host], 1, 2 * MN_SEC);
 }
 
-/* Of those the run left open, and of the last one. Byzantine ones may take a minute to give up. */
+static bool has_open(struct bft_world *world)
+{
+    struct decision_view view;
+
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        for (uint32_t k = 0;
+             !world->hosts[i].is_liar && decision_at(world->hosts[i].core, k, &view); k++)
+            if (view.outcome == DECISION_OPEN) return true;
+    return false;
+}
+
+/* Of those the run left open, and of the last one. Who gives a byzantine one up does so a minute
+ * after its deadline, or after it heard of it, if that was later; and until they gave up, others
+ * still talk of it. */
 static bool is_done(struct bft_world *world)
 {
-    return world->time >= world->options.story->faults_for + 80 * MN_SEC;
+    mn_time since = world->time - world->options.story->faults_for;
+
+    return since >= 140 * MN_SEC || (since >= 80 * MN_SEC && !has_open(world));
 }
 
 static void end(struct bft_world *world)
