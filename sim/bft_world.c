@@ -1,9 +1,9 @@
 /* Time, hosts, their disks, the net between them, and what goes wrong with them. */
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "proto/base/check.h"
 #include "sim/bft_sim.h"
+#include "sim/trace.h"
 
 #define CLOCK_START MN_SEC
 #define SPINS_MAX 100000u /* events at one time */
@@ -39,22 +39,14 @@ void bft_world_fail(struct bft_world *world, const char *format, ...)
 {
     va_list args;
 
-    if (world->has_failed) return; /* the first one tells most */
-    world->has_failed = true;
     va_start(args, format);
-    vsnprintf(world->failure, sizeof world->failure, format, args);
+    trace_fail(&world->has_failed, world->failure, format, args);
     va_end(args);
 }
 
 void bft_world_hash(struct bft_world *world, uint64_t what, struct mn_span bytes)
 {
-    uint64_t hash = world->hash;
-
-    hash = (hash ^ world->time) * 0x100000001b3U;
-    hash = (hash ^ what) * 0x100000001b3U;
-    for (size_t i = 0; i < bytes.size; i++)
-        hash = (hash ^ bytes.data[i]) * 0x100000001b3U;
-    world->hash = hash;
+    world->hash = trace_hash(world->hash, world->time, what, bytes);
 }
 
 struct mn_now bft_now(const struct bft_host *host)
@@ -516,7 +508,7 @@ struct bft_world *bft_world_new(const struct bft_scenario *scenario,
 
     world->scenario = scenario;
     world->options = *options;
-    world->hash = 0xcbf29ce484222325U;
+    world->hash = TRACE_START;
     world_seed(world);
     world->hosts_count = 4 + bft_draw(&world->rng_work, BFT_HOSTS_MAX - 3);
     if (options->story->hosts_count > 0) world->hosts_count = options->story->hosts_count;

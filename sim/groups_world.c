@@ -6,6 +6,7 @@
 #include "proto/base/check.h"
 #include "proto/base/list.h"
 #include "sim/groups_sim.h"
+#include "sim/trace.h"
 #include "sim/vlog.h"
 
 #define HOSTS_MAX 5u
@@ -65,10 +66,8 @@ static void fail(struct world *world, const char *format, ...)
 {
     va_list args;
 
-    if (world->has_failed) return;
-    world->has_failed = true;
     va_start(args, format);
-    vsnprintf(world->failure, 256, format, args);
+    trace_fail(&world->has_failed, world->failure, format, args);
     va_end(args);
 }
 

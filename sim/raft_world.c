@@ -1,10 +1,10 @@
 /* Time, hosts, their disks and the net between them. */
-#include <stdarg.h>
 #include <stdio.h>
 
 #include "consensus/raft_wire.h"
 #include "proto/base/check.h"
 #include "sim/raft_sim.h"
+#include "sim/trace.h"
 
 #define CLOCK_START MN_SEC
 #define WALL_START (1700000000 * MN_SEC)
@@ -32,22 +32,14 @@ void raft_world_fail(struct raft_world *world, const char *format, ...)
 {
     va_list args;
 
-    if (world->has_failed) return; /* the first one tells most */
-    world->has_failed = true;
     va_start(args, format);
-    vsnprintf(world->failure, sizeof world->failure, format, args);
+    trace_fail(&world->has_failed, world->failure, format, args);
     va_end(args);
 }
 
 void raft_world_hash(struct raft_world *world, uint64_t what, struct mn_span bytes)
 {
-    uint64_t hash = world->hash;
-
-    hash = (hash ^ world->time) * 0x100000001b3U;
-    hash = (hash ^ what) * 0x100000001b3U;
-    for (size_t i = 0; i < bytes.size; i++)
-        hash = (hash ^ bytes.data[i]) * 0x100000001b3U;
-    world->hash = hash;
+    world->hash = trace_hash(world->hash, world->time, what, bytes);
 }
 
 static struct mn_now host_now(const struct raft_host *host)
@@ -599,7 +591,7 @@ struct raft_world *raft_world_new(const struct raft_options *options)
     struct raft_config config;
 
     world->options = *options;
-    world->hash = 0xcbf29ce484222325U;
+    world->hash = TRACE_START;
     world_seed(world);
     raft_checks_init(world);
     config = world_config(world);

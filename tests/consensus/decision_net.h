@@ -10,10 +10,10 @@
 #include "consensus/decision_internal.h"
 #include "consensus/metrics.h"
 #include "crypto/digest.h"
+#include "tests/consensus/decision_records.h"
 
 #define NODES 6u
 #define LETTERS_MAX 65536u
-#define RECORDS_MAX 512u
 
 struct letter {
     uint32_t from, to;
@@ -22,13 +22,8 @@ struct letter {
 
 struct node {
     struct decision *core;
-    struct {
-        enum decision_record what;
-        mn_id id;
-        uint32_t part;
-        struct mn_buf *buf;
-    } records[RECORDS_MAX];
-    uint32_t records_count, asked, convicted;
+    struct decision_records disk;
+    uint32_t asked, convicted;
     uint64_t write;
     mn_id asked_id, replied_id;
     mn_status status;
@@ -80,11 +75,10 @@ static __attribute__((unused)) void start(uint32_t node)
                                      .abstains = abstains,
                                      .seed = {(uint8_t)(node + now.mono / MN_SEC)}};
     struct mn_span records[RECORDS_MAX];
+    uint32_t count;
 
-    for (uint32_t i = 0; i < nodes[node].records_count; i++)
-        records[i] = mn_buf_span(nodes[node].records[i].buf);
-    ck_assert_int_eq(
-        decision_new(&config, records, nodes[node].records_count, now, &nodes[node].core), MN_OK);
+    count = decision_records_spans(&nodes[node].disk, records);
+    ck_assert_int_eq(decision_new(&config, records, count, now, &nodes[node].core), MN_OK);
     nodes[node].write = 0;
     tell_members(node);
 }
@@ -125,34 +119,10 @@ static __attribute__((unused)) void teardown(void)
 {
     for (uint32_t i = 0; i < NODES; i++) {
         stop(i);
-        for (uint32_t k = 0; k < nodes[i].records_count; k++)
-            mn_buf_unref(nodes[i].records[k].buf);
+        decision_records_done(&nodes[i].disk);
         mn_buf_unref(members[i].record);
     }
     drop_letters();
-}
-
-static void persist(struct node *node, const struct decision_output *out)
-{
-    uint32_t at = 0;
-
-    node->write = out->persist.write;
-    while (at < node->records_count && (node->records[at].what != out->persist.what ||
-                                        node->records[at].part != out->persist.part ||
-                                        !mn_id_equal(&node->records[at].id, &out->persist.id)))
-        at++;
-    if (at < node->records_count) {
-        mn_buf_unref(node->records[at].buf);
-        node->records_count--;
-        memmove(&node->records[at], &node->records[at + 1],
-                (node->records_count - at) * sizeof node->records[0]);
-    }
-    if (out->persist.record == NULL) return;
-    ck_assert_uint_lt(node->records_count, RECORDS_MAX);
-    node->records[node->records_count].what = out->persist.what;
-    node->records[node->records_count].part = out->persist.part;
-    node->records[node->records_count].id = out->persist.id;
-    node->records[node->records_count++].buf = mn_buf_ref(out->persist.record);
 }
 
 static void take(uint32_t node, const struct decision_output *out)
@@ -165,7 +135,10 @@ static void take(uint32_t node, const struct decision_output *out)
                 letters[letters_count++] = (struct letter){node, to, mn_buf_ref(out->send.buf)};
             }
         break;
-    case DECISION_OUT_PERSIST: persist(&nodes[node], out); break;
+    case DECISION_OUT_PERSIST:
+        nodes[node].write = out->persist.write;
+        ck_assert(decision_records_take(&nodes[node].disk, out));
+        break;
     case DECISION_OUT_ASKED:
         nodes[node].asked++;
         nodes[node].asked_id = out->asked.id;

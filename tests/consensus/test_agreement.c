@@ -152,7 +152,7 @@ START_TEST(all_may_restart_at_any_time)
     check_agreed(&id, DECISION_ACHIEVED);
     for (uint32_t i = 0; i < NODES; i++) {
         ck_assert_uint_eq(nodes[i].convicted, 0);
-        ck_assert_uint_eq(nodes[i].records_count, 1); /* nothing stays behind of the agreeing */
+        ck_assert_uint_eq(nodes[i].disk.count, 1); /* nothing stays behind of the agreeing */
         stop(i);
         start(i);
         ck_assert_int_eq(view_of(i, &id).own, i < 5 ? DECISION_YES : DECISION_NONE);

@@ -12,9 +12,9 @@
 #include "crypto/digest.h"
 #include "proto/base/check.h"
 #include "proto/frame.h"
+#include "tests/consensus/decision_records.h"
 
 #define NODES 5u
-#define RECORDS_MAX 256u
 
 enum move {
     MOVE_PROPOSE = 0xe0, /* topic, value, timeout: by this node */
@@ -36,13 +36,7 @@ enum move {
 struct run {
     struct mn_now now;
     struct decision *core;
-    struct {
-        enum decision_record what;
-        mn_id id;
-        uint32_t part;
-        struct mn_buf *buf;
-    } records[RECORDS_MAX];
-    uint32_t records_count;
+    struct decision_records disk;
     uint64_t written;
 };
 
@@ -57,26 +51,11 @@ static uint8_t byte_at(struct mn_span bytes, size_t index)
     return index < bytes.size ? bytes.data[index] : 0;
 }
 
+/* What finds no room is lost, as if the disk had failed. */
 static void persist(struct run *run, const struct decision_output *out)
 {
-    uint32_t at = 0;
-
     run->written = out->persist.write;
-    while (at < run->records_count && (run->records[at].what != out->persist.what ||
-                                       run->records[at].part != out->persist.part ||
-                                       !mn_id_equal(&run->records[at].id, &out->persist.id)))
-        at++;
-    if (at < run->records_count) {
-        mn_buf_unref(run->records[at].buf);
-        run->records_count--;
-        memmove(&run->records[at], &run->records[at + 1],
-                (run->records_count - at) * sizeof run->records[0]);
-    }
-    if (out->persist.record == NULL || run->records_count == RECORDS_MAX) return;
-    run->records[run->records_count].what = out->persist.what;
-    run->records[run->records_count].part = out->persist.part;
-    run->records[run->records_count].id = out->persist.id;
-    run->records[run->records_count++].buf = mn_buf_ref(out->persist.record);
+    (void)decision_records_take(&run->disk, out);
 }
 
 static void step(struct run *run, const struct decision_input *input)
@@ -130,11 +109,10 @@ static void start(struct run *run)
                                      .resend = 100 * MN_MS,
                                      .delay = 50 * MN_MS};
     struct mn_span records[RECORDS_MAX];
+    uint32_t count = decision_records_spans(&run->disk, records);
 
-    for (uint32_t i = 0; i < run->records_count; i++)
-        records[i] = mn_buf_span(run->records[i].buf);
     config.seed[0] = (uint8_t)(run->now.mono / MN_MS);
-    if (decision_new(&config, records, run->records_count, run->now, &run->core) != MN_OK) abort();
+    if (decision_new(&config, records, count, run->now, &run->core) != MN_OK) abort();
     run->written = 0;
     decision_check(run->core);
     set_members(run, mn_span(NULL, 0));
@@ -480,7 +458,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < 128 && frame_take_item(&rest, &item) == MN_OK; i++)
         move(&run, (unsigned)item.kind, item.bytes);
     decision_free(run.core);
-    while (run.records_count > 0)
-        mn_buf_unref(run.records[--run.records_count].buf);
+    decision_records_done(&run.disk);
     return 0;
 }

@@ -195,7 +195,7 @@ def compile_one(tree, libs, name, objects):
 
 
 def sources_of(world):
-    names = [f"sim/{name}.c" for name in ("campaign", "shrink", "story")]
+    names = [f"sim/{name}.c" for name in ("campaign", "shrink", "story", "trace")]
     for pattern in ("consensus/*.c", f"sim/{world}_*.c"):
         names += [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(pattern))]
     return names

@@ -1,0 +1,21 @@
+#include "sim/trace.h"
+
+#include <stdio.h>
+
+#define PRIME 0x100000001b3U
+
+uint64_t trace_hash(uint64_t hash, mn_time at, uint64_t what, struct mn_span bytes)
+{
+    hash = (hash ^ at) * PRIME;
+    hash = (hash ^ what) * PRIME;
+    for (size_t i = 0; i < bytes.size; i++)
+        hash = (hash ^ bytes.data[i]) * PRIME;
+    return hash;
+}
+
+void trace_fail(bool *has_failed, char failure[256], const char *format, va_list args)
+{
+    if (*has_failed) return;
+    *has_failed = true;
+    vsnprintf(failure, 256, format, args);
+}
