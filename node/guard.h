@@ -78,6 +78,7 @@ struct guard_token {
     uint8_t hash[GUARD_HASH_SIZE]; /* its first eight bytes are the id */
     enum guard_role role;
     uint64_t created_ms, not_after_ms; /* wall */
+    mn_id principal;                   /* who shows it; known once it was added */
 };
 
 /* Writes the token of these 32 random bytes, and its hash. */

@@ -85,7 +85,9 @@ mn_status guard_token_add(struct guard *guard, struct mn_now now, const struct g
     for (uint32_t i = guard->tokens_count; is_full && i > 0; i--)
         if (guard->tokens[i - 1].not_after_ms <= wall_ms) tokens_take_out(guard, i - 1);
     if (guard->tokens_count == GUARD_TOKENS_MAX) return MN_FULL;
-    guard->tokens[guard->tokens_count++] = *token;
+    guard->tokens[guard->tokens_count] = *token;
+    guard->tokens[guard->tokens_count++].principal =
+        guard_principal("token", mn_span(token->hash, GUARD_HASH_SIZE));
     return MN_OK;
 }
 
@@ -241,7 +243,7 @@ static bool guard_find_secret(const struct guard *guard, struct mn_now now, stru
         const struct guard_token *token = &guard->tokens[i];
         if (sodium_memcmp(hash, token->hash, sizeof hash) != 0) continue;
         if (token->not_after_ms <= wall_ms) continue;
-        *principal = guard_principal("token", mn_span(hash, sizeof hash));
+        *principal = token->principal;
         *role = token->role;
         is_found = true;
     }
