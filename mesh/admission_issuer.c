@@ -117,7 +117,7 @@ void admission_on_peer_input(struct admission *a, const struct admission_input *
 
 uint32_t admission_token_uses(const struct admission *a, const mn_id *token_id)
 {
-    uint32_t uses = 0;
+    uint32_t uses = a->grant_bytes != NULL && mn_id_equal(&a->grant.token_id, token_id); /* ours */
 
     for (struct mn_map_entry *at = mn_map_next(&a->holders, NULL); at != NULL;
          at = mn_map_next(&a->holders, at)) {

@@ -80,6 +80,33 @@ static void trustset_on_link_down(struct trustset *set, const mn_id *node)
     if (link != NULL) trustset_drop_link(set, link);
 }
 
+/* One member cannot keep this one busy: small questions have large answers, and old documents cost
+ * a look at their signatures each time. */
+static void trustset_on_said(struct trustset *set, const mn_id *from, struct mn_span bytes)
+{
+    struct trust_link *link = trustset_find_link(set, from);
+    uint32_t before = set->outbox->count;
+    uint64_t work = 16 + bytes.size / 128;
+
+    if (link == NULL) return;
+    if (set->now.mono - link->work_since >= MN_MINUTE) {
+        link->work_since = set->now.mono;
+        link->work = 0;
+    }
+    if (link->work >= TRUSTSET_WORK_MAX) {
+        set->counts.messages_over_rate++;
+        trustset_fault(set, from, MN_BUSY);
+        return;
+    }
+    trustset_on_message(set, from, bytes);
+    for (uint32_t i = before; i < set->outbox->count; i++)
+        if (set->outbox->items[i].type == TRUSTSET_OUT_SEND &&
+            mn_id_equal(&set->outbox->items[i].node, from))
+            work += set->outbox->items[i].bytes.size / 256;
+    link = trustset_find_link(set, from); /* what it said may have ended it */
+    if (link != NULL) link->work += work;
+}
+
 /* Whoever is out hears nothing more from us, from this very moment. */
 static void trustset_drop_outcasts(struct trustset *set)
 {
@@ -191,10 +218,7 @@ static void trustset_handle(struct trustset *set, const struct trustset_input *i
     case TRUSTSET_IN_AUTHORITY: trustset_on_authority(set, input->authority); return;
     case TRUSTSET_IN_LINK_UP: trustset_on_link_up(set, &input->node, input->grant); return;
     case TRUSTSET_IN_LINK_DOWN: trustset_on_link_down(set, &input->node); return;
-    case TRUSTSET_IN_MESSAGE:
-        if (trustset_find_link(set, &input->node) != NULL)
-            trustset_on_message(set, &input->node, input->bytes);
-        return;
+    case TRUSTSET_IN_MESSAGE: trustset_on_said(set, &input->node, input->bytes); return;
     case TRUSTSET_IN_ADD: trustset_on_add(set, input->kind, input->bytes); return;
     case TRUSTSET_IN_REVOKE: trustset_on_revoke(set, input); return;
     case TRUSTSET_IN_KEY_WANTED: trustset_on_key_wanted(set, input->key_id); return;

@@ -43,6 +43,10 @@
 #define TRUSTSET_SHARE_ITEMS_MAX (TRUSTSET_ITEMS_MAX / 4)
 #define TRUSTSET_SHARE_BYTES_MAX (TRUSTSET_BYTES_MAX / 4)
 #define TRUSTSET_PACKET_MAX 65000 /* bytes of one message */
+/* What one link may cost within a minute: 16 a message, 1 for each 128 bytes of it (a signature to
+ * check, at most), 1 for each 256 bytes of answers. To give and to take a whole set is two thirds
+ * of it, so an honest member never comes there; more is not looked at, and counted as its fault. */
+#define TRUSTSET_WORK_MAX 196608
 
 typedef Meshnode__Trust__ItemKind trustset_kind; /* ITEM_KIND_INVITE and so on */
 
@@ -146,7 +150,7 @@ bool trustset_find_revoked(const struct trustset *set, const mn_id *node,
 struct trustset_counts {
     uint32_t items, revocations, links; /* now */
     size_t bytes;
-    uint64_t admitted, refused, syncs, keys_asked, messages_malformed;
+    uint64_t admitted, refused, syncs, keys_asked, messages_malformed, messages_over_rate;
 };
 
 struct trustset_counts trustset_counts(const struct trustset *set);

@@ -54,6 +54,8 @@ struct pace {
 struct trust_link {
     struct mn_list all; /* oldest first */
     mn_id node, token_id;
+    mn_time work_since;
+    uint64_t work; /* since then */
 };
 
 struct key_miss {

@@ -354,19 +354,22 @@ void trustset_send_key_ask(struct trustset *set, const mn_id *to, const uint32_t
     trustset_send(set, to, &packet);
 }
 
-/* With the announcement, which the asker may not have either. */
+static bool trustset_asks_for(struct mn_span ids, uint32_t key_id)
+{
+    for (size_t at = 0; at + 4 <= ids.size; at += 4)
+        if (mn_load_u32(ids.data + at) == key_id) return true;
+    return false;
+}
+
+/* With the announcement, which the asker may not have either. One walk, however many are asked for.
+ */
 static void trustset_on_key_ask(struct trustset *set, const mn_id *from, struct mn_span ids)
 {
     struct news *news = news_new(set);
 
-    for (size_t at = 0; at + 4 <= ids.size && !news_is_full(news); at += 4) {
-        uint32_t key_id = mn_load_u32(ids.data + at);
-        for (uint32_t i = 0; i < set->count; i++)
-            if (set->items[i]->kind == ITEM(MESH_KEY) && set->items[i]->key_id == key_id) {
-                news_add(set, news, set->items[i]);
-                break;
-            }
-    }
+    for (uint32_t i = 0; i < set->count && !news_is_full(news); i++)
+        if (set->items[i]->kind == ITEM(MESH_KEY) && trustset_asks_for(ids, set->items[i]->key_id))
+            news_add(set, news, set->items[i]);
     news_send(set, news, from);
 }
 

@@ -8,6 +8,12 @@
 #define MATCHES_SHOWN 10 /* of an ambiguous one */
 #define ADVICE "meshctl token ls"
 
+static void fail(struct admin_request *request, const struct core_reply *answer)
+{
+    admin_fail_status(request, answer->status, answer->text,
+                      answer->status == MN_DENIED ? "meshctl keys ls" : ADVICE);
+}
+
 static void write_token(struct reply *reply, const struct admission_token *token)
 {
     char id[2 * TOKEN_ID_SHOWN + 1];
@@ -41,7 +47,7 @@ static void on_list(struct admin_request *request, const struct core_reply *answ
     struct reply reply;
 
     if (answer->status != MN_OK && !(answer->status == MN_DENIED && has_api_tokens(request))) {
-        admin_fail_status(request, answer->status, answer->text, ADVICE);
+        fail(request, answer);
         return;
     }
     reply_list_begin(&reply, "TokenList");
@@ -106,7 +112,7 @@ static void on_one(struct admin_request *request, const struct core_reply *answe
     struct reply reply;
 
     if (answer->status != MN_OK) {
-        admin_fail_status(request, answer->status, answer->text, ADVICE);
+        fail(request, answer);
         return;
     }
     reply_begin(&reply, "Token");

@@ -191,8 +191,9 @@ static void core_on_set_fault(struct core *core, const struct trustset_output *o
     struct peers_input *input = core_push_peers(core, PEERS_IN_FAULT);
 
     input->node_id = output->node;
-    input->points =
-        output->status == MN_BAD_SIGNATURE ? PEERS_FAULT_SIGNATURE : PEERS_FAULT_MALFORMED;
+    input->points = output->status == MN_BAD_SIGNATURE ? PEERS_FAULT_SIGNATURE
+                    : output->status == MN_BUSY        ? PEERS_FAULT_RATE
+                                                       : PEERS_FAULT_MALFORMED;
 }
 
 void core_on_trustset(struct core *core, const struct trustset_output *output)

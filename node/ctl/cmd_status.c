@@ -52,11 +52,16 @@ static void print_self(struct ctl *ctl, const struct json *root)
 static void print_mesh(struct ctl *ctl, const struct json *root)
 {
     const char *id = ctl_show(ctl, root, "mesh.id");
+    const char *words = ctl_show(ctl, root, "mesh.words");
     const char *expires = ctl_show(ctl, root, "mesh.grant_expires");
 
     print_label(ctl, "mesh");
     fprintf(ctl->out, "%s%s\n", *id == '\0' ? "none yet" : id,
             ctl_is_true(root, "mesh.dev") ? " (dev: open to everybody on this machine)" : "");
+    if (*words != '\0') {
+        print_label(ctl, "");
+        fprintf(ctl->out, "in words: %s\n", words);
+    }
     print_label(ctl, "members");
     fprintf(ctl->out, "%lld alive, %lld suspect, %lld dead; %lld link(s)\n",
             number(root, "mesh.alive"), number(root, "mesh.suspect"), number(root, "mesh.dead"),

@@ -243,8 +243,13 @@ static void find_format(struct ctl *ctl, int argc, char **argv)
 /* What meshctl can answer without a command. */
 static bool answer_itself(struct ctl *ctl, int argc, char **argv, char *const *words, int count)
 {
-    if (wants(argv, argc, "--help")) {
-        const struct ctl_command *command = command_find(words, count);
+    bool is_asked = count > 0 && strcmp(words[0], "help") == 0; /* as a word, too */
+
+    if (is_asked || wants(argv, argc, "--help")) {
+        const struct ctl_command *command;
+        words += is_asked;
+        count -= is_asked;
+        command = command_find(words, count);
         ctl_help(ctl, command != NULL ? command->words : count > 0 ? words[0] : NULL);
     } else if (wants(argv, argc, "--version")) {
         fprintf(ctl->out, "meshctl (meshnode) %s\n", MN_VERSION);

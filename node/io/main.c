@@ -31,6 +31,8 @@ static const char main_usage[] =
     "       meshnode mcp [--server URL | --data DIR]   stdio bridge for clients that spawn "
     "commands\n"
     "       meshnode token new             make a join token before its mesh\n"
+    "       meshnode authority recover --root FILE [FLAGS]   a stopped member becomes the only "
+    "issuer\n"
     "       meshnode ctl ...               the same as meshctl\n"
     "       meshnode completion bash|zsh|fish\n";
 
@@ -282,7 +284,7 @@ int main(int argc, char **argv)
         return main_fail_usage("token: the one command is `token new`; others are meshctl's");
     }
     if (strcmp(command, "authority") == 0) {
-        if (argc >= 5 && strcmp(argv[2], "recover") == 0 && strncmp(argv[3], "--root", 6) == 0)
+        if (argc >= 4 && strcmp(argv[2], "recover") == 0 && strncmp(argv[3], "--root", 6) == 0)
             return main_flags(argc - 2, argv + 2, NULL);
         return main_fail_usage("authority recover --root FILE [FLAGS]: at a stopped member");
     }

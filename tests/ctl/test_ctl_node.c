@@ -285,7 +285,9 @@ END_TEST
     "\"level\":\"" level "\",\"findings\":[{\"level\":\"info\",\"code\":\"x\",\"message\":" \
     "\"only told\",\"next\":\"do a\"},{\"level\":\"" level "\",\"code\":\"y\",\"message\":" \
     "\"it is so\",\"next\":\"do b\"}]"
-#define MESH "\"mesh\":{\"id\":\"m\",\"alive\":3,\"suspect\":1,\"dead\":2,\"links\":2}"
+#define MESH                                      \
+    "\"mesh\":{\"id\":\"m\",\"words\":\"ant bee " \
+    "cow\",\"alive\":3,\"suspect\":1,\"dead\":2,\"links\":2}"
 
 START_TEST(status_is_one_screen)
 {
@@ -299,6 +301,7 @@ START_TEST(status_is_one_screen)
     assert_out("node     n1  ready, member, up 5s, meshnode 0.1.0, region eu, issuer\n"
                "         0123\n"
                "mesh     m\n"
+               "         in words: ant bee cow\n"
                "members  3 alive, 1 suspect, 2 dead; 2 link(s)\n"
                "grant    none yet\n"
                "tools    7 in the mesh; 1 of 2 server(s) here ready\n"

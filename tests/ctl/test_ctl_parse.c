@@ -160,9 +160,9 @@ END_TEST
 
 START_TEST(help_of_a_group_names_its_commands)
 {
-    static const char *const lines[] = {"nodes --help", "-h nodes"};
+    static const char *const lines[] = {"nodes --help", "-h nodes", "help nodes"};
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < 3; i++) {
         ck_assert_int_eq(meshctl(lines[i]), 0);
         assert_in(out, "usage: meshctl nodes\n");
         assert_in(out, "meshctl nodes wait\n");

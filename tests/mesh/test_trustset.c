@@ -828,6 +828,38 @@ START_TEST(an_issuer_has_its_share_of_the_set_and_no_more)
 }
 END_TEST
 
+/* Ten bytes that ask for all there is, again and again: it gets no more than a whole set and half
+ * of one within a minute, and others are answered as ever. */
+START_TEST(a_member_that_asks_without_end_is_not_answered_without_end)
+{
+    Meshnode__Trust__TrustPacket packet = MESHNODE__TRUST__TRUST_PACKET__INIT;
+    uint64_t before;
+    unsigned answered = 0;
+
+    for (unsigned i = 0; i < 100; i++)
+        add_withdrawal(0, (uint8_t)i, mn_wall_ms(now));
+    connect(0, 1);
+    packet.type = MESHNODE__TRUST__TRUST_PACKET__TYPE__HASHES;
+    dropped_to = 1;
+    for (unsigned i = 0; i < 20000; i++) {
+        uint32_t faults = nodes[0].faults;
+        send_raw(0, 1, &packet);
+        answered += nodes[0].faults == faults;
+    }
+    dropped_to = NODES;
+    ck_assert_uint_gt(answered, 1000); /* each about 12 KB */
+    ck_assert_uint_lt(answered, 12000);
+    ck_assert_uint_eq(trustset_counts(nodes[0].set).messages_over_rate, 20000 - answered);
+    connect(0, 2);
+    ck_assert_uint_eq(items(2), 100);
+    pass_ms(60 * 1000);
+    before = letters_count;
+    send_raw(0, 1, &packet);
+    ck_assert_uint_gt(letters_count, before);
+    deliver();
+}
+END_TEST
+
 START_TEST(a_benign_removal_replaces_no_key)
 {
     uint32_t key_id;
@@ -876,6 +908,7 @@ int main(void)
     tcase_add_test(tcase, who_may_not_revoke);
     tcase_add_test(tcase, a_bad_issuer_does_not_put_out_another);
     tcase_add_test(tcase, an_issuer_has_its_share_of_the_set_and_no_more);
+    tcase_add_test(tcase, a_member_that_asks_without_end_is_not_answered_without_end);
     tcase_add_test(tcase, a_benign_removal_replaces_no_key);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
