@@ -142,8 +142,7 @@ struct peers_send {
 
 #define PEERS_FAULT_SIGNATURE 100u /* passed on something whose signature is bad */
 #define PEERS_FAULT_MALFORMED 50u
-#define PEERS_FAULT_RATE 10u /* it says more to admission or of trust than an honest node has to \
-                              */
+#define PEERS_FAULT_RATE 10u     /* it says more than an honest node has to */
 #define PEERS_CONTROLS_RATE 100u /* admission messages of a member: per second */
 #define PEERS_CONTROLS_BURST 2000u
 

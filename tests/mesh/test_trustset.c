@@ -860,6 +860,46 @@ START_TEST(a_member_that_asks_without_end_is_not_answered_without_end)
 }
 END_TEST
 
+/* As long as an invite can be: it is bytes that end the share then. */
+static void invite_at(unsigned issuer, unsigned i)
+{
+    struct invite invite = {.token_pk = {(uint8_t)i, (uint8_t)(i >> 8), 1},
+                            .uses = INVITE_USES_MAX,
+                            .created_ms = mn_wall_ms(now) - i / TRUSTSET_RATE_INVITES * HOUR_MS,
+                            .role_max = MESHNODE__TRUST__ROLE__ROLE_VOTER,
+                            .issuer_eligible = true};
+    struct trustset_outbox outbox = {.arena = &arena};
+    struct mn_buf *bytes;
+
+    invite.token_id = digest_token_id(invite.token_pk);
+    invite.not_after_ms = invite.created_ms + INVITE_TTL_MAX_MS;
+    memset(invite.name, 'n', sizeof invite.name - 1);
+    memset(invite.region, 'r', sizeof invite.region - 1);
+    bytes = invite_sign(&invite, &genesis.mesh_id, &nodes[issuer].identity.key);
+    trustset_step(nodes[1].set, now,
+                  &(struct trustset_input){
+                      .type = TRUSTSET_IN_ADD, .kind = ITEM(INVITE), .bytes = mn_buf_span(bytes)},
+                  &outbox);
+    mn_arena_reset(&arena);
+    mn_buf_unref(bytes);
+}
+
+START_TEST(an_issuer_has_its_share_of_the_bytes_too)
+{
+    struct trustset_counts counts;
+
+    set_authority(1, &grown);
+    for (unsigned i = 0; i < TRUSTSET_SHARE_ITEMS_MAX; i++)
+        invite_at(2, i);
+    counts = trustset_counts(nodes[1].set);
+    ck_assert_uint_lt(counts.items, TRUSTSET_SHARE_ITEMS_MAX);
+    ck_assert_uint_le(counts.bytes, TRUSTSET_SHARE_BYTES_MAX);
+    ck_assert_uint_gt(counts.bytes, TRUSTSET_SHARE_BYTES_MAX - INVITE_SIZE_MAX);
+    invite_at(0, 0);
+    ck_assert_uint_eq(items(1), counts.items + 1);
+}
+END_TEST
+
 START_TEST(a_benign_removal_replaces_no_key)
 {
     uint32_t key_id;
@@ -909,6 +949,7 @@ int main(void)
     tcase_add_test(tcase, a_bad_issuer_does_not_put_out_another);
     tcase_add_test(tcase, an_issuer_has_its_share_of_the_set_and_no_more);
     tcase_add_test(tcase, a_member_that_asks_without_end_is_not_answered_without_end);
+    tcase_add_test(tcase, an_issuer_has_its_share_of_the_bytes_too);
     tcase_add_test(tcase, a_benign_removal_replaces_no_key);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
