@@ -81,7 +81,8 @@ struct rescue_plan rescue_judge(const struct rescue_input *input)
     uint32_t lost;
 
     for (uint32_t i = 0; i < input->positions_count; i++) {
-        is_led = is_led || input->positions[i].has_leader;
+        /* Who does not begin elections (a learner) remembers a dead leader for ever. */
+        is_led = is_led || (input->positions[i].has_leader && may_begin(&input->positions[i]));
         if (input->positions[i].commit > plan.known_commit)
             plan.known_commit = input->positions[i].commit;
         if (input->positions[i].epoch >= plan.epoch) plan.epoch = input->positions[i].epoch + 1;

@@ -111,6 +111,28 @@ START_TEST(the_dead_must_be_dead_for_a_while)
 }
 END_TEST
 
+/* Of four nodes three vote. A learner begins no election, so it remembers the leader that died. */
+START_TEST(a_learner_that_remembers_a_dead_leader_does_not_stand_in_the_way)
+{
+    uint32_t victims[WORLD_NODES], count = 0, left = WORLD_NODES;
+    struct raft_view view;
+
+    world_boot_all(4);
+    for (uint32_t i = 0; i < 4; i++) {
+        ck_assert(state_view(world_hosts[i].state, &view));
+        if (!quorum_is_voter(view.config, &world_hosts[i].id)) continue;
+        if (view.role != RAFT_LEADER && left == WORLD_NODES)
+            left = i;
+        else
+            victims[count++] = i;
+    }
+    ck_assert_uint_eq(count, 2);
+    kill_and_wait(count, victims, 40 * MN_SEC);
+    ck_assert_int_eq(plan(left).verdict, RESCUE_POSSIBLE);
+    ck_assert_uint_eq(host_of(plan(left).best), left);
+}
+END_TEST
+
 /* Two of three gone: what only they had acknowledged between themselves would be lost. */
 START_TEST(a_group_is_begun_anew_from_who_is_left)
 {
@@ -253,6 +275,7 @@ int main(void)
     tcase_add_test(tcase, replicas_are_equal_and_a_damaged_one_is_not);
     tcase_add_test(tcase, a_group_with_a_quorum_is_left_alone);
     tcase_add_test(tcase, the_dead_must_be_dead_for_a_while);
+    tcase_add_test(tcase, a_learner_that_remembers_a_dead_leader_does_not_stand_in_the_way);
     tcase_add_test(tcase, a_group_is_begun_anew_from_who_is_left);
     tcase_add_test(tcase, who_comes_back_joins_the_new_group);
     tcase_add_test(tcase, the_new_group_survives_restarts_of_all);
