@@ -13,6 +13,7 @@
 void sim_check_step(struct sim_host *host)
 {
     node_check(host->node);
+    if (host->sim->on_step != NULL) host->sim->on_step(host);
 }
 
 /* ---- calls ---- */

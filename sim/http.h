@@ -51,6 +51,10 @@ struct sim_answer {
 void sim_operator_ask(struct sim_host *host, const char *verb, const char *path, const char *body,
                       struct sim_answer *ret);
 
+/* Has the group that agrees lost its quorum for good? Then an operator at [host], an issuer, begins
+ * it anew, which must work. False: there was no need. */
+bool sim_group_recover(struct sim *sim, struct sim_host *host);
+
 /* The node id that follows from its key, whether it runs or not. */
 const char *sim_host_node_id(const struct sim_host *host, char text[MN_ID_TEXT_SIZE]);
 

@@ -19,6 +19,8 @@ static const char usage[] =
     "  --scenario trust  growth, renewal, revocation, clocks, the end of all grants\n"
     "  --scenario sessions  clients that go on at other nodes when theirs is killed\n"
     "  --scenario names  names of servers whose owner is away\n"
+    "  --scenario rules  tools that are approved, or in quarantine, and are defined anew\n"
+    "  --scenario voters  voters die for good, one by one and at once; the group begun anew\n"
     "  --scenario talks  servers that ask, report, keep tasks and tell of changes\n"
     "  --first           end with the first failure\n";
 
@@ -30,6 +32,7 @@ static const struct scenario {
     {"detect", sim_run_detect}, {"pending", sim_run_pending},
     {"trust", sim_run_trust},   {"sessions", sim_run_sessions},
     {"names", sim_run_names},   {"talks", sim_run_talks},
+    {"rules", sim_run_rules},   {"voters", sim_run_voters},
 };
 
 static const struct scenario *scenario_find(const char *name)

@@ -1,6 +1,7 @@
 /* An operator at a node's admin socket, who waits for each answer. */
 #include <stdio.h>
 
+#include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/http.h"
 
@@ -64,4 +65,49 @@ void sim_operator_ask(struct sim_host *host, const char *verb, const char *path,
         mn_free(question);
     else
         question->answer = NULL;
+}
+
+/* ---- a group without a quorum ---- */
+
+#define RECOVER_TRIES 60
+
+static bool group_answers(struct sim_host *host)
+{
+    struct sim_answer answer;
+
+    sim_operator_ask(host, "GET", "/v1/consensus", "", &answer);
+    return answer.code == 200 && strstr(answer.text, "\"quorum\":true") != NULL;
+}
+
+static bool group_waits(struct sim *sim, struct sim_host *host, uint32_t seconds)
+{
+    for (uint32_t i = 0; i < seconds && !sim->has_failed; i++) {
+        if (group_answers(host)) return true;
+        sim_run_until(sim, sim->time + MN_SEC);
+    }
+    return group_answers(host);
+}
+
+bool sim_group_recover(struct sim *sim, struct sim_host *host)
+{
+    struct sim_answer answer = {0};
+    char body[64];
+    const char *plan;
+
+    if (group_waits(sim, host, 30)) return false;
+    for (uint32_t i = 0; i < RECOVER_TRIES && !sim->has_failed; i++) {
+        sim_operator_ask(host, "GET", "/v1/consensus/recovery", "", &answer);
+        plan = strstr(answer.text, "\"plan\":\"");
+        if (plan != NULL) {
+            snprintf(body, sizeof body, "{%.25s}", plan);
+            sim_operator_ask(host, "POST", "/v1/consensus/recovery", body, &answer);
+            if (answer.code == 200) break;
+        }
+        sim_run_until(sim, sim->time + MN_SEC);
+    }
+    MN_PROBE("sim: an operator begins the group anew");
+    if (!sim->has_failed && !group_waits(sim, host, 60))
+        sim_fail(sim, "the group has no quorum, and cannot be begun anew: %u %.300s", answer.code,
+                 answer.text);
+    return true;
 }

@@ -113,20 +113,12 @@ const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX])
     return name;
 }
 
-/* A child that is told of by a notification; what is behind a URL is found out by looking again. */
-void sim_server_change(struct sim_host *host)
+/* Its tools changed: a child says so; what is behind a URL is found out by looking again. */
+static void server_tell(struct sim_host *host, struct sim_server *server)
 {
-    struct sim *sim = host->sim;
-    struct sim_server *server = &host->servers[rng_below(&sim->rng_fault, host->servers_count)];
-    struct sim_server *itself = sim_server_itself(server);
     struct mn_writer writer = {0};
     struct mn_buf *message;
 
-    itself->own_tools = TOOLS_MIN + rng_below(&sim->rng_fault, TOOLS_MAX - TOOLS_MIN + 1);
-    if (server->is_talker) {
-        talker_tools_changed(server);
-        return;
-    }
     if (server->kind == SIM_SERVER_HTTP) return;
     if (server->is_modern && server->listen_id == NULL) return; /* nobody asked to be told */
     mn_writer_str(&writer, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"");
@@ -142,6 +134,28 @@ void sim_server_change(struct sim_host *host)
     mn_buf_unref(message);
 }
 
+void sim_server_change(struct sim_host *host)
+{
+    struct sim *sim = host->sim;
+    struct sim_server *server = &host->servers[rng_below(&sim->rng_fault, host->servers_count)];
+    struct sim_server *itself = sim_server_itself(server);
+
+    itself->own_tools = TOOLS_MIN + rng_below(&sim->rng_fault, TOOLS_MAX - TOOLS_MIN + 1);
+    if (server->is_talker) {
+        talker_tools_changed(server);
+        return;
+    }
+    server_tell(host, server);
+}
+
+void sim_server_redefine(struct sim_host *host, uint32_t which)
+{
+    struct sim_server *server = &host->servers[which];
+
+    server->edition++;
+    server_tell(host, server);
+}
+
 void sim_server_forget(struct sim_host *host)
 {
     struct sim_server *server = &host->servers[host->servers_count - 1];
@@ -154,15 +168,16 @@ void sim_server_forget(struct sim_host *host)
 
 void sim_server_write_tools(struct sim_server *server, struct mn_writer *writer)
 {
-    char name[SIM_NAME_MAX];
+    char name[SIM_NAME_MAX], edition[24] = "";
 
+    if (server->edition > 0) snprintf(edition, sizeof edition, " anew (%u)", server->edition);
     mn_writer_str(writer, "\"tools\":[");
     for (uint32_t i = 0; i < sim_server_tools(server); i++)
         mn_writer_format(writer,
-                         "%s{\"name\":\"%s\",\"description\":\"does the work %u\","
+                         "%s{\"name\":\"%s\",\"description\":\"does the work %u%s\","
                          "\"inputSchema\":{\"type\":\"object\",\"properties\":{\"key\":{\"type\":"
                          "\"string\"},\"pad\":{\"type\":\"string\"}}}%s}",
-                         i == 0 ? "" : ",", sim_server_tool(i, name), i,
+                         i == 0 ? "" : ",", sim_server_tool(i, name), i, edition,
                          i == 1 ? ",\"annotations\":{\"readOnlyHint\":true}" : "");
     mn_writer_str(writer, "]");
 }
@@ -180,8 +195,9 @@ static void note_level(struct sim_call *call, const struct json *params)
     if (level.size > 0) memcpy(call->log_level, level.data, level.size);
 }
 
-static void do_work(struct sim *sim, struct mn_span key, const struct json *params)
+static void do_work(const struct sim_server *server, struct mn_span key, const struct json *params)
 {
+    struct sim *sim = server->host->sim;
     struct mn_map_entry *entry = mn_map_find(&sim->calls, key);
     struct sim_call *call;
 
@@ -192,6 +208,7 @@ static void do_work(struct sim *sim, struct mn_span key, const struct json *para
     }
     call = MN_CONTAINER(entry, struct sim_call, entry);
     call->executions++;
+    call->edition = server->edition;
     note_level(call, params);
     sim->stats.executions++;
     sim_check_call(sim, call);
@@ -215,7 +232,7 @@ static const char *write_call(struct sim_server *server, const struct json *para
     reply->is_silent = mood == MOOD_HANGS;
     reply->is_noisy = mood == MOOD_NOISY;
     reply->is_break = mood == MOOD_DIES_BEFORE || mood == MOOD_DIES_AFTER;
-    if (mood != MOOD_DIES_BEFORE && mood != MOOD_REFUSES) do_work(sim, key, params);
+    if (mood != MOOD_DIES_BEFORE && mood != MOOD_REFUSES) do_work(server, key, params);
     if (mood == MOOD_SLOW) {
         MN_PROBE("sim: a server is slow");
         reply->delay += rng_below_u64(&sim->rng_work, SIM_CALL_TIMEOUT - 5 * MN_SEC);

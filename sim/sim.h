@@ -10,7 +10,7 @@
  * that follow the lists, faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c
  * how fast failures are noticed, pending.c who is let in without a token, trust.c growth,
  * revocation and the ends of grants, operator.c one who asks a node, talk.h and its files MCP
- * beyond plain calls. */
+ * beyond plain calls, rules.c what operators agree on about tools, voters.c who agrees. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -94,6 +94,7 @@ struct sim_server {
     uint32_t session;         /* legacy, at a URL: the only one it knows; see sim_server_forget() */
     struct mn_buf *listen_id; /* modern child: of the listen of its present process; or NULL */
     mn_time work;             /* how long a call takes */
+    uint32_t edition;         /* of its definitions; see sim_server_redefine() */
 
     bool is_talker; /* sim/talker.c is what is behind it, and not server.c; all below is its own */
     struct mn_list lines; /* struct talker_line */
@@ -149,6 +150,7 @@ struct sim_call {
     mn_time started, ended;
     uint32_t entry_host;
     char reason[64];    /* of a failure */
+    uint32_t edition;   /* of the definition by which it was done */
     char log_level[12]; /* that a modern server was told with it; empty: none */
 };
 
@@ -181,16 +183,17 @@ struct sim {
     uint32_t trouble;      /* one call in so many meets a server in trouble; 0: none does */
     struct sim_client *clients;
     uint32_t clients_count;
-    struct sim_keepers *keepers;  /* clients of the strong keyspace, or NULL */
-    void *scenario;               /* of sessions.c, or NULL */
-    struct talks *talks;          /* of talks.c, or NULL */
-    struct sim_watcher *watchers; /* one per host, or NULL */
-    char token[128];              /* joins the mesh; made by the first host */
-    uint64_t grant_ttl_ms;        /* of the mesh that is founded; 0: as nodes do it */
-    bool is_quiet;                /* the faults are over */
-    bool is_load_over;            /* no new calls */
-    bool has_lost_disk;           /* so a node may have forgotten what it said */
-    uint64_t hash;                /* of all that happened */
+    struct sim_keepers *keepers;            /* clients of the strong keyspace, or NULL */
+    void *scenario;                         /* of sessions.c, or NULL */
+    struct talks *talks;                    /* of talks.c, or NULL */
+    void (*on_step)(struct sim_host *host); /* of a scenario: after each step of a node; or NULL */
+    struct sim_watcher *watchers;           /* one per host, or NULL */
+    char token[128];                        /* joins the mesh; made by the first host */
+    uint64_t grant_ttl_ms;                  /* of the mesh that is founded; 0: as nodes do it */
+    bool is_quiet;                          /* the faults are over */
+    bool is_load_over;                      /* no new calls */
+    bool has_lost_disk;                     /* so a node may have forgotten what it said */
+    uint64_t hash;                          /* of all that happened */
     struct sim_stats stats;
     uint64_t reported[MN_EV_COUNT]; /* how often each event was */
     bool has_failed;
@@ -284,6 +287,7 @@ uint32_t sim_server_tools(struct sim_server *server); /* how many it has now */
 /* The name of one of them; [name] is where it may be written. */
 const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX]);
 void sim_server_change(struct sim_host *host); /* one of its servers gets other tools */
+void sim_server_redefine(struct sim_host *host, uint32_t which); /* its tools mean another thing */
 void sim_server_forget(struct sim_host *host); /* one behind a URL forgets its sessions */
 void sim_child_do(struct sim_host *host, const struct edge_output *output);
 void sim_child_host_down(struct sim_host *host);
@@ -336,6 +340,12 @@ bool sim_run_names(struct sim *sim);
 /* talks.c: a sixth, about servers that ask, report, keep tasks and tell of changes. */
 bool sim_run_talks(struct sim *sim);
 void sim_talks_done(struct sim *sim);
+
+/* rules.c: one more, about tools that are approved, or in quarantine. */
+bool sim_run_rules(struct sim *sim);
+
+/* voters.c: one more, about who agrees while voters die for good. */
+bool sim_run_voters(struct sim *sim);
 
 /* checks.c */
 void sim_check_step(struct sim_host *host);
