@@ -37,8 +37,7 @@ MUTANTS = {
     "sync-is-no-op": [(RAFT,
         "return raft->write_last > raft->write_durable ? raft->write_last : 0;", "return 0;")],
     "leader-counts-unsynced": [(REPLICATE,
-        "raft_is_self(raft, i) ? raft->log.synced : raft->peers[i].match",
-        "raft_is_self(raft, i) ? raft_log_last(&raft->log) : raft->peers[i].match")],
+        "                        ? raft->log.synced\n", "                        ? raft_log_last(&raft->log)\n")],
     "stale-completion-counts": [(RAFT,
         "if (mark->generation != raft->log.generation ||\n"
         "        !raft_log_matches(&raft->log, mark->index, mark->term)) {",
