@@ -35,6 +35,7 @@ static struct mcp *node_make_mcp(struct node *node, const struct node_config *co
     mcp.self = core_self(node->core).node_id;
     mcp.seed = seed;
     mcp.guard = node->guard;
+    mcp.writes_count = &node->writes_count;
     mcp.trace = &node->inner;
     return mcp_new(&mcp);
 }
@@ -327,10 +328,17 @@ static void node_on_recover(struct node *node, struct mn_now now, const struct e
 {
     struct core_input core_input = {.type = CORE_IN_RECOVER};
     struct admin_input admin_input = {.type = ADMIN_IN_RECOVER};
+    struct mcp_input mcp_input = {.type = MCP_IN_RECOVER};
 
     if (node_servers_recover(node, now, input->key, input->bytes, outbox)) return;
     if (node_state_recover(node, input->key)) return;
     if (node_curation_recover(node, input->key, input->bytes)) return;
+    if (mcp_is_key(input->key)) {
+        mcp_input.recover.key = input->key;
+        mcp_input.recover.value = input->bytes;
+        node_step_mcp(node, now, &mcp_input, outbox);
+        return;
+    }
     if (admin_is_key(input->key)) {
         admin_input.recover.key = input->key;
         admin_input.recover.value = input->bytes;

@@ -4,7 +4,8 @@
  *   never   a node takes another server than the owner's for the one of that name, before an
  *           operator freed it
  *   always  the other one can be reached as NAME.NODE; the owner, once back, has its name; a name
- *           that was freed is that server's which is there */
+ *           that was freed is that server's which is there; in the end, who asks all members what
+ *           they find hears of each */
 #include <stdio.h>
 
 #include "proto/base/memory.h"
@@ -178,6 +179,20 @@ static void come_back(struct story_of_a_name *story)
     }
 }
 
+/* Whoever asks all members what they find hears of each, however many there are. */
+static void check_gather(struct sim *sim)
+{
+    struct sim_answer answer;
+    char asked[64];
+
+    sim_operator_ask(&sim->hosts[sim->hosts_count - 1], "GET", "/v1/diagnosis", "", &answer);
+    snprintf(asked, sizeof asked, "\"asked\":%u,\"answered\":%u,", sim->hosts_count,
+             sim->hosts_count);
+    if (!sim->has_failed && (answer.code != 200 || strstr(answer.text, asked) == NULL))
+        sim_fail(sim, "not all of %u members were heard: %u %.300s", sim->hosts_count, answer.code,
+                 answer.text);
+}
+
 /* Freed while its owner is away, the name is the other one's, and stays it. */
 static void give_away(struct story_of_a_name *story)
 {
@@ -244,5 +259,6 @@ bool sim_run_names(struct sim *sim)
     }
     if (!sim->has_failed) sim_run_until(sim, sim->time + 2 * MN_SEC);
     if (!sim->has_failed) sim_check_settled(sim);
+    if (!sim->has_failed) check_gather(sim);
     return !sim->has_failed;
 }

@@ -5,7 +5,7 @@
  *
  *   never  a session that lives is unknown somewhere; a call does not carry the level that was
  *          confirmed last (or one that was asked for since); a session that was ended is known,
- *          before more than one node was killed since: marks of ends are in memory only */
+ *          however many nodes were killed since */
 #include <stdio.h>
 
 #include "proto/base/check.h"
@@ -30,7 +30,6 @@ struct wanderer {
     struct scenario *scenario;
     char session[SIM_SESSION_SIZE]; /* empty: none */
     char ended[SIM_SESSION_SIZE];   /* one that was ended, and must not come back; empty: none */
-    uint64_t ended_crashes;         /* that had been when it was */
     uint32_t level;                 /* confirmed */
     uint32_t wanted;                /* asked for, perhaps not heard; else the same */
     enum act act;                   /* under way */
@@ -187,7 +186,6 @@ static void wanderer_act(struct sim *sim, void *context)
     }
     if (host != wanderer->host) wanderer->scenario->moves++;
     wanderer->host = host;
-    if (sim->stats.crashes > wanderer->ended_crashes + 1) wanderer->ended[0] = '\0';
     if (wanderer->ended[0] != '\0' && draw < 4)
         ask(wanderer, ACT_AFTER_END, (struct sim_request){.body = mn_span_str(SIM_LIST_LEGACY)});
     else if (wanderer->session[0] == '\0')

@@ -27,6 +27,7 @@ struct front *front_new(const struct mcp_config *config)
         config->call_timeout_total == 0 ? CALL_TIMEOUT_TOTAL : config->call_timeout_total;
     rng_init(&front->rng, config->seed);
     front->keys = config->keys;
+    front->writes_count = config->writes_count;
     front_seal_init(front);
     if (config->guard == NULL)
         front->own_guard =
@@ -254,6 +255,9 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     case MCP_IN_CURATION:
         names_curate(&front->names, input->pairs, input->pairs_count);
         front_lists_changed(front);
+        break;
+    case MCP_IN_RECOVER:
+        front_record_recover(front, input->recover.key, input->recover.value);
         break;
     case MCP_IN_CARRIED:
         front_record_on_message(front, &input->carried.from, input->carried.bytes);

@@ -11,12 +11,14 @@
  * never taken for one of ours. */
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
+#include "proto/base/text.h"
 #include "proto/pb.h"
 #include "proto/record.pb-c.h"
 
 #define SUBSCRIPTIONS_SAVED 256u           /* of one session */
 #define SUBSCRIPTIONS_SIZE ((size_t)32768) /* bytes of their URIs */
 #define GENERATION_SHIFT 32
+#define MARK_PREFIX "ended/"
 
 /* An answer that waits until the session is kept. */
 struct held {
@@ -353,6 +355,61 @@ static void record_on_newer(struct front *front, const struct records_output *ne
     record_step(front, &(struct records_input){.type = RECORDS_IN_RELEASE, .key = newer->key});
 }
 
+/* ---- marks of ended sessions, in the node's store ---- */
+
+bool front_record_is_key(struct mn_span key)
+{
+    return key.size == sizeof MARK_PREFIX - 1 + 2 * RECORDS_KEY_SIZE &&
+           memcmp(key.data, MARK_PREFIX, sizeof MARK_PREFIX - 1) == 0;
+}
+
+/* "VERSION MS": until then somebody may come with the id. */
+static void record_mark(struct front *front, const struct records_output *mark)
+{
+    struct edge_output *write;
+    char hex[2 * RECORDS_KEY_SIZE + 1];
+
+    if (front->writes_count == NULL) return;
+    mn_hex_encode(key_span(&mark->key), hex);
+    write = edge_emit(front->outbox->edge, EDGE_OUT_WRITE, ++*front->writes_count);
+    write->key = mn_span_str(mn_arena_format(front->outbox->edge->arena, MARK_PREFIX "%s", hex));
+    if (mark->is_ended)
+        write->bytes = mn_span_str(mn_arena_format(
+            front->outbox->edge->arena, "%llu %llu", (unsigned long long)mark->version,
+            (unsigned long long)(mn_wall_ms(front->now) + FRONT_SESSION_LIFE / MN_MS)));
+}
+
+/* A number and one byte behind it; SIZE_MAX: it is none. */
+static size_t mark_number(struct mn_span text, size_t at, uint64_t *ret)
+{
+    size_t begin = at;
+
+    for (*ret = 0; at < text.size && at - begin < 19; at++) {
+        if (text.data[at] < '0' || text.data[at] > '9') break;
+        *ret = 10 * *ret + (uint64_t)(text.data[at] - '0');
+    }
+    return at == begin ? SIZE_MAX : at;
+}
+
+void front_record_recover(struct front *front, struct mn_span key, struct mn_span value)
+{
+    struct records_input input = {.type = RECORDS_IN_MARK};
+    struct records_output gone = {.type = RECORDS_OUT_MARK};
+    size_t at = mark_number(value, 0, &input.mark);
+    uint64_t until_ms = 0;
+
+    if (!front_record_is_key(key) ||
+        mn_hex_decode(mn_span(key.data + sizeof MARK_PREFIX - 1, 2 * RECORDS_KEY_SIZE),
+                      input.key.bytes, RECORDS_KEY_SIZE) != MN_OK)
+        return;
+    if (at != SIZE_MAX) at = mark_number(value, at + 1, &until_ms);
+    gone.key = input.key;
+    if (at == value.size && until_ms > mn_wall_ms(front->now))
+        record_step(front, &input);
+    else
+        record_mark(front, &gone); /* no id of its time is good any more */
+}
+
 static void record_send(struct front *front, const struct records_output *output)
 {
     struct mcp_carries *carries = front->outbox->carries;
@@ -375,6 +432,7 @@ void front_record_run(struct front *front)
         case RECORDS_OUT_STORED: record_on_stored(front, &output); break;
         case RECORDS_OUT_FOUND: record_on_found(front, &output); break;
         case RECORDS_OUT_NEWER: record_on_newer(front, &output); break;
+        case RECORDS_OUT_MARK: record_mark(front, &output); break;
         }
     }
     outbox->items = NULL;

@@ -5,13 +5,12 @@
  * capabilities.
  *
  * An ended session must not come back: its node remembers the ids of the newest SESSIONS_ENDED_MAX
- * that were deleted, and so do those that kept its record. */
+ * that were deleted; it and those that kept the record have a mark of it, which outlives them. */
 #include "crypto/digest.h"
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
 
 #define SESSION_FORMAT 1
-#define SESSION_LIFE (7 * MN_DAY)
 #define SESSIONS_ENDED_MAX 4096
 #define SHOWN_NAME_MAX 40 /* bytes of the client's name and version that the id has room for */
 #define SHOWN_VERSION_MAX 20
@@ -148,7 +147,7 @@ static struct mn_span session_seal(struct front *front, const struct front_excha
     mn_writer_add(&plain, mn_span(&head, sizeof head));
     session_add_text(&plain, json_text(json_find_str(about, "name")), SHOWN_NAME_MAX);
     session_add_text(&plain, json_text(json_find_str(about, "version")), SHOWN_VERSION_MAX);
-    id = front_seal(front, SEALED_SESSION, &exchange->principal, &context, SESSION_LIFE,
+    id = front_seal(front, SEALED_SESSION, &exchange->principal, &context, FRONT_SESSION_LIFE,
                     mn_buf_span(plain.buf));
     mn_writer_drop(&plain);
     MN_ASSERT(id.size > 0 && id.size < FRONT_SESSION_ID_MAX);

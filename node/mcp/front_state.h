@@ -20,8 +20,9 @@
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
-#define FRONT_UPGRADE (15 * MN_SEC) /* of silence before a waiting answer becomes a stream */
-#define FRONT_SESSION_ID_MAX 257    /* characters of a sealed id, with its NUL */
+#define FRONT_UPGRADE (15 * MN_SEC)     /* of silence before a waiting answer becomes a stream */
+#define FRONT_SESSION_LIFE (7 * MN_DAY) /* from its begin on an id is good so long */
+#define FRONT_SESSION_ID_MAX 257        /* characters of a sealed id, with its NUL */
 #define FRONT_DIGEST_SIZE 16
 #define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
 
@@ -190,7 +191,8 @@ struct front {
     mn_time call_timeout, call_timeout_total;
     struct mn_trace *trace;
     struct rng rng;
-    struct mcp_keys *keys; /* of the mesh; NULL: there are none */
+    uint64_t *writes_count; /* of the node's store; NULL: nothing is kept there */
+    struct mcp_keys *keys;  /* of the mesh; NULL: there are none */
     uint8_t seal_key[SEALED_KEY_SIZE];
     struct front_guesser guessers[FRONT_GUESSERS_MAX];
     uint32_t guessers_count;
@@ -453,6 +455,9 @@ void front_session_done(struct front *front);
 
 /* The session changed: other nodes are told. */
 void front_record_save(struct front *front, struct front_session *session);
+
+/* A mark of a session that ended, from the node's store. */
+void front_record_recover(struct front *front, struct mn_span key, struct mn_span value);
 
 /* The same, and the result goes out once they keep it. */
 void front_record_reply(struct front *front, struct front_exchange *exchange,

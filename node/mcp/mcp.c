@@ -77,12 +77,17 @@ void mcp_carry(struct mcp_carries *carries, const mn_id *to, struct mn_buf *buf)
     carries->items[carries->count++] = (struct mcp_carry){*to, buf};
 }
 
+bool mcp_is_key(struct mn_span key)
+{
+    return front_record_is_key(key);
+}
+
 /* ---- steps ---- */
 
 static bool mcp_is_for_front(const struct mcp_input *input)
 {
     if (input->type == MCP_IN_NODES || input->type == MCP_IN_CARRIED ||
-        input->type == MCP_IN_CURATION)
+        input->type == MCP_IN_CURATION || input->type == MCP_IN_RECOVER)
         return true;
     if (input->type == MCP_IN_EDGE)
         return input->edge->type == EDGE_IN_HTTP_OPEN || input->edge->type == EDGE_IN_HTTP_BODY ||
@@ -100,6 +105,7 @@ static enum upstreams_input_type mcp_upstreams_type(enum mcp_input_type type)
     case MCP_IN_KEYS: /* of mcp_step() itself */
     case MCP_IN_NODES:
     case MCP_IN_CURATION:
+    case MCP_IN_RECOVER:
     case MCP_IN_CARRIED: break; /* of the front */
     case MCP_IN_STOP: return UPSTREAMS_IN_STOP;
     }

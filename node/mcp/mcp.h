@@ -67,6 +67,7 @@ struct mcp_config {
     const struct mn_span *hosts; /* "name" (any port) or "name:port", allowed in Host and Origin
                                     besides localhost, 127.0.0.1 and [::1] */
     uint32_t hosts_count;
+    uint64_t *writes_count;     /* number of the newest write of the node; NULL: it keeps nothing */
     struct mcp_keys *keys;      /* the gateway's own; mcp_new() sets it */
     mn_time call_timeout;       /* a call without any event for so long; 0: 5 minutes */
     mn_time call_timeout_total; /* 0: 1 hour */
@@ -79,6 +80,7 @@ enum mcp_input_type {
     MCP_IN_KEYS,     /* keys: the mesh keys of this node, copied */
     MCP_IN_NODES,    /* nodes: all other members that can be reached now, copied */
     MCP_IN_CARRIED,  /* carried: what the gateway of a member sent by a carry */
+    MCP_IN_RECOVER,  /* recover: a stored pair for which mcp_is_key() */
     MCP_IN_CURATION, /* pairs: what operators agreed on (curation.h), all of it, copied */
     MCP_IN_STOP      /* refuse new requests, end streams, stop servers; running calls may finish */
 };
@@ -96,6 +98,9 @@ struct mcp_input {
         mn_id from;
         struct mn_span bytes;
     } carried;
+    struct {
+        struct mn_span key, value;
+    } recover;
     const struct curation_pair *pairs;
     uint32_t pairs_count;
 };
@@ -122,6 +127,8 @@ struct mcp_outbox {
 };
 
 struct mcp *mcp_new(const struct mcp_config *config);
+/* What it keeps in the node's store: "ended/<key>", marks of sessions that ended. */
+bool mcp_is_key(struct mn_span key);
 void mcp_free(struct mcp *mcp);
 
 void mcp_step(struct mcp *mcp, struct mn_now now, const struct mcp_input *input,

@@ -358,6 +358,25 @@ void records_set_body(struct records *records, struct record *record, struct mn_
     records->stats.size += body.size;
 }
 
+static void records_emit_mark(struct records *records, const struct record *record, bool is_ended)
+{
+    struct records_output *output = emit(records, RECORDS_OUT_MARK, &record->key);
+
+    output->version = record->version;
+    output->is_ended = is_ended;
+}
+
+/* The oldest mark goes when there are too many. */
+static void records_bound_ended(struct records *records)
+{
+    struct record *oldest;
+
+    if (records->stats.ended <= RECORDS_ENDED_MAX) return;
+    oldest = MN_CONTAINER(records->ended_order.next, struct record, in_ended);
+    records_emit_mark(records, oldest, false);
+    record_free(records, oldest);
+}
+
 void records_set_ended(struct records *records, struct record *record)
 {
     if (record->is_ended) return;
@@ -369,8 +388,8 @@ void records_set_ended(struct records *records, struct record *record)
     record->is_ours = false;
     mn_heap_remove(&records->expiries, &record->expiry);
     mn_list_push_back(&records->ended_order, &record->in_ended);
-    if (records->stats.ended > RECORDS_ENDED_MAX)
-        record_free(records, MN_CONTAINER(records->ended_order.next, struct record, in_ended));
+    records_emit_mark(records, record, true);
+    records_bound_ended(records);
 }
 
 int records_compare(const struct record *record, uint64_t version, const mn_id *writer)
@@ -445,6 +464,21 @@ static void on_end(struct records *records, const struct records_key *key)
     if (record->is_awaited) records_tell_stored(records, record);
     records_set_ended(records, record);
     record_spread(records, record);
+}
+
+/* Nobody is told: whoever shall know it was told then. */
+static void on_mark(struct records *records, const struct records_key *key, uint64_t version)
+{
+    struct record *record = records_find(records, key);
+
+    if (record != NULL) return;
+    record = records_add(records, key);
+    record->version = version;
+    record->writer = records->self;
+    record->is_ended = true;
+    records->stats.ended++;
+    mn_list_push_back(&records->ended_order, &record->in_ended);
+    records_bound_ended(records);
 }
 
 static void on_release(struct records *records, const struct records_key *key)
@@ -607,6 +641,7 @@ void records_step(struct records *records, struct mn_now now, const struct recor
     case RECORDS_IN_ASK: on_ask(records, &input->key); break;
     case RECORDS_IN_END: on_end(records, &input->key); break;
     case RECORDS_IN_RELEASE: on_release(records, &input->key); break;
+    case RECORDS_IN_MARK: on_mark(records, &input->key, input->mark); break;
     }
     on_time(records);
     mn_arena_reset(&records->scratch);

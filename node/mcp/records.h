@@ -8,7 +8,8 @@
  * Versions rise by one with each put; two nodes that put at once make one of the two win
  * everywhere. A put also goes to the last nodes that wrote before: who has the word is who
  * wrote last, and a node that hears NEWER asks before it acts on what it knew. A record that was
- * ended stays as a mark without body, so that no old copy brings it back.
+ * ended stays as a mark without body, so that no old copy brings it back; who keeps one is told to
+ * remember it beyond its own end.
  *
  * Soon after it met other nodes (it has just started, or a cut healed) it may not know all of them
  * yet: then it asks for the whole RECORDS_ASK_WAIT, those that it meets meanwhile too.
@@ -64,7 +65,8 @@ enum records_input_type {
     RECORDS_IN_ASK,     /* key: answered by one FOUND, perhaps at once; asking again meanwhile is
                          * not answered again */
     RECORDS_IN_END,     /* key: ended for good, everywhere */
-    RECORDS_IN_RELEASE  /* key: not ours any more; copies stay for their time */
+    RECORDS_IN_RELEASE, /* key: not ours any more; copies stay for their time */
+    RECORDS_IN_MARK     /* key, mark: a mark of an earlier run of this node */
 };
 
 struct records_input {
@@ -80,6 +82,7 @@ struct records_input {
             struct mn_span bytes;
         } message;
         struct mn_span put; /* <= RECORDS_BODY_MAX bytes */
+        uint64_t mark;      /* version */
     };
 };
 
@@ -87,7 +90,8 @@ enum records_output_type {
     RECORDS_OUT_SEND = 1, /* to, buf: lost if there is no link */
     RECORDS_OUT_STORED,   /* key, copies_count: all that was put so far is kept as well as can be */
     RECORDS_OUT_FOUND,    /* key, is_found, is_ended, body */
-    RECORDS_OUT_NEWER     /* key, is_ended, body: another node changed a record of ours */
+    RECORDS_OUT_NEWER,    /* key, is_ended, body: another node changed a record of ours */
+    RECORDS_OUT_MARK      /* key, version, is_ended: keep the mark over a restart, or forget it */
 };
 
 struct records_output {
@@ -95,6 +99,7 @@ struct records_output {
     mn_id to;
     struct mn_buf *buf; /* the receiver of the output owns this ref */
     struct records_key key;
+    uint64_t version;
     uint32_t copies_count; /* at other nodes */
     bool is_found, is_ended;
     struct mn_span body; /* until the next step */

@@ -20,6 +20,9 @@ static struct node {
     uint32_t stored, copies, found, newer; /* how often it said so; copies: of the last STORED */
     bool is_found, is_ended;               /* the last FOUND or NEWER */
     char body[64];
+    struct records_key mark; /* that it is to keep, of this version; 0: none */
+    uint64_t mark_version;
+    uint32_t forgotten; /* marks that it need not keep any more */
 } nodes[NODES];
 static struct mn_now now;
 static uint32_t sent_count;
@@ -70,6 +73,11 @@ static void hear(struct node *node, const struct records_output *output)
     case RECORDS_OUT_NEWER:
         node->newer++;
         note(node, output);
+        break;
+    case RECORDS_OUT_MARK:
+        node->forgotten += !output->is_ended;
+        node->mark = output->key;
+        node->mark_version = output->is_ended ? output->version : 0;
         break;
     case RECORDS_OUT_SEND:
         sent_count++;
@@ -425,7 +433,41 @@ START_TEST(memory_is_bounded_and_what_is_ours_stays)
     for (uint32_t i = 0; i < RECORDS_ENDED_MAX + 100; i++)
         receive_put(10000 + i, 1, mn_span(NULL, 0), true);
     ck_assert_uint_eq(records_stats(nodes[0].records).ended, RECORDS_ENDED_MAX);
+    ck_assert_uint_eq(nodes[0].forgotten, 100);
     records_check(nodes[0].records);
+}
+END_TEST
+
+START_TEST(an_end_outlives_a_restart_of_all)
+{
+    uint32_t marks = 0;
+
+    put(&nodes[0], 8, "eight");
+    say(&nodes[0], RECORDS_IN_END, 8);
+    for (int i = 0; i < NODES; i++) {
+        struct records_config config = {.self = nodes[i].id, .seed = (const uint8_t[32]){3}};
+        struct records_input mark = {.type = RECORDS_IN_MARK, .key = nodes[i].mark};
+        records_free(nodes[i].records);
+        nodes[i].records = records_new(&config);
+        mark.mark = nodes[i].mark_version;
+        if (mark.mark == 0) continue;
+        ck_assert_mem_eq(&nodes[i].mark, &(struct records_key[]){key_of(8)}, sizeof nodes[i].mark);
+        ck_assert_uint_eq(mark.mark, 2);
+        step(&nodes[i], &mark);
+        step(&nodes[i], &mark); /* twice is fine */
+        marks++;
+    }
+    ck_assert_uint_eq(marks, 3); /* where it ended, and the two that kept it */
+    sent_count = 0;
+    tell_nodes();
+    pass(RECORDS_YOUNG + MN_SEC);
+    ck_assert_uint_eq(sent_count, 0);
+    for (int i = 0; i < NODES; i++) {
+        nodes[i].found = 0;
+        say(&nodes[i], RECORDS_IN_ASK, 8);
+        ck_assert_uint_eq(nodes[i].found, 1);
+        ck_assert(nodes[i].is_found && nodes[i].is_ended);
+    }
 }
 END_TEST
 
@@ -464,6 +506,7 @@ int main(void)
     tcase_add_test(tcase, a_node_that_has_just_come_asks_all_that_it_meets);
     tcase_add_test(tcase, the_newest_version_wins_everywhere);
     tcase_add_test(tcase, an_end_is_final);
+    tcase_add_test(tcase, an_end_outlives_a_restart_of_all);
     tcase_add_test(tcase, copies_expire_when_their_owner_is_silent);
     tcase_add_test(tcase, nonsense_is_counted_and_dropped);
     tcase_add_test(tcase, memory_is_bounded_and_what_is_ours_stays);
