@@ -513,6 +513,14 @@ static void node_end_turn(struct node *node)
     mn_arena_reset(&node->arena);
 }
 
+/* More of the same exchange follows, most often at once. Timers that are due wait for it, or for the
+ * turn's end: looking for them takes as long as such an input itself. */
+static bool node_is_part(const struct edge_input *input)
+{
+    return input->type == EDGE_IN_HTTP_OPEN || input->type == EDGE_IN_FETCH_HEAD ||
+           input->type == EDGE_IN_FETCH_BODY;
+}
+
 void node_step(struct node *node, struct mn_now now, const struct edge_input *input,
                struct edge_outbox *outbox)
 {
@@ -523,7 +531,7 @@ void node_step(struct node *node, struct mn_now now, const struct edge_input *in
     }
     node_on_input(node, now, input, outbox);
     node_pump(node, now, outbox);
-    node_tick(node, now, input->type == EDGE_IN_TICK, outbox);
+    if (!node_is_part(input)) node_tick(node, now, input->type == EDGE_IN_TICK, outbox);
     node_pump(node, now, outbox);
     node_maybe_leave(node, now, outbox);
     node_pump(node, now, outbox);

@@ -34,8 +34,8 @@ static void upstream_exchange_add(struct upstream_exchange_headers *headers, con
 
 /* The ids of nodes and meshes as text, our mesh and node last: whoever sees its own does not go
  * round once more. */
-static struct mn_span upstream_exchange_trail(const struct upstream_host *host,
-                                              struct mn_span trail, struct mn_arena *arena)
+static struct mn_span upstream_exchange_long_trail(const struct upstream_host *host,
+                                                   struct mn_span trail, struct mn_arena *arena)
 {
     size_t count = trail.size / sizeof(mn_id);
     char *text = mn_arena_alloc(arena, (count + 2) * MN_ID_TEXT_SIZE);
@@ -52,6 +52,24 @@ static struct mn_span upstream_exchange_trail(const struct upstream_host *host,
     }
     mn_id_format(&host->self, at);
     return mn_span_str(text);
+}
+
+/* Nearly every call begins here: that text is made once. */
+static struct mn_span upstream_exchange_trail(struct upstream_host *host, struct mn_span trail,
+                                              struct mn_arena *arena)
+{
+    const mn_id none = {{0}}, *mesh = host->mesh_id == NULL ? &none : host->mesh_id;
+    struct mn_span text;
+
+    if (trail.size > 0) return upstream_exchange_long_trail(host, trail, arena);
+    if (host->own_trail[0] == 0 || !mn_id_equal(&host->own_trail_of, mesh)) {
+        text = upstream_exchange_long_trail(host, trail, arena);
+        MN_ASSERT(text.size < sizeof host->own_trail);
+        memcpy(host->own_trail, text.data, text.size);
+        host->own_trail[text.size] = '\0';
+        host->own_trail_of = *mesh;
+    }
+    return mn_arena_copy(arena, mn_span_str(host->own_trail));
 }
 
 static void upstream_exchange_add_ours(struct upstream_exchange *exchange,
