@@ -513,8 +513,8 @@ static void node_end_turn(struct node *node)
     mn_arena_reset(&node->arena);
 }
 
-/* More of the same exchange follows, most often at once. Timers that are due wait for it, or for the
- * turn's end: looking for them takes as long as such an input itself. */
+/* More of the same exchange follows, most often at once. Timers that are due wait for it, or for
+ * the turn's end: looking for them takes as long as such an input itself. */
 static bool node_is_part(const struct edge_input *input)
 {
     return input->type == EDGE_IN_HTTP_OPEN || input->type == EDGE_IN_FETCH_HEAD ||

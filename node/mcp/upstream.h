@@ -67,8 +67,8 @@ struct upstream_timer {
 /* What all servers of a node share. [now] and [outbox] are those of the step under way. */
 struct upstream_host {
     mn_id self;
-    const mn_id *mesh_id; /* NULL or zero: not known */
-    mn_id own_trail_of;   /* the mesh in [own_trail] */
+    const mn_id *mesh_id;                /* NULL or zero: not known */
+    mn_id own_trail_of;                  /* the mesh in [own_trail] */
     char own_trail[2 * MN_ID_TEXT_SIZE]; /* of a call that begins here; empty: not made yet */
     struct rng rng;
     struct mn_trace *trace;
