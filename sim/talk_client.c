@@ -199,12 +199,13 @@ static void slot_hears(struct sim *sim, void *context, struct mn_span message)
     struct slot *slot = context;
     struct json_parser *parser = slot->client->talks->parser;
     struct mn_arena arena = {0};
-    const struct json *root, *params;
+    const struct json *root = NULL, *params;
     struct mn_span method;
 
     (void)sim;
-    if (slot->talk == NULL || json_parse_copy(parser, message, TALK_LIMITS, &arena, &root) != MN_OK)
-        return;
+    if (slot->talk == NULL) return;
+    if (json_parse_copy(parser, message, TALK_LIMITS, &arena, &root) != MN_OK)
+        root = NULL; /* an event that only says where the stream is */
     method = json_text(json_find_str(root, "method"));
     params = json_find_str(root, "params");
     if (mn_span_is(method, "notifications/progress"))
