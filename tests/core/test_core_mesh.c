@@ -1123,7 +1123,7 @@ int main(void)
     Suite *suite = suite_create("core_mesh");
     TCase *tcase = tcase_create("core");
 
-    tcase_set_timeout(tcase, 60);
+    tcase_set_timeout(tcase, 240);
     tcase_add_checked_fixture(tcase, world_begin, world_end);
     tcase_add_test(tcase, a_founder_has_a_mesh_of_one);
     tcase_add_test(tcase, a_node_with_a_token_is_in_within_two_seconds);
