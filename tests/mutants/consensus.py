@@ -4,6 +4,7 @@ bftsim, for those whose name begins with bft or decision) needs to notice each. 
 them live is not worth its verdict on the real code.
 
 usage: consensus.py BUILD_DIR [SEEDS] [NAME...] [--shrink DIR]
+       consensus.py --fits    whether each of them still fits the source, and nothing else
        (the build must have raftsim; default 2000 seeds; NAME: of a mutant, or the beginning of several)
 
 Prints one line per mutant: name, seeds to kill, what was seen. With --shrink also what the failing run
@@ -155,10 +156,10 @@ MUTANTS = {
         "        simplex_book_evidence(simplex, &before, &statement);\n    }\n    if (at->prop",
         "    }\n    if (at->prop")],
     "bft-nothing-sent-again": [(RULES,
-        "    simplex->resend_at = mn_time_after(simplex->now.mono, simplex->delay);\n"
-        "    simplex_draft_init(&draft, simplex);\n    if (simplex->decided_in",
+        "    simplex->resend_at = mn_time_after(simplex->now.mono, simplex->resend_every);\n"
+        "    if (simplex->resend_every <",
         "    simplex->resend_at = MN_TIME_NEVER;\n    return;\n"
-        "    simplex_draft_init(&draft, simplex);\n    if (simplex->decided_in")],
+        "    if (simplex->resend_every <")],
     "bft-nobody-helped": [(RULES, "    if (simplex->now.mono < simplex->helped_at[from]) return;\n",
         "    return;\n")],
     "bft-restored-votes": [("sim/bft_simplex.c",
@@ -173,15 +174,22 @@ MUTANTS = {
 }
 
 
-def plant(tree, changes):
+def fits(tree, changes):
     """False when a text does not stand there exactly once any more."""
+    found = [(name, old, (tree / name).read_text().count(old)) for name, old, _ in changes]
+    for name, old, count in found:
+        if count != 1:
+            print(f"{name}: found {count} times: {old.strip()!r}")
+    return all(count == 1 for _, _, count in found)
+
+
+def plant(tree, changes):
+    """False when they do not fit."""
+    if not fits(tree, changes):
+        return False
     for name, old, new in changes:
         path = tree / name
-        text = path.read_text()
-        if text.count(old) != 1:
-            print(f"{name}: found {text.count(old)} times: {old.strip()!r}")
-            return False
-        path.write_text(text.replace(old, new))
+        path.write_text(path.read_text().replace(old, new))
     return True
 
 
@@ -247,6 +255,8 @@ def shorten(name, program, healthy, seed, directory):
 def main():
     arguments = sys.argv[1:]
     stories = None
+    if arguments == ["--fits"]:
+        return 0 if all([fits(ROOT, changes) for changes in MUTANTS.values()]) else 2
     if "--shrink" in arguments:
         at = arguments.index("--shrink")
         stories = arguments[at + 1]
