@@ -90,16 +90,15 @@ static void host_arm(struct raft_host *host)
 static void net_deliver(struct raft_world *world, struct raft_event *event)
 {
     struct raft_host *host = event->host;
-    struct mn_arena arena = {0};
-    struct raft_msg msg;
+    struct raft_msg msg; /* in the arena until the step is over */
 
     if (host->raft == NULL || world->cut[event->number][host->index]) return;
-    if (raft_msg_decode(mn_buf_span(event->buf), &arena, &msg) == MN_OK)
+    if (raft_msg_decode(mn_buf_span(event->buf), &world->arena, &msg) == MN_OK)
         raft_world_input(host, &(struct raft_input){.type = RAFT_IN_MESSAGE, .msg = &msg});
     else
         raft_world_fail(world, "n%u cannot read what n%u wrote", host->index,
                         (uint32_t)event->number);
-    mn_arena_done(&arena);
+    mn_arena_reset(&world->arena);
 }
 
 static void net_send(struct raft_host *from, uint32_t to, struct mn_buf *buf)
