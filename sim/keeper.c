@@ -54,7 +54,7 @@ struct sim_keepers {
 struct answer {
     uint32_t code; /* 0: nothing is known */
     uint64_t value, rev, lease;
-    char reason[24];
+    bool is_unknown; /* it may have happened, or may yet */
 };
 
 static uint64_t number_of(const struct json *root, const char *name)
@@ -79,10 +79,8 @@ static struct answer read_answer(const struct sim_response *response)
             answer.value = 10 * answer.value + (uint64_t)(text.data[i] - '0');
         answer.rev = number_of(root, "rev");
         answer.lease = number_of(root, "lease");
-        text = json_text(json_find_str(json_find_str(root, "error"), "reason"));
-        if (text.size == 0) text = json_text(json_find_str(root, "reason"));
-        snprintf(answer.reason, sizeof answer.reason, "%.*s", (int)text.size,
-                 text.size == 0 ? "" : (const char *)text.data);
+        text = json_text(json_find_str(json_find_str(root, "error"), "code"));
+        answer.is_unknown = mn_span_is(text, "unknown");
     }
     mn_arena_done(&arena);
     json_parser_free(parser);
@@ -92,7 +90,7 @@ static struct answer read_answer(const struct sim_response *response)
 /* Said to be certainly without effect. */
 static bool is_nothing_done(const struct answer *answer)
 {
-    return answer->code >= 400 && strcmp(answer->reason, "unknown") != 0;
+    return answer->code >= 400 && !answer->is_unknown;
 }
 
 static struct sim_host *pick_host(struct sim *sim)
