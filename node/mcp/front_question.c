@@ -21,10 +21,20 @@ static void front_question_free(struct front *front, struct front_question *ques
     mn_free(question);
 }
 
-/* Where the client of a call hears us: the call's stream, else that of its session. */
+/* Where the client of a call hears us: the call's stream, else that of its session, else that of its
+ * newest call: a server that is a child cannot say which of a session's calls it asks about, so the
+ * one that it was put down to may be one whose stream the client dropped. NULL: nowhere. */
 static struct front_exchange *front_question_stream(const struct front_call *call)
 {
-    return call->exchange != NULL ? call->exchange : call->session->stream;
+    struct mn_list *calls = &call->session->calls;
+
+    if (call->exchange != NULL) return call->exchange;
+    if (call->session->stream != NULL) return call->session->stream;
+    for (struct mn_list *entry = calls->prev; entry != calls; entry = entry->prev) {
+        const struct front_call *other = MN_CONTAINER(entry, struct front_call, in_session);
+        if (other->exchange != NULL) return other->exchange;
+    }
+    return NULL;
 }
 
 /* Its client need not answer any more. */
