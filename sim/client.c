@@ -7,9 +7,9 @@
 #include "sim/http.h"
 
 #define CLIENTS_PER_HOST 2
-#define PATIENCE (SIM_CALL_TIMEOUT + 10 * MN_SEC)
-/* What may be repeated has its time anew at each node, and a silent link is given up after 13 s. */
-#define PATIENCE_REPEATED (PATIENCE + 2 * SIM_CALL_TIMEOUT)
+/* What may be repeated, or did not start, has its time anew at each node, and a silent link is
+ * given up after 13 s. */
+#define PATIENCE (3 * SIM_CALL_TIMEOUT + 10 * MN_SEC)
 #define PATIENCE_INITIALIZE (5 * MN_SEC)
 #define BURST_MIN 300  /* more than one server is sent at once */
 #define PAD_MAX 300000 /* bytes: more than a connection has on its way */
@@ -216,7 +216,7 @@ static void client_call(struct sim_client *client, struct sim_host *host)
     body = sim_call_body(asked->call, client->is_modern,
                          is_big ? rng_below(&sim->rng_work, PAD_MAX) : 0);
     memcpy(session, client->session, sizeof session);
-    request.patience = is_look ? PATIENCE_REPEATED : PATIENCE;
+    request.patience = PATIENCE;
     request.body = mn_buf_span(body);
     if (client->is_modern) {
         request.method = "tools/call";
@@ -294,7 +294,7 @@ void sim_client_burst(struct sim_host *host)
         sim_http_ask(host, &(struct sim_request){.method = "tools/call",
                                                  .name = tool,
                                                  .body = mn_buf_span(body),
-                                                 .patience = is_look ? PATIENCE_REPEATED : PATIENCE,
+                                                 .patience = PATIENCE,
                                                  .on_end = burst_answered,
                                                  .context = call});
         mn_buf_unref(body);
