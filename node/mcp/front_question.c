@@ -21,9 +21,9 @@ static void front_question_free(struct front *front, struct front_question *ques
     mn_free(question);
 }
 
-/* Where the client of a call hears us: the call's stream, else that of its session, else that of its
- * newest call: a server that is a child cannot say which of a session's calls it asks about, so the
- * one that it was put down to may be one whose stream the client dropped. NULL: nowhere. */
+/* Where the client of a call hears us: the call's stream, else that of its session, else that of
+ * its newest call: a server that is a child cannot say which of a session's calls it asks about, so
+ * the one that it was put down to may be one whose stream the client dropped. NULL: nowhere. */
 static struct front_exchange *front_question_stream(const struct front_call *call)
 {
     struct mn_list *calls = &call->session->calls;
