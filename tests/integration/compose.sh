@@ -109,13 +109,13 @@ others_are_well() {
   echo "   calls of the others: all well"
 }
 
-# trouble SERVER WHAT COMMAND...: carries out the fault; its tool leaves, the others stay
+# trouble SERVER WHAT COMMAND...: carries out the fault; its tool leaves, the others stay. While the node is only suspected,
+# calls of its tool wait for the verdict, so it need not be that any of them is refused before.
 trouble() {
   local server=$1 unknown
   say "$2"
   began=$(now)
   "${@:3}" >/dev/null 2>&1
-  until_first "$server" unavailable "$began" "calls are refused as not executed"
   until_first "$server" not_found "$began" "its tools left the list"
   unknown=$(last "$server" outcome_unknown "$began")
   echo "   last new call that still went to it: ${unknown:+after }${unknown:-none}${unknown:+ ms}"
