@@ -388,3 +388,14 @@ bool sim_host_was_frozen(const struct sim_host *host, mn_time time)
 {
     return host->is_frozen || (host->thawed > 0 && host->thawed + time > host->sim->time);
 }
+
+struct sim_host *sim_pick_ready_host(struct sim *sim)
+{
+    for (int tries = 0; tries < 20; tries++) {
+        struct sim_host *host = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
+        if (host->node != NULL && !host->is_frozen && !host->is_stopping &&
+            core_self(node_core(host->node)).is_ready)
+            return host;
+    }
+    return NULL;
+}

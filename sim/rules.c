@@ -54,17 +54,6 @@ struct rules_call {
     bool is_over, is_kept; /* kept: whoever made it looks at it */
 };
 
-static struct sim_host *pick_host(struct sim *sim)
-{
-    for (int tries = 0; tries < 20; tries++) {
-        struct sim_host *host = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
-        if (host->node != NULL && !host->is_frozen && !host->is_stopping &&
-            core_self(node_core(host->node)).is_ready)
-            return host;
-    }
-    return NULL;
-}
-
 /* ---- calls ---- */
 
 static void called(struct sim *sim, void *context, const struct sim_response *response)
@@ -118,7 +107,7 @@ static void call_some(struct sim *sim, void *context)
 {
     struct rules *rules = context;
     struct rule *rule = &rules->rules[rng_below(&sim->rng_work, rules->count)];
-    struct sim_host *host = pick_host(sim);
+    struct sim_host *host = sim_pick_ready_host(sim);
 
     if (host != NULL) make_call(rules, rule, rule->tool, host, false);
     sim_at(sim, &rules->call, sim->time + 20 * MN_MS + rng_below(&sim->rng_work, 150 * MN_MS),
@@ -167,7 +156,7 @@ static void rule_want(struct rule *rule)
 static void rule_act(struct sim *sim, void *context)
 {
     struct rule *rule = context;
-    struct sim_host *host = pick_host(sim);
+    struct sim_host *host = sim_pick_ready_host(sim);
     char path[80];
 
     if (host == NULL) {

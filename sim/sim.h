@@ -232,6 +232,8 @@ void sim_host_input(struct sim_host *host, const struct edge_input *input);
 uint64_t sim_host_id(struct sim_host *host); /* the next odd id */
 /* Was it frozen at some moment of the last [time]? */
 bool sim_host_was_frozen(const struct sim_host *host, mn_time time);
+/* One that serves, by the dice of the load; NULL: hardly any does. */
+struct sim_host *sim_pick_ready_host(struct sim *sim);
 
 /* net.c */
 void sim_net_init(struct sim *sim);

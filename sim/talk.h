@@ -124,9 +124,6 @@ struct sim_host *talk_followers_host(struct talks *talks);
 /* A client ends its session, as clients should. */
 void talk_delete_session(struct sim_host *host, const char *session);
 
-/* One that can be asked something, drawn; NULL: none was found. */
-struct sim_host *talk_pick_host(struct sim *sim);
-
 /* Writes what modern requests carry; [level]: NULL: no logs are wanted. */
 void talk_write_meta(struct mn_writer *writer, bool can_be_asked, const char *token,
                      const char *level);

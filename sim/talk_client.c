@@ -518,9 +518,9 @@ static struct sim_host *client_host(struct talk_client *client)
     struct sim *sim = client->talks->sim;
     bool is_there = client->home != NULL && client->home->node != NULL;
 
-    if (client->is_modern) return talk_pick_host(sim);
+    if (client->is_modern) return sim_pick_ready_host(sim);
     if (is_there) return client->home->is_stopping || client->home->is_frozen ? NULL : client->home;
-    client->home = talk_pick_host(sim);
+    client->home = sim_pick_ready_host(sim);
     if (client->home != NULL && client->session[0] != '\0') client->talks->moves++;
     return client->home;
 }

@@ -250,7 +250,7 @@ static bool is_ready(const struct sim_host *host)
 
 static void follower_move(struct talk_follower *follower)
 {
-    struct sim_host *host = talk_pick_host(follower->talks->sim);
+    struct sim_host *host = sim_pick_ready_host(follower->talks->sim);
 
     if (host == NULL || host == follower->host) return;
     if (follower->session[0] != '\0') follower->talks->moves++;

@@ -27,17 +27,6 @@ struct talk *talk_find(struct sim *sim, struct mn_span key)
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct talk, by_key);
 }
 
-struct sim_host *talk_pick_host(struct sim *sim)
-{
-    for (int tries = 0; tries < 20; tries++) {
-        struct sim_host *host = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
-        if (host->node != NULL && !host->is_frozen && !host->is_stopping &&
-            core_self(node_core(host->node)).is_ready)
-            return host;
-    }
-    return NULL;
-}
-
 static void session_ended(struct sim *sim, void *context, const struct sim_response *response)
 {
     (void)sim;

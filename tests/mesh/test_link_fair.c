@@ -3,6 +3,7 @@
  * below is modelled as net.c sets it up: it takes a whole send, and the next one once less than
  * WIRE_UNSENT_MAX bytes of it have not left. */
 #include "tests/mesh/link_pair.h"
+#include "tests/suite.h"
 
 #define RATE 125  /* bytes per us */
 #define DELAY 500 /* us, one way */
@@ -159,16 +160,10 @@ int main(void)
 {
     Suite *suite = suite_create("link_fair");
     TCase *tcase = tcase_create("link_fair");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_set_timeout(tcase, 120);
     tcase_add_loop_test(tcase, small_calls_take_at_most_twice_as_long_beside_large_ones, 0, 3);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }

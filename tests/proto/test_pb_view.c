@@ -6,6 +6,7 @@
 #include "proto/catalog.pb-c.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
+#include "tests/suite.h"
 
 static struct mn_arena arena;
 static uint64_t state;
@@ -206,8 +207,6 @@ int main(void)
 {
     Suite *suite = suite_create("pb_view");
     TCase *tcase = tcase_create("pb_view");
-    SRunner *runner;
-    int failed;
 
     tcase_add_checked_fixture(tcase, NULL, teardown);
     tcase_add_loop_test(tcase, view_decodes_what_was_encoded, 0, 10);
@@ -216,9 +215,5 @@ int main(void)
     tcase_add_test(tcase, view_stops_before_tiny_fields_take_much_memory);
     tcase_add_test(tcase, view_of_nothing_is_an_empty_message);
     suite_add_tcase(suite, tcase);
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(suite);
 }
