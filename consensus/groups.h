@@ -21,7 +21,7 @@ struct groups; /* opaque */
 struct groups_config {
     struct raft_config raft; /* of every group; the seed is the node's, each group gets its own */
     uint32_t groups_max;     /* 1 .. 100,000 */
-    bool has_rest;           /* idle groups rest */
+    bool has_rest;           /* idle groups rest; a group of one does in any case */
     uint64_t *writes_count; /* number of the newest write to the log; shared with its other users */
 };
 

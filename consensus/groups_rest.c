@@ -171,9 +171,15 @@ static void groups_rest_lead(struct groups *groups, struct groups_group *group)
     }
 }
 
+/* A member by itself has nobody to tell: its heartbeats would only wake the machine. */
+static bool groups_rest_is_wanted(const struct groups *groups, const struct groups_group *group)
+{
+    return groups->config.has_rest || raft_view(group->raft).config->members_count == 1;
+}
+
 static void groups_rest_beat_group(struct groups *groups, struct groups_group *group)
 {
-    bool is_idle = groups->config.has_rest && raft_is_idle(group->raft);
+    bool is_idle = groups_rest_is_wanted(groups, group) && raft_is_idle(group->raft);
     bool rests;
 
     group->idle_beats = is_idle ? group->idle_beats + 1 : 0;

@@ -287,7 +287,7 @@ static mn_status make_groups(struct state *state)
     struct groups_config config = groups_config_default();
 
     config.groups_max = GROUPS_MAX_HERE;
-    config.has_rest = false; /* the only one: it would save nothing */
+    config.has_rest = false; /* the only one: its leader's node beats anyhow */
     config.writes_count = state->config.writes_count;
     config.raft.self = state->config.self;
     if (state->config.election_timeout != 0) {

@@ -35,6 +35,7 @@ static mn_time mono;
 static struct mn_arena arena;
 static bool has_rest;
 static uint8_t starts;
+static uint32_t members_count;
 
 static mn_id id_of(uint32_t n)
 {
@@ -141,7 +142,7 @@ static void run(mn_time time)
 static void start(uint32_t n, uint32_t groups_count)
 {
     struct groups_config config = groups_config_default();
-    struct raft_recovered recovered = {.snapshot.config.members_count = NODES};
+    struct raft_recovered recovered = {.snapshot.config.members_count = members_count};
 
     config.raft.self = id_of(n);
     config.raft.seed[0] = (uint8_t)n;
@@ -150,7 +151,7 @@ static void start(uint32_t n, uint32_t groups_count)
     config.writes_count = &nodes[n].writes;
     nodes[n].sync_at = MN_TIME_NEVER;
     ck_assert_int_eq(groups_new(&config, now(), &nodes[n].groups), MN_OK);
-    for (uint32_t i = 0; i < NODES; i++) {
+    for (uint32_t i = 0; i < members_count; i++) {
         recovered.snapshot.config.members[i].id = id_of(i);
         recovered.snapshot.config.members[i].weight = 1;
     }
@@ -172,6 +173,7 @@ static void setup(void)
     mono = MN_SEC;
     net_count = starts = 0;
     has_rest = true;
+    members_count = NODES;
 }
 
 static void teardown(void)
@@ -446,6 +448,24 @@ START_TEST(who_is_no_member_does_not_keep_a_group_awake)
 }
 END_TEST
 
+START_TEST(a_group_of_one_rests_in_any_case)
+{
+    has_rest = false;
+    members_count = 1;
+    start(0, 1);
+    run(5 * MN_SEC);
+    ck_assert_int_eq(leader_of(1), 0);
+    ck_assert_uint_eq(resting(0), 1);
+    ck_assert_uint_eq(groups_deadline(nodes[0].groups), MN_TIME_NEVER); /* nothing wakes the node */
+    reset_counts();
+    propose(0, 1);
+    run(10 * MN_MS);
+    ck_assert_uint_eq(nodes[0].applied, 1);
+    run(2 * MN_SEC);
+    ck_assert_uint_eq(resting(0), 1);
+}
+END_TEST
+
 START_TEST(nothing_is_promised_before_it_is_durable)
 {
     int leader;
@@ -563,6 +583,7 @@ int main(void)
     tcase_add_test(tcase, a_leaders_new_process_leads_nothing);
     tcase_add_test(tcase, a_member_that_lost_everything_wakes_its_groups_and_is_healed);
     tcase_add_test(tcase, who_is_no_member_does_not_keep_a_group_awake);
+    tcase_add_test(tcase, a_group_of_one_rests_in_any_case);
     tcase_add_test(tcase, nothing_is_promised_before_it_is_durable);
     tcase_add_test(tcase, a_reset_link_wakes_groups_and_elects_before_the_timeout);
     tcase_add_test(tcase, groups_open_and_close);
