@@ -32,8 +32,7 @@ struct seglog_work {
     struct seglog *seglog;
     uint32_t slot, size;
     int fd, code; /* errno */
-    uint8_t *bytes;
-    size_t bytes_size;
+    struct seglog_bytes bytes;
     bool is_busy;
 };
 
@@ -71,20 +70,22 @@ static void seglog_fail(struct seglog *seglog, enum seglog_failure failure, cons
 
 /* ---- the thread: opening ---- */
 
-static bool seglog_each(struct seglog *seglog,
-                        bool (*use)(struct seglog *, uint32_t, struct mn_span))
+/* What is done with a segment while the log opens; false: it cannot, text. */
+typedef bool seglog_use(struct seglog *seglog, uint32_t slot, struct mn_span bytes);
+typedef bool seglog_wants(const struct segcore *core, uint32_t slot);
+
+static bool seglog_each(struct seglog *seglog, seglog_wants *wants, seglog_use *use)
 {
     struct seglog_files *files = &seglog->files;
+    struct seglog_bytes bytes = {0};
     bool is_good = true;
 
     for (uint32_t i = 0; i < SEGLOG_SLOTS_MAX && is_good; i++) {
-        uint8_t *bytes;
-        size_t size;
-        if (files->fds[i] < 0) continue;
-        if (!seglog_files_read(files, i, &bytes, &size)) return false;
-        is_good = use(seglog, i, mn_span(bytes, size));
-        mn_free(bytes);
+        if (files->fds[i] < 0 || (wants != NULL && !wants(seglog->core, i))) continue;
+        is_good =
+            seglog_files_read(files, i, &bytes) && use(seglog, i, mn_span(bytes.data, bytes.size));
     }
+    mn_free(bytes.data);
     return is_good;
 }
 
@@ -102,27 +103,26 @@ static bool seglog_scan(struct seglog *seglog, uint32_t slot, struct mn_span byt
 
 static bool seglog_rescue(struct seglog *seglog, uint32_t slot, struct mn_span bytes)
 {
-    if (segcore_is_unreadable(seglog->core, slot)) {
-        mn_status status = segcore_rescue(seglog->core, slot, bytes);
-        (void)status; /* not found: it is judged as gone */
-    }
+    mn_status status = segcore_rescue(seglog->core, slot, bytes);
+
+    (void)status; /* not found: it is judged as gone */
     return true;
 }
 
 static bool seglog_load(struct seglog *seglog, uint32_t slot, struct mn_span bytes)
 {
-    if (segcore_needs(seglog->core, slot)) segcore_load(seglog->core, slot, bytes);
+    segcore_load(seglog->core, slot, bytes);
     return true;
 }
 
 static bool seglog_open(struct seglog *seglog)
 {
-    bool is_good = seglog_files_open(&seglog->files) && seglog_each(seglog, seglog_scan) &&
-                   seglog_each(seglog, seglog_rescue);
+    bool is_good = seglog_files_open(&seglog->files) && seglog_each(seglog, NULL, seglog_scan) &&
+                   seglog_each(seglog, segcore_is_unreadable, seglog_rescue);
 
     if (is_good) {
         segcore_judge(seglog->core);
-        is_good = seglog_each(seglog, seglog_load);
+        is_good = seglog_each(seglog, segcore_needs, seglog_load);
     }
     if (!is_good) {
         seglog_fail(seglog, SEGLOG_UNAVAILABLE, seglog->files.text);
@@ -238,7 +238,7 @@ static void seglog_read(uv_work_t *request)
 {
     struct seglog_work *work = MN_CONTAINER(request, struct seglog_work, request);
 
-    work->code = seglog_file_read(work->fd, &work->bytes, &work->bytes_size);
+    work->code = seglog_file_read(work->fd, &work->bytes);
 }
 
 static void seglog_was_read(uv_work_t *request, int status)
@@ -247,10 +247,10 @@ static void seglog_was_read(uv_work_t *request, int status)
     struct seglog *seglog = work->seglog;
 
     work->is_busy = false;
-    if (status != 0 || work->bytes == NULL) work->bytes_size = 0;
-    if (segcore_clean(seglog->core, mn_span(work->bytes, work->bytes_size)) != MN_OK)
+    if (status != 0) work->bytes.size = 0;
+    if (segcore_clean(seglog->core, mn_span(work->bytes.data, work->bytes.size)) != MN_OK)
         seglog->stats.damaged++; /* said when the log is read back; the segment stays as it is */
-    mn_free(work->bytes);
+    mn_free(work->bytes.data);
     seglog_after_work(seglog);
 }
 

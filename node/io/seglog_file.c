@@ -97,33 +97,40 @@ void seglog_files_close(struct seglog_files *files)
     mn_free(files->path);
 }
 
-int seglog_file_read(int fd, uint8_t **ret, size_t *ret_size)
+/* What was read before is not kept: no need to move it. */
+static void files_reserve(struct seglog_bytes *bytes, size_t size)
+{
+    bytes->size = 0;
+    if (size <= bytes->capacity) return;
+    mn_free(bytes->data);
+    bytes->data = mn_alloc(size);
+    bytes->capacity = size;
+}
+
+int seglog_file_read(int fd, struct seglog_bytes *bytes)
 {
     struct stat stat;
     size_t at = 0;
-    uint8_t *bytes;
 
+    bytes->size = 0;
     if (fstat(fd, &stat) != 0) return errno;
     if (stat.st_size < 0 || stat.st_size > (off_t)SEGMENT_SIZE_MAX) return EFBIG;
-    bytes = mn_alloc((size_t)stat.st_size + 1);
+    files_reserve(bytes, (size_t)stat.st_size);
     while (at < (size_t)stat.st_size) {
-        ssize_t got = pread(fd, bytes + at, (size_t)stat.st_size - at, (off_t)at);
+        ssize_t got = pread(fd, bytes->data + at, (size_t)stat.st_size - at, (off_t)at);
         int code = got < 0 ? errno : EIO;
-        if (got > 0) {
+        if (got > 0)
             at += (size_t)got;
-        } else if (got == 0 || code != EINTR) {
-            mn_free(bytes);
+        else if (got == 0 || code != EINTR)
             return code;
-        }
     }
-    *ret = bytes;
-    *ret_size = at;
+    bytes->size = at;
     return 0;
 }
 
-bool seglog_files_read(struct seglog_files *files, uint32_t slot, uint8_t **ret, size_t *ret_size)
+bool seglog_files_read(struct seglog_files *files, uint32_t slot, struct seglog_bytes *bytes)
 {
-    int code = seglog_file_read(files->fds[slot], ret, ret_size);
+    int code = seglog_file_read(files->fds[slot], bytes);
     char name[NAME_SIZE];
 
     if (code == 0) return true;

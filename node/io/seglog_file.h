@@ -20,11 +20,18 @@ void seglog_files_init(struct seglog_files *files, const char *path); /* which i
 bool seglog_files_open(struct seglog_files *files);
 void seglog_files_close(struct seglog_files *files);
 
-/* A whole file, to be freed; false: text. */
-bool seglog_files_read(struct seglog_files *files, uint32_t slot, uint8_t **ret, size_t *ret_size);
+/* What was read. One serves many reads, for touching fresh memory takes longer than to read a file
+ * that is cached; whoever made it, all zero, frees the data. */
+struct seglog_bytes {
+    uint8_t *data;
+    size_t size, capacity;
+};
 
-/* The same on any thread; 0 or an errno. */
-int seglog_file_read(int fd, uint8_t **ret, size_t *ret_size);
+/* A whole file in place of what [bytes] held; false: text. */
+bool seglog_files_read(struct seglog_files *files, uint32_t slot, struct seglog_bytes *bytes);
+
+/* The same on any thread; 0 or an errno, and nothing is held then. */
+int seglog_file_read(int fd, struct seglog_bytes *bytes);
 
 /* A new one of [size] bytes, all zero and synced. 0, or an errno; [fd] is then not set. May be
  * called on any thread: touches nothing but the path. */
