@@ -177,7 +177,10 @@ void upstream_start(struct upstream *server)
                   server->config->name);
     upstream_set_state(server, server->is_http ? UPSTREAM_PROBING : UPSTREAM_STARTING);
     if (!server->is_http) upstream_stdio_start(server);
-    upstream_begin(server);
+    if (server->is_http && server->http.session_id != NULL)
+        upstream_handshake_resume(server);
+    else
+        upstream_begin(server);
 }
 
 void upstream_begin(struct upstream *server)
@@ -246,14 +249,24 @@ static mn_time upstream_backoff(struct upstream *server)
     return delay - rng_below_u64(&server->host->rng, delay / 4 + 1);
 }
 
-static void upstream_end_session(struct upstream *server, const char *why)
+/* A session that was opened, and that nothing speaks against but the connection. */
+static bool upstream_may_resume(const struct upstream *server)
+{
+    return server->http.session_id != NULL && server->version[0] != 0 &&
+           server->era == UPSTREAM_ERA_LEGACY;
+}
+
+static void upstream_end_session(struct upstream *server, const char *why, bool is_kept)
 {
     upstream_timer_clear(server->host, &server->relist_timer);
     upstream_timer_clear(server->host, &server->stream_timer);
     upstream_request_drop_own(server);
     upstream_list_drop(&server->list);
     if (server->is_http) {
-        upstream_http_close(server, false);
+        if (is_kept)
+            upstream_http_suspend(server);
+        else
+            upstream_http_close(server, false);
     } else {
         upstream_call_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
         if (server->stdio.child != 0) {
@@ -263,7 +276,8 @@ static void upstream_end_session(struct upstream *server, const char *why)
     }
 }
 
-static void upstream_break_as(struct upstream *server, enum upstream_state state, const char *text)
+static void upstream_break_as(struct upstream *server, enum upstream_state state, const char *text,
+                              bool is_kept)
 {
     struct upstream_host *host = server->host;
     bool was_ready = server->ready_at != MN_TIME_NEVER;
@@ -271,15 +285,15 @@ static void upstream_break_as(struct upstream *server, enum upstream_state state
     if (server->state != UPSTREAM_STARTING && server->state != UPSTREAM_PROBING &&
         server->state != UPSTREAM_READY)
         return; /* it is down already */
-    if (server->is_lease) {
+    if (server->is_lease && !is_kept) {
         upstream_lease_end(server, text);
         return;
     }
     upstream_note(server, text);
-    upstream_end_session(server, text);
+    upstream_end_session(server, text, is_kept);
     if (was_ready && host->now.mono - server->ready_at >= UPSTREAM_HEALTHY)
         server->failures_count = 0;
-    if (!was_ready || server->is_era_guessed) server->era = server->config->era;
+    if (!is_kept && (!was_ready || server->is_era_guessed)) server->era = server->config->era;
     server->is_era_guessed = server->is_modern_only = false;
     server->ready_at = MN_TIME_NEVER;
     server->failures_count++;
@@ -297,7 +311,15 @@ static void upstream_break_as(struct upstream *server, enum upstream_state state
 
 void upstream_break(struct upstream *server, const char *text)
 {
-    upstream_break_as(server, UPSTREAM_BACKOFF, text);
+    upstream_break_as(server, UPSTREAM_BACKOFF, text, false);
+}
+
+void upstream_break_off(struct upstream *server, const char *text)
+{
+    bool is_kept = upstream_may_resume(server);
+
+    if (is_kept) MN_PROBE("upstream: a connection breaks, its session does not");
+    upstream_break_as(server, UPSTREAM_BACKOFF, text, is_kept);
 }
 
 void upstream_break_auth(struct upstream *server, uint32_t code)
@@ -306,7 +328,7 @@ void upstream_break_auth(struct upstream *server, uint32_t code)
         &server->host->scratch,
         "refuses our credentials (HTTP %u): set or correct its \"headers\", such as Authorization",
         code);
-    upstream_break_as(server, UPSTREAM_AUTH, text);
+    upstream_break_as(server, UPSTREAM_AUTH, text, false);
 }
 
 bool upstream_rehandshake(struct upstream *server, bool forget_era)
@@ -340,7 +362,7 @@ void upstream_stop(struct upstream *server, enum upstream_after_exit after)
     MN_ASSERT(after == UPSTREAM_AFTER_START || after == UPSTREAM_AFTER_NOTHING);
     upstream_lease_end_all(server, why);
     if (server->is_http) upstream_http_close(server, true);
-    upstream_end_session(server, why);
+    upstream_end_session(server, why, false);
     upstream_call_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
     upstream_call_fail_asking(server, why);
     if (after == UPSTREAM_AFTER_NOTHING) upstream_watch_fail_all(server, why);

@@ -16,8 +16,10 @@
  *   upstream_http       carries them to a Streamable HTTP endpoint
  *
  * A life: STARTING -> PROBING -> READY, and from each of them, when it breaks, BACKOFF (AUTH,
- * FAILED) -> STARTING. An offer outlives a break by UPSTREAM_GRACE, so that a quick restart does
- * not show in anybody's list; calls that come meanwhile wait as long. */
+ * FAILED) -> STARTING. A legacy session over HTTP outlives the connections to its server: when one
+ * breaks, PROBING asks in it whether it is still known, and only who says no gets a new handshake.
+ * An offer outlives a break by UPSTREAM_GRACE, so that a quick restart does not show in anybody's
+ * list; calls that come meanwhile wait as long. */
 #ifndef UPSTREAM_H
 #define UPSTREAM_H
 
@@ -93,6 +95,7 @@ struct upstream_host {
 enum upstream_request_kind {
     UPSTREAM_REQUEST_PROBE = 1,
     UPSTREAM_REQUEST_INITIALIZE,
+    UPSTREAM_REQUEST_RESUME, /* ping: does it still know our session? */
     UPSTREAM_REQUEST_LIST,
     UPSTREAM_REQUEST_LISTEN,
     UPSTREAM_REQUEST_SIDE, /* logging/setLevel, resources/subscribe: nobody needs its answer */
@@ -201,6 +204,11 @@ void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind);
  * (children only: HTTP calls are exchanges of their own), and it is started again later. */
 void upstream_break(struct upstream *server, const char *why);
 void upstream_break_auth(struct upstream *server, uint32_t code);
+
+/* The same, because the connection to it is gone. What a legacy server keeps for our session
+ * (tasks, subscriptions) it keeps: the session is taken up again as soon as the server can be
+ * reached. */
+void upstream_break_off(struct upstream *server, const char *why);
 
 /* A new handshake without a break: the session is gone, or the era is another one. False: the last
  * handshake was a moment ago, so that it would not help. */

@@ -47,6 +47,36 @@ void upstream_handshake_begin(struct upstream *server)
         upstream_handshake_discover(server);
 }
 
+void upstream_handshake_resume(struct upstream *server)
+{
+    struct upstream_request *request =
+        upstream_request_new(server, UPSTREAM_REQUEST_RESUME, upstream_handshake_timeout(server));
+
+    upstream_request_carry(request, upstream_message_ping(server, request->id), "ping");
+}
+
+/* Servers name it by 404; not a few by 400, or as one that was never initialized. Whatever answers
+ * in front of a server that is away (5xx, 408, 429) does not know. */
+void upstream_handshake_on_resumed(struct upstream *server, const struct jsonrpc_message *message,
+                                   uint32_t code)
+{
+    bool is_known = message != NULL && code < 300 &&
+                    (message->kind == JSONRPC_RESULT || message->code == JSONRPC_METHOD_NOT_FOUND);
+
+    if (is_known) {
+        MN_PROBE("upstream: a session goes on after its connection broke");
+        upstream_list_start(server); /* what happened meanwhile */
+    } else if (code >= 500 || code == 408 || code == 429) {
+        upstream_break_off(
+            server, mn_arena_format(&server->host->scratch, "answers ping with HTTP %u", code));
+    } else {
+        MN_PROBE("upstream: a session is gone after its connection broke");
+        upstream_note(server, "it has forgotten our session: opening a new one");
+        upstream_http_close(server, false);
+        upstream_begin(server);
+    }
+}
+
 void upstream_handshake_on_silence(struct upstream *server)
 {
     if (upstream_request_of_kind(server, UPSTREAM_REQUEST_INITIALIZE) == NULL)

@@ -11,6 +11,12 @@
 
 void upstream_handshake_begin(struct upstream *server);
 
+/* The session of before, over HTTP: asks whether the server still knows it. If not, or if it is
+ * another server now, a new one is opened. */
+void upstream_handshake_resume(struct upstream *server);
+void upstream_handshake_on_resumed(struct upstream *server, const struct jsonrpc_message *message,
+                                   uint32_t code);
+
 /* [request] was answered by [message], or, over HTTP, with status [code] and no message at all
  * (NULL). It has been taken out of the tables and is freed by the caller. */
 void upstream_handshake_on_probe(struct upstream *server, const struct jsonrpc_message *message,

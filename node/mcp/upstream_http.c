@@ -107,13 +107,27 @@ void upstream_http_release(struct upstream_exchange *exchange)
         upstream_http_end(exchange);
 }
 
-void upstream_http_close(struct upstream *server, bool with_calls)
+static void upstream_http_end_all(struct upstream *server, bool with_calls)
 {
-    if (with_calls && server->http.session_id != NULL) upstream_http_delete(server);
     MN_LIST_FOR_EACH_SAFE (link, &server->http.exchanges) {
         struct upstream_exchange *exchange = MN_CONTAINER(link, struct upstream_exchange, link);
         if (with_calls || exchange->request == NULL) upstream_http_end(exchange);
     }
+}
+
+void upstream_http_suspend(struct upstream *server)
+{
+    if (server->http.stream != NULL && server->http.stream->event_id != NULL) {
+        mn_buf_unref(server->http.event_id);
+        server->http.event_id = mn_buf_ref(server->http.stream->event_id);
+    }
+    upstream_http_end_all(server, false);
+}
+
+void upstream_http_close(struct upstream *server, bool with_calls)
+{
+    if (with_calls && server->http.session_id != NULL) upstream_http_delete(server);
+    upstream_http_end_all(server, with_calls);
     server->http.session_id = mn_buf_unref(server->http.session_id);
     server->http.event_id = mn_buf_unref(server->http.event_id);
     server->http.has_no_stream = server->http.had_stream = false;
@@ -289,7 +303,7 @@ static void upstream_http_on_unreachable(struct upstream_exchange *exchange, con
     text = mn_arena_format(&server->host->scratch, "cannot be reached: %s", text);
     if (request != NULL && request->kind == UPSTREAM_REQUEST_CALL)
         upstream_request_failed(request, CALL_UNAVAILABLE, text);
-    upstream_break(server, text);
+    upstream_break_off(server, text);
 }
 
 static void upstream_http_on_broken_off(struct upstream_exchange *exchange, const char *text)
@@ -298,8 +312,10 @@ static void upstream_http_on_broken_off(struct upstream_exchange *exchange, cons
     bool had_event = exchange->had_event;
     uint32_t code = exchange->code;
 
-    if (exchange->type == UPSTREAM_BODY_SSE && code == 200 && upstream_http_resume_later(exchange))
-        return;
+    bool was_stream = exchange->type == UPSTREAM_BODY_SSE && code == 200;
+    bool is_resuming = exchange->resumes_count > 0 && code == 0; /* it could not be reached again */
+
+    if ((was_stream || is_resuming) && upstream_http_resume_later(exchange)) return;
     upstream_http_end(exchange);
     if (request->kind == UPSTREAM_REQUEST_LISTEN)
         upstream_request_failed(request, had_event ? CALL_OUTCOME_UNKNOWN : CALL_UPSTREAM, text);
@@ -375,13 +391,17 @@ static void upstream_http_on_stream_done(struct upstream_exchange *exchange, mn_
     bool is_stream = code == 200 && exchange->type == UPSTREAM_BODY_SSE;
     /* Without a stream before, these only say that there are no streams. */
     bool is_lost = server->http.had_stream && (code == 404 || code == 400);
+    /* What it does not like may be where we want to go on, and not the session. */
+    bool is_place_lost = code == 400 && exchange->event_id != NULL && !had_event;
 
     if (is_stream) server->http.had_stream = true;
     mn_buf_unref(server->http.event_id);
-    server->http.event_id = mn_buf_ref(exchange->event_id);
+    server->http.event_id = is_place_lost ? NULL : mn_buf_ref(exchange->event_id);
     upstream_http_end(exchange);
     if (status == MN_UNREACHABLE) {
-        upstream_break(server, text);
+        upstream_break_off(server, text);
+    } else if (is_place_lost) {
+        upstream_stream_ended(server, false);
     } else if (is_lost && upstream_rehandshake(server, false)) {
         return;
     } else if (status != MN_OK || is_stream || code >= 500) {

@@ -55,6 +55,9 @@ void upstream_http_release(struct upstream_exchange *exchange);
 /* Ends the session (DELETE) and every exchange but those of calls, or all of them. */
 void upstream_http_close(struct upstream *server, bool with_calls);
 
+/* The server cannot be reached: all exchanges but those of calls end, its session does not. */
+void upstream_http_suspend(struct upstream *server);
+
 struct upstream_host;
 struct upstream_timer;
 void upstream_http_on_edge(struct upstream_host *host, const struct edge_input *input);

@@ -114,6 +114,15 @@ struct mn_buf *upstream_message_roots_changed(struct upstream *server)
     return upstream_message_end(server, &writer);
 }
 
+struct mn_buf *upstream_message_ping(struct upstream *server, uint64_t id)
+{
+    struct mn_writer writer = {0};
+
+    upstream_message_begin(&writer, id, "ping");
+    mn_writer_str(&writer, "{}");
+    return upstream_message_end(server, &writer);
+}
+
 struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
                                      struct mn_span cursor)
 {

@@ -15,6 +15,7 @@ struct mn_buf *upstream_message_initialize(struct upstream *server, uint64_t id)
 
 struct mn_buf *upstream_message_initialized(struct upstream *server);
 struct mn_buf *upstream_message_roots_changed(struct upstream *server);
+struct mn_buf *upstream_message_ping(struct upstream *server, uint64_t id);
 struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
                                      struct mn_span cursor);
 struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id);

@@ -131,6 +131,7 @@ void upstream_request_answered(struct upstream_request *request,
     case UPSTREAM_REQUEST_INITIALIZE:
         upstream_handshake_on_initialize(server, message, code);
         break;
+    case UPSTREAM_REQUEST_RESUME: upstream_handshake_on_resumed(server, message, code); break;
     case UPSTREAM_REQUEST_LIST: upstream_list_on_page(server, message, code); break;
     case UPSTREAM_REQUEST_LISTEN:
         upstream_stream_ended(server, message != NULL && message->kind == JSONRPC_RESULT);
@@ -153,7 +154,11 @@ void upstream_request_failed(struct upstream_request *request, enum call_failure
     upstream_request_free(request);
     if (kind == UPSTREAM_REQUEST_LISTEN)
         upstream_stream_ended(server, failure == CALL_OUTCOME_UNKNOWN);
-    else if (kind != UPSTREAM_REQUEST_SIDE)
+    else if (kind == UPSTREAM_REQUEST_SIDE)
+        return;
+    else if (failure == CALL_OUTCOME_UNKNOWN)
+        upstream_break_off(server, text);
+    else
         upstream_break(server, text);
 }
 
@@ -170,6 +175,7 @@ void upstream_request_on_timer(struct upstream_request *request)
             upstream_break(server, "does not answer server/discover");
         break;
     case UPSTREAM_REQUEST_INITIALIZE: upstream_break(server, "does not answer initialize"); break;
+    case UPSTREAM_REQUEST_RESUME: upstream_break(server, "does not answer ping"); break;
     case UPSTREAM_REQUEST_LIST:
         upstream_break(server, mn_arena_format(&server->host->scratch, "does not answer %s",
                                                upstream_list_method(server->list.kind)));

@@ -7,7 +7,7 @@ import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
 import {Client, StreamableHTTPClientTransport} from '@modelcontextprotocol/client';
-import {withMesh, waitFor, ctl, ctlJson, modern, run, bin, sleep, nodejs, everything, modules, url} from './lib/mesh.mjs';
+import {withMesh, waitFor, ctl, ctlJson, modern, run, bin, sleep, nodejs, everything, everythingHttp, modules, url} from './lib/mesh.mjs';
 
 const echo = {everything: {command: nodejs, args: [everything, 'stdio']}};
 const listed = async (node, name) => (await modern(node, 'tools/list')).message.result.tools.some(t => t.name === name);
@@ -194,13 +194,7 @@ test('two equal servers that are not replicas stay apart; marked ones are one', 
 }));
 
 test('HTTP upstreams: the same server over Streamable HTTP', withMesh('http', async mesh => {
-  const {spawn} = await import('node:child_process');
-  const {createServer} = await import('node:net');
-  const port = await new Promise(done => { const s = createServer().listen(0, '127.0.0.1', () => { const {port} = s.address(); s.close(() => done(port)); }); });
-  writeFileSync(join(mesh.dir, 'loopback.mjs'), `import net from 'node:net';
-const listen = net.Server.prototype.listen;
-net.Server.prototype.listen = function (...a) { if (/^\\d+$/.test(String(a[0])) && typeof a[1] !== 'string') a.splice(1, 0, '127.0.0.1'); return listen.apply(this, a); };`);
-  mesh.processes.push(spawn(nodejs, ['--import', join(mesh.dir, 'loopback.mjs'), everything, 'streamableHttp'], {env: {...process.env, PORT: String(port)}, stdio: 'ignore'}));
+  const port = await everythingHttp(mesh);
   const [n1, n2] = await mesh.cluster(2, {n2: {web: {url: `http://127.0.0.1:${port}/mcp`}}});
   await waitFor('n1 lists web__echo', () => listed(n1, 'web__echo'));
   const {message} = await modern(n1, 'tools/call', {name: 'web__echo', arguments: {message: 'by http'}});

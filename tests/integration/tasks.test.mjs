@@ -4,7 +4,8 @@ import assert from 'node:assert/strict';
 import {join, dirname} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {existsSync, readFileSync} from 'node:fs';
-import {withMesh, waitFor, modern, nodejs, url, sleep} from './lib/mesh.mjs';
+import {withMesh, waitFor, modern, nodejs, url, sleep, ctlJson, everythingHttp} from './lib/mesh.mjs';
+import {Proxy} from './lib/proxy.mjs';
 
 const script = join(dirname(fileURLToPath(import.meta.url)), 'lib', 'scripted.mjs');
 const known = {'io.modelcontextprotocol/clientCapabilities': {extensions: {'io.modelcontextprotocol/tasks': {}}}};
@@ -69,3 +70,51 @@ test('progress is a sign of life: a call may take longer than its server is wait
   assert.match(silent.error.message, /outcome unknown/);
   await waitFor('the server was told', () => told('notifications/cancelled').length === 1, {limit: 10_000});
 }, 2));
+
+// A legacy session by hand: request(method, params) gives the whole answer.
+async function legacySession(node, capabilities = {}, path = '/mcp') {
+  const headers = {'content-type': 'application/json', accept: 'application/json, text/event-stream'};
+  let id = 0, session;
+  const request = async (method, params = {}) => {
+    const response = await fetch(url(node, path), {method: 'POST', body: JSON.stringify({jsonrpc: '2.0', id: ++id, method, params}),
+      headers: {...headers, ...(session ? {'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25'} : {})}});
+    session ??= response.headers.get('mcp-session-id');
+    const text = await response.text();
+    return JSON.parse(text.startsWith('{') ? text : text.split('\n').filter(line => line.startsWith('data: {')).at(-1).slice(6));
+  };
+  const {result} = await request('initialize', {protocolVersion: '2025-11-25', capabilities, clientInfo: {name: 'test', version: '1'}});
+  return {request, offered: result.capabilities, get session() { return session; }};
+}
+
+test('a server at a URL that is away for a moment keeps its session, and so its tasks', withMesh('away-for-a-moment', async mesh => {
+  const port = await everythingHttp(mesh);
+  const proxy = await new Proxy().listen();
+  proxy.target = `127.0.0.1:${port}`;
+  try {
+    const [n1, n2] = await mesh.cluster(2, {n2: {web: {url: `http://${proxy.address}/mcp`}}});
+    const is = state => async () => (await ctlJson(n2, 'servers', 'ls')).servers.find(({name}) => name === 'web')?.state === state;
+    await waitFor('n1 lists the server', async () =>
+      (await modern(n1, 'tools/list')).message.result.tools.some(({name}) => name === 'web__simulate-research-query'));
+    const shared = await legacySession(n1), own = await legacySession(n1, {elicitation: {}});
+    const begin = async client => (await client.request('tools/call',
+      {name: 'web__simulate-research-query', arguments: {topic: 'sessions'}, task: {ttl: 60000}})).result.task.taskId;
+    const tasks = [[shared, await begin(shared)], [own, await begin(own)]];
+    proxy.cut();
+    // The node notices when it says something: here the stream of the session.
+    await waitFor('the node has noticed', async () => !await is('ready')());
+    await proxy.heal();
+    await waitFor('the server is back', is('ready'));
+    for (const [client, taskId] of tasks) {
+      const state = await waitFor('the task is over', async () => {
+        const {result, error} = await client.request('tasks/get', {taskId});
+        assert.ok(error === undefined || error.data?.reason === 'unavailable', JSON.stringify(error));
+        return result?.status === 'completed';
+      }, {every: 200});
+      assert.ok(state);
+      const {result} = await client.request('tasks/result', {taskId});
+      assert.match(result.content[0].text, /Research Report: sessions/);
+    }
+  } finally {
+    proxy.close();
+  }
+}));

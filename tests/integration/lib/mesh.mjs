@@ -3,6 +3,7 @@
 import {spawn, execFile} from 'node:child_process';
 import {mkdtempSync, readFileSync, existsSync, rmSync, writeFileSync, readdirSync} from 'node:fs';
 import {tmpdir} from 'node:os';
+import {createServer} from 'node:net';
 import {join, dirname} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -137,6 +138,21 @@ export class Mesh {
   logs() {
     return this.nodes.map(node => `---- ${node.name}\n${node.log.split('\n').slice(-40).join('\n')}`).join('\n');
   }
+}
+
+// A port of the loopback that nobody uses now.
+export const freePort = () => new Promise(done => {
+  const server = createServer().listen(0, '127.0.0.1', () => { const {port} = server.address(); server.close(() => done(port)); });
+});
+
+// The reference server of the protocol (a legacy one, on the SDK) over Streamable HTTP; its port.
+export async function everythingHttp(mesh) {
+  const port = await freePort();
+  writeFileSync(join(mesh.dir, 'loopback.mjs'), `import net from 'node:net';
+const listen = net.Server.prototype.listen;
+net.Server.prototype.listen = function (...a) { if (/^\\d+$/.test(String(a[0])) && typeof a[1] !== 'string') a.splice(1, 0, '127.0.0.1'); return listen.apply(this, a); };`);
+  mesh.processes.push(spawn(nodejs, ['--import', join(mesh.dir, 'loopback.mjs'), everything, 'streamableHttp'], {env: {...process.env, PORT: String(port)}, stdio: 'ignore'}));
+  return port;
 }
 
 // Runs body(mesh) and cleans up; shows the logs when it fails.

@@ -53,6 +53,16 @@ export class Proxy {
     for (const socket of this.sockets) socket.resetAndDestroy();
   }
 
+  // As a host that is gone for a while: what is open breaks, what is new is refused.
+  cut() {
+    this.server.close();
+    this.reset();
+  }
+
+  heal() {
+    return new Promise(done => this.server.listen(Number(this.address.split(':')[1]), '127.0.0.1', done));
+  }
+
   close() {
     this.server.close();
     this.reset();
