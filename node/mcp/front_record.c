@@ -3,8 +3,10 @@
  * record that other nodes keep too (records.h). Whatever changes it is answered only once they do.
  *
  * A client that comes here with the id of a session we do not have waits until others were asked
- * for the record; if nobody has it, the id itself says enough to go on (front_session.c). The
- * requests of a session that is being looked for are kept as they came, and served then.
+ * for the record. If nobody has it, the client hears that its session is gone, and starts over:
+ * without its subscriptions it would go on as if nothing ever changed. The requests of a session
+ * that is being looked for are kept as they came, and served then. Records are in the node's store,
+ * so that sessions outlive all nodes that keep them, if those come back.
  *
  * Events that can be had again stay where they were sent. Each node that takes a session over is
  * one generation further, and numbers its streams from there: an id of an earlier node's event is
@@ -18,7 +20,8 @@
 #define SUBSCRIPTIONS_SAVED 256u           /* of one session */
 #define SUBSCRIPTIONS_SIZE ((size_t)32768) /* bytes of their URIs */
 #define GENERATION_SHIFT 32
-#define MARK_PREFIX "ended/"
+#define MARK_PREFIX "ended/"    /* in the store all of these come */
+#define KEPT_PREFIX "sessions/" /* before all of these */
 
 /* An answer that waits until the session is kept. */
 struct held {
@@ -258,6 +261,10 @@ static bool adoption_take_over(struct front *front, const struct front_exchange 
 
     if (found->is_found && !found->is_ended)
         record = record_read(front, found->body, &exchange->principal, exchange->service);
+    if (session == NULL && record == NULL) {
+        MN_PROBE("front: nobody has the record of a session, and its client starts over");
+        return false;
+    }
     if (session != NULL) { /* its client was away for a while */
         if (record != NULL) record_apply(front, session, record);
         session->is_elsewhere = false;
@@ -265,17 +272,14 @@ static bool adoption_take_over(struct front *front, const struct front_exchange 
         return true;
     }
     if (!front_legacy_make_room(front)) return false;
-    session = record == NULL ? front_session_adopt(front, exchange, mn_span_str(adoption->id))
-                             : front_session_again(front, exchange, mn_span_str(adoption->id),
-                                                   front_session_version(pb_text(record->version)),
-                                                   pb_span(record->client_info),
-                                                   pb_span(record->client_capabilities));
-    if (session == NULL) return false;
+    session = front_session_again(
+        front, exchange, mn_span_str(adoption->id), front_session_version(pb_text(record->version)),
+        pb_span(record->client_info), pb_span(record->client_capabilities));
     front_legacy_touch(front, session);
-    session->generation = record == NULL ? 1 : record->generation + 1;
+    session->generation = record->generation + 1;
     if (session->generation > UINT32_MAX) session->generation = 1;
     session->stream_last = session->generation << GENERATION_SHIFT;
-    if (record != NULL) record_apply(front, session, record);
+    record_apply(front, session, record);
     front_record_save(front, session);
     return true;
 }
@@ -355,28 +359,46 @@ static void record_on_newer(struct front *front, const struct records_output *ne
     record_step(front, &(struct records_input){.type = RECORDS_IN_RELEASE, .key = newer->key});
 }
 
-/* ---- marks of ended sessions, in the node's store ---- */
+/* ---- in the node's store: marks of ended sessions, and records ---- */
+
+static bool key_has(struct mn_span key, const char *prefix)
+{
+    size_t size = strlen(prefix);
+
+    return key.size == size + 2 * RECORDS_KEY_SIZE && memcmp(key.data, prefix, size) == 0;
+}
 
 bool front_record_is_key(struct mn_span key)
 {
-    return key.size == sizeof MARK_PREFIX - 1 + 2 * RECORDS_KEY_SIZE &&
-           memcmp(key.data, MARK_PREFIX, sizeof MARK_PREFIX - 1) == 0;
+    return key_has(key, MARK_PREFIX) || key_has(key, KEPT_PREFIX);
+}
+
+/* [value] empty: nothing is kept under that key any more. */
+static void record_write(struct front *front, const char *prefix, const struct records_key *key,
+                         struct mn_span value)
+{
+    struct mn_arena *arena;
+    struct edge_output *write;
+    char hex[2 * RECORDS_KEY_SIZE + 1];
+
+    if (front->writes_count == NULL) return;
+    arena = front->outbox->edge->arena;
+    mn_hex_encode(key_span(key), hex);
+    write = edge_emit(front->outbox->edge, EDGE_OUT_WRITE, ++*front->writes_count);
+    write->key = mn_span_str(mn_arena_format(arena, "%s%s", prefix, hex));
+    if (value.size > 0) write->bytes = mn_arena_copy(arena, value);
 }
 
 /* "VERSION MS": until then somebody may come with the id. */
 static void record_mark(struct front *front, const struct records_output *mark)
 {
-    struct edge_output *write;
-    char hex[2 * RECORDS_KEY_SIZE + 1];
+    const char *text = "";
 
-    if (front->writes_count == NULL) return;
-    mn_hex_encode(key_span(&mark->key), hex);
-    write = edge_emit(front->outbox->edge, EDGE_OUT_WRITE, ++*front->writes_count);
-    write->key = mn_span_str(mn_arena_format(front->outbox->edge->arena, MARK_PREFIX "%s", hex));
     if (mark->is_ended)
-        write->bytes = mn_span_str(mn_arena_format(
-            front->outbox->edge->arena, "%llu %llu", (unsigned long long)mark->version,
-            (unsigned long long)(mn_wall_ms(front->now) + FRONT_SESSION_LIFE / MN_MS)));
+        text = mn_arena_format(
+            &front->scratch, "%llu %llu", (unsigned long long)mark->version,
+            (unsigned long long)(mn_wall_ms(front->now) + FRONT_SESSION_LIFE / MN_MS));
+    record_write(front, MARK_PREFIX, &mark->key, mn_span_str(text));
 }
 
 /* A number and one byte behind it; SIZE_MAX: it is none. */
@@ -391,23 +413,36 @@ static size_t mark_number(struct mn_span text, size_t at, uint64_t *ret)
     return at == begin ? SIZE_MAX : at;
 }
 
-void front_record_recover(struct front *front, struct mn_span key, struct mn_span value)
+static void recover_mark(struct front *front, struct records_input *input, struct mn_span value)
 {
-    struct records_input input = {.type = RECORDS_IN_MARK};
-    struct records_output gone = {.type = RECORDS_OUT_MARK};
-    size_t at = mark_number(value, 0, &input.mark);
+    struct records_output gone = {.type = RECORDS_OUT_MARK, .key = input->key};
+    size_t at = mark_number(value, 0, &input->mark);
     uint64_t until_ms = 0;
 
-    if (!front_record_is_key(key) ||
-        mn_hex_decode(mn_span(key.data + sizeof MARK_PREFIX - 1, 2 * RECORDS_KEY_SIZE),
-                      input.key.bytes, RECORDS_KEY_SIZE) != MN_OK)
-        return;
+    input->type = RECORDS_IN_MARK;
     if (at != SIZE_MAX) at = mark_number(value, at + 1, &until_ms);
-    gone.key = input.key;
     if (at == value.size && until_ms > mn_wall_ms(front->now))
-        record_step(front, &input);
+        record_step(front, input);
     else
         record_mark(front, &gone); /* no id of its time is good any more */
+}
+
+void front_record_recover(struct front *front, struct mn_span key, struct mn_span value)
+{
+    struct records_input input = {.type = RECORDS_IN_KEPT};
+    bool is_mark = key_has(key, MARK_PREFIX);
+    const char *prefix = is_mark ? MARK_PREFIX : KEPT_PREFIX;
+    size_t size = strlen(prefix);
+
+    if (!front_record_is_key(key) || mn_hex_decode(mn_span(key.data + size, 2 * RECORDS_KEY_SIZE),
+                                                   input.key.bytes, RECORDS_KEY_SIZE) != MN_OK)
+        return;
+    if (is_mark) {
+        recover_mark(front, &input, value);
+        return;
+    }
+    input.kept = value;
+    record_step(front, &input);
 }
 
 static void record_send(struct front *front, const struct records_output *output)
@@ -433,6 +468,7 @@ void front_record_run(struct front *front)
         case RECORDS_OUT_FOUND: record_on_found(front, &output); break;
         case RECORDS_OUT_NEWER: record_on_newer(front, &output); break;
         case RECORDS_OUT_MARK: record_mark(front, &output); break;
+        case RECORDS_OUT_KEEP: record_write(front, KEPT_PREFIX, &output.key, output.body); break;
         }
     }
     outbox->items = NULL;

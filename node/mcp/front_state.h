@@ -436,12 +436,7 @@ void front_session_handle(struct mn_span id, uint8_t ret[FRONT_DIGEST_SIZE]);
 bool front_session_is_ours(struct front *front, const struct front_exchange *exchange,
                            struct mn_span id);
 
-/* The session of an id that another node gave out, or this one before it forgot, as far as the id
- * itself tells. NULL: none. */
-struct front_session *front_session_adopt(struct front *front,
-                                          const struct front_exchange *exchange, struct mn_span id);
-
-/* The same with all that is known of it. */
+/* The session of an id that another node gave out, or this one before it forgot. */
 struct front_session *front_session_again(struct front *front,
                                           const struct front_exchange *exchange, struct mn_span id,
                                           const char *version, struct mn_span info,

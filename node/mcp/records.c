@@ -36,8 +36,13 @@ struct records *records_new(const struct records_config *config)
     return records;
 }
 
+static struct records_output *emit(struct records *records, enum records_output_type type,
+                                   const struct records_key *key);
+
+/* Not ended: it is to be kept no longer, either. */
 static void record_free(struct records *records, struct record *record)
 {
+    if (records->outbox != NULL && !record->is_ended) emit(records, RECORDS_OUT_KEEP, &record->key);
     records->stats.size -= body_of(record).size;
     if (record->is_ended) records->stats.ended--;
     if (record->is_ours) records->stats.ours--;
@@ -139,6 +144,24 @@ void records_pack(const struct record *record, Meshnode__Record__Record *ret,
     for (uint32_t i = 0; i < record->former_count; i++)
         former[ret->n_former++] = pb_id_bytes(&record->former[i]);
     ret->former = former;
+}
+
+void records_emit_forget(struct records *records, const struct records_key *key)
+{
+    emit(records, RECORDS_OUT_KEEP, key);
+}
+
+void records_emit_keep(struct records *records, const struct record *record)
+{
+    struct records_output *output = emit(records, RECORDS_OUT_KEEP, &record->key);
+    Meshnode__Record__Record packed;
+    ProtobufCBinaryData former[RECORDS_FORMER];
+    struct mn_buf *buf;
+
+    records_pack(record, &packed, former);
+    buf = pb_pack(&packed.base);
+    output->body = mn_arena_copy(records->outbox->arena, mn_buf_span(buf));
+    mn_buf_unref(buf);
 }
 
 void records_send(struct records *records, const struct record *record, const mn_id *to)
@@ -380,6 +403,7 @@ static void records_bound_ended(struct records *records)
 void records_set_ended(struct records *records, struct record *record)
 {
     if (record->is_ended) return;
+    if (record->body != NULL) emit(records, RECORDS_OUT_KEEP, &record->key);
     records->stats.size -= body_of(record).size;
     record->body = mn_buf_unref(record->body);
     record->is_ended = true;
@@ -449,6 +473,7 @@ static void on_put(struct records *records, const struct records_key *key, struc
     records_set_body(records, record, body);
     record->version++;
     record_write(records, record);
+    records_emit_keep(records, record);
     record->is_awaited = true;
     record->wait_until = mn_time_after(records->now.mono, RECORDS_WAIT);
     record_spread(records, record);
@@ -511,7 +536,10 @@ void records_ask_answered(struct records *records, struct ask *ask, const mn_id 
         ask->nodes[i] = ask->nodes[--ask->nodes_count];
         break;
     }
-    if (ask->nodes_count == 0 && !ask->is_early) ask_end(records, ask);
+    if (ask->is_late && records_find(records, &ask->key) != NULL)
+        ask_end(records, ask);
+    else if (ask->nodes_count == 0 && !ask->is_early)
+        ask_end(records, ask);
 }
 
 /* Asks the highest ones that were not asked yet, as far as there is room to remember them. */
@@ -535,10 +563,30 @@ static void ask_send(struct records *records, struct ask *ask)
     }
 }
 
+/* Its time is up. What nobody has shown may be at a node that is slow, or only just coming. */
+static void ask_on_time(struct records *records, struct ask *ask)
+{
+    bool is_open = ask->nodes_count > 0 || ask->is_early;
+
+    if (records_find(records, &ask->key) != NULL || !is_open ||
+        ask->give_up_at <= records->now.mono) {
+        MN_PROBE("records: not all that were asked have answered");
+        ask_end(records, ask);
+        return;
+    }
+    MN_PROBE("records: nobody has shown it yet, and it is waited for");
+    ask->is_late = true;
+    ask->until = mn_time_after(records->now.mono, RECORDS_ASK_WAIT);
+    mn_list_remove(&ask->in_asks);
+    mn_list_push_back(&records->asks_order, &ask->in_asks);
+    ask_send(records, ask);
+}
+
 static void on_ask(struct records *records, const struct records_key *key)
 {
     const struct record *record = records_find(records, key);
-    bool is_early = records->now.mono - records->grown_at < RECORDS_YOUNG;
+    mn_time since = records->now.mono - records->grown_at;
+    bool is_early = since < (records->nodes_count == 0 ? RECORDS_LOST_WAIT : RECORDS_YOUNG);
     struct ask *ask = records_ask_find(records, key);
 
     if (ask != NULL) return; /* one answer for all */
@@ -550,6 +598,7 @@ static void on_ask(struct records *records, const struct records_key *key)
     ask = mn_alloc(sizeof *ask);
     ask->key = *key;
     ask->until = mn_time_after(records->now.mono, RECORDS_ASK_WAIT);
+    ask->give_up_at = mn_time_after(records->now.mono, RECORDS_LOST_WAIT);
     ask->is_early = is_early;
     mn_map_insert(&records->asks, &ask->by_key, records_key_span(&ask->key));
     mn_list_push_back(&records->asks_order, &ask->in_asks);
@@ -620,8 +669,7 @@ static void on_time(struct records *records)
     while (!mn_list_is_empty(&records->asks_order)) {
         struct ask *ask = MN_CONTAINER(records->asks_order.next, struct ask, in_asks);
         if (ask->until > now) break;
-        MN_PROBE("records: not all that were asked have answered");
-        ask_end(records, ask);
+        ask_on_time(records, ask);
     }
 }
 
@@ -642,6 +690,7 @@ void records_step(struct records *records, struct mn_now now, const struct recor
     case RECORDS_IN_END: on_end(records, &input->key); break;
     case RECORDS_IN_RELEASE: on_release(records, &input->key); break;
     case RECORDS_IN_MARK: on_mark(records, &input->key, input->mark); break;
+    case RECORDS_IN_KEPT: records_on_kept(records, &input->key, input->kept); break;
     }
     on_time(records);
     mn_arena_reset(&records->scratch);

@@ -14,7 +14,12 @@
  * Soon after it met other nodes (it has just started, or a cut healed) it may not know all of them
  * yet: then it asks for the whole RECORDS_ASK_WAIT, those that it meets meanwhile too.
  *
- * It is not agreement: what only the dead nodes knew is lost, and a put is answered after
+ * Whoever keeps a record keeps it over its own restarts, too (KEEP, KEPT), so that a mesh whose
+ * nodes all die at once has it again. A record that nobody has shown within RECORDS_ASK_WAIT is
+ * waited for longer, for RECORDS_LOST_WAIT, if this node met others a moment ago or somebody has
+ * not answered.
+ *
+ * It is not agreement: what nobody can be asked for is lost, and a put is answered after
  * RECORDS_WAIT even if too few have it. Records are of members that trust each other; bounds hold
  * against those that do not. Pure, like every core. */
 #ifndef RECORDS_H
@@ -35,9 +40,10 @@
 #define RECORDS_ASKED 4u               /* more than keep it: nodes disagree on who can be reached */
 #define RECORDS_WAIT (500 * MN_MS)     /* for the copies of a put */
 #define RECORDS_ASK_WAIT (300 * MN_MS) /* for answers */
+#define RECORDS_LOST_WAIT (3 * MN_SEC) /* for a first one */
 #define RECORDS_YOUNG (500 * MN_MS)    /* after other nodes came: there may be more of them */
 #define RECORDS_RETRY (100 * MN_MS)    /* a copy that was not confirmed is sent again; doubled */
-#define RECORDS_LIFE MN_HOUR           /* of a copy after the last word from its owner */
+#define RECORDS_LIFE MN_DAY            /* of a copy after the last word from its owner */
 #define RECORDS_REFRESH (15 * MN_MINUTE)    /* between two words of the owner */
 #define RECORDS_BODY_MAX 65536u             /* bytes */
 #define RECORDS_MAX 40000u                  /* at one node, without ended ones */
@@ -66,7 +72,8 @@ enum records_input_type {
                          * not answered again */
     RECORDS_IN_END,     /* key: ended for good, everywhere */
     RECORDS_IN_RELEASE, /* key: not ours any more; copies stay for their time */
-    RECORDS_IN_MARK     /* key, mark: a mark of an earlier run of this node */
+    RECORDS_IN_MARK,    /* key, mark: a mark of an earlier run of this node */
+    RECORDS_IN_KEPT     /* key, kept: what KEEP said in an earlier run; after all marks */
 };
 
 struct records_input {
@@ -81,8 +88,9 @@ struct records_input {
             mn_id from;
             struct mn_span bytes;
         } message;
-        struct mn_span put; /* <= RECORDS_BODY_MAX bytes */
-        uint64_t mark;      /* version */
+        struct mn_span put;  /* <= RECORDS_BODY_MAX bytes */
+        struct mn_span kept; /* whatever it is: it is checked */
+        uint64_t mark;       /* version */
     };
 };
 
@@ -91,7 +99,8 @@ enum records_output_type {
     RECORDS_OUT_STORED,   /* key, copies_count: all that was put so far is kept as well as can be */
     RECORDS_OUT_FOUND,    /* key, is_found, is_ended, body */
     RECORDS_OUT_NEWER,    /* key, is_ended, body: another node changed a record of ours */
-    RECORDS_OUT_MARK      /* key, version, is_ended: keep the mark over a restart, or forget it */
+    RECORDS_OUT_MARK,     /* key, version, is_ended: keep the mark over a restart, or forget it */
+    RECORDS_OUT_KEEP      /* key, body: keep that over a restart; empty: forget it */
 };
 
 struct records_output {

@@ -49,6 +49,8 @@ struct ask {
     mn_id asked[RECORDS_ASKED * 2]; /* all that were */
     uint32_t asked_count;
     bool is_early; /* asked soon after other nodes came: it takes its time */
+    bool is_late;  /* the first that shows it ends it */
+    mn_time give_up_at;
 };
 
 struct records {
@@ -96,6 +98,10 @@ void records_tell_stored(struct records *records, struct record *record);
 /* Its timer, after anything about its copies changed. */
 void records_arm(struct records *records, struct record *record);
 
+/* KEEP: it is another one now, or a new one, and shall outlive this node; or shall not. */
+void records_emit_keep(struct records *records, const struct record *record);
+void records_emit_forget(struct records *records, const struct records_key *key);
+
 /* FOUND or NEWER. */
 void records_emit_record(struct records *records, enum records_output_type type,
                          const struct records_key *key);
@@ -110,5 +116,6 @@ void records_ask_answered(struct records *records, struct ask *ask, const mn_id 
 
 /* ---- records_wire.c ---- */
 void records_on_message(struct records *records, const mn_id *from, struct mn_span bytes);
+void records_on_kept(struct records *records, const struct records_key *key, struct mn_span bytes);
 
 #endif

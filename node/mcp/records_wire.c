@@ -15,6 +15,16 @@ static bool is_valid(const Meshnode__Record__Record *said, struct records_key *k
            said->body.len <= RECORDS_BODY_MAX && said->is_ended == (said->body.len == 0);
 }
 
+static void fill(struct record *record, const Meshnode__Record__Record *said, const mn_id *writer)
+{
+    record->version = said->version;
+    record->writer = *writer;
+    record->former_count = 0;
+    for (size_t i = 0; i < said->n_former && record->former_count < RECORDS_FORMER; i++)
+        if (pb_id(said->former[i], &record->former[record->former_count]) == MN_OK)
+            record->former_count++;
+}
+
 /* Takes over what another node said about a record. False: no room. */
 static bool take(struct records *records, const Meshnode__Record__Record *said,
                  const struct records_key *key, const mn_id *writer)
@@ -31,12 +41,7 @@ static bool take(struct records *records, const Meshnode__Record__Record *said,
     record = records_find(records, key); /* it may have been the one that went */
     if (record == NULL) record = records_add(records, key);
     was_ours = record->is_ours;
-    record->version = said->version;
-    record->writer = *writer;
-    record->former_count = 0;
-    for (size_t i = 0; i < said->n_former && record->former_count < RECORDS_FORMER; i++)
-        if (pb_id(said->former[i], &record->former[record->former_count]) == MN_OK)
-            record->former_count++;
+    fill(record, said, writer);
     for (uint32_t i = 0; i < record->copies_count; i++)
         record->copies[i].is_stored = true; /* its writer sees to that now */
     records_tell_stored(records, record);
@@ -44,6 +49,7 @@ static bool take(struct records *records, const Meshnode__Record__Record *said,
         records_set_ended(records, record);
     else
         records_set_body(records, record, pb_span(said->body));
+    if (!said->is_ended) records_emit_keep(records, record);
     if (was_ours) {
         MN_PROBE("records: one of ours was changed elsewhere");
         records_emit_record(records, RECORDS_OUT_NEWER, key);
@@ -170,6 +176,29 @@ static void on_said_found(struct records *records, const mn_id *from,
     if (said->record != NULL && is_news(records_find(records, &key), said->record, &writer))
         (void)take(records, said->record, &key, &writer);
     records_ask_answered(records, ask, from);
+}
+
+void records_on_kept(struct records *records, const struct records_key *key, struct mn_span bytes)
+{
+    const Meshnode__Record__Record *said =
+        bytes.size > RECORDS_MESSAGE_MAX
+            ? NULL
+            : pb_unpack(&meshnode__record__record__descriptor, &records->scratch, bytes);
+    struct records_key inside;
+    struct record *record;
+    mn_id writer;
+
+    if (!is_valid(said, &inside, &writer) || memcmp(key, &inside, sizeof inside) != 0 ||
+        said->is_ended || records_find(records, key) != NULL ||
+        !records_make_room(records, said->body.len, true)) {
+        records_emit_forget(records, key);
+        return;
+    }
+    MN_PROBE("records: kept over a restart");
+    record = records_add(records, key);
+    fill(record, said, &writer);
+    records_set_body(records, record, pb_span(said->body));
+    records_set_expiry(records, record, RECORDS_LIFE);
 }
 
 void records_on_message(struct records *records, const mn_id *from, struct mn_span bytes)

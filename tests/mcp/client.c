@@ -18,6 +18,14 @@ bool client_is_unchecked;
 struct client_carry client_carries[CLIENT_CARRIES_MAX];
 uint32_t client_carries_count;
 
+#define WRITES_MAX 64
+
+static struct {
+    char key[64];
+    struct mn_buf *value;
+} writes[WRITES_MAX];
+static uint32_t writes_count;
+
 static const uint8_t seed[RNG_SEED_SIZE] = "a seed for tests of the gateway";
 static struct client_response responses[CLIENT_RESPONSES_MAX];
 static uint32_t responses_count;
@@ -58,7 +66,23 @@ void client_teardown(void)
     front_free(client_front);
     mn_arena_done(&arena);
     mn_arena_done(&kept);
+    while (writes_count > 0)
+        mn_buf_unref(writes[--writes_count].value);
     client_config_reset();
+}
+
+void client_restart(void)
+{
+    front_free(client_front);
+    client_front = front_new(&client_config);
+    for (uint32_t i = 0; i < writes_count; i++) {
+        struct mn_buf *value = writes[i].value; /* it may be written again */
+        if (value == NULL) continue;
+        mn_buf_ref(value);
+        client_step(&(struct mcp_input){
+            .type = MCP_IN_RECOVER, .recover = {mn_span_str(writes[i].key), mn_buf_span(value)}});
+        mn_buf_unref(value);
+    }
 }
 
 static void copy_text(char *to, size_t size, struct mn_span text)
@@ -139,6 +163,18 @@ static void on_body(const struct edge_output *output)
     if (bytes.size > 0) memcpy(response->body + response->body_size, bytes.data, bytes.size);
     response->body_size += bytes.size;
     response->body[response->body_size] = 0;
+}
+
+static void on_write(const struct edge_output *write)
+{
+    uint32_t i = 0;
+
+    while (i < writes_count && !mn_span_is(write->key, writes[i].key))
+        i++;
+    ck_assert_uint_lt(i, WRITES_MAX);
+    if (i == writes_count) copy_text(writes[writes_count++].key, sizeof writes->key, write->key);
+    mn_buf_unref(writes[i].value);
+    writes[i].value = write->bytes.data == NULL ? NULL : mn_buf_copy(write->bytes);
 }
 
 static void on_request(const struct call_request *from)
@@ -248,6 +284,7 @@ void client_step(const struct mcp_input *input)
     for (uint32_t i = 0; i < edge.count; i++) {
         if (edge.items[i].type == EDGE_OUT_HTTP_HEAD) on_head(&edge.items[i]);
         if (edge.items[i].type == EDGE_OUT_HTTP_BODY) on_body(&edge.items[i]);
+        if (edge.items[i].type == EDGE_OUT_WRITE) on_write(&edge.items[i]);
     }
     for (uint32_t i = 0; i < calls.count; i++) {
         if (calls.items[i].type == CALL_MESSAGE_REQUEST) on_request(&calls.items[i].request);

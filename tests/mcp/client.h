@@ -122,6 +122,10 @@ void client_failed(uint64_t ticket, enum call_failure failure, const char *text)
 
 #define client_assert_body(response, expected) ck_assert_str_eq((response)->body, expected)
 
+/* The front begins anew, with the sessions that the one before kept in the node's store (with
+ * client_config.writes_count). */
+void client_restart(void);
+
 /* What /mcp always has. */
 #define CLIENT_CAPABILITIES                                                                  \
     "\"capabilities\":{\"tools\":{\"listChanged\":true},\"prompts\":{\"listChanged\":true}," \

@@ -145,13 +145,78 @@ START_TEST(a_session_that_ended_elsewhere_does_not_come_back)
 }
 END_TEST
 
-static void setup(void)
+static void setup_services(void)
 {
     static const char *const tools[] = {"{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}",
                                         NULL};
 
-    client_setup();
     client_service("srv", true, tools);
+}
+
+/* Without its subscriptions it would go on as if nothing ever changed. */
+START_TEST(a_session_whose_record_nobody_has_is_over)
+{
+    char session_id[300];
+    uint64_t id;
+
+    strcpy(session_id, client_initialize("/mcp", "2025-06-18"));
+    client_at(client_now.mono + MCP_SESSION_IDLE);
+    client_at(client_now.mono + RECORDS_LIFE);
+    client_nodes(2);
+    client_at(client_now.mono + RECORDS_YOUNG);
+    client_carries_count = 0;
+    id = post(session_id, PING);
+    ck_assert_uint_eq(client_carries_count, 2);
+    answer_ask(&client_carries[0], NULL);
+    client_at(client_now.mono + RECORDS_LOST_WAIT - 1); /* the other one is waited for */
+    ck_assert_uint_eq(client_response(id)->code, 0);
+    client_at(client_now.mono + 1);
+    ck_assert_uint_eq(client_response(id)->code, 404);
+    ck_assert_uint_eq(client_calls_count, 0);
+}
+END_TEST
+
+/* All that it is; and an id of one that ended is still none. */
+START_TEST(a_session_outlives_a_restart_of_its_node)
+{
+    uint64_t number = 0, id;
+    char session_id[300], ended[300], line[400];
+    const char *const headers[] = {line, NULL};
+
+    client_config.writes_count = &number;
+    client_restart();
+    setup_services();
+    id = post(NULL, INITIALIZE);
+    client_at(client_now.mono + RECORDS_LOST_WAIT);
+    strcpy(session_id, client_response(id)->session);
+    ck_assert_uint_eq(client_response(post(session_id, SET_LEVEL))->code, 200);
+    strcpy(ended, client_response(post(NULL, INITIALIZE))->session);
+    snprintf(line, sizeof line, "mcp-session-id: %s", ended);
+    ck_assert_uint_eq(client_send("DELETE", "/mcp", headers, NULL)->code, 200);
+    client_restart();
+    setup_services();
+
+    id = post(session_id, CALL);
+    client_at(client_now.mono + RECORDS_ASK_WAIT); /* others may know better */
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_str_eq(client_calls[0].request->log_level, "error");
+    ck_assert_str_eq(client_calls[0].request->protocol_version, "2025-06-18");
+    ck_assert(mn_span_is(mn_span(client_calls[0].request->client_capabilities.data,
+                                 client_calls[0].request->client_capabilities.len),
+                         "{\"roots\":{},\"x\":{\"deep\":[1]}}"));
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    ck_assert_uint_eq(client_response(id)->code, 200);
+    ck_assert_uint_eq(client_response(post(ended, PING))->code, 404);
+    ck_assert_uint_eq(client_send("POST", "/mcp/servers/srv", headers, PING)->code, 404);
+    session_id[60] = session_id[60] == 'A' ? 'B' : 'A';
+    ck_assert_uint_eq(client_response(post(session_id, PING))->code, 404);
+}
+END_TEST
+
+static void setup(void)
+{
+    client_setup();
+    setup_services();
 }
 
 int main(void)
@@ -164,6 +229,8 @@ int main(void)
     tcase_add_test(all, others_that_do_not_answer_do_not_hold_a_session_up_for_ever);
     tcase_add_test(all, a_session_of_another_node_is_asked_for_and_goes_on);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
+    tcase_add_test(all, a_session_whose_record_nobody_has_is_over);
+    tcase_add_test(all, a_session_outlives_a_restart_of_its_node);
     suite_add_tcase(suite, all);
     return suite_run(suite);
 }

@@ -22,7 +22,10 @@ static struct node {
     char body[64];
     struct records_key mark; /* that it is to keep, of this version; 0: none */
     uint64_t mark_version;
-    uint32_t forgotten; /* marks that it need not keep any more */
+    uint32_t forgotten;  /* marks that it need not keep any more */
+    struct mn_buf *kept; /* of the record that it was told to keep last, if there is one */
+    struct records_key kept_key;
+    uint32_t keeps;
 } nodes[NODES];
 static struct mn_now now;
 static uint32_t sent_count;
@@ -78,6 +81,12 @@ static void hear(struct node *node, const struct records_output *output)
         node->forgotten += !output->is_ended;
         node->mark = output->key;
         node->mark_version = output->is_ended ? output->version : 0;
+        break;
+    case RECORDS_OUT_KEEP:
+        node->keeps++;
+        mn_buf_unref(node->kept);
+        node->kept = output->body.size == 0 ? NULL : mn_buf_copy(output->body);
+        node->kept_key = output->key;
         break;
     case RECORDS_OUT_SEND:
         sent_count++;
@@ -183,8 +192,10 @@ static void setup(void)
 
 static void teardown(void)
 {
-    for (int i = 0; i < NODES; i++)
+    for (int i = 0; i < NODES; i++) {
         records_free(nodes[i].records);
+        mn_buf_unref(nodes[i].kept);
+    }
 }
 
 START_TEST(a_put_is_answered_when_two_others_keep_it)
@@ -289,11 +300,120 @@ START_TEST(who_asks_does_not_wait_for_ever)
 {
     is_lossy = true;
     say(&nodes[1], RECORDS_IN_ASK, 6);
-    pass(RECORDS_ASK_WAIT - 1);
+    pass(RECORDS_LOST_WAIT - 1); /* nobody has said that there is none */
     ck_assert_uint_eq(nodes[1].found, 0);
     pass(1);
     ck_assert_uint_eq(nodes[1].found, 1);
     ck_assert(!nodes[1].is_found);
+    put(&nodes[1], 7, "seven");
+    say(&nodes[1], RECORDS_IN_ASK, 7);
+    pass(RECORDS_ASK_WAIT - 1); /* what is known here may be old */
+    ck_assert_uint_eq(nodes[1].found, 1);
+    pass(1);
+    ck_assert_uint_eq(nodes[1].found, 2);
+    ck_assert_str_eq(nodes[1].body, "seven");
+}
+END_TEST
+
+/* A new run of the node, which has what the one before was told to keep. */
+static void restart(struct node *node)
+{
+    struct records_config config = {.self = node->id, .seed = (const uint8_t[RNG_SEED_SIZE]){4}};
+    struct mn_buf *kept = node->kept == NULL ? NULL : mn_buf_ref(node->kept);
+
+    records_free(node->records);
+    node->records = records_new(&config);
+    node->is_up = true;
+    if (kept != NULL)
+        step(node, &(struct records_input){
+                       .type = RECORDS_IN_KEPT, .key = node->kept_key, .kept = mn_buf_span(kept)});
+    mn_buf_unref(kept);
+}
+
+START_TEST(a_record_outlives_a_restart_of_all)
+{
+    put(&nodes[0], 8, "old");
+    put(&nodes[0], 8, "eight");
+    for (int i = 0; i < NODES; i++)
+        nodes[i].is_up = false;
+    for (int i = 0; i < NODES; i++)
+        restart(&nodes[i]);
+    ck_assert_uint_eq(keepers(8, NULL), 3);
+    tell_nodes();
+    pass(RECORDS_YOUNG + MN_SEC);
+    for (int i = 0; i < NODES; i++) {
+        nodes[i].found = 0;
+        say(&nodes[i], RECORDS_IN_ASK, 8);
+        ck_assert_uint_eq(nodes[i].found, 1);
+        ck_assert_str_eq(nodes[i].body, "eight");
+    }
+    put(&nodes[5], 8, "nine"); /* it goes on, as a later version */
+    say(&nodes[0], RECORDS_IN_ASK, 8);
+    ck_assert_str_eq(nodes[0].body, "nine");
+}
+END_TEST
+
+START_TEST(what_is_over_is_not_kept)
+{
+    put(&nodes[0], 8, "eight");
+    ck_assert_ptr_nonnull(nodes[0].kept);
+    say(&nodes[0], RECORDS_IN_END, 8);
+    for (int i = 0; i < NODES; i++)
+        ck_assert_ptr_null(nodes[i].kept);
+    put(&nodes[0], 9, "nine");
+    say(&nodes[0], RECORDS_IN_RELEASE, 9);
+    ck_assert_ptr_nonnull(nodes[0].kept);
+    pass(RECORDS_LIFE);
+    for (int i = 0; i < NODES; i++)
+        ck_assert_ptr_null(nodes[i].kept);
+}
+END_TEST
+
+/* What does not read back is forgotten; a mark of an end counts more than what was kept. */
+START_TEST(a_damaged_record_is_forgotten)
+{
+    struct records_input kept = {.type = RECORDS_IN_KEPT, .key = key_of(8)};
+    struct mn_buf *good;
+
+    uint32_t before;
+
+    put(&nodes[0], 8, "eight");
+    good = mn_buf_ref(nodes[0].kept);
+    say(&nodes[5], RECORDS_IN_END, 8);
+    before = nodes[5].keeps;
+    kept.kept = mn_buf_span(good);
+    step(&nodes[5], &kept); /* it has ended */
+    ck_assert_uint_eq(nodes[5].keeps, before + 1);
+    kept.key = key_of(9);
+    step(&nodes[5], &kept); /* another's */
+    kept.kept = mn_span_str("no record");
+    step(&nodes[5], &kept);
+    ck_assert_uint_eq(nodes[5].keeps, before + 3);
+    ck_assert_ptr_null(nodes[5].kept);
+    say(&nodes[5], RECORDS_IN_ASK, 8);
+    ck_assert(nodes[5].is_ended);
+    say(&nodes[5], RECORDS_IN_ASK, 9);
+    ck_assert(!nodes[5].is_found);
+    mn_buf_unref(good);
+}
+END_TEST
+
+START_TEST(a_record_that_comes_late_is_waited_for)
+{
+    for (int i = 0; i < NODES; i++)
+        nodes[i].is_up = i == 0;
+    tell_nodes();
+    put(&nodes[0], 6, "six"); /* nobody else has it */
+    restart(&nodes[5]);
+    nodes[0].is_up = false;
+    tell_nodes();
+    say(&nodes[5], RECORDS_IN_ASK, 6);
+    pass(2 * MN_SEC);
+    ck_assert_uint_eq(nodes[5].found, 0);
+    nodes[0].is_up = true;
+    tell_nodes();
+    ck_assert_uint_eq(nodes[5].found, 1);
+    ck_assert_str_eq(nodes[5].body, "six");
 }
 END_TEST
 
@@ -507,6 +627,10 @@ int main(void)
     tcase_add_test(tcase, the_newest_version_wins_everywhere);
     tcase_add_test(tcase, an_end_is_final);
     tcase_add_test(tcase, an_end_outlives_a_restart_of_all);
+    tcase_add_test(tcase, a_record_outlives_a_restart_of_all);
+    tcase_add_test(tcase, what_is_over_is_not_kept);
+    tcase_add_test(tcase, a_damaged_record_is_forgotten);
+    tcase_add_test(tcase, a_record_that_comes_late_is_waited_for);
     tcase_add_test(tcase, copies_expire_when_their_owner_is_silent);
     tcase_add_test(tcase, nonsense_is_counted_and_dropped);
     tcase_add_test(tcase, memory_is_bounded_and_what_is_ours_stays);
