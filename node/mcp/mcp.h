@@ -127,7 +127,8 @@ struct mcp_outbox {
 };
 
 struct mcp *mcp_new(const struct mcp_config *config);
-/* What it keeps in the node's store: "ended/<key>", marks of sessions that ended. */
+/* What it keeps in the node's store: "ended/<key>", marks of sessions that ended, and
+ * "sessions/<key>", records of those that have not. */
 bool mcp_is_key(struct mn_span key);
 void mcp_free(struct mcp *mcp);
 

@@ -563,6 +563,17 @@ static void ask_send(struct records *records, struct ask *ask)
     }
 }
 
+/* In the order of their times. */
+static void ask_enter(struct records *records, struct ask *ask)
+{
+    struct mn_list *after = records->asks_order.prev;
+
+    while (after != &records->asks_order &&
+           MN_CONTAINER(after, struct ask, in_asks)->until > ask->until)
+        after = after->prev;
+    mn_list_insert_before(after->next, &ask->in_asks);
+}
+
 /* Its time is up. What nobody has shown may be at a node that is slow, or only just coming. */
 static void ask_on_time(struct records *records, struct ask *ask)
 {
@@ -576,9 +587,10 @@ static void ask_on_time(struct records *records, struct ask *ask)
     }
     MN_PROBE("records: nobody has shown it yet, and it is waited for");
     ask->is_late = true;
-    ask->until = mn_time_after(records->now.mono, RECORDS_ASK_WAIT);
+    ask->until =
+        mn_time_min(ask->give_up_at, mn_time_after(records->now.mono, RECORDS_ASK_WAIT));
     mn_list_remove(&ask->in_asks);
-    mn_list_push_back(&records->asks_order, &ask->in_asks);
+    ask_enter(records, ask);
     ask_send(records, ask);
 }
 
@@ -601,7 +613,7 @@ static void on_ask(struct records *records, const struct records_key *key)
     ask->give_up_at = mn_time_after(records->now.mono, RECORDS_LOST_WAIT);
     ask->is_early = is_early;
     mn_map_insert(&records->asks, &ask->by_key, records_key_span(&ask->key));
-    mn_list_push_back(&records->asks_order, &ask->in_asks);
+    ask_enter(records, ask);
     ask_send(records, ask);
 }
 

@@ -92,7 +92,7 @@ test('a server at a URL that is away for a moment keeps its session, and so its 
   proxy.target = `127.0.0.1:${port}`;
   try {
     const [n1, n2] = await mesh.cluster(2, {n2: {web: {url: `http://${proxy.address}/mcp`}}});
-    const is = state => async () => (await ctlJson(n2, 'servers', 'ls')).servers.find(({name}) => name === 'web')?.state === state;
+    const is = state => async () => (await ctlJson(n2, 'servers', 'ls')).items.find(({name}) => name === 'web')?.state === state;
     await waitFor('n1 lists the server', async () =>
       (await modern(n1, 'tools/list')).message.result.tools.some(({name}) => name === 'web__simulate-research-query'));
     const shared = await legacySession(n1), own = await legacySession(n1, {elicitation: {}});

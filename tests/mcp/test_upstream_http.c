@@ -827,7 +827,7 @@ START_TEST(silence_ends_the_session)
     world_end(&w, next_request("tools/call"), MN_UNREACHABLE, "refused");
     world_pass(&w, 600 * MN_MS);
     next_ping();
-    world_pass(&w, 11 * MN_SEC); /* no answer to the ping; the next start */
+    world_pass(&w, UPSTREAM_HANDSHAKE_TIMEOUT + 2 * MN_SEC); /* no answer; the next start */
     struct world_fetch *fetch = world_fetch(&w);
     ck_assert_ptr_nonnull(fetch);
     assert_header(fetch, "mcp-session-id", NULL);

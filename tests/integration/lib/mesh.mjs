@@ -3,7 +3,7 @@
 import {spawn, execFile} from 'node:child_process';
 import {mkdtempSync, readFileSync, existsSync, rmSync, writeFileSync, readdirSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {createServer} from 'node:net';
+import {connect, createServer} from 'node:net';
 import {join, dirname} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -152,6 +152,9 @@ export async function everythingHttp(mesh) {
 const listen = net.Server.prototype.listen;
 net.Server.prototype.listen = function (...a) { if (/^\\d+$/.test(String(a[0])) && typeof a[1] !== 'string') a.splice(1, 0, '127.0.0.1'); return listen.apply(this, a); };`);
   mesh.processes.push(spawn(nodejs, ['--import', join(mesh.dir, 'loopback.mjs'), everything, 'streamableHttp'], {env: {...process.env, PORT: String(port)}, stdio: 'ignore'}));
+  await waitFor('the reference server listens', () => new Promise(done => {
+    const socket = connect(port, '127.0.0.1', () => { socket.destroy(); done(true); }).on('error', () => done(false));
+  }));
   return port;
 }
 
