@@ -14,7 +14,8 @@ enum move {
     MOVE_END,
     MOVE_RELEASE,
     MOVE_NODES, /* a bit for each */
-    MOVE_TIME   /* u8 x 100 ms; above 200: minutes */
+    MOVE_TIME,  /* u8 x 100 ms; above 200: minutes */
+    MOVE_KEPT   /* which, then what the store had under its key */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -60,6 +61,10 @@ static bool read_move(const struct frame_item *item, mn_id nodes[NODES], struct 
             if ((which >> i & 1) != 0) nodes[ret->nodes.count++].bytes[0] = (uint8_t)(i + 1);
         return true;
     case MOVE_TIME: return false;
+    case MOVE_KEPT:
+        ret->type = RECORDS_IN_KEPT;
+        if (item->bytes.size > 0) ret->kept = mn_span(item->bytes.data + 1, item->bytes.size - 1);
+        return true;
     default:
         ret->type = RECORDS_IN_MESSAGE;
         ret->message.from.bytes[0] = (uint8_t)((uint32_t)item->kind % NODES + 1);
