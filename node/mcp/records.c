@@ -587,8 +587,7 @@ static void ask_on_time(struct records *records, struct ask *ask)
     }
     MN_PROBE("records: nobody has shown it yet, and it is waited for");
     ask->is_late = true;
-    ask->until =
-        mn_time_min(ask->give_up_at, mn_time_after(records->now.mono, RECORDS_ASK_WAIT));
+    ask->until = mn_time_min(ask->give_up_at, mn_time_after(records->now.mono, RECORDS_ASK_WAIT));
     mn_list_remove(&ask->in_asks);
     ask_enter(records, ask);
     ask_send(records, ask);
