@@ -11,11 +11,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "mesh/link.h"
-#include "node/io/loop.h"
-#include "node/io/net.h"
 #include "proto/base/check.h"
+#include "proto/base/list.h"
 #include "tests/bench/bench_sink.h"
+#include "tests/io/link_side.h"
 
 #define QUEUED_MAX ((size_t)256 * 1024) /* bytes given to a link at a time */
 #define PAYLOADS_COUNT 64u
@@ -25,54 +24,20 @@
 /* ---- mesh ---- */
 
 struct side {
+    struct link_side link; /* its first member */
     const struct bench_job *job;
-    bool is_sender;
-    struct identity identity;
-    struct link_timing timing;
-    struct link_limits limits;
-    struct io *io;
-    struct net *net;
-    struct link *link;
-    uint64_t conn;
-    struct mn_arena arena;
     uv_timer_t timer;                        /* of a paced sender */
     struct mn_buf *payloads[PAYLOADS_COUNT]; /* used again once the link is done with them */
-    uint64_t sequence, begin_ns;
-    bool is_open, is_last_sent;
+    uint64_t sequence, begin_ns;             /* of a sender */
+    bool is_last_sent;
     struct bench_sink sink;
 };
 
-static void side_open(struct side *side, struct mn_now now, uint64_t conn)
+static void side_on_envelope(struct link_side *link, const struct envelope *envelope)
 {
-    struct link_config config = {.is_dialer = side->is_sender,
-                                 .self = &side->identity,
-                                 .timing = &side->timing,
-                                 .limits = &side->limits};
+    struct side *side = MN_CONTAINER(link, struct side, link);
 
-    randombytes_buf(config.ephemeral_sk, sizeof config.ephemeral_sk);
-    side->conn = conn;
-    side->link = link_new(&config, now);
-}
-
-static void side_read(struct side *side, struct mn_now now, struct mn_span bytes)
-{
-    struct link_event event;
-
-    link_feed(side->link, now, bytes);
-    for (;;) {
-        link_next(side->link, now, &side->arena, &event);
-        MN_ASSERT(event.type != LINK_CLOSED && event.type != LINK_MALFORMED);
-        if (event.type == LINK_NONE) break;
-        if (event.type == LINK_READY) {
-            link_set_phase(side->link, LINK_MEMBER);
-            side->is_open = true;
-            side->begin_ns = bench_now_ns();
-        }
-        if (event.type != LINK_ENVELOPE) continue;
-        if (!bench_sink_take(&side->sink, event.envelope->payload)) io_stop(side->io);
-        mn_buf_unref(event.buf);
-    }
-    mn_arena_reset(&side->arena);
+    if (!bench_sink_take(&side->sink, envelope->payload)) io_stop(link->io);
 }
 
 static struct mn_buf *side_payload(struct side *side)
@@ -89,117 +54,70 @@ static struct mn_buf *side_payload(struct side *side)
 static void side_put(struct side *side, struct mn_now now, bool is_last)
 {
     struct mn_buf *payload = side_payload(side);
-    struct envelope envelope = {.type = ENVELOPE_EVENT,
-                                .priority = ENVELOPE_NORMAL,
-                                .schema = 7,
-                                .boot = 3,
-                                .sequence = ++side->sequence,
-                                .payload = mn_buf_span(payload)};
 
     bench_stamp(payload->bytes, is_last);
-    MN_ASSERT(link_send(side->link, now, &envelope, payload, 0) == MN_OK);
+    link_side_put(&side->link, now, payload, ++side->sequence);
     side->is_last_sent = is_last;
 }
 
 /* Keeps the link's queue filled, until it is time for the last message. */
-static void side_fill(struct side *side, struct mn_now now)
+static void side_fill(struct link_side *link, struct mn_now now)
 {
-    while (!side->is_last_sent && link_queued_bytes(side->link, ENVELOPE_NORMAL) < QUEUED_MAX)
+    struct side *side = MN_CONTAINER(link, struct side, link);
+
+    if (side->begin_ns == 0) side->begin_ns = bench_now_ns();
+    if (!link->is_dialer || side->job->rate > 0) return;
+    while (!side->is_last_sent && link_queued_bytes(link->link, ENVELOPE_NORMAL) < QUEUED_MAX)
         side_put(side, now, (double)(bench_now_ns() - side->begin_ns) >= side->job->seconds * 1e9);
-}
-
-static void side_step(void *owner, struct mn_now now, const struct edge_input *input,
-                      struct edge_outbox *outbox)
-{
-    struct side *side = owner;
-    struct mn_buf *buf;
-
-    if (input->type == EDGE_IN_NET_ACCEPTED || input->type == EDGE_IN_NET_CONNECTED)
-        side_open(side, now, input->id);
-    else if (input->type == EDGE_IN_NET_BYTES)
-        side_read(side, now, input->bytes);
-    else if (input->type == EDGE_IN_NET_SENT)
-        link_on_sent(side->link);
-    else if (input->type == EDGE_IN_NET_CLOSED)
-        io_stop(side->io);
-    if (side->link == NULL || input->type == EDGE_IN_NET_CLOSED) return;
-    if (side->is_sender && side->is_open && side->job->rate == 0) side_fill(side, now);
-    buf = link_flush(side->link, now);
-    if (buf != NULL) edge_emit(outbox, EDGE_OUT_NET_SEND, side->conn)->buf = buf;
-}
-
-static mn_time side_deadline(void *owner)
-{
-    (void)owner;
-    return MN_TIME_NEVER; /* shorter than any timer of a link */
-}
-
-static void side_carry_out(void *owner, const struct edge_output *output)
-{
-    net_do(((struct side *)owner)->net, output);
 }
 
 static void side_on_timer(uv_timer_t *timer)
 {
     struct side *side = timer->data;
-    struct mn_now now = io_now(side->io);
+    struct mn_now now = io_now(side->link.io);
     uint64_t due;
 
-    if (!side->is_open || side->is_last_sent) return;
+    if (side->begin_ns == 0 || side->is_last_sent) return;
     due = (bench_now_ns() - side->begin_ns) * side->job->rate / 1000000000;
     for (; side->sequence < due && !side->is_last_sent;)
         side_put(side, now, (double)side->sequence >= side->job->seconds * side->job->rate);
-    io_input(side->io, &(struct edge_input){.type = EDGE_IN_TICK});
+    io_input(side->link.io, &(struct edge_input){.type = EDGE_IN_TICK});
 }
 
 static void side_start(struct side *side)
 {
-    const struct io_config io = {side, side_step, side_deadline, side_carry_out, NULL, NULL};
-    const struct net_config net = {.accepted_max = 1};
-    uint8_t seed[IDENTITY_SEED_SIZE];
-
-    memset(seed, side->is_sender ? 1 : 2, sizeof seed);
-    identity_init(&side->identity, seed);
-    side->timing = link_timing_default();
-    side->limits = link_limits_default();
-    side->io = io_new(&io);
-    side->net = net_new(side->io, &net);
-    uv_timer_init(io_uv(side->io), &side->timer);
+    side->link.on_envelope = side_on_envelope;
+    side->link.fill = side_fill;
+    link_side_start(&side->link);
+    uv_timer_init(io_uv(side->link.io), &side->timer);
     side->timer.data = side;
 }
 
 static void side_run(struct side *side)
 {
-    io_run(side->io);
-    net_close(side->net);
+    link_side_run(&side->link);
     uv_close((uv_handle_t *)&side->timer, NULL);
-    io_free(side->io);
-    link_free(side->link);
+    link_side_free(&side->link);
     for (uint32_t i = 0; i < PAYLOADS_COUNT; i++)
         mn_buf_unref(side->payloads[i]);
-    mn_arena_done(&side->arena);
 }
 
 static void mesh_receive(const struct bench_job *job, int to)
 {
     struct side side = {.job = job};
-    char bound[NET_ADDRESS_SIZE] = "";
-    const char *error = "";
 
     side_start(&side);
-    if (net_listen(side.net, "127.0.0.1:0", bound, &error) != MN_OK) exit(EXIT_FAILURE);
-    if (write(to, bound, sizeof bound) != sizeof bound) exit(EXIT_FAILURE);
+    link_side_listen(&side.link, to);
     side_run(&side);
     bench_sink_report(&side.sink, job);
 }
 
 static uint64_t mesh_send(const struct bench_job *job, const char *address)
 {
-    struct side side = {.job = job, .is_sender = true};
-    struct edge_output dial = {.type = EDGE_OUT_NET_DIAL, .id = 2, .text = mn_span_str(address)};
+    struct side side = {.job = job, .link.is_dialer = true};
 
     side_start(&side);
-    net_do(side.net, &dial);
+    link_side_dial(&side.link, address);
     if (job->rate > 0) uv_timer_start(&side.timer, side_on_timer, 1, 1);
     side_run(&side);
     return side.sequence;

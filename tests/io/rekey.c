@@ -11,10 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mesh/link.h"
-#include "node/io/loop.h"
-#include "node/io/net.h"
 #include "proto/base/check.h"
+#include "proto/base/list.h"
+#include "tests/io/link_side.h"
 
 #define QUEUED_MAX ((size_t)256 * 1024) /* bytes given to a link at a time */
 #define PAYLOAD_SIZE 512u
@@ -25,135 +24,57 @@ struct job {
 };
 
 struct side {
+    struct link_side link; /* its first member */
     const struct job *job;
-    bool is_dialer, is_open, is_over;
-    struct identity identity;
-    struct link_timing timing;
-    struct link_limits limits;
-    struct io *io;
-    struct net *net;
-    struct link *link;
-    uint64_t conn, sent, received;
+    uint64_t sent, received;
     struct mn_buf *payload;
-    struct mn_arena arena;
 };
 
-static void side_open(struct side *side, struct mn_now now, uint64_t conn)
+static void side_on_envelope(struct link_side *link, const struct envelope *envelope)
 {
-    struct link_config config = {.is_dialer = side->is_dialer,
-                                 .self = &side->identity,
-                                 .timing = &side->timing,
-                                 .limits = &side->limits};
+    struct side *side = MN_CONTAINER(link, struct side, link);
 
-    randombytes_buf(config.ephemeral_sk, sizeof config.ephemeral_sk);
-    side->conn = conn;
-    side->link = link_new(&config, now);
-}
-
-static void side_read(struct side *side, struct mn_now now, struct mn_span bytes)
-{
-    struct link_event event;
-
-    link_feed(side->link, now, bytes);
-    for (;;) {
-        link_next(side->link, now, &side->arena, &event);
-        MN_ASSERT(event.type != LINK_CLOSED && event.type != LINK_MALFORMED);
-        if (event.type == LINK_NONE) break;
-        if (event.type == LINK_READY) {
-            link_set_phase(side->link, LINK_MEMBER);
-            side->is_open = true;
-        }
-        if (event.type != LINK_ENVELOPE) continue;
-        side->received++;
-        MN_ASSERT(event.envelope->sequence == side->received); /* none lost, doubled, reordered */
-        MN_ASSERT(event.envelope->payload.size == PAYLOAD_SIZE);
-        mn_buf_unref(event.buf);
-    }
-    mn_arena_reset(&side->arena);
+    side->received++;
+    MN_ASSERT(envelope->sequence == side->received); /* none lost, doubled, reordered */
+    MN_ASSERT(envelope->payload.size == PAYLOAD_SIZE);
 }
 
 static void side_put(struct side *side, struct mn_now now)
 {
-    struct envelope envelope = {.type = ENVELOPE_EVENT,
-                                .priority = ENVELOPE_NORMAL,
-                                .schema = 7,
-                                .boot = 3,
-                                .sequence = ++side->sent,
-                                .payload = mn_buf_span(side->payload)};
-
-    MN_ASSERT(link_send(side->link, now, &envelope, side->payload, 0) == MN_OK);
+    link_side_put(&side->link, now, side->payload, ++side->sent);
 }
 
 /* One more than asked for goes out when all of the other side's came: it says so. */
-static void side_fill(struct side *side, struct mn_now now)
+static void side_fill(struct link_side *link, struct mn_now now)
 {
+    struct side *side = MN_CONTAINER(link, struct side, link);
     size_t queued_max = side->job->is_full ? QUEUED_MAX : 1;
 
     while (side->sent < side->job->messages &&
-           link_queued_bytes(side->link, ENVELOPE_NORMAL) < queued_max)
+           link_queued_bytes(link->link, ENVELOPE_NORMAL) < queued_max)
         side_put(side, now);
     if (side->sent == side->job->messages && side->received >= side->job->messages)
         side_put(side, now);
 }
 
-static bool side_is_done(const struct side *side)
+static bool side_is_over(struct link_side *link)
 {
-    return side->sent > side->job->messages && side->received > side->job->messages &&
-           link_queued_bytes(side->link, ENVELOPE_NORMAL) == 0;
-}
+    struct side *side = MN_CONTAINER(link, struct side, link);
 
-static void side_step(void *owner, struct mn_now now, const struct edge_input *input,
-                      struct edge_outbox *outbox)
-{
-    struct side *side = owner;
-    struct mn_buf *buf;
-
-    if (input->type == EDGE_IN_NET_ACCEPTED || input->type == EDGE_IN_NET_CONNECTED)
-        side_open(side, now, input->id);
-    else if (input->type == EDGE_IN_NET_BYTES)
-        side_read(side, now, input->bytes);
-    else if (input->type == EDGE_IN_NET_SENT)
-        link_on_sent(side->link);
-    else if (input->type == EDGE_IN_NET_CLOSED)
-        io_stop(side->io);
-    if (side->link == NULL || input->type == EDGE_IN_NET_CLOSED) return;
-    if (side->is_open) side_fill(side, now);
-    buf = link_flush(side->link, now);
-    if (buf != NULL) {
-        edge_emit(outbox, EDGE_OUT_NET_SEND, side->conn)->buf = buf;
-    } else if (side->is_dialer && side_is_done(side) && !side->is_over) {
-        side->is_over = true; /* what was sent last is with the kernel */
-        edge_emit(outbox, EDGE_OUT_NET_CLOSE, side->conn);
-        io_stop(side->io);
-    }
-}
-
-static mn_time side_deadline(void *owner)
-{
-    (void)owner;
-    return MN_TIME_NEVER; /* shorter than any timer of a link */
-}
-
-static void side_carry_out(void *owner, const struct edge_output *output)
-{
-    net_do(((struct side *)owner)->net, output);
+    return link->is_dialer && side->sent > side->job->messages &&
+           side->received > side->job->messages &&
+           link_queued_bytes(link->link, ENVELOPE_NORMAL) == 0;
 }
 
 static void side_start(struct side *side)
 {
-    const struct io_config io = {side, side_step, side_deadline, side_carry_out, NULL, NULL};
-    const struct net_config net = {.accepted_max = 1};
-    uint8_t seed[IDENTITY_SEED_SIZE];
-
-    memset(seed, side->is_dialer ? 1 : 2, sizeof seed);
-    identity_init(&side->identity, seed);
-    side->timing = link_timing_default();
-    side->limits = link_limits_default();
-    side->limits.rekey_frames = side->job->frames;
+    side->link.on_envelope = side_on_envelope;
+    side->link.fill = side_fill;
+    side->link.is_over = side_is_over;
+    link_side_start(&side->link);
+    side->link.limits.rekey_frames = side->job->frames;
     side->payload = mn_buf_new(PAYLOAD_SIZE);
     memset(side->payload->bytes, 'x', PAYLOAD_SIZE);
-    side->io = io_new(&io);
-    side->net = net_new(side->io, &net);
 }
 
 /* Whether all came, and keys changed on both ways as often as they had to. */
@@ -162,44 +83,37 @@ static bool side_run(struct side *side)
     const struct link_stats *stats;
     bool is_good;
 
-    io_run(side->io);
-    MN_ASSERT(side->link != NULL);
-    stats = link_stats(side->link);
+    link_side_run(&side->link);
+    MN_ASSERT(side->link.link != NULL);
+    stats = link_stats(side->link.link);
     is_good = side->received >= side->job->messages && side->sent > side->job->messages &&
               stats->rekeys_out >= stats->frames_out / side->job->frames &&
               stats->rekeys_in >= stats->frames_in / side->job->frames && stats->rekeys_out > 0 &&
               stats->rekeys_in > 0;
     printf("%s: %llu messages out in %llu frames under %llu keys, %llu in\n",
-           side->is_dialer ? "dialer" : "acceptor", (unsigned long long)side->sent,
+           side->link.is_dialer ? "dialer" : "acceptor", (unsigned long long)side->sent,
            (unsigned long long)stats->frames_out, (unsigned long long)stats->rekeys_out + 1,
            (unsigned long long)side->received);
-    net_close(side->net);
-    io_free(side->io);
-    link_free(side->link);
+    link_side_free(&side->link);
     mn_buf_unref(side->payload);
-    mn_arena_done(&side->arena);
     return is_good;
 }
 
 static bool run_acceptor(const struct job *job, int to)
 {
     struct side side = {.job = job};
-    char bound[NET_ADDRESS_SIZE] = "";
-    const char *error = "";
 
     side_start(&side);
-    MN_ASSERT(net_listen(side.net, "127.0.0.1:0", bound, &error) == MN_OK);
-    MN_ASSERT(write(to, bound, sizeof bound) == sizeof bound);
+    link_side_listen(&side.link, to);
     return side_run(&side);
 }
 
 static bool run_dialer(const struct job *job, const char *address)
 {
-    struct side side = {.job = job, .is_dialer = true};
-    struct edge_output dial = {.type = EDGE_OUT_NET_DIAL, .id = 2, .text = mn_span_str(address)};
+    struct side side = {.job = job, .link.is_dialer = true};
 
     side_start(&side);
-    net_do(side.net, &dial);
+    link_side_dial(&side.link, address);
     return side_run(&side);
 }
 
