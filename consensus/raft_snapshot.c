@@ -170,6 +170,8 @@ static void raft_snapshot_install(struct raft *raft)
         raft->is_reset_dirty = true;
     }
     raft_config_refresh(raft);
+    if (raft->members_index > snapshot.index)
+        MN_PROBE("raft: a snapshot installed under a newer configuration");
     raft->commit = raft->applied = snapshot.index;
     raft_emit(raft, RAFT_OUT_RESTORE)->restore = &raft->snapshot;
 }

@@ -277,12 +277,27 @@ static void check_commit(struct raft_host *host, const struct raft_view *view)
     host->term_led = view->role == RAFT_LEADER ? view->term : 0;
 }
 
+/* Who lost what it had promised is believed again when its leader has committed something in its
+ * own term without it: from then on nobody leads who was elected by what is forgotten. */
+static void check_healed(struct raft_host *host, const struct raft_view *view)
+{
+    bool is_healed = host->was_wounded && !view->is_wounded;
+    uint64_t term;
+
+    host->was_wounded = view->is_wounded;
+    if (!is_healed) return;
+    if (!raft_log_term(&host->raft->log, view->commit, &term) || term != view->term)
+        raft_world_fail(host->world, "healing: n%u may vote, and term %llu has committed nothing",
+                        host->index, (unsigned long long)view->term);
+}
+
 void raft_checks_step(struct raft_host *host)
 {
     struct raft_world *world = host->world;
     struct raft_view view = raft_view(host->raft);
 
     raft_check(host->raft);
+    check_healed(host, &view);
     check_commit(host, &view);
     check_effect(host, &view);
     check_synced(host);

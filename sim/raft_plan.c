@@ -3,12 +3,13 @@
  * and only while the others can do without its vote. */
 #include <stdio.h>
 
+#include "proto/base/check.h"
 #include "sim/raft_sim.h"
 
 const char *const raft_decision_names[RAFT_DECISIONS] = {
     "loss",      "duplicate", "delay", "cut",      "cut-one-way", "crash",       "pause",
     "slow-disk", "corrupt",   "churn", "transfer", "clock",       "crash-write", "full",
-    "torn",      "rot",       "leap",  "memory",   "op"};
+    "torn",      "rot",       "leap",  "memory",   "late",        "unanswered",  "op"};
 
 /* For the details of the decision that is carried out. */
 static uint32_t plan_draw(struct raft_world *world, uint32_t bound)
@@ -30,6 +31,8 @@ static void plan_heal(struct raft_world *world, struct raft_event *event)
 
     for (uint32_t i = 0; i < world->hosts_count; i++)
         world->cut[host->index][i] = world->cut[i][host->index] = 0;
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        world->late[host->index][i] = world->late[i][host->index] = 0;
 }
 
 static void plan_cut(struct raft_world *world, struct raft_host *host, bool is_one_way)
@@ -94,6 +97,9 @@ static void plan_full_now(struct raft_world *world, struct raft_event *event)
     raft_world_crash(event->host);
     raft_world_at(world, until > world->time ? until : world->time, plan_restart, event->host);
 }
+
+static void plan_strike(struct raft_world *world, enum raft_fault fault, uint32_t arg,
+                        uint64_t seed);
 
 /* Is everybody well, and can every group in force do without [host]? */
 static bool plan_may_corrupt(const struct raft_world *world, const struct raft_host *host)
@@ -169,6 +175,61 @@ static void plan_transfer(struct raft_world *world)
         raft_world_at(world, world->time + plan_draw(world, 6000), plan_deafen, leader);
 }
 
+static void plan_churn_now(struct raft_world *world, struct raft_event *event)
+{
+    if (world->is_quiet) return;
+    story_rng(&world->rng_strike, event->number);
+    plan_churn(world);
+}
+
+/* Messages between the leader and [host] overtake each other or are lost, so that what it refused,
+ * and has accepted since, is acted on when the leader's log has moved on. Meanwhile the
+ * configuration changes. */
+static void plan_late(struct raft_world *world, struct raft_host *host)
+{
+    const struct raft_host *leader = raft_world_leader(world);
+    mn_time length = 100 * MN_MS + plan_draw(world, 1500000), by;
+    uint32_t changes = 1 + plan_draw(world, 8);
+
+    if (leader == NULL || leader == host || host->raft == NULL) return;
+    by = 1 + plan_draw(world,
+                       plan_draw(world, 2) == 0 ? 5000 : (uint32_t)host->config.election_timeout);
+    world->late[leader->index][host->index] = world->late[host->index][leader->index] = by;
+    for (; changes > 0; changes--)
+        raft_world_at(world, world->time + plan_draw(world, (uint32_t)length), plan_churn_now, NULL)
+            ->number = rng_u64(&world->rng_strike);
+    raft_world_at(world, world->time + length, plan_heal, NULL)->number = host->index;
+}
+
+static void plan_crash_soon(struct raft_world *world, struct raft_event *event)
+{
+    if (world->is_quiet) return;
+    world->stats.crashes++;
+    raft_world_crash(event->host);
+    raft_world_at(world, world->time + 5 * MN_MS, plan_restart, event->host);
+}
+
+/* [host] is writing what it lacked, and nobody hears of it: its leader takes it for the laggard
+ * that it was, while its own log and snapshots go on. When the process ends, too, [host] has
+ * entries of which it does not know any more that they are committed. */
+static void plan_unanswered(struct raft_world *world, struct raft_host *host)
+{
+    mn_time length = 10 * MN_MS + plan_draw(world, plan_draw(world, 2) == 0 ? 100000 : 500000);
+
+    for (uint32_t i = 0; i < world->hosts_count; i++)
+        world->cut[host->index][i] = 1;
+    raft_world_at(world, world->time + length, plan_heal, NULL)->number = host->index;
+    if (host->raft == NULL || plan_draw(world, 3) == 0) return;
+    raft_world_at(world, world->time + 3 * MN_MS + plan_draw(world, 20000), plan_crash_soon, host)
+        ->boot = host->boot;
+}
+
+static void plan_unanswered_now(struct raft_world *world, struct raft_event *event)
+{
+    if (world->is_quiet) return;
+    plan_strike(world, RAFT_FAULT_UNANSWERED, event->host->index + 1, event->number);
+}
+
 /* Of a clock, in permille: any two run within 5% of each other, which leases need, but half of the
  * time hardly more than that. */
 static uint32_t plan_rate(struct rng *rng, bool is_far)
@@ -211,6 +272,32 @@ static void plan_reset(struct raft_world *world, const struct raft_host *gone)
             raft_world_input(&world->hosts[i], &input);
 }
 
+/* On one side [leader] and all who know of it, on the other [host], which has forgotten, and those
+ * who never heard: one of them may lead still. Half of the time only the leader is cut off. */
+static void plan_part(struct raft_world *world, const struct raft_host *host,
+                      const struct raft_host *leader)
+{
+    uint64_t term = raft_view(leader->raft).term;
+    bool is_alone = plan_draw(world, 2) == 0;
+    uint32_t know = 1u << leader->index;
+
+    for (uint32_t i = 0; i < world->hosts_count && !is_alone; i++) {
+        const struct raft_host *other = &world->hosts[i];
+        if (other == host || other->raft == NULL) continue;
+        if (raft_view(other->raft).term >= term) know |= 1u << i;
+        if (raft_view(other->raft).role == RAFT_LEADER && other != leader)
+            MN_PROBE("raftsim: a vote is forgotten, and an earlier leader leads");
+    }
+    memset(world->cut, 0, sizeof world->cut);
+    for (uint32_t i = 0; i < world->hosts_count; i++) {
+        if ((know >> i & 1) == 0) continue;
+        for (uint32_t k = 0; k < world->hosts_count; k++)
+            if ((know >> k & 1) == 0) world->cut[i][k] = world->cut[k][i] = 1;
+        raft_world_at(world, world->time + 2 * host->config.election_timeout, plan_heal, NULL)
+            ->number = i;
+    }
+}
+
 /* The newest records are lost. At worst, that is a vote for the newest leader, who is then not
  * heard of for a while, but those who were cut off are, and one of them may still lead. */
 static void plan_rot(struct raft_world *world, struct raft_host *host)
@@ -227,11 +314,7 @@ static void plan_rot(struct raft_world *world, struct raft_host *host)
     raft_world_crash(host);
     raft_world_at(world, world->time + MN_MS + plan_draw(world, 5000), plan_restart, host)->number =
         RAFT_UNREAD_HEAD;
-    memset(world->cut, 0, sizeof world->cut);
-    for (uint32_t i = 0; i < world->hosts_count; i++)
-        world->cut[leader->index][i] = world->cut[i][leader->index] = 1;
-    raft_world_at(world, world->time + 2 * host->config.election_timeout, plan_heal, NULL)->number =
-        leader->index;
+    plan_part(world, host, leader);
 }
 
 static void plan_do(struct raft_world *world, enum raft_fault fault, struct raft_host *host)
@@ -259,7 +342,14 @@ static void plan_do(struct raft_world *world, enum raft_fault fault, struct raft
         break;
     case RAFT_FAULT_ROT: plan_rot(world, host); break;
     case RAFT_FAULT_LEAP: plan_leap(world, host); break;
-    case RAFT_FAULT_MEMORY: host->outputs_left = 1 + plan_draw(world, 40); break;
+    case RAFT_FAULT_MEMORY: /* within a step, or while what it said is done */
+        if (plan_draw(world, 2) == 0)
+            host->outputs_left = 1 + plan_draw(world, 40);
+        else
+            host->none_at = 1 + plan_draw(world, 4);
+        break;
+    case RAFT_FAULT_LATE: plan_late(world, host); break;
+    case RAFT_FAULT_UNANSWERED: plan_unanswered(world, host); break;
     case RAFT_FAULT_CHURN: plan_churn(world); break;
     case RAFT_FAULT_TRANSFER: plan_transfer(world); break;
     case RAFT_FAULT_LOSS:
@@ -304,8 +394,14 @@ void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persi
 
     if (!world->is_quiet && world->time < host->disk.full_until)
         raft_world_at(world, world->time, plan_full_now, host)->boot = host->boot;
-    if (world->is_quiet || (world->faults >> RAFT_FAULT_CRASH_WRITE & 1) == 0) return;
-    if (world->options.is_told) return; /* it stands in the story when it came to that */
+    if (world->is_quiet || world->options.is_told) return; /* it stands in the story if it came */
+    if (persist->entries_count > 1 && (world->faults >> RAFT_FAULT_UNANSWERED & 1) != 0 &&
+        raft_view(host->raft).role != RAFT_LEADER && rng_below(&world->rng_fault, 4) == 0) {
+        event = raft_world_at(world, world->time, plan_unanswered_now, host);
+        event->boot = host->boot;
+        event->number = rng_u64(&world->rng_fault);
+    }
+    if ((world->faults >> RAFT_FAULT_CRASH_WRITE & 1) == 0) return;
     if (rng_below(&world->rng_fault, is_new_term ? 10 : 400) != 0) return;
     event = raft_world_at(world, world->time + rng_below(&world->rng_fault, 8000), plan_crash_now,
                           host);
@@ -315,9 +411,17 @@ void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persi
 
 static void plan_rot_now(struct raft_world *world, struct raft_event *event)
 {
-    uint32_t victim =
-        (event->host->index + 1 + (uint32_t)(event->number % 97)) % world->hosts_count;
+    uint32_t from = (uint32_t)(event->number % 97), victim;
 
+    victim = (event->host->index + 1 + from) % world->hosts_count;
+    for (uint32_t i = 0; i < world->hosts_count; i++) { /* preferably one that voted for it */
+        uint32_t at = (from + i) % world->hosts_count;
+        if (at == event->host->index ||
+            !mn_id_equal(&world->hosts[at].disk.now.vote, &event->host->id))
+            continue;
+        victim = at;
+        break;
+    }
     if (!world->is_quiet) plan_strike(world, RAFT_FAULT_ROT, victim + 1, event->number);
 }
 
@@ -343,7 +447,7 @@ static bool plan_is_sudden(enum raft_fault fault)
 
     for (uint32_t i = 0; i < RAFT_LASTING_COUNT; i++)
         if (lasting[i] == fault) return false;
-    return fault != RAFT_FAULT_CRASH_WRITE; /* comes of a write */
+    return fault != RAFT_FAULT_CRASH_WRITE && fault != RAFT_FAULT_UNANSWERED; /* come of a write */
 }
 
 static void plan_next(struct raft_world *world, struct raft_event *event)
@@ -418,10 +522,11 @@ void raft_plan_stop(struct raft_world *world)
     world->loss_permille = world->duplicate_permille = 0;
     world->delay_max = 0;
     memset(world->cut, 0, sizeof world->cut);
+    memset(world->late, 0, sizeof world->late);
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         world->hosts[i].paused_until = 0;
         world->hosts[i].disk.slow_until = world->hosts[i].disk.full_until = 0;
-        if (!world->hosts[i].is_dying) world->hosts[i].outputs_left = 0;
+        if (!world->hosts[i].is_dying) world->hosts[i].outputs_left = world->hosts[i].none_at = 0;
         raft_world_start(&world->hosts[i], RAFT_UNREAD_NOTHING);
     }
 }

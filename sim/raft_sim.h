@@ -4,8 +4,8 @@
  * synced. Checks run after every event; at the end the histories are judged.
  *
  * The files: raft_world.c time, hosts, disk, net; raft_kv.c the state machine; raft_client.c the
- * load; raft_plan.c the faults; raft_checks.c invariants across nodes; raft_linear.c
- * linearizability. */
+ * load; raft_plan.c the faults; raft_memory.c one of them; raft_checks.c invariants across nodes;
+ * raft_linear.c linearizability. */
 #ifndef RAFT_SIM_H
 #define RAFT_SIM_H
 
@@ -119,13 +119,15 @@ struct raft_host {
     struct raft *raft;                    /* NULL while down */
     uint64_t boot, commit_seen, term_led; /* term_led: the term it led when commit_seen was seen */
     uint64_t last_seen, first_seen, config_seen;
+    bool was_wounded;                      /* after the step before */
     uint64_t complete_upto, complete_term; /* it has all that was committed before, as a leader */
     uint64_t config_checked[4];   /* its configuration and the committed one: index, term of each */
     uint32_t clock_permille;      /* its clock runs at so much of true time, since clock_at */
     mn_time clock_at, clock_mono; /* then it showed this */
     mn_time clock_wall;           /* how far its other clock is ahead of this one; it leaps */
     uint32_t outputs_left;        /* of its process, before it has no memory; 0: enough */
-    bool is_dying;                /* that was the last one */
+    uint32_t none_at;             /* the next step that takes any ends at that one; 0: at none */
+    bool is_dying;                /* it has ended, which the world does in a moment */
     mn_time paused_until, tick_at;
     struct raft_config config;
     struct raft_kv kv;
@@ -181,6 +183,8 @@ enum raft_fault {
     RAFT_FAULT_ROT,         /* the newest records do not read back, nor term and vote in them */
     RAFT_FAULT_LEAP,        /* a clock leaps, and runs at another rate from then on */
     RAFT_FAULT_MEMORY,      /* none is left in the middle of a step: the process ends there */
+    RAFT_FAULT_LATE,        /* what the leader and one other say overtakes itself, or is lost */
+    RAFT_FAULT_UNANSWERED,  /* who has just caught up cannot say so; its process may end, too */
     RAFT_FAULT_COUNT,
     RAFT_OP = RAFT_FAULT_COUNT, /* a client begins something: a decision too, no fault */
     RAFT_DECISIONS
@@ -222,7 +226,9 @@ struct raft_world {
     struct raft_host hosts[RAFT_HOSTS_MAX];
     uint32_t hosts_count;
     uint8_t cut[RAFT_HOSTS_MAX][RAFT_HOSTS_MAX];
-    uint32_t faults; /* set of enum raft_fault */
+    mn_time late[RAFT_HOSTS_MAX]
+                [RAFT_HOSTS_MAX]; /* a message takes up to so much longer, or is lost */
+    uint32_t faults;              /* set of enum raft_fault */
     uint32_t loss_permille, duplicate_permille, delay_permille;
     mn_time delay_max, fault_every;
     bool is_quiet, is_load_over;
@@ -273,6 +279,12 @@ bool raft_plan_tears(struct raft_world *world);
 void raft_plan_on_no_memory(struct raft_host *host);
 void raft_plan_on_leader(struct raft_host *host);
 void raft_plan_on_write(struct raft_host *host, const struct raft_persist *persist);
+
+/* raft_memory.c: does a step with that input mostly take memory? */
+bool raft_memory_is_wanted(const struct raft_input *input);
+/* May this step fail at its [at]-th allocation? Fails the run if it ends badly. */
+void raft_memory_try(struct raft_host *host, struct mn_now now, const struct raft_input *input,
+                     uint32_t at);
 
 /* raft_checks.c */
 void raft_checks_init(struct raft_world *world);

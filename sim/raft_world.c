@@ -108,11 +108,15 @@ static void net_send(struct raft_host *from, uint32_t to, struct mn_buf *buf)
 
     if (world->cut[from->index][to] || rng_below(&world->rng_net, 1000) < world->loss_permille)
         copies--;
+    if (copies > 0 && world->late[from->index][to] > 0 && rng_below(&world->rng_net, 3) == 0)
+        copies--;
     for (; copies > 0; copies--) {
         mn_time delay = 300 + rng_below(&world->rng_net, 3000);
         struct raft_event *event;
         if (rng_below(&world->rng_net, 1000) < world->delay_permille)
             delay += rng_below_u64(&world->rng_net, world->delay_max + 1);
+        if (world->late[from->index][to] > 0)
+            delay += rng_below_u64(&world->rng_net, world->late[from->index][to]);
         event = raft_world_at(world, world->time + delay, net_deliver, &world->hosts[to]);
         event->number = from->index;
         event->buf = mn_buf_ref(buf);
@@ -317,15 +321,27 @@ static void host_send(struct raft_host *host, const struct raft_output *out)
     mn_list_push_back(&host->parked, &parked->list);
 }
 
-static void host_snapshot(struct raft_world *world, struct raft_event *event)
+static void host_snapshot_done(struct raft_world *world, struct raft_event *event)
 {
     struct raft_input input = {.type = RAFT_IN_SNAPSHOT};
 
-    world->stats.snapshots++;
-    input.snapshot.index = event->host->kv.index;
-    input.snapshot.data = raft_kv_snapshot(&event->host->kv);
+    (void)world;
+    input.snapshot.index = event->number;
+    input.snapshot.data = event->buf;
     raft_world_input(event->host, &input);
-    mn_buf_unref(input.snapshot.data);
+}
+
+/* Of the state as it is now; it takes some time to be written, and meanwhile the log goes on. */
+static void host_snapshot(struct raft_world *world, struct raft_event *event)
+{
+    mn_time takes = rng_below(&world->rng_disk, 2) == 0 ? 0 : rng_below(&world->rng_disk, 300000);
+    struct raft_event *done =
+        raft_world_at(world, world->time + takes, host_snapshot_done, event->host);
+
+    world->stats.snapshots++;
+    done->boot = event->boot;
+    done->number = event->host->kv.index;
+    done->buf = raft_kv_snapshot(&event->host->kv);
 }
 
 static void host_apply(struct raft_host *host, const struct raft_output *out)
@@ -375,6 +391,13 @@ void raft_world_input(struct raft_host *host, const struct raft_input *input)
 
     if (host->is_dying) return;
     host->world->stats.steps++;
+    if (host->none_at > 0 && raft_memory_is_wanted(input)) {
+        raft_memory_try(host, host_now(host), input, host->none_at);
+        host->none_at = 0;
+        host->is_dying = true;
+        raft_plan_on_no_memory(host);
+        return;
+    }
     raft_step(host->raft, host_now(host), input, &outbox);
     for (uint32_t i = 0; i < outbox.count && !host->is_dying; i++) {
         host_output(host, &outbox.items[i]);
@@ -448,9 +471,10 @@ void raft_world_start(struct raft_host *host, enum raft_unread unread)
     host->boot++;
     host->commit_seen = host->term_led = 0;
     host->last_seen = host->first_seen = host->config_seen = 0;
+    host->was_wounded = false;
     host->complete_upto = host->complete_term = 0;
     host->paused_until = 0;
-    host->outputs_left = 0;
+    host->outputs_left = host->none_at = 0;
     host->is_dying = false;
     host->tick_at = MN_TIME_NEVER;
     rng_bytes(&world->rng_node, host->config.seed, sizeof host->config.seed);
@@ -554,7 +578,8 @@ static struct raft_config world_config(struct raft_world *world)
     config.keep_entries = rng_below(rng, 20);
     config.keep_size = rng_below(rng, 2) == 0 ? 200 : config.keep_size;
     config.uses_lease = rng_below(rng, 2) == 1;
-    if (rng_below(rng, 4) == 0) {
+    switch (rng_below(rng, 4)) {
+    case 0:
         /* A log that is always short, and many small messages at once: what is late meets a
          * snapshot that overtook it. */
         config.compact_entries = 1 + rng_below(rng, 4);
@@ -563,6 +588,14 @@ static struct raft_config world_config(struct raft_world *world)
         config.inflight_count = 16;
         config.inflight_size = 4096;
         config.batch_delay = 0;
+        break;
+    case 1:
+        /* One in which nothing stays for laggards, who yet catch up in one message. */
+        config.compact_entries = 3 + rng_below(rng, 12);
+        config.keep_entries = 0;
+        config.message_size = 400 + rng_below(rng, 4096);
+        break;
+    default: break;
     }
     return config;
 }

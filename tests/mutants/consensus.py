@@ -220,7 +220,7 @@ def build(tree, libs, world, changed, healthy, target):
             objects.append(healthy[name])
     subprocess.run(["cc", *map(str, objects), f"{libs}/crypto/libmn_crypto.a",
                     f"{libs}/proto/libmn_proto.a", f"{libs}/proto/libmn_base.a", "-lprotobuf-c",
-                    "-lsodium", "-o", str(target)], check=True)
+                    *["-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"] * (world == "raft"), "-lsodium", "-o", str(target)], check=True)
 
 
 def hunt(name, program, seeds):
