@@ -453,6 +453,8 @@ void state_step(struct state *state, struct mn_now now, const struct state_input
     if (state->plan_at <= now.mono) state_members_plan(state);
     state_ops_run(state);
     state_save_run(state);
+    if (is_due && strong_is_verifying(state->strong))
+        strong_verify_next(state->strong, STATE_SAVE_PIECE);
     tell_healed(state);
     groups_outbox_reset(&state->groups_outbox);
     mn_arena_reset(&state->arena);
@@ -462,6 +464,8 @@ void state_step(struct state *state, struct mn_now now, const struct state_input
 mn_time state_deadline(const struct state *state)
 {
     mn_time at = mn_time_min(mn_heap_deadline(&state->wakes), state->plan_at);
+
+    if (strong_is_verifying(state->strong)) return state->now.mono; /* a piece each turn */
     return state->groups == NULL ? at : mn_time_min(at, groups_deadline(state->groups));
 }
 

@@ -19,6 +19,7 @@ void state_recover_position(const struct state *state, uint64_t digest_at,
                             struct state_position *ret)
 {
     struct raft_view view;
+    mn_status digest;
 
     *ret = (struct state_position){.node = state->config.self, .epoch = state->group};
     if (!state_view(state, &view)) return;
@@ -33,7 +34,11 @@ void state_recover_position(const struct state *state, uint64_t digest_at,
     ret->is_leader = view.role == RAFT_LEADER;
     ret->config = *view.config;
     ret->keys_count = strong_stats(state->strong).keys_count;
-    ret->has_digest = digest_at > 0 && strong_digest(state->strong, digest_at, ret->digest);
+    if (digest_at == 0) return;
+    digest = strong_digest(state->strong, digest_at, ret->digest);
+    ret->has_digest = digest == MN_OK;
+    /* Who asks takes more applied, and no digest, for none to come. */
+    if (digest == MN_NOT_YET) ret->applied = digest_at;
 }
 
 /* ---- asking others ---- */

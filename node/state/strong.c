@@ -1,4 +1,3 @@
-#include "crypto/digest.h"
 #include "node/state/strong_internal.h"
 #include "proto/base/check.h"
 
@@ -56,6 +55,7 @@ static void entry_free(struct strong *strong, struct strong_entry *entry)
 void strong_clear(struct strong *strong)
 {
     strong_save_drop(strong);
+    strong_verify_drop(strong);
     for (uint32_t i = 0; i < strong->entries_count; i++)
         entry_free(strong, strong->entries[i]);
     MN_LIST_FOR_EACH_SAFE (item, &strong->used)
@@ -359,29 +359,6 @@ static struct strong_reply do_lease(struct strong *strong, const struct strong_c
     return refuse(MN_OK, command->lease);
 }
 
-/* ---- replicas compared ---- */
-
-static struct strong_reply do_verify(struct strong *strong)
-{
-    struct mn_buf *snapshot = strong_snapshot(strong);
-    uint32_t at = strong->digests_count++ % STRONG_DIGESTS_MAX;
-
-    digest_one(DIGEST_STATE, mn_buf_span(snapshot), strong->digests[at].bytes, STRONG_DIGEST_SIZE);
-    strong->digests[at].rev = strong->rev;
-    mn_buf_unref(snapshot);
-    return refuse(MN_OK, strong->rev);
-}
-
-bool strong_digest(const struct strong *strong, uint64_t rev, uint8_t ret[STRONG_DIGEST_SIZE])
-{
-    for (uint32_t i = 0; i < STRONG_DIGESTS_MAX; i++) {
-        if (rev == 0 || strong->digests[i].rev != rev) continue;
-        memcpy(ret, strong->digests[i].bytes, STRONG_DIGEST_SIZE);
-        return true;
-    }
-    return false;
-}
-
 static struct strong_reply do_command(struct strong *strong, const struct strong_command *command)
 {
     switch (command->verb) {
@@ -392,7 +369,7 @@ static struct strong_reply do_command(struct strong *strong, const struct strong
     case STRONG_RENEW:
     case STRONG_REVOKE:
     case STRONG_EXPIRE: break;
-    case STRONG_VERIFY: return do_verify(strong);
+    case STRONG_VERIFY: strong_verify_begin(strong); return refuse(MN_OK, strong->rev);
     }
     return do_lease(strong, command);
 }

@@ -157,8 +157,15 @@ MN_MUST_USE mn_status strong_restore(struct strong *strong, struct mn_span snaps
 #define STRONG_DIGESTS_MAX 4u /* the newest are remembered */
 
 /* What everything there was at the VERIFY of revision [rev] hashes to: equal at all replicas, or
- * one of them is damaged. False: none such is remembered. Each costs a snapshot. */
-bool strong_digest(const struct strong *strong, uint64_t rev, uint8_t ret[STRONG_DIGEST_SIZE]);
+ * one of them is damaged. MN_NOT_YET: it is being hashed; MN_NOT_FOUND: none such is remembered,
+ * because others came later, or a snapshot took the map's place. */
+MN_MUST_USE mn_status strong_digest(const struct strong *strong, uint64_t rev,
+                                    uint8_t ret[STRONG_DIGEST_SIZE]);
+
+/* VERIFY only fixes what is to be hashed, and commands go on: that is done here, about [size] bytes
+ * at a time. One at a time: a second VERIFY has the first one done at once. */
+bool strong_is_verifying(const struct strong *strong);
+void strong_verify_next(struct strong *strong, size_t size); /* one must be under way */
 
 struct strong_stats {
     uint32_t keys_count, sessions_count, leases_count;

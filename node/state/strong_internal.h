@@ -3,6 +3,7 @@
 #ifndef STRONG_INTERNAL_H
 #define STRONG_INTERNAL_H
 
+#include "crypto/digest.h"
 #include "node/state/strong.h"
 #include "proto/base/list.h"
 #include "proto/base/map.h"
@@ -13,10 +14,10 @@ struct strong_entry {
     struct mn_map_entry by_key;
     struct mn_buf *key, *value;
     uint64_t rev, created, lease;
-    bool is_retired; /* no part of the map any more: the snapshot under way is its owner */
+    uint8_t holders; /* saves under way that own it; 0: it is part of the map */
 };
 
-/* A snapshot that is being written. */
+/* The map as bytes, being made: a snapshot, or what VERIFY hashes. */
 struct strong_save {
     uint64_t rev; /* entries that were last changed at or before it belong to it */
     struct strong_entry **entries;
@@ -57,7 +58,9 @@ struct strong {
         uint8_t bytes[STRONG_DIGEST_SIZE];
     } digests[STRONG_DIGESTS_MAX];
     uint32_t digests_count;
-    struct strong_save *save; /* NULL: none is being written */
+    struct strong_save *save;   /* NULL: no snapshot is being written */
+    struct strong_save *verify; /* NULL: no VERIFY is being hashed */
+    struct digest hashed;       /* so far, of [verify] */
 };
 
 /* Index of the first entry that is not before [key]. */
@@ -69,8 +72,12 @@ struct strong_lease *strong_lease_add(struct strong *strong, uint64_t id);
 struct strong_session *strong_session_add(struct strong *strong, const mn_id *client);
 void strong_clear(struct strong *strong);
 
-/* Is the entry one that the snapshot under way must find as it is? */
+/* Is the entry one that a save under way must find as it is? */
 bool strong_is_saved(const struct strong *strong, const struct strong_entry *entry);
-void strong_retire(struct strong *strong, struct strong_entry *entry); /* gives it to the save */
+void strong_retire(struct strong *strong, struct strong_entry *entry); /* gives it to the saves */
+
+void strong_verify_begin(
+    struct strong *strong);                     /* of what there is now; one under way ends first */
+void strong_verify_drop(struct strong *strong); /* it may be none */
 
 #endif

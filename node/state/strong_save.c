@@ -1,6 +1,8 @@
-/* strong_save.c: the map as bytes, piece by piece. What is to be encoded is fixed at the beginning
- * by copying pointers, not what they point to: a command that changes or removes an entry which is
- * still to be encoded leaves the old one to the save (strong_retire()). */
+/* strong_save.c: the map as bytes, piece by piece: for a snapshot, which keeps them, or for what
+ * replicas compare, which only hashes them. What is to be encoded is fixed at the beginning by
+ * copying pointers, not what they point to: a command that changes or removes an entry which is
+ * still to be encoded leaves the old one to the save (strong_retire()). So the most that is held
+ * besides the map is the map as it was, once for each of the two. */
 #include "node/state/strong_internal.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -37,6 +39,11 @@ static void save_open(struct strong_save *save, const struct strong *strong)
         save->sessions[i].seq = session->seq;
         save->sessions[i++].reply = session->reply;
     }
+}
+
+/* Room for all of it, as the map is now. */
+static void save_reserve(struct strong_save *save, const struct strong *strong)
+{
     /* Heads of pairs take up to 40 bytes, but mostly fewer. */
     mn_writer_reserve(&save->writer,
                       strong->total + 24u * strong->entries_count + 40u * save->sessions_count);
@@ -46,7 +53,7 @@ static void save_free_retired(const struct strong_save *save, uint32_t from, uin
 {
     for (uint32_t i = from; i < to; i++) {
         struct strong_entry *entry = save->entries[i];
-        if (!entry->is_retired) continue;
+        if (entry->holders == 0 || --entry->holders > 0) continue;
         mn_buf_unref(entry->key);
         mn_buf_unref(entry->value);
         mn_free(entry);
@@ -192,6 +199,7 @@ struct mn_buf *strong_snapshot(const struct strong *strong)
     bool is_done;
 
     save_open(&save, strong);
+    save_reserve(&save, strong);
     is_done = save_write(&save, SIZE_MAX / 2);
     MN_ASSERT(is_done);
     buf = mn_writer_done(&save.writer);
@@ -204,6 +212,7 @@ void strong_save_begin(struct strong *strong)
     MN_ASSERT(strong->save == NULL);
     strong->save = mn_alloc(sizeof *strong->save);
     save_open(strong->save, strong);
+    save_reserve(strong->save, strong);
 }
 
 bool strong_is_saving(const struct strong *strong)
@@ -239,17 +248,75 @@ void strong_save_drop(struct strong *strong)
     strong->save = NULL;
 }
 
-bool strong_is_saved(const struct strong *strong, const struct strong_entry *entry)
-{
-    const struct strong_save *save = strong->save;
+/* ---- what replicas compare ---- */
 
+void strong_verify_begin(struct strong *strong)
+{
+    if (strong->verify != NULL) {
+        MN_PROBE("strong: a second VERIFY while the first is being hashed");
+        strong_verify_next(strong, SIZE_MAX / 2);
+    }
+    MN_ASSERT(strong->verify == NULL);
+    strong->verify = mn_alloc(sizeof *strong->verify);
+    save_open(strong->verify, strong);
+    digest_begin(&strong->hashed, DIGEST_STATE, STRONG_DIGEST_SIZE);
+}
+
+bool strong_is_verifying(const struct strong *strong)
+{
+    return strong->verify != NULL;
+}
+
+void strong_verify_next(struct strong *strong, size_t size)
+{
+    struct strong_save *save = strong->verify;
+    bool is_done = save_write(save, size);
+    uint32_t at;
+
+    if (save->writer.buf != NULL) digest_fixed(&strong->hashed, mn_buf_span(save->writer.buf));
+    mn_writer_drop(&save->writer);
+    if (!is_done) return;
+    at = strong->digests_count++ % STRONG_DIGESTS_MAX;
+    digest_end(&strong->hashed, strong->digests[at].bytes);
+    strong->digests[at].rev = save->rev;
+    strong_verify_drop(strong);
+}
+
+void strong_verify_drop(struct strong *strong)
+{
+    if (strong->verify == NULL) return;
+    save_close(strong->verify);
+    mn_free(strong->verify);
+    strong->verify = NULL;
+}
+
+mn_status strong_digest(const struct strong *strong, uint64_t rev, uint8_t ret[STRONG_DIGEST_SIZE])
+{
+    if (strong->verify != NULL && strong->verify->rev == rev) return MN_NOT_YET;
+    for (uint32_t i = 0; i < STRONG_DIGESTS_MAX; i++) {
+        if (rev == 0 || strong->digests[i].rev != rev) continue;
+        memcpy(ret, strong->digests[i].bytes, STRONG_DIGEST_SIZE);
+        return MN_OK;
+    }
+    return MN_NOT_FOUND;
+}
+
+/* ---- entries that a save still needs ---- */
+
+static bool save_needs(const struct strong_save *save, const struct strong_entry *entry)
+{
     if (save == NULL || entry->rev > save->rev) return false;
     return save->last_key == NULL ||
            mn_span_compare(mn_buf_span(entry->key), mn_buf_span(save->last_key)) > 0;
 }
 
+bool strong_is_saved(const struct strong *strong, const struct strong_entry *entry)
+{
+    return save_needs(strong->save, entry) || save_needs(strong->verify, entry);
+}
+
 void strong_retire(struct strong *strong, struct strong_entry *entry)
 {
-    MN_ASSERT(strong_is_saved(strong, entry));
-    entry->is_retired = true;
+    MN_ASSERT(strong_is_saved(strong, entry) && entry->holders == 0);
+    entry->holders = (uint8_t)(save_needs(strong->save, entry) + save_needs(strong->verify, entry));
 }

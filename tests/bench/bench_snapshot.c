@@ -1,12 +1,14 @@
-/* bench_snapshot: how long a turn of the strong keyspace gets when a snapshot is due: one node in
- * memory, with as many keys as there may be, on which puts go on; what it writes is durable in the
- * next turn. For comparison, the same snapshot made at once. Processor time, so that others on the
- * machine do not count. usage: bench_snapshot [VALUE-SIZE]   (default 512) */
+/* bench_snapshot: how long a turn of the strong keyspace gets when a snapshot is due, or when
+ * replicas are compared: one node in memory, with as many keys as there may be, on which puts go
+ * on; what it writes is durable in the next turn. For comparison, the same made at once; and how
+ * long it takes to read such a snapshot. Processor time, so that others on the machine do not
+ * count. usage: bench_snapshot [VALUE-SIZE]   (default 512) */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "crypto/digest.h"
 #include "node/state/state.h"
 #include "proto/base/check.h"
 
@@ -98,6 +100,48 @@ static void start(void)
         turn(0, 0, NULL, 0);
 }
 
+/* Puts go on while what replicas compare is hashed. */
+static void bench_verify(uint32_t at, const char *value, size_t size)
+{
+    struct state_request request = {.type = STATE_COMMAND, .timeout = 10 * MN_SEC};
+    uint8_t hash[STRONG_DIGEST_SIZE];
+    double took = milliseconds(), longest = 0, sum = 0;
+    uint32_t turns = 0;
+    struct mn_buf *whole = strong_snapshot(state_strong(state));
+
+    digest_one(DIGEST_STATE, mn_buf_span(whole), hash, sizeof hash);
+    took = milliseconds() - took;
+    mn_buf_unref(whole);
+    request.command.verb = STRONG_VERIFY;
+    step(&(struct state_input){.type = STATE_IN_REQUEST, .request = &request});
+    for (uint32_t i = 0; i < 10 || strong_is_verifying(state_strong(state)); i++) {
+        double one = turn(at, BUNDLE, value, size);
+        at += BUNDLE;
+        sum += one;
+        turns++;
+        if (one > longest) longest = one;
+    }
+    printf("a turn while replicas are compared:          mean %.3f ms, longest %.3f ms of %u\n",
+           sum / turns, longest, turns);
+    printf("the same hashed at once:                     %.1f ms\n", took);
+}
+
+/* Over a map that is as large. */
+static void bench_restore(struct mn_buf *whole)
+{
+    struct strong *strong = strong_new(1);
+    double took[2];
+
+    for (int i = 0; i < 2; i++) {
+        double began = milliseconds();
+        if (strong_restore(strong, mn_buf_span(whole)) != MN_OK) MN_ASSERT(false && "it reads");
+        took[i] = milliseconds() - began;
+    }
+    printf("such a snapshot read at once:                %.1f ms, over another one %.1f ms\n",
+           took[0], took[1]);
+    strong_free(strong);
+}
+
 int main(int argc, char **argv)
 {
     size_t size = argc > 1 ? strtoul(argv[1], NULL, 10) : 512;
@@ -138,6 +182,8 @@ int main(int argc, char **argv)
            sum[1] / turns[1], longest[1], turns[1]);
     printf("the same snapshot encoded at once:           %.1f ms (%llu of %llu puts refused)\n",
            took, (unsigned long long)refused, (unsigned long long)answers);
+    bench_verify(at, value, size);
+    bench_restore(whole);
     mn_buf_unref(whole);
     state_free(state);
     mn_arena_done(&arena);

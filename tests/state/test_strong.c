@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "crypto/digest.h"
 #include "crypto/rng.h"
 #include "node/state/strong.h"
 #include "tests/suite.h"
@@ -397,6 +398,84 @@ START_TEST(a_snapshot_under_way_is_dropped_when_the_map_is_replaced)
 }
 END_TEST
 
+static struct strong_command verify(void)
+{
+    return (struct strong_command){.verb = STRONG_VERIFY};
+}
+
+/* As a replica that has it all in one piece. */
+static void hash_of(struct mn_buf *snapshot, uint8_t ret[STRONG_DIGEST_SIZE])
+{
+    digest_one(DIGEST_STATE, mn_buf_span(snapshot), ret, STRONG_DIGEST_SIZE);
+}
+
+/* A snapshot may be under way as well, begun before or after, and what both need is freed once. */
+START_TEST(what_replicas_compare_is_of_the_moment_of_the_command)
+{
+    uint8_t seed[RNG_SEED_SIZE] = {(uint8_t)_i, 3}, expected[STRONG_DIGEST_SIZE],
+            found[STRONG_DIGEST_SIZE];
+    struct rng rng;
+    char key[8];
+
+    rng_init(&rng, seed);
+    for (int round = 0; round < 20; round++) {
+        struct mn_buf *whole;
+        uint64_t rev;
+        for (uint32_t i = rng_below(&rng, 40); i > 0; i--)
+            apply(draw(&rng, key));
+        if (rng_below(&rng, 2) == 0 && !strong_is_saving(map)) strong_save_begin(map);
+        apply(verify());
+        rev = at;
+        whole = strong_snapshot(map);
+        hash_of(whole, expected);
+        while (strong_is_verifying(map)) {
+            ck_assert_int_eq(strong_digest(map, rev, found), MN_NOT_YET);
+            if (rng_below(&rng, 8) == 0 && !strong_is_saving(map)) strong_save_begin(map);
+            if (rng_below(&rng, 2) == 0 && strong_is_saving(map)) {
+                struct mn_buf *pieces = strong_save_end(map);
+                mn_buf_unref(pieces);
+                if (pieces == NULL) strong_save_next(map, 1 + rng_below(&rng, 60));
+            }
+            strong_verify_next(map, 1 + rng_below(&rng, 60));
+            for (uint32_t i = rng_below(&rng, 6); i > 0; i--)
+                apply(draw(&rng, key));
+            strong_check(map);
+        }
+        ck_assert_int_eq(strong_digest(map, rev, found), MN_OK);
+        ck_assert_mem_eq(found, expected, sizeof found);
+        mn_buf_unref(whole);
+    }
+    rng_done(&rng);
+}
+END_TEST
+
+START_TEST(a_second_verify_has_the_first_done_and_a_snapshot_forgets_it)
+{
+    uint8_t expected[STRONG_DIGEST_SIZE], found[STRONG_DIGEST_SIZE];
+    struct mn_buf *snapshot;
+    uint64_t first;
+
+    apply(put("a", "1"));
+    apply(verify());
+    first = at;
+    snapshot = strong_snapshot(map);
+    hash_of(snapshot, expected);
+    apply(put("a", "2"));
+    apply(verify());
+    ck_assert_int_eq(strong_digest(map, first, found), MN_OK);
+    ck_assert_mem_eq(found, expected, sizeof found);
+    ck_assert_int_eq(strong_digest(map, at, found), MN_NOT_YET);
+    ck_assert_int_eq(strong_digest(map, first + 1, found), MN_NOT_FOUND);
+    ck_assert_int_eq(strong_restore(map, mn_buf_span(snapshot)), MN_OK);
+    ck_assert(!strong_is_verifying(map));
+    ck_assert_int_eq(strong_digest(map, first + 2, found), MN_NOT_FOUND);
+    at = first;
+    apply(verify()); /* and so it is when the map goes: teardown */
+    apply(put("a", "3"));
+    mn_buf_unref(snapshot);
+}
+END_TEST
+
 START_TEST(a_broken_snapshot_is_refused_and_leaves_the_map_alone)
 {
     struct mn_buf *snapshot, *bad;
@@ -438,6 +517,8 @@ int main(void)
     tcase_add_loop_test(tcase, a_restored_map_goes_on_as_if_nothing_had_happened, 0, 20);
     tcase_add_loop_test(tcase, a_snapshot_in_pieces_is_of_the_moment_it_began, 0, 20);
     tcase_add_test(tcase, a_snapshot_under_way_is_dropped_when_the_map_is_replaced);
+    tcase_add_loop_test(tcase, what_replicas_compare_is_of_the_moment_of_the_command, 0, 20);
+    tcase_add_test(tcase, a_second_verify_has_the_first_done_and_a_snapshot_forgets_it);
     tcase_add_test(tcase, a_broken_snapshot_is_refused_and_leaves_the_map_alone);
     return suite_run(suite);
 }
