@@ -3,6 +3,7 @@
 
 #define ADVICE "meshctl consensus status"
 #define STATUS_TIMEOUT MN_SEC
+#define SURVEY_TIMEOUT (2 * MN_SEC)
 #define CHANGE_TIMEOUT (5 * MN_SEC)
 
 /* A number, or null for 0: nobody has said or measured one. */
@@ -79,15 +80,80 @@ static void write_row(struct reply *reply, struct admin_request *request,
     reply_object_end(reply);
 }
 
+/* The configuration in the newest whole log that somebody has, else in any. */
+static const struct quorum_config *newest_config(const struct state_answer *answer)
+{
+    const struct state_position *best = NULL;
+
+    for (uint32_t i = 0; i < answer->positions_count; i++) {
+        const struct state_position *position = &answer->positions[i];
+        if (position->config.members_count == 0) continue;
+        if (best == NULL || (best->is_wounded && !position->is_wounded) ||
+            (best->is_wounded == position->is_wounded &&
+             (position->last_term > best->last_term ||
+              (position->last_term == best->last_term && position->last_index > best->last_index))))
+            best = position;
+    }
+    return best == NULL ? NULL : &best->config;
+}
+
+static const struct state_position *position_of(const struct state_answer *answer,
+                                                const mn_id *node)
+{
+    for (uint32_t i = 0; i < answer->positions_count; i++)
+        if (mn_id_equal(&answer->positions[i].node, node)) return &answer->positions[i];
+    return NULL;
+}
+
+static const char *add_name(struct admin_request *request, const char *names, const mn_id *node)
+{
+    return mn_arena_format(request->outbox->edge->arena, "%s%s%s", names,
+                           *names == '\0' ? "" : ", ", admin_member_name(request, node));
+}
+
+/* Enough may be here, and yet nobody can be elected: who has lost its log has no vote until a
+ * leader has sent it all again. NULL: that is not what is wrong. */
+static const char *diagnose_lost(struct admin_request *request, const struct state_answer *answer)
+{
+    const struct quorum_config *config = newest_config(answer);
+    const char *names = "", *missing = "";
+    uint64_t lost = 0, whole = 0, total;
+
+    if (config == NULL) return NULL;
+    total = quorum_total(config, QUORUM_NEW);
+    for (uint32_t i = 0; i < config->members_count; i++) {
+        const struct quorum_member *voter = &config->members[i];
+        const struct state_position *position = position_of(answer, &voter->id);
+        if (voter->weight == 0) continue;
+        if (position == NULL) {
+            missing = add_name(request, missing, &voter->id);
+        } else if (position->is_wounded) {
+            names = add_name(request, names, &voter->id);
+            lost += voter->weight;
+        } else {
+            whole += voter->weight;
+        }
+    }
+    if (lost == 0 || 2 * whole > total) return NULL;
+    return mn_arena_format(request->outbox->edge->arena,
+                           "no quorum: weight %llu of %llu has lost its log, and its vote with it: "
+                           "%s%s%s%s. If no more come back: meshctl consensus recover --plan",
+                           (unsigned long long)lost, (unsigned long long)total, names,
+                           *missing == '\0' ? "" : "; missing: ", missing,
+                           *missing == '\0' ? "" : ", start these nodes");
+}
+
 /* One line: well; or who is missing, since when, what to do. */
 static const char *diagnose(struct admin_request *request, const struct raft_view *view,
                             const struct state_answer *answer)
 {
     struct mn_arena *arena = request->outbox->edge->arena;
     const char *missing = "";
+    const char *lost = answer->status == MN_OK ? NULL : diagnose_lost(request, answer);
     uint64_t here = 0, total = quorum_total(view->config, QUORUM_NEW);
     mn_time since = 0;
 
+    if (lost != NULL) return lost;
     if (view->config->members_count == 0)
         return "this node is no member of the group and has not heard of it yet";
     for (uint32_t i = 0; i < view->config->members_count; i++) {
@@ -129,13 +195,33 @@ static void status_handle(struct admin_request *request)
                     (struct state_request){.type = STATE_PROGRESS, .timeout = STATUS_TIMEOUT});
 }
 
+/* Nobody leads: each member says what it has. */
+static void ask_why(struct admin_request *request)
+{
+    struct state_request state = {.type = STATE_SURVEY, .timeout = SURVEY_TIMEOUT};
+
+    request->exchange->is_chosen = true;
+    admin_survey_nodes(request, &state.survey, false);
+    admin_ask_state(request, state);
+}
+
 static void on_status(struct admin_request *request, const struct state_answer *answer)
 {
     const struct state *state = request->admin->config.state;
     struct raft_view view = {0};
     static const struct quorum_config nobody;
+    struct state_answer silent = {.status = MN_UNREACHABLE};
     struct reply reply;
 
+    if (answer->status != MN_OK && !request->exchange->is_chosen) {
+        ask_why(request);
+        return;
+    }
+    if (request->exchange->is_chosen) { /* the group answers nobody; its members do */
+        silent.positions = answer->positions;
+        silent.positions_count = answer->positions_count;
+        answer = &silent;
+    }
     if (!state_view(state, &view)) view.config = &nobody;
     reply_begin(&reply, "ConsensusStatus");
     reply_text(&reply, "group", "metadata");

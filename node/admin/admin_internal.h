@@ -47,7 +47,7 @@ struct admin_exchange {
     struct mn_span rest;             /* what stands in the path where the route says `*` */
 
     bool is_chosen; /* token to withdraw: the one that is meant is found; recovery: it is ordered;
-                     * replicas: they are asked */
+                     * replicas: they are asked; status: all are, for the group answers nobody */
     mn_id node;     /* that is revoked or removed */
     char node_name[GRANT_NAME_SIZE];
     bool is_stream;            /* follows events or a log */
@@ -178,6 +178,10 @@ void admin_store(struct admin_request *request, const char *key, struct mn_span 
 bool admin_state_query(struct admin_request *request, const char *name, uint64_t least,
                        uint64_t most, uint64_t *value);
 bool admin_state_timeout(struct admin_request *request, struct state_request *state);
+/* Whom a survey asks: this node and the members that live; [is_group]: of the group only. Others
+ * would be waited for. */
+void admin_survey_nodes(struct admin_request *request, struct state_survey_ask *ask, bool is_group);
+
 bool admin_state_told(struct admin_request *request, const struct state_answer *answer);
 
 /* The same of a command, and when it was refused. */

@@ -14,9 +14,7 @@
 
 /* ---- whom to ask ---- */
 
-/* This node, and the members that live: [is_group]: of the group only. Others would be waited for.
- */
-static void survey_nodes(struct admin_request *request, struct state_survey_ask *ask, bool is_group)
+void admin_survey_nodes(struct admin_request *request, struct state_survey_ask *ask, bool is_group)
 {
     const struct membership *membership = core_membership(request->admin->config.core);
     const struct member *member = NULL;
@@ -38,7 +36,7 @@ static void survey(struct admin_request *request)
 {
     struct state_request state = {.type = STATE_SURVEY, .timeout = SURVEY_TIME};
 
-    survey_nodes(request, &state.survey, false);
+    admin_survey_nodes(request, &state.survey, false);
     admin_ask_state(request, state);
 }
 
@@ -381,7 +379,7 @@ static void on_verify(struct admin_request *request, const struct state_answer *
     request->exchange->is_chosen = true;
     request->exchange->after = answer->reply.rev;
     state.survey.digest_at = answer->reply.rev;
-    survey_nodes(request, &state.survey, true);
+    admin_survey_nodes(request, &state.survey, true);
     admin_ask_state(request, state);
 }
 

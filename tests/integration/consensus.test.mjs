@@ -76,6 +76,8 @@ test('a log that rots in the middle costs the vote until all of it was fetched a
     const refused = await ask(nodes[0], 'PUT', '/v1/state/minority?timeout_ms=1500', {value: 'x'});
     assert.equal(refused.status, 504, 'one vote of three is no majority: the rotten log has none');
     assert.doesNotMatch(victim.log, /consensus\.healed/);
+    const said = (await status(nodes[0])).diagnosis;
+    assert.match(said, /^no quorum: weight 1 of 3 has lost its log.*: n3; missing: n2, start these nodes.*consensus recover --plan/);
     await restart(1);
     await waitFor('it is healed', () => /consensus\.healed/.test(victim.log));
     await voters(victim, 3);
