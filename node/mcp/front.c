@@ -92,6 +92,7 @@ void front_session_free(struct front *front, struct front_session *session)
     MN_ASSERT(session->stream == NULL);
     front_record_done(front, session);
     front_subscribe_drop(front, &session->subscriptions);
+    front_task_done(session);
     front_replay_done(front, session);
     front_roots_done(session);
     mn_heap_remove(&front->expiries, &session->expiry);

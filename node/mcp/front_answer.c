@@ -93,6 +93,7 @@ static void front_answer_on_error(struct front *front, struct front_call *call,
                       code == JSONRPC_METHOD_NOT_FOUND;
 
     if (is_unknown && front_call_next(front, call)) return;
+    front_task_told(front, call, NULL);
     if (code == JSONRPC_METHOD_NOT_FOUND && call->is_aggregated && call->method->member == NULL) {
         /* /mcp does have completions, only this server has none. */
         struct mn_span none = mn_span_str("{\"completion\":{\"values\":[]}}");
@@ -265,6 +266,7 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
         front_answer_broken(front, call, "the server wants input that this client cannot give");
         return;
     }
+    front_task_told(front, call, result);
     front_answer_late(front, call, is_changed ? mn_buf_span(writer.buf) : result->raw);
     front_call_free(front, call);
     if (exchange != NULL)

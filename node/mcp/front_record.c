@@ -19,6 +19,7 @@
 
 #define SUBSCRIPTIONS_SAVED 256u           /* of one session */
 #define SUBSCRIPTIONS_SIZE ((size_t)32768) /* bytes of their URIs */
+#define TASKS_SIZE ((size_t)8192)          /* bytes of their ids */
 #define GENERATION_SHIFT 32
 #define MARK_PREFIX "ended/"    /* in the store all of these come */
 #define KEPT_PREFIX "sessions/" /* before all of these */
@@ -85,6 +86,14 @@ static struct mn_buf *record_pack(struct front *front, const struct front_sessio
         size += uri.size;
         if (size > SUBSCRIPTIONS_SIZE) break;
         record.subscriptions[record.n_subscriptions++] =
+            (char *)(uintptr_t)mn_arena_copy(&front->scratch, uri).data;
+    }
+    record.tasks = mn_arena_alloc(&front->scratch, FRONT_TASKS_MAX * sizeof(char *));
+    size = 0;
+    for (at = NULL; (at = front_task_next(session, at, &uri)) != NULL;) {
+        size += uri.size;
+        if (size > TASKS_SIZE) break;
+        record.tasks[record.n_tasks++] =
             (char *)(uintptr_t)mn_arena_copy(&front->scratch, uri).data;
     }
     return pb_pack(&record.base);
@@ -204,6 +213,8 @@ static void record_apply(struct front *front, struct front_session *session,
     }
     for (size_t i = 0; i < record->n_subscriptions; i++)
         front_subscribe_again(front, session, pb_text(record->subscriptions[i]));
+    for (size_t i = 0; i < record->n_tasks && i < FRONT_TASKS_MAX; i++)
+        front_task_remember(front, session, pb_text(record->tasks[i]));
 }
 
 /* ---- a session of another node ---- */

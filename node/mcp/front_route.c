@@ -240,7 +240,8 @@ bool front_route(struct front *front, struct front_exchange *exchange,
         return false;
     }
     if (method->kind == NAMES_UI) { /* its id says it all, at every endpoint */
-        if (front_task_route(front, exchange, name->text, ret)) return true;
+        if (front_task_route(front, &exchange->principal, exchange->service, name->text, ret))
+            return true;
         return front_route_unknown(front, exchange, message->id, "task", name->text);
     }
     if (front_about_is_aggregated(exchange->service))

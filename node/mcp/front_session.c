@@ -77,6 +77,7 @@ static struct front_session *session_add(struct front *front, const struct front
     session->client_capabilities = session_keep(&to, capabilities);
     mn_list_init(&session->calls);
     mn_list_init(&session->subscriptions);
+    mn_list_init(&session->tasks);
     mn_list_init(&session->kept);
     mn_list_init(&session->held);
     mn_list_init(&session->servers);

@@ -24,6 +24,7 @@
 #define FRONT_SESSION_LIFE (7 * MN_DAY) /* from its begin on an id is good so long */
 #define FRONT_SESSION_ID_MAX 257        /* characters of a sealed id, with its NUL */
 #define FRONT_DIGEST_SIZE 16
+#define FRONT_TASKS_MAX 64       /* of which one session, or one listen, is told */
 #define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
 
 enum front_exchange_kind {
@@ -72,7 +73,7 @@ struct front_exchange {
     /* LISTEN and GET. */
     struct mn_list in_streams;
     struct mn_buf *listen_id;      /* LISTEN: verbatim id of its request */
-    struct mn_list subscriptions;  /* LISTEN: to resources */
+    struct mn_list subscriptions;  /* LISTEN: to resources and tasks; GET: to tasks */
     struct front_known known;      /* LISTEN: the lists that were asked for */
     struct front_session *session; /* GET: whose stream it is */
 };
@@ -103,7 +104,9 @@ struct front_session {
     struct front_exchange *stream; /* its GET stream; NULL: none is open */
     struct front_known known;
     struct mn_list subscriptions; /* to resources */
-    struct mn_list kept;          /* events that can be had again, of front_replay.c */
+    struct mn_list tasks;         /* that it began, of front_task.c */
+    uint32_t tasks_count;
+    struct mn_list kept; /* events that can be had again, of front_replay.c */
     uint32_t kept_count;
     size_t kept_size;
     uint64_t stream_last, place_last;
@@ -547,8 +550,26 @@ void front_roots_done(struct front_session *session);
 /* ---- front_task.c ---- */
 
 /* Who has the task of a sealed id. False: it is none of ours. */
-bool front_task_route(struct front *front, const struct front_exchange *exchange, struct mn_span id,
-                      struct front_target *ret);
+bool front_task_route(struct front *front, const mn_id *principal, struct mn_span service,
+                      struct mn_span id, struct front_target *ret);
+
+/* The same text with [to] where a task is called [from]: as taskId, in "task", and in _meta. */
+struct mn_span front_task_rename(struct front *front, struct mn_span text, struct mn_span from,
+                                 struct mn_span to);
+
+/* Of either era: that a task of this status does not change any more. */
+bool front_task_is_over(struct mn_span status);
+
+/* The session began that task (again: it came with the session). While it has a stream it is told
+ * of it there; no longer once it knows that it is over. */
+void front_task_remember(struct front *front, struct front_session *session, struct mn_span id);
+void front_task_forget(struct front_session *session, struct mn_span id);
+void front_task_stream(struct front *front, struct front_session *session);
+void *front_task_next(const struct front_session *session, void *at, struct mn_span *id);
+void front_task_done(struct front_session *session);
+
+/* A client of a session hears the result of a request about its task (NULL: an error). */
+void front_task_told(struct front *front, const struct front_call *call, const struct json *result);
 
 /* Writes a result that is a task, under a sealed id. False: the client knows no tasks. */
 bool front_task_created(struct front *front, const struct front_call *call, const mn_id *node,
@@ -601,6 +622,17 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
 /* resourceSubscriptions of a listen (NULL: none); appends "uri","uri" that are honoured. */
 void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
                             const struct json *uris, struct mn_writer *honoured);
+
+/* taskIds of a listen, alike. */
+void front_subscribe_tasks(struct front *front, struct front_exchange *exchange,
+                           const struct json *ids, struct mn_writer *honoured);
+
+/* A listen, or the stream of a session, hears of that task, which [target] has, under [id]; or does
+ * not any more. */
+bool front_subscribe_task(struct front *front, struct front_exchange *stream,
+                          const struct front_target *target, struct mn_span id);
+void front_subscribe_task_over(struct front *front, struct front_exchange *stream,
+                               struct mn_span id);
 
 /* Walks the URIs a session is subscribed to: starts and ends with NULL. */
 void *front_subscribe_next(const struct front_session *session, void *at, struct mn_span *uri);

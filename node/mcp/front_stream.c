@@ -47,7 +47,7 @@ static void front_stream_notify(struct front *front, struct front_exchange *exch
 }
 
 static void front_stream_acknowledge(struct front *front, struct front_exchange *exchange,
-                                     struct mn_span uris)
+                                     struct mn_span uris, struct mn_span tasks)
 {
     struct mn_writer params = {0}, message = {0};
     const char *comma = "";
@@ -61,6 +61,12 @@ static void front_stream_acknowledge(struct front *front, struct front_exchange 
     if (uris.size > 0) {
         mn_writer_format(&params, "%s\"resourceSubscriptions\":[", comma);
         mn_writer_add(&params, uris);
+        mn_writer_str(&params, "]");
+        comma = ",";
+    }
+    if (tasks.size > 0) {
+        mn_writer_format(&params, "%s\"taskIds\":[", comma);
+        mn_writer_add(&params, tasks);
         mn_writer_str(&params, "]");
     }
     mn_writer_str(&params, "},");
@@ -82,7 +88,7 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
                          const struct jsonrpc_message *message)
 {
     const struct json *filter = json_find_str(message->params, "notifications");
-    struct mn_writer uris = {0};
+    struct mn_writer uris = {0}, tasks = {0};
 
     if (!json_is(filter, JSON_OBJECT)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.notifications must be an object");
@@ -101,8 +107,10 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
     }
     front_stream_add(front, exchange, FRONT_EXCHANGE_LISTEN);
     front_subscribe_listen(front, exchange, json_find_str(filter, "resourceSubscriptions"), &uris);
-    front_stream_acknowledge(front, exchange, mn_buf_span(uris.buf));
+    front_subscribe_tasks(front, exchange, json_find_str(filter, "taskIds"), &tasks);
+    front_stream_acknowledge(front, exchange, mn_buf_span(uris.buf), mn_buf_span(tasks.buf));
     mn_writer_drop(&uris);
+    mn_writer_drop(&tasks);
 }
 
 static void front_stream_refresh(struct front *front, struct front_exchange *exchange)
@@ -137,6 +145,7 @@ void front_stream_get(struct front *front, struct front_exchange *exchange,
     session->stream = exchange;
     front_stream_add(front, exchange, FRONT_EXCHANGE_GET);
     front_subscribe_stream(front, session);
+    front_task_stream(front, session);
     front_stream_refresh(front, exchange); /* it may have changed while no stream was open */
 }
 

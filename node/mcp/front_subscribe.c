@@ -1,7 +1,11 @@
 /* Updates of resources: who of our clients wants to hear of which URI, and one lasting call per
  * server for all of them. A client is a legacy session (told on its stream) or a modern listen.
  * When the lasting call is lost it is made again, and every URI is reported once: something may
- * have been missed. */
+ * have been missed.
+ *
+ * Tasks go the same way: a listen names those it wants to hear of; a legacy session hears of those
+ * that it began, as long as they run. They have lasting calls of their own, because a task is at
+ * one node, and its server's replicas do not know it. */
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
@@ -12,7 +16,7 @@
 #define RETRY_MAX (30 * MN_SEC)
 #define URI_MAX 4096 /* bytes */
 
-/* All that this node wants of one server. */
+/* All that this node wants of one server: resources, or the tasks that it has at one node. */
 struct feed {
     struct mn_map_entry by_service, by_ticket;
     uint64_t ticket; /* 0: no call now */
@@ -22,14 +26,16 @@ struct feed {
     struct mn_heap_entry timer; /* the next try; or, served, the moment to tell the topics */
     uint32_t failures_count;
     struct mn_map topics;
-    struct mn_span service;
+    struct mn_span service, key; /* key: with the node behind it */
+    mn_id node;                  /* zero: resources, of whatever node serves it best */
 };
 
 struct topic {
     struct mn_map_entry by_uri;
     struct feed *feed;
     struct mn_list subscriptions; /* in_topic */
-    struct mn_span uri;           /* as the server knows it */
+    struct mn_span uri;           /* as the server knows it; a task's id */
+    struct mn_span session;       /* task: of the client whose it is; empty: it has none */
 };
 
 struct subscription {
@@ -64,6 +70,7 @@ static void feed_start(struct front *front, struct feed *feed)
         .ticket = feed->ticket,
         .service = mn_arena_copy(calls->arena, feed->service),
         .payload = pb_pack(&request.base),
+        .node = feed->node,
     };
 }
 
@@ -74,18 +81,42 @@ static void feed_end_call(struct front *front, struct feed *feed)
     feed->ticket = 0;
 }
 
+static bool feed_is_of_tasks(const struct feed *feed)
+{
+    return !mn_id_is_zero(&feed->node);
+}
+
+static char *wish_string(struct front *front, struct mn_span text)
+{
+    return (char *)(uintptr_t)mn_arena_copy(&front->scratch, text).data;
+}
+
+static Meshnode__Gateway__TaskWish *wish_of_task(struct front *front, const struct topic *topic)
+{
+    Meshnode__Gateway__TaskWish *wish = mn_arena_alloc(&front->scratch, sizeof *wish);
+
+    meshnode__gateway__task_wish__init(wish);
+    wish->id = wish_string(front, topic->uri);
+    wish->session = pb_bytes(topic->session);
+    return wish;
+}
+
 static void feed_tell(struct front *front, struct feed *feed)
 {
     Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
     Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
+    size_t count = feed->topics.count + 1;
 
-    wishes.uris = mn_arena_alloc(&front->scratch, (feed->topics.count + 1) * sizeof(char *));
+    wishes.uris = mn_arena_alloc(&front->scratch, count * sizeof *wishes.uris);
+    wishes.tasks = mn_arena_alloc(&front->scratch, count * sizeof(Meshnode__Gateway__TaskWish *));
     for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
-         entry = mn_map_next(&feed->topics, entry))
-        wishes.uris[wishes.n_uris++] =
-            (char *)(uintptr_t)mn_arena_copy(&front->scratch,
-                                             MN_CONTAINER(entry, struct topic, by_uri)->uri)
-                .data;
+         entry = mn_map_next(&feed->topics, entry)) {
+        const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        if (feed_is_of_tasks(feed))
+            wishes.tasks[wishes.n_tasks++] = wish_of_task(front, topic);
+        else
+            wishes.uris[wishes.n_uris++] = wish_string(front, topic->uri);
+    }
     input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
     input.wishes = &wishes;
     call_emit(front->outbox->calls, CALL_MESSAGE_INPUT)->more =
@@ -93,17 +124,25 @@ static void feed_tell(struct front *front, struct feed *feed)
     feed->is_dirty = false;
 }
 
-static struct feed *feed_get(struct front *front, struct mn_span service)
+/* [node] zero: its resources. */
+static struct feed *feed_get(struct front *front, struct mn_span service, const mn_id *node)
 {
-    struct mn_map_entry *entry = mn_map_find(&front->feeds, service);
+    size_t size = service.size + (mn_id_is_zero(node) ? 0 : sizeof *node);
+    uint8_t *key = mn_arena_alloc(&front->scratch, size + 1);
+    struct mn_map_entry *entry;
     struct feed *feed;
 
+    memcpy(key, service.data, service.size);
+    memcpy(key + service.size, node->bytes, size - service.size);
+    entry = mn_map_find(&front->feeds, mn_span(key, size));
     if (entry != NULL) return MN_CONTAINER(entry, struct feed, by_service);
-    feed = mn_alloc(sizeof *feed + service.size);
+    feed = mn_alloc(sizeof *feed + size);
+    feed->key = mn_span(feed + 1, size);
     feed->service = mn_span(feed + 1, service.size);
-    memcpy(feed + 1, service.data, service.size);
+    feed->node = *node;
+    memcpy(feed + 1, key, size);
     mn_map_init(&feed->topics, rng_u64(&front->rng));
-    mn_map_insert(&front->feeds, &feed->by_service, feed->service);
+    mn_map_insert(&front->feeds, &feed->by_service, feed->key);
     feed_start(front, feed);
     return feed;
 }
@@ -192,18 +231,35 @@ static struct subscription *subscription_find(const struct mn_list *owner, struc
     return NULL;
 }
 
-static struct topic *topic_get(struct front *front, struct feed *feed, struct mn_span uri)
+/* By what the server calls it, and by whose it is. */
+static struct topic *topic_find(struct front *front, const struct feed *feed, struct mn_span uri,
+                                struct mn_span session)
 {
-    struct mn_map_entry *entry = mn_map_find(&feed->topics, uri);
-    struct topic *topic;
+    uint8_t *key = mn_arena_alloc(&front->scratch, uri.size + session.size + 1);
+    struct mn_map_entry *entry;
 
-    if (entry != NULL) return MN_CONTAINER(entry, struct topic, by_uri);
-    topic = mn_alloc(sizeof *topic + uri.size);
+    memcpy(key, uri.data, uri.size);
+    if (session.size > 0) memcpy(key + uri.size, session.data, session.size);
+    entry = mn_map_find(&feed->topics, mn_span(key, uri.size + session.size));
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct topic, by_uri);
+}
+
+static struct topic *topic_get(struct front *front, struct feed *feed, struct mn_span uri,
+                               struct mn_span session)
+{
+    struct topic *topic = topic_find(front, feed, uri, session);
+    uint8_t *key;
+
+    if (topic != NULL) return topic;
+    topic = mn_alloc(sizeof *topic + uri.size + session.size);
+    key = (uint8_t *)(topic + 1);
     topic->feed = feed;
-    topic->uri = mn_span(topic + 1, uri.size);
-    memcpy(topic + 1, uri.data, uri.size);
+    topic->uri = mn_span(key, uri.size);
+    topic->session = mn_span(key + uri.size, session.size);
+    memcpy(key, uri.data, uri.size);
+    if (session.size > 0) memcpy(key + uri.size, session.data, session.size);
     mn_list_init(&topic->subscriptions);
-    mn_map_insert(&feed->topics, &topic->by_uri, topic->uri);
+    mn_map_insert(&feed->topics, &topic->by_uri, mn_span(key, uri.size + session.size));
     feed->is_dirty = true;
     if (feed->is_served) feed_arm(front, feed, 0);
     return topic;
@@ -238,27 +294,37 @@ static struct names_service *subscribe_service(struct front *front, struct mn_sp
     return service;
 }
 
+static void subscription_add(struct front *front, struct mn_list *owner, struct mn_span uri,
+                             struct front_session *session, struct front_exchange *listen,
+                             struct topic *topic)
+{
+    struct subscription *subscription = mn_alloc(sizeof *subscription + uri.size);
+
+    subscription->session = session;
+    subscription->exchange = listen;
+    subscription->uri = mn_span(subscription + 1, uri.size);
+    memcpy(subscription + 1, uri.data, uri.size);
+    subscription->topic = topic;
+    mn_list_push_back(&topic->subscriptions, &subscription->in_topic);
+    mn_list_push_back(owner, &subscription->in_owner);
+    front->subscriptions_count++;
+}
+
 static bool subscribe_add(struct front *front, struct mn_span endpoint, struct mn_span uri,
                           struct front_session *session, struct front_exchange *listen)
 {
     struct mn_list *owner = session != NULL ? &session->subscriptions : &listen->subscriptions;
+    const mn_id anywhere = {{0}};
     struct names_service *service;
-    struct subscription *subscription;
     struct mn_span own;
 
     if (uri.size == 0 || uri.size > URI_MAX) return false;
     if (subscription_find(owner, uri) != NULL) return true;
     service = subscribe_service(front, endpoint, uri, false, &own);
     if (service == NULL || front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX) return false;
-    subscription = mn_alloc(sizeof *subscription + uri.size);
-    subscription->session = session;
-    subscription->exchange = listen;
-    subscription->uri = mn_span(subscription + 1, uri.size);
-    memcpy(subscription + 1, uri.data, uri.size);
-    subscription->topic = topic_get(front, feed_get(front, service->name), own);
-    mn_list_push_back(&subscription->topic->subscriptions, &subscription->in_topic);
-    mn_list_push_back(owner, &subscription->in_owner);
-    front->subscriptions_count++;
+    subscription_add(
+        front, owner, uri, session, listen,
+        topic_get(front, feed_get(front, service->name, &anywhere), own, mn_span(NULL, 0)));
     return true;
 }
 
@@ -270,6 +336,7 @@ static void subscription_move(struct front *front, struct subscription *subscrip
     struct mn_span endpoint = subscription->session != NULL ? subscription->session->service
                                                             : subscription->exchange->service;
     struct topic *before = subscription->topic;
+    const mn_id anywhere = {{0}};
     struct mn_span own;
     struct names_service *service =
         subscribe_service(front, endpoint, subscription->uri, true, &own);
@@ -277,7 +344,8 @@ static void subscription_move(struct front *front, struct subscription *subscrip
     if (service == NULL || mn_span_equal(service->name, before->feed->service)) return;
     MN_PROBE("front: a subscription moves to the server that lists the resource now");
     mn_list_remove(&subscription->in_topic);
-    subscription->topic = topic_get(front, feed_get(front, service->name), own);
+    subscription->topic =
+        topic_get(front, feed_get(front, service->name, &anywhere), own, mn_span(NULL, 0));
     mn_list_push_back(&subscription->topic->subscriptions, &subscription->in_topic);
     topic_left(front, before);
     subscription_tell(front, subscription); /* something may have been missed */
@@ -292,6 +360,7 @@ void front_subscribe_changed(struct front *front)
     for (struct mn_map_entry *entry = mn_map_next(&front->feeds, NULL); entry != NULL;
          entry = mn_map_next(&front->feeds, entry)) {
         const struct feed *feed = MN_CONTAINER(entry, struct feed, by_service);
+        if (feed_is_of_tasks(feed)) continue;
         for (struct mn_map_entry *each = mn_map_next(&feed->topics, NULL); each != NULL;
              each = mn_map_next(&feed->topics, each)) {
             MN_LIST_FOR_EACH (link, &MN_CONTAINER(each, struct topic, by_uri)->subscriptions)
@@ -372,6 +441,108 @@ void front_subscribe_listen(struct front *front, struct front_exchange *exchange
     }
 }
 
+/* ---- tasks ---- */
+
+bool front_subscribe_task(struct front *front, struct front_exchange *stream,
+                          const struct front_target *target, struct mn_span id)
+{
+    struct front_session *session = stream->session;
+    struct mn_span whose =
+        session == NULL ? mn_span(NULL, 0) : mn_span(session->handle, sizeof session->handle);
+    struct feed *feed;
+
+    if (subscription_find(&stream->subscriptions, id) != NULL) return true;
+    if (front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX || target->own.size == 0) return false;
+    feed = feed_get(front, target->services[0], &target->node);
+    subscription_add(front, &stream->subscriptions, id, NULL, stream,
+                     topic_get(front, feed, target->own, whose));
+    return true;
+}
+
+void front_subscribe_task_over(struct front *front, struct front_exchange *stream,
+                               struct mn_span id)
+{
+    struct subscription *subscription = subscription_find(&stream->subscriptions, id);
+    if (subscription != NULL) subscription_free(front, subscription);
+}
+
+void front_subscribe_tasks(struct front *front, struct front_exchange *exchange,
+                           const struct json *ids, struct mn_writer *honoured)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    uint32_t count = 0;
+
+    if (!json_is(ids, JSON_ARRAY) ||
+        json_parse(front->parser, ids->raw, limits, &front->scratch, &ids) != MN_OK)
+        return;
+    for (const struct json *id = json_first(ids); id != NULL && count < FRONT_TASKS_MAX;
+         id = json_next(ids, id)) {
+        struct front_target target = {0};
+        struct mn_span text = json_text(id);
+        if (text.size == 0 || subscription_find(&exchange->subscriptions, text) != NULL ||
+            !front_task_route(front, &exchange->principal, exchange->service, text, &target) ||
+            !front_subscribe_task(front, exchange, &target, text))
+            continue;
+        mn_writer_str(honoured, count++ == 0 ? "" : ",");
+        json_write_string(honoured, text);
+    }
+}
+
+static void subscription_tell_task(struct front *front, const struct subscription *subscription,
+                                   struct mn_span params)
+{
+    struct front_exchange *stream = subscription->exchange;
+    bool is_listen = stream->session == NULL;
+    struct mn_writer message = {0}, tagged = {0};
+
+    params = front_task_rename(front, params, subscription->topic->uri, subscription->uri);
+    mn_writer_add(&tagged, mn_span(params.data, params.size - (is_listen ? 1 : 0)));
+    if (is_listen) { /* before the last brace */
+        mn_writer_str(&tagged, ",\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
+        mn_writer_add(&tagged, mn_buf_span(stream->listen_id));
+        mn_writer_str(&tagged, "}}");
+    }
+    jsonrpc_write_notification(&message,
+                               is_listen ? "notifications/tasks" : "notifications/tasks/status",
+                               mn_buf_span(tagged.buf));
+    front_reply_event(front, stream, mn_buf_span(message.buf));
+    mn_writer_drop(&tagged);
+    mn_writer_drop(&message);
+}
+
+static void feed_on_task(struct front *front, struct feed *feed,
+                         const Meshnode__Gateway__TaskState *state)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    struct topic *topic;
+    const struct json *params;
+    struct mn_span id;
+    uint32_t count = 0;
+    bool is_over;
+
+    if (json_parse_copy(front->parser, pb_span(state->params), limits, &front->scratch, &params) !=
+            MN_OK ||
+        params->type != JSON_OBJECT)
+        return;
+    id = json_text(json_find_str(params, "taskId"));
+    if (id.size == 0 || json_find_str(params, "_meta") != NULL) return;
+    topic = topic_find(front, feed, id, pb_span(state->session));
+    if (topic == NULL) return;
+    is_over = front_task_is_over(json_text(json_find_str(params, "status")));
+    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions) {
+        count++;
+        subscription_tell_task(front, MN_CONTAINER(entry, struct subscription, in_topic),
+                               params->raw);
+    }
+    while (is_over && count-- > 0) { /* with the last one the topic goes, and perhaps the feed */
+        struct subscription *subscription =
+            MN_CONTAINER(topic->subscriptions.next, struct subscription, in_topic);
+        if (subscription->exchange->session != NULL)
+            front_task_forget(subscription->exchange->session, subscription->uri);
+        subscription_free(front, subscription);
+    }
+}
+
 void front_subscribe_stream(struct front *front, struct front_session *session)
 {
     MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions) {
@@ -404,6 +575,7 @@ static void feed_on_served(struct front *front, struct feed *feed)
     feed_tell(front, feed);
     if (!feed->was_lost) return;
     feed->was_lost = false;
+    if (feed_is_of_tasks(feed)) return; /* what became of them is asked by those who must know */
     MN_PROBE("front: subscriptions taken up again");
     for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
          entry = mn_map_next(&feed->topics, entry))
@@ -441,6 +613,8 @@ bool front_subscribe_on_event(struct front *front, const struct call_event *even
                         mn_buf_span(event->payload));
     if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_UPDATED)
         feed_on_updated(front, feed, pb_text(payload->updated));
+    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_TASK)
+        feed_on_task(front, feed, payload->task);
     return true;
 }
 

@@ -1,9 +1,10 @@
 /* Tasks: a server answers a call by a task, which the client asks about later, perhaps at another
  * node. The id that it is given is sealed: it says which node and server has the task, and how that
  * one calls it. Ids of different servers cannot clash, and nobody can ask about another's task.
- * There are two kinds, which are not translated into each other: the extension
- * io.modelcontextprotocol/tasks of modern clients and servers, and the tasks that are part of
- * revision 2025-11-25, of legacy clients and servers. */
+ * There are two kinds: the extension io.modelcontextprotocol/tasks of modern clients and servers,
+ * and the tasks that are part of revision 2025-11-25, of legacy clients and servers. Neither is
+ * shown to clients of the other era; a legacy tool that only runs as a task is run as one by the
+ * node that serves it (upstream_task.c). */
 #include "node/mcp/front_state.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -18,19 +19,19 @@ struct task_head {
 
 _Static_assert(sizeof(struct task_head) == 2 + sizeof(mn_id), "no padding");
 
-static mn_id task_context(const struct front_exchange *exchange)
+static mn_id task_context(struct mn_span service)
 {
-    return sealed_context_list(exchange->service, mn_span_str("task"));
+    return sealed_context_list(service, mn_span_str("task"));
 }
 
-bool front_task_route(struct front *front, const struct front_exchange *exchange, struct mn_span id,
-                      struct front_target *ret)
+bool front_task_route(struct front *front, const mn_id *principal, struct mn_span service,
+                      struct mn_span id, struct front_target *ret)
 {
-    mn_id context = task_context(exchange);
+    mn_id context = task_context(service);
     struct task_head head;
     struct mn_span plain;
 
-    if (!front_unseal(front, SEALED_TASK, &exchange->principal, &context, id, &plain) ||
+    if (!front_unseal(front, SEALED_TASK, principal, &context, id, &plain) ||
         plain.size < sizeof head)
         return false;
     memcpy(&head, plain.data, sizeof head);
@@ -61,7 +62,7 @@ static struct mn_span task_seal(struct front *front, const struct front_call *ca
                                 const mn_id *node, struct mn_span own)
 {
     struct task_head head = {.format = TASK_FORMAT, .service_size = (uint8_t)call->service.size};
-    mn_id context = task_context(call->exchange);
+    mn_id context = task_context(call->exchange->service);
     struct mn_writer plain = {0};
     struct mn_span id;
 
@@ -127,9 +128,8 @@ static void task_place(const struct json *holder, struct mn_span id, struct mn_s
     (*count)++;
 }
 
-/* The same text with [to] where a task is called [from]: as taskId, in "task", and in _meta. */
-static struct mn_span task_rename(struct front *front, struct mn_span text, struct mn_span from,
-                                  struct mn_span to)
+struct mn_span front_task_rename(struct front *front, struct mn_span text, struct mn_span from,
+                                 struct mn_span to)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
     struct mn_span places[PLACES_MAX], changed;
@@ -165,6 +165,93 @@ bool front_task_may_begin(const struct front_call *call)
     return call->session != NULL && call->exchange != NULL && call->method->kind == NAMES_TOOLS;
 }
 
+bool front_task_is_over(struct mn_span status)
+{
+    return mn_span_is(status, "completed") || mn_span_is(status, "failed") ||
+           mn_span_is(status, "cancelled");
+}
+
+/* ---- those that a session began ---- */
+
+struct known {
+    struct mn_list in_session;
+    struct mn_span id; /* behind this struct */
+};
+
+static void known_free(struct front_session *session, struct known *known)
+{
+    mn_list_remove(&known->in_session);
+    session->tasks_count--;
+    mn_free(known);
+}
+
+static void task_follow(struct front *front, struct front_session *session, struct mn_span id)
+{
+    struct front_target target = {0};
+
+    if (session->stream != NULL &&
+        front_task_route(front, &session->principal, session->service, id, &target))
+        (void)front_subscribe_task(front, session->stream, &target, id);
+}
+
+void front_task_remember(struct front *front, struct front_session *session, struct mn_span id)
+{
+    struct known *known;
+
+    MN_LIST_FOR_EACH (entry, &session->tasks)
+        if (mn_span_equal(MN_CONTAINER(entry, struct known, in_session)->id, id)) return;
+    if (session->tasks_count == FRONT_TASKS_MAX) /* it can still ask about the oldest */
+        known_free(session, MN_CONTAINER(session->tasks.next, struct known, in_session));
+    known = mn_alloc(sizeof *known + id.size);
+    known->id = mn_span(known + 1, id.size);
+    memcpy(known + 1, id.data, id.size);
+    mn_list_push_back(&session->tasks, &known->in_session);
+    session->tasks_count++;
+    task_follow(front, session, known->id);
+}
+
+void front_task_forget(struct front_session *session, struct mn_span id)
+{
+    MN_LIST_FOR_EACH (entry, &session->tasks) {
+        struct known *known = MN_CONTAINER(entry, struct known, in_session);
+        if (!mn_span_equal(known->id, id)) continue;
+        known_free(session, known);
+        return;
+    }
+}
+
+void front_task_stream(struct front *front, struct front_session *session)
+{
+    MN_LIST_FOR_EACH (entry, &session->tasks)
+        task_follow(front, session, MN_CONTAINER(entry, struct known, in_session)->id);
+}
+
+void *front_task_next(const struct front_session *session, void *at, struct mn_span *id)
+{
+    struct mn_list *link = at == NULL ? session->tasks.next : ((struct mn_list *)at)->next;
+
+    if (link == &session->tasks) return NULL;
+    *id = MN_CONTAINER(link, struct known, in_session)->id;
+    return link;
+}
+
+void front_task_done(struct front_session *session)
+{
+    while (!mn_list_is_empty(&session->tasks))
+        known_free(session, MN_CONTAINER(session->tasks.next, struct known, in_session));
+}
+
+void front_task_told(struct front *front, const struct front_call *call, const struct json *result)
+{
+    bool is_result = strcmp(call->method->name, "tasks/result") == 0;
+    struct front_session *session = call->session;
+
+    if (session == NULL || call->method->kind != NAMES_UI) return;
+    if (!is_result && !front_task_is_over(json_text(json_find_str(result, "status")))) return;
+    front_task_forget(session, call->uri);
+    if (session->stream != NULL) front_subscribe_task_over(front, session->stream, call->uri);
+}
+
 bool front_task_begun(struct front *front, const struct front_call *call, const mn_id *node,
                       const struct json **result)
 {
@@ -177,7 +264,11 @@ bool front_task_begun(struct front *front, const struct front_call *call, const 
     if (own.size == 0 || json_find_str(*result, "content") != NULL) return true;
     id = task_seal(front, call, node, own);
     if (id.size == 0) return false;
-    if (json_parse_copy(front->parser, task_rename(front, (*result)->raw, own, id), limits,
+    if (!front_task_is_over(json_text(json_find_str(task, "status")))) {
+        front_task_remember(front, call->session, id);
+        front_record_save(front, call->session); /* it is told wherever its session goes */
+    }
+    if (json_parse_copy(front->parser, front_task_rename(front, (*result)->raw, own, id), limits,
                         &front->scratch, &renamed) == MN_OK)
         *result = renamed;
     return true;
@@ -186,11 +277,11 @@ bool front_task_begun(struct front *front, const struct front_call *call, const 
 struct mn_span front_task_renamed(struct front *front, const struct front_call *call,
                                   struct mn_span text)
 {
-    return task_rename(front, text, call->own, call->uri);
+    return front_task_rename(front, text, call->own, call->uri);
 }
 
 struct mn_span front_task_own(struct front *front, const struct front_call *call,
                               struct mn_span text)
 {
-    return task_rename(front, text, call->uri, call->own);
+    return front_task_rename(front, text, call->uri, call->own);
 }

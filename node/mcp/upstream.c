@@ -203,7 +203,8 @@ void upstream_poll(struct upstream *server)
 
 void upstream_listen(struct upstream *server)
 {
-    bool has_reason = server->has_list_changed || upstream_watch_has_topics(server);
+    bool has_reason = server->has_list_changed || upstream_watch_has_topics(server) ||
+                      upstream_watch_has_tasks(server);
 
     if (upstream_is_modern(server) && has_reason) {
         struct upstream_request *listen =

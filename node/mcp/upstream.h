@@ -10,7 +10,8 @@
  *   upstream_answer     what the server says to them
  *   upstream_question   what it asks the client in the middle of a call
  *   upstream_lease      sessions of a legacy server that belong to one client alone
- *   upstream_watch      resources that others want to hear of
+ *   upstream_task       tools that only run as tasks, for clients that have none
+ *   upstream_watch      resources and tasks that others want to hear of
  *   upstream_message    JSON-RPC texts to it and from it
  *   upstream_stdio      carries them to a child
  *   upstream_http       carries them to a Streamable HTTP endpoint
@@ -111,8 +112,12 @@ struct upstream_request {
     struct upstream_timer timer;
     enum upstream_request_kind kind;
     bool is_sent, wants_progress, was_retried;
-    bool is_live;                 /* call: its client can be asked while it runs */
-    bool is_patient;              /* call: its server need not show that it lives */
+    bool is_live;        /* call: its client can be asked while it runs */
+    bool is_patient;     /* call: its server need not show that it lives */
+    bool is_task_ours;   /* call: it begins as a task, of which its client does not know */
+    struct mn_buf *task; /* call: the server's id of that task, whose result is asked for */
+    uint64_t token;      /* call: an id of before, under which its progress is told */
+    uint32_t task_tries; /* call: to ask for that result */
     struct upstream_asked *asked; /* NULL: nothing was asked */
     enum loglevel wants_log;      /* call: the least urgent one its client wants; NONE: no logs */
     bool was_modern, had_session; /* when it was sent; the server may have been asked again since */
@@ -131,6 +136,7 @@ struct upstream_lease {
     bool is_exclusive; /* one call at a time */
     bool is_spoilt;    /* it was told to give a call up, and may still speak of it */
     mn_time used_at;
+    struct mn_buf *session;                    /* of its client, opaque; empty: it has none */
     struct mn_buf *capabilities, *client_info; /* JSON objects; info may be NULL */
     struct upstream_timer timer;               /* idle */
 };

@@ -5,6 +5,7 @@
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
 #include "node/mcp/upstream_send.h"
+#include "node/mcp/upstream_task.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
@@ -40,7 +41,8 @@ static bool upstream_answer_try_again(struct upstream_request *request, bool for
 {
     struct upstream *server = request->server;
 
-    if (request->was_retried || !upstream_rehandshake(server, forget_era)) return false;
+    if (request->was_retried || request->task != NULL) return false;
+    if (!upstream_rehandshake(server, forget_era)) return false;
     MN_PROBE("upstream: call sent once more after a new handshake");
     request->was_retried = true;
     upstream_send_later(request);
@@ -58,6 +60,10 @@ static void upstream_answer_on_status(struct upstream_request *request, uint32_t
         return;
     if (code == 0 || code == 502 || code == 504) failure = CALL_OUTCOME_UNKNOWN;
     if (code == 429) failure = CALL_BUSY;
+    if (request->task != NULL) {
+        if ((code >= 500 || code == 429) && upstream_task_again(request)) return;
+        failure = CALL_OUTCOME_UNKNOWN; /* its task went with its session */
+    }
     const char *text = upstream_answer_http_text(request, code);
     upstream_call_fail(request, failure, text);
     if (code == 401) upstream_break_auth(server, code);
@@ -94,7 +100,12 @@ static void upstream_answer_on_result(struct upstream_request *request, const st
     struct upstream *server = request->server;
     struct mn_span type = json_text(json_find_str(result, "resultType"));
 
-    if (upstream_is_modern(server) && request->is_live && mn_span_is(type, "input_required"))
+    if (request->is_task_ours && request->task == NULL && upstream_task_on_created(request, result))
+        return;
+    if (request->task != NULL)
+        upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_RESULT,
+                              upstream_task_result(server->host, result->raw));
+    else if (upstream_is_modern(server) && request->is_live && mn_span_is(type, "input_required"))
         upstream_question_on_round(request, result);
     else if (upstream_is_modern(server) && type.size > 0 && !mn_span_is(type, "complete") &&
              !mn_span_is(type, "input_required") &&
@@ -119,6 +130,16 @@ void upstream_answer_on_message(struct upstream_request *request,
         upstream_answer_on_error(request, message, code);
 }
 
+/* A call that became a task keeps the token it began with. */
+static struct upstream_request *upstream_answer_of_token(struct upstream *server, uint64_t token)
+{
+    MN_LIST_FOR_EACH (link, &server->sent) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        if (request->task != NULL && request->token == token) return request;
+    }
+    return NULL;
+}
+
 void upstream_answer_on_progress(struct upstream *server, const struct json *params)
 {
     const struct json *token = json_find_str(params, "progressToken");
@@ -127,6 +148,7 @@ void upstream_answer_on_progress(struct upstream *server, const struct json *par
 
     if (!json_is(token, JSON_NUMBER) || jsonrpc_id_number(token->raw, &id) != MN_OK) return;
     request = upstream_request_find(server, id);
+    if (request == NULL) request = upstream_answer_of_token(server, id);
     if (request == NULL || request->kind != UPSTREAM_REQUEST_CALL || !request->wants_progress)
         return;
     if (request->asked == NULL || request->asked->open_count == 0)

@@ -4,6 +4,7 @@
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
 #include "node/mcp/upstream_send.h"
+#include "node/mcp/upstream_task.h"
 #include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -186,6 +187,7 @@ void upstream_call_tell_cancelled(struct upstream_request *request)
 {
     struct upstream *server = request->server;
 
+    upstream_task_cancel(request);
     if (!request->is_sent) return;
     server->strays_until = mn_time_after(server->host->now.mono, UPSTREAM_STRAYS);
     server->lease.is_spoilt = true;
@@ -253,6 +255,10 @@ void upstream_call_on_timer(struct upstream_request *request)
     if (request->asked != NULL && upstream_question_on_timer(request)) return;
     if (request->is_sent && request->is_patient) {
         upstream_call_beat(request);
+        return;
+    }
+    if (!request->is_sent && request->task != NULL) {
+        upstream_task_on_timer(request);
         return;
     }
     if (!request->is_sent) {

@@ -97,6 +97,7 @@ static struct upstream *upstream_lease_open(struct upstream *server,
     lease->lease.is_exclusive = payload->session.len == 0;
     lease->lease.capabilities = mn_buf_ref(capabilities);
     memcpy(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE);
+    lease->lease.session = mn_buf_copy(pb_span(payload->session));
     if (payload->client_info.len > 0 &&
         json_parse_copy(server->host->parser, pb_span(payload->client_info), limits,
                         &server->host->scratch, &info) == MN_OK &&
@@ -166,6 +167,15 @@ static mn_time upstream_lease_life(const struct upstream *lease)
     return lease->lease.is_spoilt ? UPSTREAM_LEASE_SPOILT : UPSTREAM_LEASE_SPARE;
 }
 
+bool upstream_lease_is_of(const struct upstream *server, struct mn_span session)
+{
+    if (server->is_lease) return mn_span_equal(mn_buf_span(server->lease.session), session);
+    MN_LIST_FOR_EACH (link, &server->leases)
+        if (mn_span_equal(mn_buf_span(upstream_lease_at(link)->lease.session), session))
+            return false;
+    return true;
+}
+
 void upstream_lease_used(struct upstream *lease)
 {
     if (lease->lease.origin == NULL || lease->calls_count > 0) return;
@@ -211,6 +221,7 @@ void upstream_lease_done(struct upstream *lease)
 {
     upstream_timer_clear(lease->host, &lease->lease.timer);
     mn_list_remove(&lease->lease.link);
+    mn_buf_unref(lease->lease.session);
     mn_buf_unref(lease->lease.capabilities);
     mn_buf_unref(lease->lease.client_info);
 }

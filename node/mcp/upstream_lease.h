@@ -31,6 +31,11 @@ void upstream_lease_used(struct upstream *lease);
  * [why] is for the log of its server. */
 void upstream_lease_end(struct upstream *lease, const char *why);
 void upstream_lease_end_all(struct upstream *server, const char *why);
+
+/* Whether what [server], which may be a lease, says unasked is for the client of that session
+ * (empty: it has none). What the server itself says is for those that have no lease. */
+bool upstream_lease_is_of(const struct upstream *server, struct mn_span session);
+
 void upstream_lease_done(struct upstream *lease);
 
 #endif

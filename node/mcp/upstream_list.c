@@ -160,6 +160,8 @@ static void upstream_list_add_tool(struct upstream *server, struct mn_span raw)
         list->found.dropped_count++;
         return;
     }
+    item->needs_task = mn_span_is(
+        json_text(json_find_str(json_find_str(tool, "execution"), "taskSupport")), "required");
     const struct json *hints = json_find_str(tool, "annotations");
     Meshnode__Gateway__Tool *row = mn_arena_alloc(&list->arena, sizeof *row);
     meshnode__gateway__tool__init(row);

@@ -35,6 +35,7 @@ struct upstream_tool {
     struct mn_map_entry by_name;
     struct mn_span name;
     struct upstream_params params;
+    bool needs_task; /* it only runs as a task (2025-11-25) */
 };
 
 /* The tools of a complete list. Zero-initialised is none. */

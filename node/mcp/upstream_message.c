@@ -4,6 +4,7 @@
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
+#include "node/mcp/upstream_task.h"
 #include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -148,6 +149,7 @@ struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const
 
 struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id)
 {
+    struct mn_span capabilities = mn_span(NULL, 0);
     struct mn_writer writer = {0};
 
     upstream_message_begin(&writer, id, "subscriptions/listen");
@@ -158,8 +160,14 @@ struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id)
         upstream_watch_write(server, &writer);
         mn_writer_str(&writer, "]");
     }
+    if (upstream_watch_has_tasks(server)) {
+        mn_writer_str(&writer, ",\"taskIds\":[");
+        upstream_watch_write_tasks(server, &writer);
+        mn_writer_str(&writer, "]");
+        capabilities = mn_span_str("{\"extensions\":{\"" UPSTREAM_NS "tasks\":{}}}");
+    }
     mn_writer_str(&writer, "},\"_meta\":{");
-    upstream_message_modern_meta(server, &writer, mn_span(NULL, 0), mn_span(NULL, 0));
+    upstream_message_modern_meta(server, &writer, mn_span(NULL, 0), capabilities);
     mn_writer_str(&writer, "}}");
     return upstream_message_end(server, &writer);
 }
@@ -181,6 +189,18 @@ struct mn_buf *upstream_message_uri(struct upstream *server, uint64_t id, const 
     upstream_message_begin(&writer, id, method);
     mn_writer_str(&writer, "{\"uri\":");
     json_write_string(&writer, uri);
+    mn_writer_str(&writer, "}");
+    return upstream_message_end(server, &writer);
+}
+
+struct mn_buf *upstream_message_task(struct upstream *server, uint64_t id, const char *method,
+                                     struct mn_span task)
+{
+    struct mn_writer writer = {0};
+
+    upstream_message_begin(&writer, id, method);
+    mn_writer_str(&writer, "{\"taskId\":");
+    json_write_string(&writer, task);
     mn_writer_str(&writer, "}");
     return upstream_message_end(server, &writer);
 }
@@ -307,15 +327,21 @@ struct mn_buf *upstream_message_call(struct upstream *server, const struct upstr
     MN_ASSERT(params->type == JSON_OBJECT);
     mn_writer_reserve(&writer, params->raw.size + 512); /* enough for nearly every call */
     upstream_message_begin(&writer, call->id, payload->method);
-    if (meta == NULL && !call->wants_progress && !upstream_is_modern(server) && is_plain) {
+    if (meta == NULL && !call->wants_progress && !upstream_is_modern(server) && is_plain &&
+        !call->is_task_ours) {
         upstream_message_splice(server, &writer, params->raw);
         return upstream_message_end(server, &writer);
     }
     mn_writer_str(&writer, "{");
     for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key))
         if (!mn_span_is(key->text, "_meta") &&
-            !(is_round_ours && upstream_message_is_of_round(key->text)))
+            !(is_round_ours && upstream_message_is_of_round(key->text)) &&
+            !(call->is_task_ours && mn_span_is(key->text, "task")))
             upstream_message_member(server, &writer, key, &comma);
+    if (call->is_task_ours) {
+        mn_writer_format(&writer, "%s\"task\":{\"ttl\":%u}", comma, UPSTREAM_TASK_TTL_MS);
+        comma = ",";
+    }
     if (call->asked != NULL) upstream_message_round(server, &writer, call->asked, &comma);
     mn_writer_str(&writer, comma);
     upstream_message_call_meta(server, &writer, call, payload, meta);
@@ -428,6 +454,9 @@ static void upstream_message_on_notification(struct upstream *server,
     } else if (mn_span_is(method, "notifications/resources/updated")) {
         struct mn_span uri = json_text(json_find_str(message->params, "uri"));
         if (uri.size > 0 && !server->is_lease) upstream_watch_on_updated(server, uri);
+    } else if (mn_span_is(method, upstream_is_modern(server) ? "notifications/tasks"
+                                                             : "notifications/tasks/status")) {
+        if (message->params != NULL) upstream_watch_on_task(server, message->params);
     } else if (mn_span_is(method, "notifications/subscriptions/acknowledged")) {
         upstream_watch_on_acknowledged(server);
     } else if (mn_span_is(method, "notifications/message")) {

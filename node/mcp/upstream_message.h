@@ -25,6 +25,10 @@ struct mn_buf *upstream_message_uri(struct upstream *server, uint64_t id, const 
                                     struct mn_span uri);
 struct mn_buf *upstream_message_cancelled(struct upstream *server, uint64_t id);
 
+/* A request about a task of 2025-11-25, by the server's own id. */
+struct mn_buf *upstream_message_task(struct upstream *server, uint64_t id, const char *method,
+                                     struct mn_span task);
+
 /* Sends our response to a request of the server; takes what [writer] holds. */
 void upstream_message_reply(struct upstream *server, struct mn_writer *writer);
 

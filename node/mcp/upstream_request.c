@@ -5,6 +5,7 @@
 #include "node/mcp/upstream_handshake.h"
 #include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_question.h"
+#include "node/mcp/upstream_task.h"
 #include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 
@@ -84,6 +85,7 @@ void upstream_request_free(struct upstream_request *request)
         upstream_lease_used(server);
     }
     mn_buf_unref(request->payload);
+    mn_buf_unref(request->task);
     mn_free(request);
 }
 
@@ -148,7 +150,7 @@ void upstream_request_failed(struct upstream_request *request, enum call_failure
     enum upstream_request_kind kind = request->kind;
 
     if (kind == UPSTREAM_REQUEST_CALL) {
-        upstream_call_fail(request, failure, text);
+        if (!upstream_task_again(request)) upstream_call_fail(request, failure, text);
         return;
     }
     upstream_request_free(request);

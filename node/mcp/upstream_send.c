@@ -6,6 +6,7 @@
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
+#include "node/mcp/upstream_task.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -212,6 +213,10 @@ void upstream_send_call(struct upstream_request *request)
     struct upstream *server;
 
     MN_ASSERT(request->server->state == UPSTREAM_READY && !request->is_sent);
+    if (request->task != NULL) {
+        upstream_task_ask(request);
+        return;
+    }
     if (!upstream_send_judge(request, payload, &params)) return;
     if (upstream_send_notification(request, payload)) return;
     if (payload->resume.len > 0) {
@@ -220,6 +225,15 @@ void upstream_send_call(struct upstream_request *request)
     }
     if (!upstream_send_lease(request, payload)) return;
     server = request->server;
+    if (upstream_task_is_refused(server, payload, params)) {
+        upstream_call_answer_error(
+            request, JSONRPC_METHOD_NOT_FOUND,
+            mn_span_str("this tool has no tasks of 2025-11-25: its server speaks 2026-07-28; call "
+                        "it without \"task\", and wait for its result"),
+            mn_span(NULL, 0));
+        return;
+    }
+    request->is_task_ours = upstream_task_is_needed(server, payload, params);
     request->is_live = payload->is_live;
     request->wants_progress = payload->wants_progress;
     request->wants_log = loglevel_parse(pb_text(payload->log_level));

@@ -1,11 +1,14 @@
 #include "node/mcp/upstream_watch.h"
 
+#include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
-#define URI_MAX 4096 /* bytes */
+#define URI_MAX 4096     /* bytes */
+#define TASK_ID_MAX 1024 /* bytes of a server's own id */
+#define SESSION_MAX 64   /* bytes that stand for a client's session */
 #define SUBSCRIBE "resources/subscribe"
 
 /* A URI that somebody wants. */
@@ -24,6 +27,15 @@ struct watch {
     struct upstream *server;
     struct mn_list in_server, wishes; /* wish.in_watch */
     uint32_t wishes_count;
+    struct mn_list tasks; /* task_wish.in_watch */
+    uint32_t tasks_count;
+};
+
+/* A task of which it wants to hear. */
+struct task_wish {
+    struct mn_list in_watch;
+    struct mn_span id, session; /* behind this struct */
+    bool is_new;                /* scratch: of the newest set */
 };
 
 /* One wants the other. */
@@ -117,8 +129,17 @@ static struct watch *watch_find(struct upstream_host *host, uint64_t ticket)
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct watch, by_ticket);
 }
 
+static void task_wish_free(struct watch *watch, struct task_wish *wish)
+{
+    mn_list_remove(&wish->in_watch);
+    watch->tasks_count--;
+    mn_free(wish);
+}
+
 static void watch_free(struct watch *watch, bool is_told)
 {
+    while (!mn_list_is_empty(&watch->tasks))
+        task_wish_free(watch, MN_CONTAINER(watch->tasks.next, struct task_wish, in_watch));
     while (!mn_list_is_empty(&watch->wishes))
         wish_free(watch->server, MN_CONTAINER(watch->wishes.next, struct wish, in_watch), is_told);
     mn_map_remove(&watch->server->host->watches, &watch->by_ticket);
@@ -134,6 +155,7 @@ void upstream_watch_begin(struct upstream *server, uint64_t ticket)
     watch->ticket = ticket;
     watch->server = server;
     mn_list_init(&watch->wishes);
+    mn_list_init(&watch->tasks);
     mn_map_insert(&server->host->watches, &watch->by_ticket, upstream_u64_key(&watch->ticket));
     mn_list_push_back(&server->watches, &watch->in_server);
     watch_emit(watch, &begun);
@@ -167,12 +189,54 @@ static void watch_want(struct watch *watch, struct mn_span uri)
     wish->is_new = true;
 }
 
+static void watch_want_task(struct watch *watch, struct mn_span id, struct mn_span session)
+{
+    struct upstream *server = watch->server;
+    struct task_wish *wish;
+
+    MN_LIST_FOR_EACH (entry, &watch->tasks) {
+        wish = MN_CONTAINER(entry, struct task_wish, in_watch);
+        if (!mn_span_equal(wish->id, id) || !mn_span_equal(wish->session, session)) continue;
+        wish->is_new = true;
+        return;
+    }
+    if (watch->tasks_count >= UPSTREAM_WATCH_TASKS_MAX) return;
+    wish = mn_alloc(sizeof *wish + id.size + session.size);
+    wish->id = mn_span(wish + 1, id.size);
+    memcpy(wish + 1, id.data, id.size);
+    wish->session = mn_span(wish->id.data + id.size, session.size);
+    if (session.size > 0) memcpy((uint8_t *)(wish + 1) + id.size, session.data, session.size);
+    wish->is_new = true;
+    mn_list_push_back(&watch->tasks, &wish->in_watch);
+    watch->tasks_count++;
+    if (server->state == UPSTREAM_READY && upstream_is_modern(server))
+        upstream_timer_set(server->host, &server->watch_timer, UPSTREAM_WATCH_DELAY);
+}
+
+/* What is not wished for any more stays in the server's listen until that is made anew. */
+static void watch_on_tasks(struct watch *watch, const Meshnode__Gateway__Wishes *wishes)
+{
+    MN_LIST_FOR_EACH (entry, &watch->tasks)
+        MN_CONTAINER(entry, struct task_wish, in_watch)->is_new = false;
+    for (size_t i = 0; i < wishes->n_tasks && i < UPSTREAM_WATCH_TASKS_MAX; i++) {
+        struct mn_span id = pb_text(wishes->tasks[i]->id);
+        struct mn_span session = pb_span(wishes->tasks[i]->session);
+        if (id.size > 0 && id.size <= TASK_ID_MAX && session.size <= SESSION_MAX)
+            watch_want_task(watch, id, session);
+    }
+    MN_LIST_FOR_EACH_SAFE (entry, &watch->tasks) {
+        struct task_wish *wish = MN_CONTAINER(entry, struct task_wish, in_watch);
+        if (!wish->is_new) task_wish_free(watch, wish);
+    }
+}
+
 void upstream_watch_on_wishes(struct upstream_host *host, uint64_t ticket,
                               const Meshnode__Gateway__Wishes *wishes)
 {
     struct watch *watch = watch_find(host, ticket);
 
     if (watch == NULL) return;
+    watch_on_tasks(watch, wishes);
     MN_LIST_FOR_EACH (entry, &watch->wishes)
         MN_CONTAINER(entry, struct wish, in_watch)->is_new = false;
     for (size_t i = 0; i < wishes->n_uris && i < UPSTREAM_WATCH_URIS_MAX; i++) {
@@ -207,6 +271,37 @@ void upstream_watch_on_updated(struct upstream *server, struct mn_span uri)
         const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
         if (uri.size > topic->uri.size && memcmp(uri.data, topic->uri.data, topic->uri.size) == 0)
             topic_tell(topic, uri);
+    }
+}
+
+static void watch_tell_task(struct watch *watch, const struct task_wish *wish,
+                            struct mn_span params)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__TaskState state = MESHNODE__GATEWAY__TASK_STATE__INIT;
+
+    state.params = pb_bytes(params);
+    state.session = pb_bytes(wish->session);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_TASK;
+    event.task = &state;
+    watch_emit(watch, &event);
+}
+
+void upstream_watch_on_task(struct upstream *server, const struct json *params)
+{
+    struct upstream *origin = server->is_lease ? server->lease.origin : server;
+    struct mn_span id = json_text(json_find_str(params, "taskId")), text;
+
+    if (origin == NULL || id.size == 0) return;
+    text = upstream_message_without(server->host, params, "_meta");
+    MN_LIST_FOR_EACH (link, &origin->watches) {
+        struct watch *watch = MN_CONTAINER(link, struct watch, in_server);
+        MN_LIST_FOR_EACH (entry, &watch->tasks) {
+            const struct task_wish *wish = MN_CONTAINER(entry, struct task_wish, in_watch);
+            if (mn_span_equal(wish->id, id) &&
+                (upstream_is_modern(server) || upstream_lease_is_of(server, wish->session)))
+                watch_tell_task(watch, wish, text);
+        }
     }
 }
 
@@ -306,4 +401,23 @@ void upstream_watch_write(struct upstream *server, struct mn_writer *writer)
         json_write_string(writer, topic->uri);
         comma = ",";
     }
+}
+
+bool upstream_watch_has_tasks(const struct upstream *server)
+{
+    MN_LIST_FOR_EACH (link, &server->watches)
+        if (MN_CONTAINER(link, struct watch, in_server)->tasks_count > 0) return true;
+    return false;
+}
+
+void upstream_watch_write_tasks(struct upstream *server, struct mn_writer *writer)
+{
+    const char *comma = "";
+
+    MN_LIST_FOR_EACH (link, &server->watches)
+        MN_LIST_FOR_EACH (entry, &MN_CONTAINER(link, struct watch, in_server)->tasks) {
+            mn_writer_str(writer, comma);
+            json_write_string(writer, MN_CONTAINER(entry, struct task_wish, in_watch)->id);
+            comma = ",";
+        }
 }

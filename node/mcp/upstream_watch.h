@@ -1,4 +1,4 @@
-/* upstream_watch.h: resources of a server that others want to hear of. Each node that has
+/* upstream_watch.h: resources and tasks of a server that others want to hear of. Each node that has
  * interested clients holds one lasting call (subscriptions/listen) per server and says into it
  * which URIs it wants; a URI that several want is subscribed to once. A legacy server is told by
  * resources/subscribe and unsubscribe, a modern one by one listen with all URIs. After a restart of
@@ -6,7 +6,11 @@
  *
  * A URI is reported as updated once when the server has taken the subscription, and whenever it
  * was subscribed to anew or its stream began anew, because something may have been missed: clients
- * are answered before that, so what they read then may have been changed in between. */
+ * are answered before that, so what they read then may have been changed in between.
+ *
+ * Tasks are wished for by the server's own id. A modern server is told of them in the same listen;
+ * a legacy one tells of its tasks unasked, and what it says in a session that belongs to one client
+ * is for that client's wish alone, for others may have a task of the same id. */
 #ifndef UPSTREAM_WATCH_H
 #define UPSTREAM_WATCH_H
 
@@ -15,6 +19,7 @@
 
 #define UPSTREAM_WATCH_URIS_MAX 10000     /* of one call; more are ignored */
 #define UPSTREAM_TOPICS_MAX 20000         /* of one server */
+#define UPSTREAM_WATCH_TASKS_MAX 1000     /* of one call; more are ignored */
 #define UPSTREAM_WATCH_DELAY (20 * MN_MS) /* changes within it make one listen */
 
 void upstream_watch_begin(struct upstream *server, uint64_t ticket);
@@ -26,6 +31,9 @@ bool upstream_watch_end(struct upstream_host *host, uint64_t ticket);
 
 /* notifications/resources/updated */
 void upstream_watch_on_updated(struct upstream *server, struct mn_span uri);
+
+/* notifications/tasks, notifications/tasks/status; [server] may be a lease. */
+void upstream_watch_on_task(struct upstream *server, const struct json *params);
 
 /* The server has taken a subscription; a listen; the legacy stream on which it tells has begun. */
 void upstream_watch_on_subscribed(struct upstream *server, struct mn_span uri);
@@ -45,5 +53,7 @@ void upstream_watch_done(struct upstream *server);
 /* Appends "uri","uri" for a modern listen. */
 void upstream_watch_write(struct upstream *server, struct mn_writer *writer);
 bool upstream_watch_has_topics(const struct upstream *server);
+void upstream_watch_write_tasks(struct upstream *server, struct mn_writer *writer);
+bool upstream_watch_has_tasks(const struct upstream *server);
 
 #endif

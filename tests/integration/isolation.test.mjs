@@ -86,6 +86,24 @@ class Client {
     return messages;
   }
 
+  // The messages on the session's own stream at the client's node, as they come.
+  async stream() {
+    const abort = new AbortController(), messages = [];
+    const response = await fetch(url(this.node, this.path), {signal: abort.signal,
+      headers: {...headers, accept: 'text/event-stream', 'mcp-session-id': this.session, 'mcp-protocol-version': '2025-11-25'}});
+    assert.equal(response.status, 200);
+    (async () => {
+      let rest = '';
+      for await (const bytes of response.body) {
+        rest += Buffer.from(bytes).toString();
+        for (let end; (end = rest.indexOf('\n\n')) >= 0; rest = rest.slice(end + 2))
+          for (const line of rest.slice(0, end).split('\n'))
+            if (line.startsWith('data: {')) messages.push(JSON.parse(line.slice(6)));
+      }
+    })().catch(() => {});
+    return {close: () => abort.abort(), get states() { return messages.filter(({method}) => method === 'notifications/tasks/status').map(({params}) => params); }};
+  }
+
   call(id, name, given = {}, more = {}, answer) {
     return this.request(id, 'tools/call', {name: this.path === '/mcp' ? `old__${name}` : name, arguments: {name: this.name, ...given}, ...more}, answer);
   }
@@ -198,6 +216,27 @@ test('tasks of 2025-11-25: from any node, by sealed ids that are bound to their 
   const other = (await pam.call(7, 'job', {}, {task: {}})).at(-1).result.task;
   assert.equal((await pam.request(8, 'tasks/cancel', {taskId: other.taskId})).at(-1).result.status, 'cancelled');
   assert.equal((await pam.request(9, 'tasks/list', {})).at(-1).error.code, -32601); // not offered
+});
+
+test('the state of a task of 2025-11-25 is told to the session that began it, wherever that is', async () => {
+  // The first two have each a session of the server for themselves, in which tasks are called the same; the third shares one.
+  const clients = await Promise.all([['una', {...asking, tasks: {}}], ['vic', {...asking, tasks: {}}], ['wyn', {tasks: {}}]].map(([name, capabilities]) =>
+    Client.open(n1, name, {capabilities})));
+  const begun = await Promise.all(clients.map(client => client.call(1, 'later', {ms: 1500}, {task: {ttl: 60000}})));
+  const ids = begun.map(messages => messages.at(-1).result.task.taskId);
+  for (const client of clients.slice(1)) client.node = n3; // their sessions go on there
+  const streams = await Promise.all(clients.map(client => client.stream()));
+  await waitFor('all are told', () => streams.every(({states}) => states.length > 0));
+  streams.forEach(({states}, i) => assert.deepEqual(states.map(({taskId, status}) => [taskId, status]), [[ids[i], 'completed']]));
+  for (const [i, client] of clients.entries())
+    assert.equal(textOf(await client.request(2, 'tasks/result', {taskId: ids[i]})), `later for ${client.name}`);
+  streams.forEach(stream => stream.close());
+});
+
+test('a tool that only runs as a task is an ordinary call for those who have no tasks', async () => {
+  const {message} = await modern(n3, 'tools/call', {name: 'old__later', arguments: {name: 'modern', ms: 300}});
+  assert.equal(message.result.content[0].text, 'later for modern');
+  assert.equal(message.result._meta, undefined);
 });
 
 test('nothing of a client\'s headers reaches a server, nor a server\'s the client', async () => {

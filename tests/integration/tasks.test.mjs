@@ -20,7 +20,30 @@ const threeNodes = (name, body, timeout) => withMesh(name, async mesh => {
   await body(nodes, told);
 });
 
-test('a task begun at one node is asked about and cancelled at others', threeNodes('tasks', async ([n1, n2, n3]) => {
+// A listen at [node] hears what becomes of a task that was begun at another one, and is cancelled at a third.
+async function listening(node, about, told, begun, third) {
+  const {taskId} = begun.message.result, abort = new AbortController(), messages = [];
+  const response = await fetch(url(node), {method: 'POST', signal: abort.signal,
+    headers: {'content-type': 'application/json', accept: 'application/json, text/event-stream', 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'subscriptions/listen'},
+    body: JSON.stringify({jsonrpc: '2.0', id: 'L', method: 'subscriptions/listen', params: {notifications: {taskIds: [taskId, 'task-1']},
+      _meta: {'io.modelcontextprotocol/protocolVersion': '2026-07-28', ...known}}})});
+  (async () => {
+    let rest = '';
+    for await (const bytes of response.body)
+      for (rest += Buffer.from(bytes).toString(); rest.includes('\n\n'); rest = rest.slice(rest.indexOf('\n\n') + 2))
+        for (const line of rest.slice(0, rest.indexOf('\n\n')).split('\n')) if (line.startsWith('data: ')) messages.push(JSON.parse(line.slice(6)));
+  })().catch(() => {});
+  await waitFor('the listen is acknowledged', () => messages.length > 0);
+  assert.deepEqual(messages[0].params.notifications, {taskIds: [taskId]});
+  await waitFor('the server is listened to', () => told('listen task-2').length > 0);
+  await about(third, 'tasks/cancel', taskId);
+  await waitFor('the listen is told', () => messages.length > 1);
+  assert.deepEqual([messages[1].method, messages[1].params.taskId, messages[1].params.status, messages[1].params._meta],
+    ['notifications/tasks', taskId, 'cancelled', {'io.modelcontextprotocol/subscriptionId': 'L'}]);
+  abort.abort();
+}
+
+test('a task begun at one node is asked about and cancelled at others', threeNodes('tasks', async ([n1, n2, n3], told) => {
   assert.deepEqual((await modern(n3, 'server/discover')).message.result.capabilities.extensions, {'io.modelcontextprotocol/tasks': {}});
   const created = (await modern(n1, 'tools/call', {name: 'work__task', arguments: {}, _meta: known})).message.result;
   assert.equal(created.resultType, 'task');
@@ -31,6 +54,7 @@ test('a task begun at one node is asked about and cancelled at others', threeNod
   assert.equal((await about(n2, 'tasks/cancel', created.taskId)).message.result.resultType, 'complete');
   assert.equal((await about(n1, 'tasks/get', created.taskId)).message.result.status, 'cancelled');
   assert.equal((await about(n3, 'tasks/get', 'task-1')).message.error.code, -32602);
+  await listening(n3, about, told, await modern(n1, 'tools/call', {name: 'work__task', arguments: {}, _meta: known}), n2);
   const none = (await modern(n1, 'tools/call', {name: 'work__task', arguments: {}})).message;
   assert.equal(none.error.code, -32603); // a client that knows no tasks gets none
 }));
@@ -98,6 +122,17 @@ test('a server at a URL that is away for a moment keeps its session, and so its 
     const shared = await legacySession(n1), own = await legacySession(n1, {elicitation: {}});
     const begin = async client => (await client.request('tools/call',
       {name: 'web__simulate-research-query', arguments: {topic: 'sessions'}, task: {ttl: 60000}})).result.task.taskId;
+    // Modern clients have no tasks of that kind: for them the tool is one that takes its time, and may ask.
+    const research = (node, topic, more = {}) => modern(node, 'tools/call', {name: 'web__simulate-research-query', arguments: {topic, ambiguous: topic === 'python'}, ...more,
+      _meta: {'io.modelcontextprotocol/clientCapabilities': topic === 'python' ? {elicitation: {}} : {}}});
+    const [plain, asked] = await Promise.all([research(n1, 'plain'), research(n1, 'python')]);
+    assert.match(plain.message.result.content[0].text, /Research Report: plain/);
+    const {resultType, inputRequests, requestState} = asked.message.result;
+    assert.equal(resultType, 'input_required');
+    const answers = Object.fromEntries(Object.keys(inputRequests).map(key => [key, {action: 'accept', content: {interpretation: 'snake'}}]));
+    const answered = (await research(n2, 'python', {inputResponses: answers, requestState})).message;
+    assert.match(answered.result.content[0].text, /Research Report: python \(snake\)/);
+
     const tasks = [[shared, await begin(shared)], [own, await begin(own)]];
     proxy.cut();
     // The node notices when it says something: here the stream of the session.

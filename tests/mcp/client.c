@@ -205,6 +205,11 @@ static void on_input(const struct call_more *more)
         for (size_t i = 0; i < input->wishes->n_uris; i++)
             client_input.wishes =
                 mn_arena_format(&kept, "%s%s ", client_input.wishes, input->wishes->uris[i]);
+        for (size_t i = 0; i < input->wishes->n_tasks; i++) {
+            const Meshnode__Gateway__TaskWish *wish = input->wishes->tasks[i];
+            client_input.wishes = mn_arena_format(&kept, "%s%s ", client_input.wishes, wish->id);
+            client_input.session = pb_span(wish->session);
+        }
         return;
     }
     ck_assert_int_eq(input->what_case, MESHNODE__GATEWAY__INPUT__WHAT_ANSWER);
@@ -534,6 +539,18 @@ void client_result(uint64_t ticket, const char *json)
 void client_served(uint64_t ticket)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_task(uint64_t ticket, const char *params, struct mn_span session)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__TaskState state = MESHNODE__GATEWAY__TASK_STATE__INIT;
+
+    state.params = pb_bytes(mn_span_str(params));
+    state.session = pb_bytes(session);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_TASK;
+    event.task = &state;
     client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 

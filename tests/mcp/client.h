@@ -10,7 +10,7 @@
 #include "proto/record.pb-c.h"
 
 #define CLIENT_RESPONSES_MAX 64
-#define CLIENT_CALLS_MAX 64
+#define CLIENT_CALLS_MAX 128
 
 struct client_response {
     uint64_t id;
@@ -35,8 +35,9 @@ struct client_call {
 extern struct client_input {
     uint64_t ticket; /* 0: nothing yet */
     const char *key, *result;
-    int code;           /* of an error */
-    const char *wishes; /* URIs, each followed by a blank */
+    int code;               /* of an error */
+    const char *wishes;     /* URIs and ids of tasks, each followed by a blank */
+    struct mn_span session; /* of the last task */
 } client_input;
 
 extern struct front *client_front;
@@ -110,6 +111,8 @@ void client_error(uint64_t ticket, int code, const char *message, const char *da
 void client_progress(uint64_t ticket, const char *json);
 void client_log(uint64_t ticket, const char *json);
 void client_served(uint64_t ticket);
+/* What a server tells of a task, in params, for the client of that session. */
+void client_task(uint64_t ticket, const char *params, struct mn_span session);
 void client_updated(uint64_t ticket, const char *uri);
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
 

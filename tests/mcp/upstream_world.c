@@ -171,6 +171,11 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->what = "elicited";
         kept->json = world_keep(w, pb_span(payload->elicited));
         break;
+    case MESHNODE__GATEWAY__EVENT__KIND_TASK:
+        kept->what = "task";
+        kept->key = world_keep(w, pb_span(payload->task->session));
+        kept->json = world_keep(w, pb_span(payload->task->params));
+        break;
     default: ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS); /* a heartbeat */
     }
     kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
@@ -454,6 +459,7 @@ void world_call(struct world *w, const struct world_call *call)
     request.client_capabilities = pb_bytes(mn_span_str(call->capabilities));
     request.session = pb_bytes(mn_span_str(call->session));
     request.resume = pb_bytes(call->resume);
+    if (call->version != NULL) request.protocol_version = (char *)(uintptr_t)call->version;
     request.is_live = call->is_live;
     request.wants_progress = call->wants_progress;
     request.n_trail = call->trail_count;
@@ -484,6 +490,26 @@ void world_wish(struct world *w, uint64_t ticket, const char *const *uris)
     while (uris[wishes.n_uris] != NULL)
         wishes.n_uris++;
     wishes.uris = (char **)(uintptr_t)uris;
+    input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
+    input.wishes = &wishes;
+    message.more.payload = pb_pack(&input.base);
+    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+    mn_buf_unref(message.more.payload);
+}
+
+void world_wish_task(struct world *w, uint64_t ticket, const char *id, const char *session)
+{
+    Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
+    Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
+    Meshnode__Gateway__TaskWish wish = MESHNODE__GATEWAY__TASK_WISH__INIT, *one = &wish;
+    struct call_message message = {.type = CALL_MESSAGE_INPUT, .more = {.ticket = ticket}};
+
+    if (id != NULL) {
+        wish.id = (char *)(uintptr_t)id;
+        wish.session = pb_bytes(mn_span_str(session));
+        wishes.tasks = &one;
+        wishes.n_tasks = 1;
+    }
     input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
     input.wishes = &wishes;
     message.more.payload = pb_pack(&input.base);

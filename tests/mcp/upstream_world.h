@@ -27,8 +27,8 @@ struct world_event {
     enum call_event_kind kind;
     enum call_failure failure;
     const char *text; /* of a failure */
-    const char *what; /* "progress", "log", "result", "error", "question", "" */
-    const char *key;  /* of a question; [message] is its method */
+    const char *what; /* "progress", "log", "result", "error", "question", "task", "" */
+    const char *key;  /* of a question; [message] is its method; of a task: whose it is */
     struct mn_span resume;
     const char *json; /* of these; of an error its data */
     int32_t code;
@@ -101,7 +101,8 @@ const char *world_header(struct world *w, const struct world_fetch *fetch, const
 /* The core's side. */
 struct world_call {
     uint64_t ticket;
-    const char *service, *params, *method, *log_level, *client_info, *capabilities, *session;
+    const char *service, *params, *method, *log_level, *client_info, *capabilities, *session,
+        *version;
     struct mn_span resume;
     bool wants_progress, is_live;
     const mn_id *trail;
@@ -110,6 +111,8 @@ struct world_call {
 void world_call(struct world *w, const struct world_call *call);
 void world_call_echo(struct world *w, uint64_t ticket, const char *service);
 void world_wish(struct world *w, uint64_t ticket, const char *const *uris); /* NULL-terminated */
+/* The only task that it wants to hear of; [id] NULL: none. */
+void world_wish_task(struct world *w, uint64_t ticket, const char *id, const char *session);
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code);
 void world_cancel(struct world *w, uint64_t ticket);
 struct world_event *world_event(struct world *w); /* the next one; NULL: none */

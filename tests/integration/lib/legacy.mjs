@@ -39,6 +39,19 @@ const tools = {
     work(task, given);
     return {task: state(task)};
   },
+  // A task that ends by itself, and says so unasked.
+  async later(id, given, params) {
+    if (!params.task) return text('not as a task');
+    const task = {taskId: `t-${tasks.size + 1}`, status: 'working', begin() {}};
+    tasks.set(task.taskId, task);
+    task.result = new Promise(done => { task.done = done; });
+    setTimeout(() => {
+      task.status = 'completed';
+      task.done({...text(`later for ${given.name}`), _meta: related(task.taskId)});
+      say({method: 'notifications/tasks/status', params: state(task)});
+    }, given.ms);
+    return {task: state(task)};
+  },
   // Asks, takes the question back, and says what came of it.
   async recant(id) {
     const answer = ask('elicitation/create', {message: 'never mind', requestedSchema: {type: 'object', properties: {}}});
@@ -74,7 +87,7 @@ const answers = {
     return {protocolVersion: '2025-11-25', serverInfo: {name: 'old', version: '1'},
       capabilities: {tools: {}, logging: {}, tasks: {list: {}, cancel: {}, requests: {tools: {call: {}}}}}};
   },
-  'tools/list': () => ({tools: [tool('job', 'optional'), ...['recant', 'roots', 'told', 'name', 'talk', 'slow'].map(name => tool(name))]}),
+  'tools/list': () => ({tools: [tool('job', 'optional'), tool('later', 'required'), ...['recant', 'roots', 'told', 'name', 'talk', 'slow'].map(name => tool(name))]}),
   'logging/setLevel'(params) { level = params.level; return {}; },
   'tasks/get': ({taskId}) => tasks.has(taskId) && state(tasks.get(taskId)),
   'tasks/result': ({taskId}) => { tasks.get(taskId)?.begin(); return tasks.get(taskId)?.result; },

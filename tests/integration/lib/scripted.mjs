@@ -5,7 +5,13 @@ import {createInterface} from 'node:readline';
 const diary = process.argv[2];
 const note = text => appendFileSync(diary, `${Date.now()} ${text}\n`);
 const say = message => process.stdout.write(`${JSON.stringify({jsonrpc: '2.0', ...message})}\n`);
-const tasks = new Map();
+const tasks = new Map(), listens = new Map();
+const tagged = id => ({'io.modelcontextprotocol/subscriptionId': id});
+// Whoever listens to it hears how it is.
+function tell(task) {
+  for (const [id, taskIds] of listens)
+    if (taskIds.includes(task.taskId)) say({method: 'notifications/tasks', params: {...task, _meta: tagged(id)}});
+}
 const hints = {ttlMs: 0, cacheScope: 'private'};
 const tool = name => ({name, inputSchema: {type: 'object'}});
 
@@ -13,7 +19,7 @@ const answers = {
   'server/discover': () => ({supportedVersions: ['2026-07-28'], capabilities: {tools: {}, extensions: {'io.modelcontextprotocol/tasks': {}}}, ...hints}),
   'tools/list': () => ({tools: [tool('task'), tool('never'), tool('steps')], ...hints}),
   'tasks/get': ({taskId}) => tasks.get(taskId),
-  'tasks/cancel': ({taskId}) => { tasks.get(taskId).status = 'cancelled'; return {}; },
+  'tasks/cancel': ({taskId}) => { tasks.get(taskId).status = 'cancelled'; tell(tasks.get(taskId)); return {}; },
 };
 
 async function call(id, {name, arguments: given, _meta}) {
@@ -33,7 +39,14 @@ async function call(id, {name, arguments: given, _meta}) {
 
 createInterface({input: process.stdin}).on('line', line => {
   const {id, method, params} = JSON.parse(line);
+  if (method === 'notifications/cancelled') listens.delete(params.requestId);
   if (id === undefined) return note(method);
+  if (method === 'subscriptions/listen') {
+    const {taskIds = []} = params.notifications;
+    note(`listen ${taskIds.join(' ')}`);
+    listens.set(id, taskIds);
+    return say({method: 'notifications/subscriptions/acknowledged', params: {notifications: {taskIds}, _meta: tagged(id)}});
+  }
   if (method === 'tools/call') return call(id, params);
   const result = answers[method]?.(params);
   if (result) say({id, result: {resultType: 'complete', ...result}});
