@@ -117,6 +117,21 @@ void admin_fail_status(struct admin_request *request, mn_status status, struct m
     }
 }
 
+void admin_fail_not_ready(struct admin_request *request)
+{
+    admin_fail_text(request, 503, "not_ready", "this node is not a member of a mesh yet",
+                    "meshctl nodes wait --count 1 --ready");
+}
+
+void admin_fail_core(struct admin_request *request, const struct core_reply *answer,
+                     const char *hint)
+{
+    if (core_membership(request->admin->config.core) == NULL)
+        admin_fail_not_ready(request);
+    else
+        admin_fail_status(request, answer->status, answer->text, hint);
+}
+
 void admin_stream_head(struct admin_request *request)
 {
     emit_head(request, 200, TYPE_LINES, true, (struct edge_header){0});

@@ -11,9 +11,7 @@ static const struct decision *decisions_of(struct admin_request *request)
 {
     const struct decision *decision = core_decision(request->admin->config.core);
 
-    if (decision == NULL)
-        admin_fail_text(request, 503, "not_ready", "this node is not a member of a mesh yet",
-                        "meshctl nodes wait --ready");
+    if (decision == NULL) admin_fail_not_ready(request);
     return decision;
 }
 

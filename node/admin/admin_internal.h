@@ -138,6 +138,11 @@ void admin_fail_text(struct admin_request *request, uint32_t code, const char *n
 void admin_fail_status(struct admin_request *request, mn_status status, struct mn_span why,
                        const char *hint);
 
+/* What the core refused: it is no member of a mesh yet, which passes, or as above. */
+void admin_fail_core(struct admin_request *request, const struct core_reply *answer,
+                     const char *hint);
+void admin_fail_not_ready(struct admin_request *request);
+
 /* 405, with the methods that the path has. */
 void admin_fail_method(struct admin_request *request, const char *allow);
 

@@ -35,7 +35,7 @@ static void on_list(struct admin_request *request, const struct core_reply *answ
     struct reply reply;
 
     if (answer->status != MN_OK) {
-        admin_fail_status(request, answer->status, answer->text, ADVICE);
+        admin_fail_core(request, answer, ADVICE);
         return;
     }
     reply_list_begin(&reply, "PendingList");
@@ -74,7 +74,7 @@ static void on_one(struct admin_request *request, const struct core_reply *answe
     struct reply reply;
 
     if (answer->status != MN_OK) {
-        admin_fail_status(request, answer->status, answer->text, ADVICE);
+        admin_fail_core(request, answer, ADVICE);
         return;
     }
     reply_begin(&reply, "PendingNode");

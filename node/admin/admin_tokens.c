@@ -10,8 +10,7 @@
 
 static void fail(struct admin_request *request, const struct core_reply *answer)
 {
-    admin_fail_status(request, answer->status, answer->text,
-                      answer->status == MN_DENIED ? "meshctl keys ls" : ADVICE);
+    admin_fail_core(request, answer, answer->status == MN_DENIED ? "meshctl keys ls" : ADVICE);
 }
 
 static void write_token(struct reply *reply, const struct admission_token *token)

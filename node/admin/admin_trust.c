@@ -38,8 +38,7 @@ static void on_out(struct admin_request *request, const struct core_reply *answe
     struct reply reply;
 
     if (answer->status != MN_OK) {
-        admin_fail_status(request, answer->status, answer->text,
-                          answer->status == MN_DENIED ? ADVICE : "meshctl nodes");
+        admin_fail_core(request, answer, answer->status == MN_DENIED ? ADVICE : "meshctl nodes");
         return;
     }
     reply_begin(&reply, "Done");

@@ -271,7 +271,9 @@ START_TEST(who_has_not_joined_is_not_ready)
     ask("GET", "/v1/nodes/n1", NULL);
     assert_refused(404, "not_found");
     ask("GET", "/v1/tokens", NULL);
-    assert_refused(409, "conflict");
+    assert_refused(503, "not_ready");
+    ask("GET", "/v1/pending", NULL);
+    assert_refused(503, "not_ready");
 }
 END_TEST
 
