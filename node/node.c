@@ -281,13 +281,18 @@ void node_step_mcp(struct node *node, struct mn_now now, const struct mcp_input 
                        &(struct core_input){.type = CORE_IN_KEY_WANTED, .key_id = key_id}, outbox);
 }
 
+static inline bool node_has_messages(const struct node *node)
+{
+    return node->to_core_done < node->to_core.count || node->to_mcp_done < node->to_mcp.count;
+}
+
 /* Carries messages between gateway and core until none is left, or it is enough for one step. */
 static void node_pump(struct node *node, struct mn_now now, struct edge_outbox *outbox)
 {
     uint32_t steps = 0;
 
-    while (steps < INNER_STEPS_MAX &&
-           (node->to_core_done < node->to_core.count || node->to_mcp_done < node->to_mcp.count)) {
+    if (!node_has_messages(node)) return; /* three times in a step, and as a rule one has some */
+    while (steps < INNER_STEPS_MAX && node_has_messages(node)) {
         if (node->to_core_done < node->to_core.count) {
             struct call_message message = node->to_core.items[node->to_core_done++];
             if (!node_mesh_takes(node, now, &message, outbox))
@@ -305,8 +310,7 @@ static void node_pump(struct node *node, struct mn_now now, struct edge_outbox *
             steps++;
         }
     }
-    node->has_more =
-        node->to_core_done < node->to_core.count || node->to_mcp_done < node->to_mcp.count;
+    node->has_more = node_has_messages(node);
 }
 
 /* ---- one input ---- */

@@ -4,7 +4,6 @@
  * runs until one is queued or the connection is suspended. So a response that is there at once goes
  * out within the very call that brought the request's last byte; one that comes a little later is
  * queued when it comes; and who waits for long is suspended. */
-#include <ctype.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/epoll.h>
@@ -73,7 +72,7 @@ void *http_exchange_on_target(void *cls, const char *target, struct MHD_Connecti
 struct http_head {
     struct mn_arena *arena;
     struct http_exchange *exchange;
-    struct edge_header headers[HTTP_HEADERS_MAX];
+    struct edge_header *headers; /* HTTP_HEADERS_MAX */
     uint32_t count;
     size_t size;
     bool is_too_big, has_host;
@@ -81,9 +80,11 @@ struct http_head {
 
 static struct mn_span http_lower_case(struct mn_arena *arena, const char *name, size_t size)
 {
-    char *copy = mn_arena_alloc(arena, size + 1);
-    for (size_t i = 0; i < size; i++)
-        copy[i] = (char)tolower((unsigned char)name[i]);
+    uint8_t *copy = mn_arena_alloc(arena, size + 1);
+    for (size_t i = 0; i < size; i++) { /* as in ASCII, whatever the locale says */
+        uint8_t c = (uint8_t)name[i];
+        copy[i] = (uint8_t)(c + ((uint8_t)(c - 'A') < 26) * 32);
+    }
     return mn_span(copy, size);
 }
 
@@ -135,8 +136,11 @@ static void http_exchange_open(struct http_conn *conn, const char *method, const
 {
     struct http *http = conn->http;
     struct http_exchange *exchange = &conn->exchange;
-    struct http_head head = {.arena = &http->arena, .exchange = exchange};
-    head.size = strlen(exchange->target);
+    struct edge_header headers[HTTP_HEADERS_MAX]; /* not cleared: most stay unused */
+    struct http_head head = {.arena = &http->arena,
+                             .exchange = exchange,
+                             .headers = headers,
+                             .size = strlen(exchange->target)};
     exchange->is_open = true;
     http_exchange_set_phase(conn, HTTP_PHASE_BODY);
     MHD_get_connection_values_n(conn->mhd, MHD_HEADER_KIND, http_on_header, &head);
@@ -161,7 +165,7 @@ static void http_exchange_open(struct http_conn *conn, const char *method, const
         .address = mn_span_str(conn->address),
         .is_loopback = conn->is_loopback,
         .uid = conn->uid,
-        .headers = head.headers,
+        .headers = headers,
         .headers_count = head.count,
     };
     http_exchange_input(conn, &(struct edge_input){.type = EDGE_IN_HTTP_OPEN, .http = &request});

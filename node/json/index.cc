@@ -59,6 +59,9 @@ bool json_index_find(struct json_index *index, const uint8_t *text, size_t size,
     }
     if (index->parser->stage1(text, size, simdjson::stage1_mode::regular) != simdjson::SUCCESS)
         return false;
+    // There is room: simdjson itself uses the places behind the last one.
+    index->parser->structural_indexes[index->parser->n_structural_indexes] =
+        static_cast<uint32_t>(size);
     *positions = index->parser->structural_indexes.get();
     *positions_count = index->parser->n_structural_indexes;
     return true;

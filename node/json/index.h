@@ -18,8 +18,8 @@ struct json_index *json_index_new(void);
 void json_index_free(struct json_index *index);
 
 /* Finds the first byte of each token in [text], after which 64 more bytes must be readable. The
- * positions live until the next call. False: the text breaks one of the rules above, is empty, or
- * is too long for 32-bit positions. */
+ * positions live until the next call, with [size] behind the last of them. False: the text breaks
+ * one of the rules above, is empty, or is too long for 32-bit positions. */
 bool json_index_find(struct json_index *index, const uint8_t *text, size_t size,
                      const uint32_t **positions, uint32_t *positions_count);
 

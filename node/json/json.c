@@ -15,12 +15,13 @@ struct json_parser {
 struct json_walk {
     const uint8_t *text;
     size_t size;
-    const uint32_t *tokens; /* first byte of each */
-    uint32_t tokens_count, token;
+    const uint32_t *tokens; /* first byte of each; after the last one, the size */
+    uint32_t tokens_count;
+    bool has_escapes; /* there is a backslash somewhere */
     struct json_limits limits;
     struct mn_arena *arena;
     struct json *nodes;
-    uint32_t nodes_count, nodes_capacity;
+    uint32_t nodes_count, nodes_capacity, nodes_room; /* the last: no more without asking */
     size_t error_offset;
 };
 
@@ -43,26 +44,21 @@ size_t json_error_offset(const struct json_parser *parser)
     return parser->error_offset;
 }
 
-static size_t json_token_offset(const struct json_walk *walk)
+static mn_status json_fail(struct json_walk *walk, uint32_t token, mn_status status)
 {
-    return walk->token < walk->tokens_count ? walk->tokens[walk->token] : walk->size;
-}
-
-static mn_status json_fail(struct json_walk *walk, mn_status status)
-{
-    walk->error_offset = json_token_offset(walk);
+    walk->error_offset = token < walk->tokens_count ? walk->tokens[token] : walk->size;
     return status;
 }
 
-/* The first byte of the current token; 0, which begins no token, at the end. */
-static uint8_t json_peek(const struct json_walk *walk)
+/* The first byte of a token; 0, which begins no token, at the end. */
+static inline uint8_t json_peek(const struct json_walk *walk, uint32_t token)
 {
-    return walk->token < walk->tokens_count ? walk->text[walk->tokens[walk->token]] : 0;
+    return token < walk->tokens_count ? walk->text[walk->tokens[token]] : 0;
 }
 
-static bool json_is_space(uint8_t c)
+static inline bool json_is_space(uint8_t c)
 {
-    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+    return c <= ' ' && (c == ' ' || c == '\n' || c == '\r' || c == '\t');
 }
 
 /* Keys and most values are short: eight bytes at a time need no call, and the last eight may reach
@@ -83,14 +79,14 @@ static inline bool json_may_escape(struct mn_span quoted)
 }
 
 /* From the token's first byte to its last one: the next token begins after white space at most. */
-static struct mn_span json_token(const struct json_walk *walk)
+static inline struct mn_span json_token(const struct json_walk *walk, uint32_t token)
 {
-    size_t begin = walk->tokens[walk->token];
-    size_t end = walk->token + 1 < walk->tokens_count ? walk->tokens[walk->token + 1] : walk->size;
+    const uint8_t *begin = walk->text + walk->tokens[token];
+    const uint8_t *end = walk->text + walk->tokens[token + 1];
 
-    while (end > begin && json_is_space(walk->text[end - 1]))
+    while (end > begin && json_is_space(end[-1]))
         end--;
-    return mn_span(walk->text + begin, end - begin);
+    return mn_span(begin, (size_t)(end - begin));
 }
 
 static const uint8_t *json_skip_digits(const uint8_t *at, const uint8_t *end)
@@ -124,13 +120,10 @@ static bool json_is_number(struct mn_span token)
     return at == end;
 }
 
-/* The type of a token that is no container; 0 when it is no value at all. */
-static enum json_type json_scalar_type(struct mn_span token)
+/* The type of a token that is no container and no string; 0 when it is no value at all. */
+static enum json_type json_literal_type(struct mn_span token)
 {
     switch (token.data[0]) {
-    case '"':
-        return token.size >= 2 && token.data[token.size - 1] == '"' ? JSON_STRING
-                                                                    : (enum json_type)0;
     case 't': return mn_span_is(token, "true") ? JSON_TRUE : (enum json_type)0;
     case 'f': return mn_span_is(token, "false") ? JSON_FALSE : (enum json_type)0;
     case 'n': return mn_span_is(token, "null") ? JSON_NULL : (enum json_type)0;
@@ -140,125 +133,138 @@ static enum json_type json_scalar_type(struct mn_span token)
 
 /* Every key and every value but the last has a token of punctuation behind it, so half of the
  * tokens is enough for most texts; of a long one only the upper levels are wanted, as a rule. */
-static void json_make_room(struct json_walk *walk)
+static bool json_make_room(struct json_walk *walk)
 {
+    if (walk->nodes_count >= walk->limits.nodes_max) return false;
     if (walk->nodes_capacity == 0) {
         uint32_t count = walk->tokens_count / 2 + 1;
         if (count > NODES_FIRST_MAX) count = NODES_FIRST_MAX;
         walk->nodes = mn_arena_alloc(walk->arena, count * sizeof *walk->nodes);
         walk->nodes_capacity = count;
-        return;
+    } else {
+        walk->nodes = mn_arena_grow(walk->arena, walk->nodes, walk->nodes_count,
+                                    &walk->nodes_capacity, sizeof *walk->nodes);
     }
-    walk->nodes = mn_arena_grow(walk->arena, walk->nodes, walk->nodes_count, &walk->nodes_capacity,
-                                sizeof *walk->nodes);
+    walk->nodes_room = walk->nodes_capacity < walk->limits.nodes_max ? walk->nodes_capacity
+                                                                     : walk->limits.nodes_max;
+    return true;
 }
 
-/* Takes the place of a node; its index, because the array moves when it grows. */
-static inline mn_status json_add(struct json_walk *walk, enum json_type type, uint32_t *ret)
+/* The place of one more node, until the next is added: the array moves when it grows. NULL: there
+ * are too many. */
+static inline struct json *json_add(struct json_walk *walk)
 {
-    if (walk->nodes_count >= walk->limits.nodes_max) return json_fail(walk, MN_TOO_BIG);
-    if (walk->nodes_count == walk->nodes_capacity) json_make_room(walk);
-    walk->nodes[walk->nodes_count] = (struct json){.type = type, .skip = 1};
-    *ret = walk->nodes_count++;
+    if (walk->nodes_count == walk->nodes_room && !json_make_room(walk)) return NULL;
+    return &walk->nodes[walk->nodes_count++];
+}
+
+/* A token that begins with a quote. */
+static inline mn_status json_walk_string(struct json_walk *walk, uint32_t token, bool is_recorded)
+{
+    struct mn_span raw = json_token(walk, token), text;
+    struct json *node;
+
+    if (raw.size < 2 || raw.data[raw.size - 1] != '"') return json_fail(walk, token, MN_MALFORMED);
+    text = mn_span(raw.data + 1, raw.size - 2);
+    if (walk->has_escapes && json_may_escape(text) &&
+        !json_string_unescape(text, is_recorded ? walk->arena : NULL, &text))
+        return json_fail(walk, token, MN_MALFORMED);
+    if (!is_recorded) return MN_OK;
+    node = json_add(walk);
+    if (node == NULL) return json_fail(walk, token, MN_TOO_BIG);
+    *node = (struct json){.type = JSON_STRING, .skip = 1, .raw = raw, .text = text};
     return MN_OK;
 }
 
-static mn_status json_walk_scalar(struct json_walk *walk, bool is_recorded)
+static mn_status json_walk_literal(struct json_walk *walk, uint32_t token, bool is_recorded)
 {
-    struct mn_span token = json_token(walk), text = {0};
-    enum json_type type = json_scalar_type(token);
-    mn_status status;
-    uint32_t node;
+    struct mn_span raw = json_token(walk, token);
+    enum json_type type = json_literal_type(raw);
+    struct json *node;
 
-    if (type == 0) return json_fail(walk, MN_MALFORMED);
-    if (type == JSON_STRING) {
-        text = mn_span(token.data + 1, token.size - 2);
-        if (json_may_escape(text) &&
-            !json_string_unescape(text, is_recorded ? walk->arena : NULL, &text))
-            return json_fail(walk, MN_MALFORMED);
-    }
-    if (is_recorded) {
-        status = json_add(walk, type, &node);
-        if (status != MN_OK) return status;
-        walk->nodes[node].raw = token;
-        walk->nodes[node].text = text;
-    }
-    walk->token++;
+    if (type == 0) return json_fail(walk, token, MN_MALFORMED);
+    if (!is_recorded) return MN_OK;
+    node = json_add(walk);
+    if (node == NULL) return json_fail(walk, token, MN_TOO_BIG);
+    *node = (struct json){.type = type, .skip = 1, .raw = raw};
     return MN_OK;
 }
 
-static mn_status json_walk_value(struct json_walk *walk, uint32_t depth, bool is_recorded);
+static mn_status json_walk_container(struct json_walk *walk, uint32_t *token, uint32_t depth,
+                                     bool is_recorded);
 
-static mn_status json_walk_key(struct json_walk *walk, bool is_recorded)
+/* The value that begins at *[token], which moves behind it. Recursion is bounded by
+ * limits.depth_max. */
+static inline mn_status json_walk_value(struct json_walk *walk, uint32_t *token, uint32_t depth,
+                                        bool is_recorded)
+{
+    switch (json_peek(walk, *token)) {
+    case '"': return json_walk_string(walk, (*token)++, is_recorded);
+    case '{':
+    case '[': return json_walk_container(walk, token, depth, is_recorded);
+    case 0: return json_fail(walk, *token, MN_MALFORMED);
+    default: return json_walk_literal(walk, (*token)++, is_recorded);
+    }
+}
+
+static inline mn_status json_walk_key(struct json_walk *walk, uint32_t *token, bool is_recorded)
 {
     mn_status status;
 
-    if (json_peek(walk) != '"') return json_fail(walk, MN_MALFORMED);
-    status = json_walk_scalar(walk, is_recorded);
+    if (json_peek(walk, *token) != '"') return json_fail(walk, *token, MN_MALFORMED);
+    status = json_walk_string(walk, *token, is_recorded);
     if (status != MN_OK) return status;
-    if (json_peek(walk) != ':') return json_fail(walk, MN_MALFORMED);
-    walk->token++;
+    ++*token;
+    if (json_peek(walk, *token) != ':') return json_fail(walk, *token, MN_MALFORMED);
+    ++*token;
     return MN_OK;
 }
 
-/* What stands between the brackets, and the closing one. */
-static mn_status json_walk_items(struct json_walk *walk, uint32_t depth, bool is_object,
-                                 bool is_recorded, uint32_t *ret_count)
+/* What stands between the brackets; *[ret] is then the closing one. */
+static mn_status json_walk_items(struct json_walk *walk, uint32_t *ret, uint32_t depth,
+                                 bool is_object, bool is_recorded, uint32_t *ret_count)
 {
     uint8_t close = is_object ? '}' : ']';
-    uint32_t count = 0;
+    uint32_t count = 0, token = *ret;
 
-    if (json_peek(walk) != close) {
+    if (json_peek(walk, token) != close) {
         for (;;) {
-            mn_status status = is_object ? json_walk_key(walk, is_recorded) : MN_OK;
-            if (status == MN_OK) status = json_walk_value(walk, depth, is_recorded);
+            mn_status status = is_object ? json_walk_key(walk, &token, is_recorded) : MN_OK;
+            if (status == MN_OK) status = json_walk_value(walk, &token, depth, is_recorded);
             if (status != MN_OK) return status;
             count++;
-            if (json_peek(walk) != ',') break;
-            walk->token++;
+            if (json_peek(walk, token) != ',') break;
+            token++;
         }
     }
-    if (json_peek(walk) != close) return json_fail(walk, MN_MALFORMED);
+    if (json_peek(walk, token) != close) return json_fail(walk, token, MN_MALFORMED);
+    *ret = token;
     *ret_count = count;
     return MN_OK;
 }
 
-static mn_status json_walk_container(struct json_walk *walk, uint32_t depth, bool is_recorded)
+static mn_status json_walk_container(struct json_walk *walk, uint32_t *token, uint32_t depth,
+                                     bool is_recorded)
 {
-    const uint8_t *begin = walk->text + walk->tokens[walk->token];
+    const uint8_t *begin = walk->text + walk->tokens[*token], *end;
     bool is_object = *begin == '{';
     bool is_kept = is_recorded && depth < walk->limits.depth_kept;
-    uint32_t node = 0, count = 0;
+    uint32_t index = walk->nodes_count, count = 0;
     mn_status status;
 
-    if (depth >= walk->limits.depth_max) return json_fail(walk, MN_TOO_BIG);
-    if (is_recorded) {
-        status = json_add(walk, is_object ? JSON_OBJECT : JSON_ARRAY, &node);
-        if (status != MN_OK) return status;
-    }
-    walk->token++;
-    status = json_walk_items(walk, depth + 1, is_object, is_kept, &count);
+    if (depth >= walk->limits.depth_max) return json_fail(walk, *token, MN_TOO_BIG);
+    if (is_recorded && json_add(walk) == NULL) return json_fail(walk, *token, MN_TOO_BIG);
+    ++*token;
+    status = json_walk_items(walk, token, depth + 1, is_object, is_kept, &count);
     if (status != MN_OK) return status;
-    if (is_recorded) {
-        const uint8_t *end = walk->text + walk->tokens[walk->token] + 1;
-        walk->nodes[node].is_kept = is_kept;
-        walk->nodes[node].count = count;
-        walk->nodes[node].skip = walk->nodes_count - node;
-        walk->nodes[node].raw = mn_span(begin, (size_t)(end - begin));
-    }
-    walk->token++;
+    end = walk->text + walk->tokens[(*token)++] + 1;
+    if (is_recorded)
+        walk->nodes[index] = (struct json){.type = is_object ? JSON_OBJECT : JSON_ARRAY,
+                                           .is_kept = is_kept,
+                                           .count = count,
+                                           .skip = walk->nodes_count - index,
+                                           .raw = mn_span(begin, (size_t)(end - begin))};
     return MN_OK;
-}
-
-/* Recursion is bounded by limits.depth_max. */
-static mn_status json_walk_value(struct json_walk *walk, uint32_t depth, bool is_recorded)
-{
-    switch (json_peek(walk)) {
-    case '{':
-    case '[': return json_walk_container(walk, depth, is_recorded);
-    case 0: return json_fail(walk, MN_MALFORMED);
-    default: return json_walk_scalar(walk, is_recorded);
-    }
 }
 
 mn_status json_parse(struct json_parser *parser, struct mn_span text, struct json_limits limits,
@@ -266,6 +272,7 @@ mn_status json_parse(struct json_parser *parser, struct mn_span text, struct jso
 {
     struct json_walk walk = {
         .text = text.data, .size = text.size, .limits = limits, .arena = arena};
+    uint32_t token = 0;
     mn_status status;
 
     MN_ASSERT(limits.depth_max <= JSON_DEPTH_MAX);
@@ -275,8 +282,11 @@ mn_status json_parse(struct json_parser *parser, struct mn_span text, struct jso
     if (text.size == 0) return MN_MALFORMED;
     if (!json_index_find(parser->index, text.data, text.size, &walk.tokens, &walk.tokens_count))
         return MN_MALFORMED;
-    status = json_walk_value(&walk, 0, true);
-    if (status == MN_OK && walk.token != walk.tokens_count) status = json_fail(&walk, MN_MALFORMED);
+    /* Most texts have none: seen once for all of their strings. */
+    walk.has_escapes = memchr(text.data, '\\', text.size) != NULL;
+    status = json_walk_value(&walk, &token, 0, true);
+    if (status == MN_OK && token != walk.tokens_count)
+        status = json_fail(&walk, token, MN_MALFORMED);
     parser->error_offset = walk.error_offset;
     json_index_trim(parser->index);
     if (status != MN_OK) return status;
@@ -316,11 +326,6 @@ const struct json *json_find(const struct json *value, struct mn_span name)
     for (const struct json *key = json_first(value); key != NULL; key = json_next(value, key))
         if (mn_span_equal(key->text, name)) return json_value(key);
     return NULL;
-}
-
-const struct json *json_find_str(const struct json *value, const char *name)
-{
-    return json_find(value, mn_span_str(name));
 }
 
 mn_status json_pick(const struct json *object, const char *const *names, uint32_t names_count,

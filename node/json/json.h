@@ -81,7 +81,10 @@ static inline const struct json *json_value(const struct json *key)
 
 /* The first member of that name, or NULL; also NULL when [value] is NULL or no object. */
 const struct json *json_find(const struct json *value, struct mn_span name);
-const struct json *json_find_str(const struct json *value, const char *name);
+static inline const struct json *json_find_str(const struct json *value, const char *name)
+{
+    return json_find(value, mn_span_str(name));
+}
 
 /* The members of these names, each NULL when absent. MN_MALFORMED when one of them stands twice:
  * two readers of such an object may disagree about what it says. */

@@ -70,13 +70,18 @@ static uint8_t *writer_grow(struct mn_writer *writer, size_t size)
     return writer->buf->bytes + used;
 }
 
-uint8_t *mn_writer_take(struct mn_writer *writer, size_t size)
+static inline uint8_t *writer_take(struct mn_writer *writer, size_t size)
 {
     struct mn_buf *buf = writer->buf;
 
     if (buf == NULL || size > writer->capacity - buf->size) return writer_grow(writer, size);
     buf->size += (uint32_t)size;
     return buf->bytes + (buf->size - size);
+}
+
+uint8_t *mn_writer_take(struct mn_writer *writer, size_t size)
+{
+    return writer_take(writer, size);
 }
 
 void mn_writer_reserve(struct mn_writer *writer, size_t size)
@@ -101,13 +106,8 @@ void mn_writer_number(struct mn_writer *writer, uint64_t number)
 
 void mn_writer_add(struct mn_writer *writer, struct mn_span bytes)
 {
-    uint8_t *to = mn_writer_take(writer, bytes.size);
+    uint8_t *to = writer_take(writer, bytes.size);
     if (bytes.size > 0) memcpy(to, bytes.data, bytes.size);
-}
-
-void mn_writer_str(struct mn_writer *writer, const char *text)
-{
-    mn_writer_add(writer, mn_span_str(text));
 }
 
 void mn_writer_format(struct mn_writer *writer, const char *format, ...)

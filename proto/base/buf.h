@@ -50,7 +50,13 @@ void mn_writer_reserve(struct mn_writer *writer, size_t size);
 
 void mn_writer_add(struct mn_writer *writer, struct mn_span bytes);
 void mn_writer_number(struct mn_writer *writer, uint64_t number); /* in decimal digits */
-void mn_writer_str(struct mn_writer *writer, const char *text);
+
+/* The size of a literal is known when this is compiled. */
+static inline void mn_writer_str(struct mn_writer *writer, const char *text)
+{
+    mn_writer_add(writer, mn_span_str(text));
+}
+
 void mn_writer_format(struct mn_writer *writer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
