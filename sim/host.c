@@ -399,3 +399,25 @@ struct sim_host *sim_pick_ready_host(struct sim *sim)
     }
     return NULL;
 }
+
+/* ---- in a whole world ---- */
+
+void sim_settle(struct sim *sim, mn_time limit)
+{
+    mn_time end = sim->time + limit;
+
+    while (!sim->has_failed && !sim_is_settled(sim) && sim->time < end)
+        sim_run_until(sim, sim->time + 100 * MN_MS);
+    if (!sim->has_failed && !sim_is_settled(sim)) sim_check_settled(sim); /* says what is missing */
+}
+
+void sim_kill_one(struct sim *sim)
+{
+    struct sim_host *host = &sim->hosts[rng_below(&sim->rng_fault, sim->hosts_count)];
+
+    if (sim->has_failed) return;
+    sim_host_crash(host);
+    sim_host_start_at(host, sim->time + rng_below_u64(&sim->rng_fault, 3 * MN_SEC));
+    sim_run_until(sim, sim->time + 3 * MN_SEC);
+    sim_settle(sim, MN_MINUTE);
+}

@@ -282,28 +282,6 @@ static void run_for(struct rules *rules, mn_time time)
     if (!rules->sim->has_failed) sim_run_until(rules->sim, rules->sim->time + time);
 }
 
-static void settle(struct rules *rules, mn_time limit)
-{
-    struct sim *sim = rules->sim;
-    mn_time end = sim->time + limit;
-
-    while (!sim->has_failed && !sim_is_settled(sim) && sim->time < end)
-        sim_run_until(sim, sim->time + 100 * MN_MS);
-    if (!sim->has_failed && !sim_is_settled(sim)) sim_check_settled(sim); /* says what is missing */
-}
-
-static void kill_one(struct rules *rules)
-{
-    struct sim *sim = rules->sim;
-    struct sim_host *host = &sim->hosts[rng_below(&sim->rng_fault, sim->hosts_count)];
-
-    if (sim->has_failed) return;
-    sim_host_crash(host);
-    sim_host_start_at(host, sim->time + rng_below_u64(&sim->rng_fault, 3 * MN_SEC));
-    run_for(rules, 3 * MN_SEC);
-    settle(rules, MN_MINUTE);
-}
-
 static void act_faults(struct rules *rules)
 {
     struct sim *sim = rules->sim;
@@ -316,7 +294,7 @@ static void act_faults(struct rules *rules)
     for (uint32_t i = 0; i < rules->count; i++)
         sim_cancel(sim, &rules->rules[i].next);
     sim_plan_stop(sim);
-    settle(rules, sim->options.story->quiet_for);
+    sim_settle(sim, sim->options.story->quiet_for);
     run_for(rules, PATIENCE); /* what was asked for is answered */
     for (uint32_t i = 0; i < rules->count; i++)
         sim_cancel(sim, &rules->rules[i].next);
@@ -342,7 +320,7 @@ static void act_agree(struct rules *rules)
         rule_set(&rules->rules[i], (enum rule_state)(RULE_FREE + i % RULE_HELD));
     run_for(rules, SPREAD_TIME);
     check_all(rules, false);
-    kill_one(rules);
+    sim_kill_one(rules->sim);
     check_all(rules, false);
 }
 
@@ -354,7 +332,7 @@ static void act_change(struct rules *rules)
         sim_server_redefine(&sim->hosts[i], 0);
     run_for(rules, SPREAD_TIME);
     check_all(rules, true);
-    kill_one(rules);
+    sim_kill_one(rules->sim);
     check_all(rules, true);
     for (uint32_t i = 0; i < rules->count && !sim->has_failed; i++)
         if (rules->rules[i].state == RULE_PINNED) rule_set(&rules->rules[i], RULE_PINNED);

@@ -199,6 +199,7 @@ static void do_work(const struct sim_server *server, struct mn_span key, const s
 {
     struct sim *sim = server->host->sim;
     struct mn_map_entry *entry = mn_map_find(&sim->calls, key);
+    struct mn_span name = json_text(json_find_str(params, "name"));
     struct sim_call *call;
 
     if (entry == NULL) {
@@ -209,6 +210,8 @@ static void do_work(const struct sim_server *server, struct mn_span key, const s
     call = MN_CONTAINER(entry, struct sim_call, entry);
     call->executions++;
     call->edition = server->edition;
+    call->by = server;
+    snprintf(call->did, sizeof call->did, "%.*s", (int)name.size, (const char *)name.data);
     note_level(call, params);
     sim->stats.executions++;
     sim_check_call(sim, call);

@@ -10,7 +10,8 @@
  * that follow the lists, faults.c what can go wrong, plan.c when, checks.c what must hold, detect.c
  * how fast failures are noticed, pending.c who is let in without a token, trust.c growth,
  * revocation and the ends of grants, operator.c one who asks a node, talk.h and its files MCP
- * beyond plain calls, rules.c what operators agree on about tools, voters.c who agrees. */
+ * beyond plain calls, rules.c what operators agree on about tools, views.c what they show under
+ * which names, voters.c who agrees. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -149,9 +150,11 @@ struct sim_call {
     bool is_idempotent;
     mn_time started, ended;
     uint32_t entry_host;
-    char reason[64];    /* of a failure */
-    uint32_t edition;   /* of the definition by which it was done */
-    char log_level[12]; /* that a modern server was told with it; empty: none */
+    char reason[64];             /* of a failure */
+    uint32_t edition;            /* of the definition by which it was done */
+    const struct sim_server *by; /* who did it last; NULL: nobody */
+    char did[SIM_NAME_MAX];      /* and which of its tools that was */
+    char log_level[12];          /* that a modern server was told with it; empty: none */
 };
 
 struct sim_client;
@@ -234,6 +237,10 @@ uint64_t sim_host_id(struct sim_host *host); /* the next odd id */
 bool sim_host_was_frozen(const struct sim_host *host, mn_time time);
 /* One that serves, by the dice of the load; NULL: hardly any does. */
 struct sim_host *sim_pick_ready_host(struct sim *sim);
+/* Runs on until everybody knows everybody; after [limit] the run fails. */
+void sim_settle(struct sim *sim, mn_time limit);
+/* Kills one, starts it a moment later, and settles. */
+void sim_kill_one(struct sim *sim);
 
 /* net.c */
 void sim_net_init(struct sim *sim);
@@ -316,7 +323,7 @@ void sim_keeper_end(struct sim *sim); /* nothing goes wrong any more: judges wha
 void sim_keeper_done(struct sim *sim);
 
 /* watch.c */
-void sim_watch_start(struct sim *sim);
+void sim_watch_start(struct sim *sim, const char *path); /* of the endpoint that they follow */
 void sim_watch_done(struct sim *sim);
 struct mn_span sim_watch_list(const struct sim *sim, uint32_t host); /* as the watcher knows it */
 
@@ -345,6 +352,9 @@ void sim_talks_done(struct sim *sim);
 
 /* rules.c: one more, about tools that are approved, or in quarantine. */
 bool sim_run_rules(struct sim *sim);
+
+/* views.c: one more, about chosen subsets of the tools, under names of their own. */
+bool sim_run_views(struct sim *sim);
 
 /* voters.c: one more, about who agrees while voters die for good. */
 bool sim_run_voters(struct sim *sim);

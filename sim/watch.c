@@ -12,6 +12,7 @@
 
 struct sim_watcher {
     struct sim_host *host;
+    const char *path;
     bool is_modern;
     bool is_open;    /* its stream */
     bool is_listing; /* a tools/list is under way */
@@ -44,7 +45,8 @@ static void watcher_listed(struct sim *sim, void *context, const struct sim_resp
 
 static void watcher_list(struct sim_watcher *watcher)
 {
-    struct sim_request request = {.body = mn_span_str(SIM_LIST_LEGACY),
+    struct sim_request request = {.path = watcher->path,
+                                  .body = mn_span_str(SIM_LIST_LEGACY),
                                   .patience = PATIENCE,
                                   .is_steadfast = true,
                                   .on_end = watcher_listed,
@@ -92,7 +94,8 @@ static void watcher_initialized(struct sim *sim, void *context, const struct sim
 
 static void watcher_listen(struct sim_watcher *watcher)
 {
-    struct sim_request request = {.patience = MN_TIME_NEVER,
+    struct sim_request request = {.path = watcher->path,
+                                  .patience = MN_TIME_NEVER,
                                   .is_steadfast = true,
                                   .on_message = watcher_told,
                                   .on_end = watcher_closed,
@@ -121,7 +124,8 @@ static void watcher_open(struct sim *sim, void *context)
     } else if (watcher->is_modern) {
         watcher_listen(watcher);
     } else if (watcher->session[0] == '\0') {
-        sim_http_ask(host, &(struct sim_request){.body = mn_span_str(SIM_INITIALIZE),
+        sim_http_ask(host, &(struct sim_request){.path = watcher->path,
+                                                 .body = mn_span_str(SIM_INITIALIZE),
                                                  .patience = PATIENCE,
                                                  .is_steadfast = true,
                                                  .on_end = watcher_initialized,
@@ -133,12 +137,12 @@ static void watcher_open(struct sim *sim, void *context)
     (void)sim;
 }
 
-void sim_watch_start(struct sim *sim)
+void sim_watch_start(struct sim *sim, const char *path)
 {
     sim->watchers = mn_alloc(sim->hosts_count * sizeof *sim->watchers);
     for (uint32_t i = 0; i < sim->hosts_count; i++) {
-        sim->watchers[i] =
-            (struct sim_watcher){.host = &sim->hosts[i], .is_modern = rng_below(&sim->rng_work, 2)};
+        sim->watchers[i] = (struct sim_watcher){
+            .host = &sim->hosts[i], .path = path, .is_modern = rng_below(&sim->rng_work, 2)};
         watcher_again(&sim->watchers[i]);
     }
 }

@@ -128,7 +128,7 @@ void sim_boot(struct sim *sim)
         sim_host_start(&sim->hosts[i]);
         sim_run_until(sim, sim->time + 200 * MN_MS); /* the founder first: it makes the token */
     }
-    sim_watch_start(sim);
+    sim_watch_start(sim, "/mcp");
     sim_run_until(sim, sim->time + SETTLE_TIME);
     sim_check_settled(sim);
 }
