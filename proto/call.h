@@ -58,6 +58,7 @@ struct call_request {
     mn_time timeout_total; /* however many events come */
     bool is_idempotent;    /* may be executed again elsewhere when its outcome is unknown */
     mn_id node;            /* zero: wherever it is served best; else only there */
+    bool wants_place;      /* each attempt begins with a PROGRESS without payload: its node */
     struct mn_span trace;  /* W3C traceparent, or empty; travels with the call */
 };
 
@@ -101,6 +102,7 @@ enum call_message_type {
 
 struct call_message {
     enum call_message_type type;
+    bool is_lost; /* CANCEL: nobody said so, but whoever requested it cannot be reached any more */
     union {
         struct call_offer offer;
         struct call_service service;

@@ -173,6 +173,7 @@ static struct call *calls_open(struct calls *calls, const struct call_request *r
     call->idle_at = mn_time_after(calls->now.mono, call->timeout);
     call->total_at = mn_time_after(calls->now.mono, calls_timeout(request->timeout_total));
     call->is_idempotent = request->is_idempotent;
+    call->wants_place = request->wants_place;
     call->only = request->node;
     if (request->service.size <= sizeof call->service) { /* longer ones are nobody's names */
         memcpy(call->service, request->service.data, request->service.size);

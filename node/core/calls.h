@@ -11,8 +11,8 @@
  *   not sent, since the only candidates are suspects: waits until one is alive again, is lost, or
  *       verdict_max is over; then CALL_UNAVAILABLE
  *   out of time: CALL_TIMED_OUT, and the callee is told to cancel
- * A callee cancels what it executes for a caller in the same step in which the link to it goes
- * down: nobody could hear the answer.
+ * A callee tells its gateway in the same step in which the link to a caller goes down that what it
+ * executes for it is lost: nobody could hear the answer this way.
  *
  * Bounds: calls_max of the gateway, served_max of others; per (node, service) concurrent_max in
  * flight, and per service queued_max waiting for room; beyond them CALL_BUSY. */

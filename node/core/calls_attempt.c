@@ -293,6 +293,9 @@ static void calls_attempt(struct calls *calls, struct call *call,
         calls_execute_here(calls, call);
     else
         calls_execute_there(calls, call);
+    if (call->wants_place)
+        calls_tell(calls, call,
+                   &(struct call_event){.kind = CALL_EVENT_PROGRESS, .node = peer->node});
 }
 
 /* True when the call waits now; false when there is no place to wait. */

@@ -61,7 +61,7 @@ struct call {
     uint64_t ticket;
     struct mn_buf *payload, *trace;
     mn_time timeout, idle_at, total_at;
-    bool is_idempotent;
+    bool is_idempotent, wants_place;
     mn_id only;                  /* zero: anywhere */
     char service[CALL_NAME_MAX]; /* as asked */
     uint8_t service_size;

@@ -16,9 +16,12 @@ static void calls_serve_end(struct calls *calls, struct served *served)
     mn_free(served);
 }
 
-static void calls_serve_abort(struct calls *calls, struct served *served)
+static void calls_serve_abort(struct calls *calls, struct served *served, bool is_lost)
 {
-    call_emit(calls->outbox->gateway, CALL_MESSAGE_CANCEL)->ticket = served->execution.ticket;
+    struct call_message *cancel = call_emit(calls->outbox->gateway, CALL_MESSAGE_CANCEL);
+
+    cancel->ticket = served->execution.ticket;
+    cancel->is_lost = is_lost;
     calls_serve_end(calls, served);
 }
 
@@ -115,7 +118,7 @@ void calls_serve_cancel(struct calls *calls, struct calls_peer *peer,
     found = mn_map_find(&calls->served, calls_key(&peer->node, message->seq, key));
     if (found == NULL) return;
     MN_PROBE("calls: cancelled by the caller");
-    calls_serve_abort(calls, MN_CONTAINER(found, struct served, in_map));
+    calls_serve_abort(calls, MN_CONTAINER(found, struct served, in_map), false);
 }
 
 /* Only for a call that is being executed: one that came before its request is dropped, as the
@@ -179,7 +182,7 @@ void calls_serve_unsent(struct calls *calls, struct calls_peer *peer, uint64_t s
 void calls_serve_lost(struct calls *calls, struct calls_peer *peer)
 {
     while (!mn_list_is_empty(&peer->served))
-        calls_serve_abort(calls, MN_CONTAINER(peer->served.next, struct served, in_peer));
+        calls_serve_abort(calls, MN_CONTAINER(peer->served.next, struct served, in_peer), true);
 }
 
 void calls_serve_timers(struct calls *calls)
@@ -190,6 +193,6 @@ void calls_serve_timers(struct calls *calls)
         struct served *served = MN_CONTAINER(first, struct served, timer);
         calls_serve_refuse(calls, served->peer, served->seq, CALL_TIMED_OUT, false,
                            "the call did not finish in time and was cancelled");
-        calls_serve_abort(calls, served);
+        calls_serve_abort(calls, served, false);
     }
 }

@@ -95,6 +95,7 @@ void front_session_free(struct front *front, struct front_session *session)
     front_task_done(session);
     front_replay_done(front, session);
     front_roots_done(session);
+    front_orphan_done(session);
     mn_heap_remove(&front->expiries, &session->expiry);
     mn_map_remove(&front->sessions_by_handle, &session->by_handle);
     mn_map_remove(&front->sessions, &session->by_id);
@@ -202,14 +203,16 @@ static void front_on_call(struct front *front, const struct call_message *messag
     front_lists_changed(front);
 }
 
-/* A response that nothing was said on for a while. */
+/* A response that nothing was said on for a while, or a stream that has lasted for a moment. */
 static void front_on_silence(struct front *front, struct front_exchange *exchange)
 {
-    if (exchange->is_stream)
-        front_reply_keepalive(front, exchange);
-    else
+    if (!exchange->is_stream)
         front_reply_open(front, exchange);
-    mn_heap_set(&front->timers, &exchange->timer, mn_time_after(front->now.mono, MCP_KEEPALIVE));
+    else if (exchange->legacy != NULL && !exchange->is_noted)
+        front_orphan_note(front, exchange);
+    else
+        front_reply_keepalive(front, exchange);
+    front_reply_wait(front, exchange);
 }
 
 static void front_on_idle(struct front *front, struct front_session *session)

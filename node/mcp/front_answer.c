@@ -13,15 +13,18 @@ static void front_answer_fail(struct front *front, struct front_call *call, uint
     struct front_exchange *exchange = call->exchange;
     struct mn_span id = mn_arena_copy(&front->scratch, call->id);
 
+    struct front_session *noted = call->is_noted ? call->session : NULL;
+
     if (exchange == NULL && call->stream != 0) {
         struct mn_writer message = {0};
         jsonrpc_write_error(&message, id, code, text, data);
-        front_replay_late(front, call, mn_buf_span(message.buf));
+        front_replay_late(front, call, mn_buf_span(message.buf), true);
         mn_writer_drop(&message);
     }
     front_call_free(front, call);
     front->stats.calls_failed++;
     if (exchange != NULL) front_reply_error(front, exchange, http_code, id, code, text, data);
+    if (noted != NULL) front_orphan_save(front, noted);
 }
 
 /* The answer of a call whose client is away. */
@@ -31,7 +34,7 @@ static void front_answer_late(struct front *front, struct front_call *call, stru
 
     if (call->exchange != NULL || call->stream == 0) return;
     jsonrpc_write_result(&message, call->id, result);
-    front_replay_late(front, call, mn_buf_span(message.buf));
+    front_replay_late(front, call, mn_buf_span(message.buf), true);
     mn_writer_drop(&message);
 }
 
@@ -45,14 +48,16 @@ static void front_answer_on_failed(struct front *front, struct front_call *call,
 {
     struct mn_writer data = {0};
     char node[MN_ID_TEXT_SIZE];
-    bool is_unknown = event->failure == CALL_NOT_FOUND || event->failure == CALL_CONFLICT;
+    /* What cannot be asked about a call that came through another node says nothing of the call. */
+    enum call_failure failure = call->is_claim ? CALL_OUTCOME_UNKNOWN : event->failure;
+    bool is_unknown = failure == CALL_NOT_FOUND || failure == CALL_CONFLICT;
     struct mn_span text = event->text;
 
-    if (event->failure == CALL_TIMED_OUT || event->failure == CALL_OUTCOME_UNKNOWN)
+    if (failure == CALL_TIMED_OUT || failure == CALL_OUTCOME_UNKNOWN)
         text = mn_span_str(mn_arena_format(&front->scratch,
                                            "outcome unknown: the tool may have run (%.*s)",
                                            (int)text.size, (const char *)text.data));
-    mn_writer_format(&data, "{\"reason\":\"%s\"", call_failure_name(event->failure));
+    mn_writer_format(&data, "{\"reason\":\"%s\"", call_failure_name(failure));
     if (!mn_id_is_zero(&event->node))
         mn_writer_format(&data, ",\"node\":\"%s\"", mn_id_format(&event->node, node));
     mn_writer_str(&data, "}");
@@ -236,6 +241,7 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
 {
     static const char *const names[] = {"resultType", "structuredContent", "ttlMs", "cacheScope"};
     struct front_exchange *exchange = call->exchange;
+    struct front_session *noted;
     const struct json *result, *parts[4];
     struct mn_writer writer = {0};
     bool is_changed;
@@ -268,9 +274,11 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
     }
     front_task_told(front, call, result);
     front_answer_late(front, call, is_changed ? mn_buf_span(writer.buf) : result->raw);
+    noted = call->is_noted ? call->session : NULL;
     front_call_free(front, call);
     if (exchange != NULL)
         front_reply_result(front, exchange, id, is_changed ? mn_buf_span(writer.buf) : result->raw);
+    if (noted != NULL) front_orphan_save(front, noted);
     mn_writer_drop(&writer);
 }
 
@@ -293,7 +301,7 @@ static void front_answer_on_progress(struct front *front, struct front_call *cal
     if (call->exchange != NULL)
         front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
     else
-        front_replay_late(front, call, mn_buf_span(message.buf));
+        front_replay_late(front, call, mn_buf_span(message.buf), false);
     mn_writer_drop(&params);
     mn_writer_drop(&message);
 }
@@ -313,7 +321,7 @@ static void front_answer_notify(struct front *front, struct front_call *call, co
     if (call->exchange != NULL)
         front_reply_notification(front, call->exchange, mn_buf_span(message.buf));
     else
-        front_replay_late(front, call, mn_buf_span(message.buf));
+        front_replay_late(front, call, mn_buf_span(message.buf), false);
     mn_writer_drop(&message);
 }
 
@@ -350,6 +358,11 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     call = MN_CONTAINER(entry, struct front_call, by_ticket);
     if (is_last) front_answer_count(front, call, event->kind == CALL_EVENT_RESULT);
     if (call->session != NULL) front_roots_note(call->session, call->service, &event->node);
+    if (!mn_id_is_zero(&event->node)) call->node = event->node;
+    if (call->is_doomed && !is_last && event->payload != NULL) { /* it is here */
+        front_call_cancel(front, call);
+        return;
+    }
     if (event->kind == CALL_EVENT_FAILED) {
         front_answer_on_failed(front, call, event);
         return;

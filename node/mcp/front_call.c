@@ -164,6 +164,7 @@ static struct mn_buf *front_call_payload(struct front *front, const struct front
     request.params = pb_bytes(mn_buf_span(params.buf));
     if (call->session != NULL) {
         request.is_live = true;
+        request.orphan = pb_bytes(mn_span(call->handle, sizeof call->handle));
         request.session = pb_bytes(mn_span(call->session->handle, sizeof call->session->handle));
         request.client_info = pb_bytes(call->session->client_info);
         request.client_capabilities = pb_bytes(call->session->client_capabilities);
@@ -240,7 +241,9 @@ front_call_new(struct front *front, struct front_exchange *exchange, struct fron
     mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));
     mn_list_push_back(&exchange->calls, &call->in_exchange);
     mn_list_init(&call->in_session);
-    if (session != NULL) mn_list_push_back(&session->calls, &call->in_session);
+    if (session == NULL) return call;
+    mn_list_push_back(&session->calls, &call->in_session);
+    front_orphan_handle(session, call->ticket, call->handle);
     return call;
 }
 
@@ -250,9 +253,8 @@ static struct mn_span front_call_trace(const struct front_meta *meta)
     return trace.size == TRACEPARENT_SIZE ? trace : mn_span(NULL, 0);
 }
 
-/* Asks the core for the service of the call. [node] zero: wherever it is served best. */
-static void front_call_emit(struct front *front, const struct front_call *call, const mn_id *node,
-                            bool is_idempotent, struct mn_span trace)
+void front_call_emit(struct front *front, const struct front_call *call, const mn_id *node,
+                     bool is_idempotent, struct mn_span trace)
 {
     struct call_outbox *calls = front->outbox->calls;
 
@@ -264,6 +266,7 @@ static void front_call_emit(struct front *front, const struct front_call *call, 
         .timeout_total = front->call_timeout_total,
         .is_idempotent = is_idempotent,
         .node = *node,
+        .wants_place = call->session != NULL,
         .trace = mn_arena_copy(calls->arena, trace),
     };
 }

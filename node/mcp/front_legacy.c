@@ -186,15 +186,20 @@ void front_legacy_request(struct front *front, struct front_exchange *exchange,
 static void front_legacy_cancel(struct front *front, struct front_session *session,
                                 const struct json *id)
 {
+    bool is_noted;
+
     if (id == NULL) return;
     MN_LIST_FOR_EACH_SAFE (entry, &session->calls) {
         struct front_call *call = MN_CONTAINER(entry, struct front_call, in_session);
         struct front_exchange *exchange = call->exchange;
         if (!mn_span_equal(call->id, id->raw)) continue;
+        is_noted = call->is_noted;
         front_call_cancel(front, call);
         if (exchange != NULL) front_reply_nothing(front, exchange);
+        if (is_noted) front_orphan_save(front, session);
         return;
     }
+    front_orphan_cancel(front, session, id->raw);
 }
 
 void front_legacy_notification(struct front *front, struct front_session *session,

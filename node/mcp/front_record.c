@@ -8,9 +8,10 @@
  * that is being looked for are kept as they came, and served then. Records are in the node's store,
  * so that sessions outlive all nodes that keep them, if those come back.
  *
- * Events that can be had again stay where they were sent. Each node that takes a session over is
- * one generation further, and numbers its streams from there: an id of an earlier node's event is
- * never taken for one of ours. */
+ * Of the events that can be had again only answers of calls that lasted are in the record, beside
+ * the calls that still run (front_orphan.c); the others stay where they were sent. Each node that
+ * takes a session over is one generation further, and numbers its streams and events from there: an
+ * id of an earlier node's event is never taken for one of ours. */
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
@@ -21,6 +22,7 @@
 #define SUBSCRIPTIONS_SIZE ((size_t)32768) /* bytes of their URIs */
 #define TASKS_SIZE ((size_t)8192)          /* bytes of their ids */
 #define GENERATION_SHIFT 32
+#define GENERATION_MAX 0xffffffu
 #define MARK_PREFIX "ended/"    /* in the store all of these come */
 #define KEPT_PREFIX "sessions/" /* before all of these */
 
@@ -96,6 +98,8 @@ static struct mn_buf *record_pack(struct front *front, const struct front_sessio
         record.tasks[record.n_tasks++] =
             (char *)(uintptr_t)mn_arena_copy(&front->scratch, uri).data;
     }
+    front_orphan_pack(front, session, &record);
+    front_replay_pack(front, session, &record);
     return pb_pack(&record.base);
 }
 
@@ -215,6 +219,16 @@ static void record_apply(struct front *front, struct front_session *session,
         front_subscribe_again(front, session, pb_text(record->subscriptions[i]));
     for (size_t i = 0; i < record->n_tasks && i < FRONT_TASKS_MAX; i++)
         front_task_remember(front, session, pb_text(record->tasks[i]));
+    front_replay_read(front, session, record);
+    front_orphan_read(session, record);
+}
+
+/* The session is of a generation later than that of the record: it numbers from there. */
+static void record_number(struct front_session *session, const Meshnode__Record__Session *record)
+{
+    session->generation = record->generation + 1;
+    if (session->generation > GENERATION_MAX) session->generation = 1;
+    session->stream_last = session->place_last = session->generation << GENERATION_SHIFT;
 }
 
 /* ---- a session of another node ---- */
@@ -277,7 +291,10 @@ static bool adoption_take_over(struct front *front, const struct front_exchange 
         return false;
     }
     if (session != NULL) { /* its client was away for a while */
-        if (record != NULL) record_apply(front, session, record);
+        if (record != NULL) {
+            record_number(session, record);
+            record_apply(front, session, record);
+        }
         session->is_elsewhere = false;
         front_record_save(front, session);
         return true;
@@ -287,9 +304,7 @@ static bool adoption_take_over(struct front *front, const struct front_exchange 
         front, exchange, mn_span_str(adoption->id), front_session_version(pb_text(record->version)),
         pb_span(record->client_info), pb_span(record->client_capabilities));
     front_legacy_touch(front, session);
-    session->generation = record->generation + 1;
-    if (session->generation > UINT32_MAX) session->generation = 1;
-    session->stream_last = session->generation << GENERATION_SHIFT;
+    record_number(session, record);
     record_apply(front, session, record);
     front_record_save(front, session);
     return true;

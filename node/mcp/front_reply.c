@@ -86,6 +86,22 @@ static void front_reply_whole(struct front *front, struct front_exchange *exchan
     front_exchange_free(front, exchange);
 }
 
+static void front_reply_said(struct front *front, struct front_exchange *exchange,
+                             struct mn_span json, bool is_answer)
+{
+    struct mn_writer writer = {0};
+
+    MN_ASSERT(exchange->is_stream);
+    sse_write_message(&writer, front_replay_event(front, exchange, json, is_answer), json);
+    exchange->unread += mn_writer_size(&writer);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
+void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json)
+{
+    front_reply_said(front, exchange, json, false);
+}
+
 static void front_reply_batch(struct front *front, struct front_exchange *exchange)
 {
     front->batches_size -= mn_writer_size(&exchange->batch);
@@ -102,7 +118,7 @@ static void front_reply_answer(struct front *front, struct front_exchange *excha
     MN_ASSERT(exchange->pending_count > 0);
     exchange->pending_count--;
     if (exchange->is_stream) {
-        front_reply_event(front, exchange, mn_buf_span(writer->buf));
+        front_reply_said(front, exchange, mn_buf_span(writer->buf), true);
         mn_writer_drop(writer);
         if (exchange->pending_count == 0) front_reply_end(front, exchange);
         return;
@@ -175,13 +191,21 @@ static void front_reply_first(struct front *front, struct front_exchange *exchan
     front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
 }
 
+void front_reply_wait(struct front *front, struct front_exchange *exchange)
+{
+    bool is_new = exchange->legacy != NULL && exchange->is_stream && !exchange->is_noted;
+
+    mn_heap_set(&front->timers, &exchange->timer,
+                mn_time_after(front->now.mono, is_new ? FRONT_NOTE : MCP_KEEPALIVE));
+}
+
 void front_reply_open(struct front *front, struct front_exchange *exchange)
 {
     if (exchange->is_stream) return;
     front_reply_head(front, exchange->id, 200, reply_stream, 3,
                      front_reply_session(front, exchange), true);
     exchange->is_stream = true;
-    mn_heap_set(&front->timers, &exchange->timer, mn_time_after(front->now.mono, MCP_KEEPALIVE));
+    front_reply_wait(front, exchange);
     front_reply_first(front, exchange);
     if (mn_writer_size(&exchange->batch) > 0) {
         front->batches_size -= mn_writer_size(&exchange->batch);
@@ -189,16 +213,6 @@ void front_reply_open(struct front *front, struct front_exchange *exchange)
         front_reply_event(front, exchange, mn_buf_span(exchange->batch.buf));
         mn_writer_drop(&exchange->batch);
     }
-}
-
-void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json)
-{
-    struct mn_writer writer = {0};
-
-    MN_ASSERT(exchange->is_stream);
-    sse_write_message(&writer, front_replay_event(front, exchange, json), json);
-    exchange->unread += mn_writer_size(&writer);
-    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
 }
 
 void front_reply_again(struct front *front, struct front_exchange *exchange, struct mn_span id,

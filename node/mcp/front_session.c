@@ -81,6 +81,7 @@ static struct front_session *session_add(struct front *front, const struct front
     mn_list_init(&session->kept);
     mn_list_init(&session->held);
     mn_list_init(&session->servers);
+    mn_list_init(&session->orphans);
     session->log_level = LOGLEVEL_INFO;
     for (int kind = 0; kind < NAMES_LISTS; kind++) {
         session->known.wants[kind] = true;

@@ -21,6 +21,7 @@
 #include "proto/base/map.h"
 
 #define FRONT_UPGRADE (15 * MN_SEC)     /* of silence before a waiting answer becomes a stream */
+#define FRONT_NOTE (500 * MN_MS)        /* a stream this old is in its session's record */
 #define FRONT_SESSION_LIFE (7 * MN_DAY) /* from its begin on an id is good so long */
 #define FRONT_SESSION_ID_MAX 257        /* characters of a sealed id, with its NUL */
 #define FRONT_DIGEST_SIZE 16
@@ -69,6 +70,7 @@ struct front_exchange {
     struct mn_list calls;                   /* front_call.in_exchange */
     struct front_session *legacy;           /* whose call it waits for; NULL: modern, or GET */
     uint64_t stream;                        /* its number in that session; 0: not yet */
+    bool is_noted;                          /* its calls are in the session's record */
 
     /* LISTEN and GET. */
     struct mn_list in_streams;
@@ -114,7 +116,9 @@ struct front_session {
     uint64_t generation;     /* how many nodes had it before */
     bool is_elsewhere;       /* its client used another node since: what is known here may be old */
     struct mn_list held;     /* answers that wait until others keep what they confirm */
-    struct mn_list servers;  /* of front_roots.c */
+    struct mn_list orphans;  /* calls that came through another node, of front_orphan.c */
+    uint32_t orphans_count;
+    struct mn_list servers; /* of front_roots.c */
     uint32_t servers_count;
 };
 
@@ -177,8 +181,13 @@ struct front_call {
     struct mn_span id;       /* the client's, verbatim */
     struct mn_span progress; /* the client's token, verbatim; empty: none */
     bool wants_log;
-    bool is_aggregated;       /* asked at /mcp or at a view */
-    uint64_t stream;          /* legacy: whose client went away; 0: it had no stream */
+    bool is_aggregated;                /* asked at /mcp or at a view */
+    uint64_t stream;                   /* legacy: whose client went away; 0: it had no stream */
+    uint8_t handle[FRONT_DIGEST_SIZE]; /* legacy: under this its serving node may keep it */
+    mn_id node;                        /* legacy: where it runs, as far as is known */
+    bool is_noted;                     /* in the session's record */
+    bool is_claim;                     /* it came through another node */
+    bool is_doomed;                    /* and is cancelled once it is here */
     struct mn_span own, uri;  /* where a URI was replaced: by what, and what the client calls it */
     struct mn_buf *payload;   /* as it was sent */
     struct mn_span service;   /* who was asked */
@@ -306,6 +315,9 @@ void front_reply_again(struct front *front, struct front_exchange *exchange, str
  * stream. */
 void front_reply_notification(struct front *front, struct front_exchange *exchange,
                               struct mn_span json);
+
+/* Sets the timer of a stream: to its note, then to the next sign of life. */
+void front_reply_wait(struct front *front, struct front_exchange *exchange);
 void front_reply_keepalive(struct front *front, struct front_exchange *exchange);
 void front_reply_end(struct front *front, struct front_exchange *exchange);
 
@@ -490,6 +502,10 @@ bool front_call_next(struct front *front, struct front_call *call);
 /* Nobody wants the result any more: tells the core, and forgets the call. */
 void front_call_cancel(struct front *front, struct front_call *call);
 
+/* Asks the core for the service of the call. [node] zero: wherever it is served best. */
+void front_call_emit(struct front *front, const struct front_call *call, const mn_id *node,
+                     bool is_idempotent, struct mn_span trace);
+
 /* A member of an object, verbatim. */
 void front_call_write_member(struct mn_writer *writer, const struct json *key, bool *is_first);
 
@@ -594,18 +610,56 @@ struct mn_span front_task_renamed(struct front *front, const struct front_call *
 struct mn_span front_task_own(struct front *front, const struct front_call *call,
                               struct mn_span text);
 
+/* ---- front_orphan.c ---- */
+struct Meshnode__Record__Session;
+
+/* Under what the serving node may keep the call of that ticket. */
+void front_orphan_handle(const struct front_session *session, uint64_t ticket,
+                         uint8_t ret[FRONT_DIGEST_SIZE]);
+
+/* The stream has lasted for a moment: its calls are noted in the record of its session. */
+void front_orphan_note(struct front *front, struct front_exchange *exchange);
+
+/* The record says it anew, unless another node has the word: a noted call began or ended. */
+void front_orphan_save(struct front *front, struct front_session *session);
+
+/* What is noted, into the record, and out of that of another node. */
+void front_orphan_pack(struct front *front, const struct front_session *session,
+                       struct Meshnode__Record__Session *record);
+void front_orphan_read(struct front_session *session,
+                       const struct Meshnode__Record__Session *record);
+
+/* The client is here for that stream: the calls on it that came through another node are asked for.
+ * False: not all could be. */
+bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
+                        struct front_session *session, uint64_t stream);
+
+/* The client does not want that one any more; it need not exist. */
+void front_orphan_cancel(struct front *front, struct front_session *session, struct mn_span id);
+void front_orphan_done(struct front_session *session);
+
 /* ---- front_replay.c ---- */
 
 /* The id of an event that is about to be sent; it is kept. Empty: events of this stream have none.
  */
 struct mn_span front_replay_event(struct front *front, struct front_exchange *exchange,
-                                  struct mn_span json);
+                                  struct mn_span json, bool is_answer);
+
+/* Small answers of noted calls, into the record, and out of that of another node. */
+void front_replay_pack(struct front *front, const struct front_session *session,
+                       struct Meshnode__Record__Session *record);
+void front_replay_read(struct front *front, struct front_session *session,
+                       const struct Meshnode__Record__Session *record);
+
+/* Whether an answer that went out on that stream is kept. */
+bool front_replay_has_answer(const struct front_session *session, uint64_t stream);
 
 /* The id that a stream begins with, before there is any event; empty: it does not. */
 struct mn_span front_replay_first(struct front *front, struct front_exchange *exchange);
 
 /* An event of a call whose client is away: kept for when it comes back, if it can. */
-void front_replay_late(struct front *front, struct front_call *call, struct mn_span json);
+void front_replay_late(struct front *front, struct front_call *call, struct mn_span json,
+                       bool is_answer);
 
 /* GET of a session, perhaps with Last-Event-ID. */
 void front_replay_get(struct front *front, struct front_exchange *exchange,

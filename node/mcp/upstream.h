@@ -9,6 +9,7 @@
  *   upstream_send       how they get to the server
  *   upstream_answer     what the server says to them
  *   upstream_question   what it asks the client in the middle of a call
+ *   upstream_orphan     calls whose caller's node is lost
  *   upstream_lease      sessions of a legacy server that belong to one client alone
  *   upstream_task       tools that only run as tasks, for clients that have none
  *   upstream_watch      resources and tasks that others want to hear of
@@ -82,9 +83,11 @@ struct upstream_host {
     struct mn_list servers; /* also removed ones whose child still runs */
     struct mn_map names;    /* servers, without removed ones */
     struct mn_map children, exchanges, requests, tickets;
-    struct mn_map parked;  /* upstream_asked.by_handle */
-    struct mn_map watches; /* lasting calls, by ticket */
-    struct mn_list dead;   /* exchanges to be freed at the end of the step */
+    struct mn_map parked;   /* upstream_asked.by_handle */
+    uint32_t orphans_count; /* of these, calls whose caller's node is lost */
+    size_t answers_size;    /* bytes of the answers that wait there */
+    struct mn_map watches;  /* lasting calls, by ticket */
+    struct mn_list dead;    /* exchanges to be freed at the end of the step */
     uint64_t edge_id_last, request_id_last;
     bool is_stopping;
     bool has_ended;  /* leases that are over are freed at the end of the step */
@@ -118,6 +121,8 @@ struct upstream_request {
     struct mn_buf *task; /* call: the server's id of that task, whose result is asked for */
     uint64_t token;      /* call: an id of before, under which its progress is told */
     uint32_t task_tries; /* call: to ask for that result */
+    bool was_heard;      /* call: its caller was told something of it */
+    mn_time began_at;    /* call */
     struct upstream_asked *asked; /* NULL: nothing was asked */
     enum loglevel wants_log;      /* call: the least urgent one its client wants; NONE: no logs */
     bool was_modern, had_session; /* when it was sent; the server may have been asked again since */

@@ -37,6 +37,7 @@ void upstream_call_emit_packed(struct upstream_request *request, enum call_event
             mn_buf_unref(payload);
         return;
     }
+    request->was_heard = true;
     event = &call_emit(host->outbox->calls, CALL_MESSAGE_EVENT)->event;
     event->ticket = request->ticket;
     event->kind = kind;
@@ -52,7 +53,7 @@ void upstream_call_emit(struct upstream_request *request, enum call_event_kind k
 
 void upstream_call_end(struct upstream_request *request)
 {
-    if (request->ticket != 0) {
+    if (request->ticket != 0 || request->asked->last == NULL) { /* or it had no room */
         upstream_request_free(request);
         return;
     }
@@ -89,6 +90,12 @@ void upstream_call_fail(struct upstream_request *request, enum call_failure fail
     upstream_call_emit_failed(request->server->host, request->ticket, request->server->config->name,
                               failure, text);
     upstream_request_free(request);
+}
+
+void upstream_call_tell_taken(const struct upstream_request *request)
+{
+    upstream_call_emit_failed(request->server->host, request->ticket, request->server->config->name,
+                              CALL_OUTCOME_UNKNOWN, "its client goes on with it at another node");
 }
 
 static bool upstream_call_may_wait(const struct upstream *server)
@@ -161,6 +168,7 @@ void upstream_call_serve(struct upstream_host *host, const struct call_request *
     }
     request = upstream_request_alloc(server, UPSTREAM_REQUEST_CALL);
     request->ticket = call->ticket;
+    request->began_at = host->now.mono;
     request->payload = mn_buf_ref(call->payload);
     mn_map_insert(&host->tickets, &request->by_ticket, upstream_u64_key(&request->ticket));
     server->calls_count++;
@@ -236,6 +244,10 @@ void upstream_call_watch_time(struct upstream_request *request)
 {
     mn_time timeout = request->server->config->call_timeout;
 
+    if (request->ticket == 0) { /* however long its server takes */
+        upstream_question_watch_parked(request);
+        return;
+    }
     if (request->is_patient) timeout = UPSTREAM_HEARTBEAT;
     upstream_timer_set(request->server->host, &request->timer,
                        timeout == 0 ? MN_TIME_NEVER : timeout);

@@ -34,6 +34,9 @@ void upstream_call_watch_time(struct upstream_request *request);
 /* Tells the server that nobody waits for the answer. */
 void upstream_call_tell_cancelled(struct upstream_request *request);
 
+/* Its caller hears that somebody else has it from now on. */
+void upstream_call_tell_taken(const struct upstream_request *request);
+
 /* Answers it with a failure and frees it. */
 void upstream_call_fail(struct upstream_request *request, enum call_failure failure,
                         const char *text);

@@ -2,6 +2,7 @@
 
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_message.h"
+#include "node/mcp/upstream_orphan.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -47,6 +48,19 @@ static void upstream_question_drop(struct upstream_asked *asked, struct upstream
 
 static void upstream_question_leave(struct upstream_request *request);
 
+/* It is not parked any more; what came meanwhile is let go. */
+static void upstream_question_unmap(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+
+    mn_map_remove(&host->parked, &asked->by_handle);
+    if (asked->is_orphan) host->orphans_count--;
+    host->answers_size -= mn_buf_span(asked->last).size;
+    asked->last = mn_buf_unref(asked->last);
+    asked->is_parked = asked->is_orphan = false;
+}
+
 void upstream_question_free(struct upstream_request *request)
 {
     struct upstream_asked *asked = request->asked;
@@ -56,10 +70,9 @@ void upstream_question_free(struct upstream_request *request)
     while (!mn_list_is_empty(&asked->questions))
         upstream_question_drop(asked,
                                MN_CONTAINER(asked->questions.next, struct upstream_question, link));
-    if (asked->is_parked) mn_map_remove(&request->server->host->parked, &asked->by_handle);
+    if (asked->is_parked) upstream_question_unmap(request);
     mn_buf_unref(asked->state);
     mn_buf_unref(asked->responses);
-    mn_buf_unref(asked->last);
     mn_free(asked);
     request->asked = NULL;
 }
@@ -110,6 +123,7 @@ static void upstream_question_tell(struct upstream_request *request,
     told.params = pb_bytes(question->params);
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_QUESTION;
     event.question = &told;
+    if (request->ticket == 0) return; /* told once somebody comes for the call */
     upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
     upstream_timer_set(host, &request->timer, UPSTREAM_HEARTBEAT);
 }
@@ -139,6 +153,29 @@ static struct mn_buf *upstream_question_result(const struct upstream_asked *aske
     return mn_writer_done(&writer);
 }
 
+/* From now on it has no caller. */
+static void upstream_question_map(struct upstream_request *request, mn_time ttl)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+
+    mn_map_remove(&host->tickets, &request->by_ticket);
+    request->ticket = 0;
+    asked->is_collecting = false;
+    asked->is_parked = true;
+    asked->until = mn_time_after(host->now.mono, ttl);
+    mn_map_insert(&host->parked, &asked->by_handle, mn_span(asked->handle, sizeof asked->handle));
+    upstream_question_watch_parked(request);
+}
+
+void upstream_question_watch_parked(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
+    mn_time now = host->now.mono, until = request->asked->until;
+
+    upstream_timer_set(host, &request->timer, until > now ? until - now : 0);
+}
+
 /* Ends the caller's request with what is to be asked; the server's call waits for the next one. */
 static void upstream_question_park(struct upstream_request *request)
 {
@@ -154,24 +191,34 @@ static void upstream_question_park(struct upstream_request *request)
     event.resume = pb_bytes(mn_span(asked->handle, sizeof asked->handle));
     upstream_call_emit(request, CALL_EVENT_RESULT, &event);
     mn_buf_unref(result);
-    mn_map_remove(&host->tickets, &request->by_ticket);
-    request->ticket = 0;
     request->wants_progress = false; /* its token died with the caller's request */
-    asked->is_collecting = false;
-    asked->is_parked = true;
-    mn_map_insert(&host->parked, &asked->by_handle, mn_span(asked->handle, sizeof asked->handle));
-    upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_TTL);
+    upstream_question_map(request, UPSTREAM_QUESTION_TTL);
     MN_PROBE("upstream: call parked until its client has answered");
 }
 
 bool upstream_question_keep(struct upstream_request *request, struct mn_buf *event)
 {
+    struct upstream_host *host = request->server->host;
     struct upstream_asked *asked = request->asked;
 
     if (asked == NULL || !asked->is_parked) return false;
-    mn_buf_unref(asked->last);
+    host->answers_size -= mn_buf_span(asked->last).size;
+    asked->last = mn_buf_unref(asked->last);
+    if (host->answers_size + event->size > UPSTREAM_ANSWERS_SIZE_MAX) return false;
     asked->last = event;
+    host->answers_size += event->size;
     return true;
+}
+
+void upstream_question_leave_alone(struct upstream_request *request, struct mn_span handle)
+{
+    struct upstream_asked *asked = upstream_question_asked(request);
+
+    MN_ASSERT(!asked->is_parked && request->ticket != 0 && handle.size == sizeof asked->handle);
+    memcpy(asked->handle, handle.data, sizeof asked->handle);
+    asked->is_orphan = true;
+    request->server->host->orphans_count++;
+    upstream_question_map(request, UPSTREAM_ORPHAN_TTL);
 }
 
 /* ---- from a legacy server ---- */
@@ -502,16 +549,39 @@ void upstream_question_on_answer(struct upstream_request *request,
     }
 }
 
-/* A caller is there again: what came meanwhile is for it. */
-static void upstream_question_unpark(struct upstream_request *request, uint64_t ticket)
+/* A caller is there again: what came meanwhile is for it. True: that was the answer. */
+static bool upstream_question_unpark(struct upstream_request *request, uint64_t ticket)
 {
     struct upstream_host *host = request->server->host;
-    struct upstream_asked *asked = request->asked;
+    struct mn_buf *last = mn_buf_ref(request->asked->last);
 
-    mn_map_remove(&host->parked, &asked->by_handle);
-    asked->is_parked = false;
+    upstream_question_unmap(request);
     request->ticket = ticket;
     mn_map_insert(&host->tickets, &request->by_ticket, upstream_u64_key(&request->ticket));
+    if (last == NULL) return false;
+    upstream_call_emit_packed(request, CALL_EVENT_RESULT, last);
+    upstream_request_free(request);
+    return true;
+}
+
+void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, struct mn_span handle)
+{
+    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
+    struct upstream_asked *asked = MN_CONTAINER(entry, struct upstream_asked, by_handle);
+    struct upstream_request *request = asked->request;
+    Meshnode__Gateway__Event nothing = MESHNODE__GATEWAY__EVENT__INIT;
+
+    MN_PROBE("upstream: a call has a caller again");
+    if (upstream_question_unpark(request, ticket)) return;
+    upstream_call_emit(request, CALL_EVENT_PROGRESS, &nothing); /* it is here */
+    if (asked->open_count == 0 && !asked->is_aside) upstream_call_watch_time(request);
+    if (asked->open_count == 0 && asked->is_aside)
+        upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_COLLECT);
+    MN_LIST_FOR_EACH (link, &asked->questions) {
+        const struct upstream_question *question =
+            MN_CONTAINER(link, struct upstream_question, link);
+        if (question->answer == NULL) upstream_question_tell(request, question);
+    }
 }
 
 bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
@@ -524,13 +594,9 @@ bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struc
 
     if (entry == NULL) return false;
     asked = MN_CONTAINER(entry, struct upstream_asked, by_handle);
+    if (asked->is_orphan) return false; /* that is no round */
     request = asked->request;
-    upstream_question_unpark(request, ticket);
-    if (asked->last != NULL) {
-        upstream_call_emit_packed(request, CALL_EVENT_RESULT, mn_buf_ref(asked->last));
-        upstream_request_free(request);
-        return true;
-    }
+    if (upstream_question_unpark(request, ticket)) return true;
     if (json_is(responses, JSON_OBJECT))
         MN_LIST_FOR_EACH_SAFE (link, &asked->questions) {
             struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
@@ -555,6 +621,11 @@ bool upstream_question_on_timer(struct upstream_request *request)
 
     if (asked->is_collecting) {
         upstream_question_park(request);
+    } else if (asked->is_parked && host->now.mono < asked->until) {
+        if (asked->open_count == 0 && asked->is_aside)
+            upstream_question_again(request);
+        else
+            upstream_question_watch_parked(request);
     } else if (asked->is_parked) {
         MN_PROBE("upstream: nobody came back for a parked call");
         upstream_question_decline(request);

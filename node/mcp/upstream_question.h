@@ -39,6 +39,8 @@ struct upstream_asked {
     mn_time since;                 /* of the oldest open question */
     bool is_collecting;            /* the round ends in a moment */
     bool is_parked;                /* no caller has it now */
+    bool is_orphan;                /* parked: its caller's node is lost; nobody was answered */
+    mn_time until;                 /* parked: then nobody comes any more */
     bool is_aside;                 /* modern: waits for answers, nothing runs at the server */
     struct mn_map_entry by_handle; /* while parked */
     uint8_t handle[UPSTREAM_HANDLE_SIZE];
@@ -68,11 +70,19 @@ void upstream_question_on_answer(struct upstream_request *request,
 bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
                               const struct json *params);
 
+/* The call of a live client has no caller now, and is kept under that handle; or one again, who
+ * hears of what is open, and of the answer if that came meanwhile. */
+void upstream_question_leave_alone(struct upstream_request *request, struct mn_span handle);
+void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, struct mn_span handle);
+
+/* Its timer, while it has no caller. */
+void upstream_question_watch_parked(struct upstream_request *request);
+
 /* True when the timer was about questions. */
 bool upstream_question_on_timer(struct upstream_request *request);
 
 /* What the caller of a parked call will be told once it comes; takes the ref. False: the call is
- * not parked. */
+ * not parked, or there is no room for it. */
 bool upstream_question_keep(struct upstream_request *request, struct mn_buf *event);
 
 #endif

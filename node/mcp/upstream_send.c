@@ -4,6 +4,7 @@
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_message.h"
+#include "node/mcp/upstream_orphan.h"
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
 #include "node/mcp/upstream_task.h"
@@ -215,6 +216,10 @@ void upstream_send_call(struct upstream_request *request)
     MN_ASSERT(request->server->state == UPSTREAM_READY && !request->is_sent);
     if (request->task != NULL) {
         upstream_task_ask(request);
+        return;
+    }
+    if (payload != NULL && payload->is_live && payload->resume.len > 0) {
+        upstream_orphan_claim(request, payload);
         return;
     }
     if (!upstream_send_judge(request, payload, &params)) return;

@@ -3,6 +3,7 @@
 #include "node/mcp/upstream.h"
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_exchange.h"
+#include "node/mcp/upstream_orphan.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
 
@@ -161,7 +162,8 @@ static void upstreams_on_call(struct upstream_host *host, const struct call_mess
 {
     if (message->type == CALL_MESSAGE_REQUEST)
         upstream_call_serve(host, &message->request);
-    else if (message->type == CALL_MESSAGE_CANCEL)
+    else if (message->type == CALL_MESSAGE_CANCEL &&
+             !(message->is_lost && upstream_orphan_keep(host, message->ticket)))
         upstream_call_cancel(host, message->ticket);
     else if (message->type == CALL_MESSAGE_INPUT)
         upstream_call_input(host, message->more.ticket, message->more.payload);
@@ -264,6 +266,8 @@ void upstreams_check(const struct upstreams *upstreams)
         calls_count += upstreams_at(link)->calls_count;
     }
     MN_ASSERT(calls_count == host->tickets.count + host->parked.count);
+    MN_ASSERT(host->orphans_count <= host->parked.count);
+    MN_ASSERT(host->answers_size <= UPSTREAM_ANSWERS_SIZE_MAX);
     MN_ASSERT(!host->has_ended);
     MN_ASSERT(host->names.count <= UPSTREAMS_MAX);
     MN_ASSERT(mn_list_is_empty(&host->dead));

@@ -39,6 +39,7 @@ struct told {
     mn_id node;
     char payload[32], text[256], service[80], trace[64];
     mn_time timeout_total;
+    bool is_lost;
 };
 static struct told told[NODES][TOLD_MAX];
 static uint32_t told_read[NODES], told_written[NODES];
@@ -55,7 +56,7 @@ static void tell(uint32_t node, const struct call_message *message)
     struct told *item = &told[node][told_written[node]++];
 
     ck_assert_uint_lt(told_written[node], TOLD_MAX);
-    *item = (struct told){.type = message->type};
+    *item = (struct told){.type = message->type, .is_lost = message->is_lost};
     switch (message->type) {
     case CALL_MESSAGE_REQUEST:
         item->ticket = message->request.ticket;
@@ -331,11 +332,17 @@ static const struct told *assert_failed(uint32_t node, uint64_t ticket, enum cal
     return item;
 }
 
-static void assert_cancelled(uint32_t node, uint64_t ticket)
+static void assert_ended(uint32_t node, uint64_t ticket, bool is_lost)
 {
     const struct told *item = next(node);
     ck_assert_int_eq(item->type, CALL_MESSAGE_CANCEL);
     ck_assert_uint_eq(item->ticket, ticket);
+    ck_assert_int_eq(item->is_lost, is_lost);
+}
+
+static void assert_cancelled(uint32_t node, uint64_t ticket)
+{
+    assert_ended(node, ticket, false);
 }
 
 static struct calls_stats stats(uint32_t node)
@@ -403,6 +410,27 @@ START_TEST(progress_comes_before_the_result)
 END_TEST
 
 /* Whoever executes it hears it, here or there; it is a sign of life; too late is never. */
+START_TEST(who_wants_to_know_hears_where_its_call_is)
+{
+    struct call_request wish = {.service = mn_span_str("files"), .wants_place = true};
+    const struct told *item;
+    uint64_t call;
+
+    for (uint32_t node = 0; node < 2; node++) { /* here, and there */
+        wish.node = ids[node];
+        offer(node, "files", 'x');
+        call = request_with(0, wish);
+        item = node == 0 ? &told[0][told_written[0] - 1] : next(0);
+        if (node == 0) told_read[0] = told_written[0];
+        ck_assert_int_eq(item->type, CALL_MESSAGE_EVENT);
+        ck_assert_int_eq(item->kind, CALL_EVENT_PROGRESS);
+        ck_assert_uint_eq(item->ticket, call);
+        ck_assert_str_eq(item->payload, "");
+        ck_assert(mn_id_equal(&item->node, &ids[node]));
+    }
+}
+END_TEST
+
 START_TEST(the_caller_may_say_more_while_its_call_runs)
 {
     uint64_t call, there;
@@ -715,7 +743,7 @@ START_TEST(a_lost_link_leaves_the_outcome_unknown)
     item = assert_failed(0, call, CALL_OUTCOME_UNKNOWN);
     ck_assert(mn_id_equal(&item->node, &ids[1]));
     ck_assert_ptr_nonnull(strstr(item->text, "n1"));
-    assert_cancelled(1, there);
+    assert_ended(1, there, true);
     ck_assert_uint_eq(calls_load(calls[1]), 0);
     result(1, there, "late"); /* nobody minds */
     ck_assert(is_quiet(0));
@@ -1011,7 +1039,7 @@ START_TEST(a_restarted_caller_starts_again_from_one)
     step(0, &(struct calls_input){.type = CALLS_IN_LINK_UP, .node = ids[1]});
     (void)request(0, "files");
     deliver();
-    assert_cancelled(1, there); /* of the run before */
+    assert_ended(1, there, true); /* of the run before */
     (void)served(1);
     step(1, &(struct calls_input){
                 .type = CALLS_IN_MESSAGE, .node = ids[0], .message = {mn_buf_span(old), NULL}});
@@ -1446,6 +1474,7 @@ int main(void)
     tcase_add_test(tcase, a_local_service_is_called_here);
     tcase_add_test(tcase, a_remote_service_is_called_there);
     tcase_add_test(tcase, progress_comes_before_the_result);
+    tcase_add_test(tcase, who_wants_to_know_hears_where_its_call_is);
     tcase_add_test(tcase, the_caller_may_say_more_while_its_call_runs);
     tcase_add_test(tcase, calls_of_many_do_not_mix);
     tcase_add_test(tcase, a_local_replica_goes_first);

@@ -654,18 +654,18 @@ START_TEST(a_broken_stream_goes_on_where_it_broke)
     client_keeps_ids = true;
     response = client_legacy(id, TOOL_CALL("1", ",\"_meta\":{\"progressToken\":\"t\"}"));
     client_progress(client_calls[0].ticket, "{\"progress\":1}");
-    client_assert_body(response, "id: p1-1\ndata: \n\n"
-                                 "event: message\nid: p1-2\n" PROGRESS_LINE("1"));
+    client_assert_body(response, "id: p1-1.31\ndata: \n\n"
+                                 "event: message\nid: p1-2.31\n" PROGRESS_LINE("1"));
     client_gone(response->id);
     client_progress(client_calls[0].ticket, "{\"progress\":2}");
     ck_assert(!client_calls[0].is_cancelled);
     response = get_after(id, "p1-1");
-    client_assert_body(response, "event: message\nid: p1-2\n" PROGRESS_LINE(
-                                     "1") "event: message\nid: p1-3\n" PROGRESS_LINE("2"));
+    client_assert_body(response, "event: message\nid: p1-2.31\n" PROGRESS_LINE(
+                                     "1") "event: message\nid: p1-3.31\n" PROGRESS_LINE("2"));
     client_forget(response->id);
     client_progress(client_calls[0].ticket, "{\"progress\":3}");
     client_result(client_calls[0].ticket, "{\"content\":[]}");
-    client_assert_body(response, "event: message\nid: p1-4\n" PROGRESS_LINE(
+    client_assert_body(response, "event: message\nid: p1-4.31\n" PROGRESS_LINE(
                                      "3") "event: message\nid: p1-5\n" RESULT_LINE);
     ck_assert(response->is_ended);
 }
@@ -724,7 +724,7 @@ START_TEST(older_clients_get_no_event_without_data)
     client_keeps_ids = true;
     response = client_legacy(id, TOOL_CALL("1", ",\"_meta\":{\"progressToken\":\"t\"}"));
     client_progress(client_calls[0].ticket, "{\"progress\":1}");
-    client_assert_body(response, "event: message\nid: p1-1\n" PROGRESS_LINE("1"));
+    client_assert_body(response, "event: message\nid: p1-1.31\n" PROGRESS_LINE("1"));
 }
 END_TEST
 

@@ -460,6 +460,7 @@ void world_call(struct world *w, const struct world_call *call)
     request.session = pb_bytes(mn_span_str(call->session));
     request.resume = pb_bytes(call->resume);
     if (call->version != NULL) request.protocol_version = (char *)(uintptr_t)call->version;
+    request.orphan = pb_bytes(call->orphan);
     request.is_live = call->is_live;
     request.wants_progress = call->wants_progress;
     request.n_trail = call->trail_count;
@@ -541,10 +542,21 @@ void world_input(struct world *w, uint64_t ticket, const char *key, const char *
     mn_buf_unref(message.more.payload);
 }
 
+static void world_end_call(struct world *w, uint64_t ticket, bool is_lost)
+{
+    struct call_message message = {
+        .type = CALL_MESSAGE_CANCEL, .is_lost = is_lost, .ticket = ticket};
+    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+}
+
 void world_cancel(struct world *w, uint64_t ticket)
 {
-    struct call_message message = {.type = CALL_MESSAGE_CANCEL, .ticket = ticket};
-    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+    world_end_call(w, ticket, false);
+}
+
+void world_lose(struct world *w, uint64_t ticket)
+{
+    world_end_call(w, ticket, true);
 }
 
 struct world_event *world_event(struct world *w)

@@ -103,7 +103,7 @@ struct world_call {
     uint64_t ticket;
     const char *service, *params, *method, *log_level, *client_info, *capabilities, *session,
         *version;
-    struct mn_span resume;
+    struct mn_span resume, orphan;
     bool wants_progress, is_live;
     const mn_id *trail;
     uint32_t trail_count;
@@ -115,8 +115,9 @@ void world_wish(struct world *w, uint64_t ticket, const char *const *uris); /* N
 void world_wish_task(struct world *w, uint64_t ticket, const char *id, const char *session);
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code);
 void world_cancel(struct world *w, uint64_t ticket);
-struct world_event *world_event(struct world *w); /* the next one; NULL: none */
-struct world_offer *world_offer(struct world *w); /* the newest one; NULL: none yet */
+void world_lose(struct world *w, uint64_t ticket); /* its caller's node */
+struct world_event *world_event(struct world *w);  /* the next one; NULL: none */
+struct world_offer *world_offer(struct world *w);  /* the newest one; NULL: none yet */
 
 /* The "id" in a message. */
 uint64_t world_id(const char *message);

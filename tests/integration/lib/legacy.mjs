@@ -1,6 +1,6 @@
 // A legacy MCP server over stdio, by hand, with what is rare: tasks of 2025-11-25, a question that it takes back, log
 // messages and progress that name their client. Its diary holds each line that it was told, under the name of its client.
-import {appendFileSync} from 'node:fs';
+import {appendFileSync, existsSync} from 'node:fs';
 import {createInterface} from 'node:readline';
 
 const diary = process.argv[2];
@@ -75,6 +75,12 @@ const tools = {
     }
     return text(`talked to ${given.name}`);
   },
+  // Shows that it has begun, and ends once there is a file.
+  async wait(id, given, {_meta}) {
+    if (_meta?.progressToken !== undefined) say({method: 'notifications/progress', params: {progressToken: _meta.progressToken, progress: 1}});
+    while (!existsSync(given.file) && !cancelled.has(id)) await new Promise(done => setTimeout(done, 20));
+    return cancelled.has(id) ? undefined : text(`waited for ${given.name}`);
+  },
   async slow(id, given) {
     for (let i = 0; i < given.steps && !cancelled.has(id); i++) await new Promise(done => setTimeout(done, 50));
     return cancelled.has(id) ? undefined : text(`slow for ${given.name}`);
@@ -87,7 +93,7 @@ const answers = {
     return {protocolVersion: '2025-11-25', serverInfo: {name: 'old', version: '1'},
       capabilities: {tools: {}, logging: {}, tasks: {list: {}, cancel: {}, requests: {tools: {call: {}}}}}};
   },
-  'tools/list': () => ({tools: [tool('job', 'optional'), tool('later', 'required'), ...['recant', 'roots', 'told', 'name', 'talk', 'slow'].map(name => tool(name))]}),
+  'tools/list': () => ({tools: [tool('job', 'optional'), tool('later', 'required'), ...['recant', 'roots', 'told', 'name', 'talk', 'wait', 'slow'].map(name => tool(name))]}),
   'logging/setLevel'(params) { level = params.level; return {}; },
   'tasks/get': ({taskId}) => tasks.has(taskId) && state(tasks.get(taskId)),
   'tasks/result': ({taskId}) => { tasks.get(taskId)?.begin(); return tasks.get(taskId)?.result; },

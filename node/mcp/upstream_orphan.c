@@ -1,0 +1,90 @@
+#include "node/mcp/upstream_orphan.h"
+
+#include "node/mcp/upstream_call.h"
+#include "node/mcp/upstream_question.h"
+#include "node/mcp/upstream_request.h"
+#include "proto/base/check.h"
+#include "proto/pb.h"
+
+/* Under what the call is kept; empty: it is not. Good until the scratch memory is reset. */
+static struct mn_span orphan_handle(const struct upstream_request *request)
+{
+    const Meshnode__Gateway__Request *payload =
+        pb_view(&meshnode__gateway__request__descriptor, &request->server->host->scratch,
+                mn_buf_span(request->payload));
+
+    if (payload == NULL || payload->orphan.len != UPSTREAM_HANDLE_SIZE) return mn_span(NULL, 0);
+    return pb_span(payload->orphan);
+}
+
+bool upstream_orphan_keep(struct upstream_host *host, uint64_t ticket)
+{
+    struct mn_map_entry *entry = mn_map_find(&host->tickets, upstream_u64_key(&ticket));
+    struct upstream_request *request;
+    struct mn_span handle;
+
+    if (entry == NULL) return false;
+    request = MN_CONTAINER(entry, struct upstream_request, by_ticket);
+    if (!request->is_live || host->orphans_count >= UPSTREAM_ORPHANS_MAX || host->is_stopping ||
+        (!request->was_heard && host->now.mono - request->began_at < UPSTREAM_ORPHAN_SILENT))
+        return false;
+    handle = orphan_handle(request);
+    if (handle.size == 0 || mn_map_find(&host->parked, handle) != NULL) return false;
+    MN_PROBE("upstream: a call runs on without its caller");
+    upstream_question_leave_alone(request, handle);
+    return true;
+}
+
+/* The call of a lost caller whose loss was not noticed here, or of one that still lives. */
+static struct upstream_request *orphan_find_in(struct mn_list *list, struct mn_span handle)
+{
+    MN_LIST_FOR_EACH (link, list) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        if (request->kind == UPSTREAM_REQUEST_CALL && request->is_live && request->ticket != 0 &&
+            mn_span_equal(orphan_handle(request), handle))
+            return request;
+    }
+    return NULL;
+}
+
+static struct upstream_request *orphan_find_at(struct upstream *server, struct mn_span handle)
+{
+    struct upstream_request *found = orphan_find_in(&server->sent, handle);
+
+    if (found == NULL) found = orphan_find_in(&server->asking, handle);
+    return found != NULL ? found : orphan_find_in(&server->queue, handle);
+}
+
+static struct upstream_request *orphan_find(struct upstream *server, struct mn_span handle)
+{
+    struct upstream_request *found = orphan_find_at(server, handle);
+
+    MN_LIST_FOR_EACH (link, &server->leases) {
+        if (found != NULL) break;
+        found = orphan_find_at(MN_CONTAINER(link, struct upstream, lease.link), handle);
+    }
+    return found;
+}
+
+void upstream_orphan_claim(struct upstream_request *request,
+                           const Meshnode__Gateway__Request *payload)
+{
+    struct upstream_host *host = request->server->host;
+    struct mn_span handle = mn_arena_copy(&host->scratch, pb_span(payload->resume));
+    uint64_t ticket = request->ticket;
+    struct upstream_request *running;
+
+    if (mn_map_find(&host->parked, handle) == NULL) {
+        running = orphan_find(request->server, handle);
+        if (running == NULL) {
+            upstream_call_fail(request, CALL_OUTCOME_UNKNOWN,
+                               "the call is not here any more, nor is its answer");
+            return;
+        }
+        MN_PROBE("upstream: a call is taken from the node that it came through");
+        upstream_call_tell_taken(running);
+        upstream_question_leave_alone(running, handle);
+    }
+    upstream_request_free(request);
+    upstream_question_take_up(host, ticket, handle);
+}

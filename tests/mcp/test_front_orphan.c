@@ -1,0 +1,308 @@
+/* Calls of legacy sessions that came through another node: what is noted of them, what a client
+ * that comes for their streams gets, and what is told when nobody has it any more. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/mcp/records.h"
+#include "proto/pb.h"
+#include "tests/mcp/client.h"
+#include "tests/suite.h"
+
+#define NOTE (500 * MN_MS)
+#define INITIALIZE                                                                             \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":" \
+    "\"2025-11-25\",\"capabilities\":{\"elicitation\":{}}}}"
+#define CALL                                                                               \
+    "{\"jsonrpc\":\"2.0\",\"id\":\"nine\",\"method\":\"tools/call\",\"params\":{\"name\":" \
+    "\"srv__echo\",\"_meta\":{\"progressToken\":\"t\"}}}"
+#define RESULT "data: {\"jsonrpc\":\"2.0\",\"id\":\"nine\",\"result\":{\"content\":[]}}\n\n"
+#define PROGRESS(n)                                                                 \
+    "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{" \
+    "\"progressToken\":\"t\",\"progress\":" n "}}\n\n"
+#define NINE "226e696e6522" /* "nine", with its quotes */
+
+static char session_id[300];
+static uint64_t stream_id;    /* the exchange of the call */
+static struct mn_buf *record; /* the newest that was put */
+static struct mn_arena arena;
+
+static const char *const tools[] = {"{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}",
+                                    NULL};
+
+static uint64_t post(const char *body)
+{
+    char line[400];
+    const char *const headers[] = {"content-type: application/json",
+                                   "accept: application/json, text/event-stream", "host: localhost",
+                                   session_id[0] == 0 ? NULL : line, NULL};
+    uint64_t id;
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session_id);
+    id = client_open("POST", "/mcp", headers);
+    client_body(id, body, strlen(body), true);
+    return id;
+}
+
+static uint64_t get_after(const char *event)
+{
+    char line[400], last[200];
+    const char *const headers[] = {line, last, "accept: text/event-stream", NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session_id);
+    snprintf(last, sizeof last, "last-event-id: %s", event);
+    return client_open("GET", "/mcp", headers);
+}
+
+/* What was put last, as far as there is something; and confirms it. */
+static void take_record(void)
+{
+    for (uint32_t i = 0; i < client_carries_count; i++) {
+        const Meshnode__Record__Packet *packet = client_carries[i].packet;
+        if (packet->what_case != MESHNODE__RECORD__PACKET__WHAT_PUT) continue;
+        mn_buf_unref(record);
+        record = pb_pack(&packet->put->base);
+    }
+    client_confirm_puts();
+}
+
+static const Meshnode__Record__Session *session_of_record(void)
+{
+    const Meshnode__Record__Record *whole =
+        pb_unpack(&meshnode__record__record__descriptor, &arena, mn_buf_span(record));
+    return pb_unpack(&meshnode__record__session__descriptor, &arena, pb_span(whole->body));
+}
+
+/* A node of which a client has a session and a call, of which it has heard. */
+static void setup(void)
+{
+    client_setup();
+    client_service("srv", true, tools);
+    client_nodes(2);
+    client_keeps_ids = true;
+    session_id[0] = 0;
+    stream_id = post(INITIALIZE);
+    take_record();
+    strcpy(session_id, client_response(stream_id)->session);
+    stream_id = post(CALL);
+    client_progress(client_calls[0].ticket, "{\"progress\":1}");
+    client_assert_body(client_response(stream_id),
+                       "id: p1-1." NINE "\ndata: \n\nevent: message\nid: p1-2." NINE
+                       "\n" PROGRESS("1"));
+}
+
+static void teardown(void)
+{
+    client_teardown();
+    record = mn_buf_unref(record);
+    mn_arena_done(&arena);
+}
+
+/* The same client at a node that knows nothing but what others keep. */
+static void at_another_node(void)
+{
+    client_teardown();
+    client_setup();
+    client_service("srv", true, tools);
+    client_nodes(2);
+    client_keeps_ids = true;
+    client_at(client_now.mono + RECORDS_YOUNG);
+}
+
+/* Gives the record to who asks for it; without one: all holders are dead, too. */
+static void answer_asks(bool has_record)
+{
+    uint32_t count = client_carries_count;
+
+    for (uint32_t i = 0; i < count; i++) {
+        Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+        Meshnode__Record__Found found = MESHNODE__RECORD__FOUND__INIT;
+        const mn_id to = client_carries[i].to;
+        ck_assert_int_eq(client_carries[i].packet->what_case, MESHNODE__RECORD__PACKET__WHAT_ASK);
+        found.key = client_carries[i].packet->ask->key;
+        if (has_record)
+            found.record =
+                pb_unpack(&meshnode__record__record__descriptor, &arena, mn_buf_span(record));
+        packet.what_case = MESHNODE__RECORD__PACKET__WHAT_FOUND;
+        packet.found = &found;
+        client_carried(&to, &packet);
+    }
+    take_record();
+}
+
+START_TEST(calls_that_last_are_noted_until_they_end)
+{
+    const Meshnode__Record__Session *said;
+
+    ck_assert_uint_eq(client_carries_count, 0); /* short ones cost nothing */
+    client_at(client_now.mono + NOTE);
+    ck_assert_uint_eq(client_carries_count, 2);
+    take_record();
+    said = session_of_record();
+    ck_assert_uint_eq(said->n_running, 1);
+    ck_assert(mn_span_is(pb_span(said->running[0]->id), "\"nine\""));
+    ck_assert(mn_span_is(pb_span(said->running[0]->service), "srv"));
+    ck_assert_str_eq(said->running[0]->method, "tools/call");
+    ck_assert(
+        mn_span_equal(pb_span(said->running[0]->orphan), pb_span(client_calls[0].request->orphan)));
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    ck_assert_uint_eq(client_carries_count, 2);
+    take_record();
+    said = session_of_record();
+    ck_assert_uint_eq(said->n_running, 0);
+    ck_assert_uint_eq(said->n_kept, 1); /* its client may not have got it */
+}
+END_TEST
+
+START_TEST(a_call_of_another_node_is_asked_for_with_its_stream)
+{
+    uint64_t id, orphan;
+
+    client_at(client_now.mono + NOTE);
+    take_record();
+    orphan = 0;
+    memcpy(&orphan, client_calls[0].request->orphan.data + 8, 8);
+    at_another_node();
+    id = get_after("p1-2." NINE);
+    answer_asks(true);
+    ck_assert_uint_eq(client_response(id)->code, 200);
+    client_assert_body(client_response(id), "");
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_str_eq(client_calls[0].service, "srv");
+    ck_assert_uint_eq(client_calls[0].request->resume.len, 16);
+    ck_assert(memcmp(client_calls[0].request->resume.data + 8, &orphan, 8) == 0);
+    ck_assert(client_calls[0].request->is_live);
+    client_progress(client_calls[0].ticket, "{\"progress\":2}");
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    client_assert_body(client_response(id), "event: message\nid: p1-4294967297." NINE
+                                            "\n" PROGRESS("2") "event: message\nid: "
+                                                               "p1-4294967298\n" RESULT);
+    ck_assert(client_response(id)->is_ended);
+    id = get_after("p1-4294967297." NINE); /* the last event was lost again */
+    client_assert_body(client_response(id), "event: message\nid: p1-4294967298\n" RESULT);
+    ck_assert(client_response(id)->is_ended);
+}
+END_TEST
+
+START_TEST(an_answer_that_its_node_had_is_had_at_the_next)
+{
+    uint64_t id;
+
+    client_at(client_now.mono + NOTE);
+    take_record();
+    client_gone(stream_id);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    take_record();
+    at_another_node();
+    id = get_after("p1-2." NINE);
+    answer_asks(true);
+    client_assert_body(client_response(id), "event: message\nid: p1-3\n" RESULT);
+    ck_assert(client_response(id)->is_ended);
+    ck_assert_uint_eq(client_calls_count, 0);
+    id = get_after("p1-3"); /* it has that */
+    client_assert_body(client_response(id), "");
+    ck_assert(client_response(id)->is_ended);
+}
+END_TEST
+
+static void assert_unknown(uint64_t id)
+{
+    const struct client_response *response = client_response(id);
+
+    ck_assert_ptr_nonnull(strstr(response->body, "\"id\":\"nine\",\"error\":{\"code\":-32603"));
+    ck_assert_ptr_nonnull(strstr(response->body, "outcome unknown"));
+    ck_assert_ptr_nonnull(strstr(response->body, "\"reason\":\"outcome_unknown\""));
+    ck_assert(response->is_ended);
+}
+
+START_TEST(what_nobody_knows_of_is_told)
+{
+    uint64_t id;
+
+    at_another_node(); /* before it was noted */
+    id = get_after("p1-2." NINE);
+    answer_asks(true);
+    assert_unknown(id);
+    ck_assert_uint_eq(client_calls_count, 0);
+    at_another_node(); /* all that kept the record are dead: so is the session */
+    id = get_after("p1-2." NINE);
+    answer_asks(false);
+    client_at(client_now.mono + 3 * MN_SEC);
+    ck_assert_uint_eq(client_response(id)->code, 404);
+}
+END_TEST
+
+START_TEST(a_call_that_is_nowhere_any_more_is_told)
+{
+    uint64_t id;
+
+    client_at(client_now.mono + NOTE);
+    take_record();
+    at_another_node();
+    id = get_after("p1-2." NINE);
+    answer_asks(true);
+    client_failed(client_calls[0].ticket, CALL_UNAVAILABLE, "the node is gone");
+    assert_unknown(id);
+}
+END_TEST
+
+START_TEST(a_call_of_another_node_can_be_cancelled)
+{
+    uint64_t id;
+
+    client_at(client_now.mono + NOTE);
+    take_record();
+    at_another_node();
+    id = post("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+              "\"requestId\":\"nine\"}}");
+    answer_asks(true);
+    ck_assert_uint_eq(client_response(id)->code, 202);
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert(!client_calls[0].is_cancelled); /* who is not there yet cannot be cancelled */
+    client_progress(client_calls[0].ticket, "{}");
+    ck_assert(client_calls[0].is_cancelled);
+}
+END_TEST
+
+START_TEST(made_up_ids_say_nothing_of_others)
+{
+    static const char *const made_up[] = {
+        "p1-2.",
+        "p1-2.2",
+        "p1-2.7b7d" /* {} */,
+        "p1-2.37.37",
+        "p1-2.6e756c6c" /* null */,
+        "p1-2.3720" /* "7 " */,
+        "p.37",
+        "p1-2.30ff",
+        "g1-2.zz",
+        ".37",
+    };
+    char long_id[160] = "p1-2.22";
+
+    memset(long_id + 7, '6', 120);
+    for (size_t i = 0; i <= sizeof made_up / sizeof *made_up; i++) {
+        const char *last = i == sizeof made_up / sizeof *made_up ? long_id : made_up[i];
+        uint64_t id = get_after(last); /* none of ours: the session's own stream */
+        ck_assert_msg(!client_response(id)->is_ended, "%s", last);
+        client_assert_body(client_response(id), "");
+    }
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("front_orphan");
+    TCase *all = tcase_create("all");
+
+    tcase_add_checked_fixture(all, setup, teardown);
+    tcase_add_test(all, calls_that_last_are_noted_until_they_end);
+    tcase_add_test(all, a_call_of_another_node_is_asked_for_with_its_stream);
+    tcase_add_test(all, an_answer_that_its_node_had_is_had_at_the_next);
+    tcase_add_test(all, what_nobody_knows_of_is_told);
+    tcase_add_test(all, a_call_that_is_nowhere_any_more_is_told);
+    tcase_add_test(all, a_call_of_another_node_can_be_cancelled);
+    tcase_add_test(all, made_up_ids_say_nothing_of_others);
+    suite_add_tcase(suite, all);
+    return suite_run(suite);
+}
