@@ -49,7 +49,9 @@ struct talk {
     /* at the client */
     enum talk_state state;
     mn_time started, cancelled; /* 0: not */
-    uint32_t steps;             /* progress heard of */
+    const struct sim_host *cancelled_at;
+    uint64_t cancelled_boots; /* of that host, then */
+    uint32_t steps;           /* progress heard of */
     char reason[64];
 };
 

@@ -402,6 +402,15 @@ static void slot_over(struct sim *sim, void *context, const struct sim_response 
 
 /* ---- cancelling ---- */
 
+/* A node that dies may take along what a legacy client has just told it; the call then runs on, as
+ * one whose client may come back for it. */
+static bool may_be_unheard(const struct talk *talk)
+{
+    const struct sim_host *host = talk->cancelled_at;
+
+    return !talk->is_modern && (host->node == NULL || host->boots != talk->cancelled_boots);
+}
+
 /* The slot may be in use again: all that its client cancelled are looked at. */
 static void judge_cancelled(struct sim *sim, void *context)
 {
@@ -411,7 +420,7 @@ static void judge_cancelled(struct sim *sim, void *context)
          e = mn_map_next(&slot->client->talks->by_key, e)) {
         const struct talk *each = MN_CONTAINER(e, struct talk, by_key);
         if (each->is_strict && each->cancelled != 0 && each->client == slot->client->index &&
-            each->cancelled + CANCEL_TIME <= sim->time && each->open > 0)
+            each->cancelled + CANCEL_TIME <= sim->time && each->open > 0 && !may_be_unheard(each))
             sim_fail(sim, "%s was cancelled, and goes on at %s", each->key, each->server->name);
     }
 }
@@ -432,6 +441,8 @@ static void slot_cancel(struct sim *sim, void *context)
     if (slot->talk == NULL || slot->act != ACT_CALL || !(slot->is_waiting || slot->is_dropped))
         return;
     slot->talk->cancelled = sim->time;
+    slot->talk->cancelled_at = slot->host;
+    slot->talk->cancelled_boots = slot->host->boots;
     if (slot->talk->is_strict)
         sim_at(sim, &slot->judge, sim->time + CANCEL_TIME, judge_cancelled, slot);
     if (client->is_modern) {
