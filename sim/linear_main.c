@@ -8,23 +8,30 @@
 
 #include "sim/raft_sim.h"
 
-#define KEYS_MAX 1024
+#define KEYS_MAX 65536u /* 13 KiB each */
 
 struct history {
+    struct mn_map_entry entry;
     char key[64];
     struct raft_history ops;
 };
 
-static struct history *histories;
+static struct mn_map histories;
 static uint32_t histories_count;
 
 static struct raft_history *history_of(const char *key)
 {
-    for (uint32_t i = 0; i < histories_count; i++)
-        if (strcmp(histories[i].key, key) == 0) return &histories[i].ops;
+    struct mn_map_entry *entry = mn_map_find(&histories, mn_span_str(key));
+    struct history *history;
+
+    if (entry != NULL) return &MN_CONTAINER(entry, struct history, entry)->ops;
     if (histories_count == KEYS_MAX) return NULL;
-    snprintf(histories[histories_count].key, sizeof histories->key, "%s", key);
-    return &histories[histories_count++].ops;
+    histories_count++;
+    history = mn_alloc(sizeof *history);
+    snprintf(history->key, sizeof history->key, "%s", key);
+    history->ops.count = 0;
+    mn_map_insert(&histories, &history->entry, mn_span_str(history->key));
+    return &history->ops;
 }
 
 static bool read_op(const char *line, char key[64], struct raft_op *op)
@@ -44,17 +51,26 @@ static bool read_op(const char *line, char key[64], struct raft_op *op)
     return command->kind != RAFT_OP_GET || strcmp(kind, "get") == 0;
 }
 
+/* Judges and frees them. */
 static int judge(void)
 {
-    uint32_t ops = 0, failed = 0;
+    struct mn_map_entry *entry;
+    uint32_t failed = 0;
+    uint64_t ops = 0;
 
-    for (uint32_t i = 0; i < histories_count; i++) {
-        ops += histories[i].ops.count;
-        if (raft_linear_check(histories[i].ops.ops, histories[i].ops.count)) continue;
-        printf("key %s: no order of its operations explains all answers\n", histories[i].key);
-        failed++;
+    while ((entry = mn_map_next(&histories, NULL)) != NULL) {
+        struct history *history = MN_CONTAINER(entry, struct history, entry);
+        ops += history->ops.count;
+        if (!raft_linear_check(history->ops.ops, history->ops.count)) {
+            printf("key %s: no order of its operations explains all answers\n", history->key);
+            failed++;
+        }
+        mn_map_remove(&histories, entry);
+        mn_free(history);
     }
-    printf("%u operations on %u keys, %u not linearizable\n", ops, histories_count, failed);
+    mn_map_done(&histories);
+    printf("%" PRIu64 " operations on %u keys, %u not linearizable\n", ops, histories_count,
+           failed);
     return failed == 0 && ops > 0 ? 0 : 1;
 }
 
@@ -62,19 +78,18 @@ int main(void)
 {
     char line[256], key[64];
     struct raft_op op;
-    int status;
 
-    histories = mn_alloc(KEYS_MAX * sizeof *histories);
+    mn_map_init(&histories, 1);
     while (fgets(line, sizeof line, stdin) != NULL) {
         struct raft_history *history = NULL;
         if (read_op(line, key, &op)) history = history_of(key);
         if (history == NULL || history->count == RAFT_OPS_MAX) {
-            fprintf(stderr, "linearcheck: cannot take: %s", line);
+            fprintf(stderr,
+                    "linearcheck: more than %u keys, or %u operations on one, or no operation: %s",
+                    KEYS_MAX, RAFT_OPS_MAX, line);
             return 2;
         }
         history->ops[history->count++] = op;
     }
-    status = judge();
-    mn_free(histories);
-    return status;
+    return judge();
 }

@@ -2,7 +2,9 @@
 import http from 'node:http';
 import {join} from 'node:path';
 import {randomUUID} from 'node:crypto';
-import {execFileSync} from 'node:child_process';
+import {spawnSync} from 'node:child_process';
+import {openSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
 import {sleep, bin, waitFor} from './mesh.mjs';
 
 const OPS_PER_KEY = 150; // the checker takes 200
@@ -94,6 +96,12 @@ export async function readAll(nodes, history) {
   }
 }
 
+// From a file, which stays if the verdict is bad: to look at, and to judge again.
 export function judge(history) {
-  return execFileSync(join(bin, 'linearcheck'), {input: history.lines.join('\n') + '\n', encoding: 'utf8', maxBuffer: 1 << 26});
+  const path = join(tmpdir(), `meshnode-history-${process.pid}`);
+  writeFileSync(path, history.lines.join('\n') + '\n');
+  const {stdout, stderr, status: code} = spawnSync(join(bin, 'linearcheck'), {stdio: [openSync(path), 'pipe', 'pipe'], encoding: 'utf8'});
+  if (code !== 0) throw new Error(`linearcheck, exit ${code}, of the history in ${path}: ${stdout}${stderr}`);
+  rmSync(path);
+  return stdout;
 }
