@@ -152,20 +152,29 @@ static bool fetch_is_sound(const struct edge_fetch *start)
     return true;
 }
 
+/* No byte of it goes out. */
+static void fetch_refuse(struct fetch *fetch, uint64_t id, const char *why)
+{
+    fetch_give(fetch, &(struct edge_input){.type = EDGE_IN_FETCH_DONE,
+                                           .id = id,
+                                           .status = MN_UNREACHABLE,
+                                           .text = mn_span_str(why)});
+}
+
 static void fetch_start(struct fetch *fetch, uint64_t id, const struct edge_fetch *start)
 {
+    const char *why = NULL;
     if (!fetch_is_sound(start)) {
-        fetch_give(fetch, &(struct edge_input){
-                              .type = EDGE_IN_FETCH_DONE,
-                              .id = id,
-                              .status = MN_UNREACHABLE,
-                              .text = mn_span_str("the method, the URL or a header cannot be sent"),
-                          });
+        fetch_refuse(fetch, id, "the method, the URL or a header cannot be sent");
         return;
     }
     if (fetch_plain_start(fetch->plain, id, start)) return;
     if (fetch->curl == NULL) {
-        fetch->curl = fetch_curl_new(fetch);
+        fetch->curl = fetch_curl_new(fetch, &why);
+        if (fetch->curl == NULL) {
+            fetch_refuse(fetch, id, why);
+            return;
+        }
         fetch->ways_count++;
     }
     fetch_curl_start(fetch->curl, id, start);

@@ -2,10 +2,10 @@
  *
  * What libcurl brings is gathered, and told to the machine after libcurl has returned: it allows no
  * new, no cancelled and no continued transfer from within its own callbacks. */
-#include <curl/curl.h>
 #include <stdlib.h>
 
 #include "node/io/fetch_internal.h"
+#include "node/io/fetch_libcurl.h"
 #include "proto/base/check.h"
 
 #define FETCH_CURL_IDLE_EASIES_MAX 32
@@ -72,7 +72,7 @@ static void fetch_curl_on_socket(uv_poll_t *poll, int status, int events)
     if (status < 0) flags |= CURL_CSELECT_ERR;
     if (events & UV_READABLE) flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE) flags |= CURL_CSELECT_OUT;
-    curl_multi_socket_action(curl->multi, socket->fd, flags, &running);
+    libcurl.multi_socket_action(curl->multi, socket->fd, flags, &running);
     fetch_curl_after(curl);
 }
 
@@ -91,7 +91,7 @@ static int fetch_curl_watch(CURL *easy, curl_socket_t fd, int what, void *owner,
     (void)easy;
     if (what == CURL_POLL_REMOVE) {
         if (socket == NULL) return 0;
-        curl_multi_assign(curl->multi, fd, NULL);
+        libcurl.multi_assign(curl->multi, fd, NULL);
         uv_poll_stop(&socket->poll); /* before libcurl closes the descriptor */
         uv_close((uv_handle_t *)&socket->poll, fetch_curl_on_socket_closed);
         return 0;
@@ -103,7 +103,7 @@ static int fetch_curl_watch(CURL *easy, curl_socket_t fd, int what, void *owner,
         socket->poll.data = socket;
         uv_poll_init_socket(io_uv(curl->fetch->io), &socket->poll, fd);
         curl->handles_count++;
-        curl_multi_assign(curl->multi, fd, socket);
+        libcurl.multi_assign(curl->multi, fd, socket);
     }
     if (what != CURL_POLL_OUT) events |= UV_READABLE;
     if (what != CURL_POLL_IN) events |= UV_WRITABLE;
@@ -115,7 +115,7 @@ static void fetch_curl_on_timer(uv_timer_t *timer)
 {
     struct fetch_curl *curl = timer->data;
     int running;
-    curl_multi_socket_action(curl->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    libcurl.multi_socket_action(curl->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     fetch_curl_after(curl);
 }
 
@@ -177,7 +177,7 @@ static size_t fetch_curl_on_line(char *bytes, size_t one, size_t size, void *own
             mn_writer_size(&call->head) > FETCH_HEAD_MAX || call->lines_count > FETCH_HEADERS_MAX;
         return call->is_too_big ? 0 : line.size;
     }
-    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &code);
+    libcurl.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &code);
     if (code < 200) return line.size; /* informational: the real one follows */
     call->code = (uint32_t)code;
     call->is_head_done = true;
@@ -215,13 +215,13 @@ static void fetch_curl_call_free(struct fetch_curl_call *call)
     struct fetch_curl *curl = call->curl;
     mn_list_remove(&call->all);
     mn_list_remove(&call->news);
-    curl_multi_remove_handle(curl->multi, call->easy);
-    curl_easy_reset(call->easy);
+    libcurl.multi_remove_handle(curl->multi, call->easy);
+    libcurl.easy_reset(call->easy);
     if (curl->easies_count < FETCH_CURL_IDLE_EASIES_MAX)
         curl->easies[curl->easies_count++] = call->easy;
     else
-        curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->lines);
+        libcurl.easy_cleanup(call->easy);
+    libcurl.slist_free_all(call->lines);
     mn_buf_unref(call->body);
     mn_writer_drop(&call->head);
     mn_writer_drop(&call->pending);
@@ -252,7 +252,7 @@ static const char *fetch_curl_text(const struct fetch_curl_call *call)
     if (call->is_too_big) return "the head of the answer is too big";
     if (call->result == CURLE_ABORTED_BY_CALLBACK)
         return "the connection was closed before an answer came";
-    return call->error[0] != '\0' ? call->error : curl_easy_strerror(call->result);
+    return call->error[0] != '\0' ? call->error : libcurl.easy_strerror(call->result);
 }
 
 static void fetch_curl_tell_head(struct fetch_curl_call *call)
@@ -287,7 +287,7 @@ static void fetch_curl_tell(struct fetch_curl_call *call)
             fetch_curl_tell_body(call);
         } else if (call->is_held) {
             call->is_held = false;
-            curl_easy_pause(call->easy, CURLPAUSE_CONT); /* may bring more at once */
+            libcurl.easy_pause(call->easy, CURLPAUSE_CONT); /* may bring more at once */
         } else {
             break;
         }
@@ -304,10 +304,10 @@ static void fetch_curl_after(struct fetch_curl *curl)
     struct mn_list *entry;
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(curl->multi, &left)) != NULL) {
+    while ((message = libcurl.multi_info_read(curl->multi, &left)) != NULL) {
         struct fetch_curl_call *call = NULL;
         if (message->msg != CURLMSG_DONE) continue;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
+        libcurl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &call);
         call->is_ended = true;
         call->result = message->data.result;
         fetch_curl_has_news(call);
@@ -320,7 +320,7 @@ static void fetch_curl_after(struct fetch_curl *curl)
 
 static void fetch_curl_add_request_line(struct fetch_curl_call *call, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(call->lines, line);
+    struct curl_slist *longer = libcurl.slist_append(call->lines, line);
     MN_ASSERT(longer != NULL);
     call->lines = longer;
 }
@@ -355,7 +355,7 @@ static void fetch_curl_set_headers(struct fetch_curl_call *call, const struct ed
             fetch_curl_add_request_line(call, mn_arena_format(arena, "%s:", defaults[i]));
     }
     fetch_curl_add_request_line(call, "Expect:");
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines);
+    libcurl.easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->lines);
 }
 
 static void fetch_curl_set_method(struct fetch_curl_call *call, const struct edge_fetch *start,
@@ -365,17 +365,18 @@ static void fetch_curl_set_method(struct fetch_curl_call *call, const struct edg
     call->may_resend = mn_span_is(method, "GET") || mn_span_is(method, "HEAD");
     if (call->body != NULL || mn_span_is(method, "POST")) {
         struct mn_span body = mn_buf_span(call->body);
-        curl_easy_setopt(call->easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS,
-                         body.size == 0 ? "" : (const char *)body.data);
-        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
+        libcurl.easy_setopt(call->easy, CURLOPT_POST, 1L);
+        libcurl.easy_setopt(call->easy, CURLOPT_POSTFIELDS,
+                            body.size == 0 ? "" : (const char *)body.data);
+        libcurl.easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
     } else if (mn_span_is(method, "HEAD")) {
-        curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
+        libcurl.easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
         return;
     }
     if (mn_span_is(method, "GET") || mn_span_is(method, "POST")) return;
-    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST,
-                     mn_arena_format(arena, "%.*s", (int)method.size, (const char *)method.data));
+    libcurl.easy_setopt(
+        call->easy, CURLOPT_CUSTOMREQUEST,
+        mn_arena_format(arena, "%.*s", (int)method.size, (const char *)method.data));
 }
 
 static void fetch_curl_set_options(struct fetch_curl_call *call, const struct edge_fetch *start,
@@ -383,26 +384,26 @@ static void fetch_curl_set_options(struct fetch_curl_call *call, const struct ed
 {
     CURL *easy = call->easy;
     mn_time timeout = start->connect_timeout;
-    curl_easy_setopt(
+    libcurl.easy_setopt(
         easy, CURLOPT_URL,
         mn_arena_format(arena, "%.*s", (int)start->url.size, (const char *)start->url.data));
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN,
-                     (long)(call->base.fetch->config.idle_timeout / MN_SEC));
+    libcurl.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    libcurl.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    libcurl.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    libcurl.easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+    libcurl.easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    libcurl.easy_setopt(easy, CURLOPT_MAXAGE_CONN,
+                        (long)(call->base.fetch->config.idle_timeout / MN_SEC));
     if (timeout > 0 && timeout < 3600 * MN_SEC)
-        curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(timeout / MN_MS));
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_curl_on_line);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, fetch_curl_on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, fetch_curl_on_send);
-    curl_easy_setopt(easy, CURLOPT_PREREQDATA, call);
+        libcurl.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(timeout / MN_MS));
+    libcurl.easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+    libcurl.easy_setopt(easy, CURLOPT_PRIVATE, call);
+    libcurl.easy_setopt(easy, CURLOPT_HEADERFUNCTION, fetch_curl_on_line);
+    libcurl.easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    libcurl.easy_setopt(easy, CURLOPT_WRITEFUNCTION, fetch_curl_on_body);
+    libcurl.easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    libcurl.easy_setopt(easy, CURLOPT_PREREQFUNCTION, fetch_curl_on_send);
+    libcurl.easy_setopt(easy, CURLOPT_PREREQDATA, call);
 }
 
 void fetch_curl_start(struct fetch_curl *curl, uint64_t id, const struct edge_fetch *start)
@@ -413,14 +414,14 @@ void fetch_curl_start(struct fetch_curl *curl, uint64_t id, const struct edge_fe
     call->body = mn_buf_ref(start->body);
     mn_list_init(&call->news);
     mn_list_push_back(&curl->calls, &call->all);
-    call->easy = curl->easies_count > 0 ? curl->easies[--curl->easies_count] : curl_easy_init();
+    call->easy = curl->easies_count > 0 ? curl->easies[--curl->easies_count] : libcurl.easy_init();
     MN_ASSERT(call->easy != NULL);
     fetch_call_init(&call->base, curl->fetch, id, false);
     fetch_curl_set_options(call, start, &arena);
     fetch_curl_set_method(call, start, &arena);
     fetch_curl_set_headers(call, start, &arena);
     mn_arena_done(&arena);
-    CURLMcode code = curl_multi_add_handle(curl->multi, call->easy);
+    CURLMcode code = libcurl.multi_add_handle(curl->multi, call->easy);
     MN_ASSERT(code == CURLM_OK);
 }
 
@@ -441,25 +442,23 @@ void fetch_curl_cancel(struct fetch_call *base)
 
 /* Life. */
 
-struct fetch_curl *fetch_curl_new(struct fetch *fetch)
+struct fetch_curl *fetch_curl_new(struct fetch *fetch, const char **why)
 {
-    static bool is_ready; /* libcurl's own state is global, and never given back */
+    if (fetch_libcurl_load(why) != MN_OK) return NULL;
     struct fetch_curl *curl = mn_alloc(sizeof *curl);
-    if (!is_ready) curl_global_init(CURL_GLOBAL_DEFAULT);
-    is_ready = true;
     curl->fetch = fetch;
     mn_list_init(&curl->calls);
     mn_list_init(&curl->news);
     uv_timer_init(io_uv(fetch->io), &curl->timer);
     curl->timer.data = curl;
     curl->handles_count = 1;
-    curl->multi = curl_multi_init();
+    curl->multi = libcurl.multi_init();
     MN_ASSERT(curl->multi != NULL);
-    curl_multi_setopt(curl->multi, CURLMOPT_SOCKETFUNCTION, fetch_curl_watch);
-    curl_multi_setopt(curl->multi, CURLMOPT_SOCKETDATA, curl);
-    curl_multi_setopt(curl->multi, CURLMOPT_TIMERFUNCTION, fetch_curl_arm);
-    curl_multi_setopt(curl->multi, CURLMOPT_TIMERDATA, curl);
-    curl_multi_setopt(curl->multi, CURLMOPT_MAXCONNECTS, (long)fetch->config.idle_max);
+    libcurl.multi_setopt(curl->multi, CURLMOPT_SOCKETFUNCTION, fetch_curl_watch);
+    libcurl.multi_setopt(curl->multi, CURLMOPT_SOCKETDATA, curl);
+    libcurl.multi_setopt(curl->multi, CURLMOPT_TIMERFUNCTION, fetch_curl_arm);
+    libcurl.multi_setopt(curl->multi, CURLMOPT_TIMERDATA, curl);
+    libcurl.multi_setopt(curl->multi, CURLMOPT_MAXCONNECTS, (long)fetch->config.idle_max);
     return curl;
 }
 
@@ -477,7 +476,7 @@ void fetch_curl_close(struct fetch_curl *curl)
         fetch_curl_call_free(call);
     }
     while (curl->easies_count > 0)
-        curl_easy_cleanup(curl->easies[--curl->easies_count]);
-    curl_multi_cleanup(curl->multi);
+        libcurl.easy_cleanup(curl->easies[--curl->easies_count]);
+    libcurl.multi_cleanup(curl->multi);
     uv_close((uv_handle_t *)&curl->timer, fetch_curl_on_timer_closed);
 }

@@ -53,7 +53,8 @@ void fetch_plain_pause(struct fetch_call *call, bool is_paused);
 void fetch_plain_cancel(struct fetch_call *call);
 void fetch_plain_close(struct fetch_plain *plain);
 
-struct fetch_curl *fetch_curl_new(struct fetch *fetch);
+/* NULL: libcurl is not there, as [why] says. */
+struct fetch_curl *fetch_curl_new(struct fetch *fetch, const char **why);
 void fetch_curl_start(struct fetch_curl *curl, uint64_t id, const struct edge_fetch *start);
 void fetch_curl_pause(struct fetch_call *call, bool is_paused);
 void fetch_curl_cancel(struct fetch_call *call);

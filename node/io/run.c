@@ -146,6 +146,7 @@ static void run_stepped(void *owner)
 static void run_turn_end(void *owner)
 {
     struct run *run = owner;
+    run->turns_count++;
     seglog_flush(run->seglog); /* first: what it makes durable may be written to the store */
     store_flush(run->store);
 }
@@ -221,6 +222,7 @@ static void run_close(struct run *run)
 {
     run_unwatch_signals(run);
     run_unwatch_root(run);
+    run_unwatch_memory(run);
     seglog_close(run->seglog);
     store_close(run->store);
     http_close(run->http);
@@ -259,6 +261,7 @@ static int run_node(struct run *run)
     run->io = io_new(&config);
     run_watch_signals(run);
     run_watch_root(run);
+    run_watch_memory(run);
     int code = run_start(run, &texts);
     run_texts_done(&texts);
     if (code == 0 && !run->is_stopping) {

@@ -56,7 +56,9 @@ struct run {
     struct edge_outbox outbox;
 
     uv_signal_t signal_term, signal_int, signal_hup;
-    uv_timer_t root_timer;
+    uv_timer_t root_timer, memory_timer;
+    uint64_t turns_count, turns_seen; /* of the loop; until the last look at memory */
+    bool was_busy;
     bool had_root_key;               /* as the node was told last */
     bool is_store_read, is_log_read; /* RECOVERED is given when both are */
     bool is_stopping;                /* asked to */
@@ -92,6 +94,10 @@ struct mn_span run_settings(const struct options *options, struct mn_arena *aren
 /* run_root.c: tells the node whether the mesh's root key lies in its data directory. */
 void run_watch_root(struct run *run);
 void run_unwatch_root(struct run *run);
+
+/* run_memory.c: gives memory back to the system when a busy time is over. */
+void run_watch_memory(struct run *run);
+void run_unwatch_memory(struct run *run);
 
 /* run.c: ends the loop with this code, once. */
 void run_end(struct run *run, int exit_code);

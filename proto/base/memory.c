@@ -110,6 +110,18 @@ void mn_free(void *memory)
     free(memory);
 }
 
+void mn_memory_give_back(void)
+{
+    for (size_t i = 0; i < KEPT_CLASSES; i++) {
+        struct kept_block *block;
+        while ((block = kept_classes[i].first) != NULL) {
+            kept_classes[i].first = block->next;
+            free(block);
+        }
+        kept_classes[i].bytes = 0;
+    }
+}
+
 /* In front of each pool block, so that a free knows what to give back. */
 struct pool_block {
     _Alignas(max_align_t) size_t size; /* with this header */

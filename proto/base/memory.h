@@ -17,6 +17,10 @@ void *mn_alloc(size_t size);
 void *mn_realloc(void *memory, size_t size);
 void mn_free(void *memory);
 
+/* Small blocks that were freed and are kept for the next of their size go back to the C library:
+ * for when a busy time is over. Those of this thread. */
+void mn_memory_give_back(void);
+
 struct mn_pool {
     size_t used, limit; /* bytes, headers included */
 };

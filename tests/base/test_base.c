@@ -1,5 +1,6 @@
 /* The vocabulary: text forms, buffers, arena, pool, list, trace. */
 #include <check.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "proto/base/buf.h"
@@ -157,6 +158,26 @@ START_TEST(allocated_memory_is_clear_even_when_used_before)
 }
 END_TEST
 
+START_TEST(small_blocks_go_back)
+{
+    enum { COUNT = 100, SIZE = 200 };
+    void *blocks[COUNT];
+    size_t before, kept;
+
+    mn_memory_give_back();
+    before = mallinfo2().uordblks;
+    for (int i = 0; i < COUNT; i++)
+        blocks[i] = mn_alloc(SIZE);
+    for (int i = 0; i < COUNT; i++)
+        mn_free(blocks[i]);
+    kept = mallinfo2().uordblks;
+    mn_memory_give_back();
+    if (kept == before) return; /* a sanitizer's heap: nothing is kept there */
+    ck_assert_uint_ge(kept, before + (size_t)COUNT * SIZE);
+    ck_assert_uint_lt(mallinfo2().uordblks, before + (size_t)COUNT * SIZE / 2);
+}
+END_TEST
+
 START_TEST(writer_builds_one_padded_buffer)
 {
     struct mn_writer writer = {0};
@@ -245,6 +266,7 @@ int main(void)
     tcase_add_test(tests, writer_builds_one_padded_buffer);
     tcase_add_test(tests, writer_makes_room_once_and_writes_numbers);
     tcase_add_test(tests, allocated_memory_is_clear_even_when_used_before);
+    tcase_add_test(tests, small_blocks_go_back);
     tcase_add_test(tests, list_keeps_order_and_removes_twice);
     tcase_add_test(tests, trace_overwrites_the_oldest_and_counts_it);
     tcase_add_test_raise_signal(tests, assertion_stops_the_process, 6 /* SIGABRT */);

@@ -1,0 +1,37 @@
+/* Memory that a busy time took and nobody needs any more goes back to the system when that is over:
+ * the heap keeps it for the next, and that may be tomorrow. Not before, because it would be asked
+ * for again at once, and looking through the heap takes a few milliseconds. */
+#include <malloc.h>
+
+#include "node/io/run_internal.h"
+#include "proto/base/memory.h"
+
+#define RUN_MEMORY_LOOK_MS 5000
+#define RUN_MEMORY_BUSY_TURNS 1000 /* of the loop, from one look to the next */
+
+static void run_look_at_memory(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+    bool is_busy = run->turns_count - run->turns_seen > RUN_MEMORY_BUSY_TURNS;
+
+    run->turns_seen = run->turns_count;
+    if (!is_busy && run->was_busy) {
+        mn_memory_give_back();
+        malloc_trim(0);
+    }
+    run->was_busy = is_busy;
+}
+
+void run_watch_memory(struct run *run)
+{
+    run->was_busy = true; /* so is every start */
+    uv_timer_init(io_uv(run->io), &run->memory_timer);
+    run->memory_timer.data = run;
+    uv_timer_start(&run->memory_timer, run_look_at_memory, RUN_MEMORY_LOOK_MS, RUN_MEMORY_LOOK_MS);
+    uv_unref((uv_handle_t *)&run->memory_timer);
+}
+
+void run_unwatch_memory(struct run *run)
+{
+    uv_close((uv_handle_t *)&run->memory_timer, NULL);
+}
