@@ -144,7 +144,7 @@ static void decision_recover_known(struct decision *decision,
     if (item->agreement != NULL && record->known->agreed.len > 0)
         decision_agree_read_agreed(decision, item, pb_span(record->known->agreed));
     if (!decision_is_final(item)) decision_read_votes(decision, item, record->known);
-    decision_agree_read_lates(decision, item, record->known);
+    decision_agree_read_lates(decision, item, record->known, NULL);
     decision_recover_own(decision, item, record);
     if (item->agreement != NULL && decision_is_final(item)) return;
     outcome = decision_count(&item->proposal, &yes, &no, &abstain);

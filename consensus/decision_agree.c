@@ -172,6 +172,16 @@ static void agree_tell_end(struct decision *decision, struct decision_item *item
     mn_buf_unref(buf);
 }
 
+/* A voter that still says something has not heard of the end. */
+static void agree_help(struct decision *decision, struct decision_item *item, const mn_id *from)
+{
+    int voter = decision_find_voter(&item->proposal, from);
+
+    if (voter < 0 || decision->now.mono < item->agreement->told_at[voter]) return;
+    item->agreement->told_at[voter] = mn_time_after(decision->now.mono, decision->config.resend);
+    agree_tell_end(decision, item, from);
+}
+
 /* ---- stepping simplex ---- */
 
 /* Who told somebody else another vote than us? */
@@ -414,7 +424,7 @@ static void agree_note_late(struct decision_item *item, int voter,
 }
 
 void decision_agree_read_lates(struct decision *decision, struct decision_item *only,
-                               const Meshnode__Decision__Message *wire)
+                               const Meshnode__Decision__Message *wire, const mn_id *from)
 {
     for (size_t i = 0; i < wire->n_lates; i++) {
         struct decision_item *item;
@@ -434,7 +444,10 @@ void decision_agree_read_lates(struct decision *decision, struct decision_item *
             decision->dropped++;
             continue;
         }
-        if (decision_is_final(item)) continue;
+        if (decision_is_final(item)) {
+            if (from != NULL) agree_help(decision, item, from);
+            continue;
+        }
         decision_keep_signed(&late, wire->lates[i]);
         agree_note_late(item, voter, &late);
         mn_buf_unref(late.body);
@@ -561,9 +574,7 @@ void decision_agree_on_message(struct decision *decision, const mn_id *from, con
         return;
     }
     if (decision_is_final(item)) {
-        if (decision->now.mono < agreement->told_at[voter]) return;
-        agreement->told_at[voter] = mn_time_after(decision->now.mono, decision->config.resend);
-        agree_tell_end(decision, item, from);
+        agree_help(decision, item, from);
         return;
     }
     if (agreement->simplex == NULL) decision_agree_try(decision, item);

@@ -225,8 +225,9 @@ void decision_agree_tick(struct decision *decision, struct decision_item *item);
 mn_time decision_agree_deadline(const struct decision_item *item);
 void decision_agree_on_durable(struct decision *decision, struct decision_item *item,
                                uint64_t upto);
+/* [from]: who sent them, and is told the end if that is known here; NULL: they were stored. */
 void decision_agree_read_lates(struct decision *decision, struct decision_item *only,
-                               const Meshnode__Decision__Message *wire);
+                               const Meshnode__Decision__Message *wire, const mn_id *from);
 void decision_agree_read_agreed(struct decision *decision, struct decision_item *item,
                                 struct mn_span agreed);
 void decision_agree_on_message(struct decision *decision, const mn_id *from, const mn_id *about,

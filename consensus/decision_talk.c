@@ -168,7 +168,7 @@ void decision_on_message(struct decision *decision, const mn_id *from, struct mn
     if (wire->proposal != NULL && item == NULL) goto done;
     if (item != NULL && wire->agreed.len > 0)
         decision_agree_read_agreed(decision, item, pb_span(wire->agreed));
-    decision_agree_read_lates(decision, item, wire);
+    decision_agree_read_lates(decision, item, wire, from);
     if (wire->n_votes > 0) {
         decision_read_votes(decision, item, wire);
     } else if (item != NULL && wire->agreed.len == 0) {

@@ -114,6 +114,22 @@ START_TEST(a_third_down_is_not_agreed_until_one_is_back)
 }
 END_TEST
 
+START_TEST(who_was_down_at_the_end_hears_of_it)
+{
+    mn_id id = propose_byzantine(0, "deploy");
+
+    deliver_all();
+    for (uint32_t i = 0; i < NODES; i++)
+        answer(i, &id, i < 2 ? DECISION_YES : i == 2 ? DECISION_NO : DECISION_ABSTAIN);
+    stop(5);
+    pass(10 * MN_SEC);
+    check_agreed(&id, DECISION_TIMEOUT);
+    start(5); /* what it has decides nothing, so it has nothing to agree on */
+    pass(10 * MN_SEC);
+    check_agreed(&id, DECISION_TIMEOUT);
+}
+END_TEST
+
 START_TEST(it_survives_a_proposer_that_told_one)
 {
     mn_id id = propose_byzantine(0, "deploy");
@@ -498,6 +514,7 @@ static Suite *suite(void)
     tcase_add_test(tcase, votes_that_decide_nothing_are_a_timeout_for_all);
     tcase_add_test(tcase, less_than_a_third_may_be_down);
     tcase_add_test(tcase, a_third_down_is_not_agreed_until_one_is_back);
+    tcase_add_test(tcase, who_was_down_at_the_end_hears_of_it);
     tcase_add_test(tcase, it_survives_a_proposer_that_told_one);
     tcase_add_loop_test(tcase, all_may_restart_at_any_time, 0, 24);
     tcase_add_test(tcase, no_word_leaves_before_it_is_durable);
