@@ -421,22 +421,15 @@ mn_time raft_deadline(const struct raft *raft)
 
 /* ---- looking ---- */
 
-void raft_check(const struct raft *raft)
+void raft_check_state(const struct raft *raft)
 {
     const struct raft_log *log = &raft->log;
-    struct quorum_config config;
-    uint64_t last = raft_log_last(log), index, term = log->base_term;
+    uint64_t last = raft_log_last(log);
 
     MN_ASSERT(raft->commit <= last && raft->applied == raft->commit);
     MN_ASSERT(log->base_index <= raft->snapshot.index && raft->snapshot.index <= raft->commit);
     MN_ASSERT(log->synced <= last && log->saved <= last);
-    for (uint64_t i = log->base_index + 1; i <= last; i++) {
-        MN_ASSERT(raft_log_slot(log, i)->term >= term);
-        term = raft_log_slot(log, i)->term;
-    }
-    MN_ASSERT(term <= raft->term);
-    raft_config_find(raft, last, &config, &index);
-    MN_ASSERT(quorum_equal(&config, &raft->members) && index == raft->members_index);
+    MN_ASSERT(raft_log_last_term(log) <= raft->term);
     if (raft->role == RAFT_LEADER) {
         MN_ASSERT(mn_id_equal(&raft->leader, &raft->config.self));
         MN_ASSERT(!raft->is_wounded && raft->term_start <= last);
@@ -449,6 +442,21 @@ void raft_check(const struct raft *raft)
         MN_ASSERT(mn_id_is_zero(&raft->transfer_to));
     }
     if (raft->is_wounded) MN_ASSERT(raft->role == RAFT_FOLLOWER);
+}
+
+void raft_check(const struct raft *raft)
+{
+    const struct raft_log *log = &raft->log;
+    struct quorum_config config;
+    uint64_t last = raft_log_last(log), index, term = log->base_term;
+
+    raft_check_state(raft);
+    for (uint64_t i = log->base_index + 1; i <= last; i++) {
+        MN_ASSERT(raft_log_slot(log, i)->term >= term);
+        term = raft_log_slot(log, i)->term;
+    }
+    raft_config_find(raft, last, &config, &index);
+    MN_ASSERT(quorum_equal(&config, &raft->members) && index == raft->members_index);
 }
 
 struct raft_view raft_view(const struct raft *raft)

@@ -195,7 +195,7 @@ mn_status raft_msg_decode(struct mn_span bytes, struct mn_arena *arena, struct r
     mn_status status;
 
     if (bytes.size > RAFT_MSG_SIZE_MAX) return MN_TOO_BIG;
-    wire = pb_unpack(&meshnode__raft__message__descriptor, arena, bytes);
+    wire = pb_view(&meshnode__raft__message__descriptor, arena, bytes);
     if (wire == NULL) return MN_MALFORMED;
     status = raft_wire_read(wire, arena, &msg);
     if (status != MN_OK) return status;

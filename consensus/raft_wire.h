@@ -10,7 +10,7 @@
 /* Encodes; the caller owns the one ref. */
 struct mn_buf *raft_msg_encode(const struct raft_msg *msg);
 
-/* All of *ret is in [arena]. MN_MALFORMED, MN_TOO_BIG. */
+/* *ret is in [arena], and its data in [bytes]. MN_MALFORMED, MN_TOO_BIG. */
 MN_MUST_USE mn_status raft_msg_decode(struct mn_span bytes, struct mn_arena *arena,
                                       struct raft_msg *ret);
 
@@ -41,7 +41,7 @@ struct mn_buf *raft_packet_begin(uint64_t boot);
 struct mn_buf *raft_packet_unled(const uint64_t *groups, uint32_t count);
 struct mn_buf *raft_packet_encode(const struct raft_packet_item *item);
 
-/* All of *ret is in [arena]. MN_MALFORMED, MN_TOO_BIG. */
+/* *ret is in [arena], and its data in [bytes]. MN_MALFORMED, MN_TOO_BIG. */
 MN_MUST_USE mn_status raft_packet_decode(struct mn_span bytes, struct mn_arena *arena,
                                          struct raft_packet *ret);
 

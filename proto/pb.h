@@ -30,7 +30,8 @@ void *pb_unpack(const ProtobufCMessageDescriptor *descriptor, struct mn_arena *a
 
 /* The same without copies: fields of bytes point into [bytes], which must outlive the message; only
  * strings and the message itself are in [arena]. For what travels with every call; knows only types
- * that occur there (bytes, string, messages and arrays of them, bool, enum, int32, uint32, uint64),
+ * that occur there (bytes, string, messages and arrays of them, bool, enum, int32, uint32, fixed32,
+ * uint64),
  * forgets unknown fields, and of a message that stands twice in one place takes the last. */
 void *pb_view(const ProtobufCMessageDescriptor *descriptor, struct mn_arena *arena,
               struct mn_span bytes);

@@ -83,6 +83,13 @@ static const ProtobufCFieldDescriptor *find_field(const ProtobufCMessageDescript
 static void *view_message(struct view *view, const ProtobufCMessageDescriptor *descriptor,
                           struct mn_span bytes);
 
+/* Of a fixed32. */
+static uint32_t load_32(struct mn_span bytes)
+{
+    return (uint32_t)bytes.data[0] | (uint32_t)bytes.data[1] << 8 | (uint32_t)bytes.data[2] << 16 |
+           (uint32_t)bytes.data[3] << 24;
+}
+
 /* Writes the value of [item] to [to], which is as large as the type says. */
 static bool view_value(struct view *view, const ProtobufCFieldDescriptor *field,
                        const struct item *item, void *to)
@@ -104,6 +111,10 @@ static bool view_value(struct view *view, const ProtobufCFieldDescriptor *field,
         message = is_long ? view_message(view, field->descriptor, item->bytes) : NULL;
         *(void **)to = message;
         return message != NULL;
+    case PROTOBUF_C_TYPE_FIXED32:
+        if (item->wire != WIRE_32) return false;
+        *(uint32_t *)to = load_32(item->bytes);
+        return true;
     case PROTOBUF_C_TYPE_UINT64: *(uint64_t *)to = item->value; break;
     case PROTOBUF_C_TYPE_BOOL: *(protobuf_c_boolean *)to = item->value != 0; break;
     case PROTOBUF_C_TYPE_UINT32:

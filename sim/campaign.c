@@ -22,6 +22,7 @@ static const char common_usage[] =
     "  --quiet SECONDS   how long there then is to recover, virtual (default %" PRIu64 ")\n"
     "%s"
     "  --twice           run each seed twice and compare the trace hashes\n"
+    "  --fast N          exit 1 unless virtual time passes N times as fast as processor time\n"
     "  --probes          list the marks and faults that no run reached; exit 1 if there are any\n"
     "  -v                print what happens\n"
     "\n"
@@ -87,6 +88,7 @@ static bool parse_option(struct campaign *campaign, int letter, const char *valu
         return true;
     case 'x': campaign->shrink_to = value; return true;
     case 'r': campaign->told_by = value; return true;
+    case 'F': return campaign_number(value, 1000000, &campaign->fast);
     case 't': campaign->is_twice = true; return true;
     case 'p': campaign->has_probes = true; return true;
     case 'v': campaign->is_verbose = true; return true;
@@ -108,8 +110,9 @@ static bool parse_arguments(struct campaign *campaign, int argc, char **argv)
         {"seed", required_argument, NULL, 's'},   {"seeds", required_argument, NULL, 'S'},
         {"faults", required_argument, NULL, 'f'}, {"quiet", required_argument, NULL, 'q'},
         {"twice", no_argument, NULL, 't'},        {"probes", no_argument, NULL, 'p'},
-        {"help", no_argument, NULL, 'h'},         {"hosts", required_argument, NULL, 'H'},
-        {"shrink", required_argument, NULL, 'x'}, {"replay", required_argument, NULL, 'r'}};
+        {"fast", required_argument, NULL, 'F'},   {"help", no_argument, NULL, 'h'},
+        {"hosts", required_argument, NULL, 'H'},  {"shrink", required_argument, NULL, 'x'},
+        {"replay", required_argument, NULL, 'r'}};
     struct option options[OPTIONS_MAX] = {0};
     size_t count = sizeof common / sizeof *common;
     int letter;
@@ -272,6 +275,8 @@ static int tell(struct campaign *campaign)
 
 int campaign_main(struct campaign *campaign, int argc, char **argv)
 {
+    double speed;
+
     campaign->first = campaign->last = 1;
     if (!parse_arguments(campaign, argc, argv)) {
         print_usage(campaign, stderr);
@@ -287,9 +292,13 @@ int campaign_main(struct campaign *campaign, int argc, char **argv)
         if (!campaign->goes_on) return 1;
     }
     campaign->kind->print_total(campaign);
+    speed = (double)campaign->virtual_us / 1e6 / (campaign->cpu_seconds + 1e-6);
     printf("%.0f s of virtual time in %.1f s of processor time: %.0f times as fast\n",
-           (double)campaign->virtual_us / 1e6, campaign->cpu_seconds,
-           (double)campaign->virtual_us / 1e6 / (campaign->cpu_seconds + 1e-6));
+           (double)campaign->virtual_us / 1e6, campaign->cpu_seconds, speed);
+    if (speed < (double)campaign->fast) {
+        printf("that is less than %" PRIu64 " times\n", campaign->fast);
+        return 1;
+    }
     if (campaign->has_probes && !print_probes(campaign)) return 1;
     return campaign->failed == 0 ? 0 : 1;
 }

@@ -43,7 +43,7 @@ struct campaign {
     void *context;
 
     /* found by campaign_main() */
-    uint64_t first, last;
+    uint64_t first, last, fast;
     uint32_t hosts_count;
     bool is_twice, has_probes, is_verbose;
     const char *shrink_to, *told_by;

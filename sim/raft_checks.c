@@ -291,12 +291,27 @@ static void check_healed(struct raft_host *host, const struct raft_view *view)
                         host->index, (unsigned long long)view->term);
 }
 
+/* All of the log only when it is another one than after the step before. */
+static void check_core(struct raft_host *host, const struct raft_view *view)
+{
+    const uint64_t now[] = {host->boot,           host->raft->log.generation, view->last_index,
+                            view->snapshot_index, view->config_index,         view->first_index};
+
+    _Static_assert(sizeof now == sizeof host->log_checked, "the same values");
+    if (memcmp(now, host->log_checked, sizeof now) == 0) {
+        raft_check_state(host->raft);
+        return;
+    }
+    memcpy(host->log_checked, now, sizeof now);
+    raft_check(host->raft);
+}
+
 void raft_checks_step(struct raft_host *host)
 {
     struct raft_world *world = host->world;
     struct raft_view view = raft_view(host->raft);
 
-    raft_check(host->raft);
+    check_core(host, &view);
     check_healed(host, &view);
     check_commit(host, &view);
     check_effect(host, &view);

@@ -119,7 +119,8 @@ struct raft_host {
     struct raft *raft;                    /* NULL while down */
     uint64_t boot, commit_seen, term_led; /* term_led: the term it led when commit_seen was seen */
     uint64_t last_seen, first_seen, config_seen;
-    bool was_wounded;                      /* after the step before */
+    uint64_t log_checked[6]; /* what its log was like when it was checked as a whole */
+    bool was_wounded;        /* after the step before */
     uint64_t complete_upto, complete_term; /* it has all that was committed before, as a leader */
     uint64_t config_checked[4];   /* its configuration and the committed one: index, term of each */
     uint32_t clock_permille;      /* its clock runs at so much of true time, since clock_at */
