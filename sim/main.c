@@ -22,6 +22,7 @@ static const char usage[] =
     "  --scenario rules  tools that are approved, or in quarantine, and are defined anew\n"
     "  --scenario views  chosen tools under names of their own, and who follows them\n"
     "  --scenario voters  voters die for good, one by one and at once; the group begun anew\n"
+    "  --scenario decisions  signed votes on what everybody proposes\n"
     "  --scenario talks  servers that ask, report, keep tasks and tell of changes\n"
     "  --first           end with the first failure\n";
 
@@ -34,7 +35,7 @@ static const struct scenario {
     {"trust", sim_run_trust},   {"sessions", sim_run_sessions},
     {"names", sim_run_names},   {"talks", sim_run_talks},
     {"rules", sim_run_rules},   {"voters", sim_run_voters},
-    {"views", sim_run_views},
+    {"views", sim_run_views},   {"decisions", sim_run_decisions},
 };
 
 static const struct scenario *scenario_find(const char *name)

@@ -11,7 +11,7 @@
  * how fast failures are noticed, pending.c who is let in without a token, trust.c growth,
  * revocation and the ends of grants, operator.c one who asks a node, talk.h and its files MCP
  * beyond plain calls, rules.c what operators agree on about tools, views.c what they show under
- * which names, voters.c who agrees. */
+ * which names, voters.c who agrees, decisions.c what is decided by signed votes. */
 #ifndef SIM_H
 #define SIM_H
 
@@ -127,6 +127,7 @@ struct sim_host {
     bool may_be_refused, is_refused; /* the mesh sends it away for good (77): may, did */
     bool dies_writing;               /* soon after its next write has begun */
     bool is_frozen, is_stepping;
+    bool has_lost_disk;  /* ever: it may have forgotten what it said */
     bool is_offline;     /* URLs cannot be reached from it */
     bool is_stopping;    /* it was told to, and still runs */
     mn_time down_for;    /* once it has stopped */
@@ -358,6 +359,9 @@ bool sim_run_views(struct sim *sim);
 
 /* voters.c: one more, about who agrees while voters die for good. */
 bool sim_run_voters(struct sim *sim);
+
+/* decisions.c: one more, about signed decisions, agreed on or not. */
+bool sim_run_decisions(struct sim *sim);
 
 /* checks.c */
 void sim_check_step(struct sim_host *host);
