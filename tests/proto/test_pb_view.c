@@ -138,7 +138,8 @@ static bool is_alike(const ProtobufCMessageDescriptor *descriptor, struct mn_spa
         Meshnode__Raft__Message *message = (Meshnode__Raft__Message *)(void *)theirs;
         for (size_t i = 0; i < message->n_entries; i++)
             message->entries[i]->base.n_unknown_fields = 0;
-        if (message->config != NULL) return true; /* damage made one: what is unknown in it is not looked at */
+        if (message->config != NULL)
+            return true; /* damage made one: what is unknown in it is not looked at */
     }
     return mn_span_equal(pb_pack_arena(theirs, &arena), pb_pack_arena(ours, &arena));
 }
