@@ -832,3 +832,45 @@ uint32_t world_cancelled(uint32_t node)
 {
     return hosts[node].cancelled;
 }
+
+/* ---- what most tests begin and end with ---- */
+
+void world_found(uint32_t node)
+{
+    world_start(node, &(struct world_config){.seed_node = -1});
+    world_run(100 * MN_MS);
+    ck_assert_int_eq(core_self(world_core(node)).state, CORE_MEMBER);
+}
+
+void world_join(uint32_t node)
+{
+    world_start(node, &(struct world_config){.token = world_token(), .seed_node = 0});
+}
+
+void world_restart(uint32_t node)
+{
+    world_start(node, &(struct world_config){.seed_node = node == 0 ? -1 : 0});
+}
+
+void world_mesh(uint32_t count)
+{
+    world_found(0);
+    for (uint32_t i = 1; i < count; i++)
+        world_join(i);
+    world_until(world_is_whole, 5 * MN_SEC);
+    world_run(500 * MN_MS);
+}
+
+void world_assert_result(const struct world_call *call, const char *payload)
+{
+    ck_assert(call->is_done);
+    ck_assert_msg(call->kind == CALL_EVENT_RESULT, "failed: %s", call->text);
+    ck_assert_str_eq(call->payload, payload);
+}
+
+void world_assert_failed(const struct world_call *call, enum call_failure failure)
+{
+    ck_assert(call->is_done);
+    ck_assert_int_eq(call->kind, CALL_EVENT_FAILED);
+    ck_assert_str_eq(call_failure_name(call->failure), call_failure_name(failure));
+}

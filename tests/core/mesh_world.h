@@ -85,4 +85,15 @@ uint32_t world_cancelled(uint32_t node);
 /* All running nodes know exactly each other as alive, and are linked. */
 bool world_is_whole(void);
 
+/* Node 0 founds by itself; the others join through it, or come back. */
+void world_found(uint32_t node);
+void world_join(uint32_t node);
+void world_restart(uint32_t node);
+
+/* So many nodes, whole. */
+void world_mesh(uint32_t count);
+
+void world_assert_result(const struct world_call *call, const char *payload);
+void world_assert_failed(const struct world_call *call, enum call_failure failure);
+
 #endif
