@@ -4,10 +4,11 @@
 
 #define BODY_LIMITS ((struct json_limits){.depth_max = 32, .depth_kept = 3, .nodes_max = 4096})
 
+/* First the one that is asked thousands of times a second. */
 static const struct admin_route *const route_tables[] = {
-    admin_status_routes,   admin_node_routes,      admin_gateway_routes, admin_token_routes,
-    admin_stream_routes,   admin_pending_routes,   admin_trust_routes,   admin_decision_routes,
-    admin_state_routes,    admin_watch_routes,     admin_recover_routes, admin_consensus_routes,
+    admin_state_routes,    admin_status_routes,    admin_node_routes,    admin_gateway_routes,
+    admin_token_routes,    admin_stream_routes,    admin_pending_routes, admin_trust_routes,
+    admin_decision_routes, admin_watch_routes,     admin_recover_routes, admin_consensus_routes,
     admin_curation_routes, admin_diagnosis_routes, admin_name_routes};
 
 /* ---- percent-encoding (RFC 3986, section 2.1) ---- */
@@ -127,20 +128,41 @@ static bool path_matches(const char *pattern, const char *path, struct mn_span *
     return memchr(rest->data, '/', rest->size) == NULL;
 }
 
-/* The route, or NULL and the methods that the path has; "": there is no such path. */
-static const struct admin_route *route_find(struct admin_request *request, const char **allow)
+/* The next route of this path after [route], the first one after NULL; NULL: there is none left. */
+static const struct admin_route *route_next(struct admin_exchange *exchange, size_t *table,
+                                            const struct admin_route *route)
 {
-    struct admin_exchange *exchange = request->exchange;
-
-    *allow = "";
-    for (size_t i = 0; i < sizeof route_tables / sizeof *route_tables; i++)
-        for (const struct admin_route *route = route_tables[i]; route->path != NULL; route++) {
-            if (!path_matches(route->path, exchange->path, &exchange->rest)) continue;
-            if (strcmp(route->method, exchange->method) == 0) return route;
-            *allow = mn_arena_format(request->outbox->edge->arena, "%s%s%s", *allow,
-                                     **allow == '\0' ? "" : ", ", route->method);
-        }
+    for (; *table < sizeof route_tables / sizeof *route_tables; ++*table) {
+        route = route == NULL ? route_tables[*table] : route + 1;
+        for (; route->path != NULL; route++)
+            if (path_matches(route->path, exchange->path, &exchange->rest)) return route;
+        route = NULL;
+    }
     return NULL;
+}
+
+static const struct admin_route *route_find(struct admin_exchange *exchange)
+{
+    const struct admin_route *route = NULL;
+    size_t table = 0;
+
+    do
+        route = route_next(exchange, &table, route);
+    while (route != NULL && strcmp(route->method, exchange->method) != 0);
+    return route;
+}
+
+/* The methods that the path has; "": there is no such path. */
+static const char *route_methods(struct admin_request *request)
+{
+    const struct admin_route *route = NULL;
+    const char *methods = "";
+    size_t table = 0;
+
+    while ((route = route_next(request->exchange, &table, route)) != NULL)
+        methods = mn_arena_format(request->outbox->edge->arena, "%s%s%s", methods,
+                                  *methods == '\0' ? "" : ", ", route->method);
+    return methods;
 }
 
 static bool is_free_for_all(const struct admin_exchange *exchange)
@@ -202,8 +224,9 @@ void admin_dispatch(struct admin_request *request)
                         "see docs/API.md");
         return;
     }
-    route = route_find(request, &allow);
-    if (route == NULL && *allow != '\0') {
+    route = route_find(exchange);
+    allow = route == NULL ? route_methods(request) : "";
+    if (*allow != '\0') {
         admin_fail_method(request, allow);
     } else if (route == NULL) {
         admin_fail_text(request, 404, "not_found", "no such path on this node",

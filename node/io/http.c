@@ -42,11 +42,13 @@ static void http_pump(struct http *http)
     MHD_UNSIGNED_LONG_LONG wait_ms = 1;
     if (http->is_closing) return;
     http->is_pumping = true;
-    http->needs_pump = http->is_unsettled = false;
+    http->needs_pump = false;
+    http->unsettled_count = 0;
+    if (++http->run == 0) http->run = 1;
     MHD_run(http->daemon);
     http->is_pumping = false;
     bool has_more = MHD_get_timeout(http->daemon, &wait_ms) == MHD_YES && wait_ms == 0;
-    if (has_more && !http->is_unsettled && !mn_list_is_empty(&http->waiting))
+    if (has_more && http->unsettled_count == 0 && !mn_list_is_empty(&http->waiting))
         has_more = false; /* most likely those who wait; if not, the wait timer helps */
     if (has_more || http->needs_pump)
         uv_idle_start(&http->idle, http_on_idle);
@@ -63,6 +65,21 @@ static void http_on_poll(uv_poll_t *handle, int status, int events)
 {
     (void)status, (void)events;
     http_pump(handle->data);
+}
+
+void http_unsettle(struct http_conn *conn)
+{
+    if (conn->unsettled_run == conn->http->run) return;
+    conn->unsettled_run = conn->http->run;
+    conn->http->unsettled_count++;
+}
+
+/* Nothing happens on it until its answer is there. */
+static void http_settle(struct http_conn *conn)
+{
+    if (conn->unsettled_run != conn->http->run) return;
+    conn->unsettled_run = 0;
+    conn->http->unsettled_count--;
 }
 
 void http_wake(struct http *http)
@@ -89,6 +106,7 @@ static void http_on_wait_timer(uv_timer_t *timer)
 void http_wait(struct http_conn *conn)
 {
     struct http *http = conn->http;
+    http_settle(conn);
     if (!mn_list_is_empty(&conn->waiting)) return;
     conn->waiting_ms = http_now_ms(http);
     mn_list_push_back(&http->waiting, &conn->waiting);

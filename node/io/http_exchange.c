@@ -62,7 +62,7 @@ void *http_exchange_on_target(void *cls, const char *target, struct MHD_Connecti
     struct http_conn *conn = info->socket_context;
     size_t size = target == NULL ? 0 : strlen(target);
     (void)cls;
-    conn->http->is_unsettled = true;
+    http_unsettle(conn);
     conn->exchange.target = mn_alloc(size + 1);
     if (size > 0) memcpy(conn->exchange.target, target, size);
     http_exchange_set_phase(conn, HTTP_PHASE_HEAD);
@@ -189,7 +189,7 @@ static enum MHD_Result http_exchange_on_upload(struct http_conn *conn, const cha
         http_suspend(conn); /* nothing taken: it comes again */
         return MHD_YES;
     }
-    conn->http->is_unsettled = true;
+    http_unsettle(conn);
     exchange->received += *size;
     if (exchange->is_finished && exchange->received > HTTP_DISCARD_MAX) return MHD_NO;
     bool is_last = exchange->has_length && exchange->received >= exchange->content_length;
@@ -243,7 +243,7 @@ static ssize_t http_exchange_on_read(void *cls, uint64_t position, char *to, siz
     if (exchange->is_cut) return MHD_CONTENT_READER_END_WITH_ERROR;
     size_t taken = http_exchange_take(conn, to, max);
     conn->since_ms = http_now_ms(conn->http);
-    conn->http->is_unsettled = true;
+    http_unsettle(conn);
     if (taken == 0) {
         if (exchange->is_finished) return MHD_CONTENT_READER_END_OF_STREAM;
         http_suspend(conn);
@@ -288,7 +288,7 @@ static enum MHD_Result http_exchange_reply(struct http_conn *conn)
     }
     if (exchange->is_ambiguous) MHD_add_response_header(response, "Connection", "close");
     http_exchange_set_phase(conn, HTTP_PHASE_REPLY);
-    conn->http->is_unsettled = true;
+    http_unsettle(conn);
     enum MHD_Result result = MHD_queue_response(conn->mhd, exchange->code, response);
     MHD_destroy_response(response); /* our ref; its own is with the connection */
     return result;

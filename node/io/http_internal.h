@@ -82,6 +82,7 @@ struct http_conn {
     enum http_phase phase;
     uint64_t since_ms;                 /* of the phase, or of the last progress in it */
     uint64_t waiting_ms, suspended_ms; /* when it began to wait; when it was suspended */
+    uint32_t unsettled_run;            /* the run that did something on it; 0: none */
     struct http_exchange exchange;
 };
 
@@ -122,14 +123,18 @@ struct http {
     struct mn_map peers;
     struct mn_arena arena; /* of one call */
     bool is_pumping, needs_pump, is_closing;
-    bool is_unsettled;      /* the last run did something that another may have to finish */
-    uint32_t handles_count; /* not closed yet */
+    uint32_t run;             /* number of the last run */
+    uint32_t unsettled_count; /* connections on which it did what another may have to finish */
+    uint32_t handles_count;   /* not closed yet */
 };
 
 uint64_t http_now_ms(const struct http *http);
 
 /* Has libmicrohttpd look again before the loop sleeps. */
 void http_wake(struct http *http);
+
+/* Something was done on the connection, which the next run may have to finish. */
+void http_unsettle(struct http_conn *conn);
 
 /* Lets a connection wait for its answer where it is; ends that. */
 void http_wait(struct http_conn *conn);
