@@ -13,7 +13,7 @@ struct sim_exchange {
     struct sim_request request; /* its spans and texts are not kept */
     uint32_t code;
     bool is_sse;
-    char session[SIM_SESSION_SIZE];
+    char session[SIM_SESSION_SIZE], event[SIM_EVENT_SIZE];
     struct mn_writer text; /* the body, or the line of an event stream that is not complete */
     struct mn_buf *last;   /* the newest message */
     struct sim_event patience;
@@ -29,10 +29,12 @@ static void exchange_end(struct sim_exchange *exchange, bool is_lost)
     struct sim_request request = exchange->request;
     struct sim_response response = {.is_lost = is_lost, .code = exchange->code};
     struct mn_buf *last = mn_buf_ref(exchange->last);
-    char session[SIM_SESSION_SIZE];
+    char session[SIM_SESSION_SIZE], event[SIM_EVENT_SIZE];
 
     memcpy(session, exchange->session, sizeof session);
+    memcpy(event, exchange->event, sizeof event);
     response.session = session;
+    response.event = event;
     if (last != NULL) response.message = mn_buf_span(last);
     sim_cancel(sim, &exchange->patience);
     mn_list_remove(&exchange->list);
@@ -58,6 +60,9 @@ static void exchange_line(struct sim_exchange *exchange)
 {
     struct mn_buf *line = mn_writer_done(&exchange->text);
 
+    if (line->size > 4 && memcmp(line->bytes, "id: ", 4) == 0)
+        snprintf(exchange->event, sizeof exchange->event, "%.*s", (int)line->size - 4,
+                 (const char *)line->bytes + 4);
     if (line->size > 5 && memcmp(line->bytes, "data:", 5) == 0)
         exchange_message(exchange, mn_span(line->bytes + 5, line->size - 5));
     mn_buf_unref(line);
@@ -180,6 +185,9 @@ static uint32_t request_headers(const struct sim_request *request, struct edge_h
     if (request->session != NULL)
         headers[count++] =
             (struct edge_header){mn_span_str("mcp-session-id"), mn_span_str(request->session)};
+    if (request->event != NULL)
+        headers[count++] =
+            (struct edge_header){mn_span_str("last-event-id"), mn_span_str(request->event)};
     return count;
 }
 

@@ -7,28 +7,31 @@
 #include "sim/sim.h"
 
 #define SIM_SESSION_SIZE 260
+#define SIM_EVENT_SIZE 160 /* of an event's id */
 
 struct sim_response {
     bool is_lost;           /* the node died, or the client gave up: nothing is known */
     uint32_t code;          /* HTTP status; 0: none came */
     struct mn_span message; /* the last JSON-RPC message; borrowed for the call */
     const char *session;    /* Mcp-Session-Id; empty: none was given */
+    const char *event;      /* id of the last event; empty: none had one */
 };
 
 typedef void sim_http_message(struct sim *sim, void *context, struct mn_span message);
 typedef void sim_http_end(struct sim *sim, void *context, const struct sim_response *response);
 
 struct sim_request {
-    const char *verb;             /* "GET", "DELETE"; NULL: POST with [body] */
-    const char *path;             /* NULL: "/mcp" */
-    bool is_admin;                /* over the admin socket */
-    const char *host;             /* as the client calls the node; NULL: as it should */
-    const char *method;           /* modern: JSON-RPC method of [body]; NULL: legacy */
-    const char *name;             /* modern: of the tool, or NULL */
-    const char *session;          /* legacy, or NULL */
-    struct mn_span body;          /* borrowed for the call */
-    mn_time patience;             /* MN_TIME_NEVER: a stream that lasts */
-    bool is_steadfast;            /* sim_http_give_up() does not touch it */
+    const char *verb;    /* "GET", "DELETE"; NULL: POST with [body] */
+    const char *path;    /* NULL: "/mcp" */
+    bool is_admin;       /* over the admin socket */
+    const char *host;    /* as the client calls the node; NULL: as it should */
+    const char *method;  /* modern: JSON-RPC method of [body]; NULL: legacy */
+    const char *name;    /* modern: of the tool, or NULL */
+    const char *session; /* legacy, or NULL */
+    const char *event;   /* the last one seen of a stream that is taken up again, or NULL */
+    struct mn_span body; /* borrowed for the call */
+    mn_time patience;    /* MN_TIME_NEVER: a stream that lasts */
+    bool is_steadfast;   /* sim_http_give_up() does not touch it */
     sim_http_message *on_message; /* each message as it comes; may be NULL */
     sim_http_end *on_end;         /* once, also when the node dies */
     void *context;

@@ -36,6 +36,8 @@ struct talk {
     uint32_t client;
     bool can_be_asked, is_modern; /* its client */
     bool is_strict;               /* nothing went wrong while it ran, and nothing may */
+    bool is_calm;                 /* nothing but the death of one node at a time */
+    uint64_t server_boots;        /* of its server's host, when it began */
     uint32_t questions;           /* that its server has */
     bool is_one_by_one;           /* modern: a round for each */
 
@@ -68,11 +70,13 @@ struct talks {
     struct talk_follower *followers;
     uint32_t followers_count;
     bool is_strict;    /* the world is whole, and stays so */
+    bool is_calm;      /* nothing goes wrong but that one node dies at a time */
     bool is_load_over; /* no new calls */
     bool is_over;      /* nobody follows any more */
     bool has_left;     /* a question to a modern client was left unanswered, by whatever fault */
+    bool has_died;     /* a node, while calls ran */
     bool may_abandon;  /* clients may leave a question unanswered, and not come back */
-    uint64_t answered[TALK_SCRIPTS], asked, elsewhere, updates, moves; /* what was tried */
+    uint64_t answered[TALK_SCRIPTS], asked, elsewhere, updates, moves, resumed; /* what was tried */
 };
 
 /* The first of an array; NULL: there is none, or it is no array. */

@@ -1,10 +1,12 @@
 /* Clients that call tools which ask, report, or are tasks. A modern one sends each request to
  * whatever node it meets, so what it was asked at one node it answers at another; a legacy one has
  * a session, two calls in it at a time, with the ids 1 and "1", and takes it along to another node
- * when its own has died.
+ * when its own has died. Of a call that was streamed there it asks for the stream at the next node.
  *
  *   never  a client hears a question, progress or log line of a call that is not its own, or an
- *          answer with another id; a call that was cancelled goes on at its server
+ *          answer with another id; a call that was cancelled goes on at its server; who comes for a
+ *          stream whose node died hears nothing, or that the outcome is unknown though the server
+ *          has it and nothing else went wrong
  *   in a world that is whole, every call is answered, and every question in it */
 #include <stdio.h>
 
@@ -16,7 +18,8 @@
 #define PATIENCE (120 * MN_SEC) /* up to three questions, each with a fault around it */
 #define TRIES_MAX 60u
 #define TRIES_STRICT 3u
-#define CANCEL_TIME (2 * MN_SEC) /* until the server has heard of it */
+#define STREAM_TIME (1500 * MN_MS) /* a call that was streamed so long is known at other nodes */
+#define CANCEL_TIME (2 * MN_SEC)   /* until the server has heard of it */
 
 static void client_act(struct sim *sim, void *context);
 static void slot_go_on(struct sim *sim, void *context);
@@ -58,7 +61,9 @@ static void slot_end(struct slot *slot, enum talk_state state, struct mn_span re
                (double)sim->time / 1e6, slot->host->name, talk->key, talk->script,
                slot->client->index, talk->server->name, (double)talk->started / 1e6, talk->state,
                talk->reason, slot->text);
-    slot->text[0] = '\0';
+    slot->text[0] = slot->event[0] = '\0';
+    slot->streams_since = 0;
+    slot->is_resuming = false;
     slot->talk = NULL;
     slot->is_waiting = slot->is_dropped = false;
     slot->state = mn_buf_unref(slot->state);
@@ -88,6 +93,7 @@ static void slot_answered(struct slot *slot, const struct json *result, struct m
         sim_fail(sim, "%s: %u of %u questions were answered, in a whole world", talk->key,
                  talk->answers, talk->questions);
     slot->client->talks->answered[talk->script]++;
+    if (slot->is_resuming) slot->client->talks->resumed++;
     slot_end(slot, TALK_ANSWERED, mn_span(NULL, 0));
 }
 
@@ -202,8 +208,8 @@ static void slot_hears(struct sim *sim, void *context, struct mn_span message)
     const struct json *root = NULL, *params;
     struct mn_span method;
 
-    (void)sim;
     if (slot->talk == NULL) return;
+    if (slot->streams_since == 0) slot->streams_since = sim->time;
     if (json_parse_copy(parser, message, TALK_LIMITS, &arena, &root) != MN_OK)
         root = NULL; /* an event that only says where the stream is */
     method = json_text(json_find_str(root, "method"));
@@ -342,6 +348,17 @@ static void slot_refused(struct slot *slot, enum talk_state state, struct mn_spa
     slot_end(slot, state, reason);
 }
 
+/* Its node died, and nothing else: whoever serves it had the answer, or would have had it. */
+static bool could_be_had(const struct slot *slot)
+{
+    const struct talk *talk = slot->talk;
+    const struct sim_host *host = talk->server->host;
+
+    return talk->is_calm && slot->client->talks->is_calm && !talk->was_cut &&
+           talk->server->kind == SIM_SERVER_CHILD && host->boots == talk->server_boots &&
+           slot->streamed > STREAM_TIME;
+}
+
 static void slot_read(struct slot *slot, const struct json *root, struct mn_span message)
 {
     const struct json *id = json_find_str(root, "id"), *error = json_find_str(root, "error");
@@ -359,6 +376,12 @@ static void slot_read(struct slot *slot, const struct json *root, struct mn_span
     snprintf(slot->text, sizeof slot->text, "%.*s", (int)text.size, (const char *)text.data);
     reason = json_text(json_find_str(json_find_str(error, "data"), "reason"));
     if (reason.size == 0) reason = text;
+    if (slot->is_resuming && (id == NULL || !mn_span_is(id->raw, slot_id(slot, want))))
+        sim_fail(slot_sim(slot), "%s, taken up again as %s, ends as %.*s", slot->talk->key,
+                 slot_id(slot, want), (int)message.size, (const char *)message.data);
+    if (slot->is_resuming && mn_span_is(reason, "outcome_unknown") && could_be_had(slot))
+        sim_fail(slot_sim(slot), "%s of %s is lost with its node, which nothing else was (%s)",
+                 slot->talk->key, slot->talk->server->name, slot->text);
     slot_refused(slot, TALK_FAILED, reason, mn_span_is(reason, "no such task"));
 }
 
@@ -367,6 +390,20 @@ static void client_lost_session(struct talk_client *client)
     client->session[0] = '\0';
     for (uint32_t i = 0; i < TALK_SLOTS; i++) /* its tasks and calls are another session's */
         if (client->slots[i].talk != NULL) client->slots[i].talk->was_cut = true;
+}
+
+/* Its node died: its client comes for the stream at the next one. */
+static void slot_come_back(struct slot *slot)
+{
+    struct sim *sim = slot_sim(slot);
+
+    if (!slot->is_resuming) slot->streamed = sim->time - slot->streams_since;
+    slot->is_resuming = true;
+    slot_later(slot, 3 * MN_SEC);
+    if (slot->talk->script != TALK_ENDLESS) return;
+    sim_cancel(sim, &slot->cancel); /* it ends no other way, whatever was planned */
+    sim_at(sim, &slot->cancel, sim->time + 5 * MN_SEC + rng_below_u64(&sim->rng_work, 5 * MN_SEC),
+           slot_cancel, slot);
 }
 
 static void slot_over(struct sim *sim, void *context, const struct sim_response *response)
@@ -379,11 +416,16 @@ static void slot_over(struct sim *sim, void *context, const struct sim_response 
     (void)sim;
     slot->is_waiting = false;
     if (slot->talk == NULL) return; /* it was dropped */
+    if (response->event[0] != '\0')
+        snprintf(slot->event, sizeof slot->event, "%s", response->event);
     if (response->code == 404 && !client->is_modern) client_lost_session(client);
     if (response->is_lost && !client->is_modern && slot->act == ACT_CALL &&
         slot->host->node != NULL && slot->talk->cancelled == 0) {
         slot->is_dropped = true; /* its stream broke: the call goes on until it is cancelled */
         sim_at(sim, &slot->cancel, sim->time + MN_SEC, slot_cancel, slot);
+    } else if (response->is_lost && !client->is_modern && slot->act == ACT_CALL &&
+               slot->event[0] != '\0' && slot->talk->cancelled == 0) {
+        slot_come_back(slot);
     } else if (response->is_lost || slot->talk->cancelled != 0) {
         if (slot->talk->cancelled != 0 || slot->act == ACT_CALL)
             slot_end(slot, TALK_GONE, mn_span_str("cut off"));
@@ -499,7 +541,7 @@ static void slot_ask(struct slot *slot, struct sim_host *host)
     struct sim *sim = slot_sim(slot);
     struct talk_client *client = slot->client;
     struct mn_buf *body;
-    char tool[64], name[TALK_TASK_ID_SIZE], session[SIM_SESSION_SIZE];
+    char tool[64], name[TALK_TASK_ID_SIZE], session[SIM_SESSION_SIZE], event[SIM_EVENT_SIZE];
     struct sim_request request = {
         .patience = PATIENCE, .on_message = slot_hears, .on_end = slot_over, .context = slot};
     uint64_t exchange;
@@ -508,7 +550,13 @@ static void slot_ask(struct slot *slot, struct sim_host *host)
     if (slot->host != NULL && slot->host != host) client->talks->elsewhere++;
     slot->host = host;
     body = slot_body(slot);
-    request.body = mn_buf_span(body);
+    memcpy(event, slot->event, sizeof event);
+    if (slot->is_resuming && slot->act == ACT_CALL) {
+        request.verb = "GET";
+        request.event = event;
+    } else {
+        request.body = mn_buf_span(body);
+    }
     memcpy(session, client->session, sizeof session);
     memcpy(name, slot->task, sizeof name);
     if (client->is_modern) {
@@ -581,6 +629,8 @@ static void slot_begin(struct slot *slot, struct sim_server *server, struct sim_
     talk->can_be_asked = slot->client->can_be_asked;
     talk->is_modern = slot->client->is_modern;
     talk->is_strict = talks->is_strict;
+    talk->is_calm = talks->is_calm;
+    talk->server_boots = server->host->boots;
     talk->questions = 1 + rng_below(&sim->rng_work, TALK_QUESTIONS_MAX);
     talk->is_one_by_one = rng_below(&sim->rng_work, 2) == 0;
     talk->state = TALK_OPEN;

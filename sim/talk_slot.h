@@ -24,7 +24,11 @@ struct slot {
     struct mn_buf *state, *responses;
     char task[TALK_TASK_ID_SIZE];
     bool is_task_cancelled;
-    bool is_dropped; /* legacy: its stream; the call goes on until it is cancelled */
+    bool is_dropped;            /* legacy: its stream; the call goes on until it is cancelled */
+    char event[SIM_EVENT_SIZE]; /* legacy: the last one of its stream; empty: it has none */
+    mn_time streams_since;      /* 0: it does not */
+    mn_time streamed;           /* for so long, when its node died */
+    bool is_resuming;           /* its stream is taken up again, or was, at another node */
     uint32_t tries;
     char text[160]; /* of the last refusal */
     struct sim_event next, cancel, judge;

@@ -18,6 +18,7 @@
 #define NEWS_TIME (40 * MN_SEC) /* whoever follows is connected again after 30 s at most */
 #define DEATHS 4u
 #define IDLE_TIME (12 * MN_MINUTE)   /* of a question nobody answers */
+#define ORPHAN_TIME (6 * MN_MINUTE)  /* of a call whose node died, and whose client did not come */
 #define FORGET_TIME (35 * MN_MINUTE) /* of a session nobody uses */
 
 struct talk *talk_find(struct sim *sim, struct mn_span key)
@@ -173,6 +174,33 @@ static void act_whole(struct talks *talks)
     act_news(talks, "in a whole world");
 }
 
+/* Calls run, and their nodes die: their clients go on elsewhere. */
+static void act_deaths_in_calls(struct talks *talks)
+{
+    struct sim *sim = talks->sim;
+
+    say(talks, "nodes die while calls run");
+    talks->is_strict = false;
+    talks->is_calm = true;
+    for (struct mn_map_entry *e = mn_map_next(&talks->by_key, NULL); e != NULL;
+         e = mn_map_next(&talks->by_key, e))
+        MN_CONTAINER(e, struct talk, by_key)->is_strict = false;
+    for (uint32_t i = 0; i < DEATHS && !sim->has_failed && sim->hosts_count > 2; i++) {
+        struct sim_host *host = &sim->hosts[rng_below(&sim->rng_fault, sim->hosts_count)];
+        run_touching(talks, 10 * MN_SEC);
+        if (sim->has_failed) break;
+        talks->has_died = true;
+        sim_host_crash(host);
+        sim_host_start_at(host,
+                          sim->time + 100 * MN_MS + rng_below_u64(&sim->rng_fault, 3 * MN_SEC));
+        sim_run_until(sim, sim->time + 4 * MN_SEC);
+        settle(talks, MN_MINUTE);
+        run_touching(talks, 10 * MN_SEC);
+    }
+    talks->is_calm = false;
+    act_news(talks, "after nodes died while calls ran");
+}
+
 static void act_end_of_calls(struct talks *talks)
 {
     struct sim *sim = talks->sim;
@@ -257,6 +285,7 @@ static void act_nothing_left(struct talks *talks)
     if (!sim->has_failed)
         sim_run_until(sim, sim->time + (talks->may_abandon ? FORGET_TIME
                                         : talks->has_left  ? IDLE_TIME
+                                        : talks->has_died  ? ORPHAN_TIME
                                                            : 10 * MN_SEC));
     if (!sim->has_failed) check_servers(talks);
     for (uint32_t i = 0; i < sim->hosts_count && !sim->has_failed; i++)
@@ -279,10 +308,11 @@ static void check_tried(struct talks *talks)
         sim_fail(sim, "nobody went on at another node");
     if (sim->options.is_verbose)
         printf("%9.3f %llu calls, %llu questions, %llu went on at another node, %llu updates, "
-               "%llu sessions moved\n",
+               "%llu sessions moved, %llu streams answered at another node\n",
                (double)sim->time / 1e6, (unsigned long long)talks->count,
                (unsigned long long)talks->asked, (unsigned long long)talks->elsewhere,
-               (unsigned long long)talks->updates, (unsigned long long)talks->moves);
+               (unsigned long long)talks->updates, (unsigned long long)talks->moves,
+               (unsigned long long)talks->resumed);
 }
 
 bool sim_run_talks(struct sim *sim)
@@ -292,6 +322,7 @@ bool sim_run_talks(struct sim *sim)
     sim_boot(sim);
     act_faults(talks);
     act_whole(talks);
+    act_deaths_in_calls(talks);
     act_end_of_calls(talks);
     if (!sim->has_failed) act_deaths(talks);
     act_nothing_left(talks);

@@ -58,6 +58,7 @@ void front_call_free(struct front *front, struct front_call *call)
 {
     front_question_drop(front, call);
     usage_drop(&front->usage, call->usage);
+    mn_heap_remove(&front->retries, &call->retry);
     mn_map_remove(&front->calls, &call->by_ticket);
     mn_list_remove(&call->in_exchange);
     mn_list_remove(&call->in_session);
@@ -125,6 +126,7 @@ void front_free(struct front *front)
     front_record_free(front);
     mn_heap_done(&front->timers);
     mn_heap_done(&front->expiries);
+    mn_heap_done(&front->retries);
     names_done(&front->names);
     usage_done(&front->usage);
     json_parser_free(front->parser);
@@ -237,6 +239,7 @@ static void front_on_time(struct front *front)
         front_on_idle(front,
                       MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry));
     front_subscribe_on_time(front);
+    front_orphan_on_time(front);
     front_record_on_time(front);
     if (front->changed_at <= now) {
         front->changed_at = MN_TIME_NEVER;
@@ -282,6 +285,7 @@ mn_time front_deadline(const struct front *front)
 {
     mn_time at = mn_time_min(mn_heap_deadline(&front->timers), mn_heap_deadline(&front->expiries));
     at = mn_time_min(at, mn_heap_deadline(&front->feeds_timers));
+    at = mn_time_min(at, mn_heap_deadline(&front->retries));
     at = mn_time_min(at, records_deadline(front->records));
     return mn_time_min(at, front->changed_at);
 }

@@ -103,7 +103,7 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
         text = "header MCP-Protocol-Version names a revision that is not served";
     }
     if (code == 404 && !exchange->was_adopted &&
-        (entry == NULL || (session != NULL && session->is_elsewhere)) &&
+        (entry == NULL || (session != NULL && front_record_is_elsewhere(front, session))) &&
         front_record_adopt(front, exchange, id))
         return NULL; /* it is asked for, and then this is done once more */
     if (session == NULL) {

@@ -12,7 +12,8 @@
 
 #define ORPHANS_MAX 32u             /* of a session: those that are saved, and those that came */
 #define ORPHANS_SIZE ((size_t)8192) /* bytes of what is saved about them */
-#define URI_SIZE_MAX 4096u
+#define CLAIM_TIME (5 * MN_SEC) /* a node that comes back, or this one, may not know the others */
+#define CLAIM_RETRY (300 * MN_MS)
 
 /* A call that came through another node, and that nobody has asked for yet. */
 struct orphan {
@@ -250,6 +251,30 @@ bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
         (void)orphan_take(front, exchange, session, orphan);
     }
     return true;
+}
+
+bool front_orphan_retry(struct front *front, struct front_call *call, enum call_failure failure)
+{
+    bool is_certain =
+        failure == CALL_UNAVAILABLE || failure == CALL_NOT_FOUND || failure == CALL_BUSY;
+
+    if (!is_certain || front->now.mono - call->started >= CLAIM_TIME) return false;
+    MN_PROBE("front: a call of another node is asked for again");
+    mn_map_remove(&front->calls, &call->by_ticket);
+    call->ticket = ++front->ticket_last;
+    mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));
+    mn_heap_set(&front->retries, &call->retry, mn_time_after(front->now.mono, CLAIM_RETRY));
+    return true;
+}
+
+void front_orphan_on_time(struct front *front)
+{
+    while (mn_heap_deadline(&front->retries) <= front->now.mono) {
+        struct front_call *call =
+            MN_CONTAINER(mn_heap_peek(&front->retries), struct front_call, retry);
+        mn_heap_remove(&front->retries, &call->retry);
+        front_call_emit(front, call, &call->node, false, mn_span(NULL, 0));
+    }
 }
 
 void front_orphan_cancel(struct front *front, struct front_session *session, struct mn_span id)

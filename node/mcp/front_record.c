@@ -22,7 +22,8 @@
 #define SUBSCRIPTIONS_SIZE ((size_t)32768) /* bytes of their URIs */
 #define TASKS_SIZE ((size_t)8192)          /* bytes of their ids */
 #define GENERATION_SHIFT 32
-#define GENERATION_MAX 0xffffffu
+#define CHANCE_BITS 12          /* of a generation; before them it counts nodes */
+#define COUNT_BITS 16           /* an event's id has room for so many */
 #define MARK_PREFIX "ended/"    /* in the store all of these come */
 #define KEPT_PREFIX "sessions/" /* before all of these */
 
@@ -223,15 +224,25 @@ static void record_apply(struct front *front, struct front_session *session,
     front_orphan_read(session, record);
 }
 
-/* The session is of a generation later than that of the record: it numbers from there. */
-static void record_number(struct front_session *session, const Meshnode__Record__Session *record)
+/* The session is of a generation later than that of the record, and numbers from there. A record
+ * may be the last but one: chance tells its heirs apart. */
+static void record_number(struct front *front, struct front_session *session,
+                          const Meshnode__Record__Session *record)
 {
-    session->generation = record->generation + 1;
-    if (session->generation > GENERATION_MAX) session->generation = 1;
+    uint64_t count = (record->generation >> CHANCE_BITS) + 1;
+
+    session->generation =
+        (count % (1u << COUNT_BITS)) << CHANCE_BITS | rng_below(&front->rng, 1u << CHANCE_BITS);
     session->stream_last = session->place_last = session->generation << GENERATION_SHIFT;
 }
 
 /* ---- a session of another node ---- */
+
+bool front_record_is_elsewhere(const struct front *front, const struct front_session *session)
+{
+    return session->is_elsewhere ||
+           mn_map_find(&front->adoptions, mn_span(session->handle, sizeof session->handle)) != NULL;
+}
 
 bool front_record_adopt(struct front *front, struct front_exchange *exchange, struct mn_span id)
 {
@@ -292,7 +303,7 @@ static bool adoption_take_over(struct front *front, const struct front_exchange 
     }
     if (session != NULL) { /* its client was away for a while */
         if (record != NULL) {
-            record_number(session, record);
+            record_number(front, session, record);
             record_apply(front, session, record);
         }
         session->is_elsewhere = false;
@@ -304,7 +315,7 @@ static bool adoption_take_over(struct front *front, const struct front_exchange 
         front, exchange, mn_span_str(adoption->id), front_session_version(pb_text(record->version)),
         pb_span(record->client_info), pb_span(record->client_capabilities));
     front_legacy_touch(front, session);
-    record_number(session, record);
+    record_number(front, session, record);
     record_apply(front, session, record);
     front_record_save(front, session);
     return true;

@@ -196,6 +196,7 @@ struct front_call {
     uint32_t services_count;
     struct usage_tool *usage; /* NULL: not counted */
     mn_time started;
+    struct mn_heap_entry retry; /* of a claim that could not be asked for */
 };
 
 struct front {
@@ -229,6 +230,7 @@ struct front {
     uint32_t streams_count;
     struct mn_heap timers;   /* front_exchange.timer */
     struct mn_heap expiries; /* front_session.expiry */
+    struct mn_heap retries;  /* front_call.retry */
     mn_time changed_at;      /* when clients are told that lists changed; MN_TIME_NEVER */
     size_t bodies_size;
     size_t batches_size; /* answers that wait for the rest of their batch */
@@ -480,6 +482,10 @@ void front_record_leave(struct front_exchange *exchange);
 void front_record_done(struct front *front, struct front_session *session);
 void front_record_end(struct front *front, struct front_session *session);
 
+/* Its client used another node since, or comes from one just now: what it says waits for its turn.
+ */
+bool front_record_is_elsewhere(const struct front *front, const struct front_session *session);
+
 /* Looks for the session of that id at other nodes; the exchange is served again when it is found,
  * or nobody has it. False: it is no id of ours. */
 bool front_record_adopt(struct front *front, struct front_exchange *exchange, struct mn_span id);
@@ -633,6 +639,11 @@ void front_orphan_read(struct front_session *session,
  * False: not all could be. */
 bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
                         struct front_session *session, uint64_t stream);
+
+/* Nobody could be asked about it: it is tried again for a while, as its node may be found. False:
+ * no more. */
+bool front_orphan_retry(struct front *front, struct front_call *call, enum call_failure failure);
+void front_orphan_on_time(struct front *front);
 
 /* The client does not want that one any more; it need not exist. */
 void front_orphan_cancel(struct front *front, struct front_session *session, struct mn_span id);

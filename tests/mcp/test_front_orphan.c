@@ -157,6 +157,8 @@ END_TEST
 START_TEST(a_call_of_another_node_is_asked_for_with_its_stream)
 {
     uint64_t id, orphan;
+    unsigned long long place;
+    char body[200], last[80];
 
     client_at(client_now.mono + NOTE);
     take_record();
@@ -174,12 +176,15 @@ START_TEST(a_call_of_another_node_is_asked_for_with_its_stream)
     ck_assert(client_calls[0].request->is_live);
     client_progress(client_calls[0].ticket, "{\"progress\":2}");
     client_result(client_calls[0].ticket, "{\"content\":[]}");
-    client_assert_body(client_response(id), "event: message\nid: p1-4294967297." NINE
-                                            "\n" PROGRESS("2") "event: message\nid: "
-                                                               "p1-4294967298\n" RESULT);
+    ck_assert_int_eq(sscanf(client_response(id)->body, "event: message\nid: p1-%llu.", &place), 1);
+    ck_assert_uint_gt(place, UINT32_MAX); /* after all that the first node gave out */
+    snprintf(body, sizeof body, "event: message\nid: p1-%llu\n" RESULT, place + 1);
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, PROGRESS("2")));
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, body));
     ck_assert(client_response(id)->is_ended);
-    id = get_after("p1-4294967297." NINE); /* the last event was lost again */
-    client_assert_body(client_response(id), "event: message\nid: p1-4294967298\n" RESULT);
+    snprintf(last, sizeof last, "p1-%llu." NINE, place);
+    id = get_after(last); /* the last event was lost again */
+    client_assert_body(client_response(id), body);
     ck_assert(client_response(id)->is_ended);
 }
 END_TEST
@@ -241,7 +246,14 @@ START_TEST(a_call_that_is_nowhere_any_more_is_told)
     at_another_node();
     id = get_after("p1-2." NINE);
     answer_asks(true);
-    client_failed(client_calls[0].ticket, CALL_UNAVAILABLE, "the node is gone");
+    client_failed(client_calls[0].ticket, CALL_UNAVAILABLE, "no link to the node yet");
+    ck_assert(!client_response(id)->is_ended);
+    client_at(client_now.mono + MN_SEC); /* it is asked again */
+    ck_assert_uint_eq(client_calls_count, 2);
+    ck_assert(mn_span_equal(pb_span(client_calls[0].request->resume),
+                            pb_span(client_calls[1].request->resume)));
+    client_at(client_now.mono + 10 * MN_SEC);
+    client_failed(client_calls[1].ticket, CALL_UNAVAILABLE, "the node is gone");
     assert_unknown(id);
 }
 END_TEST
