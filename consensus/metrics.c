@@ -82,11 +82,13 @@ struct mn_buf *metrics_encode(const struct metrics *metrics, const mn_id *mesh_i
     return record;
 }
 
-/* A newer node may say more; one that says less says nothing of the rest. */
+/* A newer node may say more; one that says less says nothing of the rest, and what is no number is
+ * not known. */
 static void metrics_read(const Meshnode__Decision__Metrics *wire, struct metrics *ret)
 {
     for (uint32_t i = 0; i < METRIC_COUNT; i++)
-        ret->values[i] = i < wire->n_values ? wire->values[i] : (double)NAN;
+        ret->values[i] =
+            i < wire->n_values && isfinite(wire->values[i]) ? wire->values[i] : (double)NAN;
 }
 
 mn_status metrics_decode(struct mn_span record, const mn_id *mesh_id, uint8_t ret_pk[SIGN_PK_SIZE],

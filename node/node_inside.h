@@ -95,6 +95,12 @@ struct node_owners_pair {
     uint64_t rev;
 };
 struct node_owners *node_owners_new(void);
+
+/* One record, in [arena]; its name points into the pair. False: it says nothing usable. */
+bool node_owners_read(struct json_parser *parser, struct mn_arena *arena,
+                      const struct node_owners_pair *pair, struct services_owner *ret);
+struct mn_span node_owners_write(struct mn_arena *arena, struct mn_now now,
+                                 const struct services_owner *owner);
 void node_owners_free(struct node_owners *owners);
 bool node_owners_is_key(struct mn_span key);
 void node_owners_load(struct node *node, struct mn_now now, const struct node_owners_pair *pairs,

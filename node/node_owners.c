@@ -55,8 +55,8 @@ bool node_owners_is_key(struct mn_span key)
 
 /* ---- reading ---- */
 
-static bool read_owner(struct node *node, const struct node_owners_pair *pair,
-                       struct services_owner *ret)
+bool node_owners_read(struct json_parser *parser, struct mn_arena *arena,
+                      const struct node_owners_pair *pair, struct services_owner *ret)
 {
     static const char *const names[] = {"node", "key", "at_ms"};
     const struct json *json, *parts[3];
@@ -64,7 +64,7 @@ static bool read_owner(struct node *node, const struct node_owners_pair *pair,
 
     *ret = (struct services_owner){.rev = pair->rev};
     ret->name = mn_span(pair->key.data + PREFIX_SIZE, pair->key.size - PREFIX_SIZE);
-    if (json_parse_copy(node->owners->parser, pair->value, limits, &node->arena, &json) != MN_OK ||
+    if (json_parse_copy(parser, pair->value, limits, arena, &json) != MN_OK ||
         json->type != JSON_OBJECT || json_pick(json, names, 3, parts) != MN_OK ||
         mn_id_parse(json_text(parts[0]), &ret->node) != MN_OK)
         return false;
@@ -82,7 +82,8 @@ void node_owners_load(struct node *node, struct mn_now now, const struct node_ow
     struct core_input input = {.type = CORE_IN_OWNERS};
 
     for (uint32_t i = 0; i < count; i++)
-        input.owners.count += read_owner(node, &pairs[i], &items[input.owners.count]);
+        input.owners.count += node_owners_read(node->owners->parser, &node->arena, &pairs[i],
+                                               &items[input.owners.count]);
     input.owners.items = items;
     node->owners->count = count;
     node->owners->is_known = is_read;
@@ -92,8 +93,8 @@ void node_owners_load(struct node *node, struct mn_now now, const struct node_ow
 
 /* ---- writing ---- */
 
-static struct mn_span write_owner(struct node *node, struct mn_now now,
-                                  const struct services_owner *owner)
+struct mn_span node_owners_write(struct mn_arena *arena, struct mn_now now,
+                                 const struct services_owner *owner)
 {
     static const uint8_t no_key[CALL_KEY_SIZE];
     char id[MN_ID_TEXT_SIZE], key[2 * CALL_KEY_SIZE + 1] = "";
@@ -101,9 +102,9 @@ static struct mn_span write_owner(struct node *node, struct mn_now now,
 
     mn_id_format(&owner->node, id);
     if (has_key) mn_hex_encode(mn_span(owner->key, sizeof owner->key), key);
-    return mn_span_str(mn_arena_format(
-        &node->arena, "{\"node\":\"%s\",\"key\":%s%s%s,\"at_ms\":%llu}", id, has_key ? "\"" : "",
-        has_key ? key : "null", has_key ? "\"" : "", (unsigned long long)mn_wall_ms(now)));
+    return mn_span_str(mn_arena_format(arena, "{\"node\":\"%s\",\"key\":%s%s%s,\"at_ms\":%llu}", id,
+                                       has_key ? "\"" : "", has_key ? key : "null",
+                                       has_key ? "\"" : "", (unsigned long long)mn_wall_ms(now)));
 }
 
 static void claim(struct node *node, struct mn_now now, const struct services_owner *owner,
@@ -115,7 +116,7 @@ static void claim(struct node *node, struct mn_now now, const struct services_ow
     request.command.verb = STRONG_PUT;
     request.command.key = mn_span_str(mn_arena_format(
         &node->arena, PREFIX "%.*s", (int)owner->name.size, (const char *)owner->name.data));
-    request.command.value = write_owner(node, now, owner);
+    request.command.value = node_owners_write(&node->arena, now, owner);
     request.command.has_if_rev = true;
     request.command.if_rev = owner->rev;
     request.ticket = ++node->owners->ticket | TICKET_BIT;

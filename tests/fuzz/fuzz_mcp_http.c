@@ -23,7 +23,7 @@ static struct call_outbox calls;
 static struct {
     int has_head, is_ended;
 } exchanges[EXCHANGES];
-static char session[33];
+static char session[300]; /* of the newest legacy session */
 static uint64_t ticket_last;
 
 static uint8_t take(struct script *script)
@@ -54,7 +54,7 @@ static void watch(const struct edge_output *output)
         exchanges[i].has_head = 1;
         for (uint32_t k = 0; k < output->headers_count; k++)
             if (mn_span_is(output->headers[k].name, "mcp-session-id"))
-                memcpy(session, output->headers[k].value.data, 32);
+                memcpy(session, output->headers[k].value.data, output->headers[k].value.size);
     } else if (output->type == EDGE_OUT_HTTP_BODY) {
         if (!exchanges[i].has_head || exchanges[i].is_ended) abort();
         exchanges[i].is_ended = output->flag;
@@ -91,9 +91,14 @@ static void open_exchange(struct script *script, uint64_t id)
     http.method = mn_span_str(methods[kind / 2 % 5]);
     http.target = mn_span_str(targets[kind / 10 % 5]);
     http.headers_count = 3;
-    if (session[0] != 0 && kind & 64)
+    if (session[0] != 0 && kind & 64) {
         headers[http.headers_count++] =
             (struct edge_header){mn_span_str("mcp-session-id"), mn_span_str(session)};
+        if (kind & 1) headers[2].value = mn_span_str("2025-11-25");
+        if (kind / 2 % 5 == 2) /* GET: perhaps of a stream that broke */
+            headers[http.headers_count++] =
+                (struct edge_header){mn_span_str("last-event-id"), take_line(script)};
+    }
     if (kind & 128) {
         headers[http.headers_count++] =
             (struct edge_header){mn_span_str("mcp-method"), take_line(script)};

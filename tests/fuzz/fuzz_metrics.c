@@ -1,5 +1,5 @@
-/* What a member says it measures: refused, or within what its header promises; whoever signs may say
- * anything, so the input is also signed as it is. */
+/* What a member says it measures: refused, or within what its header promises; whoever signs may
+ * say anything, so the input is also signed as it is. */
 #include <math.h>
 #include <sodium.h>
 #include <stdlib.h>

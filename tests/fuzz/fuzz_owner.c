@@ -1,5 +1,5 @@
-/* A record of whose a name is, as it comes from the mesh's map or the node's store: it is refused, or
- * says a node and a key, and means the same written again. */
+/* A record of whose a name is, as it comes from the mesh's map or the node's store: it is refused,
+ * or says a node and a key, and means the same written again. */
 #include <stdlib.h>
 
 #include "node/json/json.h"

@@ -1,7 +1,7 @@
-/* The record of a legacy session as another member, or the node's store, gives it, and the id of the
- * event after which its client comes: the session goes on, or its client starts over; invariants
- * hold, and what it then sends of itself can be read back by the next node. The input: the event's
- * id, a line feed, the record's body. */
+/* The record of a legacy session as another member, or the node's store, gives it, and the id of
+ * the event after which its client comes: the session goes on, or its client starts over;
+ * invariants hold, and what it then sends of itself can be read back by the next node. The input:
+ * the event's id, a line feed, the record's body. */
 #include <stdlib.h>
 
 #include "crypto/rng.h"
@@ -26,10 +26,10 @@ struct world {
     struct edge_outbox edge;
     struct call_outbox calls;
     char session[SESSION_SIZE];
-    struct mn_buf *put;    /* the record that it told others last */
-    struct mn_buf *asked;  /* what it asked them last */
-    uint64_t ticket;       /* of its newest request to the core; 0: none */
-    uint32_t ended_count;  /* responses */
+    struct mn_buf *put;   /* the record that it told others last */
+    struct mn_buf *asked; /* what it asked them last */
+    uint64_t ticket;      /* of its newest request to the core; 0: none */
+    uint32_t ended_count; /* responses */
 };
 
 static void on_carry(struct world *world, const struct mcp_carry *carry)
@@ -97,8 +97,7 @@ static void world_init(struct world *world)
     memcpy(world->session, session, sizeof session);
     world->edge.arena = world->calls.arena = &world->arena;
     world->front = front_new(&config);
-    step(world,
-         &(struct mcp_input){.type = MCP_IN_NODES, .nodes = {.items = others, .count = 2}});
+    step(world, &(struct mcp_input){.type = MCP_IN_NODES, .nodes = {.items = others, .count = 2}});
     pass(world, MN_SEC);
 }
 
@@ -206,8 +205,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint8_t *feed = size == 0 ? NULL : memchr(data, '\n', size);
     struct world *world = mn_alloc(sizeof *world);
     struct mn_span last = mn_span(data, feed == NULL ? size : (size_t)(feed - data));
-    struct mn_span body = feed == NULL ? mn_span(NULL, 0)
-                                       : mn_span(feed + 1, size - last.size - 1);
+    struct mn_span body = feed == NULL ? mn_span(NULL, 0) : mn_span(feed + 1, size - last.size - 1);
     struct mn_arena arena = {0};
     const Meshnode__Record__Record *told;
     struct mn_buf *said;
@@ -221,8 +219,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (said->size <= RECORDS_BODY_MAX) {
         go_on(world, last, mn_buf_span(said));
         if (world->put != NULL) { /* what it told of it is a record as any, and goes on again */
-            told = pb_unpack(&meshnode__record__record__descriptor, &arena,
-                             mn_buf_span(world->put));
+            told =
+                pb_unpack(&meshnode__record__record__descriptor, &arena, mn_buf_span(world->put));
             MN_ASSERT(told != NULL && told->body.len <= RECORDS_BODY_MAX);
             world_done(world);
             go_on(world, last, pb_span(told->body));

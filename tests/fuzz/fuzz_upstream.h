@@ -10,6 +10,7 @@
 
 #define FUZZ_FETCHES_MAX 256
 #define FUZZ_CHILDREN_MAX 64
+#define FUZZ_ORPHAN "0123456789abcdef"
 #define FUZZ_CALLS_MAX 65536 /* inputs are shorter than that many calls */
 
 struct fuzz_upstream {
@@ -171,7 +172,7 @@ static inline void fuzz_upstream_exit(struct fuzz_upstream *fuzz, uint32_t code)
 }
 
 /* [bytes]: the params; with "!" in front the whole payload, with "?" or "*" those of a client that
- * can be asked, live or in rounds. */
+ * can be asked, live or in rounds; "^": the client of the last live one comes by another node. */
 static inline void fuzz_upstream_call(struct fuzz_upstream *fuzz, struct mn_span bytes)
 {
     struct call_message message = {.type = CALL_MESSAGE_REQUEST};
@@ -186,6 +187,11 @@ static inline void fuzz_upstream_call(struct fuzz_upstream *fuzz, struct mn_span
         request.client_capabilities =
             pb_bytes(mn_span_str("{\"elicitation\":{},\"sampling\":{},\"roots\":{}}"));
         request.params = pb_bytes(mn_span(bytes.data + 1, bytes.size - 1));
+        if (request.is_live) request.orphan = pb_bytes(mn_span_str(FUZZ_ORPHAN));
+    } else if (bytes.size > 0 && bytes.data[0] == '^') {
+        request.is_live = true;
+        request.params = pb_bytes(mn_span_str("{}"));
+        request.resume = pb_bytes(mn_span_str(FUZZ_ORPHAN));
     }
     if (fuzz->ticket + 1 >= FUZZ_CALLS_MAX) return;
     message.request.ticket = ++fuzz->ticket;
@@ -220,9 +226,11 @@ static inline void fuzz_upstream_input(struct fuzz_upstream *fuzz, struct mn_spa
     mn_buf_unref(message.more.payload);
 }
 
-static inline void fuzz_upstream_cancel(struct fuzz_upstream *fuzz)
+/* Its caller cancels the newest call, or is lost. */
+static inline void fuzz_upstream_cancel(struct fuzz_upstream *fuzz, bool is_lost)
 {
-    struct call_message message = {.type = CALL_MESSAGE_CANCEL, .ticket = fuzz->ticket};
+    struct call_message message = {
+        .type = CALL_MESSAGE_CANCEL, .is_lost = is_lost, .ticket = fuzz->ticket};
 
     fuzz->open[fuzz->ticket] = 0;
     fuzz_upstream_step(fuzz,

@@ -54,7 +54,7 @@ static void act(struct fuzz_upstream *fuzz, uint8_t operation, struct mn_span by
                                                       .status = statuses[first % 4]});
         break;
     case 2: fuzz_upstream_call(fuzz, bytes); break;
-    case 3: fuzz_upstream_cancel(fuzz); break;
+    case 3: fuzz_upstream_cancel(fuzz, bytes.size > 0); break;
     case 4: fuzz_upstream_pass(fuzz, first * MN_SEC / 4); break;
     case 5:
         answer(fuzz, first & 1 ? "{\"supportedVersions\":[\"2026-07-28\"],\"tools\":[],"

@@ -28,7 +28,7 @@ static void act(struct fuzz_upstream *fuzz, uint8_t operation, struct mn_span by
     case 0: fuzz_upstream_out(fuzz, 2, bytes); break;
     case 1: fuzz_upstream_exit(fuzz, bytes.size == 0 ? 1 : bytes.data[0]); break;
     case 2: fuzz_upstream_call(fuzz, bytes); break;
-    case 3: fuzz_upstream_cancel(fuzz); break;
+    case 3: fuzz_upstream_cancel(fuzz, bytes.size > 0); break;
     case 4: fuzz_upstream_pass(fuzz, bytes.size == 0 ? MN_SEC : bytes.data[0] * MN_SEC); break;
     default: fuzz_upstream_out(fuzz, 1, bytes); break;
     }

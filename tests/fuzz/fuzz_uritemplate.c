@@ -22,8 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MN_ASSERT(literals <= at && literals <= rest);
         MN_ASSERT(rest <= URITEMPLATE_URI_MAX);
     }
-    if (memchr(template, '{', at) == NULL && uritemplate_match(mn_span(template, at),
-                                                              mn_span(template, at), &literals))
+    if (memchr(template, '{', at) == NULL &&
+        uritemplate_match(mn_span(template, at), mn_span(template, at), &literals))
         MN_ASSERT(literals == at);
     free(template);
     free(uri);
