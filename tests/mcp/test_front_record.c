@@ -120,6 +120,34 @@ START_TEST(a_session_of_another_node_is_asked_for_and_goes_on)
 }
 END_TEST
 
+/* It must not overtake the request that it is about, and be lost. */
+START_TEST(what_comes_while_a_session_is_told_to_others_waits_too)
+{
+    const Meshnode__Record__Record *record;
+    char session_id[300];
+    uint64_t id, cancel;
+
+    client_nodes(2);
+    id = post(NULL, INITIALIZE);
+    record = client_carries[0].packet->put;
+    client_confirm_puts();
+    strcpy(session_id, client_response(id)->session);
+    client_at(client_now.mono + MCP_SESSION_IDLE);
+    client_at(client_now.mono + RECORDS_LIFE);
+    client_carries_count = 0;
+    id = post(session_id, CALL);
+    answer_ask(&client_carries[0], NULL);
+    answer_ask(&client_carries[1], record);
+    cancel = post(session_id, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
+                              "\"params\":{\"requestId\":9}}");
+    ck_assert_uint_eq(client_response(cancel)->code, 0);
+    client_confirm_puts();
+    ck_assert_uint_eq(client_response(cancel)->code, 202);
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert(client_calls[0].is_cancelled);
+}
+END_TEST
+
 START_TEST(a_session_that_ended_elsewhere_does_not_come_back)
 {
     Meshnode__Record__Record record = MESHNODE__RECORD__RECORD__INIT;
@@ -228,6 +256,7 @@ int main(void)
     tcase_add_test(all, a_session_is_told_once_two_others_keep_it);
     tcase_add_test(all, others_that_do_not_answer_do_not_hold_a_session_up_for_ever);
     tcase_add_test(all, a_session_of_another_node_is_asked_for_and_goes_on);
+    tcase_add_test(all, what_comes_while_a_session_is_told_to_others_waits_too);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     tcase_add_test(all, a_session_whose_record_nobody_has_is_over);
     tcase_add_test(all, a_session_outlives_a_restart_of_its_node);
