@@ -47,6 +47,7 @@ struct talk {
     uint32_t answers, refusals; /* to its questions */
     bool was_cut;               /* a process or session that worked on it ended */
     bool is_task_over;
+    mn_time task_over; /* since when */
 
     /* at the client */
     enum talk_state state;
@@ -109,6 +110,10 @@ void talker_touch(struct sim_server *server, uint32_t resource); /* it has anoth
 const char *talker_uri(const struct sim_server *server, uint32_t resource, char text[64]);
 /* Requests that wait for an answer, at all lines of it. */
 uint32_t talker_open_count(const struct sim_server *server);
+
+/* Legacy sessions at it whose client cannot be asked: one that all share, if none was left behind.
+ */
+uint32_t talker_shared_count(const struct sim_server *server);
 
 /* ---- talk_client.c, talk_follow.c ---- */
 

@@ -64,6 +64,7 @@ static void slot_end(struct slot *slot, enum talk_state state, struct mn_span re
     slot->text[0] = slot->event[0] = '\0';
     slot->streams_since = 0;
     slot->is_resuming = false;
+    talk_task_leave(slot);
     slot->talk = NULL;
     slot->is_waiting = slot->is_dropped = false;
     slot->state = mn_buf_unref(slot->state);
@@ -280,7 +281,8 @@ static void slot_task_begun(struct slot *slot, const struct json *task)
     slot->tries = 0;
     slot->is_task_cancelled = false;
     slot->act = ACT_TASK_GET;
-    slot_later(slot, MN_SEC);
+    talk_task_listen(slot);
+    slot_later(slot, slot->is_listening ? 4 * MN_SEC : MN_SEC);
 }
 
 static void slot_task_shown(struct slot *slot, const struct json *result, struct mn_span message)
@@ -299,11 +301,13 @@ static void slot_task_shown(struct slot *slot, const struct json *result, struct
             sim_fail(slot_sim(slot), "%s: its task was cancelled, and goes on", slot->talk->key);
         slot_later(slot, MN_SEC);
     } else if (mn_span_is(status, "cancelled")) {
+        talk_task_found_over(slot);
         if (!slot->is_task_cancelled && slot->tries == 0)
             sim_fail(slot_sim(slot), "%s: nobody cancelled its task", slot->talk->key);
         slot->talk->cancelled = slot_sim(slot)->time;
         slot_end(slot, TALK_CANCELLED, mn_span(NULL, 0));
     } else if (slot->client->is_modern) {
+        talk_task_found_over(slot);
         slot_answered(slot, json_find_str(result, "result"), message);
     } else {
         slot->act = ACT_TASK_RESULT;

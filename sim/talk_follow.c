@@ -4,7 +4,7 @@
  * change that they are not told of shows.
  *
  *   in the end, and after each death of a node in a world that is else whole, each has seen the
- *   last content; a legacy one without having subscribed again */
+ *   last content; a legacy one without having subscribed again, in the session that it had */
 #include <stdio.h>
 
 #include "proto/base/memory.h"
@@ -153,6 +153,16 @@ static void follower_told(struct sim *sim, void *context, struct mn_span message
     mn_arena_done(&arena);
 }
 
+/* Unless everything is well, then none may go. */
+static void follower_lost_session(struct talk_follower *follower)
+{
+    if (follower->talks->is_strict && !follower->talks->is_over && follower->is_subscribed)
+        sim_fail(follower->talks->sim,
+                 "the session of follower %u is unknown at %s, and was known to three nodes",
+                 follower->index, follower->host->name);
+    follower->session[0] = '\0';
+}
+
 static void follower_closed(struct sim *sim, void *context, const struct sim_response *response)
 {
     struct talk_follower *follower = context;
@@ -162,7 +172,7 @@ static void follower_closed(struct sim *sim, void *context, const struct sim_res
     /* Only in a whole world one death takes no record of a session along: else it subscribes
      * again. */
     if (!follower->talks->is_strict) follower->is_subscribed = false;
-    if (response->code == 404) follower->session[0] = '\0';
+    if (response->code == 404) follower_lost_session(follower);
     follower_again(follower);
 }
 
@@ -208,7 +218,7 @@ static void follower_asked(struct sim *sim, void *context, const struct sim_resp
 
     (void)sim;
     follower->is_asking = false;
-    if (response->code == 404) follower->session[0] = '\0';
+    if (response->code == 404) follower_lost_session(follower);
     if (is_good && follower->session[0] == '\0')
         snprintf(follower->session, sizeof follower->session, "%s", response->session);
     else if (is_good)

@@ -30,7 +30,12 @@ struct slot {
     mn_time streamed;           /* for so long, when its node died */
     bool is_resuming;           /* its stream is taken up again, or was, at another node */
     uint32_t tries;
-    char text[160]; /* of the last refusal */
+    struct sim_host *listen_host; /* modern: where it listens to what becomes of its task, */
+    uint64_t listen;              /* by this exchange */
+    bool is_listening;
+    mn_time listen_since; /* acknowledged then; 0: not yet */
+    bool is_told;         /* that the task is over */
+    char text[160];       /* of the last refusal */
     struct sim_event next, cancel, judge;
 };
 
@@ -58,5 +63,13 @@ bool talk_answer(const struct slot *slot, struct mn_writer *writer, struct mn_sp
 
 /* A request of the server's, to a legacy client. */
 void talk_asked(struct slot *slot, const struct json *root, struct mn_span method);
+
+/* ---- talk_task.c ---- */
+
+/* A modern client may listen to what becomes of its task, at whatever node. */
+void talk_task_listen(struct slot *slot);
+void talk_task_leave(struct slot *slot);
+/* Its client has found out that the task is over: it had to be told, if it was there in time. */
+void talk_task_found_over(const struct slot *slot);
 
 #endif

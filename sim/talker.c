@@ -315,12 +315,28 @@ static void task_write(struct mn_writer *writer, const struct task *task)
         task->line->server->is_modern ? "pollIntervalMs" : "pollInterval", TASK_POLL_MS);
 }
 
+/* Whoever is there, legacy, or listens for it, modern, is told how it is. */
+static void task_tell(struct task *task)
+{
+    struct mn_writer params = {0};
+
+    if (task->line->server->is_modern && task->status == TASK_COMPLETED)
+        mn_writer_format(&params,
+                         "\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"did %s\"}]},",
+                         task->talk->key);
+    task_write(&params, task);
+    talker_tell_task(task->line, task->id, mn_buf_span(params.buf));
+    mn_writer_drop(&params);
+}
+
 /* What waits for the task's result gets it, or hears that there is none. */
 static void task_over(struct task *task, enum task_status status)
 {
     sim_cancel(talker_sim(task->line), &task->end);
     task->status = status;
+    if (!task->talk->is_task_over) task->talk->task_over = talker_sim(task->line)->time;
     task->talk->is_task_over = true;
+    task_tell(task);
     MN_LIST_FOR_EACH_SAFE (entry, &task->line->works) {
         struct work *work = MN_CONTAINER(entry, struct work, list);
         if (work->task != task) continue;
@@ -556,6 +572,7 @@ static bool line_request_of_era(struct talker_line *line, uint64_t exchange, str
     struct mn_writer body = {0};
 
     if (mn_span_is(method, is_modern ? "server/discover" : "initialize")) {
+        line->is_initialized = !is_modern;
         line->can_be_asked = capabilities_ask(json_find_str(params, "capabilities"));
         write_about(line, &body);
         talker_line_answer(line, exchange, id, "result", &body);
@@ -677,6 +694,17 @@ uint32_t talker_open_count(const struct sim_server *server)
     MN_LIST_FOR_EACH (entry, &server->lines) {
         MN_LIST_FOR_EACH (each, &MN_CONTAINER(entry, struct talker_line, list)->works)
             count++;
+    }
+    return count;
+}
+
+uint32_t talker_shared_count(const struct sim_server *server)
+{
+    uint32_t count = 0;
+
+    MN_LIST_FOR_EACH (entry, &server->lines) {
+        const struct talker_line *line = MN_CONTAINER(entry, struct talker_line, list);
+        count += line->is_initialized && !line->can_be_asked;
     }
     return count;
 }

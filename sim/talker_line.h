@@ -26,6 +26,7 @@ struct listen {
     struct mn_buf *id;
     uint64_t exchange;
     bool wants[TALK_RESOURCES], wants_tools;
+    struct mn_buf *tasks; /* ids, raw; NULL: none */
 };
 
 enum task_status { TASK_WORKING = 1, TASK_COMPLETED, TASK_CANCELLED };
@@ -44,6 +45,7 @@ struct talker_line {
     struct sim_server *server;
     talker_say *say;
     void *context;
+    bool is_initialized;
     bool can_be_asked; /* legacy: its client, as initialize said */
     bool topics[TALK_RESOURCES];
     uint64_t question_last;
@@ -70,5 +72,8 @@ void talker_listen_free(struct listen *listen);
 /* Legacy: resources/subscribe and unsubscribe. */
 void talker_subscribe(struct talker_line *line, uint64_t exchange, struct mn_span id,
                       const struct json *params, bool is_on);
+
+/* A task changed; [params]: the inside of what is told. */
+void talker_tell_task(struct talker_line *line, const char *id, struct mn_span params);
 
 #endif

@@ -58,6 +58,8 @@ void talker_listen(struct talker_line *line, uint64_t exchange, struct mn_span i
     listen->id = mn_buf_copy(id);
     listen->exchange = exchange;
     listen->wants_tools = json_is_true(json_find_str(wanted, "toolsListChanged"));
+    if (json_find_str(wanted, "taskIds") != NULL)
+        listen->tasks = mn_buf_copy(json_find_str(wanted, "taskIds")->raw);
     mn_list_push_back(&line->listens, &listen->list);
     if (json_is(uris, JSON_ARRAY))
         for (const struct json *uri = json_first(uris); uri != NULL; uri = json_next(uris, uri)) {
@@ -77,6 +79,7 @@ void talker_listen_free(struct listen *listen)
 {
     mn_list_remove(&listen->list);
     mn_buf_unref(listen->id);
+    mn_buf_unref(listen->tasks);
     mn_free(listen);
 }
 
@@ -135,5 +138,43 @@ void talker_touch(struct sim_server *server, uint32_t resource)
             const struct listen *listen = MN_CONTAINER(each, struct listen, list);
             if (listen->wants[resource]) line_tell(line, method, uri, listen);
         }
+    }
+}
+
+static void line_tell_task(struct talker_line *line, struct mn_span params,
+                           const struct listen *listen)
+{
+    struct mn_writer message = {0};
+
+    mn_writer_format(&message,
+                     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tasks%s\",\"params\":{",
+                     listen == NULL ? "/status" : "");
+    mn_writer_add(&message, params);
+    if (listen != NULL) {
+        mn_writer_str(&message, ",");
+        write_subscription(&message, mn_buf_span(listen->id));
+    }
+    mn_writer_str(&message, "}}");
+    talker_line_say(line, listen == NULL ? 0 : listen->exchange, &message, false);
+}
+
+/* Whether [tasks], an array of short texts, names it. */
+static bool names_task(struct mn_span tasks, const char *id)
+{
+    char quoted[32];
+    size_t size = (size_t)snprintf(quoted, sizeof quoted, "\"%s\"", id);
+
+    for (size_t at = 0; at + size <= tasks.size; at++)
+        if (memcmp(tasks.data + at, quoted, size) == 0) return true;
+    return false;
+}
+
+void talker_tell_task(struct talker_line *line, const char *id, struct mn_span params)
+{
+    if (!line->server->is_modern) line_tell_task(line, params, NULL);
+    MN_LIST_FOR_EACH_SAFE (each, &line->listens) {
+        const struct listen *listen = MN_CONTAINER(each, struct listen, list);
+        if (listen->tasks != NULL && names_task(mn_buf_span(listen->tasks), id))
+            line_tell_task(line, params, listen);
     }
 }

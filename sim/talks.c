@@ -1,11 +1,12 @@
 /* MCP beyond plain calls, in a world of faults: see talk.h. First everything goes wrong that can
  * (plan.c); then the world is whole, and every call and every question must come to its end; then
- * nodes die one after the other, and whoever follows a resource must not miss its last change. What
- * is left at nodes and servers in the end must be nothing.
+ * nodes die one after the other, or two at once and for longer, and whoever follows a resource must
+ * not miss its last change, nor lose its session. What is left at nodes and servers in the end must
+ * be nothing.
  *
  *   never  see talker.c, talk_client.c, talk_follow.c
  *   in the end  no request waits at a server, no call at a node, no session, and no process that
- *     belonged to one client alone */
+ *     belonged to one client alone; a server has one session for all that need none of their own */
 #include <stdio.h>
 
 #include "proto/base/check.h"
@@ -19,6 +20,7 @@
 #define DEATHS 4u
 #define IDLE_TIME (12 * MN_MINUTE)   /* of a question nobody answers */
 #define ORPHAN_TIME (6 * MN_MINUTE)  /* of a call whose node died, and whose client did not come */
+#define AWAY_TIME (5 * MN_SEC) /* of two that die at once: longer than a record is waited for */
 #define FORGET_TIME (35 * MN_MINUTE) /* of a session nobody uses */
 
 struct talk *talk_find(struct sim *sim, struct mn_span key)
@@ -214,17 +216,37 @@ static void act_end_of_calls(struct talks *talks)
         sim_fail(sim, "a call has no end, five minutes after the last one began");
 }
 
-/* One after the other; an old session goes on with what it had. */
+static void kill_host(struct sim *sim, struct sim_host *host, mn_time away)
+{
+    sim_host_crash(host);
+    sim_host_start_at(host,
+                      sim->time + away + 100 * MN_MS + rng_below_u64(&sim->rng_fault, MN_SEC));
+}
+
+/* A session's record is at three nodes: two of them may go at once. */
+static struct sim_host *other_host(struct sim *sim, const struct sim_host *host)
+{
+    struct sim_host *other;
+
+    if (sim->hosts_count < 4 || rng_below(&sim->rng_fault, 2) == 0) return NULL;
+    do
+        other = &sim->hosts[rng_below(&sim->rng_fault, sim->hosts_count)];
+    while (other == host);
+    return other;
+}
+
+/* An old session goes on with what it had. */
 static void act_deaths(struct talks *talks)
 {
     struct sim *sim = talks->sim;
 
-    say(talks, "nodes die one after the other");
+    say(talks, "nodes die");
     for (uint32_t i = 0; i < DEATHS && !sim->has_failed && sim->hosts_count > 1; i++) {
-        struct sim_host *host = talk_followers_host(talks);
-        sim_host_crash(host);
-        sim_host_start_at(host, sim->time + 100 * MN_MS + rng_below_u64(&sim->rng_fault, MN_SEC));
-        sim_run_until(sim, sim->time + 2 * MN_SEC);
+        struct sim_host *host = talk_followers_host(talks), *other = other_host(sim, host);
+        mn_time away = other == NULL ? 0 : AWAY_TIME;
+        kill_host(sim, host, away);
+        if (other != NULL) kill_host(sim, other, away);
+        sim_run_until(sim, sim->time + away + 2 * MN_SEC);
         settle(talks, MN_MINUTE);
         touch_all(sim);
         act_news(talks, "after the death of a node");
@@ -270,6 +292,10 @@ static void check_host(struct sim *sim, const struct sim_host *host, bool is_for
         sim_fail(sim, "%s has %u exchanges open", host->name, mcp.exchanges_count);
     if (is_forgotten && mcp.sessions_count > 1) /* of the watcher, maybe */
         sim_fail(sim, "%s has %u sessions that nobody uses", host->name, mcp.sessions_count);
+    for (uint32_t i = 0; i < host->servers_count; i++)
+        if (host->servers[i].is_talker && talker_shared_count(&host->servers[i]) > 1)
+            sim_fail(sim, "%s has %u sessions for all clients: its node left some behind",
+                     host->servers[i].name, talker_shared_count(&host->servers[i]));
     if (is_forgotten && children_of(host) != 1)
         sim_fail(sim, "%s has %u child processes", host->name, children_of(host));
 }
