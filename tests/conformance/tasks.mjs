@@ -1,0 +1,168 @@
+// Tasks of both eras against the fixture directly, and against the same fixture through two nodes: the client must not be
+// able to tell them apart. The official suite does not judge tasks; these checks are ours.
+// usage: node tasks.mjs (BIN_UNDER_TEST: the programs' folder)
+import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
+import {createInterface} from 'node:readline';
+import {dirname, join} from 'node:path';
+import {fileURLToPath} from 'node:url';
+import {withMesh, waitFor, modern, nodejs, url} from '../integration/lib/mesh.mjs';
+
+const main = join(dirname(fileURLToPath(import.meta.url)), 'fixture', 'main.mjs');
+const extension = 'io.modelcontextprotocol/tasks', related = 'io.modelcontextprotocol/related-task';
+const json = {'content-type': 'application/json', accept: 'application/json, text/event-stream'};
+
+async function fixture(mesh) {
+  const child = spawn(nodejs, ['--no-warnings', main], {env: {...process.env, PORT: '0'}, stdio: ['ignore', 'pipe', 'inherit']});
+  mesh.processes.push(child);
+  for await (const line of createInterface({input: child.stdout})) return line;
+  throw new Error('the fixture did not start');
+}
+
+// The messages of a response, as they come.
+async function* messagesOf(response) {
+  if ((response.headers.get('content-type') ?? '').startsWith('application/json')) return void (yield JSON.parse(await response.text()));
+  let rest = '';
+  for await (const bytes of response.body)
+    for (rest += Buffer.from(bytes).toString(); rest.includes('\n\n'); rest = rest.slice(rest.indexOf('\n\n') + 2))
+      for (const line of rest.slice(0, rest.indexOf('\n\n')).split('\n')) if (line.startsWith('data: {')) yield JSON.parse(line.slice(6));
+}
+
+// What was seen, with ids as the order in which they came up: two servers give different ones.
+class Transcript {
+  ids = [];
+  lines = [];
+  note(what, value) {
+    let line = JSON.stringify(value);
+    this.ids.forEach((id, i) => { line = line.replaceAll(JSON.stringify(id), `"task ${i + 1}"`); });
+    this.lines.push(`${what} ${line}`);
+  }
+  task(taskId) {
+    assert.equal(typeof taskId, 'string');
+    this.ids.push(taskId);
+    return taskId;
+  }
+}
+
+const quickly = {every: 50, quiet: true, limit: 20_000};
+
+async function legacy(target) {
+  const seen = new Transcript(), told = [], abort = new AbortController();
+  let session, last = 0;
+  const post = message => fetch(target, {method: 'POST', body: JSON.stringify({jsonrpc: '2.0', ...message}),
+    headers: {...json, ...(session ? {'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25'} : {})}});
+  const ask = async (method, params, answer) => {
+    const response = await post({id: ++last, method, params});
+    session ??= response.headers.get('mcp-session-id');
+    for await (const message of messagesOf(response)) {
+      if (message.method && message.id !== undefined) await post({id: message.id, result: answer(message)});
+      if (message.method === undefined) return message;
+    }
+  };
+  const begin = async (given, more = {}) => {
+    const {result} = await ask('tools/call', {name: 'test_task', arguments: given, task: {ttl: 60000}, ...more});
+    seen.task(result.task.taskId);
+    seen.note('begun', result);
+    return result.task.taskId;
+  };
+  const until = (taskId, status) => waitFor(`${status}`, async () => {
+    const {result} = await ask('tasks/get', {taskId});
+    return result?.status === status && (seen.note('get', result), true);
+  }, quickly);
+
+  const {result: {capabilities}} = await ask('initialize', {protocolVersion: '2025-11-25', capabilities: {elicitation: {}}, clientInfo: {name: 'c', version: '1'}});
+  await post({method: 'notifications/initialized'});
+  seen.note('offered', capabilities.tasks);
+  const stream = await fetch(target, {signal: abort.signal, headers: {accept: 'text/event-stream', 'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25'}});
+  (async () => { for await (const {method, params} of messagesOf(stream)) if (method === 'notifications/tasks/status') told.push(params); })().catch(() => {});
+
+  seen.note('not as a task', (await ask('tools/call', {name: 'test_task', arguments: {}})).result);
+  const plain = await begin({ms: 1000});
+  await waitFor('its end is told', () => told.some(({taskId}) => taskId === plain), quickly);
+  seen.note('told', told.find(({taskId}) => taskId === plain));
+  await until(plain, 'completed');
+  for (let i = 0; i < 2; i++) seen.note('result', (await ask('tasks/result', {taskId: plain})).result);
+
+  const asking = await begin({ms: 100, ask: true});
+  await until(asking, 'input_required');
+  seen.note('answered', (await ask('tasks/result', {taskId: asking}, ({method, params}) => {
+    seen.note('asked', [method, params.message, params._meta[related]]);
+    return {action: 'accept', content: {name: 'Ann'}};
+  })).result);
+
+  const endless = await begin({ms: 600_000});
+  seen.note('cancelled', (await ask('tasks/cancel', {taskId: endless})).result);
+  seen.note('cancelled again', (await ask('tasks/cancel', {taskId: endless})).error.code);
+  seen.note('no result', (await ask('tasks/result', {taskId: endless})).error.code);
+  seen.note('unknown', (await ask('tasks/get', {taskId: 'nobody\'s'})).error.code);
+  abort.abort();
+  return seen.lines;
+}
+
+// [targets]: each request goes to the next one.
+async function modernEra(targets) {
+  const seen = new Transcript();
+  let last = 0;
+  const post = (method, params, knows = true, signal) => fetch(targets[last % targets.length], {method: 'POST', signal,
+    headers: {...json, 'mcp-protocol-version': '2026-07-28', 'mcp-method': method, ...(params.name ?? params.taskId ? {'mcp-name': params.name ?? params.taskId} : {})},
+    body: JSON.stringify({jsonrpc: '2.0', id: ++last, method, params: {...params, _meta: {'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+      'io.modelcontextprotocol/clientCapabilities': knows ? {elicitation: {}, extensions: {[extension]: {}}} : {}}}})});
+  const ask = async (...what) => { for await (const message of messagesOf(await post(...what))) if (message.method === undefined) return message; };
+  const begin = async given => {
+    const {result} = await ask('tools/call', {name: 'test_task', arguments: given});
+    seen.task(result.taskId);
+    seen.note('begun', result);
+    return result.taskId;
+  };
+  const until = (taskId, status) => waitFor(`${status}`, async () => {
+    const {result} = await ask('tasks/get', {taskId});
+    return result?.status === status && (seen.note('get', result), true);
+  }, quickly);
+
+  seen.note('offered', (await ask('server/discover', {})).result.capabilities.extensions);
+  seen.note('not as a task', (await ask('tools/call', {name: 'test_task', arguments: {}}, false)).result.content);
+  const plain = await begin({ms: 2000}), abort = new AbortController(), heard = [];
+  const listen = await post('subscriptions/listen', {notifications: {taskIds: [plain, 'nobody\'s']}}, true, abort.signal);
+  const id = last;
+  (async () => { for await (const message of messagesOf(listen)) heard.push(message); })().catch(() => {});
+  await waitFor('its end is told', () => heard.length > 1, quickly);
+  abort.abort();
+  for (const {method, params} of heard) {
+    assert.equal(params._meta['io.modelcontextprotocol/subscriptionId'], id);
+    seen.note(method, {...params, _meta: undefined});
+  }
+  await until(plain, 'completed');
+
+  const asking = await begin({ms: 100, ask: true});
+  await until(asking, 'input_required');
+  seen.note('answered', (await ask('tasks/update', {taskId: asking, inputResponses: {name: {action: 'accept', content: {name: 'Ann'}}}})).result);
+  await until(asking, 'completed');
+
+  const endless = await begin({ms: 600_000});
+  seen.note('cancelled', (await ask('tasks/cancel', {taskId: endless})).result);
+  await until(endless, 'cancelled');
+  seen.note('unknown', (await ask('tasks/get', {taskId: 'nobody\'s'})).error.code);
+  return seen.lines;
+}
+
+const compare = (era, direct, through) => {
+  for (const line of direct.keys()) assert.equal(through[line], direct[line], `${era}, line ${line + 1}`);
+  assert.equal(through.length, direct.length);
+  console.log(`# ${era}: ${direct.length} checks, the same through two nodes`);
+};
+
+await withMesh('task-eras', async mesh => {
+  const direct = await fixture(mesh);
+  const [n1, n2] = await mesh.cluster(2, {n2: {old: {url: direct, era: 'legacy'}, new: {url: direct, era: 'modern'}}});
+  await waitFor('n1 lists both', async () => {
+    const names = (await modern(n1, 'tools/list')).message.result.tools.map(({name}) => name);
+    return ['old__test_task', 'new__test_task'].every(name => names.includes(name));
+  });
+  const at = (node, name = 'new') => url(node, `/mcp/servers/${name}`);
+  const [legacyDirect, legacyThrough] = await Promise.all([legacy(direct), legacy(at(n1, 'old'))]);
+  assert.match(legacyDirect.join('\n'), /answered .*done for Ann/);
+  compare('2025-11-25', legacyDirect, legacyThrough);
+  const [modernDirect, modernThrough] = await Promise.all([modernEra([direct]), modernEra([at(n1), at(n2)])]);
+  assert.match(modernDirect.join('\n'), /get .*done for Ann/);
+  compare('2026-07-28', modernDirect, modernThrough);
+})();
