@@ -124,6 +124,8 @@ bool talk_clients_are_idle(const struct talks *talks);
 void talk_clients_done(struct talks *talks);
 
 void talk_followers_start(struct talks *talks);
+/* All is well: half of the legacy ones end their sessions, and open new ones. */
+void talk_followers_renew(struct talks *talks);
 void talk_followers_stop(struct talks *talks);
 void talk_followers_done(struct talks *talks);
 bool talk_followers_have_seen(const struct talks *talks); /* the last content, each */

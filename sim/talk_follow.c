@@ -23,7 +23,8 @@ struct talk_follower {
     char uri[64];
     struct sim_host *host;          /* where it is now */
     char session[SIM_SESSION_SIZE]; /* legacy; empty: none */
-    bool is_subscribed;             /* legacy: in that session */
+    bool is_subscribed;             /* legacy: in that session, */
+    bool is_firm;                   /* which was opened when all was well */
     bool is_asking, is_open;
     uint64_t exchange; /* of its stream */
     bool is_reading, is_stale;
@@ -153,10 +154,11 @@ static void follower_told(struct sim *sim, void *context, struct mn_span message
     mn_arena_done(&arena);
 }
 
-/* Unless everything is well, then none may go. */
+/* One that was opened when all was well may not go while at most two nodes die: others may be of a
+ * node that had no key of the mesh yet, and open at none but that. */
 static void follower_lost_session(struct talk_follower *follower)
 {
-    if (follower->talks->is_strict && !follower->talks->is_over && follower->is_subscribed)
+    if (follower->is_firm && !follower->talks->is_over && follower->is_subscribed)
         sim_fail(follower->talks->sim,
                  "the session of follower %u is unknown at %s, and was known to three nodes",
                  follower->index, follower->host->name);
@@ -219,9 +221,10 @@ static void follower_asked(struct sim *sim, void *context, const struct sim_resp
     (void)sim;
     follower->is_asking = false;
     if (response->code == 404) follower_lost_session(follower);
-    if (is_good && follower->session[0] == '\0')
+    if (is_good && follower->session[0] == '\0') {
         snprintf(follower->session, sizeof follower->session, "%s", response->session);
-    else if (is_good)
+        follower->is_firm = follower->talks->is_strict;
+    } else if (is_good)
         follower->is_subscribed = true;
     mn_arena_done(&arena);
     follower_again(follower);
@@ -316,6 +319,16 @@ void talk_followers_start(struct talks *talks)
                                            .host = &sim->hosts[i % sim->hosts_count]};
         talker_uri(follower->server, follower->resource, follower->uri);
         follower_again(follower);
+    }
+}
+
+void talk_followers_renew(struct talks *talks)
+{
+    for (uint32_t i = 0; i < talks->followers_count; i++) {
+        struct talk_follower *follower = &talks->followers[i];
+        if (follower->is_modern || i / 2 % 2 == 1) continue;
+        talk_delete_session(follower->host, follower->session);
+        follower->session[0] = '\0';
     }
 }
 

@@ -172,6 +172,7 @@ static void act_whole(struct talks *talks)
     if (!sim->has_failed) sim_check_settled(sim);
     act_news(talks, "after the last fault");
     talks->is_strict = true;
+    talk_followers_renew(talks);
     if (!sim->has_failed) run_touching(talks, STRICT_TIME);
     act_news(talks, "in a whole world");
 }
