@@ -18,8 +18,8 @@
 #define STRICT_TIME (20 * MN_SEC)
 #define NEWS_TIME (40 * MN_SEC) /* whoever follows is connected again after 30 s at most */
 #define DEATHS 4u
-#define IDLE_TIME (12 * MN_MINUTE)   /* of a question nobody answers */
-#define ORPHAN_TIME (6 * MN_MINUTE)  /* of a call whose node died, and whose client did not come */
+#define IDLE_TIME (12 * MN_MINUTE)  /* of a question nobody answers */
+#define ORPHAN_TIME (6 * MN_MINUTE) /* of a call whose node died, and whose client did not come */
 #define AWAY_TIME (5 * MN_SEC) /* of two that die at once: longer than a record is waited for */
 #define FORGET_TIME (35 * MN_MINUTE) /* of a session nobody uses */
 
