@@ -27,6 +27,7 @@ struct front *front_new(const struct mcp_config *config)
         config->call_timeout_total == 0 ? CALL_TIMEOUT_TOTAL : config->call_timeout_total;
     rng_init(&front->rng, config->seed);
     front->keys = config->keys;
+    front->parsed = config->parsed;
     front->writes_count = config->writes_count;
     front_seal_init(front);
     if (config->guard == NULL)

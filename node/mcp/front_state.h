@@ -14,6 +14,7 @@
 #include "node/mcp/names_offer.h"
 #include "node/mcp/names_route.h"
 #include "node/mcp/names_view.h"
+#include "node/mcp/parsed.h"
 #include "node/mcp/records.h"
 #include "node/mcp/usage.h"
 #include "proto/base/heap.h"
@@ -204,8 +205,9 @@ struct front {
     mn_time call_timeout, call_timeout_total;
     struct mn_trace *trace;
     struct rng rng;
-    uint64_t *writes_count; /* of the node's store; NULL: nothing is kept there */
-    struct mcp_keys *keys;  /* of the mesh; NULL: there are none */
+    uint64_t *writes_count;      /* of the node's store; NULL: nothing is kept there */
+    struct mcp_keys *keys;       /* of the mesh; NULL: there are none */
+    const struct parsed *parsed; /* what servers of this node answered last; NULL: nothing ever */
     uint8_t seal_key[SEALED_KEY_SIZE];
     struct front_guesser guessers[FRONT_GUESSERS_MAX];
     uint32_t guessers_count;

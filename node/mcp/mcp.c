@@ -4,12 +4,14 @@
 
 #include "crypto/rng.h"
 #include "node/mcp/front.h"
+#include "node/mcp/parsed.h"
 #include "proto/base/check.h"
 
 struct mcp {
     struct front *front;
     struct upstreams *upstreams;
     struct mcp_keys keys;
+    struct parsed parsed; /* what the servers' half leaves for the clients' half */
 };
 
 struct mcp *mcp_new(const struct mcp_config *config)
@@ -20,12 +22,14 @@ struct mcp *mcp_new(const struct mcp_config *config)
     struct upstreams_config upstreams = {.self = config->self,
                                          .mesh_id = &mcp->keys.ring.mesh_id,
                                          .seed = seed,
-                                         .trace = config->trace};
+                                         .trace = config->trace,
+                                         .parsed = &mcp->parsed};
     struct rng rng;
 
     rng_init(&rng, config->seed);
     front.seed = seed;
     front.keys = &mcp->keys;
+    front.parsed = &mcp->parsed;
     rng_bytes(&rng, seed, sizeof seed);
     mcp->front = front_new(&front);
     rng_bytes(&rng, seed, sizeof seed);
@@ -41,6 +45,7 @@ void mcp_free(struct mcp *mcp)
     front_free(mcp->front);
     upstreams_free(mcp->upstreams);
     keyring_done(&mcp->keys.ring);
+    parsed_done(&mcp->parsed);
     mn_free(mcp);
 }
 

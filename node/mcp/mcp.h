@@ -69,6 +69,7 @@ struct mcp_config {
     uint32_t hosts_count;
     uint64_t *writes_count;     /* number of the newest write of the node; NULL: it keeps nothing */
     struct mcp_keys *keys;      /* the gateway's own; mcp_new() sets it */
+    struct parsed *parsed;      /* likewise */
     mn_time call_timeout;       /* a call without any event for so long; 0: 5 minutes */
     mn_time call_timeout_total; /* 0: 1 hour */
 };

@@ -77,6 +77,7 @@ struct upstream_host {
     struct rng rng;
     struct mn_trace *trace;
     struct json_parser *parser;
+    struct parsed *parsed;   /* NULL: of nobody */
     struct mn_arena scratch; /* reset by each step */
     struct mn_arena shown;   /* what accessors return; reset by each step */
     struct mn_heap timers;
@@ -116,6 +117,7 @@ struct upstream_request {
     enum upstream_request_kind kind;
     bool is_sent, wants_progress, was_retried;
     bool is_live;        /* call: its client can be asked while it runs */
+    bool is_own;         /* call: its client is one of this node */
     bool is_patient;     /* call: its server need not show that it lives */
     bool is_task_ours;   /* call: it begins as a task, of which its client does not know */
     struct mn_buf *task; /* call: the server's id of that task, whose result is asked for */

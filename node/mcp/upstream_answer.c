@@ -1,5 +1,6 @@
 #include "node/mcp/upstream_answer.h"
 
+#include "node/mcp/parsed.h"
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_question.h"
@@ -20,6 +21,22 @@ static void upstream_answer_bytes(struct upstream_request *request,
     event.result = pb_bytes(json); /* all that are bytes share the place */
     upstream_call_emit(request, is_last ? CALL_EVENT_RESULT : CALL_EVENT_PROGRESS, &event);
     if (is_last) upstream_call_end(request);
+}
+
+/* What the server answered, as it is. If the caller is a client of this node, its half of the
+ * gateway reads it next. */
+static void upstream_answer_whole(struct upstream_request *request, const struct json *result)
+{
+    struct parsed *parsed = request->is_own ? request->server->host->parsed : NULL;
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    struct mn_buf *payload;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+    event.result = pb_bytes(result->raw);
+    payload = pb_pack(&event.base); /* with the result at its end */
+    if (parsed != NULL) parsed_set(parsed, payload, result);
+    upstream_call_emit_packed(request, CALL_EVENT_RESULT, payload);
+    upstream_call_end(request);
 }
 
 static const char *upstream_answer_http_text(struct upstream_request *request, uint32_t code)
@@ -116,7 +133,7 @@ static void upstream_answer_on_result(struct upstream_request *request, const st
                         "complete"),
             mn_span(NULL, 0));
     else
-        upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_RESULT, result->raw);
+        upstream_answer_whole(request, result);
 }
 
 void upstream_answer_on_message(struct upstream_request *request,

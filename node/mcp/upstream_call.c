@@ -168,6 +168,7 @@ void upstream_call_serve(struct upstream_host *host, const struct call_request *
     }
     request = upstream_request_alloc(server, UPSTREAM_REQUEST_CALL);
     request->ticket = call->ticket;
+    request->is_own = mn_id_is_zero(&call->node);
     request->began_at = host->now.mono;
     request->payload = mn_buf_ref(call->payload);
     mn_map_insert(&host->tickets, &request->by_ticket, upstream_u64_key(&request->ticket));

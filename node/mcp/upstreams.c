@@ -24,6 +24,7 @@ struct upstreams *upstreams_new(const struct upstreams_config *config)
     host->self = config->self;
     host->mesh_id = config->mesh_id;
     host->trace = config->trace;
+    host->parsed = config->parsed;
     rng_init(&host->rng, config->seed);
     host->parser = json_parser_new();
     mn_list_init(&host->servers);

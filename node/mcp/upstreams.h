@@ -38,6 +38,7 @@ struct upstreams_config {
     const mn_id *mesh_id;   /* zero until it is known; outlives this; NULL: there is no mesh */
     const uint8_t *seed;    /* RNG_SEED_SIZE bytes: jitter and hash seeds */
     struct mn_trace *trace; /* may be NULL */
+    struct parsed *parsed;  /* outlives this; NULL: nobody reads our answers in this node */
 };
 
 /* Appended to, never cleared, by every function that takes it. Ids of children and fetches are made
