@@ -380,7 +380,7 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
         front_call_cancel(front, call);
         return;
     }
-    if (event->kind == CALL_EVENT_FAILED && call->is_claim &&
+    if (event->kind == CALL_EVENT_FAILED && call->is_noted &&
         front_orphan_retry(front, call, event->failure))
         return;
     if (event->kind == CALL_EVENT_FAILED) {

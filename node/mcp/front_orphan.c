@@ -179,18 +179,18 @@ void front_orphan_read(struct front_session *session, const Meshnode__Record__Se
 
 /* ---- taking up ---- */
 
-static struct mn_buf *orphan_payload(struct front *front, const struct front_session *session,
-                                     const struct orphan *orphan)
+static struct mn_buf *orphan_payload(const struct front_session *session,
+                                     const struct front_method *method,
+                                     const uint8_t handle[FRONT_DIGEST_SIZE])
 {
     Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
 
-    (void)front;
-    request.method = (char *)(uintptr_t)orphan->method->name;
+    request.method = (char *)(uintptr_t)method->name;
     request.params = pb_bytes(mn_span_str("{}"));
     request.is_live = true;
     request.session = pb_bytes(mn_span(session->handle, sizeof session->handle));
     request.principal = pb_id_bytes(&session->principal);
-    request.resume = pb_bytes(mn_span(orphan->handle, sizeof orphan->handle));
+    request.resume = pb_bytes(mn_span(handle, FRONT_DIGEST_SIZE));
     request.orphan = request.resume;
     return pb_pack(&request.base);
 }
@@ -222,7 +222,7 @@ static struct front_call *orphan_take(struct front *front, struct front_exchange
     call->service = orphan_copy(&to, orphan->service);
     call->uri = orphan_copy(&to, orphan->uri);
     call->own = orphan_copy(&to, orphan->own);
-    call->payload = orphan_payload(front, session, orphan);
+    call->payload = orphan_payload(session, orphan->method, orphan->handle);
     call->started = front->now.mono;
     mn_list_init(&call->questions);
     mn_list_init(&call->in_exchange);
@@ -253,12 +253,31 @@ bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
     return true;
 }
 
+/* The link to the serving node is down, or its server is: if it was the link, the call waits there,
+ * and this node asks for it as any other would. */
+static bool orphan_is_own(const struct front *front, const struct front_call *call,
+                          enum call_failure failure)
+{
+    return failure == CALL_OUTCOME_UNKNOWN && call->is_noted && !call->is_claim &&
+           !call->session->is_elsewhere && !mn_id_equal(&call->node, &front->self);
+}
+
 bool front_orphan_retry(struct front *front, struct front_call *call, enum call_failure failure)
 {
     bool is_certain =
         failure == CALL_UNAVAILABLE || failure == CALL_NOT_FOUND || failure == CALL_BUSY;
 
-    if (!is_certain || front->now.mono - call->started >= CLAIM_TIME) return false;
+    if (orphan_is_own(front, call, failure)) {
+        MN_PROBE("front: a call of this node is asked for after its link broke");
+        front_question_drop(front, call); /* they come again */
+        mn_buf_unref(call->payload);
+        call->payload = orphan_payload(call->session, call->method, call->handle);
+        call->is_claim = true;
+        call->services_count = 0; /* whoever has it has it */
+        call->started = front->now.mono;
+    } else if (!call->is_claim || !is_certain || front->now.mono - call->started >= CLAIM_TIME) {
+        return false;
+    }
     MN_PROBE("front: a call of another node is asked for again");
     mn_map_remove(&front->calls, &call->by_ticket);
     call->ticket = ++front->ticket_last;

@@ -642,8 +642,8 @@ void front_orphan_read(struct front_session *session,
 bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
                         struct front_session *session, uint64_t stream);
 
-/* Nobody could be asked about it: it is tried again for a while, as its node may be found. False:
- * no more. */
+/* Nobody could be asked about a claim: it is tried again for a while, as its node may be found; and
+ * a call that was noted becomes a claim when the link to its node breaks. False: it has failed. */
 bool front_orphan_retry(struct front *front, struct front_call *call, enum call_failure failure);
 void front_orphan_on_time(struct front *front);
 

@@ -258,6 +258,30 @@ START_TEST(a_call_that_is_nowhere_any_more_is_told)
 }
 END_TEST
 
+START_TEST(a_call_whose_link_broke_is_asked_for_by_its_own_node)
+{
+    client_at(client_now.mono + NOTE);
+    take_record();
+    client_forget(stream_id);
+    client_failed(client_calls[0].ticket, CALL_OUTCOME_UNKNOWN, "the link was lost");
+    client_assert_body(client_response(stream_id), "");
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_uint_eq(client_calls_count, 2);
+    ck_assert(mn_span_equal(pb_span(client_calls[0].request->orphan),
+                            pb_span(client_calls[1].request->resume)));
+    client_result(client_calls[1].ticket, "{\"content\":[]}");
+    client_assert_body(client_response(stream_id), "event: message\nid: p1-3\n" RESULT);
+    /* and where the call ended with its server, that is told at once */
+    stream_id = post(CALL);
+    client_progress(client_calls[2].ticket, "{\"progress\":1}");
+    client_at(client_now.mono + NOTE);
+    client_failed(client_calls[2].ticket, CALL_OUTCOME_UNKNOWN, "the server died");
+    client_at(client_now.mono + MN_SEC);
+    client_failed(client_calls[3].ticket, CALL_OUTCOME_UNKNOWN, "it is not here any more");
+    assert_unknown(stream_id);
+}
+END_TEST
+
 START_TEST(a_call_of_another_node_can_be_cancelled)
 {
     uint64_t id;
@@ -313,6 +337,7 @@ int main(void)
     tcase_add_test(all, an_answer_that_its_node_had_is_had_at_the_next);
     tcase_add_test(all, what_nobody_knows_of_is_told);
     tcase_add_test(all, a_call_that_is_nowhere_any_more_is_told);
+    tcase_add_test(all, a_call_whose_link_broke_is_asked_for_by_its_own_node);
     tcase_add_test(all, a_call_of_another_node_can_be_cancelled);
     tcase_add_test(all, made_up_ids_say_nothing_of_others);
     suite_add_tcase(suite, all);
