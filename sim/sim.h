@@ -160,7 +160,7 @@ struct sim_call {
 
 struct sim_client;
 struct sim_keepers;
-struct sim_watcher;
+struct sim_watchers;
 struct sim_response;
 struct sim_plan;
 
@@ -191,7 +191,7 @@ struct sim {
     void *scenario;                         /* of sessions.c, or NULL */
     struct talks *talks;                    /* of talks.c, or NULL */
     void (*on_step)(struct sim_host *host); /* of a scenario: after each step of a node; or NULL */
-    struct sim_watcher *watchers;           /* one per host, or NULL */
+    struct sim_watchers *watchers;          /* those started last, or NULL */
     char token[128];                        /* joins the mesh; made by the first host */
     uint64_t grant_ttl_ms;                  /* of the mesh that is founded; 0: as nodes do it */
     bool is_quiet;                          /* the faults are over */
@@ -324,9 +324,11 @@ void sim_keeper_end(struct sim *sim); /* nothing goes wrong any more: judges wha
 void sim_keeper_done(struct sim *sim);
 
 /* watch.c */
-void sim_watch_start(struct sim *sim, const char *path); /* of the endpoint that they follow */
+/* One at each host follows the endpoint; those started before follow theirs as well. */
+void sim_watch_start(struct sim *sim, const char *path);
 void sim_watch_done(struct sim *sim);
-struct mn_span sim_watch_list(const struct sim *sim, uint32_t host); /* as the watcher knows it */
+struct mn_span sim_watch_list(const struct sim *sim,
+                              uint32_t host); /* as who was started last knows it */
 
 /* plan.c */
 void sim_plan_start(struct sim *sim);

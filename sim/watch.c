@@ -22,6 +22,11 @@ struct sim_watcher {
     struct sim_event next;
 };
 
+struct sim_watchers {
+    struct sim_watchers *before; /* of another endpoint; they go on */
+    struct sim_watcher of[];     /* one per host */
+};
+
 static void watcher_open(struct sim *sim, void *context);
 static void watcher_list(struct sim_watcher *watcher);
 
@@ -139,23 +144,32 @@ static void watcher_open(struct sim *sim, void *context)
 
 void sim_watch_start(struct sim *sim, const char *path)
 {
-    sim->watchers = mn_alloc(sim->hosts_count * sizeof *sim->watchers);
+    struct sim_watchers *watchers =
+        mn_alloc(sizeof *watchers + sim->hosts_count * sizeof watchers->of[0]);
+
+    watchers->before = sim->watchers;
+    sim->watchers = watchers;
     for (uint32_t i = 0; i < sim->hosts_count; i++) {
-        sim->watchers[i] = (struct sim_watcher){
+        watchers->of[i] = (struct sim_watcher){
             .host = &sim->hosts[i], .path = path, .is_modern = rng_below(&sim->rng_work, 2)};
-        watcher_again(&sim->watchers[i]);
+        watcher_again(&watchers->of[i]);
     }
 }
 
 void sim_watch_done(struct sim *sim)
 {
-    for (uint32_t i = 0; sim->watchers != NULL && i < sim->hosts_count; i++)
-        mn_buf_unref(sim->watchers[i].list);
-    mn_free(sim->watchers);
+    struct sim_watchers *watchers;
+
+    while ((watchers = sim->watchers) != NULL) {
+        sim->watchers = watchers->before;
+        for (uint32_t i = 0; i < sim->hosts_count; i++)
+            mn_buf_unref(watchers->of[i].list);
+        mn_free(watchers);
+    }
 }
 
 struct mn_span sim_watch_list(const struct sim *sim, uint32_t host)
 {
-    const struct sim_watcher *watcher = &sim->watchers[host];
+    const struct sim_watcher *watcher = &sim->watchers->of[host];
     return watcher->list == NULL ? mn_span(NULL, 0) : mn_buf_span(watcher->list);
 }
