@@ -505,7 +505,7 @@ static void subscription_tell_task(struct front *front, const struct subscriptio
     jsonrpc_write_notification(&message,
                                is_listen ? "notifications/tasks" : "notifications/tasks/status",
                                mn_buf_span(tagged.buf));
-    front_reply_event(front, stream, mn_buf_span(message.buf));
+    front_reply_notification(front, stream, mn_buf_span(message.buf));
     mn_writer_drop(&tagged);
     mn_writer_drop(&message);
 }
@@ -611,9 +611,11 @@ bool front_subscribe_on_event(struct front *front, const struct call_event *even
     if (!feed->is_served) feed_on_served(front, feed);
     payload = pb_unpack(&meshnode__gateway__event__descriptor, &front->scratch,
                         mn_buf_span(event->payload));
-    if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_UPDATED)
+    if (payload == NULL) return true;
+    /* Of what it was not asked for, a node says nothing here. */
+    if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_UPDATED && !feed_is_of_tasks(feed))
         feed_on_updated(front, feed, pb_text(payload->updated));
-    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_TASK)
+    else if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_TASK && feed_is_of_tasks(feed))
         feed_on_task(front, feed, payload->task);
     return true;
 }

@@ -194,14 +194,22 @@ static void task_follow(struct front *front, struct front_session *session, stru
         (void)front_subscribe_task(front, session->stream, &target, id);
 }
 
+/* It is not told of that one any more, but can still ask about it. */
+static void task_leave_oldest(struct front *front, struct front_session *session)
+{
+    struct known *known = MN_CONTAINER(session->tasks.next, struct known, in_session);
+
+    if (session->stream != NULL) front_subscribe_task_over(front, session->stream, known->id);
+    known_free(session, known);
+}
+
 void front_task_remember(struct front *front, struct front_session *session, struct mn_span id)
 {
     struct known *known;
 
     MN_LIST_FOR_EACH (entry, &session->tasks)
         if (mn_span_equal(MN_CONTAINER(entry, struct known, in_session)->id, id)) return;
-    if (session->tasks_count == FRONT_TASKS_MAX) /* it can still ask about the oldest */
-        known_free(session, MN_CONTAINER(session->tasks.next, struct known, in_session));
+    if (session->tasks_count == FRONT_TASKS_MAX) task_leave_oldest(front, session);
     known = mn_alloc(sizeof *known + id.size);
     known->id = mn_span(known + 1, id.size);
     memcpy(known + 1, id.data, id.size);

@@ -180,6 +180,85 @@ START_TEST(a_session_is_told_of_so_many_tasks_and_no_more)
 }
 END_TEST
 
+START_TEST(who_reads_its_stream_is_told_of_as_many)
+{
+    char id[1024], own[16];
+    struct client_call *feed;
+
+    stream_of(ann);
+    begin_legacy(ann, "t-0", id);
+    feed = feed_of("t-0 ");
+    for (uint32_t i = 1; i <= FRONT_TASKS_MAX; i++) {
+        client_forget_all();
+        snprintf(own, sizeof own, "t-%u", i);
+        begin_legacy(ann, own, id);
+    }
+    client_at(client_now.mono + MN_MS);
+    ck_assert_uint_eq(client_input.ticket, feed->ticket);
+    ck_assert_ptr_null(strstr(client_input.wishes, "t-0 ")); /* nor is its place taken any more */
+    ck_assert_ptr_nonnull(strstr(client_input.wishes, "t-1 "));
+    ck_assert_ptr_nonnull(strstr(client_input.wishes, "t-64 "));
+}
+END_TEST
+
+/* However often a server says something, what waits for a client that does not read is bounded. */
+START_TEST(who_does_not_read_misses_what_is_told_of_tasks)
+{
+    const struct client_response *stream = stream_of(ann);
+    static char params[16384];
+    struct client_call *feed;
+    struct mn_span whose;
+    char id[1024];
+
+    begin_legacy(ann, "t-1", id);
+    feed = feed_of("t-1 ");
+    whose = client_input.session;
+    snprintf(params, sizeof params,
+             "{\"taskId\":\"t-1\",\"status\":\"working\",\"statusMessage\":\"%0*d\"}", 16000, 0);
+    for (uint32_t i = 0; i < 2 * FRONT_UNREAD_MAX / 16000; i++)
+        client_task(feed->ticket, params, whose);
+    ck_assert_uint_lt(stream->body_size, FRONT_UNREAD_MAX + sizeof params + 2048);
+    client_forget(stream->id);
+    client_writable(stream->id);
+    client_task(feed->ticket, "{\"taskId\":\"t-1\",\"status\":\"working\"}", whose);
+    ck_assert_ptr_nonnull(strstr(stream->body, "notifications/tasks/status"));
+}
+END_TEST
+
+/* Nodes say what they like: of resources to who asked about tasks, and the other way round. */
+START_TEST(what_was_not_asked_for_is_not_told)
+{
+    static const char *const resources[] = {"{\"uri\":\"x://1\",\"name\":\"x\"}", NULL};
+    const struct client_offer offer = {.tools = tools,
+                                       .resources = resources,
+                                       .capabilities =
+                                           "{\"tools\":{},\"resources\":{\"subscribe\":true}}"};
+    const struct client_response *stream;
+    struct client_call *tasks;
+    struct mn_span whose;
+    uint64_t resource;
+    char id[1024];
+
+    client_service_offer("srv", true, &offer);
+    client_legacy(ann, ID "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"x://1\"}}");
+    resource = client_calls[client_calls_count - 1].ticket;
+    client_served(resource);
+    stream = stream_of(ann);
+    begin_legacy(ann, "t-1", id);
+    tasks = feed_of("t-1 ");
+    whose = client_input.session;
+    client_forget(stream->id);
+    client_task(resource, "{\"taskId\":\"x://1\",\"status\":\"completed\"}", none);
+    client_updated(tasks->ticket, "t-1");
+    client_updated(tasks->ticket, "t-1 and what begins like it");
+    client_assert_body(stream, "");
+    client_updated(resource, "x://1");
+    client_task(tasks->ticket, "{\"taskId\":\"t-1\",\"status\":\"completed\"}", whose);
+    ck_assert_ptr_nonnull(strstr(stream->body, "resources/updated"));
+    ck_assert_ptr_nonnull(strstr(stream->body, "tasks/status"));
+}
+END_TEST
+
 static const struct client_response *listen_to(const char *ids)
 {
     char params[4096];
@@ -249,6 +328,9 @@ int main(void)
     tcase_add_loop_test(tc, who_has_its_result_is_not_told, 0, 3);
     tcase_add_test(tc, a_session_that_ends_hears_no_more);
     tcase_add_test(tc, a_session_is_told_of_so_many_tasks_and_no_more);
+    tcase_add_test(tc, who_reads_its_stream_is_told_of_as_many);
+    tcase_add_test(tc, who_does_not_read_misses_what_is_told_of_tasks);
+    tcase_add_test(tc, what_was_not_asked_for_is_not_told);
     tcase_add_test(tc, a_listen_is_told_of_the_tasks_that_it_names);
     tcase_add_test(tc, a_listen_that_goes_away_hears_no_more);
     suite_add_tcase(suite, tc);
