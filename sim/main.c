@@ -12,7 +12,8 @@ static const char usage[] =
     "               [--quiet SECONDS] [--no-faults] [--scenario NAME] [--first] [--shrink FILE]\n"
     "               [--twice] [--probes] [-v]\n"
     "\n"
-    "  --nodes N         nodes in the mesh, like --hosts; default: drawn from the seed, 1 to 7\n"
+    "  --nodes N         nodes in the mesh, like --hosts; default: drawn from the seed, 1 to 7,\n"
+    "                    or as many as the scenario takes at least\n"
     "  --no-faults       load only\n"
     "  --scenario detect kills and freezes each node once: how soon do the others notice?\n"
     "  --scenario pending  nodes without a token, an operator, and faults\n"
@@ -26,16 +27,18 @@ static const char usage[] =
     "  --scenario talks  servers that ask, report, keep tasks and tell of changes\n"
     "  --first           end with the first failure\n";
 
+/* What shows nothing among fewer nodes has so many, if nobody says how many. */
 static const struct scenario {
     const char *name;
+    uint32_t hosts_min;
     bool (*run)(struct sim *sim);
 } scenarios[] = {
-    {"faults", sim_run}, /* what runs when none is named */
-    {"detect", sim_run_detect}, {"pending", sim_run_pending},
-    {"trust", sim_run_trust},   {"sessions", sim_run_sessions},
-    {"names", sim_run_names},   {"talks", sim_run_talks},
-    {"rules", sim_run_rules},   {"voters", sim_run_voters},
-    {"views", sim_run_views},   {"decisions", sim_run_decisions},
+    {"faults", 1, sim_run}, /* what runs when none is named */
+    {"detect", 1, sim_run_detect}, {"pending", 3, sim_run_pending},
+    {"trust", 9, sim_run_trust},   {"sessions", 4, sim_run_sessions},
+    {"names", 4, sim_run_names},   {"talks", 1, sim_run_talks},
+    {"rules", 3, sim_run_rules},   {"voters", 8, sim_run_voters},
+    {"views", 3, sim_run_views},   {"decisions", 4, sim_run_decisions},
 };
 
 static const struct scenario *scenario_find(const char *name)
@@ -47,6 +50,7 @@ static const struct scenario *scenario_find(const char *name)
 
 struct context {
     const struct scenario *scenario;
+    struct campaign_kind *kind;
     bool has_faults;
     struct sim_stats total;
     uint64_t reported[MN_EV_COUNT];
@@ -63,7 +67,11 @@ static bool on_option(struct campaign *campaign, int letter, const char *value)
         campaign->hosts_count = (uint32_t)number;
         return true;
     case 'N': context->has_faults = false; return true;
-    case 'D': context->scenario = scenario_find(value); return context->scenario != NULL;
+    case 'D':
+        context->scenario = scenario_find(value);
+        if (context->scenario == NULL) return false;
+        context->kind->hosts_min = context->scenario->hosts_min;
+        return true;
     case '1': campaign->goes_on = false; return true;
     default: return false;
     }
@@ -102,6 +110,7 @@ static bool run(struct campaign *campaign, struct campaign_run *run)
     struct sim_options options = {.story = &run->story,
                                   .is_told = run->is_told,
                                   .notes = run->notes,
+                                  .hosts_min = context->scenario->hosts_min,
                                   .has_faults = context->has_faults,
                                   .is_verbose = run->is_verbose};
     struct sim *sim = sim_new(&options);
@@ -170,12 +179,12 @@ int main(int argc, char **argv)
     const char *names[SIM_FAULTS_COUNT];
     struct campaign_kind kind = {.words = {"meshsim", names, SIM_FAULTS_COUNT},
                                  .ops_from = SIM_FAULTS_COUNT,
-                                 .hosts_min = 1,
+                                 .hosts_min = scenarios[0].hosts_min,
                                  .run = run,
                                  .print_total = print_total,
                                  .print_holes = print_holes,
                                  .is_own_mark = is_own_mark};
-    struct context context = {.scenario = scenarios, .has_faults = true};
+    struct context context = {.scenario = scenarios, .kind = &kind, .has_faults = true};
     struct campaign campaign = {.kind = &kind,
                                 .usage = usage,
                                 .faults_for = 60 * MN_SEC,

@@ -47,6 +47,7 @@ struct sim_options {
     const struct story *story; /* seed, times, nodes */
     bool is_told;              /* and all faults */
     struct story *notes;       /* NULL: nobody wants them */
+    uint32_t hosts_min;        /* of a drawn number of nodes */
     bool has_faults, is_verbose;
 };
 

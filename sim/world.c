@@ -90,6 +90,7 @@ struct sim *sim_new(const struct sim_options *options)
     sim->hash = 0xcbf29ce484222325U;
     sim_seed(sim);
     sim->hosts_count = 1 + rng_below(&sim->rng_fault, 7);
+    if (sim->hosts_count < options->hosts_min) sim->hosts_count = options->hosts_min;
     if (options->story->hosts_count > 0) sim->hosts_count = options->story->hosts_count;
     if (options->notes != NULL) options->notes->hosts_count = sim->hosts_count;
     sim->hosts = mn_alloc(sim->hosts_count * sizeof *sim->hosts);
