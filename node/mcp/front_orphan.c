@@ -140,7 +140,15 @@ static bool orphan_runs_here(const struct front_session *session, ProtobufCBinar
     return false;
 }
 
-static void orphan_read(struct front_session *session, const Meshnode__Record__Running *running)
+/* Both go out to the client as they are. */
+static bool orphan_is_sound(struct front *front, const Meshnode__Record__Running *running)
+{
+    return front_replay_is_id(front, pb_span(running->id)) &&
+           (running->progress.len == 0 || front_replay_is_id(front, pb_span(running->progress)));
+}
+
+static void orphan_read(struct front *front, struct front_session *session,
+                        const Meshnode__Record__Running *running)
 {
     const struct front_method *method = front_route_method(pb_text(running->method), false);
     size_t size = running->id.len + running->progress.len + running->service.len +
@@ -151,8 +159,8 @@ static void orphan_read(struct front_session *session, const Meshnode__Record__R
 
     if (method == NULL || method->what != FRONT_CALL || running->stream == 0 ||
         running->orphan.len != FRONT_DIGEST_SIZE || pb_id(running->node, &node) != MN_OK ||
-        running->id.len == 0 || size > ORPHANS_SIZE || session->orphans_count >= ORPHANS_MAX ||
-        orphan_runs_here(session, running->orphan) ||
+        size > ORPHANS_SIZE || !orphan_is_sound(front, running) ||
+        session->orphans_count >= ORPHANS_MAX || orphan_runs_here(session, running->orphan) ||
         front_replay_has_answer(session, running->stream))
         return;
     orphan = mn_alloc(sizeof *orphan + size);
@@ -170,11 +178,12 @@ static void orphan_read(struct front_session *session, const Meshnode__Record__R
     session->orphans_count++;
 }
 
-void front_orphan_read(struct front_session *session, const Meshnode__Record__Session *record)
+void front_orphan_read(struct front *front, struct front_session *session,
+                       const Meshnode__Record__Session *record)
 {
     front_orphan_done(session);
     for (size_t i = 0; i < record->n_running; i++)
-        orphan_read(session, record->running[i]);
+        orphan_read(front, session, record->running[i]);
 }
 
 /* ---- taking up ---- */

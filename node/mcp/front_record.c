@@ -221,7 +221,7 @@ static void record_apply(struct front *front, struct front_session *session,
     for (size_t i = 0; i < record->n_tasks && i < FRONT_TASKS_MAX; i++)
         front_task_remember(front, session, pb_text(record->tasks[i]));
     front_replay_read(front, session, record);
-    front_orphan_read(session, record);
+    front_orphan_read(front, session, record);
 }
 
 /* The session is of a generation later than that of the record, and numbers from there. A record

@@ -200,20 +200,26 @@ static bool replay_is_kept(const struct front_session *session, uint64_t stream,
     return false;
 }
 
-/* Fits into one line of an event. */
-static bool replay_is_line(struct mn_span json)
+/* A message that fits into one line of an event. */
+static bool replay_is_message(struct front *front, struct mn_span text)
 {
-    return json.size > 0 && json.size <= RECORD_ANSWER_MAX &&
-           memchr(json.data, '\n', json.size) == NULL && memchr(json.data, '\r', json.size) == NULL;
+    const struct json_limits flat = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *json;
+
+    return text.size > 0 && text.size <= RECORD_ANSWER_MAX &&
+           memchr(text.data, '\n', text.size) == NULL &&
+           memchr(text.data, '\r', text.size) == NULL &&
+           json_parse_copy(front->parser, text, flat, &front->scratch, &json) == MN_OK &&
+           json->type == JSON_OBJECT;
 }
 
 void front_replay_read(struct front *front, struct front_session *session,
                        const Meshnode__Record__Session *record)
 {
-    for (size_t i = 0; i < record->n_kept; i++) {
-        const Meshnode__Record__Kept *part = record->kept[i];
+    for (size_t i = record->n_kept; i > 0; i--) { /* the newest is the first */
+        const Meshnode__Record__Kept *part = record->kept[i - 1];
         struct kept *kept;
-        if (part->stream == 0 || !replay_is_line(pb_span(part->json)) ||
+        if (part->stream == 0 || !replay_is_message(front, pb_span(part->json)) ||
             replay_is_kept(session, part->stream, part->place))
             continue;
         kept = replay_keep(front, session, part->stream, part->place, pb_span(part->json));
@@ -223,20 +229,26 @@ void front_replay_read(struct front *front, struct front_session *session,
 
 /* ---- clients that come back ---- */
 
+bool front_replay_is_id(struct front *front, struct mn_span text)
+{
+    const struct json_limits flat = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *id;
+
+    return text.size <= JSONRPC_ID_SIZE_MAX &&
+           json_parse_copy(front->parser, text, flat, &front->scratch, &id) == MN_OK &&
+           (id->type == JSON_STRING || id->type == JSON_NUMBER) && id->raw.size == text.size;
+}
+
 /* [request]: digits of ours, but who asks may have made them up. */
 static bool replay_parse_request(struct front *front, struct mn_span digits, struct mn_span *ret)
 {
-    const struct json_limits flat = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     size_t size = digits.size / 2;
     uint8_t *text;
-    const struct json *id;
 
     if (size == 0 || size > REQUEST_ID_MAX) return false;
     text = mn_arena_alloc(&front->scratch, size);
     *ret = mn_span(text, size);
-    return mn_hex_decode(digits, text, size) == MN_OK &&
-           json_parse_copy(front->parser, *ret, flat, &front->scratch, &id) == MN_OK &&
-           (id->type == JSON_STRING || id->type == JSON_NUMBER) && id->raw.size == size;
+    return mn_hex_decode(digits, text, size) == MN_OK && front_replay_is_id(front, *ret);
 }
 
 /* "p3-17", "p3-17.37". False: it is none of our ids. */
@@ -286,12 +298,29 @@ static bool replay_send(struct front *front, struct front_exchange *exchange,
     return has_answer;
 }
 
-/* Calls that ran on without their client. */
-static void replay_attach(struct front_exchange *exchange, struct front_session *session)
+/* Its client has come back before its old connection was seen to be gone. */
+static void replay_detach(struct front *front, struct front_call *call)
+{
+    struct front_exchange *before = call->exchange;
+
+    if (before == NULL) return;
+    MN_PROBE("front: a stream goes on in another connection, and the old one is still there");
+    mn_list_remove(&call->in_exchange);
+    call->exchange = NULL;
+    MN_ASSERT(before->is_stream && before->pending_count > 0);
+    if (--before->pending_count == 0) front_reply_end(front, before);
+}
+
+/* Calls that ran on without their client, or with it elsewhere: the newest connection is the one
+ * that surely has a reader. */
+static void replay_attach(struct front *front, struct front_exchange *exchange,
+                          struct front_session *session)
 {
     MN_LIST_FOR_EACH (entry, &session->calls) {
         struct front_call *call = MN_CONTAINER(entry, struct front_call, in_session);
-        if (call->stream != exchange->stream || call->exchange != NULL || call->is_doomed) continue;
+        uint64_t stream = call->exchange == NULL ? call->stream : call->exchange->stream;
+        if (stream != exchange->stream || call->is_doomed) continue;
+        replay_detach(front, call);
         call->exchange = exchange;
         mn_list_push_back(&exchange->calls, &call->in_exchange);
         exchange->pending_count++;
@@ -309,7 +338,7 @@ static void replay_post(struct front *front, struct front_exchange *exchange,
     exchange->stream = id->stream;
     exchange->pending_count = 0;
     front_reply_open(front, exchange);
-    replay_attach(exchange, session);
+    replay_attach(front, exchange, session);
     is_complete = front_orphan_claim(front, exchange, session, id->stream);
     has_answer = replay_send(front, exchange, session, id);
     MN_PROBE("front: a broken stream is taken up again");

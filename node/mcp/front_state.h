@@ -634,7 +634,7 @@ void front_orphan_save(struct front *front, struct front_session *session);
 /* What is noted, into the record, and out of that of another node. */
 void front_orphan_pack(struct front *front, const struct front_session *session,
                        struct Meshnode__Record__Session *record);
-void front_orphan_read(struct front_session *session,
+void front_orphan_read(struct front *front, struct front_session *session,
                        const struct Meshnode__Record__Session *record);
 
 /* The client is here for that stream: the calls on it that came through another node are asked for.
@@ -663,6 +663,9 @@ void front_replay_pack(struct front *front, const struct front_session *session,
                        struct Meshnode__Record__Session *record);
 void front_replay_read(struct front *front, struct front_session *session,
                        const struct Meshnode__Record__Session *record);
+
+/* Whether that is the JSON of a request's id, or a progress token, and nothing more. */
+bool front_replay_is_id(struct front *front, struct mn_span text);
 
 /* Whether an answer that went out on that stream is kept. */
 bool front_replay_has_answer(const struct front_session *session, uint64_t stream);

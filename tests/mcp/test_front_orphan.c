@@ -300,6 +300,96 @@ START_TEST(a_call_of_another_node_can_be_cancelled)
 }
 END_TEST
 
+/* A connection that is dead at the client's end is open here until somebody notices. */
+START_TEST(who_comes_back_early_has_the_call_at_the_new_connection)
+{
+    uint64_t id = get_after("p1-1." NINE);
+
+    ck_assert(client_response(stream_id)->is_ended);
+    client_assert_body(client_response(id), "event: message\nid: p1-2." NINE "\n" PROGRESS("1"));
+    client_forget(id);
+    client_progress(client_calls[0].ticket, "{\"progress\":2}");
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    client_assert_body(client_response(id), "event: message\nid: p1-3." NINE
+                                            "\n" PROGRESS("2") "event: message\nid: p1-4\n" RESULT);
+    ck_assert(client_response(id)->is_ended);
+    ck_assert_uint_eq(client_calls_count, 1);
+}
+END_TEST
+
+/* When there is no room for all, the oldest are left out, wherever the session was. */
+START_TEST(answers_stay_in_their_order_from_node_to_node)
+{
+    const Meshnode__Record__Session *said;
+
+    client_at(client_now.mono + NOTE);
+    take_record();
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    take_record();
+    stream_id = post(CALL);
+    client_progress(client_calls[1].ticket, "{\"progress\":1}");
+    client_at(client_now.mono + NOTE);
+    take_record();
+    client_result(client_calls[1].ticket, "{\"content\":[2]}");
+    take_record();
+    for (int node = 0; node < 3; node++) {
+        said = session_of_record();
+        ck_assert_uint_eq(said->n_kept, 2);
+        ck_assert_uint_gt(said->kept[0]->place, said->kept[1]->place);
+        at_another_node();
+        get_after("p1-2." NINE);
+        answer_asks(true);
+    }
+}
+END_TEST
+
+/* What a record says, as a member that means ill would have it. */
+static void record_says(const char *id, const char *progress, const char *kept)
+{
+    Meshnode__Record__Record *whole =
+        pb_unpack(&meshnode__record__record__descriptor, &arena, mn_buf_span(record));
+    Meshnode__Record__Session *said =
+        pb_unpack(&meshnode__record__session__descriptor, &arena, pb_span(whole->body));
+    Meshnode__Record__Kept answer = MESHNODE__RECORD__KEPT__INIT, *answers[] = {&answer};
+    struct mn_buf *body;
+
+    said->running[0]->id = pb_bytes(mn_span_str(id));
+    said->running[0]->progress = pb_bytes(mn_span_str(progress));
+    answer.stream = 1;
+    answer.place = 9;
+    answer.json = pb_bytes(mn_span_str(kept));
+    said->kept = answers;
+    said->n_kept = 1;
+    body = pb_pack(&said->base);
+    whole->body = pb_bytes(mn_buf_span(body));
+    mn_buf_unref(record);
+    record = pb_pack(&whole->base);
+    mn_buf_unref(body);
+}
+
+START_TEST(a_record_does_not_put_words_into_a_stream)
+{
+    static const char *const bad[][3] = {
+        {"\"nine\"\n\ndata: {}", "\"t\"", "nonsense"},
+        {"{}", "\"t\"", "{\"a\":1}\n"},
+        {" 9", "\"t\"", "[1]"},
+        {"", "\"t\"", "{} {}"},
+        {"\"nine\"", "1,\"a\":2", ""},
+    };
+    uint64_t id;
+
+    client_at(client_now.mono + NOTE);
+    take_record();
+    record_says(bad[_i][0], bad[_i][1], bad[_i][2]);
+    at_another_node();
+    id = get_after("p1-2." NINE);
+    answer_asks(true);
+    ck_assert_uint_eq(client_calls_count, 0);
+    assert_unknown(id);
+    ck_assert_ptr_null(strstr(client_response(id)->body, "p1-9"));
+}
+END_TEST
+
 START_TEST(made_up_ids_say_nothing_of_others)
 {
     static const char *const made_up[] = {
@@ -339,6 +429,9 @@ int main(void)
     tcase_add_test(all, a_call_that_is_nowhere_any_more_is_told);
     tcase_add_test(all, a_call_whose_link_broke_is_asked_for_by_its_own_node);
     tcase_add_test(all, a_call_of_another_node_can_be_cancelled);
+    tcase_add_test(all, who_comes_back_early_has_the_call_at_the_new_connection);
+    tcase_add_test(all, answers_stay_in_their_order_from_node_to_node);
+    tcase_add_loop_test(all, a_record_does_not_put_words_into_a_stream, 0, 5);
     tcase_add_test(all, made_up_ids_say_nothing_of_others);
     suite_add_tcase(suite, all);
     return suite_run(suite);
