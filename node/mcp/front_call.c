@@ -24,6 +24,20 @@ static bool front_call_is_hop_key(struct mn_span key)
     return false;
 }
 
+bool front_call_is_declared(struct front *front, const struct front_call *call, const char *group,
+                            const char *name)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const Meshnode__Gateway__Request *request = pb_unpack(
+        &meshnode__gateway__request__descriptor, &front->scratch, mn_buf_span(call->payload));
+    const struct json *capabilities;
+
+    return request != NULL &&
+           json_parse_copy(front->parser, pb_span(request->client_capabilities), limits,
+                           &front->scratch, &capabilities) == MN_OK &&
+           json_find_str(json_find_str(capabilities, group), name) != NULL;
+}
+
 void front_call_write_member(struct mn_writer *writer, const struct json *key, bool *is_first)
 {
     const struct json *value = json_value(key);

@@ -159,20 +159,6 @@ bool front_round_result(struct front *front, const struct front_call *call, cons
     return true;
 }
 
-/* Whether the client of the call can be sent to a URL. */
-static bool front_round_has_url(struct front *front, const struct front_call *call)
-{
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const Meshnode__Gateway__Request *request = pb_unpack(
-        &meshnode__gateway__request__descriptor, &front->scratch, mn_buf_span(call->payload));
-    const struct json *capabilities;
-
-    return request != NULL &&
-           json_parse_copy(front->parser, pb_span(request->client_capabilities), limits,
-                           &front->scratch, &capabilities) == MN_OK &&
-           json_find_str(json_find_str(capabilities, "elicitation"), "url") != NULL;
-}
-
 bool front_round_of_urls(struct front *front, const struct front_call *call, struct mn_span data,
                          struct mn_writer *writer)
 {
@@ -180,7 +166,7 @@ bool front_round_of_urls(struct front *front, const struct front_call *call, str
     const struct json *value, *list;
     uint32_t count = 0;
 
-    if (!front_round_has_url(front, call) ||
+    if (!front_call_is_declared(front, call, "elicitation", "url") ||
         json_parse_copy(front->parser, data, limits, &front->scratch, &value) != MN_OK)
         return false;
     list = json_find_str(value, "elicitations");

@@ -514,6 +514,11 @@ void front_call_cancel(struct front *front, struct front_call *call);
 void front_call_emit(struct front *front, const struct front_call *call, const mn_id *node,
                      bool is_idempotent, struct mn_span trace);
 
+/* Whether the client of the call said that it knows that: a member [name] of what it declared under
+ * [group]. */
+bool front_call_is_declared(struct front *front, const struct front_call *call, const char *group,
+                            const char *name);
+
 /* A member of an object, verbatim. */
 void front_call_write_member(struct mn_writer *writer, const struct json *key, bool *is_first);
 

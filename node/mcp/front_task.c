@@ -6,8 +6,6 @@
  * shown to clients of the other era; a legacy tool that only runs as a task is run as one by the
  * node that serves it (upstream_task.c). */
 #include "node/mcp/front_state.h"
-#include "proto/gateway.pb-c.h"
-#include "proto/pb.h"
 
 #define TASK_FORMAT 1
 #define EXTENSION "io.modelcontextprotocol/tasks"
@@ -42,20 +40,6 @@ bool front_task_route(struct front *front, const mn_id *principal, struct mn_spa
     ret->own = mn_span(plain.data + sizeof head + head.service_size,
                        plain.size - sizeof head - head.service_size);
     return true;
-}
-
-/* Whether the client of the call said that it knows tasks. */
-static bool task_is_known(struct front *front, const struct front_call *call)
-{
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const Meshnode__Gateway__Request *request = pb_unpack(
-        &meshnode__gateway__request__descriptor, &front->scratch, mn_buf_span(call->payload));
-    const struct json *capabilities;
-
-    return request != NULL &&
-           json_parse_copy(front->parser, pb_span(request->client_capabilities), limits,
-                           &front->scratch, &capabilities) == MN_OK &&
-           json_find_str(json_find_str(capabilities, "extensions"), EXTENSION) != NULL;
 }
 
 static struct mn_span task_seal(struct front *front, const struct front_call *call,
@@ -100,7 +84,7 @@ bool front_task_created(struct front *front, const struct front_call *call, cons
     struct mn_span own = json_text(json_find_str(result, "taskId")), id;
 
     if (call->session != NULL || call->exchange == NULL || own.size == 0 ||
-        !task_is_known(front, call))
+        !front_call_is_declared(front, call, "extensions", EXTENSION))
         return false;
     id = task_seal(front, call, node, own);
     if (id.size == 0) return false;
