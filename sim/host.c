@@ -320,6 +320,7 @@ void sim_host_start(struct sim_host *host)
     if (host->node != NULL) return;
     sim_cancel(host->sim, &host->boot);
     host->boots++;
+    host->started = host->sim->time;
     host->is_frozen = false;
     host->node = host_make_node(host);
     sim_log_recover(host);

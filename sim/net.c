@@ -406,6 +406,7 @@ static void conn_reset(struct sim_conn *conn)
     if (!conn->is_open || conn->is_dying) return;
     conn->is_dying = true;
     sim->stats.resets++;
+    net_path(sim, conn->hosts[0], conn->hosts[1])->changed = sim->time;
     for (int side = 0; side < 2; side++)
         sim_at(sim, &conn->closed[side],
                sim->time + 1 + rng_below_u64(&sim->rng_net, 2 * sim->net.delay), conn_closed, conn);
@@ -432,8 +433,11 @@ void sim_net_reset_all(struct sim *sim)
 
 void sim_net_cut(struct sim *sim, uint32_t from, uint32_t to, bool is_cut)
 {
+    struct sim_path *path = net_path(sim, &sim->hosts[from], &sim->hosts[to]);
+
     if (from == to) return;
-    net_path(sim, &sim->hosts[from], &sim->hosts[to])->is_cut = is_cut;
+    path->is_cut = is_cut;
+    path->changed = sim->time;
     if (is_cut) sim->stats.cuts++;
     net_schedule_all(sim);
 }
@@ -452,7 +456,10 @@ static void pipe_retime(struct sim_conn *conn, int side)
 
 void sim_net_slow(struct sim *sim, uint32_t from, uint32_t to, uint32_t factor)
 {
-    net_path(sim, &sim->hosts[from], &sim->hosts[to])->slow = factor;
+    struct sim_path *path = net_path(sim, &sim->hosts[from], &sim->hosts[to]);
+
+    if (path->slow != factor) path->changed = sim->time;
+    path->slow = factor;
     MN_LIST_FOR_EACH (entry, &sim->net.conns) {
         struct sim_conn *conn = MN_CONTAINER(entry, struct sim_conn, list);
         for (int side = 0; side < 2; side++)
@@ -465,10 +472,25 @@ void sim_net_heal(struct sim *sim)
 {
     for (uint32_t from = 0; from < sim->hosts_count; from++)
         for (uint32_t to = 0; to < sim->hosts_count; to++) {
-            net_path(sim, &sim->hosts[from], &sim->hosts[to])->is_cut = false;
+            struct sim_path *path = net_path(sim, &sim->hosts[from], &sim->hosts[to]);
+            if (path->is_cut) path->changed = sim->time;
+            path->is_cut = false;
             sim_net_slow(sim, from, to, 0);
         }
     net_schedule_all(sim);
+}
+
+static bool path_was_sound(const struct sim_host *from, const struct sim_host *to, mn_time time)
+{
+    const struct sim_path *path = net_path(from->sim, from, to);
+
+    return !path->is_cut && path->slow == 0 &&
+           (path->changed == 0 || path->changed + time <= from->sim->time);
+}
+
+bool sim_net_was_sound(const struct sim_host *a, const struct sim_host *b, mn_time time)
+{
+    return path_was_sound(a, b, time) && path_was_sound(b, a, time);
 }
 
 /* Noise, another protocol, or the first words of some dialer once more. It never closes: the node

@@ -56,8 +56,9 @@ struct sim_conn;
 
 /* From one host to another. */
 struct sim_path {
-    bool is_cut;   /* nothing passes */
-    uint32_t slow; /* divides the bandwidth, and so many ms more delay; 0: as fast as any */
+    bool is_cut;     /* nothing passes */
+    uint32_t slow;   /* divides the bandwidth, and so many ms more delay; 0: as fast as any */
+    mn_time changed; /* when it was cut or mended, slowed or not any more, or lost a connection */
 };
 
 struct sim_net {
@@ -112,6 +113,7 @@ struct sim_host {
     char name[SIM_NAME_MAX]; /* "n3": also its address */
     struct node *node;       /* NULL while the process is down */
     uint64_t boots;          /* processes started here so far */
+    mn_time started;         /* when the last one was */
     uint8_t identity_seed[32];
     struct mn_arena arena;
     struct edge_outbox outbox;
@@ -254,6 +256,8 @@ void sim_net_reset_one(struct sim *sim); /* cuts a random connection, losing wha
 void sim_net_reset_all(struct sim *sim);
 void sim_net_cut(struct sim *sim, uint32_t from, uint32_t to, bool is_cut);
 void sim_net_slow(struct sim *sim, uint32_t from, uint32_t to, uint32_t factor); /* 0: fast */
+/* Nothing was wrong between the two, in neither direction, in the last [time]. */
+bool sim_net_was_sound(const struct sim_host *a, const struct sim_host *b, mn_time time);
 void sim_net_stranger(struct sim_host *host); /* who is no node connects to it */
 void sim_net_heal(struct sim *sim);
 

@@ -134,6 +134,10 @@ void talk_followers_check(struct talks *talks, const char *when);
 /* The host at which one of them hears, drawn; NULL: none does. */
 struct sim_host *talk_followers_host(struct talks *talks);
 
+/* ---- talk_session.c ---- */
+
+/* [host] has said that it knows no such session: the run fails if it could have. */
+void talk_judge_unknown(struct sim *sim, struct sim_host *host, const char *session);
 /* A client ends its session, as clients should. */
 void talk_delete_session(struct sim_host *host, const char *session);
 

@@ -389,11 +389,18 @@ static void slot_read(struct slot *slot, const struct json *root, struct mn_span
     slot_refused(slot, TALK_FAILED, reason, mn_span_is(reason, "no such task"));
 }
 
-static void client_lost_session(struct talk_client *client)
+/* Of two requests that say so the later one may be of a client that has a new session by now. */
+static void slot_lost_session(struct slot *slot)
 {
-    client->session[0] = '\0';
-    for (uint32_t i = 0; i < TALK_SLOTS; i++) /* its tasks and calls are another session's */
-        if (client->slots[i].talk != NULL) client->slots[i].talk->was_cut = true;
+    struct talk_client *client = slot->client;
+
+    if (slot->session == client->sessions) {
+        talk_judge_unknown(client->talks->sim, slot->host, client->session);
+        client->session[0] = '\0';
+        for (uint32_t i = 0; i < TALK_SLOTS; i++) /* its tasks and calls are another session's */
+            if (client->slots[i].talk != NULL) client->slots[i].talk->was_cut = true;
+    }
+    slot_end(slot, TALK_GONE, mn_span_str("its session is gone"));
 }
 
 /* Its node died: its client comes for the stream at the next one. */
@@ -422,9 +429,10 @@ static void slot_over(struct sim *sim, void *context, const struct sim_response 
     if (slot->talk == NULL) return; /* it was dropped */
     if (response->event[0] != '\0')
         snprintf(slot->event, sizeof slot->event, "%s", response->event);
-    if (response->code == 404 && !client->is_modern) client_lost_session(client);
-    if (response->is_lost && !client->is_modern && slot->act == ACT_CALL &&
-        slot->host->node != NULL && slot->talk->cancelled == 0) {
+    if (response->code == 404 && !client->is_modern) {
+        slot_lost_session(slot);
+    } else if (response->is_lost && !client->is_modern && slot->act == ACT_CALL &&
+               slot->host->node != NULL && slot->talk->cancelled == 0) {
         slot->is_dropped = true; /* its stream broke: the call goes on until it is cancelled */
         sim_at(sim, &slot->cancel, sim->time + MN_SEC, slot_cancel, slot);
     } else if (response->is_lost && !client->is_modern && slot->act == ACT_CALL &&
@@ -484,8 +492,12 @@ static void slot_cancel(struct sim *sim, void *context)
     struct talk_client *client = slot->client;
     char body[128], id[24];
 
-    if (slot->talk == NULL || slot->act != ACT_CALL || !(slot->is_waiting || slot->is_dropped))
+    if (slot->talk == NULL || slot->act != ACT_CALL) return;
+    if (!slot->is_waiting && !slot->is_dropped) {
+        if (slot->is_resuming) /* between two nodes */
+            sim_at(sim, &slot->cancel, sim->time + MN_SEC, slot_cancel, slot);
         return;
+    }
     slot->talk->cancelled = sim->time;
     slot->talk->cancelled_at = slot->host;
     slot->talk->cancelled_boots = slot->host->boots;
@@ -569,6 +581,7 @@ static void slot_ask(struct slot *slot, struct sim_host *host)
     } else {
         request.session = session;
     }
+    slot->session = client->sessions;
     slot->is_waiting = true;
     exchange = sim_http_ask(host, &request);
     if (slot->is_waiting) slot->exchange = exchange;

@@ -158,6 +158,7 @@ static void follower_told(struct sim *sim, void *context, struct mn_span message
  * node that had no key of the mesh yet, and open at none but that. */
 static void follower_lost_session(struct talk_follower *follower)
 {
+    talk_judge_unknown(follower->talks->sim, follower->host, follower->session);
     if (follower->is_firm && !follower->talks->is_over && follower->is_subscribed)
         sim_fail(follower->talks->sim,
                  "the session of follower %u is unknown at %s, and was known to three nodes",

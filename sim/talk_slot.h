@@ -20,7 +20,8 @@ struct slot {
     struct sim_host *host; /* where it was asked last */
     uint64_t exchange;     /* there; of the one that is open */
     bool is_waiting;
-    uint64_t number; /* modern: of the request */
+    uint64_t session; /* legacy: it was asked in that of its client */
+    uint64_t number;  /* modern: of the request */
     struct mn_buf *state, *responses;
     char task[TALK_TASK_ID_SIZE];
     bool is_task_cancelled;

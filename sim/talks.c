@@ -30,23 +30,6 @@ struct talk *talk_find(struct sim *sim, struct mn_span key)
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct talk, by_key);
 }
 
-static void session_ended(struct sim *sim, void *context, const struct sim_response *response)
-{
-    (void)sim;
-    (void)context;
-    (void)response;
-}
-
-void talk_delete_session(struct sim_host *host, const char *session)
-{
-    if (session[0] == '\0' || host == NULL || host->node == NULL) return;
-    sim_http_ask(host, &(struct sim_request){.verb = "DELETE",
-                                             .session = session,
-                                             .patience = MN_MINUTE,
-                                             .is_steadfast = true,
-                                             .on_end = session_ended});
-}
-
 /* ---- the world ---- */
 
 static void say(const struct talks *talks, const char *what)

@@ -29,7 +29,8 @@ mn_time front_deadline(const struct front *front);
 void front_check(const struct front *front);
 bool front_is_idle(const struct front *front);
 
-bool front_record_is_key(struct mn_span key); /* mcp_is_key() */
+bool front_record_is_key(struct mn_span key);                            /* mcp_is_key() */
+bool front_record_is_kept(const struct front *front, struct mn_span id); /* mcp_keeps_session() */
 struct names *front_names(struct front *front);
 const struct usage *front_usage(const struct front *front);
 void front_stats(const struct front *front, struct mcp_stats *ret);

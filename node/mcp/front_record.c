@@ -410,6 +410,14 @@ bool front_record_is_key(struct mn_span key)
     return key_has(key, MARK_PREFIX) || key_has(key, KEPT_PREFIX);
 }
 
+bool front_record_is_kept(const struct front *front, struct mn_span id)
+{
+    struct records_key key;
+
+    front_session_handle(id, key.bytes);
+    return records_has(front->records, &key);
+}
+
 /* [value] empty: nothing is kept under that key any more. */
 static void record_write(struct front *front, const char *prefix, const struct records_key *key,
                          struct mn_span value)

@@ -221,6 +221,11 @@ void mcp_stats(const struct mcp *mcp, struct mcp_stats *ret)
     front_stats(mcp->front, ret);
 }
 
+bool mcp_keeps_session(const struct mcp *mcp, struct mn_span id)
+{
+    return front_record_is_kept(mcp->front, id);
+}
+
 struct names *mcp_names(struct mcp *mcp)
 {
     return front_names(mcp->front);

@@ -187,4 +187,8 @@ struct mcp_stats {
 
 void mcp_stats(const struct mcp *mcp, struct mcp_stats *ret);
 
+/* Whether this node keeps the record of the session with that id now, and nobody ended it; for
+ * checks. */
+bool mcp_keeps_session(const struct mcp *mcp, struct mn_span id);
+
 #endif

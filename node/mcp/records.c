@@ -726,13 +726,11 @@ struct records_stats records_stats(const struct records *records)
     return stats;
 }
 
-bool records_has(const struct records *records, const struct records_key *key, uint64_t *version)
+bool records_has(const struct records *records, const struct records_key *key)
 {
     const struct record *record = records_find(records, key);
 
-    if (record == NULL) return false;
-    *version = record->version;
-    return true;
+    return record != NULL && !record->is_ended;
 }
 
 void records_check(const struct records *records)

@@ -140,7 +140,7 @@ struct records_stats {
 
 struct records_stats records_stats(const struct records *records);
 
-/* Whether the node keeps that record now; for checks. */
-bool records_has(const struct records *records, const struct records_key *key, uint64_t *version);
+/* Whether the node keeps that record now, and nobody ended it; for checks. */
+bool records_has(const struct records *records, const struct records_key *key);
 
 #endif

@@ -473,6 +473,7 @@ void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind)
     case UPSTREAM_TIMER_WATCH: upstream_watch_on_timer(server); break;
     case UPSTREAM_TIMER_LEASE: upstream_lease_end(server, "was not used any more"); break;
     case UPSTREAM_TIMER_REQUEST:
-    case UPSTREAM_TIMER_EXCHANGE: MN_ASSERT(!"a timer of a server");
+    case UPSTREAM_TIMER_EXCHANGE:
+    case UPSTREAM_TIMER_GIVEN: MN_ASSERT(!"a timer of a server");
     }
 }

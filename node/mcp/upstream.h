@@ -10,6 +10,7 @@
  *   upstream_answer     what the server says to them
  *   upstream_question   what it asks the client in the middle of a call
  *   upstream_orphan     calls whose caller's node is lost
+ *   upstream_given      answers that may not have reached the caller's node
  *   upstream_lease      sessions of a legacy server that belong to one client alone
  *   upstream_task       tools that only run as tasks, for clients that have none
  *   upstream_watch      resources and tasks that others want to hear of
@@ -59,8 +60,9 @@ enum upstream_timer_kind {
     UPSTREAM_TIMER_STREAM,
     UPSTREAM_TIMER_LEASE,
     UPSTREAM_TIMER_WATCH,
-    UPSTREAM_TIMER_REQUEST, /* of a request */
-    UPSTREAM_TIMER_EXCHANGE /* of an HTTP exchange */
+    UPSTREAM_TIMER_REQUEST,  /* of a request */
+    UPSTREAM_TIMER_EXCHANGE, /* of an HTTP exchange */
+    UPSTREAM_TIMER_GIVEN     /* of the host */
 };
 
 struct upstream_timer {
@@ -84,11 +86,15 @@ struct upstream_host {
     struct mn_list servers; /* also removed ones whose child still runs */
     struct mn_map names;    /* servers, without removed ones */
     struct mn_map children, exchanges, requests, tickets;
-    struct mn_map parked;   /* upstream_asked.by_handle */
-    uint32_t orphans_count; /* of these, calls whose caller's node is lost */
-    size_t answers_size;    /* bytes of the answers that wait there */
-    struct mn_map watches;  /* lasting calls, by ticket */
-    struct mn_list dead;    /* exchanges to be freed at the end of the step */
+    struct mn_map parked;       /* upstream_asked.by_handle */
+    uint32_t orphans_count;     /* of these, calls whose caller's node is lost */
+    size_t answers_size;        /* bytes of the answers that wait there */
+    struct mn_map given;        /* see upstream_given.h */
+    struct mn_list given_order; /* oldest first */
+    size_t given_size;          /* bytes */
+    struct upstream_timer given_timer;
+    struct mn_map watches; /* lasting calls, by ticket */
+    struct mn_list dead;   /* exchanges to be freed at the end of the step */
     uint64_t edge_id_last, request_id_last;
     bool is_stopping;
     bool has_ended;  /* leases that are over are freed at the end of the step */

@@ -1,6 +1,7 @@
 #include "node/mcp/upstream_call.h"
 
 #include "node/mcp/upstream_message.h"
+#include "node/mcp/upstream_orphan.h"
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
 #include "node/mcp/upstream_send.h"
@@ -37,6 +38,7 @@ void upstream_call_emit_packed(struct upstream_request *request, enum call_event
             mn_buf_unref(payload);
         return;
     }
+    if (kind == CALL_EVENT_RESULT) upstream_orphan_given(request, payload);
     request->was_heard = true;
     event = &call_emit(host->outbox->calls, CALL_MESSAGE_EVENT)->event;
     event->ticket = request->ticket;

@@ -1,6 +1,7 @@
 #include "node/mcp/upstream_orphan.h"
 
 #include "node/mcp/upstream_call.h"
+#include "node/mcp/upstream_given.h"
 #include "node/mcp/upstream_question.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
@@ -17,6 +18,14 @@ static struct mn_span orphan_handle(const struct upstream_request *request)
     return pb_span(payload->orphan);
 }
 
+/* Its client has a stream of it, which it may ask for at another node. */
+static bool orphan_has_stream(const struct upstream_request *request)
+{
+    return request->is_live &&
+           (request->was_heard ||
+            request->server->host->now.mono - request->began_at >= UPSTREAM_ORPHAN_SILENT);
+}
+
 bool upstream_orphan_keep(struct upstream_host *host, uint64_t ticket)
 {
     struct mn_map_entry *entry = mn_map_find(&host->tickets, upstream_u64_key(&ticket));
@@ -25,14 +34,23 @@ bool upstream_orphan_keep(struct upstream_host *host, uint64_t ticket)
 
     if (entry == NULL) return false;
     request = MN_CONTAINER(entry, struct upstream_request, by_ticket);
-    if (!request->is_live || host->orphans_count >= UPSTREAM_ORPHANS_MAX || host->is_stopping ||
-        (!request->was_heard && host->now.mono - request->began_at < UPSTREAM_ORPHAN_SILENT))
+    if (!orphan_has_stream(request) || host->orphans_count >= UPSTREAM_ORPHANS_MAX ||
+        host->is_stopping)
         return false;
     handle = orphan_handle(request);
     if (handle.size == 0 || mn_map_find(&host->parked, handle) != NULL) return false;
     MN_PROBE("upstream: a call runs on without its caller");
     upstream_question_leave_alone(request, handle);
     return true;
+}
+
+void upstream_orphan_given(const struct upstream_request *request, struct mn_buf *answer)
+{
+    struct mn_span handle;
+
+    if (request->is_own || !orphan_has_stream(request)) return;
+    handle = orphan_handle(request);
+    if (handle.size > 0) upstream_given_keep(request->server->host, handle, answer);
 }
 
 /* The call of a lost caller whose loss was not noticed here, or of one that still lives. */
@@ -66,6 +84,21 @@ static struct upstream_request *orphan_find(struct upstream *server, struct mn_s
     return found;
 }
 
+/* It was answered already, and the node that was told may be the one that is lost. */
+static void orphan_claim_given(struct upstream_request *request, struct mn_span handle)
+{
+    struct mn_buf *answer = upstream_given_find(request->server->host, handle);
+
+    if (answer == NULL) {
+        upstream_call_fail(request, CALL_OUTCOME_UNKNOWN,
+                           "the call is not here any more, nor is its answer");
+        return;
+    }
+    MN_PROBE("upstream: an answer that was under way to a lost node is given again");
+    upstream_call_emit_packed(request, CALL_EVENT_RESULT, mn_buf_ref(answer));
+    upstream_request_free(request);
+}
+
 void upstream_orphan_claim(struct upstream_request *request,
                            const Meshnode__Gateway__Request *payload)
 {
@@ -77,8 +110,7 @@ void upstream_orphan_claim(struct upstream_request *request,
     if (mn_map_find(&host->parked, handle) == NULL) {
         running = orphan_find(request->server, handle);
         if (running == NULL) {
-            upstream_call_fail(request, CALL_OUTCOME_UNKNOWN,
-                               "the call is not here any more, nor is its answer");
+            orphan_claim_given(request, handle);
             return;
         }
         MN_PROBE("upstream: a call is taken from the node that it came through");

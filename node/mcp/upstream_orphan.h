@@ -20,6 +20,9 @@
 /* The caller of [ticket] is lost. False: it cannot come back; the call is to be cancelled. */
 bool upstream_orphan_keep(struct upstream_host *host, uint64_t ticket);
 
+/* [answer] is what its caller is told now: it may be asked for again. */
+void upstream_orphan_given(const struct upstream_request *request, struct mn_buf *answer);
+
 /* The request is one that goes on with such a call; frees it, and the call has its ticket. */
 void upstream_orphan_claim(struct upstream_request *request,
                            const Meshnode__Gateway__Request *payload);

@@ -3,6 +3,7 @@
 #include "node/mcp/upstream.h"
 #include "node/mcp/upstream_call.h"
 #include "node/mcp/upstream_exchange.h"
+#include "node/mcp/upstream_given.h"
 #include "node/mcp/upstream_orphan.h"
 #include "node/mcp/upstream_request.h"
 #include "proto/base/check.h"
@@ -36,6 +37,9 @@ struct upstreams *upstreams_new(const struct upstreams_config *config)
     mn_map_init(&host->tickets, rng_u64(&host->rng));
     mn_map_init(&host->parked, rng_u64(&host->rng));
     mn_map_init(&host->watches, rng_u64(&host->rng));
+    mn_map_init(&host->given, rng_u64(&host->rng));
+    mn_list_init(&host->given_order);
+    host->given_timer.kind = UPSTREAM_TIMER_GIVEN;
     return upstreams;
 }
 
@@ -81,6 +85,7 @@ void upstreams_free(struct upstreams *upstreams)
     }
     for (struct mn_map_entry *entry; (entry = mn_map_next(&host->exchanges, NULL)) != NULL;)
         upstream_exchange_end(MN_CONTAINER(entry, struct upstream_exchange, by_fetch));
+    upstream_given_done(host);
     upstreams_end(host);
     call_outbox_reset(&calls);
     edge_outbox_reset(&edge);
@@ -127,6 +132,9 @@ static void upstreams_fire(struct upstream_timer *timer)
         upstream_request_on_timer(MN_CONTAINER(timer, struct upstream_request, timer));
         break;
     case UPSTREAM_TIMER_EXCHANGE: upstream_http_on_timer(timer); break;
+    case UPSTREAM_TIMER_GIVEN:
+        upstream_given_on_timer(MN_CONTAINER(timer, struct upstream_host, given_timer));
+        break;
     }
 }
 
@@ -269,6 +277,7 @@ void upstreams_check(const struct upstreams *upstreams)
     MN_ASSERT(calls_count == host->tickets.count + host->parked.count);
     MN_ASSERT(host->orphans_count <= host->parked.count);
     MN_ASSERT(host->answers_size <= UPSTREAM_ANSWERS_SIZE_MAX);
+    upstream_given_check(host);
     MN_ASSERT(!host->has_ended);
     MN_ASSERT(host->names.count <= UPSTREAMS_MAX);
     MN_ASSERT(mn_list_is_empty(&host->dead));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/mcp/upstream_given.h"
 #include "node/mcp/upstream_orphan.h"
 #include "node/mcp/upstream_question.h"
 #include "tests/mcp/upstream_world.h"
@@ -99,9 +100,58 @@ START_TEST(an_answer_waits_for_who_comes_for_the_call)
     ck_assert_ptr_null(world_event(&w));
     claim("0123456789abcdef");
     ck_assert_str_eq(event_of(2, "result")->json, "{\"content\":[]}");
-    claim("0123456789abcdef"); /* once */
+    world_pass(&w, UPSTREAM_GIVEN_TTL);
+    claim("0123456789abcdef");
     ck_assert_int_eq(event_of(3, "")->failure, CALL_OUTCOME_UNKNOWN);
     ck_assert_uint_eq(world_info(&w, "s").in_flight_count, 0);
+}
+END_TEST
+
+/* Whoever was told may be dead, and this node has not noticed. */
+START_TEST(an_answer_that_was_given_is_given_again)
+{
+    const char *line = call_as("0123456789abcdef", NULL);
+
+    say_progress(line);
+    event_of(1, "progress");
+    world_answer(&w, line, "{\"content\":[]}");
+    event_of(1, "result");
+    world_lose(&w, 1);
+    claim("0123456789abcdef");
+    ck_assert_str_eq(event_of(2, "result")->json, "{\"content\":[]}");
+    claim("0123456789abcdeg"); /* another one's */
+    ck_assert_int_eq(event_of(3, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_uint_eq(world_info(&w, "s").in_flight_count, 0);
+}
+END_TEST
+
+/* Its client has no stream that it could ask for. */
+START_TEST(an_answer_without_a_stream_is_given_once)
+{
+    world_answer(&w, call_as("0123456789abcdef", NULL), "{\"content\":[]}");
+    event_of(1, "result");
+    claim("0123456789abcdef");
+    ck_assert_int_eq(event_of(2, "")->failure, CALL_OUTCOME_UNKNOWN);
+}
+END_TEST
+
+START_TEST(answers_that_were_given_are_bounded)
+{
+    char handle[17];
+
+    for (uint32_t i = 0; i <= UPSTREAM_GIVEN_MAX; i++) {
+        const char *line;
+        snprintf(handle, sizeof handle, "%016u", i);
+        line = call_as(handle, NULL);
+        say_progress(line);
+        event_of(ticket_last, "progress");
+        world_answer(&w, line, "{\"content\":[]}");
+        event_of(ticket_last, "result");
+    }
+    claim("0000000000000001");
+    event_of(ticket_last, "result");
+    claim("0000000000000000"); /* the oldest */
+    ck_assert_int_eq(event_of(ticket_last, "")->failure, CALL_OUTCOME_UNKNOWN);
 }
 END_TEST
 
@@ -228,6 +278,9 @@ int main(void)
 
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, an_answer_waits_for_who_comes_for_the_call);
+    tcase_add_test(all, an_answer_that_was_given_is_given_again);
+    tcase_add_test(all, an_answer_without_a_stream_is_given_once);
+    tcase_add_test(all, answers_that_were_given_are_bounded);
     tcase_add_test(all, a_call_goes_on_under_another_ticket);
     tcase_add_test(all, a_call_without_a_stream_is_cancelled);
     tcase_add_test(all, nobody_comes_and_it_is_cancelled);

@@ -470,6 +470,7 @@ void world_call(struct world *w, const struct world_call *call)
     message.request = (struct call_request){.ticket = call->ticket,
                                             .service = mn_span_str(call->service),
                                             .payload = pb_pack(&request.base)};
+    if (call->orphan.size > 0) message.request.node.bytes[0] = 1; /* it came by another node */
     world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
     mn_buf_unref(message.request.payload);
 }
