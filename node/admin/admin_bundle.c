@@ -107,7 +107,7 @@ static struct mn_buf *write_item(struct admin_request *request, const struct bun
     struct admin_refusal refused;
 
     reply_object(&reply, NULL);
-    if (admin_state_refusal(answer, request->outbox->edge->arena, &refused)) {
+    if (admin_state_refusal(item->verb, answer, request->outbox->edge->arena, &refused)) {
         write_error(&reply, refused.name, refused.text);
     } else if (item->verb != 0) {
         reply_u64(&reply, "rev", answer->reply.rev);

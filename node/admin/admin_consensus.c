@@ -73,10 +73,7 @@ static void write_row(struct reply *reply, struct admin_request *request,
         reply_null(reply, "last_seen_ms");
     else
         reply_ms(reply, "last_seen_ms", known->is_self ? 0 : request->now.mono - known->last_seen);
-    if (known != NULL && known->is_self)
-        reply_str(reply, "version", core_self(request->admin->config.core).version);
-    else
-        reply_null(reply, "version");
+    admin_write_version(reply, request, &member->id);
     reply_object_end(reply);
 }
 
@@ -348,21 +345,15 @@ static void on_nodes(struct admin_request *request, const struct state_answer *a
 
 /* ---- changes ---- */
 
-/* A member by id or name; false: refused. */
+/* A member by name or the beginning of its id, or any whole id; false: refused. */
 static bool find_node(struct admin_request *request, struct mn_span text, mn_id *ret)
 {
-    const struct membership *membership = core_membership(request->admin->config.core);
-    const struct member *member = NULL;
+    const struct member *member;
 
     if (mn_id_parse(text, ret) == MN_OK) return true;
-    while (membership != NULL && (member = membership_next(membership, member)) != NULL) {
-        if (!mn_span_is(text, member->record->grant.name)) continue;
-        *ret = member->node_id;
-        return true;
-    }
-    admin_fail_text(request, 404, "not_found", "no member of that name or whole id",
-                    "meshctl nodes");
-    return false;
+    member = admin_find_node(request, text);
+    if (member != NULL) *ret = member->node_id;
+    return member != NULL;
 }
 
 /* One of role and weight, as what the node is to be; false: refused. */
@@ -458,11 +449,28 @@ static void on_change(struct admin_request *request, const struct state_answer *
     admin_answer(request, 200, &reply);
 }
 
+/* Who leads already need not be asked to. */
+static void on_transfer(struct admin_request *request, const struct state_answer *answer)
+{
+    struct state_answer done = {.status = MN_OK};
+    struct raft_view view;
+    mn_id node;
+
+    if (answer->status != MN_NOT_FOUND) {
+        on_change(request, answer);
+        return;
+    }
+    if (!find_node(request, request->exchange->rest, &node)) return;
+    if (state_view(request->admin->config.state, &view) && mn_id_equal(&view.leader, &node))
+        answer = &done;
+    on_change(request, answer);
+}
+
 const struct admin_route admin_consensus_routes[] = {
     {"GET", "/v1/consensus", NULL, status_handle, NULL, NULL, on_status},
     {"GET", "/v1/consensus/nodes", NULL, status_handle, NULL, NULL, on_nodes},
     {"PUT", "/v1/consensus/advisor", NULL, advisor_handle, NULL, NULL, on_change},
     {"PUT", "/v1/consensus/nodes/*", NULL, wish_handle, NULL, NULL, on_change},
-    {"POST", "/v1/consensus/transfer/*", NULL, transfer_handle, NULL, NULL, on_change},
+    {"POST", "/v1/consensus/transfer/*", NULL, transfer_handle, NULL, NULL, on_transfer},
     {0},
 };

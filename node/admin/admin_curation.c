@@ -46,7 +46,7 @@ static void on_done(struct admin_request *request, const struct state_answer *an
                         "meshctl views ls, meshctl tools pins");
         return;
     }
-    if (admin_state_refused(request, answer)) return;
+    if (admin_state_refused(request, STRONG_PUT, answer)) return;
     reply_begin(&reply, "Done");
     admin_answer(request, 200, &reply);
 }

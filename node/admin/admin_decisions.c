@@ -106,11 +106,46 @@ static void answer_one(struct admin_request *request, const struct decision *dec
     admin_answer(request, 200, &reply);
 }
 
-static bool read_id(struct admin_request *request, mn_id *ret)
+#define MATCHES_SHOWN 10 /* of an ambiguous id */
+
+/* The decision whose id begins so; false: refused. */
+static bool find_id(struct admin_request *request, const struct decision *decision,
+                    struct mn_span prefix, mn_id *ret)
 {
-    if (mn_id_parse(request->exchange->rest, ret) == MN_OK) return true;
-    admin_fail_text(request, 400, "bad_request", "a decision's id is a UUID", ADVICE);
+    struct mn_arena *arena = request->outbox->edge->arena;
+    struct decision_view view;
+    const char *all = "";
+    char id[MN_ID_TEXT_SIZE];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; decision_at(decision, i, &view); i++) {
+        if (!admin_id_begins(&view.id, prefix)) continue;
+        if (++count <= MATCHES_SHOWN)
+            all = mn_arena_format(arena, "%s%s%s", all, count == 1 ? "" : ", ",
+                                  mn_id_format(&view.id, id));
+        *ret = view.id;
+    }
+    if (count == 1) return true;
+    if (count == 0)
+        admin_fail_text(request, 404, "not_found",
+                        mn_arena_format(arena,
+                                        "this node knows no decision whose id begins so (%u digits "
+                                        "at least)",
+                                        ADMIN_PREFIX_MIN),
+                        ADVICE);
+    else
+        admin_fail_text(request, 409, "ambiguous",
+                        mn_arena_format(arena, "%.*s may be %u decisions: %s", (int)prefix.size,
+                                        (const char *)prefix.data, count, all),
+                        ADVICE);
     return false;
+}
+
+static bool read_id(struct admin_request *request, const struct decision *decision, mn_id *ret)
+{
+    struct mn_span rest = request->exchange->rest;
+
+    return mn_id_parse(rest, ret) == MN_OK || find_id(request, decision, rest, ret);
 }
 
 static void log_handle(struct admin_request *request)
@@ -135,7 +170,7 @@ static void show_handle(struct admin_request *request)
     const struct decision *decision = decisions_of(request);
     mn_id id;
 
-    if (decision != NULL && read_id(request, &id)) answer_one(request, decision, &id);
+    if (decision != NULL && read_id(request, decision, &id)) answer_one(request, decision, &id);
 }
 
 /* A number such as 0.75 in millionths, above a half and at most one; false: it is not that. */
@@ -239,9 +274,10 @@ static void vote_handle(struct admin_request *request)
 {
     struct core_command command = {.type = CORE_DECISION_VOTE};
     const struct json *body = admin_body(request);
+    const struct decision *decision = body == NULL ? NULL : decisions_of(request);
     struct mn_span vote;
 
-    if (body == NULL || decisions_of(request) == NULL || !read_id(request, &command.node)) return;
+    if (decision == NULL || !read_id(request, decision, &command.node)) return;
     vote = json_text(json_find_str(body, "vote"));
     if (mn_span_is(vote, "yes"))
         command.decision.choice = DECISION_YES;

@@ -190,15 +190,16 @@ void admin_survey_nodes(struct admin_request *request, struct state_survey_ask *
 bool admin_state_told(struct admin_request *request, const struct state_answer *answer);
 
 /* The same of a command, and when it was refused. */
-bool admin_state_refused(struct admin_request *request, const struct state_answer *answer);
+bool admin_state_refused(struct admin_request *request, enum strong_verb verb,
+                         const struct state_answer *answer);
 
 /* True: the answer is none, and why. Texts may be in [arena]. */
 struct admin_refusal {
     uint32_t code;
     const char *name, *text, *hint;
 };
-bool admin_state_refusal(const struct state_answer *answer, struct mn_arena *arena,
-                         struct admin_refusal *ret);
+bool admin_state_refusal(enum strong_verb verb, const struct state_answer *answer,
+                         struct mn_arena *arena, struct admin_refusal *ret);
 
 /* Commands as a body says them, but for their key. False: refused. */
 bool admin_state_read_put(struct admin_request *request, const struct json *body,
@@ -220,8 +221,15 @@ void admin_bundle_free(struct admin *admin, struct admin_bundle *bundle); /* NUL
 const struct member *admin_member(struct admin_request *request, const mn_id *node);
 const char *admin_member_name(struct admin_request *request, const mn_id *node);
 
-/* The one member that is called [name], or whose id begins so; NULL: answered (admin_nodes.c). */
+/* admin_nodes.c: the one member that is called [name], or whose id begins so; NULL: answered. */
 const struct member *admin_find_node(struct admin_request *request, struct mn_span name);
+
+/* Whether [prefix] may stand for the whole of [id]. */
+#define ADMIN_PREFIX_MIN 4 /* characters */
+bool admin_id_begins(const mn_id *id, struct mn_span prefix);
+
+/* "version" of a member; null of one that we have no link to. */
+void admin_write_version(struct reply *reply, struct admin_request *request, const mn_id *node);
 
 /* admin_names.c: "held", "claimed", "kept" (claimed, while the owner is away), "away", "new" (not
  * written down yet) or "contested" (nobody's); and who claims it, NULL: only how many. */

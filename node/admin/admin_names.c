@@ -104,7 +104,7 @@ static void release_on_done(struct admin_request *request, const struct state_an
                         "meshctl servers names");
         return;
     }
-    if (admin_state_refused(request, answer)) return;
+    if (admin_state_refused(request, STRONG_PUT, answer)) return;
     reply_begin(&reply, "Done");
     admin_answer(request, 200, &reply);
 }

@@ -3,7 +3,6 @@
 #include "node/admin/admin_internal.h"
 #include "proto/base/text.h"
 
-#define PREFIX_MIN 4     /* characters of an id that may stand for the whole */
 #define MATCHES_SHOWN 10 /* of an ambiguous name */
 
 /* ---- tools per node ---- */
@@ -87,6 +86,20 @@ static void write_link(struct reply *reply, const struct peers_link *link, struc
     reply_object_end(reply);
 }
 
+void admin_write_version(struct reply *reply, struct admin_request *request, const mn_id *node)
+{
+    const struct core *core = request->admin->config.core;
+    const struct core_self self = core_self(core);
+    const struct peers_link *link = peers_find(core_peers(core), node);
+
+    if (mn_id_equal(node, &self.node_id))
+        reply_str(reply, "version", self.version);
+    else if (link != NULL)
+        reply_text(reply, "version", link->version);
+    else
+        reply_null(reply, "version");
+}
+
 /* What is known only of ourselves and of those we have a link to. */
 static void write_near(struct reply *reply, struct admin_request *request,
                        const struct member *member)
@@ -94,12 +107,7 @@ static void write_near(struct reply *reply, struct admin_request *request,
     const struct core *core = request->admin->config.core;
     const struct peers_link *link = peers_find(core_peers(core), &member->node_id);
 
-    if (member->is_self)
-        reply_str(reply, "version", core_self(core).version);
-    else if (link != NULL)
-        reply_text(reply, "version", link->version);
-    else
-        reply_null(reply, "version");
+    admin_write_version(reply, request, &member->node_id);
     reply_ms(reply, "sent_away_ms",
              member->is_self ? 0
                              : peers_banned_for(core_peers(core), request->now, &member->node_id));
@@ -227,12 +235,12 @@ static void nodes_on_counts(struct admin_request *request,
 
 /* ---- finding one by its name, its id, or the beginning of its id ---- */
 
-static bool id_begins(const mn_id *id, struct mn_span prefix)
+bool admin_id_begins(const mn_id *id, struct mn_span prefix)
 {
     char text[MN_ID_TEXT_SIZE];
 
     mn_id_format(id, text);
-    return prefix.size >= PREFIX_MIN && prefix.size < MN_ID_TEXT_SIZE &&
+    return prefix.size >= ADMIN_PREFIX_MIN && prefix.size < MN_ID_TEXT_SIZE &&
            memcmp(text, prefix.data, prefix.size) == 0;
 }
 
@@ -242,7 +250,7 @@ static int match_rank(const struct member *member, struct mn_span name)
     bool is_gone = member->status == MEMBER_DEAD || member->status == MEMBER_LEFT;
 
     if (mn_span_is(name, member->record->grant.name)) return is_gone ? 2 : 3;
-    return id_begins(&member->node_id, name) ? 1 : 0;
+    return admin_id_begins(&member->node_id, name) ? 1 : 0;
 }
 
 struct match {
@@ -283,7 +291,7 @@ const struct member *admin_find_node(struct admin_request *request, struct mn_sp
             mn_arena_format(arena,
                             "no member is called %.*s, and no id begins so (%u digits at "
                             "least)",
-                            (int)name.size, (const char *)name.data, PREFIX_MIN),
+                            (int)name.size, (const char *)name.data, ADMIN_PREFIX_MIN),
             "meshctl nodes");
     else
         admin_fail_text(request, 409, "ambiguous",
@@ -352,6 +360,7 @@ static void route_on_tool(struct admin_request *request, const struct admin_gate
     struct mn_arena *arena = request->outbox->arena;
     const struct json *tool =
         answer->status == MN_OK ? admin_parse(request, answer->json, JSON_OBJECT, 1) : NULL;
+    const struct json *held = json_find_str(tool, "held");
     struct calls_route *routes = NULL;
     struct mn_span server;
     uint32_t count;
@@ -368,6 +377,10 @@ static void route_on_tool(struct admin_request *request, const struct admin_gate
     reply_begin(&reply, "RouteList");
     reply_str(&reply, "tool", json_text(json_find_str(tool, "name")));
     reply_str(&reply, "server", server);
+    if (json_is(held, JSON_STRING))
+        reply_str(&reply, "held", json_text(held));
+    else
+        reply_null(&reply, "held");
     reply_array(&reply, "items");
     for (uint32_t i = 0; i < count; i++)
         write_route(&reply, &routes[i]);

@@ -115,8 +115,25 @@ static struct admin_refusal refusal_of_status(mn_status status)
     }
 }
 
-static struct admin_refusal refusal_of_reply(const struct strong_reply *reply,
-                                             struct mn_arena *arena)
+static struct admin_refusal refusal_not_found(enum strong_verb verb)
+{
+    if (verb == STRONG_REMOVE)
+        return refusal(404, "not_found", "there is no such key", "meshctl state ls");
+    return refusal(404, "not_found", "there is no such lease; it may have ended",
+                   "meshctl state lease ls");
+}
+
+static struct admin_refusal refusal_malformed(enum strong_verb verb)
+{
+    if (verb == STRONG_ADD)
+        return refusal(400, "bad_request", "the key's value is no number that can be added to",
+                       "meshctl state get KEY");
+    return refusal(400, "bad_request", "ttl_ms: a time from 1 s to 24 h, 1000 to 86400000",
+                   "meshctl state lease grant 30s");
+}
+
+static struct admin_refusal
+refusal_of_reply(enum strong_verb verb, const struct strong_reply *reply, struct mn_arena *arena)
 {
     switch ((int)reply->status) {
     case MN_EXISTS:
@@ -125,8 +142,7 @@ static struct admin_refusal refusal_of_reply(const struct strong_reply *reply,
                                        : mn_arena_format(arena, "the key is at revision %llu",
                                                          (unsigned long long)reply->rev),
                        "meshctl state get KEY");
-    case MN_NOT_FOUND:
-        return refusal(404, "not_found", "no such key, or no such lease", "meshctl state ls");
+    case MN_NOT_FOUND: return refusal_not_found(verb);
     case MN_FULL:
         return refusal(507, "full", "the keyspace is full: 64 MiB, 65536 keys",
                        "meshctl state rm KEY");
@@ -135,30 +151,31 @@ static struct admin_refusal refusal_of_reply(const struct strong_reply *reply,
                        "the session has gone on, or is forgotten: whether this was applied is not "
                        "known",
                        "meshctl state get KEY");
-    case MN_TOO_BIG: return refusal(400, "too_big", "the sum is out of range", "see docs/API.md");
-    default:
-        return refusal(400, "bad_request", "not a number, or a time from 1 s to 24 h is needed",
-                       "see docs/API.md");
+    case MN_TOO_BIG:
+        return refusal(400, "too_big", "the sum is out of range: 64 bits with a sign",
+                       "meshctl state get KEY");
+    default: return refusal_malformed(verb);
     }
 }
 
-bool admin_state_refusal(const struct state_answer *answer, struct mn_arena *arena,
-                         struct admin_refusal *ret)
+bool admin_state_refusal(enum strong_verb verb, const struct state_answer *answer,
+                         struct mn_arena *arena, struct admin_refusal *ret)
 {
     if (answer->status != MN_OK)
         *ret = refusal_of_status(answer->status);
     else if (answer->reply.status != MN_OK)
-        *ret = refusal_of_reply(&answer->reply, arena);
+        *ret = refusal_of_reply(verb, &answer->reply, arena);
     else
         return false;
     return true;
 }
 
-bool admin_state_refused(struct admin_request *request, const struct state_answer *answer)
+bool admin_state_refused(struct admin_request *request, enum strong_verb verb,
+                         const struct state_answer *answer)
 {
     struct admin_refusal refused;
 
-    if (!admin_state_refusal(answer, request->outbox->edge->arena, &refused)) return false;
+    if (!admin_state_refusal(verb, answer, request->outbox->edge->arena, &refused)) return false;
     admin_fail_text(request, refused.code, refused.name, refused.text, refused.hint);
     return true;
 }
@@ -348,21 +365,38 @@ static void revoke_handle(struct admin_request *request)
     lease_handle(request, STRONG_REVOKE);
 }
 
-static void on_command(struct admin_request *request, const struct state_answer *answer)
+static void answer_done(struct admin_request *request, enum strong_verb verb,
+                        const struct state_answer *answer)
 {
     struct reply reply;
 
-    if (admin_state_refused(request, answer)) return;
+    if (admin_state_refused(request, verb, answer)) return;
     reply_begin(&reply, "StateDone");
     reply_u64(&reply, "rev", answer->reply.rev);
     admin_answer(request, 200, &reply);
 }
 
+static void on_put(struct admin_request *request, const struct state_answer *answer)
+{
+    answer_done(request, STRONG_PUT, answer);
+}
+
+static void on_remove(struct admin_request *request, const struct state_answer *answer)
+{
+    answer_done(request, STRONG_REMOVE, answer);
+}
+
+static void on_revoke(struct admin_request *request, const struct state_answer *answer)
+{
+    answer_done(request, STRONG_REVOKE, answer);
+}
+
+/* Of GRANT and RENEW, which are refused alike. */
 static void on_lease(struct admin_request *request, const struct state_answer *answer)
 {
     struct reply reply;
 
-    if (admin_state_refused(request, answer)) return;
+    if (admin_state_refused(request, STRONG_GRANT, answer)) return;
     reply_begin(&reply, "StateLease");
     reply_u64(&reply, "lease", answer->reply.rev);
     reply_u64(&reply, "rev", answer->reply.rev);
@@ -410,7 +444,7 @@ static void on_add(struct admin_request *request, const struct state_answer *ans
 {
     struct reply reply;
 
-    if (admin_state_refused(request, answer)) return;
+    if (admin_state_refused(request, STRONG_ADD, answer)) return;
     reply_begin(&reply, "StateDone");
     reply_u64(&reply, "rev", answer->reply.rev);
     reply_i64(&reply, "number", answer->reply.number);
@@ -421,12 +455,12 @@ const struct admin_route admin_state_routes[] = {
     {"GET", "/v1/state", "prefix after limit timeout_ms", list_handle, NULL, NULL, on_list},
     {"POST", "/v1/state", "timeout_ms", admin_bundle_handle, NULL, NULL, admin_bundle_on_answer},
     {"GET", "/v1/state/*", "timeout_ms", get_handle, NULL, NULL, on_get},
-    {"PUT", "/v1/state/*", "timeout_ms", put_handle, NULL, NULL, on_command},
-    {"DELETE", "/v1/state/*", "if_rev timeout_ms", remove_handle, NULL, NULL, on_command},
+    {"PUT", "/v1/state/*", "timeout_ms", put_handle, NULL, NULL, on_put},
+    {"DELETE", "/v1/state/*", "if_rev timeout_ms", remove_handle, NULL, NULL, on_remove},
     {"POST", "/v1/state/*/incr", "timeout_ms", add_handle, NULL, NULL, on_add},
     {"GET", "/v1/leases", "after limit timeout_ms", leases_handle, NULL, NULL, on_leases},
     {"POST", "/v1/leases", "timeout_ms", grant_handle, NULL, NULL, on_lease},
     {"POST", "/v1/leases/*/renew", "timeout_ms", renew_handle, NULL, NULL, on_lease},
-    {"DELETE", "/v1/leases/*", "timeout_ms", revoke_handle, NULL, NULL, on_command},
+    {"DELETE", "/v1/leases/*", "timeout_ms", revoke_handle, NULL, NULL, on_revoke},
     {0},
 };

@@ -57,6 +57,21 @@ static void write_mesh(struct reply *reply, const struct core *core)
     reply_object_end(reply);
 }
 
+/* Of the group that agrees for the mesh, as far as this node knows. */
+static void write_leader(struct reply *reply, struct admin_request *request)
+{
+    struct raft_view view;
+
+    if (!state_view(request->admin->config.state, &view) || mn_id_is_zero(&view.leader)) {
+        reply_null(reply, "leader");
+        return;
+    }
+    reply_object(reply, "leader");
+    reply_id(reply, "id", &view.leader);
+    reply_text(reply, "name", admin_member_name(request, &view.leader));
+    reply_object_end(reply);
+}
+
 static void write_servers(struct reply *reply, struct admin_request *request,
                           const struct json *counts)
 {
@@ -128,6 +143,7 @@ static void status_on_counts(struct admin_request *request,
     reply_time(&reply, "time", request->now.wall);
     write_self(&reply, request->admin, request->now);
     write_mesh(&reply, core);
+    write_leader(&reply, request);
     reply_i64(&reply, "tools", listed);
     write_servers(&reply, request, counts);
     write_calls(&reply, core);

@@ -80,6 +80,20 @@ static int print_decision(struct ctl *ctl, const struct json *root)
     return CTL_OK;
 }
 
+/* What can be done about it. */
+static void advise(struct ctl *ctl, const struct json *root)
+{
+    const char *id = ctl_show(ctl, root, "id");
+
+    if (ctl->is_quiet || ctl_wants_json(ctl)) return;
+    if (mn_span_is(ctl_string(root, "outcome"), "no-quorum"))
+        fprintf(ctl->err,
+                "too little weight has voted in time. Members vote by rule, or: meshctl "
+                "consensus vote ID yes, on each; propose again with a longer --timeout\n");
+    else if (mn_span_is(ctl_string(root, "outcome"), "timeout"))
+        fprintf(ctl->err, "neither yes nor no has enough weight: meshctl consensus show %s\n", id);
+}
+
 /* What the outcome means to a script. */
 static int outcome_exit(const struct json *root)
 {
@@ -139,8 +153,10 @@ static int verify(struct ctl *ctl, const struct json *root)
     return CTL_OK;
 }
 
-/* A file that `show --json` wrote; CTL_NOT_FOUND without a word: there is none. */
-static int read_file(struct ctl *ctl, const char *path, const struct json **ret)
+/* A file that --json wrote about something of that kind; CTL_NOT_FOUND without a word: there is
+ * none. */
+static int read_file(struct ctl *ctl, const char *path, const char *kind, const char *hint,
+                     const struct json **ret)
 {
     FILE *file = fopen(path, "rb");
     struct mn_writer writer = {0};
@@ -153,17 +169,29 @@ static int read_file(struct ctl *ctl, const char *path, const struct json **ret)
     fclose(file);
     *ret = ctl_parse_json(ctl, mn_buf_span(writer.buf));
     mn_writer_drop(&writer);
-    if (*ret != NULL) return CTL_OK;
-    return ctl_error(ctl, CTL_FAILED, "bad_file", "meshctl consensus show ID --json > FILE",
-                     "%s is not JSON of a decision", path);
+    if (*ret != NULL && mn_span_is(ctl_string(*ret, "kind"), kind)) return CTL_OK;
+    return ctl_error(ctl, CTL_FAILED, "bad_file", hint, "%s is no JSON of kind %s", path, kind);
+}
+
+static int no_file(struct ctl *ctl, const char *path, const char *hint)
+{
+    return ctl_error(ctl, CTL_NOT_FOUND, "not_found", hint, "there is no file %s", path);
+}
+
+/* An id, or its beginning, has neither. */
+static bool is_path(const char *what)
+{
+    return strpbrk(what, "/.") != NULL;
 }
 
 int ctl_consensus_show(struct ctl *ctl)
 {
+    static const char hint[] = "meshctl consensus show ID --json > FILE";
     const char *what = ctl->args[0];
     const struct json *root = NULL;
-    int status = read_file(ctl, what, &root);
+    int status = read_file(ctl, what, "Decision", hint, &root);
 
+    if (status == CTL_NOT_FOUND && is_path(what)) return no_file(ctl, what, hint);
     if (status == CTL_NOT_FOUND)
         status = ctl_get(ctl, ctl_path(ctl, "/v1/decisions/", what, ""), &root);
     if (status == CTL_OK) status = print_decision(ctl, root);
@@ -203,14 +231,13 @@ static int verify_evidence(struct ctl *ctl, const struct json *root)
 
 static int evidence_once(struct ctl *ctl)
 {
+    static const char hint[] = "meshctl consensus evidence --json > FILE";
     const struct json *root = NULL;
-    int status = CTL_NOT_FOUND;
+    int status;
 
     if (ctl->args_count > 0) {
-        status = read_file(ctl, ctl->args[0], &root);
-        if (status == CTL_NOT_FOUND)
-            return ctl_error(ctl, CTL_NOT_FOUND, "not_found", "meshctl consensus evidence --json",
-                             "there is no file %s", ctl->args[0]);
+        status = read_file(ctl, ctl->args[0], "EvidenceList", hint, &root);
+        if (status == CTL_NOT_FOUND) return no_file(ctl, ctl->args[0], hint);
     } else {
         status = ctl_get(ctl, "/v1/evidence", &root);
     }
@@ -325,6 +352,7 @@ int ctl_consensus_propose(struct ctl *ctl)
         status = await_outcome(ctl, ctl_show(ctl, root, "id"), within_ms, &root);
     if (status == CTL_OK) status = print_decision(ctl, root);
     if (status != CTL_OK || ctl_value(ctl, "--no-wait") != NULL) return status;
+    advise(ctl, root);
     return outcome_exit(root);
 }
 

@@ -54,6 +54,7 @@ static void print_mesh(struct ctl *ctl, const struct json *root)
     const char *id = ctl_show(ctl, root, "mesh.id");
     const char *words = ctl_show(ctl, root, "mesh.words");
     const char *expires = ctl_show(ctl, root, "mesh.grant_expires");
+    const char *leader = ctl_show(ctl, root, "leader.name");
 
     print_label(ctl, "mesh");
     fprintf(ctl->out, "%s%s\n", *id == '\0' ? "none yet" : id,
@@ -66,6 +67,9 @@ static void print_mesh(struct ctl *ctl, const struct json *root)
     fprintf(ctl->out, "%lld alive, %lld suspect, %lld dead; %lld link(s)\n",
             number(root, "mesh.alive"), number(root, "mesh.suspect"), number(root, "mesh.dead"),
             number(root, "mesh.links"));
+    print_label(ctl, "leader");
+    fprintf(ctl->out, "%s\n",
+            *leader == '\0' ? "none that this node knows; why: meshctl consensus status" : leader);
     print_label(ctl, "grant");
     fprintf(ctl->out, "%s%s\n", *expires == '\0' ? "none yet" : "until ", expires);
 }
@@ -157,9 +161,11 @@ static const char *first_message(struct ctl *ctl, const struct json *root)
                            count - 1);
 }
 
+/* What is checked, as monitors show it. */
 static const char *check_title(const struct ctl *ctl)
 {
-    return strcmp(ctl->args[0], "node") == 0 ? "NODE" : "MESH";
+    if (strcmp(ctl->args[0], "node") == 0) return "NODE";
+    return strcmp(ctl->args[0], "mesh") == 0 ? "MESH" : "CONSENSUS";
 }
 
 static int check_print(struct ctl *ctl, const struct json *root)
@@ -190,17 +196,39 @@ static int check_failed(struct ctl *ctl, int status)
     return (int)level;
 }
 
+/* The diagnosis that `consensus status` ends with. */
+static int check_consensus(struct ctl *ctl, const struct json *root)
+{
+    const char *diagnosis = ctl_show(ctl, root, "diagnosis");
+    enum nagios level = !ctl_is_true(root, "quorum")     ? NAGIOS_CRITICAL
+                        : strcmp(diagnosis, "well") == 0 ? NAGIOS_OK
+                                                         : NAGIOS_WARNING;
+
+    if (ctl_wants_json(ctl))
+        ctl_print_json(ctl, root);
+    else
+        fprintf(ctl->out, "%s %s%s%s - %s | term=%lld commit=%lld\n", check_title(ctl),
+                ctl_colour(ctl, nagios_names[level]), nagios_names[level], ctl_colour_end(ctl),
+                diagnosis, number(root, "term"), number(root, "commit"));
+    return (int)level;
+}
+
 int ctl_check(struct ctl *ctl)
 {
+    const char *what = ctl->args[0];
+    bool is_consensus = strcmp(what, "consensus") == 0;
     const struct json *root;
     int status;
 
-    if (strcmp(ctl->args[0], "node") != 0 && strcmp(ctl->args[0], "mesh") != 0) {
-        (void)ctl_error(ctl, CTL_USAGE, "usage", "meshctl check mesh", "check what? node or mesh");
+    if (strcmp(what, "node") != 0 && strcmp(what, "mesh") != 0 && !is_consensus) {
+        (void)ctl_error(ctl, CTL_USAGE, "usage", "meshctl check mesh",
+                        "check what? node, mesh or consensus");
         return NAGIOS_UNKNOWN;
     }
-    status = ctl_get(ctl, ctl_path(ctl, "/v1/check?of=", ctl->args[0], ""), &root);
-    return status == CTL_OK ? check_print(ctl, root) : check_failed(ctl, status);
+    status = ctl_get(ctl, is_consensus ? "/v1/consensus" : ctl_path(ctl, "/v1/check?of=", what, ""),
+                     &root);
+    if (status != CTL_OK) return check_failed(ctl, status);
+    return is_consensus ? check_consensus(ctl, root) : check_print(ctl, root);
 }
 
 /* ---- version ---- */

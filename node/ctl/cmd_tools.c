@@ -81,7 +81,7 @@ int ctl_tools_show(struct ctl *ctl)
 
     if (status != CTL_OK) return status;
     if (ctl_wants_json(ctl)) return ctl_print_object(ctl, tool);
-    health = ctl_show(ctl, tool, "health");
+    health = ctl_show(ctl, tool, ctl_string(tool, "held").size > 0 ? "held" : "health");
     fprintf(ctl->out, "%s: tool %s of server %s, on %.0f node(s), %s%s%s\n",
             ctl_show(ctl, tool, "name"), ctl_show(ctl, tool, "tool"), ctl_show(ctl, tool, "server"),
             ctl_number(tool, "nodes"), ctl_colour(ctl, health), health, ctl_colour_end(ctl));
@@ -115,6 +115,14 @@ static const struct ctl_column route_columns[] = {
     {"BY-FAILURES", "score_availability", CTL_AS_TEXT, true},
 };
 
+/* Why operators let nobody call it; NULL: they do. */
+static const char *held_words(struct mn_span held)
+{
+    if (mn_span_is(held, "quarantined")) return "it is in quarantine";
+    if (mn_span_is(held, "changed")) return "its definition is not the one that was approved";
+    return NULL;
+}
+
 /* Why it is not taken, where that is the reason. */
 static const char *reason_words(struct mn_span reason)
 {
@@ -144,10 +152,15 @@ static void explain_winner(struct ctl *ctl, const struct json *winner, uint32_t 
 static void explain(struct ctl *ctl, const struct json *root)
 {
     const struct json *items = json_find_str(root, "items"), *winner = NULL;
+    const char *held = held_words(ctl_string(root, "held"));
     uint32_t able = 0;
 
     fprintf(ctl->out, "\n%s is a tool of server %s\n", ctl_show(ctl, root, "tool"),
             ctl_show(ctl, root, "server"));
+    if (held != NULL) {
+        fprintf(ctl->out, "no call of it is taken: %s. Look at it: meshctl tools pins\n", held);
+        return;
+    }
     for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item)) {
         const char *why = reason_words(ctl_string(item, "reason"));
         if (ctl_is_true(item, "winner")) winner = item;

@@ -238,7 +238,7 @@ const struct ctl_command ctl_commands[] = {
      ctl_config_show,
      {{"--origin", NULL, "and where each value comes from"},
       {0}}},
-    {"check", "node|mesh", 1, 1, 0, "exit 0, 1 or 2: well, warning, critical (for monitoring)",
+    {"check", "node|mesh|consensus", 1, 1, 0, "exit 0, 1 or 2: well, warning, critical (for monitoring)",
      ctl_check, {{0}}},
     {"client", "claude-code|cursor|vscode|json", 1, 1, 0,
      "the lines to paste into an MCP client", ctl_client, {{0}}},

@@ -40,55 +40,119 @@ static void print_choices(struct ctl *ctl, const char *args)
     putc(' ', ctl->out);
 }
 
-/* What may follow the first word of [command]: second words, choices. */
-static void print_seconds(struct ctl *ctl, const struct ctl_command *command)
+/* The [size] first bytes of the words of [command] and no more, then a blank: what is behind? NULL:
+ * it does not begin so. */
+static const char *words_behind(const struct ctl_command *command, const char *before, size_t size)
 {
-    do {
-        size_t size = strcspn(command->words, " ");
-        if (command->words[size] != '\0')
-            fprintf(ctl->out, "%s ", command->words + size + 1);
-        else
-            print_choices(ctl, command->args);
-        command++;
-    } while (command->words != NULL && !is_new_first(command));
+    if (strncmp(command->words, before, size) != 0 || command->words[size] != ' ') return NULL;
+    return command->words + size + 1;
 }
 
-/* Options of all commands with that first word. */
-static void print_options(struct ctl *ctl, const struct ctl_command *command)
+/* Is [command] the first one of the table that has its next word after those? */
+static bool is_new_next(const struct ctl_command *command, const char *before, size_t size)
 {
-    do {
+    const char *own = words_behind(command, before, size);
+
+    for (const struct ctl_command *other = ctl_commands; other != command; other++) {
+        const char *next = words_behind(other, before, size);
+        if (next != NULL && strcspn(next, " ") == strcspn(own, " ") &&
+            strncmp(next, own, strcspn(own, " ")) == 0)
+            return false;
+    }
+    return true;
+}
+
+/* What may follow the words [before]: next words, choices. */
+static void print_following(struct ctl *ctl, const char *before, size_t size)
+{
+    for (const struct ctl_command *command = ctl_commands; command->words != NULL; command++) {
+        const char *next = words_behind(command, before, size);
+        if (next != NULL && is_new_next(command, before, size))
+            fprintf(ctl->out, "%.*s ", (int)strcspn(next, " "), next);
+        if (strncmp(command->words, before, size) == 0 && command->words[size] == '\0')
+            print_choices(ctl, command->args);
+    }
+}
+
+/* Options of the commands that begin with the words [before]. */
+static void print_options(struct ctl *ctl, const char *before, size_t size)
+{
+    for (const struct ctl_command *command = ctl_commands; command->words != NULL; command++) {
+        if (strncmp(command->words, before, size) != 0) continue;
+        if (command->words[size] != ' ' && command->words[size] != '\0') continue;
         for (const struct ctl_option *option = command->options; option->name != NULL; option++)
             fprintf(ctl->out, "%s ", option->name);
-        command++;
-    } while (command->words != NULL && !is_new_first(command));
+    }
 }
 
 /* ---- the shells ---- */
 
+/* Do the first [size] bytes of its words stand at this place of the table for the first time? */
+static bool is_new_prefix(const struct ctl_command *command, size_t size)
+{
+    for (const struct ctl_command *other = ctl_commands; other != command; other++)
+        if (strncmp(other->words, command->words, size) == 0 &&
+            (other->words[size] == ' ' || other->words[size] == '\0'))
+            return false;
+    return true;
+}
+
+/* Bytes of the words of [command] without the last of the first [size] bytes; 0: that is all. */
+static size_t shorter(const struct ctl_command *command, size_t size)
+{
+    while (size > 0 && command->words[--size] != ' ')
+        continue;
+    return size;
+}
+
+/* One case for each row of words, which something may follow at once. */
+static void complete_bash_words(struct ctl *ctl)
+{
+    for (const struct ctl_command *command = ctl_commands; command->words != NULL; command++)
+        for (size_t size = strlen(command->words); size > 0; size = shorter(command, size)) {
+            if (!is_new_prefix(command, size)) continue;
+            fprintf(ctl->out, "    \"%.*s \") words=\"", (int)size, command->words);
+            print_following(ctl, command->words, size);
+            fprintf(ctl->out, "\" ;;\n");
+        }
+}
+
+/* The same for options, which may stand anywhere behind: the longest rows of words first. */
+static void complete_bash_options(struct ctl *ctl)
+{
+    const struct ctl_command *command = ctl_commands;
+
+    while (command->words != NULL)
+        command++;
+    while (command-- != ctl_commands)
+        for (size_t size = strlen(command->words); size > 0; size = shorter(command, size)) {
+            if (!is_new_prefix(command, size)) continue;
+            fprintf(ctl->out, "    \"%.*s \"*) options+=\"", (int)size, command->words);
+            print_options(ctl, command->words, size);
+            fprintf(ctl->out, "\" ;;\n");
+        }
+}
+
+/* Also for zsh, which has no mapfile; no word has a blank or a star. */
 static void complete_bash(struct ctl *ctl)
 {
-    char first[FIRST_SIZE];
-
-    fprintf(ctl->out,
-            "_meshctl() {\n"
-            "  local word=${COMP_WORDS[COMP_CWORD]} first=${COMP_WORDS[1]} words options\n"
-            "  options=\"");
+    fprintf(ctl->out, "_meshctl() {\n"
+                      "  local word=${COMP_WORDS[COMP_CWORD]} before= words= options one\n"
+                      "  for one in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+                      "    case $one in -*) ;; *) before=\"$before$one \" ;; esac\n"
+                      "  done\n"
+                      "  options=\"");
     for (const struct ctl_option *option = ctl_global_options; option->name != NULL; option++)
         fprintf(ctl->out, "%s ", option->name);
-    fprintf(ctl->out, "\"\n  if [ \"$COMP_CWORD\" -eq 1 ]; then words=\"");
+    fprintf(ctl->out, "\"\n  case $before in\n    \"\") words=\"");
     print_firsts(ctl);
-    fprintf(ctl->out, "\"\n  else case $first in\n");
-    for (const struct ctl_command *command = ctl_commands; command->words != NULL; command++) {
-        if (!is_new_first(command)) continue;
-        fprintf(ctl->out, "    %s) words=\"", first_of(command, first));
-        print_seconds(ctl, command);
-        fprintf(ctl->out, "\" options+=\"");
-        print_options(ctl, command);
-        fprintf(ctl->out, "\" ;;\n");
-    }
-    fprintf(ctl->out, "  esac; fi\n"
+    fprintf(ctl->out, "\" ;;\n");
+    complete_bash_words(ctl);
+    fprintf(ctl->out, "  esac\n  case $before in\n");
+    complete_bash_options(ctl);
+    fprintf(ctl->out, "  esac\n"
                       "  case $word in -*) words=$options ;; esac\n"
-                      "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n}\n"
+                      "  COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n}\n"
                       "complete -F _meshctl meshctl\n");
 }
 
@@ -113,28 +177,44 @@ static void complete_fish_options(struct ctl *ctl, const char *condition,
     }
 }
 
+/* When the words [before] stand there. */
+static const char *fish_condition(struct ctl *ctl, const char *before, size_t size)
+{
+    const char *condition = " -n '", *at = before, *end = before + size;
+
+    while (at < end) {
+        size_t own = strcspn(at, " ");
+        condition = mn_arena_format(&ctl->arena, "%s%s__fish_seen_subcommand_from %.*s", condition,
+                                    at == before ? "" : "; and ", (int)own, at);
+        at += own + (at + own < end);
+    }
+    return mn_arena_format(&ctl->arena, "%s'", condition);
+}
+
 static void complete_fish_command(struct ctl *ctl, const struct ctl_command *command)
 {
-    const char *second = strchr(command->words, ' ');
+    const char *last = strrchr(command->words, ' ');
+    size_t before = last == NULL ? 0 : (size_t)(last - command->words);
     char first[FIRST_SIZE];
 
     first_of(command, first);
     if (is_new_first(command)) {
         fprintf(ctl->out, "complete -c meshctl -n __fish_use_subcommand -a %s -d ", first);
-        print_quoted(ctl, second == NULL ? command->help : "");
+        print_quoted(ctl, last == NULL ? command->help : "");
     }
-    if (second != NULL) {
-        fprintf(ctl->out, "complete -c meshctl -n '__fish_seen_subcommand_from %s' -a %s -d ",
-                first, second + 1);
+    if (last != NULL) {
+        fprintf(ctl->out, "complete -c meshctl%s -a %s -d ",
+                fish_condition(ctl, command->words, before), last + 1);
         print_quoted(ctl, command->help);
-    } else if (strchr(command->args, '|') != NULL) {
-        fprintf(ctl->out, "complete -c meshctl -n '__fish_seen_subcommand_from %s' -a '", first);
+    }
+    if (strchr(command->args, '|') != NULL) {
+        fprintf(ctl->out, "complete -c meshctl%s -a '",
+                fish_condition(ctl, command->words, strlen(command->words)));
         print_choices(ctl, command->args);
         fprintf(ctl->out, "'\n");
     }
-    complete_fish_options(
-        ctl, mn_arena_format(&ctl->arena, " -n '__fish_seen_subcommand_from %s'", first),
-        command->options);
+    complete_fish_options(ctl, fish_condition(ctl, command->words, strlen(command->words)),
+                          command->options);
 }
 
 static void complete_fish(struct ctl *ctl)

@@ -52,31 +52,53 @@ static int words_count(const struct ctl_command *command)
     return count;
 }
 
-/* "ls, show, wait": what may follow [first]; "" when nothing does. */
-static const char *words_after(struct ctl *ctl, const char *first)
+/* Is the [size]-bytes word at [word] one of [list], "ls, show"? */
+static bool list_has(const char *list, const char *word, size_t size)
+{
+    for (const char *at = list; *at != '\0'; at += strspn(at, ", ")) {
+        size_t own = strcspn(at, ",");
+        if (own == size && strncmp(at, word, size) == 0) return true;
+        at += own;
+    }
+    return false;
+}
+
+/* "ls, show, wait": what may follow the words [before]; "" when nothing does. */
+static const char *words_after(struct ctl *ctl, const char *before)
 {
     const char *list = "";
-    size_t size = strlen(first);
+    size_t size = strlen(before);
 
-    for (const struct ctl_command *command = ctl_commands; command->words != NULL; command++)
-        if (strncmp(command->words, first, size) == 0 && command->words[size] == ' ')
-            list = mn_arena_format(&ctl->arena, "%s%s%s", list, *list == '\0' ? "" : ", ",
-                                   command->words + size + 1);
+    for (const struct ctl_command *command = ctl_commands; command->words != NULL; command++) {
+        const char *next = command->words + size + 1;
+        if (strncmp(command->words, before, size) != 0 || command->words[size] != ' ') continue;
+        if (list_has(list, next, strcspn(next, " "))) continue;
+        list = mn_arena_format(&ctl->arena, "%s%s%.*s", list, *list == '\0' ? "" : ", ",
+                               (int)strcspn(next, " "), next);
+    }
     return list;
 }
 
+/* Says what may stand where the first word stands that leads to no command. */
 static int unknown_command(struct ctl *ctl, char *const *words, int count)
 {
-    const char *following = words_after(ctl, words[0]);
-    const char *hint = mn_arena_format(&ctl->arena, "meshctl %s --help", words[0]);
+    const char *before = words[0], *following = words_after(ctl, before), *hint;
+    int known = 1;
 
     if (*following == '\0')
         return ctl_error(ctl, CTL_USAGE, "usage", "meshctl --help", "there is no command %s",
                          words[0]);
-    if (count == 1)
-        return ctl_error(ctl, CTL_USAGE, "usage", hint, "%s what? one of: %s", words[0], following);
-    return ctl_error(ctl, CTL_USAGE, "usage", hint, "there is no %s %s, only: %s", words[0],
-                     words[1], following);
+    for (; known < count; known++) {
+        const char *longer = mn_arena_format(&ctl->arena, "%s %s", before, words[known]);
+        if (*words_after(ctl, longer) == '\0') break;
+        before = longer;
+        following = words_after(ctl, longer);
+    }
+    hint = mn_arena_format(&ctl->arena, "meshctl %s --help", words[0]);
+    if (known == count)
+        return ctl_error(ctl, CTL_USAGE, "usage", hint, "%s what? one of: %s", before, following);
+    return ctl_error(ctl, CTL_USAGE, "usage", hint, "there is no %s %s, only: %s", before,
+                     words[known], following);
 }
 
 /* ---- options ---- */
@@ -98,9 +120,10 @@ static const char *option_long(const char *name)
     return name;
 }
 
+/* -5 is a number. */
 static bool is_option(const char *arg)
 {
-    return arg[0] == '-' && arg[1] != '\0';
+    return arg[0] == '-' && arg[1] != '\0' && (arg[1] < '0' || arg[1] > '9');
 }
 
 /* Whether the option at [arg] has its value in the next argument; an option of one name takes a
@@ -261,16 +284,21 @@ static bool answer_itself(struct ctl *ctl, int argc, char **argv, char *const *w
     return true;
 }
 
+/* What follows `--` is a command line where there can be one, and arguments elsewhere. */
 static int parse_args(struct ctl *ctl, int argc, char **argv)
 {
     int words_left = words_count(ctl->command), status = CTL_OK;
+    bool has_ended = false;
 
     for (int i = 1; i < argc && status == CTL_OK;) {
-        if (strcmp(argv[i], "--") == 0) {
-            ctl->rest = argv + i + 1;
+        if (!has_ended && strcmp(argv[i], "--") == 0) {
+            i++;
+            has_ended = true;
+            if (strstr(ctl->command->args, "--") == NULL) continue;
+            ctl->rest = argv + i;
             break;
         }
-        if (is_option(argv[i])) {
+        if (!has_ended && is_option(argv[i])) {
             status = option_take(ctl, argv, argc, &i);
         } else if (words_left > 0) {
             words_left--;
@@ -289,12 +317,11 @@ static int check_args(struct ctl *ctl)
     const struct ctl_command *command = ctl->command;
     const char *hint = mn_arena_format(&ctl->arena, "meshctl %s --help", command->words);
 
-    if (ctl->args_count < command->args_min || ctl->args_count > command->args_max)
+    bool is_nameless = command->args_min > 0 && ctl->args_count > 0 && *ctl->args[0] == '\0';
+
+    if (ctl->args_count < command->args_min || ctl->args_count > command->args_max || is_nameless)
         return ctl_error(ctl, CTL_USAGE, "usage", hint, "it goes: meshctl %s%s%s", command->words,
                          *command->args == '\0' ? "" : " ", command->args);
-    if (ctl->rest != NULL && strstr(command->args, "--") == NULL)
-        return ctl_error(ctl, CTL_USAGE, "usage", hint, "%s takes nothing after --",
-                         command->words);
     if (ctl->is_watching && (command->attributes & CTL_CAN_WATCH) == 0)
         return ctl_error(ctl, CTL_USAGE, "usage", hint, "%s cannot be watched", command->words);
     if (ctl->is_following && (command->attributes & CTL_CAN_FOLLOW) == 0)
@@ -320,7 +347,7 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv, bool *is_done)
     ctl->command = command_find(words, count);
     if (ctl->command == NULL) return unknown_command(ctl, words, count);
     if (count > words_count(ctl->command) && ctl->command->args_max == 0 &&
-        *words_after(ctl, words[0]) != '\0')
+        *words_after(ctl, ctl->command->words) != '\0')
         return unknown_command(ctl, words, count);
     status = parse_args(ctl, argc, argv);
     if (status == CTL_OK) status = check_args(ctl);

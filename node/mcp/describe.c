@@ -70,6 +70,10 @@ static void describe_tool(const struct mcp_tool *tool, struct mn_writer *writer)
     json_write_string(writer, tool->name);
     write_str(writer, "server", tool->service);
     write_str(writer, "tool", tool->tool);
+    if (tool->held == NULL)
+        mn_writer_str(writer, ",\"held\":null");
+    else
+        write_str(writer, "held", mn_span_str(tool->held));
     write_u64(writer, "nodes", tool->providers_count);
     write_u64(writer, "calls_per_minute", tool->calls_per_minute);
     if (tool->p95 == MN_TIME_NEVER)

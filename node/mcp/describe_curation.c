@@ -66,16 +66,6 @@ void mcp_describe_views(struct mcp *mcp, struct mn_writer *writer)
     mn_free(views);
 }
 
-static const char *state_of(enum names_held held)
-{
-    switch (held) {
-    case NAMES_FREE: return "ok";
-    case NAMES_QUARANTINED: return "quarantined";
-    case NAMES_CHANGED: return "changed";
-    }
-    return "unknown";
-}
-
 /* All tools of the view, those held back too. */
 static void write_shown(struct names_view *view, struct mn_writer *writer)
 {
@@ -89,7 +79,7 @@ static void write_shown(struct names_view *view, struct mn_writer *writer)
         write_str(writer, "name", row->exposed);
         write_str(writer, "server", row->item->service->name);
         write_str(writer, "tool", row->item->own);
-        write_str(writer, "state", mn_span_str(state_of(row->item->held)));
+        write_str(writer, "state", mn_span_str(names_held_name(row->item->held)));
         mn_writer_str(writer, "}");
     }
     mn_writer_str(writer, "]");

@@ -181,11 +181,13 @@ static struct mcp_tool mcp_tool_of(struct mcp *mcp, struct mn_now now,
                                    const struct names_item *tool)
 {
     struct usage_view usage = usage_get(front_usage(mcp->front), now.mono, tool->exposed);
+    enum names_held held = names_is_held(front_names(mcp->front), tool->service->name, tool->own);
 
     return (struct mcp_tool){.name = tool->exposed,
                              .service = tool->service->name,
                              .tool = tool->own,
                              .definition = tool->definition,
+                             .held = held == NAMES_FREE ? NULL : names_held_name(held),
                              .providers_count = tool->service->providers_count,
                              .calls_per_minute = usage.calls_per_minute,
                              .p95 = usage.p95};

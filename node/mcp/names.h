@@ -61,6 +61,7 @@ enum names_kind {
 
 /* Why a tool is held back. */
 enum names_held { NAMES_FREE = 0, NAMES_QUARANTINED, NAMES_CHANGED };
+const char *names_held_name(enum names_held held); /* "ok", "quarantined", "changed" */
 
 struct names_item {
     struct mn_map_entry by_exposed, by_own;

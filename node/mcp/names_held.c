@@ -65,6 +65,16 @@ bool names_held_judge(struct names *names, struct names_service *service)
     return true;
 }
 
+const char *names_held_name(enum names_held held)
+{
+    switch (held) {
+    case NAMES_FREE: return "ok";
+    case NAMES_QUARANTINED: return "quarantined";
+    case NAMES_CHANGED: return "changed";
+    }
+    return "unknown";
+}
+
 enum names_held names_is_held(struct names *names, struct mn_span service, struct mn_span tool)
 {
     const struct names_item *item = names_tool_of(names, service, tool);

@@ -298,7 +298,7 @@ START_TEST(status_of_a_founder_is_exactly_this)
             "\"http_auth\":\"none\"},\"mesh\":{\"id\":\"%s\",\"words\":\"%s\",\"dev\":false,"
             "\"alive\":1,"
             "\"suspect\":0,\"dead\":0,\"left\":0,\"links\":0,"
-            "\"grant_expires\":\"2027-02-14T08:00:00.000Z\"},\"tools\":3,"
+            "\"grant_expires\":\"2027-02-14T08:00:00.000Z\"},\"leader\":null,\"tools\":3,"
             "\"servers\":{\"total\":2,\"ready\":1},\"calls\":{\"open\":0,\"queued\":0,"
             "\"served_now\":0,\"started\":0,\"finished\":0,\"failed\":0,\"failed_over\":0,"
             "\"outcome_unknown\":0,\"timed_out\":0,\"cancelled\":0,\"duplicates\":0},"
@@ -504,12 +504,14 @@ START_TEST(a_route_names_candidates_and_the_winner)
     world_run(MN_SEC);
     list = ask("GET", "/v1/route/s__t", NULL);
     ck_assert_str_eq(operator_asked.name, "s__t");
-    assert_has(list, mn_arena_format(&arena,
-                                     "{\"api\":\"meshctl/v1\",\"kind\":\"RouteList\",\"tool\":"
-                                     "\"s__t\",\"server\":\"s\",\"items\":[{\"node\":\"n1\",\"id\":"
-                                     "\"%s\",\"local\":false,\"winner\":true,\"reason\":\"ok\","
-                                     "\"rtt_ms\":",
-                                     id_text(world_id(1))));
+    assert_has(list,
+               mn_arena_format(
+                   &arena,
+                   "{\"api\":\"meshctl/v1\",\"kind\":\"RouteList\",\"tool\":"
+                   "\"s__t\",\"server\":\"s\",\"held\":null,\"items\":[{\"node\":\"n1\",\"id\":"
+                   "\"%s\",\"local\":false,\"winner\":true,\"reason\":\"ok\","
+                   "\"rtt_ms\":",
+                   id_text(world_id(1))));
     assert_has(list, "\"calls\":0,\"failures\":0}],\"missing\":[],\"warnings\":[]}\n");
 }
 END_TEST

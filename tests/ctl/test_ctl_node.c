@@ -279,6 +279,22 @@ START_TEST(a_route_is_explained)
 }
 END_TEST
 
+START_TEST(a_tool_that_is_held_back_has_no_winner)
+{
+    fake_answers("GET", "/v1/route/s__t", 200,
+                 "{\"tool\":\"s__t\",\"server\":\"s\",\"held\":\"quarantined\",\"items\":["
+                 "{\"node\":\"n1\",\"winner\":true,\"reason\":\"ok\",\"score\":300}]}");
+    ck_assert_int_eq(meshctl("route explain s__t"), 0);
+    assert_in(out, "no call of it is taken: it is in quarantine. Look at it: meshctl tools pins\n");
+    ck_assert_ptr_null(strstr(out, "takes it"));
+    fake_answers("GET", "/v1/tools/s__t", 200,
+                 "{\"name\":\"s__t\",\"server\":\"s\",\"tool\":\"t\",\"nodes\":1,\"health\":\"ok\","
+                 "\"held\":\"changed\",\"definition\":{}}");
+    ck_assert_int_eq(meshctl("tools show s__t"), 0);
+    assert_in(out, "on 1 node(s), changed\n");
+}
+END_TEST
+
 /* ---- status, check ---- */
 
 #define FINDINGS(level)                                                                     \
@@ -295,7 +311,8 @@ START_TEST(status_is_one_screen)
                  "{\"node\":{\"name\":\"n1\",\"id\":\"0123\",\"state\":\"member\",\"ready\":true,"
                  "\"issuer\":true,\"region\":\"eu\",\"version\":\"0.1.0\",\"uptime_ms\":5000,"
                  "\"http\":\"127.0.0.1:7080\",\"http_auth\":\"bearer\"}," MESH
-                 ",\"tools\":7,\"servers\":{\"total\":2,\"ready\":1},\"calls\":{\"finished\":9},"
+                 ",\"leader\":{\"id\":\"4567\",\"name\":\"n2\"},"
+                 "\"tools\":7,\"servers\":{\"total\":2,\"ready\":1},\"calls\":{\"finished\":9},"
                  "\"level\":\"ok\",\"findings\":[]}");
     ck_assert_int_eq(meshctl("status"), 0);
     assert_out("node     n1  ready, member, up 5s, meshnode 0.1.0, region eu, issuer\n"
@@ -303,12 +320,100 @@ START_TEST(status_is_one_screen)
                "mesh     m\n"
                "         in words: ant bee cow\n"
                "members  3 alive, 1 suspect, 2 dead; 2 link(s)\n"
+               "leader   n2\n"
                "grant    none yet\n"
                "tools    7 in the mesh; 1 of 2 server(s) here ready\n"
                "calls    9 finished, 0 failed, 0 open; 0 failed over, 0 with unknown outcome\n"
                "clients  http://127.0.0.1:7080/mcp (bearer); how: meshctl client json\n"
                "\n"
                "ok       all is well\n");
+}
+END_TEST
+
+START_TEST(a_group_without_a_quorum_is_critical)
+{
+    fake_answers("GET", "/v1/consensus", 200,
+                 "{\"quorum\":true,\"term\":3,\"commit\":9,\"diagnosis\":\"well\",\"items\":[]}");
+    ck_assert_int_eq(meshctl("check consensus"), 0);
+    assert_out("CONSENSUS OK - well | term=3 commit=9\n");
+    fake_answers("GET", "/v1/consensus", 200,
+                 "{\"quorum\":true,\"term\":3,\"commit\":9,\"diagnosis\":\"has a quorum; missing: "
+                 "n3\",\"items\":[]}");
+    ck_assert_int_eq(meshctl("check consensus"), 1);
+    assert_out("CONSENSUS WARNING - has a quorum; missing: n3 | term=3 commit=9\n");
+    fake_answers(
+        "GET", "/v1/consensus", 200,
+        "{\"quorum\":false,\"term\":3,\"commit\":9,\"diagnosis\":\"no quorum: weight 1 of 3 "
+        "is here; missing: n2, n3\",\"items\":[]}");
+    ck_assert_int_eq(meshctl("check consensus"), 2);
+    assert_in(out, "CONSENSUS CRITICAL - no quorum: weight 1 of 3 is here; missing: n2, n3 | ");
+    ck_assert_int_eq(meshctl("check consensus --json"), 2);
+    assert_in(out, "\"quorum\":false");
+}
+END_TEST
+
+/* ---- consensus, state ---- */
+
+/* Runs [words] and the name of a file with that text. */
+static int meshctl_file(const char *words, const char *text)
+{
+    char path[256], line[512];
+    FILE *file;
+    int status;
+
+    snprintf(path, sizeof path, "%s/file.json", fake_data());
+    file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_ge(fputs(text, file), 0);
+    ck_assert_int_eq(fclose(file), 0);
+    snprintf(line, sizeof line, "%s %s", words, path);
+    status = meshctl(line);
+    unlink(path);
+    return status;
+}
+
+START_TEST(a_file_that_is_no_decision_is_not_shown)
+{
+    static const char *const others[] = {"{}", "junk", "{\"kind\":\"EvidenceList\"}", ""};
+
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        ck_assert_int_eq(meshctl_file("consensus show --verify", others[i]), CTL_FAILED);
+        assert_out("");
+        assert_in(err,
+                  "is no JSON of kind Decision\n  try: meshctl consensus show ID --json > FILE");
+    }
+    ck_assert_int_eq(meshctl_file("consensus evidence", "{}"), CTL_FAILED);
+    assert_in(err, "is no JSON of kind EvidenceList\n  try: meshctl consensus evidence --json");
+    ck_assert_int_eq(meshctl("consensus show ./nothing.json"), CTL_NOT_FOUND);
+    assert_in(err, "there is no file ./nothing.json");
+}
+END_TEST
+
+START_TEST(who_gets_no_quorum_hears_what_to_do)
+{
+    static const char answer[] =
+        "{\"id\":\"ab\",\"topic\":\"t\",\"value\":\"v\",\"outcome\":\"no-quorum\","
+        "\"quorum_num\":3,\"quorum_den\":4,\"total\":4}";
+
+    fake_answers("POST", "/v1/decisions", 200, answer);
+    fake_answers("GET", "/v1/decisions/ab", 200, answer);
+    ck_assert_int_eq(meshctl("consensus propose t v"), CTL_TIMEOUT);
+    assert_in(out, "ab  t = v: no-quorum\n");
+    assert_in(err, "meshctl consensus vote ID yes, on each");
+    ck_assert_int_eq(meshctl("consensus propose t v --json"), CTL_TIMEOUT);
+    assert_err("");
+}
+END_TEST
+
+START_TEST(a_number_may_be_less_than_none)
+{
+    fake_answers("POST", "/v1/state/k/incr?timeout_ms=5000", 200, "{\"number\":-5}");
+    ck_assert_int_eq(meshctl("state incr k -5"), 0);
+    assert_out("-5\n");
+    assert_in(fake_heard(), "{\"by\":-5}");
+    fake_answers("PUT", "/v1/state/-k?timeout_ms=5000", 200, "{\"rev\":7}");
+    ck_assert_int_eq(meshctl("state put -- -k -v"), 0);
+    assert_in(fake_heard(), "{\"value\":\"-v\"}");
 }
 END_TEST
 
@@ -692,8 +797,13 @@ static void add_commands(Suite *suite)
     tcase_add_test(tcase, tools_found_by_none_are_not_found);
     tcase_add_test(tcase, a_tool_is_shown_with_its_arguments);
     tcase_add_test(tcase, a_route_is_explained);
+    tcase_add_test(tcase, a_tool_that_is_held_back_has_no_winner);
     tcase_add_test(tcase, status_is_one_screen);
     tcase_add_test(tcase, check_speaks_to_monitors);
+    tcase_add_test(tcase, a_group_without_a_quorum_is_critical);
+    tcase_add_test(tcase, a_file_that_is_no_decision_is_not_shown);
+    tcase_add_test(tcase, who_gets_no_quorum_hears_what_to_do);
+    tcase_add_test(tcase, a_number_may_be_less_than_none);
     tcase_add_test(tcase, a_node_that_does_not_answer_is_critical_and_one_that_refuses_unknown);
     tcase_add_test(tcase, version_needs_no_node);
     tcase_add_test(tcase, waiting_ends_when_the_mesh_is_there);

@@ -2,9 +2,19 @@
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/ctl/ctl_world.h"
 #include "tests/suite.h"
+
+static void file_write(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    ck_assert_ptr_nonnull(file);
+    ck_assert_int_ge(fputs(text, file), 0);
+    ck_assert_int_eq(fclose(file), 0);
+}
 
 /* ---- values ---- */
 
@@ -71,7 +81,17 @@ START_TEST(wrong_lines_say_what_is_right)
         {"nodes -f", "nodes cannot be followed"},
         {"call x -w", "call cannot be watched"},
         {"nodes --server localhost:7080", "--server localhost:7080: not a URL"},
-        {"nodes -- x", "nodes takes nothing after --"},
+        {"nodes -- x", "it goes: meshctl nodes\n"},
+        {"nodes ls extra", "it goes: meshctl nodes ls\n"},
+        {"consensus log extra", "it goes: meshctl consensus log\n"},
+        {"consensus foo",
+         "there is no consensus foo, only: propose, vote, policy, show, evidence, log, status, "
+         "weights, voters, transfer, verify, recover"},
+        {"consensus weights foo", "there is no consensus weights foo, only: auto, set"},
+        {"state lease", "state lease what? one of: grant, keepalive, ls, revoke"},
+        {"state lease foo", "there is no state lease foo, only: grant, keepalive, ls, revoke"},
+        {"state incr k -", "-: a whole number is needed"},
+        {"state incr k -5x", "-5x: a whole number is needed"},
         {"token create --uses many", "--uses many: a number from 0"},
         {"token create --ttl soon", "--ttl soon: not a time"},
         {"servers add x", "give a command after `--`, or --url, not both"},
@@ -189,6 +209,10 @@ START_TEST(the_manual_names_every_command_and_option)
 }
 END_TEST
 
+/* Scripts are longer than what check may say of a failure. */
+#define assert_script_has(part) \
+    ck_assert_msg(strstr(out, part) != NULL, "the script lacks %s", part)
+
 START_TEST(completion_knows_every_command_and_option)
 {
     static const char *const shells[] = {"completion bash", "completion zsh", "completion fish"};
@@ -196,15 +220,52 @@ START_TEST(completion_knows_every_command_and_option)
     for (size_t i = 0; i < 3; i++) {
         ck_assert_int_eq(meshctl(shells[i]), 0);
         for (const struct ctl_command *command = ctl_commands; command->words != NULL; command++) {
-            const char *blank = strchr(command->words, ' ');
-            assert_in(out, blank == NULL ? command->words : blank + 1);
+            const char *blank = strrchr(command->words, ' ');
+            assert_script_has(blank == NULL ? command->words : blank + 1);
             for (const struct ctl_option *option = command->options; option->name != NULL; option++)
-                assert_in(out, option->name + 2);
+                assert_script_has(option->name + 2);
         }
         for (const struct ctl_option *option = ctl_global_options; option->name != NULL; option++)
-            assert_in(out, option->name + 2);
-        assert_in(out, "claude-code cursor vscode json");
+            assert_script_has(option->name + 2);
+        assert_script_has("claude-code cursor vscode json");
     }
+}
+END_TEST
+
+/* What a shell offers for the last word of a line, as the script says. */
+START_TEST(a_shell_completes_word_by_word)
+{
+    static const struct {
+        const char *line, *offers;
+    } cases[] = {{"sta", "status state"},
+                 {"check ''", "node mesh consensus"},
+                 {"consensus weights ''", "auto set"},
+                 {"consensus weights auto ''", "on off"},
+                 {"--json state lease ''", "grant keepalive ls revoke"},
+                 {"state l", "ls lease"},
+                 {"nodes show ''", ""},
+                 {"consensus propose topic --b", "--byzantine"},
+                 {"nodes wait --rea", "--ready"},
+                 {"consensus l", "log"}};
+    char command[1024], script[256], said[256];
+
+    snprintf(script, sizeof script, "%s/completion", fake_data());
+    ck_assert_int_eq(meshctl("completion bash"), 0);
+    file_write(script, out);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        FILE *shell;
+        snprintf(command, sizeof command,
+                 "bash -c '. %s; COMP_WORDS=(meshctl \"$@\"); COMP_CWORD=$#; _meshctl; "
+                 "echo \"${COMPREPLY[*]}\"' bash %s",
+                 script, cases[i].line);
+        shell = popen(command, "r");
+        ck_assert_ptr_nonnull(shell);
+        ck_assert_ptr_nonnull(fgets(said, sizeof said, shell));
+        ck_assert_int_eq(pclose(shell), 0);
+        said[strcspn(said, "\n")] = '\0';
+        ck_assert_str_eq(said, cases[i].offers);
+    }
+    unlink(script);
 }
 END_TEST
 
@@ -257,6 +318,7 @@ int main(void)
     tcase_add_test(all, help_of_a_group_names_its_commands);
     tcase_add_test(all, the_manual_names_every_command_and_option);
     tcase_add_test(all, completion_knows_every_command_and_option);
+    tcase_add_test(all, a_shell_completes_word_by_word);
     tcase_add_test(all, commands_of_one_first_word_stand_together);
     tcase_add_test(all, an_option_takes_a_value_everywhere_or_nowhere);
     suite_add_tcase(suite, all);

@@ -54,6 +54,9 @@ test('voters: who is, who shall be', async () => {
   assert.equal((await ctl(nodes[1], 'consensus', 'voters', 'auto', 'n2')).code, 0);
   assert.equal((await rows('voters', nodes[2])).n2.wanted_role, null);
   assert.equal((await ctl(nodes[1], 'consensus', 'voters', 'add', 'nobody')).code, 5);
+  const {id} = (await rows('voters')).n2; // the beginning of an id will do
+  assert.equal((await ctl(nodes[1], 'consensus', 'voters', 'auto', id.slice(0, 8))).code, 0);
+  for (const row of Object.values(await rows('status'))) assert.match(row.version, /^\d+\.\d+\.\d+/, row.node);
 });
 
 test('leadership is handed over', async () => {
@@ -61,6 +64,9 @@ test('leadership is handed over', async () => {
   const next = (await leader()) === 'n3' ? 'n2' : 'n3';
   assert.equal((await ctl(nodes[0], 'consensus', 'transfer', next)).code, 0);
   await waitFor(`${next} leads`, async () => (await leader()) === next);
+  assert.equal((await ctl(nodes[0], 'consensus', 'transfer', next)).code, 0, 'who leads already need not be asked');
+  await waitFor('the status names it', async () => (await ctlJson(nodes[1], 'status')).leader?.name === next);
+  assert.equal((await ctl(nodes[0], 'check', 'consensus')).code, 0);
 });
 
 // A program that prints lines for as long as it runs; stop() ends it.
@@ -128,6 +134,23 @@ test('a lease holds a lock: its fencing token rises, and its end is seen', async
   assert.equal((await ctl(nodes[0], 'state', 'lease', 'revoke', String(next))).code, 0);
   assert.deepEqual((await ctlJson(nodes[1], '--json', 'state', 'lease', 'ls')).items, []);
   assert.equal((await ctl(nodes[0], 'state', 'get', 'lock')).code, 5);
+});
+
+test('what cannot be done says what it is about', async () => {
+  await put(nodes[0], 'word', 'no number');
+  for (const [code, says, ...args] of [
+    [2, /no number that can be added to[^]*state get KEY/, 'incr', 'word'],
+    [5, /no such key[^]*state ls/, 'rm', 'nothing'],
+    [5, /no such lease[^]*state lease ls/, 'lease', 'revoke', '999999'],
+    [5, /no such lease[^]*state lease ls/, 'lease', 'keepalive', '999999'],
+    [5, /no such lease[^]*state lease ls/, 'put', 'word', 'x', '--lease', '999999'],
+    [2, /meshctl state put KEY VALUE/, 'put', '', 'x']]) {
+    const said = await ctl(nodes[1], 'state', ...args);
+    assert.equal(said.code, code, args.join(' ') + said.stderr);
+    assert.match(said.stderr, says, args.join(' '));
+  }
+  assert.equal((await ctl(nodes[2], 'state', 'incr', 'count', '-5')).stdout, '-5\n');
+  assert.equal((await ctl(nodes[2], 'state', 'incr', 'count', '--', '7')).stdout, '2\n');
 });
 
 test('keys are listed by prefix, a page at a time', async () => {

@@ -109,4 +109,10 @@ test('a minority refuses with exit code 7, and says who is missing', withMesh('c
     const said = await ctl(nodes[1], 'consensus', 'status');
     return said.code === 7 && /no quorum: weight 1 of 3 is here; missing: .*n1.*/.test(said.stdout);
   });
+  // Monitors and whoever looks at the one screen hear of it, too.
+  const checked = await ctl(nodes[1], 'check', 'consensus');
+  assert.equal(checked.code, 2, checked.stdout);
+  assert.match(checked.stdout, /^CONSENSUS CRITICAL - no quorum: weight 1 of 3 is here/);
+  assert.match((await ctl(nodes[1], 'status')).stdout, /critical the mesh can agree on nothing: weight 1 of 3 of the voters is here; gone: (n1, n3|n3, n1)\n/);
+  assert.equal((await ctl(nodes[1], 'check', 'mesh')).code, 2);
 }));

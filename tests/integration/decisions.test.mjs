@@ -24,7 +24,9 @@ test('five nodes decide, one is killed, and anybody can check it', withMesh('dec
   assert.equal((await vote(n4, id, 'yes')).code, 0);
   for (const node of nodes.slice(0, 4)) await outcome(node, id, 'achieved');
 
-  const shown = await show(n3, id);
+  const shown = await show(n3, id.slice(0, 8));
+  assert.equal(shown.id, id);
+  assert.equal((await ctl(n3, 'consensus', 'show', 'ffff')).code, 5);
   assert.equal(shown.votes.filter(v => v.choice === 'yes').length, 4);
   assert.equal((await ctl(n3, 'consensus', 'show', id, '--verify')).code, 0);
   const file = join(n3.data, 'decision.json');
@@ -53,6 +55,7 @@ test('refused, and no quorum when nobody answers; agents propose and vote by too
   const silent = await ctl(n1, 'consensus', 'propose', 'scale', 'down', '--timeout', '500ms');
   assert.equal(silent.code, 7);
   assert.match(silent.stdout, /no-quorum/);
+  assert.match(silent.stderr, /meshctl consensus vote ID yes/);
   assert.equal((await ctlJson(n1, 'consensus', 'log')).items.length, 2);
 }));
 
