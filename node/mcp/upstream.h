@@ -128,7 +128,9 @@ struct upstream_request {
     bool is_task_ours;   /* call: it begins as a task, of which its client does not know */
     struct mn_buf *task; /* call: the server's id of that task, whose result is asked for */
     uint64_t token;      /* call: an id of before, under which its progress is told */
-    uint32_t task_tries; /* call: to ask for that result */
+    uint32_t task_tries;   /* call: to ask for that result, in a row */
+    mn_time task_asked_at; /* call: the last of these */
+    mn_time task_at;       /* call: when the next one is due; 0: none is */
     bool was_heard;      /* call: its caller was told something of it */
     mn_time began_at;    /* call */
     struct upstream_asked *asked; /* NULL: nothing was asked */

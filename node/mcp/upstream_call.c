@@ -62,6 +62,7 @@ void upstream_call_end(struct upstream_request *request)
     upstream_request_recall(request);
     mn_list_remove(&request->link);
     mn_list_push_back(&request->server->asking, &request->link);
+    request->task_at = 0;
 }
 
 void upstream_call_answer_error(struct upstream_request *request, int64_t code,
@@ -245,15 +246,17 @@ void upstream_call_resend(struct upstream_request *request)
 
 void upstream_call_watch_time(struct upstream_request *request)
 {
-    mn_time timeout = request->server->config->call_timeout;
+    mn_time timeout = request->server->config->call_timeout, now = request->server->host->now.mono;
 
     if (request->ticket == 0) { /* however long its server takes */
         upstream_question_watch_parked(request);
         return;
     }
     if (request->is_patient) timeout = UPSTREAM_HEARTBEAT;
-    upstream_timer_set(request->server->host, &request->timer,
-                       timeout == 0 ? MN_TIME_NEVER : timeout);
+    if (timeout == 0) timeout = MN_TIME_NEVER;
+    if (request->task_at != 0)
+        timeout = mn_time_min(timeout, request->task_at > now ? request->task_at - now : 0);
+    upstream_timer_set(request->server->host, &request->timer, timeout);
 }
 
 /* The caller hears that the call is not forgotten. */
@@ -267,13 +270,10 @@ static void upstream_call_beat(struct upstream_request *request)
 
 void upstream_call_on_timer(struct upstream_request *request)
 {
+    if (upstream_task_on_timer(request)) return;
     if (request->asked != NULL && upstream_question_on_timer(request)) return;
     if (request->is_sent && request->is_patient) {
         upstream_call_beat(request);
-        return;
-    }
-    if (!request->is_sent && request->task != NULL) {
-        upstream_task_on_timer(request);
         return;
     }
     if (!request->is_sent) {

@@ -55,8 +55,13 @@ void upstream_handshake_resume(struct upstream *server)
     upstream_request_carry(request, upstream_message_ping(server, request->id), "ping");
 }
 
-/* Servers name it by 404; not a few by 400, or as one that was never initialized. Whatever answers
- * in front of a server that is away (5xx, 408, 429) does not know. */
+/* Whatever answers in front of a server that is away does not know what that one does. */
+static bool upstream_handshake_is_of_others(uint32_t code)
+{
+    return code == 502 || code == 503 || code == 504 || code == 408 || code == 429;
+}
+
+/* Servers name it by 404; not a few by 400, by 500, or as one that was never initialized. */
 void upstream_handshake_on_resumed(struct upstream *server, const struct jsonrpc_message *message,
                                    uint32_t code)
 {
@@ -66,7 +71,7 @@ void upstream_handshake_on_resumed(struct upstream *server, const struct jsonrpc
     if (is_known) {
         MN_PROBE("upstream: a session goes on after its connection broke");
         upstream_list_start(server); /* what happened meanwhile */
-    } else if (code >= 500 || code == 408 || code == 429) {
+    } else if (upstream_handshake_is_of_others(code)) {
         upstream_break_off(
             server, mn_arena_format(&server->host->scratch, "answers ping with HTTP %u", code));
     } else {

@@ -105,14 +105,14 @@ void upstream_orphan_claim(struct upstream_request *request,
     struct upstream_host *host = request->server->host;
     struct mn_span handle = mn_arena_copy(&host->scratch, pb_span(payload->resume));
     uint64_t ticket = request->ticket;
-    struct upstream_request *running;
+    bool is_parked = mn_map_find(&host->parked, handle) != NULL;
+    struct upstream_request *running = is_parked ? NULL : orphan_find(request->server, handle);
 
-    if (mn_map_find(&host->parked, handle) == NULL) {
-        running = orphan_find(request->server, handle);
-        if (running == NULL) {
-            orphan_claim_given(request, handle);
-            return;
-        }
+    if (is_parked ? !upstream_question_is_alone(host, handle) : running == NULL) {
+        orphan_claim_given(request, handle);
+        return;
+    }
+    if (running != NULL) {
         MN_PROBE("upstream: a call is taken from the node that it came through");
         upstream_call_tell_taken(running);
         upstream_question_leave_alone(running, handle);

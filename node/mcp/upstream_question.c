@@ -173,6 +173,7 @@ void upstream_question_watch_parked(struct upstream_request *request)
     struct upstream_host *host = request->server->host;
     mn_time now = host->now.mono, until = request->asked->until;
 
+    if (request->task_at != 0) until = mn_time_min(until, request->task_at);
     upstream_timer_set(host, &request->timer, until > now ? until - now : 0);
 }
 
@@ -219,6 +220,12 @@ void upstream_question_leave_alone(struct upstream_request *request, struct mn_s
     asked->is_orphan = true;
     request->server->host->orphans_count++;
     upstream_question_map(request, UPSTREAM_ORPHAN_TTL);
+}
+
+bool upstream_question_is_alone(struct upstream_host *host, struct mn_span handle)
+{
+    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
+    return entry != NULL && MN_CONTAINER(entry, struct upstream_asked, by_handle)->is_orphan;
 }
 
 /* ---- from a legacy server ---- */

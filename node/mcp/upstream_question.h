@@ -75,6 +75,9 @@ bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struc
 void upstream_question_leave_alone(struct upstream_request *request, struct mn_span handle);
 void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, struct mn_span handle);
 
+/* Whether such a call is there; others that are parked wait for a round's answers. */
+bool upstream_question_is_alone(struct upstream_host *host, struct mn_span handle);
+
 /* Its timer, while it has no caller. */
 void upstream_question_watch_parked(struct upstream_request *request);
 

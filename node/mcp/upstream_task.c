@@ -59,6 +59,8 @@ void upstream_task_ask(struct upstream_request *request)
 {
     struct upstream *server = request->server;
 
+    request->task_asked_at = server->host->now.mono;
+    request->task_at = 0;
     upstream_request_enter(request);
     upstream_call_watch_time(request);
     upstream_request_carry(
@@ -73,11 +75,16 @@ static void task_wait(struct upstream_request *request)
     upstream_request_recall(request);
     mn_list_remove(&request->link);
     mn_list_push_back(&request->server->asking, &request->link);
-    upstream_timer_set(request->server->host, &request->timer, UPSTREAM_TASK_RETRY);
+    request->task_at = mn_time_after(request->server->host->now.mono, UPSTREAM_TASK_RETRY);
+    upstream_call_watch_time(request);
 }
 
 bool upstream_task_again(struct upstream_request *request)
 {
+    mn_time now = request->server->host->now.mono;
+
+    if (request->is_sent && now - request->task_asked_at >= UPSTREAM_HEALTHY)
+        request->task_tries = 0; /* what broke had held for a while */
     if (request->task == NULL || !request->server->is_http ||
         request->task_tries >= UPSTREAM_TASK_RETRIES)
         return false;
@@ -87,8 +94,10 @@ bool upstream_task_again(struct upstream_request *request)
     return true;
 }
 
-void upstream_task_on_timer(struct upstream_request *request)
+bool upstream_task_on_timer(struct upstream_request *request)
 {
+    if (request->task_at == 0 || request->task_at > request->server->host->now.mono) return false;
+    request->task_at = 0;
     if (request->server->state == UPSTREAM_READY) {
         mn_list_remove(&request->link);
         upstream_task_ask(request);
@@ -96,6 +105,7 @@ void upstream_task_on_timer(struct upstream_request *request)
         upstream_call_fail(request, CALL_OUTCOME_UNKNOWN,
                            "it is away, and the task that the call became with it");
     }
+    return true;
 }
 
 void upstream_task_cancel(struct upstream_request *request)

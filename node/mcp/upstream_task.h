@@ -28,9 +28,11 @@ bool upstream_task_on_created(struct upstream_request *request, const struct jso
 /* Asks for the result of the task that the call is; its server is ready. */
 void upstream_task_ask(struct upstream_request *request);
 
-/* Its result could not be asked for. False: not any more. */
+/* Its result could not be asked for: it will be, again. False: not any more. */
 bool upstream_task_again(struct upstream_request *request);
-void upstream_task_on_timer(struct upstream_request *request);
+
+/* True: that was due, and is done. Whether anybody waits for the call just now says nothing. */
+bool upstream_task_on_timer(struct upstream_request *request);
 
 /* Nobody waits for it any more. */
 void upstream_task_cancel(struct upstream_request *request);

@@ -731,6 +731,8 @@ static const struct {
      IS_GONE},
     {400, NULL, "session?", IS_GONE},
     {503, NULL, NULL, WAITS},
+    {500, NULL, NULL, IS_GONE}, /* says the server, not what stands in front of it */
+    {500, JSON, "-32603", IS_GONE},
     {502, "text/html", "<html>", WAITS},
     {0, NULL, NULL, WAITS},
 };

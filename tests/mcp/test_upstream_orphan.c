@@ -256,6 +256,37 @@ START_TEST(a_server_that_breaks_is_told_of)
 }
 END_TEST
 
+/* What waits for a modern client's answers is named by its sealed state alone. */
+START_TEST(a_call_that_waits_for_a_round_is_no_orphan)
+{
+    const struct world_event *event;
+    const char *line;
+    char handle[UPSTREAM_HANDLE_SIZE];
+
+    world_call(&w, &(struct world_call){.ticket = ++ticket_last,
+                                        .service = "s",
+                                        .params = ECHO,
+                                        .capabilities = "{\"elicitation\":{}}"});
+    world_answer(&w, world_line(&w), WORLD_LEGACY); /* it has a session of its own */
+    assert_has(world_line(&w), "notifications/initialized");
+    line = world_line(&w);
+    assert_has(line, "tools/call");
+    world_say(&w, ELICIT);
+    world_pass(&w, MN_SEC);
+    event = event_of(1, "result");
+    ck_assert_uint_eq(event->resume.size, sizeof handle);
+    memcpy(handle, event->resume.data, sizeof handle);
+    world_call(&w, &(struct world_call){.ticket = ++ticket_last,
+                                        .service = "s",
+                                        .params = "{}",
+                                        .session = "eve",
+                                        .is_live = true,
+                                        .resume = mn_span(handle, sizeof handle)});
+    ck_assert_int_eq(event_of(2, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
 START_TEST(they_are_bounded)
 {
     char handle[17];
@@ -287,6 +318,7 @@ int main(void)
     tcase_add_test(all, a_call_is_taken_from_a_node_that_still_has_it);
     tcase_add_test(all, questions_are_asked_again);
     tcase_add_test(all, a_server_that_breaks_is_told_of);
+    tcase_add_test(all, a_call_that_waits_for_a_round_is_no_orphan);
     tcase_add_test(all, they_are_bounded);
     suite_add_tcase(suite, all);
     return suite_run(suite);

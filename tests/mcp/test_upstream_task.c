@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/mcp/upstream_orphan.h"
 #include "node/mcp/upstream_task.h"
 #include "node/mcp/upstream_watch.h"
 #include "tests/mcp/upstream_world.h"
@@ -211,6 +212,71 @@ START_TEST(a_task_outlives_the_connection_on_which_it_is_awaited)
 }
 END_TEST
 
+/* Its caller's node is lost, and then the connection, too. */
+START_TEST(a_task_is_asked_about_while_nobody_waits_for_it)
+{
+    up_http();
+    world_call(&w, &(struct world_call){.ticket = 1,
+                                        .service = "s",
+                                        .version = "2025-06-18",
+                                        .session = "ann",
+                                        .params = "{\"name\":\"job\"}",
+                                        .is_live = true,
+                                        .orphan = mn_span_str("0123456789abcdef")});
+    world_reply_result(&w, fetch_of("tools/call"), CREATED);
+    world_pass(&w, UPSTREAM_ORPHAN_SILENT);
+    world_lose(&w, 1);
+    world_end(&w, fetch_of("tasks/result"), MN_IO, "reset");
+    world_pass(&w, 1100 * MN_MS);
+    world_reply_result(&w, fetch_of("tasks/result"), "{\"content\":[]}");
+    ck_assert_ptr_null(world_event(&w));
+    world_call(&w, &(struct world_call){.ticket = 2,
+                                        .service = "s",
+                                        .params = "{}",
+                                        .session = "ann",
+                                        .is_live = true,
+                                        .resume = mn_span_str("0123456789abcdef")});
+    ck_assert_str_eq(world_event(&w)->json, "{\"content\":[]}");
+}
+END_TEST
+
+/* All that the endpoint is asked meanwhile it answers; the request for the task's result. */
+static struct world_fetch *wait_for_result(mn_time time)
+{
+    struct world_fetch *result = NULL, *fetch;
+
+    world_pass(&w, time);
+    while ((fetch = world_fetch(&w)) != NULL) {
+        if (strstr(fetch->body, "tasks/result") != NULL)
+            result = fetch;
+        else if (strstr(fetch->body, "tools/list") != NULL)
+            world_reply_result(&w, fetch, world_tools_result(&w, TOOLS));
+        else
+            world_reply(&w, fetch, 405, NULL, NULL);
+    }
+    return result;
+}
+
+/* There are proxies that end what lasts longer than a minute. */
+START_TEST(a_connection_that_breaks_now_and_then_is_asked_anew_without_end)
+{
+    struct world_fetch *result;
+
+    up_http();
+    world_call(&w,
+               &(struct world_call){.ticket = 1, .service = "s", .params = "{\"name\":\"job\"}"});
+    world_reply_result(&w, fetch_of("tools/call"), CREATED);
+    result = wait_for_result(0);
+    for (uint32_t i = 0; i < UPSTREAM_TASK_RETRIES + 2; i++) {
+        ck_assert_msg(result != NULL, "given up after %u", i);
+        wait_for_result(UPSTREAM_HEALTHY);
+        world_end(&w, result, MN_IO, "reset");
+        result = wait_for_result(1100 * MN_MS);
+    }
+    ck_assert_ptr_nonnull(result);
+}
+END_TEST
+
 START_TEST(a_task_that_went_with_its_session_has_an_unknown_outcome)
 {
     up_http();
@@ -365,6 +431,8 @@ int main(void)
     tcase_add_test(tc, cancelling_the_call_cancels_the_task);
     tcase_add_test(tc, what_a_task_asks_is_a_round_for_a_modern_client);
     tcase_add_test(tc, a_task_outlives_the_connection_on_which_it_is_awaited);
+    tcase_add_test(tc, a_task_is_asked_about_while_nobody_waits_for_it);
+    tcase_add_test(tc, a_connection_that_breaks_now_and_then_is_asked_anew_without_end);
     tcase_add_test(tc, a_task_that_went_with_its_session_has_an_unknown_outcome);
     tcase_add_test(tc, a_server_that_stays_away_is_not_waited_for_without_end);
     tcase_add_test(tc, a_modern_server_has_no_tasks_of_the_legacy_era);
