@@ -1,4 +1,4 @@
-/* fetch_libcurl.h: libcurl, loaded when it is first needed. It brings some thirty other libraries
+/* fetch_libcurl.h: libcurl, loaded when it is first needed. It brings nineteen other libraries
  * along (TLS, Kerberos, LDAP, SSH): a node whose servers all are children or plain http:// starts
  * faster without them, and is smaller. */
 #ifndef IO_FETCH_LIBCURL_H
@@ -30,7 +30,8 @@
     X(multi_setopt)                \
     X(multi_socket_action)         \
     X(slist_append)                \
-    X(slist_free_all)
+    X(slist_free_all)              \
+    X(version_info)
 
 /* curl_easy_init() is called as libcurl.easy_init(). */
 struct fetch_libcurl {
@@ -42,7 +43,7 @@ struct fetch_libcurl {
 extern struct fetch_libcurl libcurl;
 
 /* Loads it, once in the life of the process. MN_UNSUPPORTED: it is not there, or not all of it;
- * [why] says so. */
+ * [why] says so, and what to do. Whoever asks again finds it if it was installed meanwhile. */
 MN_MUST_USE mn_status fetch_libcurl_load(const char **why);
 
 #endif

@@ -261,7 +261,7 @@ static int run_node(struct run *run)
     run->io = io_new(&config);
     run_watch_signals(run);
     run_watch_root(run);
-    run_watch_memory(run);
+    run_watch_memory(run, RUN_MEMORY_LOOK_MS);
     int code = run_start(run, &texts);
     run_texts_done(&texts);
     if (code == 0 && !run->is_stopping) {

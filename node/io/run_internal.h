@@ -95,8 +95,10 @@ struct mn_span run_settings(const struct options *options, struct mn_arena *aren
 void run_watch_root(struct run *run);
 void run_unwatch_root(struct run *run);
 
-/* run_memory.c: gives memory back to the system when a busy time is over. */
-void run_watch_memory(struct run *run);
+/* run_memory.c: gives memory back to the system when a busy time is over. Looks every so often. */
+#define RUN_MEMORY_LOOK_MS 5000
+#define RUN_MEMORY_BUSY_TURNS 1000 /* of the loop, from one look to the next */
+void run_watch_memory(struct run *run, uint64_t look_ms);
 void run_unwatch_memory(struct run *run);
 
 /* run.c: ends the loop with this code, once. */

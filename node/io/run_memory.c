@@ -6,9 +6,6 @@
 #include "node/io/run_internal.h"
 #include "proto/base/memory.h"
 
-#define RUN_MEMORY_LOOK_MS 5000
-#define RUN_MEMORY_BUSY_TURNS 1000 /* of the loop, from one look to the next */
-
 static void run_look_at_memory(uv_timer_t *timer)
 {
     struct run *run = timer->data;
@@ -22,12 +19,12 @@ static void run_look_at_memory(uv_timer_t *timer)
     run->was_busy = is_busy;
 }
 
-void run_watch_memory(struct run *run)
+void run_watch_memory(struct run *run, uint64_t look_ms)
 {
     run->was_busy = true; /* so is every start */
     uv_timer_init(io_uv(run->io), &run->memory_timer);
     run->memory_timer.data = run;
-    uv_timer_start(&run->memory_timer, run_look_at_memory, RUN_MEMORY_LOOK_MS, RUN_MEMORY_LOOK_MS);
+    uv_timer_start(&run->memory_timer, run_look_at_memory, look_ms, look_ms);
     uv_unref((uv_handle_t *)&run->memory_timer);
 }
 
