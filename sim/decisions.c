@@ -4,9 +4,10 @@
  * or said before it was on its disk.
  *
  *   never   a vote that nobody gave; two votes of one node on a decision; a yes of one node to two
- *           values of a topic within one window; two certified outcomes of a decision; a certified
- *           outcome that its votes do not make, or whose certificate does not stand by itself; a
- *           node convicted, unless it lost its disk
+ *           values of a topic within one window; two certified outcomes of a decision, unless
+ *           enough of its voters lost their disks since; a certified outcome that its votes do
+ *           not make, or whose certificate does not stand by itself; a node convicted, unless it
+ *           lost its disk
  *   in the end  each decision that is known has an outcome, and if it is byzantine its voters have
  *           the same one, certified, where clocks were right; what a proposer was told exists is
  * known to it; and what all say yes to is decided everywhere */
@@ -35,6 +36,7 @@ struct item {
     uint64_t deadline_ms;
     bool is_byzantine;
     bool is_skewed; /* made by a clock that was wrong: others may have refused it */
+    mn_time since;  /* first seen */
     enum decision_outcome certified;        /* OPEN: nowhere yet */
     uint32_t asked[HOSTS_MAX];              /* set of the choices that its operator gave */
     enum decision_choice choice[HOSTS_MAX]; /* that it said, as anybody has seen */
@@ -98,6 +100,7 @@ static struct item *item_of(struct sim_host *host, struct decisions *all,
         *item = (struct item){.id = view->id,
                               .deadline_ms = view->deadline_ms,
                               .is_byzantine = view->is_byzantine,
+                              .since = host->sim->time,
                               .is_skewed = is_skewed(host->sim, view->deadline_ms)};
         snprintf(item->topic, sizeof item->topic, "%.*s", (int)view->topic.size,
                  (const char *)view->topic.data);
@@ -189,12 +192,30 @@ static void check_certificate(struct sim_host *host, const struct decision_view 
     mn_buf_unref(proof);
 }
 
+/* Voters that lost their disks since may have said two things. Both of two outcomes that votes make
+ * need one such voter, both of two that were agreed on more than a third of all. */
+static bool may_be_two(const struct decisions *all, const struct item *item,
+                       const struct decision_view *view)
+{
+    uint64_t total = 0, forgetful = 0;
+
+    for (uint32_t i = 0; i < view->ballots_count; i++) {
+        int voter = host_of(all, &view->ballots[i].node_id);
+        const struct sim_host *host = voter < 0 ? NULL : &all->sim->hosts[voter];
+        total += view->ballots[i].weight;
+        if (host != NULL && host->has_lost_disk && host->lost_disk_at >= item->since)
+            forgetful += view->ballots[i].weight;
+    }
+    return view->is_byzantine ? 3 * forgetful > total : forgetful > 0;
+}
+
 static void check_certified(struct sim_host *host, struct decisions *all, struct item *item,
                             const struct decision_view *view)
 {
     char id[MN_ID_TEXT_SIZE];
 
-    if (item->certified != DECISION_OPEN && item->certified != view->outcome)
+    if (item->certified != DECISION_OPEN && item->certified != view->outcome &&
+        !may_be_two(all, item, view))
         sim_fail(host->sim, "%s has %s of %s certified as %s, others as %s", host->name,
                  item->topic, mn_id_format(&item->id, id), decision_outcome_name(view->outcome),
                  decision_outcome_name(item->certified));

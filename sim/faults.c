@@ -128,6 +128,7 @@ static void fault_lost_disk(struct sim *sim)
     sim_disk_wipe(host);
     sim_log_wipe(host);
     host->has_lost_disk = sim->has_lost_disk = true;
+    host->lost_disk_at = sim->time;
     sim_host_start_at(host, sim->time + draw(sim, 10 * MN_MS, 20 * MN_SEC));
 }
 

@@ -130,14 +130,15 @@ struct sim_host {
     bool may_be_refused, is_refused; /* the mesh sends it away for good (77): may, did */
     bool dies_writing;               /* soon after its next write has begun */
     bool is_frozen, is_stepping;
-    bool has_lost_disk;  /* ever: it may have forgotten what it said */
-    bool is_offline;     /* URLs cannot be reached from it */
-    bool is_stopping;    /* it was told to, and still runs */
-    mn_time down_for;    /* once it has stopped */
-    mn_time thawed;      /* when it was last; 0: never */
-    int64_t wall_offset; /* of its wall clock, us */
-    struct mn_list held; /* struct sim_held_input */
-    uint64_t id_next;    /* odd ids for accepted connections and exchanges */
+    bool has_lost_disk;   /* ever: it may have forgotten what it said */
+    mn_time lost_disk_at; /* the last time */
+    bool is_offline;      /* URLs cannot be reached from it */
+    bool is_stopping;     /* it was told to, and still runs */
+    mn_time down_for;     /* once it has stopped */
+    mn_time thawed;       /* when it was last; 0: never */
+    int64_t wall_offset;  /* of its wall clock, us */
+    struct mn_list held;  /* struct sim_held_input */
+    uint64_t id_next;     /* odd ids for accepted connections and exchanges */
     struct mn_list children, fetches, exchanges;
     uint32_t servers_count;
     struct sim_server servers[SIM_SERVERS_MAX]; /* what its configuration attaches */
