@@ -122,17 +122,17 @@ struct upstream_request {
     struct upstream_timer timer;
     enum upstream_request_kind kind;
     bool is_sent, wants_progress, was_retried;
-    bool is_live;        /* call: its client can be asked while it runs */
-    bool is_own;         /* call: its client is one of this node */
-    bool is_patient;     /* call: its server need not show that it lives */
-    bool is_task_ours;   /* call: it begins as a task, of which its client does not know */
-    struct mn_buf *task; /* call: the server's id of that task, whose result is asked for */
-    uint64_t token;      /* call: an id of before, under which its progress is told */
+    bool is_live;          /* call: its client can be asked while it runs */
+    bool is_own;           /* call: its client is one of this node */
+    bool is_patient;       /* call: its server need not show that it lives */
+    bool is_task_ours;     /* call: it begins as a task, of which its client does not know */
+    struct mn_buf *task;   /* call: the server's id of that task, whose result is asked for */
+    uint64_t token;        /* call: an id of before, under which its progress is told */
     uint32_t task_tries;   /* call: to ask for that result, in a row */
     mn_time task_asked_at; /* call: the last of these */
     mn_time task_at;       /* call: when the next one is due; 0: none is */
-    bool was_heard;      /* call: its caller was told something of it */
-    mn_time began_at;    /* call */
+    bool was_heard;        /* call: its caller was told something of it */
+    mn_time began_at;      /* call */
     struct upstream_asked *asked; /* NULL: nothing was asked */
     enum loglevel wants_log;      /* call: the least urgent one its client wants; NONE: no logs */
     bool was_modern, had_session; /* when it was sent; the server may have been asked again since */
