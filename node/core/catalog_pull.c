@@ -118,8 +118,9 @@ void catalog_pull_linked(struct catalog *catalog, const struct owner *node)
     while ((entry = mn_map_next(&catalog->bodies, entry)) != NULL) {
         struct body *body = MN_CONTAINER(entry, struct body, in_map);
         bool is_asked = body->state == BODY_WANTED && body->pull.timer.index_plus_one != 0;
-        if (is_asked && (body->pull.tries == 0 || mn_id_equal(&body->pull.from, &node->node)))
-            catalog_pull_ask(catalog, &body->pull);
+        if (!is_asked) continue;
+        if (mn_id_equal(&body->pull.from, &node->node)) body->pull.tries = 0; /* it has it */
+        if (body->pull.tries == 0) catalog_pull_ask(catalog, &body->pull);
     }
 }
 

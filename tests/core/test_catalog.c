@@ -349,6 +349,29 @@ START_TEST(without_any_link_it_comes_with_the_link)
 }
 END_TEST
 
+/* Others were asked before, and do not have it yet either. */
+START_TEST(a_body_comes_with_the_link_to_its_owner)
+{
+    char name[8], body[8];
+    uint32_t count;
+
+    link_set(0, 2, false);
+    lose_bodies = true;
+    for (uint32_t i = 0; i < 8; i++) {
+        snprintf(name, sizeof name, "s%u", i);
+        snprintf(body, sizeof body, "b%u", i);
+        offer(0, name, body, 0);
+    }
+    run(1500 * MN_MS); /* its catalog has come */
+    lose_bodies = false;
+    ck_assert_str_eq(known(2, 0), "");
+    link_set(0, 2, true);
+    deliver();
+    (void)catalog_offers(catalogs[2], &selves[0].node_id, &count);
+    ck_assert_uint_eq(count, 8);
+}
+END_TEST
+
 /* A joiner hears of others while its own incarnation is still on its way to the disk. */
 START_TEST(others_are_known_before_our_own_epoch)
 {
@@ -633,6 +656,7 @@ int main(void)
     tcase_add_test(tcase, without_a_link_to_the_owner_others_hand_it_on);
     tcase_add_test(tcase, an_older_answer_than_announced_does_not_end_the_asking);
     tcase_add_test(tcase, without_any_link_it_comes_with_the_link);
+    tcase_add_test(tcase, a_body_comes_with_the_link_to_its_owner);
     tcase_add_test(tcase, others_are_known_before_our_own_epoch);
     tcase_add_test(tcase, who_is_gone_offers_nothing);
     tcase_add_test(tcase, a_restarted_owner_begins_anew);
