@@ -11,8 +11,8 @@
 
 static bool is_sound(const struct sim_host *host)
 {
-    return host->node != NULL && host->started + SOUND_TIME <= host->sim->time &&
-           !sim_host_was_frozen(host, SOUND_TIME);
+    return host->node != NULL && !host->is_stopping &&
+           host->started + SOUND_TIME <= host->sim->time && !sim_host_was_frozen(host, SOUND_TIME);
 }
 
 static bool keeps(const struct sim_host *host, const char *session)
