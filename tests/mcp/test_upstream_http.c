@@ -499,6 +499,40 @@ START_TEST(forgotten_session_is_opened_again_and_the_call_sent_again)
 }
 END_TEST
 
+/* Up to READY, in a session of that id. */
+static void open_logging(struct world_fetch *fetch, const char *session)
+{
+    world_head(&w, fetch, 200, JSON, session);
+    world_body(&w, fetch, result_of(fetch, WORLD_LEGACY_LOGS));
+    world_end(&w, fetch, MN_OK, "");
+    world_reply(&w, next_request("notifications/initialized"), 202, NULL, NULL);
+    world_reply_result(&w, next_request("tools/list"), world_tools_result(&w, WORLD_TOOLS));
+    ck_assert_str_eq(world_fetch(&w)->method, "GET");
+}
+
+START_TEST(log_level_is_set_in_the_session_that_follows_a_forgotten_one)
+{
+    struct world_fetch *call;
+
+    ck_assert_int_eq(world_add_url(&w, "h", "http://up.example/mcp", UPSTREAM_ERA_LEGACY), MN_OK);
+    open_logging(next_request("initialize"), "sess-1");
+    world_pass(&w, 10 * MN_SEC);
+    world_call(&w, &(struct world_call){
+                       .ticket = 1, .service = "h", .params = "{}", .log_level = "warning"});
+    for (int i = 0; i < 2; i++) {
+        call = next_request("logging/setLevel");
+        assert_has(call->body, "\"level\":\"warning\"");
+        assert_header(call, "mcp-session-id", i == 0 ? "sess-1" : "sess-2");
+        world_reply_result(&w, call, "{}");
+        call = next_request("tools/call");
+        if (i == 0) world_reply(&w, call, 404, NULL, NULL); /* the server was started again */
+        if (i == 0) open_logging(next_request("initialize"), "sess-2");
+    }
+    world_reply_result(&w, call, "{}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+}
+END_TEST
+
 START_TEST(endpoint_that_changed_its_era_is_asked_again)
 {
     ck_assert_int_eq(world_add_url(&w, "h", "http://up.example/mcp", UPSTREAM_ERA_AUTO), MN_OK);
@@ -1040,6 +1074,7 @@ static Suite *suite(void)
                         sizeof failures / sizeof failures[0]);
     tcase_add_test(tc, unreachable_endpoint_did_not_execute_anything);
     tcase_add_test(tc, cancel_closes_a_modern_stream_and_tells_a_legacy_server);
+    tcase_add_test(tc, log_level_is_set_in_the_session_that_follows_a_forgotten_one);
     tcase_add_loop_test(tc, forgotten_session_is_opened_again_and_the_call_sent_again, 0, 2);
     tcase_add_test(tc, endpoint_that_changed_its_era_is_asked_again);
     tcase_add_test(tc, broken_stream_is_resumed_with_its_last_event);

@@ -889,13 +889,35 @@ END_TEST
 
 /* Supervision. */
 
-static void come_up_again(const char *name)
+static void come_up_as(const char *name, const char *session)
 {
-    world_answer(&w, world_line(&w), WORLD_LEGACY);
+    world_answer(&w, world_line(&w), session);
     world_line(&w);
     world_answer(&w, world_line(&w), world_tools_result(&w, WORLD_TOOLS));
     assert_state(name, UPSTREAM_READY);
 }
+
+static void come_up_again(const char *name)
+{
+    come_up_as(name, WORLD_LEGACY);
+}
+
+START_TEST(log_level_is_set_in_each_session_anew)
+{
+    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_LEGACY), MN_OK);
+    come_up_as("s", WORLD_LEGACY_LOGS);
+    assert_has(call_with_log(1), "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"info\"}");
+    assert_has(world_line(&w), "tools/call");
+    assert_has(call_with_log(2), "tools/call"); /* as it is set already */
+    world_exit(&w, 1);
+    (void)call_with_log(3); /* waits */
+    world_pass(&w, 500 * MN_MS);
+    come_up_as("s", WORLD_LEGACY_LOGS);
+    assert_has(world_line(&w), "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"info\"}");
+    assert_has(world_line(&w), "tools/call");
+    ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
 
 START_TEST(crash_fails_calls_as_unknown_and_a_quick_restart_does_not_show)
 {
@@ -1144,6 +1166,7 @@ static Suite *suite(void)
     tcase_add_test(tc, message_over_32_mib_is_a_break);
     tcase_add_test(tc, batches_are_accepted_where_the_revision_has_them);
     tcase_add_test(tc, stderr_is_kept_in_numbered_lines_of_bounded_size);
+    tcase_add_test(tc, log_level_is_set_in_each_session_anew);
     tcase_add_test(tc, crash_fails_calls_as_unknown_and_a_quick_restart_does_not_show);
     tcase_add_test(tc, offer_is_withdrawn_when_it_does_not_come_back_in_time);
     tcase_add_test(tc, backoff_doubles_to_a_minute_and_starts_over_after_health);

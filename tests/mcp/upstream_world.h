@@ -128,6 +128,9 @@ const char *world_format(struct world *w, const char *format, ...)
 #define WORLD_TOOLS                                                              \
     "[{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"},\"annotations\":" \
     "{\"readOnlyHint\":true}},{\"name\":\"add\",\"inputSchema\":{\"type\":\"object\"}}]"
+#define WORLD_LEGACY_LOGS                                                                 \
+    "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"tools\":{},\"logging\":{}}," \
+    "\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}"
 #define WORLD_LEGACY                                                                           \
     "{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"tools\":{\"listChanged\":true}}," \
     "\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"},\"instructions\":\"be nice\"}"
