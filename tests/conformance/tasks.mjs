@@ -1,5 +1,5 @@
-// Tasks of both eras against the fixture directly, and against the same fixture through two nodes: the client must not be
-// able to tell them apart. The official suite does not judge tasks; these checks are ours.
+// Tasks of both eras against the fixture directly, and through two nodes, where it is behind a URL and on stdio: the client must
+// not be able to tell them apart. The official suite does not judge tasks; these checks are ours.
 // usage: node tasks.mjs (BIN_UNDER_TEST: the programs' folder)
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
@@ -151,18 +151,24 @@ const compare = (era, direct, through) => {
   console.log(`# ${era}: ${direct.length} checks, the same through two nodes`);
 };
 
+const pipe = era => ({command: nodejs, args: ['--no-warnings', main, '--stdio'], era});
+
 await withMesh('task-eras', async mesh => {
   const direct = await fixture(mesh);
-  const [n1, n2] = await mesh.cluster(2, {n2: {old: {url: direct, era: 'legacy'}, new: {url: direct, era: 'modern'}}});
-  await waitFor('n1 lists both', async () => {
+  const servers = {old: {url: direct, era: 'legacy'}, new: {url: direct, era: 'modern'}, oldpipe: pipe('legacy'), newpipe: pipe('modern')};
+  const [n1, n2] = await mesh.cluster(2, {n2: servers});
+  await waitFor('n1 lists all', async () => {
     const names = (await modern(n1, 'tools/list')).message.result.tools.map(({name}) => name);
-    return ['old__test_task', 'new__test_task'].every(name => names.includes(name));
+    return Object.keys(servers).every(name => names.includes(`${name}__test_task`));
   });
-  const at = (node, name = 'new') => url(node, `/mcp/servers/${name}`);
-  const [legacyDirect, legacyThrough] = await Promise.all([legacy(direct), legacy(at(n1, 'old'))]);
+  const at = (node, name) => url(node, `/mcp/servers/${name}`);
+  const [legacyDirect, ...legacyThrough] = await Promise.all([direct, at(n1, 'old'), at(n1, 'oldpipe')].map(legacy));
   assert.match(legacyDirect.join('\n'), /answered .*done for Ann/);
-  compare('2025-11-25', legacyDirect, legacyThrough);
-  const [modernDirect, modernThrough] = await Promise.all([modernEra([direct]), modernEra([at(n1), at(n2)])]);
+  compare('2025-11-25', legacyDirect, legacyThrough[0]);
+  compare('2025-11-25 on stdio', legacyDirect, legacyThrough[1]);
+  const both = name => [at(n1, name), at(n2, name)];
+  const [modernDirect, ...modernThrough] = await Promise.all([[direct], both('new'), both('newpipe')].map(modernEra));
   assert.match(modernDirect.join('\n'), /get .*done for Ann/);
-  compare('2026-07-28', modernDirect, modernThrough);
+  compare('2026-07-28', modernDirect, modernThrough[0]);
+  compare('2026-07-28 on stdio', modernDirect, modernThrough[1]);
 })();
