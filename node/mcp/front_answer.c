@@ -1,6 +1,7 @@
 /* What servers answer, on its way back to the client: in the shape of its era, and spliced, never
  * rebuilt. */
 #include "node/mcp/front_state.h"
+#include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
@@ -36,6 +37,17 @@ static void front_answer_late(struct front *front, struct front_call *call, stru
     jsonrpc_write_result(&message, call->id, result);
     front_replay_late(front, call, mn_buf_span(message.buf), true);
     mn_writer_drop(&message);
+}
+
+/* Its session is elsewhere, and so is the call by now: what became of it is told there. Who still
+ * listens here is not told a thing, and asks. */
+static void front_answer_leave(struct front *front, struct front_call *call)
+{
+    struct front_exchange *exchange = call->exchange;
+
+    MN_PROBE("front: a call was taken by the node that its client uses now");
+    front_call_free(front, call);
+    if (exchange != NULL) front_reply_nothing(front, exchange);
 }
 
 static void front_answer_broken(struct front *front, struct front_call *call, const char *text)
@@ -383,6 +395,11 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (event->kind == CALL_EVENT_FAILED && call->is_noted &&
         front_orphan_retry(front, call, event->failure))
         return;
+    if (event->kind == CALL_EVENT_FAILED && call->is_noted && call->session->is_elsewhere &&
+        event->failure == CALL_OUTCOME_UNKNOWN) {
+        front_answer_leave(front, call);
+        return;
+    }
     if (event->kind == CALL_EVENT_FAILED) {
         front_answer_on_failed(front, call, event);
         return;

@@ -76,6 +76,27 @@ before(async () => {
 
 after(() => mesh.stop());
 
+// The old connection stays open all the while, as one does whose network is gone without a word.
+test('a client that comes back before its old connection is seen to be gone', async t => {
+  const ways = {here: ['n1'], there: ['n3'], back: ['n3', 'n1']};
+  for (const [name, way] of Object.entries(ways))
+    await t.test(`at ${way.join(', and then at ')}`, async () => {
+      const client = await Client.open(n1, name), file = join(mesh.dir, name);
+      await client.call(n1, 5, 'old__wait', {file});
+      await waitFor('it has heard of its call', () => client.messages.length > 0);
+      await sleep(1000);
+      for (const at of way) {
+        const old = client.reading;
+        await client.resume({n1, n3}[at]);
+        assert.equal(await old, true, 'the old stream ends');
+        assert.equal(client.answer(5), undefined); // what is not sent there is not lost
+      }
+      writeFileSync(file, '');
+      assert.equal(await client.reading, true);
+      assert.match(JSON.stringify(client.answer(5).result), new RegExp(`waited for ${name}`));
+    });
+});
+
 test('the entry node dies: answers of calls that run elsewhere come at the next node, and the others are told of', async t => {
   const file = name => join(mesh.dir, name);
   const [late, early, asked, dead, gone, quick] = await Promise.all(['late', 'early', 'asked', 'dead', 'gone', 'quick'].map(name =>

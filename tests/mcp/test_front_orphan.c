@@ -282,6 +282,47 @@ START_TEST(a_call_whose_link_broke_is_asked_for_by_its_own_node)
 }
 END_TEST
 
+/* Another node wrote the record since: the client uses that one now. */
+static void take_session_elsewhere(void)
+{
+    Meshnode__Record__Record *whole =
+        pb_unpack(&meshnode__record__record__descriptor, &arena, mn_buf_span(record));
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    const mn_id other = {{2}};
+
+    whole->version++;
+    whole->writer = pb_id_bytes(&other);
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_PUT;
+    packet.put = whole;
+    mn_buf_unref(record);
+    record = pb_pack(&whole->base);
+    client_carried(&other, &packet);
+    client_carries_count = 0;
+}
+
+START_TEST(a_call_goes_to_another_node_and_comes_back)
+{
+    uint64_t id;
+
+    client_at(client_now.mono + NOTE);
+    take_record();
+    client_forget(stream_id);
+    take_session_elsewhere();
+    client_failed(client_calls[0].ticket, CALL_OUTCOME_UNKNOWN, "another node has it now");
+    client_assert_body(client_response(stream_id), ""); /* nobody knows what became of it */
+    ck_assert(client_response(stream_id)->is_ended);
+    id = get_after("p1-2." NINE);
+    answer_asks(true);
+    ck_assert_uint_eq(client_calls_count, 2);
+    ck_assert(mn_span_equal(pb_span(client_calls[0].request->orphan),
+                            pb_span(client_calls[1].request->resume)));
+    client_result(client_calls[1].ticket, "{\"content\":[]}");
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, RESULT));
+    ck_assert_ptr_null(strstr(client_response(id)->body, "error"));
+    ck_assert(client_response(id)->is_ended);
+}
+END_TEST
+
 START_TEST(a_call_of_another_node_can_be_cancelled)
 {
     uint64_t id;
@@ -428,6 +469,7 @@ int main(void)
     tcase_add_test(all, what_nobody_knows_of_is_told);
     tcase_add_test(all, a_call_that_is_nowhere_any_more_is_told);
     tcase_add_test(all, a_call_whose_link_broke_is_asked_for_by_its_own_node);
+    tcase_add_test(all, a_call_goes_to_another_node_and_comes_back);
     tcase_add_test(all, a_call_of_another_node_can_be_cancelled);
     tcase_add_test(all, who_comes_back_early_has_the_call_at_the_new_connection);
     tcase_add_test(all, answers_stay_in_their_order_from_node_to_node);
