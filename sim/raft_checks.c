@@ -291,6 +291,36 @@ static void check_healed(struct raft_host *host, const struct raft_view *view)
                         host->index, (unsigned long long)view->term);
 }
 
+/* What was shown by a leader of an earlier term counts for nothing. */
+static void shown_begin(struct raft_host *host, uint64_t term)
+{
+    if (host->shown_in == term) return;
+    host->shown_in = term;
+    host->shown_upto = host->commit_seen;
+}
+
+/* What it acknowledges, a leader has just shown it. */
+void raft_checks_sent(struct raft_host *host, const struct raft_msg *msg)
+{
+    if (msg->type != RAFT_MSG_APPEND_ACK || msg->is_reject) return;
+    shown_begin(host, msg->term);
+    if (msg->index > host->shown_upto) host->shown_upto = msg->index;
+}
+
+/* Of who lost what it had acknowledged, nobody knows what its log is like now: that its leader has
+ * committed so much says nothing about entries of its own that this leader has not seen since. What
+ * it knew itself when it began is another matter. */
+static void check_believed(struct raft_host *host, const struct raft_view *view)
+{
+    if (!view->is_wounded) return;
+    if (!host->was_wounded && view->commit > host->commit_seen) host->commit_seen = view->commit;
+    shown_begin(host, view->term);
+    if (view->commit > host->shown_upto)
+        raft_world_fail(host->world, "healing: n%u takes %llu for committed, and was shown %llu",
+                        host->index, (unsigned long long)view->commit,
+                        (unsigned long long)host->shown_upto);
+}
+
 /* All of the log only when it is another one than after the step before. */
 static void check_core(struct raft_host *host, const struct raft_view *view)
 {
@@ -312,6 +342,7 @@ void raft_checks_step(struct raft_host *host)
     struct raft_view view = raft_view(host->raft);
 
     check_core(host, &view);
+    check_believed(host, &view);
     check_healed(host, &view);
     check_commit(host, &view);
     check_effect(host, &view);

@@ -119,8 +119,10 @@ struct raft_host {
     struct raft *raft;                    /* NULL while down */
     uint64_t boot, commit_seen, term_led; /* term_led: the term it led when commit_seen was seen */
     uint64_t last_seen, first_seen, config_seen;
-    uint64_t log_checked[6]; /* what its log was like when it was checked as a whole */
-    bool was_wounded;        /* after the step before */
+    uint64_t log_checked[6];       /* what its log was like when it was checked as a whole */
+    bool was_wounded;              /* after the step before */
+    uint64_t shown_in, shown_upto; /* while it is wounded: entries that a leader of that term has
+                                    * shown it, or that it knew to be committed before */
     uint64_t complete_upto, complete_term; /* it has all that was committed before, as a leader */
     uint64_t config_checked[4];   /* its configuration and the committed one: index, term of each */
     uint32_t clock_permille;      /* its clock runs at so much of true time, since clock_at */
@@ -291,6 +293,7 @@ void raft_memory_try(struct raft_host *host, struct mn_now now, const struct raf
 void raft_checks_init(struct raft_world *world);
 void raft_checks_done(struct raft_world *world);
 void raft_checks_persist(struct raft_host *host, const struct raft_persist *persist);
+void raft_checks_sent(struct raft_host *host, const struct raft_msg *msg);
 void raft_checks_applied(struct raft_host *host, const struct raft_entry *entry);
 void raft_checks_restored(struct raft_host *host, const struct raft_snapshot *snapshot);
 void raft_checks_step(struct raft_host *host);

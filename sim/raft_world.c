@@ -363,7 +363,10 @@ static void host_output(struct raft_host *host, const struct raft_output *out)
         raft_checks_persist(host, &out->persist);
         disk_write(host, &out->persist);
         break;
-    case RAFT_OUT_SEND: host_send(host, out); break;
+    case RAFT_OUT_SEND:
+        raft_checks_sent(host, &out->msg);
+        host_send(host, out);
+        break;
     case RAFT_OUT_APPLY: host_apply(host, out); break;
     case RAFT_OUT_RESTORE:
         raft_kv_restore(&host->kv, out->restore);
@@ -472,6 +475,7 @@ void raft_world_start(struct raft_host *host, enum raft_unread unread)
     host->commit_seen = host->term_led = 0;
     host->last_seen = host->first_seen = host->config_seen = 0;
     host->was_wounded = false;
+    host->shown_in = host->shown_upto = 0;
     host->complete_upto = host->complete_term = 0;
     host->paused_until = 0;
     host->outputs_left = host->none_at = 0;

@@ -69,6 +69,45 @@ START_TEST(a_new_leader_takes_over)
 }
 END_TEST
 
+/* From the moment that the leader is cut off, without a word from the kernel, to the next write
+ * that is acknowledged, at the election base of 300 ms that nodes have. */
+static mn_time failover(void)
+{
+    uint32_t old = world_leader();
+    mn_time begin = world_now, took;
+
+    ck_assert_uint_lt(old, 5);
+    for (uint32_t i = 0; i < 5; i++)
+        world_cut[old][i] = world_cut[i][old] = i != old;
+    while (world_put((old + 1) % 5, "a", "1") != MN_OK)
+        ck_assert_uint_lt(world_now - begin, 20 * MN_SEC);
+    took = world_now - begin;
+    memset(world_cut, 0, sizeof world_cut);
+    world_run(MN_SEC + begin % 100); /* not always at the same moment between two heartbeats */
+    return took;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+    mn_time left = *(const mn_time *)a, right = *(const mn_time *)b;
+    return left < right ? -1 : left > right;
+}
+
+START_TEST(of_a_hundred_failovers_99_take_a_second_and_a_half_at_most)
+{
+    mn_time took[100];
+
+    ck_assert_uint_eq(raft_config_default().election_timeout, 300 * MN_MS);
+    world_boot_all(5);
+    for (uint32_t i = 0; i < 100; i++)
+        took[i] = failover();
+    qsort(took, 100, sizeof *took, compare_times);
+    ck_assert_msg(took[98] <= 1500 * MN_MS, "p50 %llu ms, p99 %llu ms",
+                  (unsigned long long)(took[49] / MN_MS), (unsigned long long)(took[98] / MN_MS));
+    ck_assert_uint_ge(took[49], 300 * MN_MS); /* nobody was told: it takes at least the base */
+}
+END_TEST
+
 START_TEST(a_minority_says_unknown_or_no_quorum_and_the_majority_goes_on)
 {
     uint32_t old;
@@ -369,6 +408,7 @@ int main(void)
     tcase_add_test(tcase, any_node_answers);
     tcase_add_test(tcase, what_was_acknowledged_survives_the_crash_of_all);
     tcase_add_test(tcase, a_new_leader_takes_over);
+    tcase_add_test(tcase, of_a_hundred_failovers_99_take_a_second_and_a_half_at_most);
     tcase_add_test(tcase, a_minority_says_unknown_or_no_quorum_and_the_majority_goes_on);
     tcase_add_test(tcase, what_a_lost_leader_has_in_its_log_is_unknown_to_who_asked_it);
     tcase_add_test(tcase, a_leader_that_steps_down_does_not_say_that_nothing_was_done);
