@@ -141,10 +141,17 @@ static bool quorum_has_half(const struct quorum_config *config, uint32_t set, en
     return total == 0 || quorum_decides(quorum_sum(config, set, half), total);
 }
 
+bool quorum_lacks(const struct quorum_config *config, uint32_t set, enum quorum_half *ret)
+{
+    for (*ret = QUORUM_NEW; *ret <= QUORUM_OLD; ++*ret)
+        if (!quorum_has_half(config, set, *ret)) return true;
+    return false;
+}
+
 bool quorum_has(const struct quorum_config *config, uint32_t set)
 {
-    if (config->members_count == 0) return false;
-    return quorum_has_half(config, set, QUORUM_NEW) && quorum_has_half(config, set, QUORUM_OLD);
+    enum quorum_half half;
+    return config->members_count > 0 && !quorum_lacks(config, set, &half);
 }
 
 enum quorum_result quorum_vote(const struct quorum_config *config, uint32_t yes, uint32_t no)

@@ -62,6 +62,10 @@ uint64_t quorum_sum(const struct quorum_config *config, uint32_t set, enum quoru
 /* More than half of the weight, in each half that is not empty. An empty configuration has none. */
 bool quorum_has(const struct quorum_config *config, uint32_t set);
 
+/* The half of a configuration that is not empty in which [set] has no quorum, the new one before
+ * the old one; false: it has one in each. */
+bool quorum_lacks(const struct quorum_config *config, uint32_t set, enum quorum_half *ret);
+
 /* WON: yes is a quorum. LOST: in some half it cannot become one any more. */
 enum quorum_result quorum_vote(const struct quorum_config *config, uint32_t yes, uint32_t no);
 

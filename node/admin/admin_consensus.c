@@ -21,9 +21,9 @@ const struct member *admin_member(struct admin_request *request, const mn_id *no
     return membership == NULL ? NULL : membership_find(membership, node);
 }
 
-static bool is_there(const struct member *member)
+static bool is_away(const struct member *member)
 {
-    return member != NULL && member->status == MEMBER_ALIVE;
+    return member == NULL || member->status != MEMBER_ALIVE;
 }
 
 const char *admin_member_name(struct admin_request *request, const mn_id *node)
@@ -52,7 +52,7 @@ static void write_row(struct reply *reply, struct admin_request *request,
                       const struct state_answer *answer)
 {
     const struct member *known = admin_member(request, &member->id);
-    bool is_leader = mn_id_equal(&view->leader, &member->id);
+    bool is_leader = answer->status == MN_OK && mn_id_equal(&view->leader, &member->id);
     uint64_t match = 0, commit = answer->status == MN_OK ? answer->commit : view->commit;
 
     reply_object(reply, NULL);
@@ -140,48 +140,60 @@ static const char *diagnose_lost(struct admin_request *request, const struct sta
                            *missing == '\0' ? "" : ", start these nodes");
 }
 
+struct admin_quorum admin_quorum_of(struct admin_request *request,
+                                    const struct quorum_config *config,
+                                    bool (*away)(const struct member *))
+{
+    struct admin_quorum quorum = {.missing = ""};
+    enum quorum_half half;
+    uint32_t here = 0;
+
+    for (uint32_t i = 0; i < config->members_count; i++)
+        if (!away(admin_member(request, &config->members[i].id))) here |= 1u << i;
+    quorum.is_lacking = quorum_lacks(config, here, &half);
+    if (!quorum.is_lacking) half = QUORUM_NEW;
+    quorum.is_old = half == QUORUM_OLD;
+    quorum.here = quorum_sum(config, here, half);
+    quorum.total = quorum_total(config, half);
+    for (uint32_t i = 0; i < config->members_count; i++) {
+        const struct member *member = admin_member(request, &config->members[i].id);
+        if ((here >> i & 1) != 0 || quorum_weight(config, i, half) == 0) continue;
+        quorum.missing = add_name(request, quorum.missing, &config->members[i].id);
+        if (member != NULL && member->since > quorum.since) quorum.since = member->since;
+    }
+    return quorum;
+}
+
 /* One line: well; or who is missing, since when, what to do. */
 static const char *diagnose(struct admin_request *request, const struct raft_view *view,
                             const struct state_answer *answer)
 {
     struct mn_arena *arena = request->outbox->edge->arena;
-    const char *missing = "";
     const char *lost = answer->status == MN_OK ? NULL : diagnose_lost(request, answer);
-    uint64_t here = 0, total = quorum_total(view->config, QUORUM_NEW);
-    mn_time since = 0;
+    struct admin_quorum quorum;
 
     if (lost != NULL) return lost;
     if (view->config->members_count == 0)
         return "this node is no member of the group and has not heard of it yet";
-    for (uint32_t i = 0; i < view->config->members_count; i++) {
-        const struct quorum_member *voter = &view->config->members[i];
-        const struct member *member = admin_member(request, &voter->id);
-        if (voter->weight == 0) continue;
-        if (is_there(member)) {
-            here += voter->weight;
-            continue;
-        }
-        missing = mn_arena_format(arena, "%s%s%s", missing, *missing == '\0' ? "" : ", ",
-                                  admin_member_name(request, &voter->id));
-        if (member != NULL && member->since > since) since = member->since;
-    }
-    if (2 * here <= total)
+    quorum = admin_quorum_of(request, view->config, is_away);
+    if (quorum.is_lacking)
         return mn_arena_format(
             arena,
-            "no quorum: weight %llu of %llu is here; missing: %s, for %llu s. Start these nodes; "
+            "no quorum: weight %llu of %llu%s is here; missing: %s, for %llu s. Start these nodes; "
             "if they are lost for good: meshctl consensus recover",
-            (unsigned long long)here, (unsigned long long)total, missing,
-            (unsigned long long)((request->now.mono - since) / MN_SEC));
+            (unsigned long long)quorum.here, (unsigned long long)quorum.total,
+            quorum.is_old ? " of those who voted before a change that is under way" : "",
+            quorum.missing, (unsigned long long)((request->now.mono - quorum.since) / MN_SEC));
     if (answer->status != MN_OK)
         return "a majority is here, but nobody answers as leader: an election is under way, or "
                "links between voters are cut (meshctl nodes)";
     if (state_is_full(request->admin->config.state))
         return "this node's disk has no room for the log: free some, it resumes by itself";
-    if (*missing != '\0')
+    if (*quorum.missing != '\0')
         return mn_arena_format(arena,
                                "has a quorum; missing: %s; replaced after 30 s, if another "
                                "node may vote",
-                               missing);
+                               quorum.missing);
     if (view->is_wounded) return "has a quorum; this node's log was lost and is being refetched";
     return "well";
 }
@@ -223,8 +235,8 @@ static void on_status(struct admin_request *request, const struct state_answer *
     reply_begin(&reply, "ConsensusStatus");
     reply_text(&reply, "group", "metadata");
     reply_u64(&reply, "epoch", state_epoch(state));
-    if (mn_id_is_zero(&view.leader))
-        reply_null(&reply, "leader");
+    if (mn_id_is_zero(&view.leader) || answer->status != MN_OK)
+        reply_null(&reply, "leader"); /* nobody answers as one */
     else
         reply_id(&reply, "leader", &view.leader);
     reply_u64(&reply, "term", view.term);

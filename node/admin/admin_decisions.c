@@ -267,7 +267,8 @@ static void on_reply(struct admin_request *request, const struct core_reply *ans
         return;
     }
     if (why.size == 0) why = mn_span_str(why_not(answer->status));
-    admin_fail_status(request, answer->status, why, ADVICE);
+    admin_fail_status(request, answer->status, why,
+                      answer->status == MN_DENIED ? "meshctl nodes" : ADVICE);
 }
 
 static void vote_handle(struct admin_request *request)

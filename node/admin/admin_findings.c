@@ -318,39 +318,24 @@ static void find_issuers(struct findings *findings, const struct core *core, uin
                                         "with the root key"});
 }
 
-/* Does it come back by itself? A suspect may. */
-static bool is_gone(const struct member *member)
-{
-    return member == NULL || member->status == MEMBER_DEAD || member->status == MEMBER_LEFT;
-}
-
 /* Of the voters that the group has by what this node knows, too few live to agree on anything. */
 static void find_quorum(struct findings *findings)
 {
-    struct admin_request *request = findings->request;
-    const char *gone = "";
+    struct admin_quorum quorum;
     struct raft_view view;
-    uint64_t here = 0, total;
 
-    if (!state_view(request->admin->config.state, &view)) return;
-    total = quorum_total(view.config, QUORUM_NEW);
-    for (uint32_t i = 0; i < view.config->members_count; i++) {
-        const struct quorum_member *voter = &view.config->members[i];
-        if (voter->weight == 0) continue;
-        if (!is_gone(admin_member(request, &voter->id)))
-            here += voter->weight;
-        else
-            gone = mn_arena_format(findings->arena, "%s%s%s", gone, *gone == '\0' ? "" : ", ",
-                                   admin_member_name(request, &voter->id));
-    }
-    if (total == 0 || 2 * here > total) return;
-    find(findings, (struct finding){
-                       FINDING_CRITICAL, FINDINGS_MESH, "no_quorum",
-                       mn_arena_format(findings->arena,
-                                       "the mesh can agree on nothing: weight %llu of %llu of "
-                                       "the voters is here; gone: %s",
-                                       (unsigned long long)here, (unsigned long long)total, gone),
-                       "start these nodes; meshctl consensus status"});
+    if (!state_view(findings->request->admin->config.state, &view)) return;
+    if (view.config->members_count == 0) return;
+    quorum = admin_quorum_of(findings->request, view.config, admin_is_gone);
+    if (!quorum.is_lacking) return;
+    find(findings,
+         (struct finding){FINDING_CRITICAL, FINDINGS_MESH, "no_quorum",
+                          mn_arena_format(findings->arena,
+                                          "the mesh can agree on nothing: weight %llu of %llu of "
+                                          "the voters is here; gone: %s",
+                                          (unsigned long long)quorum.here,
+                                          (unsigned long long)quorum.total, quorum.missing),
+                          "start these nodes; meshctl consensus status"});
 }
 
 static void find_mesh(struct findings *findings, const struct core_self *self)

@@ -228,6 +228,21 @@ const struct member *admin_find_node(struct admin_request *request, struct mn_sp
 #define ADMIN_PREFIX_MIN 4 /* characters */
 bool admin_id_begins(const mn_id *id, struct mn_span prefix);
 
+/* Whether it does not come back by itself: dead, left or not known. A suspect may. */
+bool admin_is_gone(const struct member *member);
+
+/* admin_consensus.c: the voters that are here and those that are not, of the half that lacks a
+ * quorum, else of the new one. */
+struct admin_quorum {
+    bool is_lacking, is_old; /* is_old: of those who voted before a change that is under way */
+    uint64_t here, total;    /* weight */
+    const char *missing;     /* names; "": nobody */
+    mn_time since;           /* when the last of them went; 0: not known */
+};
+struct admin_quorum admin_quorum_of(struct admin_request *request,
+                                    const struct quorum_config *config,
+                                    bool (*is_away)(const struct member *));
+
 /* "version" of a member; null of one that we have no link to. */
 void admin_write_version(struct reply *reply, struct admin_request *request, const mn_id *node);
 

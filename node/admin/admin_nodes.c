@@ -86,6 +86,11 @@ static void write_link(struct reply *reply, const struct peers_link *link, struc
     reply_object_end(reply);
 }
 
+bool admin_is_gone(const struct member *member)
+{
+    return member == NULL || member->status == MEMBER_DEAD || member->status == MEMBER_LEFT;
+}
+
 void admin_write_version(struct reply *reply, struct admin_request *request, const mn_id *node)
 {
     const struct core *core = request->admin->config.core;

@@ -62,7 +62,8 @@ static void write_leader(struct reply *reply, struct admin_request *request)
 {
     struct raft_view view;
 
-    if (!state_view(request->admin->config.state, &view) || mn_id_is_zero(&view.leader)) {
+    if (!state_view(request->admin->config.state, &view) || mn_id_is_zero(&view.leader) ||
+        admin_is_gone(admin_member(request, &view.leader))) { /* a learner may not have noticed */
         reply_null(reply, "leader");
         return;
     }

@@ -127,7 +127,10 @@ START_TEST(joint_needs_both_halves_and_loses_in_one)
         for (uint32_t yes = 0; yes < 8; yes++) {
             uint64_t values[3] = {yes & 1, yes >> 1 & 1, yes >> 2 & 1};
             bool both = is_majority(now, 3, yes) && is_majority(before, 3, yes);
+            enum quorum_half half;
             ck_assert_int_eq(quorum_has(&config, yes), both);
+            ck_assert_int_eq(quorum_lacks(&config, yes, &half), !both);
+            if (!both) ck_assert_int_eq(half, is_majority(now, 3, yes) ? QUORUM_OLD : QUORUM_NEW);
             ck_assert_uint_eq(quorum_commit(&config, values), both);
             ck_assert_int_eq(quorum_vote(&config, yes, ~yes & 7), both ? QUORUM_WON : QUORUM_LOST);
         }

@@ -109,6 +109,9 @@ test('a minority refuses with exit code 7, and says who is missing', withMesh('c
     const said = await ctl(nodes[1], 'consensus', 'status');
     return said.code === 7 && /no quorum: weight 1 of 3 is here; missing: .*n1.*/.test(said.stdout);
   });
+  const told = (await ask(nodes[1], 'GET', '/v1/consensus')).body;
+  assert.equal(told.leader, null);
+  assert.ok(told.items.every(row => row.role !== 'leader'), 'nobody leads who does not answer');
   // Monitors and whoever looks at the one screen hear of it, too.
   const checked = await ctl(nodes[1], 'check', 'consensus');
   assert.equal(checked.code, 2, checked.stdout);
