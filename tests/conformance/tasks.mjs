@@ -151,11 +151,25 @@ const compare = (era, direct, through) => {
   console.log(`# ${era}: ${direct.length} checks, the same through two nodes`);
 };
 
+// A server that was found to be modern has no tasks of 2025-11-25 for legacy clients, and does not promise any.
+async function offersNone(target) {
+  const post = (message, more = {}) => fetch(target, {method: 'POST', headers: {...json, ...more}, body: JSON.stringify({jsonrpc: '2.0', id: 1, ...message})});
+  const response = await post({method: 'initialize', params: {protocolVersion: '2025-11-25', capabilities: {}, clientInfo: {name: 'c', version: '1'}}});
+  const [{result}] = await Array.fromAsync(messagesOf(response));
+  assert.ok(result.capabilities.tools);
+  assert.equal(result.capabilities.tasks, undefined);
+  const call = await post({method: 'tools/call', params: {name: 'test_task', arguments: {}, task: {ttl: 60000}}},
+    {'mcp-session-id': response.headers.get('mcp-session-id'), 'mcp-protocol-version': '2025-11-25'});
+  const [{error}] = await Array.fromAsync(messagesOf(call));
+  assert.equal(error?.code, -32601);
+}
+
 const pipe = era => ({command: nodejs, args: ['--no-warnings', main, '--stdio'], era});
 
 await withMesh('task-eras', async mesh => {
   const direct = await fixture(mesh);
-  const servers = {old: {url: direct, era: 'legacy'}, new: {url: direct, era: 'modern'}, oldpipe: pipe('legacy'), newpipe: pipe('modern')};
+  const servers = {old: {url: direct, era: 'legacy'}, new: {url: direct, era: 'modern'}, oldpipe: pipe('legacy'), newpipe: pipe('modern'),
+    both: {url: direct}, bothpipe: pipe('auto')};
   const [n1, n2] = await mesh.cluster(2, {n2: servers});
   await waitFor('n1 lists all', async () => {
     const names = (await modern(n1, 'tools/list')).message.result.tools.map(({name}) => name);
@@ -166,9 +180,12 @@ await withMesh('task-eras', async mesh => {
   assert.match(legacyDirect.join('\n'), /answered .*done for Ann/);
   compare('2025-11-25', legacyDirect, legacyThrough[0]);
   compare('2025-11-25 on stdio', legacyDirect, legacyThrough[1]);
-  const both = name => [at(n1, name), at(n2, name)];
-  const [modernDirect, ...modernThrough] = await Promise.all([[direct], both('new'), both('newpipe')].map(modernEra));
+  const atBoth = name => [at(n1, name), at(n2, name)];
+  const [modernDirect, ...modernThrough] = await Promise.all([[direct], ...['new', 'newpipe', 'both', 'bothpipe'].map(atBoth)].map(modernEra));
   assert.match(modernDirect.join('\n'), /get .*done for Ann/);
   compare('2026-07-28', modernDirect, modernThrough[0]);
   compare('2026-07-28 on stdio', modernDirect, modernThrough[1]);
+  compare('2026-07-28, found out', modernDirect, modernThrough[2]);
+  compare('2026-07-28, found out on stdio', modernDirect, modernThrough[3]);
+  for (const name of ['both', 'bothpipe']) await offersNone(at(n1, name));
 })();
