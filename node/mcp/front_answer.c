@@ -311,6 +311,15 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
     mn_writer_drop(&writer);
 }
 
+void front_answer_write_progress(struct mn_writer *writer, struct mn_span token,
+                                 const struct json *progress)
+{
+    mn_writer_str(writer, "{\"progressToken\":");
+    mn_writer_add(writer, token);
+    if (progress->count > 0) mn_writer_str(writer, ",");
+    mn_writer_add(writer, mn_span(progress->raw.data + 1, progress->raw.size - 1));
+}
+
 /* params of notifications/progress, with the client's token back in. */
 static void front_answer_on_progress(struct front *front, struct front_call *call,
                                      struct mn_span text)
@@ -322,10 +331,7 @@ static void front_answer_on_progress(struct front *front, struct front_call *cal
     if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
         return;
     if (value->type != JSON_OBJECT || json_find_str(value, "progressToken") != NULL) return;
-    mn_writer_str(&params, "{\"progressToken\":");
-    mn_writer_add(&params, call->progress);
-    if (value->count > 0) mn_writer_str(&params, ",");
-    mn_writer_add(&params, mn_span(value->raw.data + 1, value->raw.size - 1));
+    front_answer_write_progress(&params, call->progress, value);
     jsonrpc_write_notification(&message, "notifications/progress", mn_buf_span(params.buf));
     if (call->exchange != NULL)
         front_reply_notification(front, call->exchange, mn_buf_span(message.buf));

@@ -20,7 +20,7 @@
 
 #define SUBSCRIPTIONS_SAVED 256u           /* of one session */
 #define SUBSCRIPTIONS_SIZE ((size_t)32768) /* bytes of their URIs */
-#define TASKS_SIZE ((size_t)8192)          /* bytes of their ids */
+#define TASKS_SIZE ((size_t)8192)          /* bytes of their ids and progress tokens */
 #define GENERATION_SHIFT 32
 #define CHANCE_BITS 12          /* of a generation; before them it counts nodes */
 #define COUNT_BITS 16           /* an event's id has room for so many */
@@ -69,6 +69,24 @@ static struct front_session *record_session(struct front *front, const struct re
 
 /* ---- writing ---- */
 
+static void record_pack_tasks(struct front *front, const struct front_session *session,
+                              Meshnode__Record__Session *record)
+{
+    struct mn_span id, token;
+    size_t size = 0;
+
+    record->tasks = mn_arena_alloc(&front->scratch, FRONT_TASKS_MAX * sizeof(char *));
+    record->task_tokens =
+        mn_arena_alloc(&front->scratch, FRONT_TASKS_MAX * sizeof *record->task_tokens);
+    for (void *at = NULL; (at = front_task_next(session, at, &id, &token)) != NULL;) {
+        size += id.size + token.size;
+        if (size > TASKS_SIZE) break;
+        record->tasks[record->n_tasks++] =
+            (char *)(uintptr_t)mn_arena_copy(&front->scratch, id).data;
+        record->task_tokens[record->n_task_tokens++] = pb_bytes(token);
+    }
+}
+
 static struct mn_buf *record_pack(struct front *front, const struct front_session *session)
 {
     Meshnode__Record__Session record = MESHNODE__RECORD__SESSION__INIT;
@@ -91,14 +109,7 @@ static struct mn_buf *record_pack(struct front *front, const struct front_sessio
         record.subscriptions[record.n_subscriptions++] =
             (char *)(uintptr_t)mn_arena_copy(&front->scratch, uri).data;
     }
-    record.tasks = mn_arena_alloc(&front->scratch, FRONT_TASKS_MAX * sizeof(char *));
-    size = 0;
-    for (at = NULL; (at = front_task_next(session, at, &uri)) != NULL;) {
-        size += uri.size;
-        if (size > TASKS_SIZE) break;
-        record.tasks[record.n_tasks++] =
-            (char *)(uintptr_t)mn_arena_copy(&front->scratch, uri).data;
-    }
+    record_pack_tasks(front, session, &record);
     front_orphan_pack(front, session, &record);
     front_replay_pack(front, session, &record);
     return pb_pack(&record.base);
@@ -201,6 +212,16 @@ static bool record_wants(const Meshnode__Record__Session *record, struct mn_span
     return false;
 }
 
+/* The progress token of its task [i]; empty: it has none. */
+static struct mn_span record_token(struct front *front, const Meshnode__Record__Session *record,
+                                   size_t i)
+{
+    struct mn_span token = mn_span(NULL, 0);
+
+    if (i < record->n_task_tokens) token = pb_span(record->task_tokens[i]);
+    return token.size > 0 && front_replay_is_id(front, token) ? token : mn_span(NULL, 0);
+}
+
 /* The session is as the record says. Of what was subscribed here and is not in it, nothing stays.
  */
 static void record_apply(struct front *front, struct front_session *session,
@@ -219,7 +240,8 @@ static void record_apply(struct front *front, struct front_session *session,
     for (size_t i = 0; i < record->n_subscriptions; i++)
         front_subscribe_again(front, session, pb_text(record->subscriptions[i]));
     for (size_t i = 0; i < record->n_tasks && i < FRONT_TASKS_MAX; i++)
-        front_task_remember(front, session, pb_text(record->tasks[i]));
+        front_task_remember(front, session, pb_text(record->tasks[i]),
+                            record_token(front, record, i));
     front_replay_read(front, session, record);
     front_orphan_read(front, session, record);
 }

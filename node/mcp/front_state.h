@@ -525,6 +525,10 @@ void front_call_write_member(struct mn_writer *writer, const struct json *key, b
 /* ---- front_answer.c ---- */
 void front_answer_on_event(struct front *front, const struct call_event *event);
 
+/* Params of notifications/progress: an object that has none, with the client's token in. */
+void front_answer_write_progress(struct mn_writer *writer, struct mn_span token,
+                                 const struct json *progress);
+
 /* ---- front_round.c ---- */
 
 /* Opens the requestState of a request (NULL: none). False: it is not valid here. */
@@ -589,12 +593,16 @@ struct mn_span front_task_rename(struct front *front, struct mn_span text, struc
 /* Of either era: that a task of this status does not change any more. */
 bool front_task_is_over(struct mn_span status);
 
-/* The session began that task (again: it came with the session). While it has a stream it is told
- * of it there; no longer once it knows that it is over. */
-void front_task_remember(struct front *front, struct front_session *session, struct mn_span id);
+/* The session began that task (again: it came with the session), with that progress token (JSON;
+ * empty: none). While it has a stream it is told of it there; no longer once it knows that it is
+ * over. */
+void front_task_remember(struct front *front, struct front_session *session, struct mn_span id,
+                         struct mn_span token);
+struct mn_span front_task_token(const struct front_session *session, struct mn_span id);
 void front_task_forget(struct front_session *session, struct mn_span id);
 void front_task_stream(struct front *front, struct front_session *session);
-void *front_task_next(const struct front_session *session, void *at, struct mn_span *id);
+void *front_task_next(const struct front_session *session, void *at, struct mn_span *id,
+                      struct mn_span *token);
 void front_task_done(struct front_session *session);
 
 /* A client of a session hears the result of a request about its task (NULL: an error). */

@@ -510,6 +510,36 @@ static void subscription_tell_task(struct front *front, const struct subscriptio
     mn_writer_drop(&message);
 }
 
+/* A session that began the task with a token of its own hears of its progress. */
+static void subscription_tell_progress(struct front *front, const struct subscription *subscription,
+                                       const struct json *progress)
+{
+    struct front_exchange *stream = subscription->exchange;
+    struct mn_writer message = {0}, params = {0};
+    struct mn_span token;
+
+    if (stream->session == NULL) return;
+    token = front_task_token(stream->session, subscription->uri);
+    if (token.size == 0) return;
+    front_answer_write_progress(&params, token, progress);
+    jsonrpc_write_notification(&message, "notifications/progress", mn_buf_span(params.buf));
+    front_reply_notification(front, stream, mn_buf_span(message.buf));
+    mn_writer_drop(&params);
+    mn_writer_drop(&message);
+}
+
+static void feed_on_progress(struct front *front, const struct feed *feed,
+                             const Meshnode__Gateway__TaskState *state, const struct json *progress)
+{
+    const struct topic *topic =
+        topic_find(front, feed, pb_text(state->progress_of), pb_span(state->session));
+
+    if (topic == NULL || json_find_str(progress, "progressToken") != NULL) return;
+    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions)
+        subscription_tell_progress(front, MN_CONTAINER(entry, struct subscription, in_topic),
+                                   progress);
+}
+
 static void feed_on_task(struct front *front, struct feed *feed,
                          const Meshnode__Gateway__TaskState *state)
 {
@@ -524,6 +554,10 @@ static void feed_on_task(struct front *front, struct feed *feed,
             MN_OK ||
         params->type != JSON_OBJECT)
         return;
+    if (state->progress_of[0] != '\0') {
+        feed_on_progress(front, feed, state, params);
+        return;
+    }
     id = json_text(json_find_str(params, "taskId"));
     if (id.size == 0 || json_find_str(params, "_meta") != NULL) return;
     topic = topic_find(front, feed, id, pb_span(state->session));

@@ -159,7 +159,8 @@ bool front_task_is_over(struct mn_span status)
 
 struct known {
     struct mn_list in_session;
-    struct mn_span id; /* behind this struct */
+    struct mn_span id,
+        token; /* behind this struct; token: the client's, of its progress, or empty */
 };
 
 static void known_free(struct front_session *session, struct known *known)
@@ -187,29 +188,44 @@ static void task_leave_oldest(struct front *front, struct front_session *session
     known_free(session, known);
 }
 
-void front_task_remember(struct front *front, struct front_session *session, struct mn_span id)
+static struct known *known_find(const struct front_session *session, struct mn_span id)
+{
+    MN_LIST_FOR_EACH (entry, &session->tasks) {
+        struct known *known = MN_CONTAINER(entry, struct known, in_session);
+        if (mn_span_equal(known->id, id)) return known;
+    }
+    return NULL;
+}
+
+void front_task_remember(struct front *front, struct front_session *session, struct mn_span id,
+                         struct mn_span token)
 {
     struct known *known;
+    uint8_t *to;
 
-    MN_LIST_FOR_EACH (entry, &session->tasks)
-        if (mn_span_equal(MN_CONTAINER(entry, struct known, in_session)->id, id)) return;
+    if (known_find(session, id) != NULL) return;
     if (session->tasks_count == FRONT_TASKS_MAX) task_leave_oldest(front, session);
-    known = mn_alloc(sizeof *known + id.size);
-    known->id = mn_span(known + 1, id.size);
-    memcpy(known + 1, id.data, id.size);
+    known = mn_alloc(sizeof *known + id.size + token.size);
+    to = (uint8_t *)(known + 1);
+    known->id = mn_span(to, id.size);
+    known->token = mn_span(to + id.size, token.size);
+    memcpy(to, id.data, id.size);
+    if (token.size > 0) memcpy(to + id.size, token.data, token.size);
     mn_list_push_back(&session->tasks, &known->in_session);
     session->tasks_count++;
     task_follow(front, session, known->id);
 }
 
+struct mn_span front_task_token(const struct front_session *session, struct mn_span id)
+{
+    const struct known *known = known_find(session, id);
+    return known == NULL ? mn_span(NULL, 0) : known->token;
+}
+
 void front_task_forget(struct front_session *session, struct mn_span id)
 {
-    MN_LIST_FOR_EACH (entry, &session->tasks) {
-        struct known *known = MN_CONTAINER(entry, struct known, in_session);
-        if (!mn_span_equal(known->id, id)) continue;
-        known_free(session, known);
-        return;
-    }
+    struct known *known = known_find(session, id);
+    if (known != NULL) known_free(session, known);
 }
 
 void front_task_stream(struct front *front, struct front_session *session)
@@ -218,12 +234,14 @@ void front_task_stream(struct front *front, struct front_session *session)
         task_follow(front, session, MN_CONTAINER(entry, struct known, in_session)->id);
 }
 
-void *front_task_next(const struct front_session *session, void *at, struct mn_span *id)
+void *front_task_next(const struct front_session *session, void *at, struct mn_span *id,
+                      struct mn_span *token)
 {
     struct mn_list *link = at == NULL ? session->tasks.next : ((struct mn_list *)at)->next;
 
     if (link == &session->tasks) return NULL;
     *id = MN_CONTAINER(link, struct known, in_session)->id;
+    *token = MN_CONTAINER(link, struct known, in_session)->token;
     return link;
 }
 
@@ -257,7 +275,7 @@ bool front_task_begun(struct front *front, const struct front_call *call, const 
     id = task_seal(front, call, node, own);
     if (id.size == 0) return false;
     if (!front_task_is_over(json_text(json_find_str(task, "status")))) {
-        front_task_remember(front, call->session, id);
+        front_task_remember(front, call->session, id, call->progress);
         front_record_save(front, call->session); /* it is told wherever its session goes */
     }
     if (json_parse_copy(front->parser, front_task_rename(front, (*result)->raw, own, id), limits,

@@ -5,6 +5,7 @@
 #include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
+#include "node/mcp/upstream_token.h"
 #include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 
@@ -25,6 +26,7 @@ struct upstream *upstream_new(struct upstream_host *host, const struct upstream_
     mn_list_init(&server->sent);
     mn_list_init(&server->queue);
     mn_list_init(&server->asking);
+    mn_list_init(&server->tokens);
     mn_list_init(&server->leases);
     mn_list_init(&server->lease.link);
     server->lease.timer.kind = UPSTREAM_TIMER_LEASE;
@@ -47,6 +49,7 @@ static void upstream_forget_session(struct upstream *server)
     server->has_tools = server->has_prompts = server->has_resources = false;
     server->has_logging = server->has_list_changed = false;
     server->log_level = LOGLEVEL_NONE;
+    upstream_token_forget_all(server);
 }
 
 static void upstream_free_requests(struct mn_list *requests)

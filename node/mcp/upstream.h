@@ -13,6 +13,7 @@
  *   upstream_given      answers that may not have reached the caller's node
  *   upstream_lease      sessions of a legacy server that belong to one client alone
  *   upstream_task       tools that only run as tasks, for clients that have none
+ *   upstream_token      progress of tasks that clients began themselves
  *   upstream_watch      resources and tasks that others want to hear of
  *   upstream_message    JSON-RPC texts to it and from it
  *   upstream_stdio      carries them to a child
@@ -202,6 +203,9 @@ struct upstream {
     struct mn_map topics;   /* URIs that are watched */
     struct mn_list watches; /* lasting calls that watch them */
     struct upstream_timer watch_timer;
+
+    struct mn_list tokens; /* of upstream_token.c */
+    uint32_t tokens_count;
 
     struct mn_list leases; /* upstream_lease.link */
     struct upstream_lease lease;

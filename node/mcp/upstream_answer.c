@@ -7,6 +7,8 @@
 #include "node/mcp/upstream_request.h"
 #include "node/mcp/upstream_send.h"
 #include "node/mcp/upstream_task.h"
+#include "node/mcp/upstream_token.h"
+#include "node/mcp/upstream_watch.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
@@ -132,8 +134,10 @@ static void upstream_answer_on_result(struct upstream_request *request, const st
             mn_span_str("the server asks for more than the mesh can carry: its result is not "
                         "complete"),
             mn_span(NULL, 0));
-    else
+    else {
+        upstream_token_note(request, result);
         upstream_answer_whole(request, result);
+    }
 }
 
 void upstream_answer_on_message(struct upstream_request *request,
@@ -157,6 +161,17 @@ static struct upstream_request *upstream_answer_of_token(struct upstream *server
     return NULL;
 }
 
+/* Of a task whose client has had its answer: that it is one. */
+static void upstream_answer_of_task(struct upstream *server, uint64_t token,
+                                    const struct json *params)
+{
+    struct mn_span task = upstream_token_task(server, token);
+
+    if (task.size == 0) return;
+    upstream_watch_on_task_progress(
+        server, task, upstream_message_without(server->host, params, "progressToken"));
+}
+
 void upstream_answer_on_progress(struct upstream *server, const struct json *params)
 {
     const struct json *token = json_find_str(params, "progressToken");
@@ -166,6 +181,7 @@ void upstream_answer_on_progress(struct upstream *server, const struct json *par
     if (!json_is(token, JSON_NUMBER) || jsonrpc_id_number(token->raw, &id) != MN_OK) return;
     request = upstream_request_find(server, id);
     if (request == NULL) request = upstream_answer_of_token(server, id);
+    if (request == NULL) upstream_answer_of_task(server, id, params);
     if (request == NULL || request->kind != UPSTREAM_REQUEST_CALL || !request->wants_progress)
         return;
     if (request->asked == NULL || request->asked->open_count == 0)

@@ -3,6 +3,7 @@
 #include "node/mcp/upstream_lease.h"
 #include "node/mcp/upstream_message.h"
 #include "node/mcp/upstream_request.h"
+#include "node/mcp/upstream_token.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
@@ -274,35 +275,57 @@ void upstream_watch_on_updated(struct upstream *server, struct mn_span uri)
     }
 }
 
+/* [is_progress]: of it, not its state. */
 static void watch_tell_task(struct watch *watch, const struct task_wish *wish,
-                            struct mn_span params)
+                            struct mn_span params, bool is_progress)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
     Meshnode__Gateway__TaskState state = MESHNODE__GATEWAY__TASK_STATE__INIT;
 
     state.params = pb_bytes(params);
     state.session = pb_bytes(wish->session);
+    if (is_progress)
+        state.progress_of =
+            (char *)(uintptr_t)mn_arena_copy(&watch->server->host->scratch, wish->id).data;
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_TASK;
     event.task = &state;
     watch_emit(watch, &event);
 }
 
-void upstream_watch_on_task(struct upstream *server, const struct json *params)
+/* Whoever wants to hear of that task of [server], which may be a lease. */
+static void watch_tell_wishes(struct upstream *server, struct mn_span id, struct mn_span params,
+                              bool is_progress)
 {
     struct upstream *origin = server->is_lease ? server->lease.origin : server;
-    struct mn_span id = json_text(json_find_str(params, "taskId")), text;
 
-    if (origin == NULL || id.size == 0) return;
-    text = upstream_message_without(server->host, params, "_meta");
+    if (origin == NULL) return;
     MN_LIST_FOR_EACH (link, &origin->watches) {
         struct watch *watch = MN_CONTAINER(link, struct watch, in_server);
         MN_LIST_FOR_EACH (entry, &watch->tasks) {
             const struct task_wish *wish = MN_CONTAINER(entry, struct task_wish, in_watch);
             if (mn_span_equal(wish->id, id) &&
                 (upstream_is_modern(server) || upstream_lease_is_of(server, wish->session)))
-                watch_tell_task(watch, wish, text);
+                watch_tell_task(watch, wish, params, is_progress);
         }
     }
+}
+
+void upstream_watch_on_task(struct upstream *server, const struct json *params)
+{
+    struct mn_span id = json_text(json_find_str(params, "taskId"));
+    struct mn_span status = json_text(json_find_str(params, "status"));
+
+    if (id.size == 0) return;
+    watch_tell_wishes(server, id, upstream_message_without(server->host, params, "_meta"), false);
+    if (mn_span_is(status, "completed") || mn_span_is(status, "failed") ||
+        mn_span_is(status, "cancelled"))
+        upstream_token_forget(server, id);
+}
+
+void upstream_watch_on_task_progress(struct upstream *server, struct mn_span id,
+                                     struct mn_span params)
+{
+    watch_tell_wishes(server, id, params, true);
 }
 
 /* What changed until now may have been missed. */

@@ -35,6 +35,10 @@ void upstream_watch_on_updated(struct upstream *server, struct mn_span uri);
 /* notifications/tasks, notifications/tasks/status; [server] may be a lease. */
 void upstream_watch_on_task(struct upstream *server, const struct json *params);
 
+/* notifications/progress of a task, without its token. */
+void upstream_watch_on_task_progress(struct upstream *server, struct mn_span id,
+                                     struct mn_span params);
+
 /* The server has taken a subscription; a listen; the legacy stream on which it tells has begun. */
 void upstream_watch_on_subscribed(struct upstream *server, struct mn_span uri);
 void upstream_watch_on_acknowledged(struct upstream *server);

@@ -47,7 +47,7 @@ class Transcript {
 const quickly = {every: 50, quiet: true, limit: 20_000};
 
 async function legacy(target) {
-  const seen = new Transcript(), told = [], abort = new AbortController();
+  const seen = new Transcript(), told = [], reported = [], abort = new AbortController();
   let session, last = 0;
   const post = message => fetch(target, {method: 'POST', body: JSON.stringify({jsonrpc: '2.0', ...message}),
     headers: {...json, ...(session ? {'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25'} : {})}});
@@ -74,11 +74,17 @@ async function legacy(target) {
   await post({method: 'notifications/initialized'});
   seen.note('offered', capabilities.tasks);
   const stream = await fetch(target, {signal: abort.signal, headers: {accept: 'text/event-stream', 'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25'}});
-  (async () => { for await (const {method, params} of messagesOf(stream)) if (method === 'notifications/tasks/status') told.push(params); })().catch(() => {});
+  (async () => {
+    for await (const {method, params} of messagesOf(stream)) {
+      if (method === 'notifications/tasks/status') told.push(params);
+      if (method === 'notifications/progress') reported.push(params);
+    }
+  })().catch(() => {});
 
   seen.note('not as a task', (await ask('tools/call', {name: 'test_task', arguments: {}})).result);
-  const plain = await begin({ms: 1000});
+  const plain = await begin({ms: 1000}, {_meta: {progressToken: 'p'}});
   await waitFor('its end is told', () => told.some(({taskId}) => taskId === plain), quickly);
+  seen.note('progress', reported);
   seen.note('told', told.find(({taskId}) => taskId === plain));
   await until(plain, 'completed');
   for (let i = 0; i < 2; i++) seen.note('result', (await ask('tasks/result', {taskId: plain})).result);

@@ -554,6 +554,20 @@ void client_task(uint64_t ticket, const char *params, struct mn_span session)
     client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 
+void client_task_progress(uint64_t ticket, const char *id, const char *params,
+                          struct mn_span session)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__TaskState state = MESHNODE__GATEWAY__TASK_STATE__INIT;
+
+    state.params = pb_bytes(mn_span_str(params));
+    state.session = pb_bytes(session);
+    state.progress_of = mn_arena_format(&kept, "%s", id);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_TASK;
+    event.task = &state;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
 void client_updated(uint64_t ticket, const char *uri)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;

@@ -113,6 +113,8 @@ void client_log(uint64_t ticket, const char *json);
 void client_served(uint64_t ticket);
 /* What a server tells of a task, in params, for the client of that session. */
 void client_task(uint64_t ticket, const char *params, struct mn_span session);
+void client_task_progress(uint64_t ticket, const char *id, const char *params,
+                          struct mn_span session);
 void client_updated(uint64_t ticket, const char *uri);
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
 

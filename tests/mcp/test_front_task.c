@@ -116,6 +116,50 @@ START_TEST(a_session_is_told_of_the_tasks_that_it_began)
 }
 END_TEST
 
+#define PROGRESS "{\"progress\":0.50,\"message\":\"half\"}"
+
+static void told_progress_of(const struct client_response *stream, const struct client_call *feed)
+{
+    struct mn_span whose = client_input.session;
+
+    client_forget(stream->id);
+    client_task_progress(feed->ticket, "t-2", PROGRESS, whose); /* no such task */
+    client_task_progress(feed->ticket, "t-1", PROGRESS, mn_span_str("another session."));
+    client_task_progress(feed->ticket, "t-1", "{\"progressToken\":1}", whose);
+    client_task_progress(feed->ticket, "t-1", "nonsense", whose);
+    client_assert_body(stream, "");
+    client_task_progress(feed->ticket, "t-1", PROGRESS, whose);
+    client_assert_body(stream, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":"
+                               "\"notifications/progress\",\"params\":{\"progressToken\":\"7\","
+                               "\"progress\":0.50,\"message\":\"half\"}}\n\n");
+}
+
+/* As long as it runs, also after a restart of the node. */
+START_TEST(progress_of_a_task_is_told_under_the_token_it_was_begun_with)
+{
+    static const char task[] = "{\"task\":{\"taskId\":\"t-1\",\"status\":\"working\"}}";
+    const struct client_response *stream;
+    uint64_t number = 0;
+
+    client_config.writes_count = &number;
+    client_restart();
+    client_service("srv", true, tools);
+    strcpy(ann, client_initialize("/mcp", "2025-11-25"));
+    for (int i = 0; i < 2; i++) {
+        stream = stream_of(ann);
+        client_at(client_now.mono + RECORDS_LOST_WAIT); /* others may know better */
+        if (i == 0) {
+            client_legacy(ann, ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\","
+                                  "\"task\":{},\"_meta\":{\"progressToken\":\"7\"}}}");
+            client_result(client_calls[client_calls_count - 1].ticket, task);
+        }
+        told_progress_of(stream, feed_of("t-1 "));
+        client_restart();
+        client_service("srv", true, tools);
+    }
+}
+END_TEST
+
 START_TEST(who_has_its_result_is_not_told)
 {
     static const char *const ends[][2] = {
@@ -325,6 +369,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, setup, client_teardown);
     tcase_add_test(tc, a_session_is_told_of_the_tasks_that_it_began);
+    tcase_add_test(tc, progress_of_a_task_is_told_under_the_token_it_was_begun_with);
     tcase_add_loop_test(tc, who_has_its_result_is_not_told, 0, 3);
     tcase_add_test(tc, a_session_that_ends_hears_no_more);
     tcase_add_test(tc, a_session_is_told_of_so_many_tasks_and_no_more);

@@ -417,6 +417,41 @@ START_TEST(what_a_legacy_server_tells_is_for_the_client_whose_session_it_is)
 }
 END_TEST
 
+/* The call that began it is answered, and its token is good for the task's whole life. */
+START_TEST(progress_of_a_task_goes_to_who_wants_to_hear_of_it)
+{
+    struct world_event *event;
+    const char *line, *progress;
+
+    up();
+    line = call(1, &(struct world_call){.params = "{\"name\":\"echo\",\"task\":{}}",
+                                        .session = "bob",
+                                        .version = "2025-11-25",
+                                        .wants_progress = true});
+    progress = world_format(&w,
+                            "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\","
+                            "\"params\":{\"progressToken\":%llu,\"progress\":0.50}}\n",
+                            (unsigned long long)world_id(line));
+    world_answer(&w, line, CREATED);
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    watch(2);
+    world_say(&w, progress); /* nobody wants to hear of it */
+    ck_assert_ptr_null(world_event(&w));
+    world_wish_task(&w, 2, "t-1", "bob");
+    world_say(&w, progress);
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 2);
+    ck_assert_str_eq(event->what, "task progress");
+    ck_assert_str_eq(event->key, "t-1");
+    ck_assert_str_eq(event->json, "{\"progress\":0.50}");
+    world_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tasks/status\",\"params\":{"
+                  "\"taskId\":\"t-1\",\"status\":\"completed\"}}\n");
+    ck_assert_str_eq(world_event(&w)->what, "task");
+    world_say(&w, progress); /* it is over */
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("upstream_task");
@@ -438,6 +473,7 @@ int main(void)
     tcase_add_test(tc, a_modern_server_has_no_tasks_of_the_legacy_era);
     tcase_add_test(tc, a_modern_server_is_listened_to_for_tasks);
     tcase_add_test(tc, what_a_legacy_server_tells_is_for_the_client_whose_session_it_is);
+    tcase_add_test(tc, progress_of_a_task_goes_to_who_wants_to_hear_of_it);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

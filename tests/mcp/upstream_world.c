@@ -175,6 +175,10 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->what = "task";
         kept->key = world_keep(w, pb_span(payload->task->session));
         kept->json = world_keep(w, pb_span(payload->task->params));
+        if (payload->task->progress_of[0] != '\0') {
+            kept->what = "task progress";
+            kept->key = world_keep(w, mn_span_str(payload->task->progress_of));
+        }
         break;
     default: ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS); /* a heartbeat */
     }
