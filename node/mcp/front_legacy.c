@@ -3,9 +3,7 @@
 #include "proto/base/check.h"
 
 #define VERSION_LATEST "2025-11-25"
-#define CLIENT_INFO_MAX 4096          /* bytes; a longer one is not kept: it is for display only */
-#define CLIENT_CAPABILITIES_MAX 16384 /* bytes */
-#define EVICT_IDLE MN_MINUTE          /* a session in use lately is not pushed out by a new one */
+#define EVICT_IDLE MN_MINUTE /* a session in use lately is not pushed out by a new one */
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
 
 bool front_legacy_is_version(struct mn_span version)
@@ -63,7 +61,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
     if (!json_is(version, JSON_STRING)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.protocolVersion must be a string");
     } else if (capabilities != NULL && (capabilities->type != JSON_OBJECT ||
-                                        capabilities->raw.size > CLIENT_CAPABILITIES_MAX)) {
+                                        capabilities->raw.size > FRONT_CLIENT_CAPABILITIES_MAX)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
              "params.capabilities must be an object of at most 16 KiB");
     } else if (front_message_is_loop(front, exchange)) {
@@ -73,7 +71,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
     } else if (!front_legacy_make_room(front)) {
         FAIL(503, message->id, JSONRPC_INTERNAL, "too many sessions; try again later");
     } else {
-        if (kept_info.size > CLIENT_INFO_MAX) kept_info = mn_span(NULL, 0);
+        if (kept_info.size > FRONT_CLIENT_INFO_MAX) kept_info = mn_span(NULL, 0);
         if (chosen == NULL) chosen = VERSION_LATEST; /* also for a modern one: no handshake there */
         session = front_session_open(front, exchange, chosen, kept_info,
                                      capabilities == NULL ? mn_span(NULL, 0) : capabilities->raw);

@@ -182,7 +182,7 @@ void front_orphan_read(struct front *front, struct front_session *session,
                        const Meshnode__Record__Session *record)
 {
     front_orphan_done(session);
-    for (size_t i = 0; i < record->n_running; i++)
+    for (size_t i = 0; i < record->n_running && i < ORPHANS_MAX; i++)
         orphan_read(front, session, record->running[i]);
 }
 

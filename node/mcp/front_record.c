@@ -191,7 +191,7 @@ void front_record_end(struct front *front, struct front_session *session)
 
 /* ---- reading ---- */
 
-/* Only for whom it was made, as its id. */
+/* Only for whom it was made, as its id; and as this node would have written it. */
 static const Meshnode__Record__Session *record_read(struct front *front, struct mn_span body,
                                                     const mn_id *principal, struct mn_span service)
 {
@@ -201,6 +201,10 @@ static const Meshnode__Record__Session *record_read(struct front *front, struct 
 
     if (record == NULL || pb_id(record->principal, &whose) != MN_OK) return NULL;
     if (!mn_id_equal(&whose, principal) || !mn_span_equal(pb_span(record->service), service))
+        return NULL;
+    if (record->client_info.len > FRONT_CLIENT_INFO_MAX ||
+        record->client_capabilities.len > FRONT_CLIENT_CAPABILITIES_MAX ||
+        record->n_subscriptions > SUBSCRIPTIONS_SAVED)
         return NULL;
     return front_session_version(pb_text(record->version)) == NULL ? NULL : record;
 }

@@ -216,7 +216,9 @@ static bool replay_is_message(struct front *front, struct mn_span text)
 void front_replay_read(struct front *front, struct front_session *session,
                        const Meshnode__Record__Session *record)
 {
-    for (size_t i = record->n_kept; i > 0; i--) { /* the newest is the first */
+    size_t count = record->n_kept < RECORD_ANSWERS_MAX ? record->n_kept : RECORD_ANSWERS_MAX;
+
+    for (size_t i = count; i > 0; i--) { /* the newest is the first */
         const Meshnode__Record__Kept *part = record->kept[i - 1];
         struct kept *kept;
         if (part->stream == 0 || !replay_is_message(front, pb_span(part->json)) ||

@@ -25,6 +25,8 @@
 #define FRONT_NOTE (500 * MN_MS)        /* a stream this old is in its session's record */
 #define FRONT_SESSION_LIFE (7 * MN_DAY) /* from its begin on an id is good so long */
 #define FRONT_SESSION_ID_MAX 257        /* characters of a sealed id, with its NUL */
+#define FRONT_CLIENT_INFO_MAX 4096      /* bytes; a longer one is not kept: it is for display */
+#define FRONT_CLIENT_CAPABILITIES_MAX 16384 /* bytes */
 #define FRONT_DIGEST_SIZE 16
 #define FRONT_TASKS_MAX 64       /* of which one session, or one listen, is told */
 #define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */

@@ -408,6 +408,40 @@ static void record_says(const char *id, const char *progress, const char *kept)
     mn_buf_unref(body);
 }
 
+/* Else the record that this node writes in its turn would not fit. */
+START_TEST(a_record_that_no_node_would_write_is_none)
+{
+    static const size_t sizes[][3] = {{16385, 2, 0}, {2, 4097, 0}, {2, 2, 257}, {16384, 4096, 256}};
+    Meshnode__Record__Record *whole =
+        pb_unpack(&meshnode__record__record__descriptor, &arena, mn_buf_span(record));
+    Meshnode__Record__Session *said =
+        pb_unpack(&meshnode__record__session__descriptor, &arena, pb_span(whole->body));
+    static char text[16385], *uris[257];
+    struct mn_buf *body;
+    uint64_t id;
+
+    memset(text, ' ', sizeof text);
+    text[0] = '{';
+    text[sizes[_i][0] - 1] = '}';
+    said->client_capabilities = pb_bytes(mn_span(text, sizes[_i][0]));
+    said->client_info = pb_bytes(mn_span(text, sizes[_i][1]));
+    for (size_t i = 0; i < sizes[_i][2]; i++)
+        uris[i] = (char *)(uintptr_t)mn_arena_format(&arena, "x://%zu", i);
+    said->subscriptions = uris;
+    said->n_subscriptions = sizes[_i][2];
+    body = pb_pack(&said->base);
+    whole->body = pb_bytes(mn_buf_span(body));
+    mn_buf_unref(record);
+    record = pb_pack(&whole->base);
+    mn_buf_unref(body);
+    at_another_node();
+    id = get_after("g1-1");
+    answer_asks(true);
+    client_at(client_now.mono + 4 * MN_SEC);
+    ck_assert_uint_eq(client_response(id)->code, _i == 3 ? 200 : 404);
+}
+END_TEST
+
 START_TEST(a_record_does_not_put_words_into_a_stream)
 {
     static const char *const bad[][3] = {
@@ -473,6 +507,7 @@ int main(void)
     tcase_add_test(all, a_call_of_another_node_can_be_cancelled);
     tcase_add_test(all, who_comes_back_early_has_the_call_at_the_new_connection);
     tcase_add_test(all, answers_stay_in_their_order_from_node_to_node);
+    tcase_add_loop_test(all, a_record_that_no_node_would_write_is_none, 0, 4);
     tcase_add_loop_test(all, a_record_does_not_put_words_into_a_stream, 0, 5);
     tcase_add_test(all, made_up_ids_say_nothing_of_others);
     suite_add_tcase(suite, all);
