@@ -3,10 +3,11 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import {join} from 'node:path';
 import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
+import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
 import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {CreateMessageRequestSchema, ElicitRequestSchema, ListRootsRequestSchema} from '@modelcontextprotocol/sdk/types.js';
 import {Client, StreamableHTTPClientTransport} from '@modelcontextprotocol/client';
-import {withMesh, waitFor, modern, nodejs, root, url} from './lib/mesh.mjs';
+import {withMesh, waitFor, modern, nodejs, root, url, everything} from './lib/mesh.mjs';
 
 const fixture = join(root, 'tests', 'conformance', 'fixture', 'main.mjs');
 const server = era => ({command: nodejs, args: [fixture, '--stdio'], era});
@@ -29,13 +30,13 @@ const answers = name => ({
   roots: async () => ({roots: [{uri: `file:///home/${name}`, name}]}),
 });
 
-async function legacy(node, name, path = '/mcp') {
+async function legacy(node, name, path = '/mcp', transport = new HttpV1(new URL(url(node, path)))) {
   const client = new ClientV1({name, version: '0'}, {capabilities});
   const says = answers(name);
   client.setRequestHandler(CreateMessageRequestSchema, says.sampling);
   client.setRequestHandler(ElicitRequestSchema, says.elicitation);
   client.setRequestHandler(ListRootsRequestSchema, says.roots);
-  await client.connect(new HttpV1(new URL(url(node, path))));
+  await client.connect(transport);
   return client;
 }
 
@@ -74,6 +75,24 @@ test('clients of one legacy server hear only their own questions', threeNodes('a
     results.forEach((result, i) => assert.match(textOf(result), new RegExp(names[i])));
   }
   for (const client of clients) await client.close();
+}));
+
+// The reference server has tools that it shows, and serves, only to clients that can be asked. The node's own session with it
+// is not one of these, so they are on no list; who knows their names gets what the server itself says.
+test('tools that are only for clients that can be asked', withMesh('ask-hidden', async mesh => {
+  const reference = {command: nodejs, args: [everything, 'stdio']};
+  const [n1] = await mesh.cluster(2, {n2: {every: reference}});
+  await waitFor('n1 lists the server', async () => (await modern(n1, 'tools/list')).text.includes('every__echo'));
+  const direct = await legacy(null, 'ann', '', new StdioClientTransport({...reference, stderr: 'ignore'}));
+  const through = await legacy(n1, 'ann', '/mcp/servers/every');
+  const calls = {'trigger-sampling-request': {prompt: 'hi', maxTokens: 9}, 'trigger-elicitation-request': {}, 'get-roots-list': {}};
+  for (const [name, given] of Object.entries(calls)) {
+    const [here, there] = await Promise.all([direct, through].map(client => client.callTool({name, arguments: given})));
+    assert.deepEqual(there, here, name);
+    assert.match(textOf(there), /ann/, name);
+  }
+  await direct.close();
+  await through.close();
 }));
 
 // By hand: one request of the modern era.
