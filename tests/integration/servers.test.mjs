@@ -2,7 +2,7 @@
 import test from 'node:test';
 import assert from 'node:assert/strict';
 import {join, dirname} from 'node:path';
-import {readFileSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readFileSync, writeFileSync} from 'node:fs';
 import {Client} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {withMesh, waitFor, ctl, ctlJson, modern, bin, modules, sleep, nodejs, descendants, url} from './lib/mesh.mjs';
@@ -30,6 +30,27 @@ test('a server that is missing, crashes, hangs or babbles never blocks a list or
     (await ctlJson(n1, 'servers')).items.find(s => s.name === 'missing').error.includes('no-such-program-anywhere'));
   await waitFor('the crashing one backs off', async () => ['backoff', 'failed'].includes(await state(n1, 'crashing')));
   assert.notEqual(await state(n1, 'hanging'), 'ready');
+}));
+
+test('where libcurl cannot be loaded, https says what to install, and all else is served', withMesh('nocurl', async mesh => {
+  const folder = join(mesh.dir, 'lib');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'libcurl.so.4'), 'no library'); // found before the system's
+  const n1 = await mesh.found('n1', {env: {LD_LIBRARY_PATH: folder}, servers: {
+    good: {command: tool},
+    web: {url: 'https://127.0.0.1:1/mcp'},
+  }});
+  await waitFor('the good one is listed', () => listed(n1, 'good__echo'));
+  const {error} = await waitFor('the other one says why', async () => {
+    const web = (await ctlJson(n1, 'servers')).items.find(({name}) => name === 'web');
+    return web.error && web;
+  });
+  assert.match(error, /libcurl\.so\.4/);
+  assert.match(error, /apt-get install libcurl4/);
+  assert.match(error, new RegExp(`${folder}/libcurl`)); // which one it was
+  assert.match((await ctl(n1, 'doctor')).stdout, /apt-get install libcurl4/);
+  const {message} = await modern(n1, 'tools/call', {name: 'good__echo', arguments: {message: 'x', text: 'x'}});
+  assert.ok(message.result, JSON.stringify(message));
 }));
 
 test('a crash in the middle of a call is told, and the server comes back', withMesh('crash', async mesh => {
