@@ -92,10 +92,6 @@ static void look_at_data(struct doctor *doctor)
     look_at_file(doctor, directory, "", 0077);
     look_at_file(doctor, directory, "identity.key", 0077);
     look_at_file(doctor, directory, "join-token", 0077);
-    if (stat(mn_arena_format(&ctl->arena, "%s/root.key", directory), &info) == 0)
-        say(doctor, WARNING, "root_key",
-            "root.key, which outranks every issuer, is still in the data directory",
-            mn_arena_format(&ctl->arena, "move %s/root.key to a safe place offline", directory));
     look_at_disk(doctor, directory);
 }
 

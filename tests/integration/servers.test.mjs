@@ -90,6 +90,7 @@ test('no zombie and no leaked process after 1,000 calls, 50 client kills, and ki
   }});
   await waitFor('both are listed', async () => await listed(n1, 'tool__echo') && await listed(n1, 'nested__echo'));
   const call = i => modern(n1, 'tools/call', {name: i % 10 ? 'tool__echo' : 'nested__echo', arguments: {message: 'x', text: 'x'}});
+  const before = descendants(n1.pid).length;
   for (let i = 0; i < 1000; i += 20)
     for (const answer of await Promise.all(Array.from({length: 20}, (_, k) => call(i + k))))
       assert.ok(answer.message.result, answer.text);
@@ -109,6 +110,7 @@ test('no zombie and no leaked process after 1,000 calls, 50 client kills, and ki
   assert.ok(family.length >= 6, commands.join('\n')); // two helpers, the tool, npx, sh, node
   assert.ok(commands.some(line => /^npm exec|npx/.test(line)) && commands.some(line => /node\0.*mcp-server-everything/.test(line)), commands.join('\n'));
   assert.deepEqual(family.filter(p => p.state === 'Z'), []);
+  assert.equal(family.length, before, commands.join('\n')); // none more than before the first call
   mesh.kill(n1);
   await n1.exited;
   await waitFor('nothing is left behind', () => {
