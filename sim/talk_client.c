@@ -438,6 +438,10 @@ static void slot_over(struct sim *sim, void *context, const struct sim_response 
     } else if (response->is_lost && !client->is_modern && slot->act == ACT_CALL &&
                slot->event[0] != '\0' && slot->talk->cancelled == 0) {
         slot_come_back(slot);
+    } else if (!response->is_lost && !client->is_modern && response->message.size == 0 &&
+               slot->event[0] != '\0' && slot->talk->cancelled == 0) {
+        MN_PROBE("sim: the stream of a call that another node has taken ends without a word");
+        slot_come_back(slot);
     } else if (response->is_lost || slot->talk->cancelled != 0) {
         if (slot->talk->cancelled != 0 || slot->act == ACT_CALL)
             slot_end(slot, TALK_GONE, mn_span_str("cut off"));

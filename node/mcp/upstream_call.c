@@ -300,13 +300,16 @@ struct upstream_request *upstream_call_only(struct upstream *server)
 
 struct upstream_request *upstream_call_newest(struct upstream *server)
 {
+    struct upstream_request *newest = NULL;
+
     for (struct mn_list *link = server->sent.prev; link != &server->sent; link = link->prev) {
         struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
-        if (request->kind == UPSTREAM_REQUEST_CALL) return request;
+        if (request->kind != UPSTREAM_REQUEST_CALL) continue;
+        if (request->ticket != 0) return request;
+        if (newest == NULL) newest = request;
     }
-    return mn_list_is_empty(&server->queue)
-               ? NULL
-               : MN_CONTAINER(server->queue.next, struct upstream_request, link);
+    if (newest != NULL || mn_list_is_empty(&server->queue)) return newest;
+    return MN_CONTAINER(server->queue.next, struct upstream_request, link);
 }
 
 /* All of a server. */

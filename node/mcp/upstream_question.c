@@ -571,6 +571,35 @@ static bool upstream_question_unpark(struct upstream_request *request, uint64_t 
     return true;
 }
 
+/* The questions of that call go to [request], whose client it is too. */
+static void upstream_question_hand_over(struct upstream_asked *from,
+                                        struct upstream_request *request)
+{
+    MN_LIST_FOR_EACH_SAFE (link, &from->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (question->id.size == 0 || request->asked->open_count >= UPSTREAM_QUESTIONS_MAX)
+            continue;
+        MN_PROBE("upstream: a question put down to a call that nobody comes for is asked");
+        upstream_question_pass_on(request, question);
+        upstream_question_drop(from, question);
+    }
+}
+
+/* A child's questions are put down to the newest call of its client, which need not be the one that
+ * they are about: what waits at calls that nobody has come for is asked on the first that has a
+ * caller. */
+static void upstream_question_gather(struct upstream_request *request)
+{
+    struct upstream *server = request->server;
+
+    if (!server->is_lease || server->is_http || !request->is_sent || !request->is_live) return;
+    MN_LIST_FOR_EACH (link, &server->sent) {
+        struct upstream_request *other = MN_CONTAINER(link, struct upstream_request, link);
+        if (other != request && other->asked != NULL && other->asked->is_orphan)
+            upstream_question_hand_over(other->asked, request);
+    }
+}
+
 void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, struct mn_span handle)
 {
     struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
@@ -589,6 +618,7 @@ void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, stru
             MN_CONTAINER(link, struct upstream_question, link);
         if (question->answer == NULL) upstream_question_tell(request, question);
     }
+    upstream_question_gather(request);
 }
 
 bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,

@@ -242,6 +242,32 @@ START_TEST(questions_are_asked_again)
 }
 END_TEST
 
+/* A child does not say for which call of its client it asks: its newest one is taken. If nobody
+ * comes for that one, the others would wait for ever. */
+START_TEST(a_question_is_asked_on_whatever_call_has_a_caller)
+{
+    const char *line;
+
+    for (int i = 0; i < 2; i++) {
+        line = call_as(i == 0 ? "0123456789abcdef" : "0123456789abcdeg", "{\"elicitation\":{}}");
+        say_progress(line);
+        event_of(ticket_last, "progress");
+    }
+    world_say(&w, ELICIT);
+    event_of(2, "question");
+    world_lose(&w, 1);
+    world_lose(&w, 2);
+    claim("0123456789abcdef");
+    event_of(3, "");
+    ck_assert_str_eq(event_of(3, "question")->key, "elicitation-1");
+    world_input(&w, 3, "elicitation-1", "{\"action\":\"decline\"}", 0);
+    assert_has(world_line(&w), "\"id\":\"u7\"");
+    world_say(&w, ELICIT);
+    event_of(3, "question");
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
 START_TEST(a_server_that_breaks_is_told_of)
 {
     lose("0123456789abcdef");
@@ -317,6 +343,7 @@ int main(void)
     tcase_add_test(all, nobody_comes_and_it_is_cancelled);
     tcase_add_test(all, a_call_is_taken_from_a_node_that_still_has_it);
     tcase_add_test(all, questions_are_asked_again);
+    tcase_add_test(all, a_question_is_asked_on_whatever_call_has_a_caller);
     tcase_add_test(all, a_server_that_breaks_is_told_of);
     tcase_add_test(all, a_call_that_waits_for_a_round_is_no_orphan);
     tcase_add_test(all, they_are_bounded);
