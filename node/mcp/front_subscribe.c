@@ -452,7 +452,9 @@ bool front_subscribe_task(struct front *front, struct front_exchange *stream,
     struct feed *feed;
 
     if (subscription_find(&stream->subscriptions, id) != NULL) return true;
-    if (front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX || target->own.size == 0) return false;
+    if (front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX || target->own.size == 0 ||
+        mn_id_is_zero(&target->node))
+        return false;
     feed = feed_get(front, target->services[0], &target->node);
     subscription_add(front, &stream->subscriptions, id, NULL, stream,
                      topic_get(front, feed, target->own, whose));

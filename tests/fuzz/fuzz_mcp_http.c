@@ -9,6 +9,7 @@
 #include "proto/pb.h"
 
 #define EXCHANGES 16
+#define TICKETS 8 /* the newest ones are remembered */
 
 struct script {
     const uint8_t *data;
@@ -24,7 +25,10 @@ static struct {
     int has_head, is_ended;
 } exchanges[EXCHANGES];
 static char session[300]; /* of the newest legacy session */
-static uint64_t ticket_last;
+static uint64_t ticket_last, tickets[TICKETS];
+static uint32_t tickets_count;
+static uint8_t whose[64]; /* session of the task that was wished for last */
+static size_t whose_size;
 
 static uint8_t take(struct script *script)
 {
@@ -61,6 +65,24 @@ static void watch(const struct edge_output *output)
     }
 }
 
+/* What the front asks of a member, as far as that one could refer to it. */
+static void hear(const struct call_message *message)
+{
+    const Meshnode__Gateway__Input *input;
+
+    if (message->type == CALL_MESSAGE_REQUEST)
+        ticket_last = tickets[tickets_count++ % TICKETS] = message->request.ticket;
+    if (message->type != CALL_MESSAGE_INPUT) return;
+    input = pb_unpack(&meshnode__gateway__input__descriptor, &pieces,
+                      mn_buf_span(message->more.payload));
+    if (input == NULL) abort();
+    if (input->what_case != MESHNODE__GATEWAY__INPUT__WHAT_WISHES || input->wishes->n_tasks == 0)
+        return;
+    whose_size = input->wishes->tasks[0]->session.len;
+    if (whose_size > sizeof whose) abort();
+    if (whose_size > 0) memcpy(whose, input->wishes->tasks[0]->session.data, whose_size);
+}
+
 static void step(const struct mcp_input *input)
 {
     struct mcp_outbox outbox = {&edge, &calls, NULL};
@@ -70,8 +92,7 @@ static void step(const struct mcp_input *input)
     for (uint32_t i = 0; i < edge.count; i++)
         watch(&edge.items[i]);
     for (uint32_t i = 0; i < calls.count; i++)
-        if (calls.items[i].type == CALL_MESSAGE_REQUEST)
-            ticket_last = calls.items[i].request.ticket;
+        hear(&calls.items[i]);
     call_outbox_reset(&calls);
     edge_outbox_reset(&edge);
 }
@@ -132,6 +153,8 @@ static void send_service(struct script *script)
 {
     Meshnode__Gateway__Offer offer = MESHNODE__GATEWAY__OFFER__INIT;
     Meshnode__Gateway__Tool tool = MESHNODE__GATEWAY__TOOL__INIT, *tools[] = {&tool};
+    Meshnode__Gateway__Item item = MESHNODE__GATEWAY__ITEM__INIT, *items[] = {&item};
+    static char uri[] = "x://1";
     uint8_t kind = take(script);
     struct mn_span name = take_line(script), definition = take_line(script);
     struct call_message message = {.type = CALL_MESSAGE_SERVICE};
@@ -140,6 +163,14 @@ static void send_service(struct script *script)
     tool.definition = pb_bytes(definition);
     offer.tools = tools;
     offer.n_tools = 1;
+    if (kind & 32) { /* a resource, too, whose changes it tells of */
+        item.key = uri;
+        item.definition = pb_bytes(mn_span_str("{\"uri\":\"x://1\",\"name\":\"x\"}"));
+        offer.resources = items;
+        offer.n_resources = 1;
+        offer.capabilities =
+            pb_bytes(mn_span_str("{\"tools\":{},\"resources\":{\"subscribe\":true}}"));
+    }
     message.service = (struct call_service){.name = mn_span_str(kind & 1 ? "s" : "s.n"),
                                             .is_listed = kind & 2,
                                             .is_conflict = kind & 4};
@@ -172,7 +203,46 @@ static void send_event(struct script *script)
                             .kind = (enum call_event_kind)(1 + kind / 4 % 3),
                             .failure = (enum call_failure)(kind / 4 % 8),
                             .text = text,
+                            .node = {{9}},
                             .payload = kind & 32 ? mn_buf_copy(text) : pb_pack(&event.base)};
+    step(&(struct mcp_input){.type = MCP_IN_CALL, .call = &message});
+    mn_buf_unref(message.event.payload);
+}
+
+/* Whatever a member may say while one of the newest calls runs. */
+static void send_said(struct script *script)
+{
+    static const uint8_t kinds[] = {1, 2, 5, 7, 8, 9, 10, 10};
+    uint8_t kind = take(script), which = take(script);
+    struct mn_span text = take_line(script);
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Question question = MESHNODE__GATEWAY__QUESTION__INIT;
+    Meshnode__Gateway__TaskState task = MESHNODE__GATEWAY__TASK_STATE__INIT;
+    struct call_message message = {.type = CALL_MESSAGE_EVENT};
+    char *copy = mn_arena_format(&pieces, "%.*s", (int)text.size, (const char *)text.data);
+
+    event.kind_case = (Meshnode__Gateway__Event__KindCase)kinds[kind % 8];
+    switch (kinds[kind % 8]) {
+    case 5:
+        question.key = copy;
+        question.method = mn_arena_format(&pieces, "%s", kind & 8 ? "elicitation/create" : copy);
+        question.params = pb_bytes(text);
+        event.question = &question;
+        break;
+    case 7:
+    case 8: event.updated = copy; break; /* or withdrawn */
+    case 10:
+        task.params = pb_bytes(text);
+        if (kind & 16) task.session = pb_bytes(mn_span(whose, whose_size));
+        if (kind & 32) task.progress_of = copy;
+        event.task = &task;
+        break;
+    default: event.progress = pb_bytes(text); break; /* or log, elicited */
+    }
+    message.event = (struct call_event){.ticket = tickets[which % TICKETS],
+                                        .kind = CALL_EVENT_PROGRESS,
+                                        .node = {{9}},
+                                        .payload = pb_pack(&event.base)};
     step(&(struct mcp_input){.type = MCP_IN_CALL, .call = &message});
     mn_buf_unref(message.event.payload);
 }
@@ -198,7 +268,7 @@ static void run(struct script *script)
             now.mono = mn_time_after(now.mono, (mn_time)take(script) * 10 * MN_SEC);
             step(&(struct mcp_input){.type = MCP_IN_TICK});
             break;
-        default: step(&(struct mcp_input){.type = MCP_IN_TICK}); break;
+        default: send_said(script); break;
         }
     }
 }
@@ -216,7 +286,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     calls = (struct call_outbox){.arena = &arena};
     memset(exchanges, 0, sizeof exchanges);
     memset(session, 0, sizeof session);
-    ticket_last = 0;
+    ticket_last = tickets_count = 0;
+    memset(tickets, 0, sizeof tickets);
+    whose_size = 0;
     front = front_new(&config);
     run(&script);
     step(&(struct mcp_input){.type = MCP_IN_STOP});
