@@ -179,11 +179,16 @@ static const char *diagnose(struct admin_request *request, const struct raft_vie
     if (quorum.is_lacking)
         return mn_arena_format(
             arena,
-            "no quorum: weight %llu of %llu%s is here; missing: %s, for %llu s. Start these nodes; "
-            "if they are lost for good: meshctl consensus recover",
+            "no quorum: weight %llu of %llu%s is here; missing: %s%s. Start these nodes; if they "
+            "are lost for good: meshctl consensus recover",
             (unsigned long long)quorum.here, (unsigned long long)quorum.total,
             quorum.is_old ? " of those who voted before a change that is under way" : "",
-            quorum.missing, (unsigned long long)((request->now.mono - quorum.since) / MN_SEC));
+            quorum.missing,
+            quorum.since == 0
+                ? ""
+                : mn_arena_format(
+                      arena, ", for %llu s",
+                      (unsigned long long)((request->now.mono - quorum.since) / MN_SEC)));
     if (answer->status != MN_OK)
         return "a majority is here, but nobody answers as leader: an election is under way, or "
                "links between voters are cut (meshctl nodes)";

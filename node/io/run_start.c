@@ -27,13 +27,14 @@ int run_open_data(struct run *run)
         run->is_first = !files_exists(run->files, "store/CURRENT"); /* RocksDB's last step */
         return 0;
     }
-    RUN_LOG(run, ERROR, "data.failed", "%s", error.text);
+    RUN_LOG(run, ERROR, "data.failed", "%s%s", error.text,
+            strstr(error.text, "--data") != NULL ? "" : "; choose another with --data");
     return status == MN_DENIED ? RUN_REFUSED : RUN_UNAVAILABLE;
 }
 
 /* ---- token and identity ---- */
 
-/* Waits for the file only before the first start: later the node is a member without it. */
+/* Waits for the file only before the first start: later the node mostly is a member without it. */
 static int run_read_token_file(struct run *run, const char *path, struct mn_buf **ret)
 {
     bool is_required = options_bool(run->options, CONFIG_MESH_JOIN_REQUIRED), has_said = false;
@@ -47,7 +48,10 @@ static int run_read_token_file(struct run *run, const char *path, struct mn_buf 
                     status == MN_TOO_BIG ? "too large for a token" : strerror(errno));
             return RUN_CONFIG;
         }
-        if (!run->is_first) return 0;
+        if (!run->is_first) {
+            RUN_LOG(run, INFO, "token.missing", "no token in %s: a member needs none", path);
+            return 0;
+        }
         if (!has_said) RUN_LOG(run, INFO, "token.waiting", "waiting for a token in %s", path);
         has_said = true;
         if (is_required && io_now(run->io).mono - start > 30 * MN_SEC) return RUN_NOT_JOINED;

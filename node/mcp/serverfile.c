@@ -4,6 +4,7 @@
 #include "node/mcp/upstreams.h"
 
 #define TIMEOUT_SECONDS_MAX 86400
+#define SERVERFILE_SHOWN_MAX 64 /* bytes of an option that is none: a name, mostly */
 
 /* One reading under way; the first fault ends it. */
 struct serverfile_reader {
@@ -361,6 +362,7 @@ mn_status serverfile_read_option(struct mn_span option, struct mn_arena *arena,
     struct upstream_config config = {0};
     struct mn_span text, fault = {0};
 
+    if (equals == NULL && option.size <= SERVERFILE_SHOWN_MAX) reader.server = option;
     if (equals == NULL || equals == option.data)
         return serverfile_fail(&reader, "write NAME=COMMAND ARGS or NAME=URL");
     reader.server = config.name =

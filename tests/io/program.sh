@@ -73,6 +73,8 @@ expect 78 "did you mean \"MESHNODE_DEV\"" env MESHNODE_DEF=x "$bin/meshnode"
 expect 78 "http.auth.bearer is needed" "$bin/meshnode" --http 0.0.0.0:0 --data "$home/x"
 expect 78 "for loopback only" "$bin/meshnode" --dev --listen 0.0.0.0:0 --data "$home/x"
 expect 78 "mcp.json: there is no such file" "$bin/meshnode" --servers "$home/mcp.json" --data "$home/x"
+expect 78 "server files: write NAME=COMMAND ARGS or NAME=URL" "$bin/meshnode" --server files --data "$home/x"
+expect 69 "choose another with --data" "$bin/meshnode" --data /proc/none
 expect 78 "names only this node" "$bin/meshnode" --listen 127.0.0.1:7999 --http 127.0.0.1:0 \
   --join 127.0.0.1:7999 --data "$home/alone"
 expect 0 "flag --name" "$bin/meshnode" check --name n9
@@ -149,9 +151,10 @@ kill -9 "$pid"
 echo "== restart after kill -9"
 kill -9 "$n2"
 wait "$n2" 2>/dev/null
-start n2
+start n2 --token "@$home/mistyped" # no longer needed, but that it is not there is said
 n2=$pid
 wait_for "$home/n2.log" "event=node.ready"
+grep -q "no token in $home/mistyped: a member needs none" "$home/n2.log" || fail "a token file that is not there is passed over"
 
 echo "== the bridge"
 answer=$(printf '%s\n' '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}' \

@@ -172,7 +172,7 @@ START_TEST(wrong_options_say_how_to_write_them)
 {
     static const char *const pairs[][2] = {
         {"", "write NAME=COMMAND ARGS or NAME=URL"},
-        {"x", "write NAME=COMMAND ARGS or NAME=URL"},
+        {"x", "server x: write NAME=COMMAND ARGS or NAME=URL"},
         {"=x", "write NAME=COMMAND ARGS or NAME=URL"},
         {"a=", "server a: the command is empty"},
         {"a=  ", "server a: the command is empty"},
