@@ -344,13 +344,13 @@ static void write_score(struct reply *reply, const struct balance_explain *score
     reply_u64(reply, "failures", score->failures);
 }
 
-static void write_route(struct reply *reply, const struct calls_route *route)
+static void write_route(struct reply *reply, const struct calls_route *route, bool is_held)
 {
     reply_object(reply, NULL);
     reply_str(reply, "node", route->node_name);
     reply_id(reply, "id", &route->node);
     reply_bool(reply, "local", route->is_local);
-    reply_bool(reply, "winner", route->is_winner);
+    reply_bool(reply, "winner", route->is_winner && !is_held);
     reply_text(reply, "reason", calls_reason_name(route->reason));
     if (route->rtt > 0)
         reply_ms(reply, "rtt_ms", route->rtt);
@@ -388,7 +388,7 @@ static void route_on_tool(struct admin_request *request, const struct admin_gate
         reply_null(&reply, "held");
     reply_array(&reply, "items");
     for (uint32_t i = 0; i < count; i++)
-        write_route(&reply, &routes[i]);
+        write_route(&reply, &routes[i], json_is(held, JSON_STRING));
     reply_list_end(&reply);
     admin_answer(request, 200, &reply);
 }

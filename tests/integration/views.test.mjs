@@ -135,7 +135,9 @@ test('views, pins and quarantine hold at every node', withMesh('views', async me
     assert.deepEqual([pin.server, pin.tool, pin.state, pin.reason], ['fs', 'write', 'quarantined', 'it deletes']);
     const explained = await ctl(n1, 'route', 'explain', 'fs__write');
     assert.match(explained.stdout, /no call of it is taken: it is in quarantine/);
-    assert.equal((await ctlJson(n1, 'route', 'explain', 'fs__write')).held, 'quarantined');
+    const {held, items} = await ctlJson(n1, 'route', 'explain', 'fs__write');
+    assert.equal(held, 'quarantined');
+    assert.ok(items.length > 0 && items.every(({winner}) => !winner), JSON.stringify(items));
     assert.equal((await ctlJson(n2, 'tools', 'show', 'fs__write')).held, 'quarantined');
     assert.equal((await ctl(n1, 'tools', 'approve', 'fs/write')).code, 0);
     for (const node of nodes) await waitFor(`${node.name} lists it again`, async () => (await list(node)).includes('fs__write'));
