@@ -1,4 +1,4 @@
-/* consensus propose, vote, show, log: signed one-shot decisions. */
+/* consensus propose, vote, show: signed one-shot decisions. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -13,22 +13,6 @@
 #define GRACE_BYZANTINE 65000      /* ms: they agree, or give up after a minute */
 #define FILE_MAX ((size_t)4 << 20) /* bytes of a decision kept as JSON */
 
-static const struct ctl_column log_columns[] = {
-    {"ID", "id", CTL_AS_TEXT, false},
-    {"TOPIC", "topic", CTL_AS_TEXT, false},
-    {"VALUE", "value", CTL_AS_TEXT, false},
-    {"OUTCOME", "outcome", CTL_AS_STATE, false},
-    {"YES", "yes", CTL_AS_TEXT, false},
-    {"NO", "no", CTL_AS_TEXT, false},
-    {"ABSTAIN", "abstain", CTL_AS_TEXT, false},
-    {"TOTAL", "total", CTL_AS_TEXT, false},
-    {"OWN", "own", CTL_AS_TEXT, false},
-    {"PROPOSER", "proposer.name", CTL_AS_TEXT, false},
-    {"CREATED", "created", CTL_AS_TIME, true},
-    {"DEADLINE", "deadline", CTL_AS_TIME, true},
-    {"BYZANTINE", "byzantine", CTL_AS_TEXT, true},
-};
-
 static const struct ctl_column vote_columns[] = {
     {"NODE", "node.name", CTL_AS_TEXT, false}, {"ID", "node.id", CTL_AS_ID, false},
     {"WEIGHT", "weight", CTL_AS_TEXT, false},  {"VOTE", "choice", CTL_AS_TEXT, false},
@@ -40,19 +24,6 @@ static const struct ctl_column evidence_columns[] = {
     {"LIE", "lie", CTL_AS_TEXT, false},        {"DECISION", "decision", CTL_AS_TEXT, false},
     {"SEEN", "seen", CTL_AS_TIME, false},
 };
-
-static int log_once(struct ctl *ctl)
-{
-    const struct json *root;
-    int status = ctl_get(ctl, "/v1/decisions", &root);
-
-    return status == CTL_OK ? ctl_print_list(ctl, root, log_columns, COUNT(log_columns)) : status;
-}
-
-int ctl_consensus_log(struct ctl *ctl)
-{
-    return ctl_watch(ctl, log_once);
-}
 
 /* ---- looking at one ---- */
 

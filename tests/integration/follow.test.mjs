@@ -32,11 +32,23 @@ test('events -f, servers logs -f and --watch go on telling', withMesh('follow', 
   await waitFor('the table is printed anew', () => watch.out.includes('later'));
   for (const told of [events, logs, watch]) assert.equal(told.exit, undefined, told.err);
 
+  // Decisions: those there are, and what becomes of them.
+  const decided = follow(mesh, n1, 'consensus', 'log', '-f'), told = follow(mesh, n1, '--json', 'consensus', 'log', '-f');
+  for (const name of ['n2', 'n3', 'n4']) await mesh.start(name, {join: n1.mesh, token: n1.token});
+  await mesh.ready(n1, 4);
+  const {code, stdout} = await ctl(n1, '--json', 'consensus', 'propose', 'colour', 'blue', '--timeout', '1500ms');
+  assert.equal(code, 7, stdout);
+  await waitFor('its end is told', () => /colour = blue: no-quorum; yes 0/.test(decided.out));
+  assert.match(decided.out, /colour = blue: open; .*\n.*colour = blue: no-quorum/);
+  const outcomes = () => told.out.trim().split('\n').map(line => JSON.parse(line).outcome);
+  await waitFor('in JSON, too', () => outcomes().length === 2);
+  assert.deepEqual(outcomes(), ['open', 'no-quorum']);
+
   // They end with the node, and say so; or by a signal.
   watch.child.kill('SIGINT');
   await watch.ended;
   mesh.kill(n1);
-  for (const told of [events, logs]) {
+  for (const told of [events, logs, decided]) {
     await told.ended;
     assert.notEqual(told.exit.code, 0, told.err);
     assert.ok(told.err.length > 0, 'it says why');
