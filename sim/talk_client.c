@@ -417,6 +417,19 @@ static void slot_come_back(struct slot *slot)
            slot_cancel, slot);
 }
 
+/* What a stream says last is an answer, unless it ended before. */
+static bool is_answer(const struct slot *slot, struct mn_span message)
+{
+    struct mn_arena arena = {0};
+    const struct json *root = NULL;
+    bool is = json_parse_copy(slot->client->talks->parser, message, TALK_LIMITS, &arena, &root) ==
+                  MN_OK &&
+              json_find_str(root, "method") == NULL;
+
+    mn_arena_done(&arena);
+    return is;
+}
+
 static void slot_over(struct sim *sim, void *context, const struct sim_response *response)
 {
     struct slot *slot = context;
@@ -438,8 +451,8 @@ static void slot_over(struct sim *sim, void *context, const struct sim_response 
     } else if (response->is_lost && !client->is_modern && slot->act == ACT_CALL &&
                slot->event[0] != '\0' && slot->talk->cancelled == 0) {
         slot_come_back(slot);
-    } else if (!response->is_lost && !client->is_modern && response->message.size == 0 &&
-               slot->event[0] != '\0' && slot->talk->cancelled == 0) {
+    } else if (!response->is_lost && !client->is_modern && slot->event[0] != '\0' &&
+               slot->talk->cancelled == 0 && !is_answer(slot, response->message)) {
         MN_PROBE("sim: the stream of a call that another node has taken ends without a word");
         slot_come_back(slot);
     } else if (response->is_lost || slot->talk->cancelled != 0) {
