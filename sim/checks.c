@@ -199,10 +199,19 @@ static void listed(struct sim *sim, void *context, const struct sim_response *re
         sim_fail(sim, "two nodes answer tools/list with other bytes");
 }
 
+void sim_check_watched(struct sim *sim)
+{
+    char whose[64];
+
+    for (uint32_t i = 0; i < sim->hosts_count && !sim->has_failed; i++) {
+        snprintf(whose, sizeof whose, "the list that a client of %s holds", sim->hosts[i].name);
+        check_list(sim, sim_watch_list(sim, i), whose);
+    }
+}
+
 static void check_lists(struct sim *sim)
 {
     struct lists lists = {0};
-    char whose[64];
 
     for (uint32_t i = 0; i < sim->hosts_count; i++)
         sim_http_ask(&sim->hosts[i], &(struct sim_request){.method = "tools/list",
@@ -213,10 +222,7 @@ static void check_lists(struct sim *sim)
                                                            .context = &lists});
     sim_run_until(sim, sim->time + MN_SEC);
     mn_buf_unref(lists.first);
-    for (uint32_t i = 0; i < sim->hosts_count && !sim->has_failed; i++) {
-        snprintf(whose, sizeof whose, "the list that a client of %s holds", sim->hosts[i].name);
-        check_list(sim, sim_watch_list(sim, i), whose);
-    }
+    sim_check_watched(sim);
 }
 
 /* ---- every tool from everywhere ---- */

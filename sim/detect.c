@@ -1,4 +1,6 @@
-/* How fast a mesh notices that a node is gone: in virtual time, without other faults, under load.
+/* How fast a mesh notices: in virtual time, without other faults, under load. That a server has
+ * other tools: whoever follows a list, at whatever node and in either era, has the new one within a
+ * second, if the server says so. That a node is gone:
  *
  *                              killed (its links were reset)    frozen
  *   no new call goes to it             within 1 s               within 4 s
@@ -12,6 +14,7 @@
 
 #define STEP (50 * MN_MS)
 #define BACK_TIME (15 * MN_SEC)
+#define NEWS_TIME (1 * MN_SEC)
 
 struct bound {
     const char *what;
@@ -162,10 +165,22 @@ static void detect(struct sim_host *victim, const struct bound *bound)
     if (!sim->has_failed) sim_check_settled(sim);
 }
 
+static void change(struct sim_host *host)
+{
+    struct sim *sim = host->sim;
+
+    sim_server_change_one(host, 0);
+    sim_run_until(sim, sim->time + NEWS_TIME);
+    sim_check_watched(sim);
+}
+
 bool sim_run_detect(struct sim *sim)
 {
     sim_boot(sim);
     sim_client_start(sim);
+    sim_run_until(sim, sim->time + BACK_TIME);
+    for (uint32_t i = 0; i < 2 * sim->hosts_count && !sim->has_failed; i++)
+        change(&sim->hosts[i % sim->hosts_count]);
     for (uint32_t i = 0; i < sim->hosts_count && !sim->has_failed && sim->hosts_count > 1; i++) {
         detect(&sim->hosts[i], &killed);
         if (!sim->has_failed) detect(&sim->hosts[i], &frozen);

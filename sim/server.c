@@ -136,8 +136,13 @@ static void server_tell(struct sim_host *host, struct sim_server *server)
 
 void sim_server_change(struct sim_host *host)
 {
+    sim_server_change_one(host, rng_below(&host->sim->rng_fault, host->servers_count));
+}
+
+void sim_server_change_one(struct sim_host *host, uint32_t which)
+{
     struct sim *sim = host->sim;
-    struct sim_server *server = &host->servers[rng_below(&sim->rng_fault, host->servers_count)];
+    struct sim_server *server = &host->servers[which];
     struct sim_server *itself = sim_server_itself(server);
 
     itself->own_tools = TOOLS_MIN + rng_below(&sim->rng_fault, TOOLS_MAX - TOOLS_MIN + 1);

@@ -303,6 +303,7 @@ uint32_t sim_server_tools(struct sim_server *server); /* how many it has now */
 /* The name of one of them; [name] is where it may be written. */
 const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX]);
 void sim_server_change(struct sim_host *host); /* one of its servers gets other tools */
+void sim_server_change_one(struct sim_host *host, uint32_t which); /* 0: its child, which says so */
 void sim_server_redefine(struct sim_host *host, uint32_t which); /* its tools mean another thing */
 void sim_server_forget(struct sim_host *host); /* one behind a URL forgets its sessions */
 void sim_child_do(struct sim_host *host, const struct edge_output *output);
@@ -376,6 +377,7 @@ void sim_check_step(struct sim_host *host);
 void sim_check_call(struct sim *sim, const struct sim_call *call); /* whenever it changes */
 bool sim_is_settled(const struct sim *sim);                        /* everybody knows everybody */
 void sim_check_settled(struct sim *sim); /* that, and all lists are true */
+void sim_check_watched(struct sim *sim); /* so are those that clients follow */
 void sim_check_end(struct sim *sim);
 
 #endif
