@@ -29,7 +29,7 @@ struct call {
 
 /* ---- what to call, and where ---- */
 
-static struct mn_span read_stdin(struct ctl *ctl)
+struct mn_span ctl_read_stdin(struct ctl *ctl)
 {
     struct mn_writer writer = {0};
     char block[4096];
@@ -354,7 +354,7 @@ static int call_read_arguments(struct call *call)
     struct ctl *ctl = call->ctl;
 
     call->arguments = mn_span_str(ctl->args_count > 1 ? ctl->args[1] : "{}");
-    if (mn_span_is(call->arguments, "-")) call->arguments = read_stdin(ctl);
+    if (mn_span_is(call->arguments, "-")) call->arguments = ctl_read_stdin(ctl);
     if (json_is(ctl_parse_json(ctl, call->arguments), JSON_OBJECT)) return CTL_OK;
     return ctl_error(ctl, CTL_USAGE, "usage",
                      mn_arena_format(&ctl->arena, "meshctl tools show %s", ctl->args[0]),

@@ -123,6 +123,7 @@ static int print_rev(struct ctl *ctl, const struct json *root, const char *what)
 int ctl_state_put(struct ctl *ctl)
 {
     const char *lease = ctl_value(ctl, "--lease");
+    struct mn_span value = mn_span_str(ctl->args[1]);
     struct mn_writer writer = {0};
     const struct json *root;
     uint64_t id = 0;
@@ -133,8 +134,12 @@ int ctl_state_put(struct ctl *ctl)
     if (lease != NULL && !ctl_parse_number(lease, 1, INT64_MAX, &id))
         return ctl_error(ctl, CTL_USAGE, "usage", "meshctl state put --help",
                          "--lease %s: the number of a lease", lease);
+    if (mn_span_is(value, "-")) value = ctl_read_stdin(ctl);
+    if (!ctl_is_text(value))
+        return ctl_error(ctl, CTL_USAGE, "usage", "meshctl state put --help",
+                         "the value is no UTF-8 text; base64 makes one of it");
     mn_writer_str(&writer, "{\"value\":");
-    json_write_string(&writer, mn_span_str(ctl->args[1]));
+    json_write_string(&writer, value);
     if (rev >= 0) mn_writer_format(&writer, ",\"if_rev\":%lld", rev);
     if (id > 0) mn_writer_format(&writer, ",\"lease\":%llu", (unsigned long long)id);
     mn_writer_str(&writer, "}");

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/ctl/ctl.h"
+#include "node/json/string.h"
 
 #define TIMEOUT_MAX 86400000 /* ms: a day */
 
@@ -312,6 +313,31 @@ static int parse_args(struct ctl *ctl, int argc, char **argv)
     return status;
 }
 
+bool ctl_is_text(struct mn_span bytes)
+{
+    while (bytes.size > 0) {
+        size_t taken = json_string_utf8(bytes);
+        if (taken == 0) return false;
+        bytes = mn_span(bytes.data + taken, bytes.size - taken);
+    }
+    return true;
+}
+
+/* What is no text would arrive as another one. Names of files are opened here, whatever they are.
+ */
+static bool args_are_text(const struct ctl *ctl)
+{
+    bool are_text = true;
+
+    for (int i = 0; i < ctl->args_count && strstr(ctl->command->args, "FILE") == NULL; i++)
+        are_text = are_text && ctl_is_text(mn_span_str(ctl->args[i]));
+    for (int i = 0; i < ctl->values_count; i++)
+        are_text = are_text && ctl_is_text(mn_span_str(ctl->values[i].value));
+    for (char **word = ctl->rest; word != NULL && *word != NULL; word++)
+        are_text = are_text && ctl_is_text(mn_span_str(*word));
+    return are_text;
+}
+
 static int check_args(struct ctl *ctl)
 {
     const struct ctl_command *command = ctl->command;
@@ -326,6 +352,9 @@ static int check_args(struct ctl *ctl)
         return ctl_error(ctl, CTL_USAGE, "usage", hint, "%s cannot be watched", command->words);
     if (ctl->is_following && (command->attributes & CTL_CAN_FOLLOW) == 0)
         return ctl_error(ctl, CTL_USAGE, "usage", hint, "%s cannot be followed", command->words);
+    if (!args_are_text(ctl))
+        return ctl_error(ctl, CTL_USAGE, "usage", hint, "an argument of %s is no UTF-8 text",
+                         command->words);
     return CTL_OK;
 }
 

@@ -2,7 +2,7 @@
 import test, {before, after} from 'node:test';
 import assert from 'node:assert/strict';
 import {join} from 'node:path';
-import {spawn} from 'node:child_process';
+import {spawn, spawnSync} from 'node:child_process';
 import {Mesh, waitFor, ctl, ctlJson, modern, bin, plainEnv} from './lib/mesh.mjs';
 
 const mesh = new Mesh('consensus-admin');
@@ -150,6 +150,16 @@ test('what cannot be done says what it is about', async () => {
     assert.match(said.stderr, says, args.join(' '));
   }
   assert.equal((await ctl(nodes[2], 'state', 'incr', 'count', '-5')).stdout, '-5\n');
+  const stdin = input => spawnSync(join(bin, 'meshctl'), ['--data', nodes[0].data, 'state', 'put', 'large', '-'], {input, env: plainEnv, encoding: 'utf8'});
+  const large = 'ä'.repeat(100_000); // more than a command line takes in one argument
+  assert.equal(stdin(large).status, 0);
+  assert.equal((await ctl(nodes[1], 'state', 'get', 'large')).stdout, `${large}\n`);
+  const binary = stdin(Buffer.from([0x61, 0xff]));
+  assert.equal(binary.status, 2);
+  assert.match(binary.stderr, /no UTF-8 text/);
+  const huge = stdin('x'.repeat(300_000));
+  assert.equal(huge.status, 2, huge.stderr);
+  assert.match(huge.stderr, /256 KiB/);
   assert.equal((await ctl(nodes[2], 'state', 'incr', 'count', '--', '7')).stdout, '2\n');
 });
 
