@@ -1,5 +1,6 @@
 /* The strong keyspace, and the group that holds it. */
 #include "node/admin/admin_internal.h"
+#include "node/json/string.h"
 #include "proto/base/text.h"
 
 #define ADVICE "meshctl consensus status"
@@ -280,14 +281,22 @@ bool admin_state_read_put(struct admin_request *request, const struct json *body
            set_client(request, body, command);
 }
 
+/* A key that JSON cannot carry as it is would be listed as another one. False: refused. */
+static bool key_is_text(struct admin_request *request)
+{
+    if (json_string_is_text(request->exchange->rest)) return true;
+    admin_fail_text(request, 400, "bad_request", "a key is UTF-8 text", "see docs/API.md");
+    return false;
+}
+
 static void put_handle(struct admin_request *request)
 {
     struct state_request state = {.type = STATE_COMMAND};
     const struct json *body = admin_body(request);
 
     state.command.key = request->exchange->rest;
-    if (body != NULL && admin_state_read_put(request, body, &state.command) &&
-        admin_state_timeout(request, &state))
+    if (body != NULL && key_is_text(request) &&
+        admin_state_read_put(request, body, &state.command) && admin_state_timeout(request, &state))
         admin_ask_state(request, state);
 }
 
@@ -329,8 +338,8 @@ static void add_handle(struct admin_request *request)
     const struct json *body = admin_body(request);
 
     state.command.key = request->exchange->rest;
-    if (body != NULL && admin_state_read_add(request, body, &state.command) &&
-        admin_state_timeout(request, &state))
+    if (body != NULL && key_is_text(request) &&
+        admin_state_read_add(request, body, &state.command) && admin_state_timeout(request, &state))
         admin_ask_state(request, state);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "node/ctl/ctl.h"
+#include "node/json/string.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define NODE_TIMEOUT_MS 5000 /* what the node waits, unless --timeout says otherwise */
@@ -135,7 +136,7 @@ int ctl_state_put(struct ctl *ctl)
         return ctl_error(ctl, CTL_USAGE, "usage", "meshctl state put --help",
                          "--lease %s: the number of a lease", lease);
     if (mn_span_is(value, "-")) value = ctl_read_stdin(ctl);
-    if (!ctl_is_text(value))
+    if (!json_string_is_text(value))
         return ctl_error(ctl, CTL_USAGE, "usage", "meshctl state put --help",
                          "the value is no UTF-8 text; base64 makes one of it");
     mn_writer_str(&writer, "{\"value\":");

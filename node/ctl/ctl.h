@@ -242,9 +242,6 @@ int ctl_print_done(struct ctl *ctl, const struct json *root, const char *format,
 /* All of stdin, until the arena is reset (cmd_call.c). */
 struct mn_span ctl_read_stdin(struct ctl *ctl);
 
-/* Is it UTF-8, which JSON carries as it is (parse.c)? */
-bool ctl_is_text(struct mn_span bytes);
-
 /* Runs [once] every two seconds on a cleared screen; only once without --watch. */
 int ctl_watch(struct ctl *ctl, int (*once)(struct ctl *ctl));
 

@@ -313,16 +313,6 @@ static int parse_args(struct ctl *ctl, int argc, char **argv)
     return status;
 }
 
-bool ctl_is_text(struct mn_span bytes)
-{
-    while (bytes.size > 0) {
-        size_t taken = json_string_utf8(bytes);
-        if (taken == 0) return false;
-        bytes = mn_span(bytes.data + taken, bytes.size - taken);
-    }
-    return true;
-}
-
 /* What is no text would arrive as another one. Names of files are opened here, whatever they are.
  */
 static bool args_are_text(const struct ctl *ctl)
@@ -330,11 +320,11 @@ static bool args_are_text(const struct ctl *ctl)
     bool are_text = true;
 
     for (int i = 0; i < ctl->args_count && strstr(ctl->command->args, "FILE") == NULL; i++)
-        are_text = are_text && ctl_is_text(mn_span_str(ctl->args[i]));
+        are_text = are_text && json_string_is_text(mn_span_str(ctl->args[i]));
     for (int i = 0; i < ctl->values_count; i++)
-        are_text = are_text && ctl_is_text(mn_span_str(ctl->values[i].value));
+        are_text = are_text && json_string_is_text(mn_span_str(ctl->values[i].value));
     for (char **word = ctl->rest; word != NULL && *word != NULL; word++)
-        are_text = are_text && ctl_is_text(mn_span_str(*word));
+        are_text = are_text && json_string_is_text(mn_span_str(*word));
     return are_text;
 }
 

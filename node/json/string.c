@@ -128,6 +128,16 @@ size_t json_string_utf8(struct mn_span bytes)
     return 0;
 }
 
+bool json_string_is_text(struct mn_span bytes)
+{
+    while (bytes.size > 0) {
+        size_t taken = json_string_utf8(bytes);
+        if (taken == 0) return false;
+        bytes = mn_span(bytes.data + taken, bytes.size - taken);
+    }
+    return true;
+}
+
 /* The letter after the backslash for characters that have a short escape, else 0. */
 static char json_string_letter(uint8_t c)
 {

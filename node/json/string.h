@@ -15,4 +15,7 @@ bool json_string_unescape(struct mn_span quoted, struct mn_arena *arena, struct 
 /* Bytes of the UTF-8 sequence at the front of [bytes], 0 when there is no valid one. */
 size_t json_string_utf8(struct mn_span bytes);
 
+/* Is all of it UTF-8, which JSON carries as it is? */
+bool json_string_is_text(struct mn_span bytes);
+
 #endif

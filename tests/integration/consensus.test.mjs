@@ -29,6 +29,10 @@ async function bundles(node) {
     [{op: 'get'}], [7], Array.from({length: 257}, () => ({op: 'get', key: 'a'}))])
     assert.equal((await bundle(wrong)).status, 400, JSON.stringify(wrong));
   assert.equal((await ask(node, 'GET', '/v1/state/b4')).status, 404);
+  // A key that is no text could be listed only under another name.
+  for (const [method, path, body] of [['PUT', '/v1/state/%ff%fe', {value: 'x'}], ['POST', '/v1/state/a%ff/incr', {by: 1}]])
+    assert.equal((await ask(node, method, path, body)).status, 400, path);
+  assert.equal((await ask(node, 'PUT', '/v1/state/%c3%a4', {value: 'x'})).status, 200);
   // The same client and seq twice in one bundle: applied once.
   const twice = {op: 'incr', key: 'b5', by: 1, client: '7d9c1f3e-0000-4000-8000-000000000001', seq: 1};
   const both = (await bundle([twice, twice])).body.items;
