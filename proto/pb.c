@@ -36,6 +36,24 @@ void *pb_unpack(const ProtobufCMessageDescriptor *descriptor, struct mn_arena *a
     return protobuf_c_message_unpack(descriptor, &allocator, bytes.size, bytes.data);
 }
 
+static size_t write_varint(uint64_t value, uint8_t *to)
+{
+    size_t size = 0;
+
+    for (; value >= 0x80; value >>= 7)
+        to[size++] = (uint8_t)(value | 0x80);
+    to[size++] = (uint8_t)value;
+    return size;
+}
+
+size_t pb_bytes_head(uint32_t field, size_t size, uint8_t to[PB_BYTES_HEAD_MAX])
+{
+    size_t used = write_varint((uint64_t)field << 3 | 2, to);
+
+    MN_ASSERT(size <= UINT32_MAX);
+    return used + write_varint(size, to + used);
+}
+
 struct mn_buf *pb_pack(const ProtobufCMessage *message)
 {
     size_t size = protobuf_c_message_get_packed_size(message);

@@ -42,6 +42,11 @@ struct mn_buf *pb_pack(const ProtobufCMessage *message);
 /* The same into an arena. */
 struct mn_span pb_pack_arena(const ProtobufCMessage *message, struct mn_arena *arena);
 
+/* What stands in front of the [size] bytes of a field of bytes: with it, a message whose last field
+ * is long can be written without copying that. Returns how much was written to [to]. */
+#define PB_BYTES_HEAD_MAX 10
+size_t pb_bytes_head(uint32_t field, size_t size, uint8_t to[PB_BYTES_HEAD_MAX]);
+
 /* Views between the two kinds of spans; nothing is copied. protobuf-c wants mutable pointers but
  * does not write through them when packing. */
 static inline struct mn_span pb_span(ProtobufCBinaryData bytes)

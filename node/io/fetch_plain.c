@@ -9,6 +9,7 @@
 #include "proto/base/check.h"
 
 #define FETCH_PLAIN_READ_SIZE (64 * 1024)
+#define FETCH_PLAIN_READS_MAX 4 /* of a full buffer, until others have their turn */
 #define FETCH_PLAIN_SWEEP_MS 1000
 #define FETCH_PLAIN_JOIN_MAX 1024 /* a body up to here is copied behind its head */
 #define FETCH_PLAIN_KEEPALIVE_S                                      \
@@ -80,6 +81,7 @@ struct fetch_plain {
     uint32_t idle_count;
     uv_timer_t sweep;
     uint8_t *read_buffer;
+    uint32_t reads_count; /* in a row that filled it */
     struct mn_writer key; /* of an origin that is looked for */
     struct fetch_plain_last last;
     uint32_t refs; /* connections and the sweep timer */
@@ -264,6 +266,11 @@ static void fetch_plain_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t
 {
     struct fetch_plain_conn *conn = handle->data;
     (void)suggested;
+    if (conn->plain->reads_count == FETCH_PLAIN_READS_MAX) {
+        *buf =
+            uv_buf_init(NULL, 0); /* libuv would read 32 times: it ends its turn and comes back */
+        return;
+    }
     *buf = uv_buf_init((char *)conn->plain->read_buffer, FETCH_PLAIN_READ_SIZE);
 }
 
@@ -280,7 +287,8 @@ static void fetch_plain_on_read(uv_stream_t *stream, ssize_t size, const uv_buf_
 {
     struct fetch_plain_conn *conn = stream->data;
     mn_status status;
-    if (size == 0 || conn->is_closed) return;
+    conn->plain->reads_count = size == FETCH_PLAIN_READ_SIZE ? conn->plain->reads_count + 1 : 0;
+    if (size == 0 || size == UV_ENOBUFS || conn->is_closed) return;
     if (conn->call == NULL) { /* kept, and closed or out of step */
         fetch_plain_conn_close(conn);
         return;

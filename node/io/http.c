@@ -340,6 +340,7 @@ static bool http_is_overdue(const struct http_conn *conn, uint64_t now)
     const struct http_exchange *exchange = &conn->exchange;
     uint64_t head_ms = config->head_timeout / MN_MS, idle_ms = config->idle_timeout / MN_MS;
     uint64_t spent = now - conn->since_ms;
+    size_t size;
     switch (conn->phase) {
     case HTTP_PHASE_FRESH:
     case HTTP_PHASE_HEAD: return spent > head_ms;
@@ -351,8 +352,8 @@ static bool http_is_overdue(const struct http_conn *conn, uint64_t now)
     case HTTP_PHASE_ANSWER: return false; /* the machine has its own limits */
     case HTTP_PHASE_REPLY:
         if (exchange->is_stream) return exchange->queued > 0 && spent > idle_ms;
-        if (exchange->body == NULL) return spent > idle_ms;
-        return spent > idle_ms + (uint64_t)exchange->body->size * 1000 / config->body_rate_min;
+        size = exchange->body == NULL ? exchange->queued : exchange->body->size;
+        return spent > idle_ms + (uint64_t)size * 1000 / config->body_rate_min;
     }
     return false;
 }

@@ -262,12 +262,48 @@ static void http_unref_body(void *cls)
     mn_buf_unref(cls);
 }
 
+/* What a response in parts keeps alive, for as long as libmicrohttpd has it. */
+struct http_kept {
+    uint32_t count;
+    struct mn_buf *bufs[];
+};
+
+static void http_kept_free(void *cls)
+{
+    struct http_kept *kept = cls;
+    for (uint32_t i = 0; i < kept->count; i++)
+        mn_buf_unref(kept->bufs[i]);
+    mn_free(kept);
+}
+
+/* All parts as one body, without copying them together. */
+static struct MHD_Response *http_exchange_parts(struct http_conn *conn)
+{
+    struct mn_list *parts = &conn->exchange.parts;
+    uint32_t count = 0;
+    MN_LIST_FOR_EACH (entry, parts)
+        count++;
+    struct http_kept *kept = mn_alloc(sizeof *kept + count * sizeof *kept->bufs);
+    struct MHD_IoVec *spans = mn_alloc(count * sizeof *spans);
+    MN_LIST_FOR_EACH (entry, parts) {
+        struct mn_buf *buf = MN_CONTAINER(entry, struct http_part, entry)->buf;
+        spans[kept->count] = (struct MHD_IoVec){buf->bytes, buf->size};
+        kept->bufs[kept->count++] = mn_buf_ref(buf);
+    }
+    struct MHD_Response *response =
+        MHD_create_response_from_iovec(spans, count, http_kept_free, kept);
+    mn_free(spans);
+    if (response == NULL) http_kept_free(kept);
+    return response;
+}
+
 static struct MHD_Response *http_exchange_response(struct http_conn *conn)
 {
     struct http_exchange *exchange = &conn->exchange;
     if (exchange->is_stream)
         return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_STREAM_BLOCK,
                                                  http_exchange_on_read, conn, NULL);
+    if (exchange->queued > 0) return http_exchange_parts(conn);
     if (exchange->body == NULL)
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     return MHD_create_response_from_buffer_with_free_callback_cls(
@@ -396,14 +432,6 @@ static void http_exchange_push(struct http_conn *conn, struct mn_buf *buf)
     http_hold(conn, buf->size);
 }
 
-/* All parts as one buffer. */
-static struct mn_buf *http_exchange_gather(struct http_conn *conn)
-{
-    struct mn_buf *all = mn_buf_new(conn->exchange.queued);
-    http_exchange_take(conn, (char *)all->bytes, all->size);
-    return all;
-}
-
 static void http_exchange_add_body(struct http_conn *conn, const struct edge_output *output)
 {
     struct http_exchange *exchange = &conn->exchange;
@@ -417,10 +445,7 @@ static void http_exchange_add_body(struct http_conn *conn, const struct edge_out
     else
         http_exchange_push(conn, output->buf);
     exchange->is_finished = output->flag;
-    if (exchange->queued > HTTP_QUEUE_MAX)
-        http_cut_slow(conn);
-    else if (!exchange->is_stream && output->flag && exchange->queued > 0)
-        exchange->body = http_exchange_gather(conn);
+    if (exchange->queued > HTTP_QUEUE_MAX) http_cut_slow(conn);
     if (exchange->body != NULL) http_hold(conn, exchange->body->size);
     http_keep_budget(conn->http);
 }

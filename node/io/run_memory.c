@@ -6,6 +6,9 @@
 #include "node/io/run_internal.h"
 #include "proto/base/memory.h"
 
+#define RUN_MEMORY_MAPPED (4 << 20) /* bytes of one buffer */
+#define RUN_MEMORY_KEPT (64 << 20)  /* bytes of the heap's free end */
+
 static void run_look_at_memory(uv_timer_t *timer)
 {
     struct run *run = timer->data;
@@ -19,8 +22,18 @@ static void run_look_at_memory(uv_timer_t *timer)
     run->was_busy = is_busy;
 }
 
+/* Large buffers are mapped by themselves, always: when they grow the kernel moves their pages,
+ * where the heap, which the C library would put them into after the first of them, has them copied.
+ * The rest of the heap is kept through a busy time. */
+static void run_tell_heap(void)
+{
+    mallopt(M_MMAP_THRESHOLD, RUN_MEMORY_MAPPED);
+    mallopt(M_TRIM_THRESHOLD, RUN_MEMORY_KEPT);
+}
+
 void run_watch_memory(struct run *run, uint64_t look_ms)
 {
+    run_tell_heap();
     run->was_busy = true; /* so is every start */
     uv_timer_init(io_uv(run->io), &run->memory_timer);
     run->memory_timer.data = run;

@@ -104,6 +104,16 @@ bool json_string_unescape(struct mn_span quoted, struct mn_arena *arena, struct 
     return true;
 }
 
+size_t json_string_escape_size(struct mn_span bytes)
+{
+    const uint8_t *at = bytes.data + 1;
+    uint8_t scratch[4];
+
+    if (bytes.size == 0 || bytes.data[0] != '\\') return 0;
+    if (json_string_escape(&at, bytes.data + bytes.size, scratch) == 0) return 0;
+    return (size_t)(at - bytes.data);
+}
+
 size_t json_string_utf8(struct mn_span bytes)
 {
     static const struct {

@@ -12,6 +12,10 @@
  * False: a wrong escape, or half of a surrogate pair. */
 bool json_string_unescape(struct mn_span quoted, struct mn_arena *arena, struct mn_span *ret);
 
+/* Bytes of the escape at the front of [bytes], its backslash included; 0 when there is no valid
+ * one. */
+size_t json_string_escape_size(struct mn_span bytes);
+
 /* Bytes of the UTF-8 sequence at the front of [bytes], 0 when there is no valid one. */
 size_t json_string_utf8(struct mn_span bytes);
 

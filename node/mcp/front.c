@@ -51,6 +51,7 @@ struct front *front_new(const struct mcp_config *config)
     /* Its client may answer late what another process asked in its session, here or elsewhere. */
     front->question_last = rng_u64(&front->rng) >> QUESTION_ID_SHIFT;
     mn_list_init(&front->streams);
+    mn_list_init(&front->large);
     front->changed_at = MN_TIME_NEVER;
     return front;
 }
@@ -58,6 +59,7 @@ struct front *front_new(const struct mcp_config *config)
 void front_call_free(struct front *front, struct front_call *call)
 {
     front_question_drop(front, call);
+    front_large_drop(front, call);
     usage_drop(&front->usage, call->usage);
     mn_heap_remove(&front->retries, &call->retry);
     mn_map_remove(&front->calls, &call->by_ticket);
@@ -274,8 +276,9 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
         front->is_stopping = true;
         front_stream_stop(front);
         break;
-    case MCP_IN_TICK: break;
+    case MCP_IN_TICK: front_large_on_tick(front); break;
     }
+    front_large_bound(front);
     front_on_time(front);
     front_record_run(front);
     mn_arena_reset(&front->scratch);
@@ -288,6 +291,7 @@ mn_time front_deadline(const struct front *front)
     at = mn_time_min(at, mn_heap_deadline(&front->feeds_timers));
     at = mn_time_min(at, mn_heap_deadline(&front->retries));
     at = mn_time_min(at, records_deadline(front->records));
+    if (!mn_list_is_empty(&front->large)) return 0;
     return mn_time_min(at, front->changed_at);
 }
 

@@ -34,6 +34,10 @@ static void front_answer_late(struct front *front, struct front_call *call, stru
     struct mn_writer message = {0};
 
     if (call->exchange != NULL || call->stream == 0) return;
+    if (result.size >= JSONRPC_LARGE) { /* it cannot be had again, but has its place */
+        front_replay_late(front, call, mn_span(NULL, result.size), true);
+        return;
+    }
     jsonrpc_write_result(&message, call->id, result);
     front_replay_late(front, call, mn_buf_span(message.buf), true);
     mn_writer_drop(&message);
@@ -144,38 +148,59 @@ static void front_answer_on_error(struct front *front, struct front_call *call,
     front_answer_fail(front, call, http_code, code, pb_text(error->message), data);
 }
 
-/* The result for a legacy client: no resultType, and structuredContent only as an object. */
-static void front_answer_write_legacy(struct mn_writer *writer, const struct json *result)
-{
-    bool is_first = true;
+/* What of a result goes on as it stands: members one after the other, as long as nothing else comes
+ * between. */
+struct front_run {
+    struct pieces *to;
+    const uint8_t *begin, *end; /* NULL: nothing */
+    bool is_first;
+};
 
-    mn_writer_str(writer, "{");
+static void front_run_flush(struct front_run *run)
+{
+    if (run->begin == NULL) return;
+    if (!run->is_first) pieces_str(run->to, ",");
+    pieces_add(run->to, mn_span(run->begin, (size_t)(run->end - run->begin)));
+    run->is_first = false;
+    run->begin = NULL;
+}
+
+/* The result for a legacy client: no resultType, and structuredContent only as an object. */
+static void front_answer_write_legacy(struct pieces *to, const struct json *result)
+{
+    struct front_run run = {to, NULL, NULL, true};
+
+    pieces_str(to, "{");
     for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key)) {
         const struct json *value = json_value(key);
-        if (mn_span_is(key->text, "resultType")) continue;
-        if (!mn_span_is(key->text, "structuredContent") || value->type == JSON_OBJECT) {
-            front_call_write_member(writer, key, &is_first);
-            continue;
+        bool is_wrapped = mn_span_is(key->text, "structuredContent") && value->type != JSON_OBJECT;
+        if (is_wrapped || mn_span_is(key->text, "resultType")) {
+            front_run_flush(&run);
+        } else {
+            if (run.begin == NULL) run.begin = key->raw.data;
+            run.end = value->raw.data + value->raw.size;
         }
-        mn_writer_str(writer, is_first ? "" : ",");
-        mn_writer_str(writer, "\"structuredContent\":{\"result\":");
-        mn_writer_add(writer, value->raw);
-        mn_writer_str(writer, "}");
-        is_first = false;
+        if (!is_wrapped) continue;
+        pieces_str(to, run.is_first ? "" : ",");
+        pieces_str(to, "\"structuredContent\":{\"result\":");
+        pieces_add(to, value->raw);
+        pieces_str(to, "}");
+        run.is_first = false;
     }
-    mn_writer_str(writer, "}");
+    front_run_flush(&run);
+    pieces_str(to, "}");
 }
 
 /* What a modern client misses in a result of a legacy server. */
-static void front_answer_write_modern(struct mn_writer *writer, const struct json *result,
-                                      bool has_type, bool has_hints)
+static void front_answer_write_modern(struct pieces *to, const struct json *result, bool has_type,
+                                      bool has_hints)
 {
-    mn_writer_str(writer, "{");
-    if (!has_type) mn_writer_str(writer, "\"resultType\":\"complete\"");
-    if (!has_hints)
-        mn_writer_format(writer, "%s\"ttlMs\":0,\"cacheScope\":\"private\"", has_type ? "" : ",");
-    if (result->count > 0) mn_writer_str(writer, ",");
-    mn_writer_add(writer, mn_span(result->raw.data + 1, result->raw.size - 1));
+    pieces_str(to, "{");
+    if (!has_type) pieces_str(to, "\"resultType\":\"complete\"");
+    if (!has_hints && !has_type) pieces_str(to, ",");
+    if (!has_hints) pieces_str(to, "\"ttlMs\":0,\"cacheScope\":\"private\"");
+    if (result->count > 0) pieces_str(to, ",");
+    pieces_add(to, mn_span(result->raw.data + 1, result->raw.size - 1));
 }
 
 /* The contents of a resource under the URI that the client knows it by. */
@@ -206,9 +231,9 @@ static struct mn_span front_answer_renamed(struct front *front, const struct fro
     return changed;
 }
 
-/* True: [writer] has what goes out instead. */
+/* True: [to] has what goes out instead. */
 static bool front_answer_translate(const struct front_call *call, const struct json *result,
-                                   const struct json *const parts[4], struct mn_writer *writer)
+                                   const struct json *const parts[4], struct pieces *to)
 {
     bool is_read = call->method->kind == NAMES_RESOURCES && call->method->member != NULL;
     bool has_hints = !is_read || (parts[2] != NULL && parts[3] != NULL);
@@ -217,11 +242,11 @@ static bool front_answer_translate(const struct front_call *call, const struct j
         if (parts[0] != NULL && has_hints) return false;
         /* Half of the hints is no hint; such a result comes from nobody we know of. */
         if (is_read && (parts[2] != NULL || parts[3] != NULL)) has_hints = true;
-        front_answer_write_modern(writer, result, parts[0] != NULL, has_hints);
+        front_answer_write_modern(to, result, parts[0] != NULL, has_hints);
         return true;
     }
     if (parts[0] == NULL && (parts[1] == NULL || parts[1]->type == JSON_OBJECT)) return false;
-    front_answer_write_legacy(writer, result);
+    front_answer_write_legacy(to, result);
     return true;
 }
 
@@ -264,17 +289,73 @@ static mn_status front_answer_parse(struct front *front, const struct front_call
     return json_parse(front->parser, text, kept_members, &front->scratch, ret);
 }
 
-/* [text] is part of a buffer, or padded. It may be large: it is read once, where it is. */
+/* What goes out, in [to] or as it came. */
+static void front_answer_say(struct front *front, struct front_call *call,
+                             const struct front_answer *answer, struct pieces *to, bool is_changed)
+{
+    struct front_exchange *exchange = call->exchange;
+    struct front_session *noted = call->is_noted ? call->session : NULL;
+    struct mn_span id = mn_arena_copy(&front->scratch, call->id), text = answer->result->raw;
+
+    if (to->source != NULL) {
+        if (!is_changed) pieces_add(to, text);
+        front_call_free(front, call);
+        front_reply_pieces(front, exchange, id, to);
+    } else {
+        if (is_changed) text = mn_buf_span(to->writer.buf);
+        front_answer_late(front, call, text);
+        front_call_free(front, call);
+        if (exchange != NULL) front_reply_result(front, exchange, id, text);
+    }
+    if (noted != NULL) front_orphan_save(front, noted);
+}
+
+/* Whether it can go on as part of the buffer it is in. */
+static bool front_answer_in_pieces(const struct front_call *call, const struct front_answer *answer)
+{
+    return answer->source != NULL && call->exchange != NULL &&
+           answer->result->raw.size >= JSONRPC_LARGE && front_reply_takes_pieces(call->exchange) &&
+           !(call->exchange->is_stream && answer->has_lines);
+}
+
+void front_answer_parsed(struct front *front, struct front_call *call, mn_status status,
+                         struct front_answer *answer)
+{
+    static const char *const names[] = {"resultType", "structuredContent", "ttlMs", "cacheScope"};
+    const struct json *parts[4];
+    struct pieces to = {0};
+    bool is_changed;
+
+    if (status == MN_OK && !front_task_begun(front, call, &answer->node, &answer->result)) {
+        front_answer_broken(front, call, "the server's task has an id that is too long");
+        return;
+    }
+    if (status != MN_OK || answer->result->type != JSON_OBJECT ||
+        json_pick(answer->result, names, 4, parts) != MN_OK) {
+        front_answer_broken(front, call, "the server's result is not usable JSON");
+        return;
+    }
+    if (front_answer_in_pieces(call, answer)) to.source = answer->source;
+    if (parts[0] == NULL || mn_span_is(json_text(parts[0]), "complete")) {
+        is_changed = front_answer_translate(call, answer->result, parts, &to);
+    } else if (front_answer_incomplete(front, call, answer->result, &answer->node, answer->resume,
+                                       &to.writer)) {
+        is_changed = true;
+    } else {
+        front_answer_broken(front, call, "the server wants input that this client cannot give");
+        return;
+    }
+    front_task_told(front, call, answer->result);
+    front_answer_say(front, call, answer, &to, is_changed);
+    pieces_drop(&to);
+}
+
+/* [text] is part of a buffer, or padded: it is read once, where it is. */
 static void front_answer_on_result(struct front *front, struct front_call *call,
                                    struct mn_span text, const mn_id *node, struct mn_span resume)
 {
-    static const char *const names[] = {"resultType", "structuredContent", "ttlMs", "cacheScope"};
-    struct front_exchange *exchange = call->exchange;
-    struct front_session *noted;
-    const struct json *result, *parts[4];
-    struct mn_writer writer = {0};
-    bool is_changed;
-    struct mn_span id = mn_arena_copy(&front->scratch, call->id), known;
+    struct front_answer answer = {.node = *node, .resume = resume};
+    struct mn_span known;
     mn_status status;
 
     if (call->uri.size > 0)
@@ -283,32 +364,8 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
                                               : front_answer_renamed(front, call, text));
     known = front_content_known(front, call, text);
     if (known.data != text.data) text = front_answer_padded(front, known);
-    status = front_answer_parse(front, call, text, &result);
-    if (status == MN_OK && !front_task_begun(front, call, node, &result)) {
-        front_answer_broken(front, call, "the server's task has an id that is too long");
-        return;
-    }
-    if (status != MN_OK || result->type != JSON_OBJECT ||
-        json_pick(result, names, 4, parts) != MN_OK) {
-        front_answer_broken(front, call, "the server's result is not usable JSON");
-        return;
-    }
-    if (parts[0] == NULL || mn_span_is(json_text(parts[0]), "complete")) {
-        is_changed = front_answer_translate(call, result, parts, &writer);
-    } else if (front_answer_incomplete(front, call, result, node, resume, &writer)) {
-        is_changed = true;
-    } else {
-        front_answer_broken(front, call, "the server wants input that this client cannot give");
-        return;
-    }
-    front_task_told(front, call, result);
-    front_answer_late(front, call, is_changed ? mn_buf_span(writer.buf) : result->raw);
-    noted = call->is_noted ? call->session : NULL;
-    front_call_free(front, call);
-    if (exchange != NULL)
-        front_reply_result(front, exchange, id, is_changed ? mn_buf_span(writer.buf) : result->raw);
-    if (noted != NULL) front_orphan_save(front, noted);
-    mn_writer_drop(&writer);
+    status = front_answer_parse(front, call, text, &answer.result);
+    front_answer_parsed(front, call, status, &answer);
 }
 
 void front_answer_write_progress(struct mn_writer *writer, struct mn_span token,
@@ -413,7 +470,11 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (event->payload != NULL)
         payload = pb_view(&meshnode__gateway__event__descriptor, &front->scratch,
                           mn_buf_span(event->payload));
-    if (payload != NULL && is_last && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT)
+    if (payload != NULL && is_last && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT &&
+        front_large_is_one(call, pb_span(payload->result)))
+        front_large_begin(front, call, event, pb_span(payload->result), pb_span(payload->resume));
+    else if (payload != NULL && is_last &&
+             payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT)
         front_answer_on_result(front, call, pb_span(payload->result), &event->node,
                                pb_span(payload->resume));
     else if (payload != NULL && is_last &&

@@ -153,6 +153,49 @@ void front_reply_result(struct front *front, struct front_exchange *exchange, st
     front_reply_answer(front, exchange, 200, &writer);
 }
 
+bool front_reply_takes_pieces(const struct front_exchange *exchange)
+{
+    return exchange->is_stream || !exchange->is_batch;
+}
+
+/* What stands around the data of an event. */
+static void front_reply_begin_event(struct front *front, struct front_exchange *exchange,
+                                    struct mn_writer *writer, size_t size)
+{
+    const struct mn_span large = {NULL, size}; /* such are not kept, so nobody looks at it */
+
+    sse_begin_message(writer, front_replay_event(front, exchange, large, true));
+}
+
+void front_reply_pieces(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                        struct pieces *result)
+{
+    const uint64_t exchange_id = exchange->id;
+    const bool is_stream = exchange->is_stream;
+    const size_t size = pieces_size(result);
+    struct mn_writer begin = {0}, end = {0};
+    struct mn_buf *piece;
+
+    MN_ASSERT(exchange->pending_count > 0 && front_reply_takes_pieces(exchange));
+    exchange->pending_count--;
+    if (is_stream)
+        front_reply_begin_event(front, exchange, &begin, size);
+    else
+        front_reply_head(front, exchange_id, 200, reply_json, 1,
+                         front_reply_session(front, exchange), false);
+    jsonrpc_begin_result(&begin, id);
+    mn_writer_str(&end, is_stream ? "}" SSE_END : "}");
+    exchange->unread += mn_writer_size(&begin) + size + mn_writer_size(&end);
+    front_reply_body(front, exchange_id, mn_writer_done(&begin), false);
+    while ((piece = pieces_take(result)) != NULL)
+        front_reply_body(front, exchange_id, piece, false);
+    front_reply_body(front, exchange_id, mn_writer_done(&end), !is_stream);
+    if (!is_stream)
+        front_exchange_free(front, exchange);
+    else if (exchange->pending_count == 0)
+        front_reply_end(front, exchange);
+}
+
 void front_reply_error(struct front *front, struct front_exchange *exchange, uint32_t http_code,
                        struct mn_span id, int64_t code, struct mn_span message, struct mn_span data)
 {

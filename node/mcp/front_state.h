@@ -8,6 +8,7 @@
 
 #include "crypto/rng.h"
 #include "node/guard.h"
+#include "node/json/feed.h"
 #include "node/mcp/front.h"
 #include "node/mcp/jsonrpc.h"
 #include "node/mcp/loglevel.h"
@@ -15,6 +16,7 @@
 #include "node/mcp/names_route.h"
 #include "node/mcp/names_view.h"
 #include "node/mcp/parsed.h"
+#include "node/mcp/pieces.h"
 #include "node/mcp/records.h"
 #include "node/mcp/usage.h"
 #include "proto/base/heap.h"
@@ -199,6 +201,7 @@ struct front_call {
     uint32_t services_count;
     struct usage_tool *usage; /* NULL: not counted */
     mn_time started;
+    struct front_large *large;  /* its answer, while that is being checked */
     struct mn_heap_entry retry; /* of a claim that could not be asked for */
 };
 
@@ -237,7 +240,9 @@ struct front {
     struct mn_heap retries;  /* front_call.retry */
     mn_time changed_at;      /* when clients are told that lists changed; MN_TIME_NEVER */
     size_t bodies_size;
-    size_t batches_size; /* answers that wait for the rest of their batch */
+    size_t batches_size;  /* answers that wait for the rest of their batch */
+    struct mn_list large; /* of front_large.c */
+    size_t large_size;
     uint64_t ticket_last, question_last;
     bool is_stopping;
     struct mcp_stats stats; /* its totals */
@@ -298,6 +303,14 @@ void front_reply_refuse(struct front *front, uint64_t exchange_id, uint32_t code
  * that has not begun, and is no batch, begins with. Afterwards the exchange may be gone. */
 void front_reply_result(struct front *front, struct front_exchange *exchange, struct mn_span id,
                         struct mn_span result);
+
+/* Whether a result can go out in pieces, of which none is copied: not in the middle of a batch. */
+bool front_reply_takes_pieces(const struct front_exchange *exchange);
+
+/* The same for one of JSONRPC_LARGE bytes or more, on one line where the response is a stream.
+ * Takes the pieces. */
+void front_reply_pieces(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                        struct pieces *result);
 void front_reply_error(struct front *front, struct front_exchange *exchange, uint32_t http_code,
                        struct mn_span id, int64_t code, struct mn_span message,
                        struct mn_span data);
@@ -530,6 +543,34 @@ void front_answer_on_event(struct front *front, const struct call_event *event);
 /* Params of notifications/progress: an object that has none, with the client's token in. */
 void front_answer_write_progress(struct mn_writer *writer, struct mn_span token,
                                  const struct json *progress);
+
+/* A result whose JSON was read. */
+struct front_answer {
+    const struct json *result; /* nothing when it is not to be read */
+    struct mn_buf *source;     /* NULL, or what it is part of: then it goes on as such */
+    bool has_lines;            /* it is not on one line */
+    mn_id node;
+    struct mn_span resume;
+};
+
+/* Answers the client and forgets the call. [status]: of reading it. */
+void front_answer_parsed(struct front *front, struct front_call *call, mn_status status,
+                         struct front_answer *answer);
+
+/* ---- front_large.c ---- */
+
+/* Whether a result is so large that it must not be looked at in one step. */
+bool front_large_is_one(const struct front_call *call, struct mn_span text);
+
+/* [text] and [resume] are parts of the event's payload. front_answer_parsed() follows, some ticks
+ * later, unless the call ends before. */
+void front_large_begin(struct front *front, struct front_call *call, const struct call_event *event,
+                       struct mn_span text, struct mn_span resume);
+void front_large_drop(struct front *front, struct front_call *call);
+void front_large_on_tick(struct front *front);
+
+/* Memory is bounded: what is too much is checked now. */
+void front_large_bound(struct front *front);
 
 /* ---- front_round.c ---- */
 

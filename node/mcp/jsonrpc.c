@@ -120,13 +120,19 @@ void jsonrpc_write_notification(struct mn_writer *writer, const char *method, st
     jsonrpc_write_call(writer, method, params);
 }
 
-void jsonrpc_write_result(struct mn_writer *writer, struct mn_span id, struct mn_span result)
+void jsonrpc_begin_result(struct mn_writer *writer, struct mn_span id)
 {
-    MN_ASSERT(id.size > 0 && result.size > 0);
-    mn_writer_reserve(writer, id.size + result.size + 64); /* a large one is not moved about */
+    MN_ASSERT(id.size > 0);
     mn_writer_str(writer, "{\"jsonrpc\":\"2.0\",\"id\":");
     mn_writer_add(writer, id);
     mn_writer_str(writer, ",\"result\":");
+}
+
+void jsonrpc_write_result(struct mn_writer *writer, struct mn_span id, struct mn_span result)
+{
+    MN_ASSERT(result.size > 0);
+    mn_writer_reserve(writer, id.size + result.size + 64); /* a large one is not moved about */
+    jsonrpc_begin_result(writer, id);
     mn_writer_add(writer, result);
     mn_writer_str(writer, "}");
 }

@@ -36,6 +36,7 @@ struct jsonrpc_message {
 };
 
 /* Keeps message, params/result, and one level of what is in them (_meta, arguments, tools[]). */
+#define JSONRPC_LARGE ((size_t)256 << 10) /* bytes from which on a message is checked in pieces */
 #define JSONRPC_LIMITS ((struct json_limits){JSON_DEPTH_MAX, 3, JSON_NODES_MAX})
 
 #define JSONRPC_ID_SIZE_MAX 256 /* bytes of an id's text */
@@ -53,6 +54,8 @@ void jsonrpc_write_request(struct mn_writer *writer, struct mn_span id, const ch
                            struct mn_span params);
 void jsonrpc_write_notification(struct mn_writer *writer, const char *method,
                                 struct mn_span params);
+/* What stands before a result; "}" stands behind it. */
+void jsonrpc_begin_result(struct mn_writer *writer, struct mn_span id);
 void jsonrpc_write_result(struct mn_writer *writer, struct mn_span id, struct mn_span result);
 void jsonrpc_write_error(struct mn_writer *writer, struct mn_span id, int64_t code,
                          struct mn_span message, struct mn_span data);

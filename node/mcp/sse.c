@@ -2,7 +2,7 @@
 
 #include "node/json/json.h"
 
-void sse_write_message(struct mn_writer *writer, struct mn_span id, struct mn_span json)
+void sse_begin_message(struct mn_writer *writer, struct mn_span id)
 {
     mn_writer_str(writer, "event: message\n");
     if (id.size > 0) {
@@ -11,8 +11,13 @@ void sse_write_message(struct mn_writer *writer, struct mn_span id, struct mn_sp
         mn_writer_str(writer, "\n");
     }
     mn_writer_str(writer, "data: ");
+}
+
+void sse_write_message(struct mn_writer *writer, struct mn_span id, struct mn_span json)
+{
+    sse_begin_message(writer, id);
     json_write_line(writer, json);
-    mn_writer_str(writer, "\n\n");
+    mn_writer_str(writer, SSE_END);
 }
 
 void sse_write_priming(struct mn_writer *writer, struct mn_span id)
@@ -124,23 +129,58 @@ static bool sse_on_end(struct sse_reader *reader, struct sse_event *ret)
     return true;
 }
 
+/* Without the mark that a stream may begin with. */
+static struct mn_span sse_without_mark(const struct sse_reader *reader, struct mn_span line)
+{
+    static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
+
+    if (reader->is_started || line.size < 3 || memcmp(line.data, mark, 3) != 0) return line;
+    return mn_span(line.data + 3, line.size - 3);
+}
+
+/* What follows the colon. */
+static struct mn_span sse_value(struct mn_span line, size_t name_size)
+{
+    size_t size = line.size - name_size - 1;
+    const uint8_t *value = line.data + name_size + 1;
+
+    return size > 0 && *value == ' ' ? mn_span(value + 1, size - 1) : mn_span(value, size);
+}
+
+/* The unfinished line may be a long one: once it shows that it is data it need not be whole. */
+static void sse_begin_data(struct sse_reader *reader)
+{
+    static const char name[] = "data:";
+    struct mn_span line = sse_without_mark(reader, mn_buf_span(reader->line.buf));
+
+    if (line.size < sizeof name || memcmp(line.data, name, sizeof name - 1) != 0) return;
+    reader->is_started = reader->is_in_data = true;
+    sse_on_data(reader, sse_value(line, sizeof name - 2));
+    mn_writer_drop(&reader->line);
+}
+
+static void sse_add_data(struct sse_reader *reader, struct mn_span more)
+{
+    if (mn_writer_size(&reader->data) + more.size > reader->size_max)
+        sse_break(reader);
+    else
+        mn_writer_add(&reader->data, more);
+}
+
 /* One whole line, without its end. True when it completes an event. */
 static bool sse_on_line(struct sse_reader *reader, struct mn_span line, struct sse_event *ret)
 {
-    static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
     const uint8_t *colon;
-    struct mn_span name = line, value = {0};
+    struct mn_span name, value = {0};
 
-    if (!reader->is_started && line.size >= 3 && memcmp(line.data, mark, 3) == 0)
-        line = name = mn_span(line.data + 3, line.size - 3);
+    line = name = sse_without_mark(reader, line);
     reader->is_started = true;
     if (line.size == 0) return sse_on_end(reader, ret);
     colon = memchr(line.data, ':', line.size);
     if (colon == line.data) return false; /* a comment */
     if (colon != NULL) {
         name = mn_span(line.data, (size_t)(colon - line.data));
-        value = mn_span(colon + 1, line.size - name.size - 1);
-        if (value.size > 0 && value.data[0] == ' ') value = mn_span(value.data + 1, value.size - 1);
+        value = sse_value(line, name.size);
     }
     sse_on_field(reader, name, value);
     return false;
@@ -171,11 +211,19 @@ static bool sse_take_line(struct sse_reader *reader, struct mn_span *bytes, stru
         size++;
     }
     *bytes = mn_span(bytes->data + size, bytes->size - size);
+    if (reader->is_in_data) {
+        sse_add_data(reader, line);
+        reader->is_in_data = !is_whole;
+        return false;
+    }
     if (!is_whole || mn_writer_size(&reader->line) > 0) {
         mn_writer_add(&reader->line, line);
         line = mn_buf_span(reader->line.buf);
     }
-    if (!is_whole) return false;
+    if (!is_whole) {
+        sse_begin_data(reader);
+        return false;
+    }
     is_event = sse_on_line(reader, line, ret);
     mn_writer_drop(&reader->line);
     return is_event;

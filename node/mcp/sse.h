@@ -14,6 +14,10 @@
 /* One event with [json] as data; [id] empty: no id line. */
 void sse_write_message(struct mn_writer *writer, struct mn_span id, struct mn_span json);
 
+/* The same in pieces: first this, then JSON without CR and LF, then SSE_END. */
+void sse_begin_message(struct mn_writer *writer, struct mn_span id);
+#define SSE_END "\n\n"
+
 /* An event without data: tells [id], with which the stream can be taken up again from here. */
 void sse_write_priming(struct mn_writer *writer, struct mn_span id);
 
@@ -36,6 +40,7 @@ struct sse_reader {
     struct mn_writer type, id;
     size_t size_max;   /* bytes of one line, and of the data of one event */
     uint64_t retry_ms; /* newest value the stream gave; 0: none */
+    bool is_in_data;   /* the unfinished line is one of data, and goes to its place as it comes */
     bool has_data, is_started, after_cr, is_broken;
 };
 

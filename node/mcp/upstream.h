@@ -82,6 +82,7 @@ struct upstream_host {
     struct json_parser *parser;
     struct parsed *parsed;   /* NULL: of nobody */
     struct mn_arena scratch; /* reset by each step */
+    struct mn_buf *text;     /* what is being received; else NULL */
     struct mn_arena shown;   /* what accessors return; reset by each step */
     struct mn_heap timers;
     struct mn_list servers; /* also removed ones whose child still runs */

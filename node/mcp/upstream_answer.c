@@ -12,6 +12,8 @@
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
+#define RESULT_FIELD MESHNODE__GATEWAY__EVENT__KIND_RESULT /* a kind is the number of its field */
+
 static void upstream_answer_bytes(struct upstream_request *request,
                                   Meshnode__Gateway__Event__KindCase kind, struct mn_span json)
 {
@@ -25,17 +27,28 @@ static void upstream_answer_bytes(struct upstream_request *request,
     if (is_last) upstream_call_end(request);
 }
 
+/* An event with [result] at its end; a large one stays where it is. */
+static struct mn_buf *upstream_answer_pack(struct upstream_host *host, struct mn_span result)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    uint8_t head[PB_BYTES_HEAD_MAX];
+
+    if (result.size >= MN_BUF_PART_MIN && host->text != NULL && mn_buf_has(host->text, result))
+        return mn_buf_behead(host->text, result,
+                             mn_span(head, pb_bytes_head(RESULT_FIELD, result.size, head)));
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+    event.result = pb_bytes(result);
+    return pb_pack(&event.base);
+}
+
 /* What the server answered, as it is. If the caller is a client of this node, its half of the
  * gateway reads it next. */
 static void upstream_answer_whole(struct upstream_request *request, const struct json *result)
 {
     struct parsed *parsed = request->is_own ? request->server->host->parsed : NULL;
-    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
     struct mn_buf *payload;
 
-    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
-    event.result = pb_bytes(result->raw);
-    payload = pb_pack(&event.base); /* with the result at its end */
+    payload = upstream_answer_pack(request->server->host, result->raw);
     if (parsed != NULL) parsed_set(parsed, payload, result);
     upstream_call_emit_packed(request, CALL_EVENT_RESULT, payload);
     upstream_call_end(request);

@@ -148,6 +148,8 @@ void upstream_exchange_send(struct upstream_exchange *exchange, const char *meth
     sse_reader_done(&exchange->sse);
     sse_reader_init(&exchange->sse, UPSTREAM_MESSAGE_MAX);
     mn_writer_drop(&exchange->body);
+    json_feed_free(exchange->feed);
+    exchange->feed = NULL;
     exchange->code = 0;
     exchange->type = UPSTREAM_BODY_OTHER;
     exchange->fetch = host->edge_id_last += 2;
@@ -179,6 +181,7 @@ void upstream_exchange_free(struct upstream_exchange *exchange)
     mn_list_remove(&exchange->link);
     mn_buf_unref(exchange->event_id);
     mn_writer_drop(&exchange->body);
+    json_feed_free(exchange->feed);
     sse_reader_done(&exchange->sse);
     mn_free(exchange);
 }

@@ -3,6 +3,7 @@
 #ifndef UPSTREAM_EXCHANGE_H
 #define UPSTREAM_EXCHANGE_H
 
+#include "node/json/feed.h"
 #include "node/mcp/upstream.h"
 
 #define UPSTREAM_CONNECT_TIMEOUT (10 * MN_SEC)
@@ -29,6 +30,7 @@ struct upstream_exchange {
     uint32_t code;                    /* 0: no head yet */
     enum upstream_exchange_body type;
     struct mn_writer body;
+    struct json_feed *feed; /* of a large text that is not whole yet; else NULL */
     struct sse_reader sse;
     bool is_receiving, is_dead, had_event;
     struct mn_buf *event_id; /* newest one of its stream */

@@ -232,15 +232,15 @@ static void upstream_http_on_head(struct upstream_exchange *exchange,
 
 /* Bodies. */
 
-static void upstream_http_receive(struct upstream_exchange *exchange, struct mn_span text)
+static void upstream_http_receive(struct upstream_exchange *exchange, struct mn_buf *text)
 {
     struct upstream *server = exchange->server;
 
     exchange->is_receiving = true;
-    if (!upstream_message_receive(server, exchange, text)) {
+    if (!upstream_message_receive(server, exchange, text, &exchange->feed)) {
         server->noise_count++;
         if (server->noise_count <= UPSTREAM_NOISE_LOGGED)
-            upstream_log_line(&server->log, server->host->now.wall, "not MCP", text);
+            upstream_log_line(&server->log, server->host->now.wall, "not MCP", mn_buf_span(text));
     }
     exchange->is_receiving = false;
 }
@@ -255,7 +255,9 @@ static void upstream_http_on_event(struct upstream_exchange *exchange,
         exchange->event_id = mn_buf_copy(event->id);
     }
     if (event->data->size > 0 && mn_span_is(event->type, "message"))
-        upstream_http_receive(exchange, mn_buf_span(event->data));
+        upstream_http_receive(exchange, event->data);
+    json_feed_free(exchange->feed); /* of what was no message */
+    exchange->feed = NULL;
 }
 
 /* The answer is too big to be taken: the rest of it is not read. */
@@ -280,14 +282,19 @@ static void upstream_http_on_body(struct upstream_exchange *exchange, struct mn_
     if (is_good && exchange->type == UPSTREAM_BODY_SSE) {
         while (!exchange->is_dead && sse_reader_next(&exchange->sse, &bytes, &event))
             upstream_http_on_event(exchange, &event);
-        if (!exchange->is_dead && sse_reader_status(&exchange->sse) != MN_OK)
-            upstream_http_refuse(exchange);
-    } else if (exchange->type == UPSTREAM_BODY_JSON && exchange->request != NULL) {
-        size_t size = mn_writer_size(&exchange->body) + bytes.size;
-        if (size > (is_good ? UPSTREAM_MESSAGE_MAX : ERROR_BODY_MAX))
+        if (exchange->is_dead) return;
+        if (sse_reader_status(&exchange->sse) != MN_OK)
             upstream_http_refuse(exchange);
         else
-            mn_writer_add(&exchange->body, bytes);
+            upstream_message_ahead(&exchange->feed, &exchange->sse.data);
+    } else if (exchange->type == UPSTREAM_BODY_JSON && exchange->request != NULL) {
+        size_t size = mn_writer_size(&exchange->body) + bytes.size;
+        if (size > (is_good ? UPSTREAM_MESSAGE_MAX : ERROR_BODY_MAX)) {
+            upstream_http_refuse(exchange);
+            return;
+        }
+        mn_writer_add(&exchange->body, bytes);
+        upstream_message_ahead(&exchange->feed, &exchange->body);
     }
 }
 
@@ -335,7 +342,7 @@ static void upstream_http_on_whole(struct upstream_exchange *exchange)
 
     if (exchange->type == UPSTREAM_BODY_JSON && !is_lost) {
         struct mn_buf *text = mn_writer_done(&exchange->body);
-        upstream_http_receive(exchange, mn_buf_span(text));
+        upstream_http_receive(exchange, text);
         mn_buf_unref(text);
         if (exchange->is_dead || exchange->request == NULL) return;
     }

@@ -519,15 +519,36 @@ static bool upstream_message_has_batches(const struct upstream *server)
     return strcmp(server->version, "2025-03-26") == 0 || strcmp(server->version, "2024-11-05") == 0;
 }
 
-bool upstream_message_receive(struct upstream *server, struct upstream_exchange *exchange,
-                              struct mn_span text)
+void upstream_message_ahead(struct json_feed **feed, const struct mn_writer *so_far)
+{
+    mn_status status;
+
+    if (mn_writer_size(so_far) < JSONRPC_LARGE) return;
+    if (*feed == NULL) *feed = json_feed_new(JSONRPC_LIMITS);
+    status = json_feed_check(*feed, mn_buf_span(so_far->buf), SIZE_MAX);
+    if (status != MN_OK) MN_PROBE("upstream: a large text is no JSON, which its end will tell");
+}
+
+static bool upstream_message_parse(struct upstream_host *host, struct mn_span text,
+                                   struct json_feed **feed, const struct json **ret)
+{
+    mn_status status;
+
+    if (*feed == NULL)
+        return json_parse(host->parser, text, JSONRPC_LIMITS, &host->scratch, ret) == MN_OK;
+    status = json_feed_end(*feed, text, &host->scratch, ret);
+    json_feed_free(*feed);
+    *feed = NULL;
+    return status == MN_OK;
+}
+
+static bool upstream_message_all(struct upstream *server, struct upstream_exchange *exchange,
+                                 const struct json *value)
 {
     struct upstream_host *host = server->host;
-    const struct json *value, *one;
+    const struct json *one;
     bool is_good = true;
 
-    if (json_parse(host->parser, text, JSONRPC_LIMITS, &host->scratch, &value) != MN_OK)
-        return false;
     if (value->type != JSON_ARRAY) return upstream_message_one(server, exchange, value);
     if (!upstream_message_has_batches(server)) return false;
     for (const struct json *item = json_first(value); item != NULL; item = json_next(value, item)) {
@@ -536,5 +557,19 @@ bool upstream_message_receive(struct upstream *server, struct upstream_exchange 
             json_parse(host->parser, item->raw, JSONRPC_LIMITS, &host->scratch, &one) == MN_OK &&
             upstream_message_one(server, exchange, one) && is_good;
     }
+    return is_good;
+}
+
+bool upstream_message_receive(struct upstream *server, struct upstream_exchange *exchange,
+                              struct mn_buf *text, struct json_feed **feed)
+{
+    struct upstream_host *host = server->host;
+    const struct json *value;
+    bool is_good;
+
+    if (!upstream_message_parse(host, mn_buf_span(text), feed, &value)) return false;
+    host->text = text;
+    is_good = upstream_message_all(server, exchange, value);
+    host->text = NULL;
     return is_good;
 }

@@ -30,6 +30,13 @@ static struct edge_child *upstream_stdio_child(struct upstream *server)
     return child;
 }
 
+static void upstream_stdio_drop_line(struct upstream *server)
+{
+    line_done(&server->stdio.out);
+    json_feed_free(server->stdio.feed);
+    server->stdio.feed = NULL;
+}
+
 void upstream_stdio_start(struct upstream *server)
 {
     struct upstream_stdio *stdio = &server->stdio;
@@ -39,7 +46,7 @@ void upstream_stdio_start(struct upstream *server)
     stdio->child = host->edge_id_last += 2;
     stdio->is_stopped = false;
     stdio->written = stdio->consumed = 0;
-    line_done(&stdio->out);
+    upstream_stdio_drop_line(server);
     mn_map_insert(&host->children, &stdio->by_id, upstream_u64_key(&stdio->child));
     upstream_stdio_emit(server, EDGE_OUT_CHILD_START)->child_start = upstream_stdio_child(server);
 }
@@ -48,7 +55,7 @@ void upstream_stdio_stop(struct upstream *server)
 {
     if (server->stdio.child == 0 || server->stdio.is_stopped) return;
     server->stdio.is_stopped = true;
-    line_done(&server->stdio.out);
+    upstream_stdio_drop_line(server);
     upstream_stdio_emit(server, EDGE_OUT_CHILD_STOP);
 }
 
@@ -56,7 +63,7 @@ void upstream_stdio_done(struct upstream *server)
 {
     if (server->stdio.child != 0) mn_map_remove(&server->host->children, &server->stdio.by_id);
     server->stdio.child = 0;
-    line_done(&server->stdio.out);
+    upstream_stdio_drop_line(server);
 }
 
 void upstream_stdio_write(struct upstream *server, struct mn_buf *text)
@@ -94,10 +101,11 @@ static void upstream_stdio_on_noise(struct upstream *server, struct mn_span text
         upstream_break(server, "writes nothing but garbage to its stdout");
 }
 
-static void upstream_stdio_on_line(struct upstream *server, struct mn_span text)
+static void upstream_stdio_on_line(struct upstream *server, struct mn_buf *text)
 {
     if (server->state == UPSTREAM_STARTING) upstream_set_state(server, UPSTREAM_PROBING);
-    if (!upstream_message_receive(server, NULL, text)) upstream_stdio_on_noise(server, text);
+    if (!upstream_message_receive(server, NULL, text, &server->stdio.feed))
+        upstream_stdio_on_noise(server, mn_buf_span(text));
 }
 
 static void upstream_stdio_on_out(struct upstream *server, struct mn_span bytes)
@@ -114,9 +122,11 @@ static void upstream_stdio_on_out(struct upstream *server, struct mn_span bytes)
             upstream_break(server, "wrote a message of more than 32 MiB");
             break;
         }
-        upstream_stdio_on_line(server, mn_buf_span(text));
+        upstream_stdio_on_line(server, text);
         mn_buf_unref(text);
     }
+    if (server->stdio.child == child)
+        upstream_message_ahead(&server->stdio.feed, &server->stdio.out.partial);
 }
 
 static void upstream_stdio_on_exited(struct upstream *server, const struct edge_input *input)
@@ -125,8 +135,8 @@ static void upstream_stdio_on_exited(struct upstream *server, const struct edge_
 
     mn_map_remove(&server->host->children, &server->stdio.by_id);
     server->stdio.child = 0;
-    line_done(&server->stdio.out);
-    if (last != NULL) upstream_stdio_on_line(server, mn_buf_span(last));
+    upstream_stdio_drop_line(server);
+    if (last != NULL) upstream_stdio_on_line(server, last);
     mn_buf_unref(last);
     upstream_on_exit(server, input->code, input->status, input->text); /* may free it */
 }

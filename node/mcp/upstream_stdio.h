@@ -13,8 +13,9 @@ struct upstream_stdio {
     uint64_t child;  /* 0: none runs */
     bool is_stopped; /* told to exit; what it still says is not listened to */
     struct line out;
-    uint64_t written;  /* bytes given to the child so far */
-    uint64_t consumed; /* of these it has certainly read so many */
+    struct json_feed *feed; /* of a large line that is not whole yet; else NULL */
+    uint64_t written;       /* bytes given to the child so far */
+    uint64_t consumed;      /* of these it has certainly read so many */
 };
 
 void upstream_stdio_start(struct upstream *server);

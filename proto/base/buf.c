@@ -15,8 +15,7 @@ static size_t buf_memory_size(size_t size)
 struct mn_buf *mn_buf_new(size_t size)
 {
     struct mn_buf *buf = mn_realloc(NULL, buf_memory_size(size));
-    buf->size = (uint32_t)size;
-    buf->refs = 1;
+    *buf = (struct mn_buf){.size = (uint32_t)size, .refs = 1, .bytes = (uint8_t *)(buf + 1)};
     memset(buf->bytes + size, 0, MN_BUF_PADDING);
     return buf;
 }
@@ -36,22 +35,66 @@ struct mn_buf *mn_buf_ref(struct mn_buf *buf)
     return buf;
 }
 
+bool mn_buf_has(const struct mn_buf *buf, struct mn_span part)
+{
+    return part.data >= buf->bytes && part.size <= buf->size &&
+           (size_t)(part.data - buf->bytes) <= buf->size - part.size;
+}
+
+struct mn_buf *mn_buf_part(struct mn_buf *buf, struct mn_span part)
+{
+    struct mn_buf *ret = mn_realloc(NULL, sizeof *ret);
+
+    MN_ASSERT(mn_buf_has(buf, part));
+    *ret = (struct mn_buf){.size = (uint32_t)part.size,
+                           .refs = 1,
+                           .bytes = buf->bytes + (part.data - buf->bytes),
+                           .whole = mn_buf_ref(buf->whole != NULL ? buf->whole : buf)};
+    return ret;
+}
+
 struct mn_buf *mn_buf_cut(struct mn_buf *buf, struct mn_span part)
 {
-    if (buf->refs != 1) return mn_buf_copy(part);
-    MN_ASSERT(part.data >= buf->bytes && part.size <= buf->size);
-    MN_ASSERT((size_t)(part.data - buf->bytes) <= buf->size - part.size);
+    MN_ASSERT(mn_buf_has(buf, part));
+    if (part.size >= MN_BUF_PART_MIN && part.size >= buf->size / 2) return mn_buf_part(buf, part);
+    if (buf->refs != 1 || buf->whole != NULL) return mn_buf_copy(part);
     memmove(buf->bytes, part.data, part.size);
     memset(buf->bytes + part.size, 0, MN_BUF_PADDING);
     buf->size = (uint32_t)part.size;
     return mn_buf_ref(buf);
 }
 
+struct mn_buf *mn_buf_behead(struct mn_buf *buf, struct mn_span part, struct mn_span head)
+{
+    struct mn_buf *ret;
+    uint8_t *to;
+
+    MN_ASSERT(mn_buf_has(buf, part));
+    if (part.size >= MN_BUF_PART_MIN && buf->refs == 1 && buf->whole == NULL &&
+        (size_t)(part.data - buf->bytes) >= head.size) {
+        to = buf->bytes + (part.data - buf->bytes) - head.size;
+        memcpy(to, head.data, head.size);
+        return mn_buf_part(buf, mn_span(to, head.size + part.size));
+    }
+    ret = mn_buf_new(head.size + part.size);
+    memcpy(ret->bytes, head.data, head.size);
+    memcpy(ret->bytes + head.size, part.data, part.size);
+    return ret;
+}
+
+/* Not recursive: the whole of a part is no part. */
 struct mn_buf *mn_buf_unref(struct mn_buf *buf)
 {
+    struct mn_buf *whole;
+
     if (buf == NULL) return NULL;
     MN_ASSERT(buf->refs > 0);
-    if (--buf->refs == 0) mn_free(buf);
+    if (--buf->refs > 0) return NULL;
+    whole = buf->whole;
+    mn_free(buf);
+    if (whole == NULL) return NULL;
+    MN_ASSERT(whole->refs > 0 && whole->whole == NULL);
+    if (--whole->refs == 0) mn_free(whole);
     return NULL;
 }
 
@@ -64,6 +107,8 @@ static uint8_t *writer_grow(struct mn_writer *writer, size_t size)
         size_t capacity = needed < 128 ? 128 : needed + needed / 2;
         writer->buf = mn_realloc(writer->buf, buf_memory_size(capacity));
         writer->buf->refs = 1;
+        writer->buf->bytes = (uint8_t *)(writer->buf + 1);
+        writer->buf->whole = NULL;
         writer->capacity = capacity;
     }
     writer->buf->size = (uint32_t)needed;

@@ -4,18 +4,25 @@
 #ifndef MN_BUF_H
 #define MN_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "proto/base/bytes.h"
 
-/* Readable bytes after the end of every buffer: simdjson reads ahead. They are zero. */
+/* Readable bytes after the end of every buffer: simdjson reads ahead. They are zero, but for a part
+ * of another buffer. */
 #define MN_BUF_PADDING 64
+
+/* From so many bytes on it is cheaper to refer to them than to copy them, for a page that is
+ * touched for the first time costs more than copying it. */
+#define MN_BUF_PART_MIN ((size_t)16 << 10)
 
 struct mn_buf {
     uint32_t size; /* bytes in use; the maker may lower it before sharing */
     uint32_t refs;
-    uint8_t bytes[];
+    uint8_t *bytes;
+    struct mn_buf *whole; /* NULL, or the buffer that this one is a part of: one ref */
 };
 
 /* One ref, [size] unset bytes, zero padding after them; never NULL. */
@@ -25,9 +32,21 @@ struct mn_buf *mn_buf_copy(struct mn_span bytes);
 /* Takes one more ref and returns [buf]; NULL gives NULL. */
 struct mn_buf *mn_buf_ref(struct mn_buf *buf);
 
-/* A ref to a buffer that holds only [part], which is some of [buf]: the same buffer when nobody
- * else has a ref, whose bytes then have moved; else a copy. */
+/* Whether [part] lies in [buf]. */
+bool mn_buf_has(const struct mn_buf *buf, struct mn_span part);
+
+/* A buffer that is [part] of [buf], and keeps all of that alive: nothing is copied. */
+struct mn_buf *mn_buf_part(struct mn_buf *buf, struct mn_span part);
+
+/* A ref to a buffer that holds only [part], which is some of [buf]: a part of it when that is long
+ * and most of it; else the same buffer when nobody else has a ref, whose bytes then have moved;
+ * else a copy. */
 struct mn_buf *mn_buf_cut(struct mn_buf *buf, struct mn_span part);
+
+/* A buffer of [head] and then [part], which is some of [buf]. When that is long, nobody else has a
+ * ref, and there is room in front of it, [head] overwrites what stands there, and the rest is not
+ * copied. */
+struct mn_buf *mn_buf_behead(struct mn_buf *buf, struct mn_span part, struct mn_span head);
 
 /* Gives one ref back; always returns NULL, so that `buf = mn_buf_unref(buf)` forgets it. */
 struct mn_buf *mn_buf_unref(struct mn_buf *buf);

@@ -178,6 +178,60 @@ START_TEST(small_blocks_go_back)
 }
 END_TEST
 
+/* What is large is not copied: neither when a part of it goes on, nor with a head in front of it.
+ */
+START_TEST(long_part_of_a_buffer_stays_where_it_is)
+{
+    const size_t size = 4 * MN_BUF_PART_MIN;
+    struct mn_buf *buf = mn_buf_new(size), *part, *inner;
+
+    memset(buf->bytes, 'x', size);
+    memcpy(buf->bytes, "{head}", 6);
+    part = mn_buf_behead(buf, mn_span(buf->bytes + 6, size - 7), mn_span_str("abc"));
+    ck_assert_ptr_eq(part->bytes, buf->bytes + 3);
+    ck_assert_mem_eq(part->bytes, "abcxxx", 6);
+    ck_assert_uint_eq(part->size, size - 4);
+    ck_assert_uint_eq(buf->refs, 2);
+    inner = mn_buf_cut(part, mn_span(part->bytes + 1, part->size - 1));
+    ck_assert_ptr_eq(inner->bytes, part->bytes + 1);
+    mn_buf_unref(buf);
+    mn_buf_unref(part);
+    ck_assert_mem_eq(inner->bytes, "bcxxx", 5); /* it keeps alive what it is part of */
+    ck_assert_ptr_eq(inner->whole, buf);
+    mn_buf_unref(inner);
+}
+END_TEST
+
+/* Nor does a short part keep a large buffer, nor is one changed that others look at. */
+START_TEST(short_part_and_shared_buffer_are_copied)
+{
+    const size_t size = 4 * MN_BUF_PART_MIN;
+    struct mn_buf *buf = mn_buf_new(size), *other;
+
+    memset(buf->bytes, 'x', size);
+    mn_buf_ref(buf);
+    other = mn_buf_behead(buf, mn_span(buf->bytes + 6, size - 6), mn_span_str("abc"));
+    ck_assert_ptr_null(other->whole);
+    ck_assert_mem_eq(other->bytes, "abcx", 4);
+    ck_assert_uint_eq(buf->bytes[3], 'x');
+    mn_buf_unref(other);
+    other = mn_buf_cut(buf, mn_span(buf->bytes + 1, MN_BUF_PART_MIN));
+    ck_assert_ptr_null(other->whole);
+    ck_assert_ptr_ne(other, buf);
+    mn_buf_unref(other);
+    mn_buf_unref(buf);
+    other = mn_buf_cut(buf, mn_span(buf->bytes + 1, 2)); /* nobody else has it: in place */
+    ck_assert_ptr_eq(other, buf);
+    ck_assert_uint_eq(other->size, 2);
+    ck_assert_uint_eq(other->bytes[2], 0);
+    mn_buf_unref(other);
+    other = mn_buf_behead(buf, mn_span(buf->bytes, 2), mn_span_str("ab"));
+    ck_assert_mem_eq(other->bytes, "abxx", 4);
+    mn_buf_unref(other);
+    mn_buf_unref(buf);
+}
+END_TEST
+
 START_TEST(writer_builds_one_padded_buffer)
 {
     struct mn_writer writer = {0};
@@ -263,6 +317,8 @@ int main(void)
     tcase_add_test(tests, id_text_is_strict);
     tcase_add_test(tests, pool_refuses_past_its_limit_and_gets_all_back);
     tcase_add_test(tests, arena_grows_keeps_and_resets);
+    tcase_add_test(tests, long_part_of_a_buffer_stays_where_it_is);
+    tcase_add_test(tests, short_part_and_shared_buffer_are_copied);
     tcase_add_test(tests, writer_builds_one_padded_buffer);
     tcase_add_test(tests, writer_makes_room_once_and_writes_numbers);
     tcase_add_test(tests, allocated_memory_is_clear_even_when_used_before);

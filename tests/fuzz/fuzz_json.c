@@ -1,7 +1,9 @@
 /* The JSON parser against a second, naive reading of RFC 8259: both must agree on every input; what
- * was accepted must iterate to its end, and its strings must survive being written again. */
+ * was accepted must iterate to its end, and its strings must survive being written again. And the
+ * same piece by piece: the same verdict, and the same tree. */
 #include <stdlib.h>
 
+#include "node/json/feed.h"
 #include "node/json/json.h"
 #include "node/json/string.h"
 
@@ -155,6 +157,42 @@ static void rewrite(struct json_parser *parser, struct mn_arena *arena, const st
     mn_writer_drop(&writer);
 }
 
+static void compare(const struct json *one, const struct json *other)
+{
+    for (uint32_t i = 0; i < one->skip; i++) {
+        const struct json *a = &one[i], *b = &other[i];
+        if (a->type != b->type || a->is_kept != b->is_kept || a->count != b->count ||
+            a->skip != b->skip || !mn_span_equal(a->raw, b->raw) ||
+            (!mn_span_equal(a->text, b->text) && a->raw.size <= JSON_FEED_TEXT_MAX))
+            abort();
+    }
+}
+
+/* In steps of [step] bytes, of which there are [step] more each time. */
+static void feed(const uint8_t *data, size_t size, size_t step, struct json_limits limits,
+                 mn_status status, const struct json *value)
+{
+    struct json_feed *feed = json_feed_new(limits);
+    struct mn_arena arena = {0};
+    const struct json *other;
+    mn_status mine = MN_OK;
+
+    for (size_t there = 0; there < size && mine == MN_OK; there += step) {
+        uint8_t *copy = malloc(there + 1); /* what is not there yet cannot be read */
+        if (copy == NULL) abort();
+        memcpy(copy, data, there);
+        do
+            mine = json_feed_check(feed, mn_span(copy, there), (step + 1) / 2);
+        while (mine == MN_NOT_YET);
+        free(copy);
+    }
+    if (mine == MN_OK) mine = json_feed_end(feed, mn_span(data, size), &arena, &other);
+    if ((mine == MN_OK) != (status == MN_OK)) abort();
+    if (mine == MN_OK) compare(value, other);
+    json_feed_free(feed);
+    mn_arena_done(&arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -171,6 +209,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     is_json = naive_is_json(data, size);
     for (int i = 0; i < 3; i++) {
         mn_status status = json_parse_copy(parser, mn_span(data, size), limits[i], &arena, &value);
+        feed(data, size, 1 + size / 7, limits[i], status, value);
+        if (size < 1000) feed(data, size, 1, limits[i], status, value);
         if (status == MN_TOO_BIG && !is_json) continue; /* too deep: the naive one says no, too */
         if ((status == MN_OK) != is_json) abort();
         if (status != MN_OK) continue;

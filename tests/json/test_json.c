@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/json/feed.h"
 #include "node/json/json.h"
 #include "tests/suite.h"
 
@@ -420,6 +421,111 @@ START_TEST(raw_json_is_written_on_one_line)
 }
 END_TEST
 
+/* ---- piece by piece ---- */
+
+/* The verdict when it comes [step] bytes at a time; what is not there yet cannot be read. */
+static mn_status fed(const char *text, size_t step, struct json_limits limits,
+                     const struct json **ret)
+{
+    struct json_feed *feed = json_feed_new(limits);
+    const size_t size = strlen(text);
+    mn_status status = MN_OK;
+
+    for (size_t there = 0; there < size && status == MN_OK; there += step) {
+        uint8_t *copy = malloc(there + 1);
+        memcpy(copy, text, there);
+        do
+            status = json_feed_check(feed, mn_span(copy, there), step);
+        while (status == MN_NOT_YET);
+        free(copy);
+    }
+    if (status == MN_OK) status = json_feed_end(feed, mn_span_str(text), &arena, ret);
+    json_feed_free(feed);
+    return status;
+}
+
+START_TEST(pieces_of_what_is_json_are_json)
+{
+    for (size_t step = 1; step <= strlen(valid[_i]) + 1; step++) {
+        const struct json *value, *whole = parsed(valid[_i]);
+        ck_assert_msg(fed(valid[_i], step, all, &value) == MN_OK, "%s", valid[_i]);
+        for (uint32_t i = 0; i < whole->skip; i++) {
+            ck_assert_int_eq(value[i].type, whole[i].type);
+            ck_assert_uint_eq(value[i].count, whole[i].count);
+            ck_assert_uint_eq(value[i].skip, whole[i].skip);
+            ck_assert(mn_span_equal(value[i].raw, whole[i].raw));
+            ck_assert(mn_span_equal(value[i].text, whole[i].text));
+        }
+    }
+}
+END_TEST
+
+START_TEST(pieces_of_what_is_none_are_none)
+{
+    for (size_t step = 1; step <= strlen(invalid[_i]) + 1; step++) {
+        const struct json *value;
+        ck_assert_msg(fed(invalid[_i], step, all, &value) != MN_OK, "%s", invalid[_i]);
+    }
+}
+END_TEST
+
+START_TEST(pieces_have_the_same_limits)
+{
+    const struct json *value;
+    struct json_limits limits = all;
+
+    limits.depth_max = 2;
+    ck_assert_int_eq(fed("[[1]]", 1, limits, &value), MN_OK);
+    ck_assert_int_eq(fed("[[[]]]", 1, limits, &value), MN_TOO_BIG);
+    limits.nodes_max = 3;
+    ck_assert_int_eq(fed("[1,2]", 1, limits, &value), MN_OK);
+    ck_assert_int_eq(fed("[1,2,3]", 1, limits, &value), MN_TOO_BIG);
+    limits.depth_kept = 0;
+    ck_assert_int_eq(fed("[1,2,3]", 1, limits, &value), MN_OK);
+    ck_assert_uint_eq(value->count, 3);
+    ck_assert(!value->is_kept);
+}
+END_TEST
+
+/* It is what the loop relies on: a step looks at what it is told to, however long a string is. */
+START_TEST(piece_is_no_longer_than_it_is_told)
+{
+    const size_t size = 100000;
+    char *text = malloc(size + 1);
+    struct json_feed *feed = json_feed_new(all);
+    const struct json *value;
+    uint32_t steps = 0;
+
+    memset(text, 'a', size);
+    text[0] = text[size - 1] = '"';
+    text[size] = 0;
+    while (json_feed_check(feed, mn_span(text, size), 1000) == MN_NOT_YET) {
+        steps++;
+        ck_assert_uint_le(json_feed_place(feed), (size_t)steps * 1000);
+    }
+    ck_assert_uint_eq(steps, size / 1000 - 1);
+    ck_assert_int_eq(json_feed_end(feed, mn_span(text, size), &arena, &value), MN_OK);
+    ck_assert_uint_eq(value->text.size, size - 2);
+    json_feed_free(feed);
+    free(text);
+}
+END_TEST
+
+START_TEST(lines_are_noticed_between_tokens)
+{
+    const struct json *value;
+    struct json_feed *feed = json_feed_new(all);
+
+    ck_assert_int_eq(json_feed_end(feed, mn_span_str("[\"\\n\"]"), &arena, &value), MN_OK);
+    ck_assert(!json_feed_has_lines(feed));
+    json_feed_free(feed);
+    feed = json_feed_new(all);
+    ck_assert_int_eq(json_feed_end(feed, mn_span_str("[1,\r2]"), &arena, &value), MN_OK);
+    ck_assert(json_feed_has_lines(feed));
+    json_feed_free(feed);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("json");
@@ -448,6 +554,13 @@ int main(void)
     tcase_add_test(tcase, what_is_no_utf8_is_written_as_replacement);
     tcase_add_loop_test(tcase, written_strings_can_be_read, 0, 256);
     tcase_add_test(tcase, raw_json_is_written_on_one_line);
+    tcase_add_loop_test(tcase, pieces_of_what_is_json_are_json, 0,
+                        (int)(sizeof valid / sizeof *valid));
+    tcase_add_loop_test(tcase, pieces_of_what_is_none_are_none, 0,
+                        (int)(sizeof invalid / sizeof *invalid));
+    tcase_add_test(tcase, pieces_have_the_same_limits);
+    tcase_add_test(tcase, piece_is_no_longer_than_it_is_told);
+    tcase_add_test(tcase, lines_are_noticed_between_tokens);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

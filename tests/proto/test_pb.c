@@ -149,6 +149,28 @@ START_TEST(pb_messages_hold_each_other_a_few_levels_deep)
 }
 END_TEST
 
+/* With its head in front a long field need not be copied; what comes out is what pb_pack() makes.
+ */
+START_TEST(pb_head_of_a_field_is_what_packing_writes)
+{
+    static const size_t sizes[] = {0, 1, 127, 128, 16383, 16384, 3000000};
+    uint8_t head[PB_BYTES_HEAD_MAX], *zeros = calloc(1, 3000000);
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+        struct mn_buf *whole;
+        size_t size = pb_bytes_head(MESHNODE__GATEWAY__EVENT__KIND_RESULT, sizes[i], head);
+        event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+        event.result = pb_bytes(mn_span(zeros, sizes[i]));
+        whole = pb_pack(&event.base);
+        ck_assert_uint_eq(whole->size, size + sizes[i]);
+        ck_assert_mem_eq(whole->bytes, head, size);
+        mn_buf_unref(whole);
+    }
+    free(zeros);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("pb");
@@ -162,6 +184,7 @@ int main(void)
     tcase_add_test(tcase, pb_stops_before_tiny_fields_take_much_memory);
     tcase_add_test(tcase, pb_messages_hold_each_other_a_few_levels_deep);
     tcase_add_test(tcase, pb_fixed_fields_have_exactly_their_size);
+    tcase_add_test(tcase, pb_head_of_a_field_is_what_packing_writes);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

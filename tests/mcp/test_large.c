@@ -1,0 +1,367 @@
+/* Large answers: however large one is, no step of either half handles much of it. Counted in bytes
+ * (work.h), for a time would depend on the machine. */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/mcp/client.h"
+#include "tests/mcp/upstream_world.h"
+#include "tests/mcp/work.h"
+#include "tests/suite.h"
+
+#define LARGE ((size_t)20 << 20)
+#define PIECE ((size_t)64 << 10)   /* bytes of one input */
+#define STEP_MAX ((size_t)1 << 20) /* bytes that one step may handle */
+#define TICKS_MAX 4096             /* until it is answered */
+#define FIRST_TICKET 7
+
+static struct world w;
+static char *text; /* of the test; freed by its end */
+
+static void teardown(void)
+{
+    free(text);
+    text = NULL;
+}
+
+/* HEAD, then a text of [size] bytes made of [unit], then TAIL. */
+static char *made(const char *head, const char *unit, size_t size, const char *tail)
+{
+    size_t unit_size = strlen(unit), count = size / unit_size;
+    char *at = text = malloc(strlen(head) + count * unit_size + strlen(tail) + 1);
+
+    ck_assert_ptr_nonnull(text);
+    at += sprintf(at, "%s", head);
+    for (size_t i = 0; i < count; i++, at += unit_size)
+        memcpy(at, unit, unit_size);
+    sprintf(at, "%s", tail);
+    return text;
+}
+
+#define IMAGE_HEAD "{\"content\":[{\"type\":\"image\",\"mimeType\":\"image/png\",\"data\":\""
+#define IMAGE_TAIL "\"}]}"
+
+/* What servers answer at length: one string, many small values, text that is all escapes. */
+static const struct {
+    const char *head, *unit, *tail;
+} results[] = {
+    {IMAGE_HEAD, "A", IMAGE_TAIL},
+    {"{\"content\":[],\"structuredContent\":{\"x\":[0", ",1", "]}}"},
+    {"{\"content\":[{\"type\":\"text\",\"text\":\"", "\\n\\u00e9\xc3\xa9", IMAGE_TAIL},
+    {"{\"a\":\"", "\\t", "\",\"content\":[],\"structuredContent\":[1]}"},
+};
+#define RESULTS_COUNT (int)(sizeof results / sizeof *results)
+
+/* ---- from the server ---- */
+
+static void assert_carried(void)
+{
+    struct world_event *event = world_event(&w);
+    const char *result = strstr(text, "\"result\":") + strlen("\"result\":");
+    size_t size;
+
+    ck_assert_ptr_nonnull(event);
+    ck_assert_str_eq(event->what, "result");
+    size = strlen(event->json);
+    ck_assert_uint_ge(size, LARGE - 8);
+    ck_assert(memcmp(event->json, result, size) == 0);
+    ck_assert_str_eq(result + size, strchr(result + size, '}'));
+    ck_assert_uint_le(work_worst(), STEP_MAX);
+}
+
+static char *answered(int index, uint64_t id, const char *before, const char *after)
+{
+    char head[256], tail[256];
+
+    snprintf(head, sizeof head, "%s{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":%s", before,
+             (unsigned long long)id, results[index].head);
+    snprintf(tail, sizeof tail, "%s}%s", results[index].tail, after);
+    return made(head, results[index].unit, LARGE, tail);
+}
+
+static struct world_fetch *called(void)
+{
+    struct world_fetch *fetch;
+
+    world_init(&w);
+    world_up_http(&w, "s");
+    world_call_echo(&w, FIRST_TICKET, "s");
+    do
+        fetch = world_fetch(&w);
+    while (fetch != NULL && strstr(fetch->body, "tools/call") == NULL);
+    ck_assert_ptr_nonnull(fetch);
+    work_reset();
+    return fetch;
+}
+
+static void give(struct world_fetch *fetch, const char *bytes)
+{
+    for (size_t left = strlen(bytes), size; left > 0; bytes += size, left -= size) {
+        size = left < PIECE ? left : PIECE;
+        world_edge(&w, &(struct edge_input){.type = EDGE_IN_FETCH_BODY,
+                                            .id = fetch->id,
+                                            .bytes = mn_span(bytes, size)});
+    }
+}
+
+START_TEST(body_is_handled_as_it_comes)
+{
+    struct world_fetch *fetch = called();
+
+    world_head(&w, fetch, 200, "application/json", NULL);
+    give(fetch, answered(_i, world_id(fetch->body), "", ""));
+    world_end(&w, fetch, MN_OK, "");
+    assert_carried();
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(event_is_handled_as_it_comes)
+{
+    struct world_fetch *fetch = called();
+
+    world_head(&w, fetch, 200, "text/event-stream", NULL);
+    give(fetch, answered(_i, world_id(fetch->body), "event: message\ndata: ", "\n\n"));
+    assert_carried();
+    world_done(&w);
+}
+END_TEST
+
+START_TEST(line_is_handled_as_it_comes)
+{
+    const char *call, *bytes;
+
+    world_init(&w);
+    world_up_legacy(&w, "s");
+    world_call_echo(&w, FIRST_TICKET, "s");
+    do
+        call = world_line(&w);
+    while (call != NULL && strstr(call, "tools/call") == NULL);
+    ck_assert_ptr_nonnull(call);
+    work_reset();
+    bytes = answered(_i, world_id(call), "", "\n");
+    for (size_t left = strlen(bytes), size; left > 0; bytes += size, left -= size) {
+        size = left < PIECE ? left : PIECE;
+        world_say_bytes(&w, 1, mn_span(bytes, size));
+    }
+    assert_carried();
+    world_done(&w);
+}
+END_TEST
+
+/* One that is wrong in the end is an answer of no kind, as a short one is. */
+START_TEST(what_is_wrong_in_the_end_is_no_answer)
+{
+    struct world_fetch *fetch = called();
+    char *bytes = answered(0, world_id(fetch->body), "", "");
+    struct world_event *event;
+
+    bytes[strlen(bytes) - 1] = ']';
+    world_head(&w, fetch, 200, "application/json", NULL);
+    give(fetch, bytes);
+    world_end(&w, fetch, MN_OK, "");
+    event = world_event(&w);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_int_eq(event->kind, CALL_EVENT_FAILED);
+    ck_assert_int_eq(event->failure, CALL_UPSTREAM);
+    ck_assert_uint_le(work_worst(), STEP_MAX);
+    world_done(&w);
+}
+END_TEST
+
+/* ---- to the client ---- */
+
+static const char *const tools[] = {"{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}",
+                                    NULL};
+
+static void front_setup(void)
+{
+    client_setup();
+    client_service("srv", true, tools);
+}
+
+static void front_teardown(void)
+{
+    client_teardown();
+    teardown();
+}
+
+/* Ticks until nothing is left to be checked. */
+static void work_off(void)
+{
+    for (int i = 0; front_deadline(client_front) <= client_now.mono; i++) {
+        ck_assert_int_lt(i, TICKS_MAX);
+        client_at(client_now.mono);
+    }
+}
+
+static const char *result(int index)
+{
+    return made(results[index].head, results[index].unit, LARGE, results[index].tail);
+}
+
+/* [head] and the result without its first [skip] bytes, and [tail]: what the client got. */
+static void assert_answer(const struct client_response *response, const char *head, size_t skip,
+                          const char *tail)
+{
+    size_t size = strlen(text + skip);
+
+    ck_assert_uint_eq(response->body_size, strlen(head) + size + strlen(tail));
+    ck_assert(memcmp(response->body, head, strlen(head)) == 0);
+    ck_assert(memcmp(response->body + strlen(head), text + skip, size) == 0);
+    ck_assert_str_eq(response->body + strlen(head) + size, tail);
+    ck_assert_uint_le(work_worst(), STEP_MAX);
+}
+
+static uint64_t asked_modern(void)
+{
+    uint64_t id = client_modern("tools/call", "srv__echo",
+                                "{\"name\":\"srv__echo\",\"arguments\":{}," MODERN_META("") "}")
+                      ->id;
+
+    work_reset();
+    return id;
+}
+
+static uint64_t ticket(void)
+{
+    return client_calls[client_calls_count - 1].ticket;
+}
+
+START_TEST(modern_client_gets_it_in_slices)
+{
+    uint64_t id = asked_modern();
+
+    client_result(ticket(), result(_i));
+    ck_assert(!client_response(id)->is_ended);
+    work_off();
+    ck_assert(client_response(id)->is_ended);
+    assert_answer(client_response(id),
+                  "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",", 1, "}");
+}
+END_TEST
+
+#define CALL_LEGACY                                                                               \
+    "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"name\":\"srv__echo\"," \
+    "\"arguments\":{}}}"
+
+START_TEST(legacy_client_gets_it_in_slices)
+{
+    const char *session = client_initialize("/mcp", "2025-11-25");
+    uint64_t id = client_legacy(session, CALL_LEGACY)->id;
+
+    work_reset();
+    client_result(ticket(), result(0));
+    work_off();
+    assert_answer(client_response(id), "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":", 0, "}");
+}
+END_TEST
+
+/* The answer comes late, when its response is a stream already. */
+START_TEST(stream_gets_it_in_slices)
+{
+    const char *session = client_initialize("/mcp", "2025-06-18");
+    uint64_t id = client_legacy(session, CALL_LEGACY)->id;
+
+    client_at(client_now.mono + 20 * MN_SEC);
+    ck_assert(client_response(id)->is_stream);
+    client_forget(id);
+    work_reset();
+    client_result(ticket(), result(0));
+    work_off();
+    ck_assert(client_response(id)->is_ended);
+    assert_answer(client_response(id),
+                  "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":5,\"result\":", 0, "}\n\n");
+}
+END_TEST
+
+START_TEST(legacy_client_gets_its_own_shape)
+{
+    const char *session = client_initialize("/mcp", "2025-06-18");
+    uint64_t id = client_legacy(session, CALL_LEGACY)->id;
+    const char *tail = "AAAA\",\"structuredContent\":{\"result\":[1]}}}";
+    const struct client_response *response;
+
+    work_reset();
+    client_result(ticket(), made("{\"resultType\":\"complete\",\"content\":[],\"x\":\"", "A", LARGE,
+                                 "\",\"structuredContent\":[1]}"));
+    work_off();
+    response = client_response(id);
+    ck_assert(response->is_ended);
+    ck_assert_ptr_nonnull(strstr(
+        response->body, "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"content\":[],\"x\":\"A"));
+    ck_assert_str_eq(response->body + response->body_size - strlen(tail), tail);
+    ck_assert_uint_le(work_worst(), STEP_MAX);
+}
+END_TEST
+
+/* Another node said it: its word is not enough. */
+START_TEST(what_is_no_json_goes_to_nobody)
+{
+    uint64_t id = asked_modern();
+
+    client_result(ticket(), made(IMAGE_HEAD, "A", LARGE, "\"}]"));
+    work_off();
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, "not usable JSON"));
+    ck_assert_uint_le(work_worst(), STEP_MAX);
+}
+END_TEST
+
+START_TEST(client_that_leaves_meanwhile_leaves_nothing)
+{
+    uint64_t id = asked_modern();
+    struct mcp_stats stats;
+
+    client_result(ticket(), result(0));
+    client_at(client_now.mono);
+    client_gone(id);
+    work_off();
+    front_stats(client_front, &stats);
+    ck_assert_uint_eq(stats.calls_count, 0);
+    ck_assert_uint_eq(stats.exchanges_count, 0);
+}
+END_TEST
+
+/* More than may wait: those that came first are not let wait any longer. */
+START_TEST(memory_of_those_that_wait_is_bounded)
+{
+    uint64_t ids[4];
+
+    result(0);
+    for (int i = 0; i < 4; i++) {
+        ids[i] = asked_modern();
+        client_result(ticket(), text);
+    }
+    ck_assert(client_response(ids[0])->is_ended);
+    ck_assert(!client_response(ids[1])->is_ended);
+    work_off();
+    for (int i = 0; i < 4; i++)
+        ck_assert(client_response(ids[i])->is_ended);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("large");
+    TCase *from = tcase_create("from servers"), *to = tcase_create("to clients");
+
+    tcase_set_timeout(from, 60);
+    tcase_set_timeout(to, 60);
+    tcase_add_checked_fixture(from, NULL, teardown);
+    tcase_add_loop_test(from, body_is_handled_as_it_comes, 0, RESULTS_COUNT);
+    tcase_add_loop_test(from, event_is_handled_as_it_comes, 0, RESULTS_COUNT);
+    tcase_add_loop_test(from, line_is_handled_as_it_comes, 0, RESULTS_COUNT);
+    tcase_add_test(from, what_is_wrong_in_the_end_is_no_answer);
+    tcase_add_checked_fixture(to, front_setup, front_teardown);
+    tcase_add_loop_test(to, modern_client_gets_it_in_slices, 0, RESULTS_COUNT);
+    tcase_add_test(to, legacy_client_gets_it_in_slices);
+    tcase_add_test(to, stream_gets_it_in_slices);
+    tcase_add_test(to, legacy_client_gets_its_own_shape);
+    tcase_add_test(to, what_is_no_json_goes_to_nobody);
+    tcase_add_test(to, client_that_leaves_meanwhile_leaves_nothing);
+    tcase_add_test(to, memory_of_those_that_wait_is_bounded);
+    suite_add_tcase(suite, from);
+    suite_add_tcase(suite, to);
+    return suite_run(suite);
+}
