@@ -352,7 +352,7 @@ static bool http_is_overdue(const struct http_conn *conn, uint64_t now)
     case HTTP_PHASE_ANSWER: return false; /* the machine has its own limits */
     case HTTP_PHASE_REPLY:
         if (exchange->is_stream) return exchange->queued > 0 && spent > idle_ms;
-        size = exchange->body == NULL ? exchange->queued : exchange->body->size;
+        size = exchange->body == NULL ? exchange->length : exchange->body->size;
         return spent > idle_ms + (uint64_t)size * 1000 / config->body_rate_min;
     }
     return false;

@@ -12,7 +12,8 @@
  * streamed as it comes; each time more than HTTP_QUEUE_HIGH bytes of it were given and fewer than
  * HTTP_QUEUE_LOW are left, one WRITABLE follows: who counts what it gave since then knows how far a
  * reader is behind. A queue over HTTP_QUEUE_MAX cuts the connection. Without the flag the parts are
- * gathered and sent with their length. Connection, length and date headers are made here.
+ * sent with their length once all are there. The kernel gets a long body block by block, so that no
+ * turn of the loop copies much of it. Connection, length and date headers are made here.
  *
  * All that readers have not taken yet, of streams and of whole responses, has one budget: beyond it
  * the connection goes that holds most for longest, others are not affected.

@@ -16,6 +16,10 @@
  * chunks: only a client of HTTP/1.0, which has no chunks, is sent its stream through them. */
 #define HTTP_STREAM_BLOCK 1024
 
+/* Bytes of a body that are given to the kernel at a time. It would take megabytes of a long one,
+ * while all others wait. */
+#define HTTP_BODY_BLOCK (128 * 1024)
+
 static void http_exchange_set_phase(struct http_conn *conn, enum http_phase phase)
 {
     conn->phase = phase;
@@ -234,7 +238,7 @@ static size_t http_exchange_take(struct http_conn *conn, char *to, size_t max)
     return taken;
 }
 
-/* libmicrohttpd wants bytes of a streamed response. */
+/* libmicrohttpd wants bytes of a response that is a stream, or has its length in parts. */
 static ssize_t http_exchange_on_read(void *cls, uint64_t position, char *to, size_t max)
 {
     struct http_conn *conn = cls;
@@ -242,7 +246,7 @@ static ssize_t http_exchange_on_read(void *cls, uint64_t position, char *to, siz
     (void)position;
     if (exchange->is_cut) return MHD_CONTENT_READER_END_WITH_ERROR;
     size_t taken = http_exchange_take(conn, to, max);
-    conn->since_ms = http_now_ms(conn->http);
+    if (exchange->is_stream) conn->since_ms = http_now_ms(conn->http);
     http_unsettle(conn);
     if (taken == 0) {
         if (exchange->is_finished) return MHD_CONTENT_READER_END_OF_STREAM;
@@ -262,48 +266,15 @@ static void http_unref_body(void *cls)
     mn_buf_unref(cls);
 }
 
-/* What a response in parts keeps alive, for as long as libmicrohttpd has it. */
-struct http_kept {
-    uint32_t count;
-    struct mn_buf *bufs[];
-};
-
-static void http_kept_free(void *cls)
-{
-    struct http_kept *kept = cls;
-    for (uint32_t i = 0; i < kept->count; i++)
-        mn_buf_unref(kept->bufs[i]);
-    mn_free(kept);
-}
-
-/* All parts as one body, without copying them together. */
-static struct MHD_Response *http_exchange_parts(struct http_conn *conn)
-{
-    struct mn_list *parts = &conn->exchange.parts;
-    uint32_t count = 0;
-    MN_LIST_FOR_EACH (entry, parts)
-        count++;
-    struct http_kept *kept = mn_alloc(sizeof *kept + count * sizeof *kept->bufs);
-    struct MHD_IoVec *spans = mn_alloc(count * sizeof *spans);
-    MN_LIST_FOR_EACH (entry, parts) {
-        struct mn_buf *buf = MN_CONTAINER(entry, struct http_part, entry)->buf;
-        spans[kept->count] = (struct MHD_IoVec){buf->bytes, buf->size};
-        kept->bufs[kept->count++] = mn_buf_ref(buf);
-    }
-    struct MHD_Response *response =
-        MHD_create_response_from_iovec(spans, count, http_kept_free, kept);
-    mn_free(spans);
-    if (response == NULL) http_kept_free(kept);
-    return response;
-}
-
 static struct MHD_Response *http_exchange_response(struct http_conn *conn)
 {
     struct http_exchange *exchange = &conn->exchange;
     if (exchange->is_stream)
         return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, HTTP_STREAM_BLOCK,
                                                  http_exchange_on_read, conn, NULL);
-    if (exchange->queued > 0) return http_exchange_parts(conn);
+    if (exchange->length > 0)
+        return MHD_create_response_from_callback(exchange->length, HTTP_BODY_BLOCK,
+                                                 http_exchange_on_read, conn, NULL);
     if (exchange->body == NULL)
         return MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
     return MHD_create_response_from_buffer_with_free_callback_cls(
@@ -435,16 +406,18 @@ static void http_exchange_push(struct http_conn *conn, struct mn_buf *buf)
 static void http_exchange_add_body(struct http_conn *conn, const struct edge_output *output)
 {
     struct http_exchange *exchange = &conn->exchange;
+    size_t size = mn_buf_span(output->buf).size;
     if (exchange->code == 0) return; /* no head yet */
     if (exchange->is_cut) {
         exchange->is_finished |= output->flag;
         return;
     }
-    if (!exchange->is_stream && output->flag && exchange->queued == 0)
+    if (!exchange->is_stream && output->flag && exchange->queued == 0 && size <= HTTP_BODY_BLOCK)
         exchange->body = mn_buf_ref(output->buf);
     else
         http_exchange_push(conn, output->buf);
     exchange->is_finished = output->flag;
+    if (!exchange->is_stream && output->flag) exchange->length = exchange->queued;
     if (exchange->queued > HTTP_QUEUE_MAX) http_cut_slow(conn);
     if (exchange->body != NULL) http_hold(conn, exchange->body->size);
     http_keep_budget(conn->http);

@@ -60,6 +60,7 @@ struct http_exchange {
     struct mn_buf *body; /* of a response with a length, once there is more than none */
     struct mn_list parts;
     size_t queued; /* bytes in parts */
+    size_t length; /* of a response with one that goes out in parts; else 0 */
     size_t given;  /* bytes of the response since the last WRITABLE */
     size_t held;   /* bytes that count in the budget of all */
     uint64_t held_since_ms;

@@ -13,7 +13,7 @@
 #include "node/json/json.h"
 
 #define TOOL_ID_MAX 256
-#define TOOL_BIG_MAX (15u * 1024 * 1024)
+#define TOOL_BIG_MAX (24u << 20)
 #define TOOL_MORE_MAX 10000
 
 enum tool_era { TOOL_LEGACY = 1, TOOL_MODERN = 2, TOOL_BOTH = 3 };
