@@ -137,6 +137,21 @@ static void weigh(struct bft_world *world, const struct decision_view *view, str
         liars * view->quorum_den < (2 * view->quorum_num - view->quorum_den) * view->total;
 }
 
+/* Is every vote that is shown one that is proven, and the other way round? Of what was agreed on
+ * the votes are those that were agreed, and more may be known. */
+static bool is_proven(const struct decision_view *view, const struct decision_view *proven)
+{
+    if (view->ballots_count != proven->ballots_count || view->total != proven->total) return false;
+    for (uint32_t i = 0; i < view->ballots_count; i++) {
+        const struct decision_ballot *a = &view->ballots[i], *b = &proven->ballots[i];
+        if (!mn_id_equal(&a->node_id, &b->node_id) || a->weight != b->weight) return false;
+        if (view->is_byzantine && b->choice == DECISION_NONE) continue;
+        if (a->choice != b->choice || (a->choice != DECISION_NONE && a->cause != b->cause))
+            return false;
+    }
+    return true;
+}
+
 static void check_outcome(struct bft_host *host, const struct decision_output *out)
 {
     struct bft_world *world = host->world;
@@ -159,6 +174,8 @@ static void check_outcome(struct bft_host *host, const struct decision_output *o
         proven.outcome != out->outcome.outcome)
         bft_world_fail(world, "proof: what n%u holds does not verify", host->index);
     if (view.is_byzantine) check_agreed(host, &view, mn_buf_span(proof));
+    if (!is_proven(&view, &proven))
+        bft_world_fail(world, "proof: n%u shows other votes than it proves", host->index);
     mn_buf_unref(proof);
     if (out->outcome.outcome != DECISION_ACHIEVED || run->achieved_count == KEPT_MAX) return;
     kept = (struct kept){.id = view.id,

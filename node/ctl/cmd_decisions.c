@@ -82,20 +82,6 @@ static int verify_failed(struct ctl *ctl, const char *why)
                      "the certificate does not prove this decision: %s", why);
 }
 
-/* Are topic, value and outcome shown what the certificate proves? */
-static bool is_as_shown(const struct json *root, const struct decision_view *view)
-{
-    struct mn_span outcome = ctl_string(root, "outcome");
-    bool is_byzantine = json_is_true(json_find_str(root, "byzantine"));
-
-    if (is_byzantine != view->is_byzantine) return false;
-    if (!mn_span_equal(ctl_string(root, "topic"), view->topic)) return false;
-    if (!mn_span_equal(ctl_string(root, "value"), view->value)) return false;
-    if (view->outcome != DECISION_OPEN)
-        return mn_span_is(outcome, decision_outcome_name(view->outcome));
-    return !mn_span_is(outcome, "achieved") && !mn_span_is(outcome, "refused");
-}
-
 static int verify(struct ctl *ctl, const struct json *root)
 {
     struct mn_span hex = ctl_string(root, "certificate");
@@ -110,7 +96,8 @@ static int verify(struct ctl *ctl, const struct json *root)
         return verify_failed(ctl, "it names no mesh");
     if (decision_verify(&mesh, mn_span(bytes, hex.size / 2), &ctl->arena, &view) != MN_OK)
         return verify_failed(ctl, "a signature or a number in it is wrong");
-    if (!is_as_shown(root, &view)) return verify_failed(ctl, "it is about something else");
+    if (!ctl_decision_is_as_shown(root, &view))
+        return verify_failed(ctl, "it says something else than what is shown");
     if (!ctl->is_quiet)
         fprintf(ctl->err,
                 "verified: %s are rightly signed for mesh %s; yes %llu, no %llu of %llu: %s\n",
@@ -189,6 +176,7 @@ static int verify_evidence(struct ctl *ctl, const struct json *root)
             decision_verify_evidence(&mesh, mn_span(bytes, hex.size / 2), &proven) != MN_OK ||
             !mn_span_is(ctl_string(json_find_str(item, "node"), "id"),
                         mn_id_format(&proven.node, text)) ||
+            !mn_span_is(ctl_string(item, "decision"), mn_id_format(&proven.about, text)) ||
             !mn_span_is(ctl_string(item, "lie"), decision_lie_name(proven.lie)))
             return ctl_error(ctl, CTL_FAILED, "not_verified", "meshctl consensus evidence --json",
                              "a proof does not convict the node that is named");

@@ -239,6 +239,10 @@ void ctl_print_json(struct ctl *ctl, const struct json *value);
 int ctl_print_done(struct ctl *ctl, const struct json *root, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* decision_shown.c: is the answer or file [root] what the certificate proves? */
+struct decision_view;
+bool ctl_decision_is_as_shown(const struct json *root, const struct decision_view *view);
+
 /* All of stdin, until the arena is reset (cmd_call.c). */
 struct mn_span ctl_read_stdin(struct ctl *ctl);
 

@@ -34,6 +34,19 @@ test('five nodes decide, one is killed, and anybody can check it', withMesh('dec
   assert.equal((await ctl(n2, 'consensus', 'show', file, '--verify')).code, 0);
   writeFileSync(file, JSON.stringify({...shown, value: 'v3'}));
   assert.equal((await ctl(n2, 'consensus', 'show', file, '--verify')).code, 1);
+  // Whatever is shown is what is proven, names of nodes apart.
+  const [first, ...others] = shown.votes;
+  for (const change of [{yes: 5}, {no: 1}, {total: 6}, {quorum_num: 500_000}, {weights: 'metric'}, {id: shown.mesh}, {byzantine: true},
+    {proposer: {...shown.proposer, id: shown.mesh}}, {created: shown.deadline}, {deadline: shown.created}, {outcome: 'refused'},
+    {votes: others}, {votes: [...others, first]}, {votes: [{...first, weight: 2}, ...others]},
+    {votes: [{...first, choice: first.choice === 'no' ? 'yes' : 'no'}, ...others]}, {votes: [{...first, cause: 'policy'}, ...others]}]) {
+    writeFileSync(file, JSON.stringify({...shown, ...change}));
+    const said = await ctl(n2, 'consensus', 'show', file, '--verify');
+    assert.equal(said.code, 1, JSON.stringify(change));
+    assert.match(said.stderr, /something else than what is shown/, JSON.stringify(change));
+  }
+  writeFileSync(file, JSON.stringify({...shown, proposer: {...shown.proposer, name: 'somebody'}}));
+  assert.equal((await ctl(n2, 'consensus', 'show', file, '--verify')).code, 0);
   const at = shown.certificate.length - 3;
   const other = shown.certificate[at] === '0' ? '1' : '0';
   writeFileSync(file, JSON.stringify({...shown, certificate: shown.certificate.slice(0, at) + other + shown.certificate.slice(at + 1)}));
@@ -95,6 +108,8 @@ test('a liar among five: the honest agree, and hold evidence that needs no node'
   assert.equal((await ctl(n1, 'consensus', 'evidence', file, '--verify')).code, 0);
   const [item] = list.items, at = item.proof.length >> 1, other = item.proof[at] === '0' ? '1' : '0';
   writeFileSync(file, JSON.stringify({...list, items: [{...item, proof: item.proof.slice(0, at) + other + item.proof.slice(at + 1)}]}));
+  assert.equal((await ctl(n1, 'consensus', 'evidence', file, '--verify')).code, 1);
+  writeFileSync(file, JSON.stringify({...list, items: [{...item, decision: item.mesh}]}));
   assert.equal((await ctl(n1, 'consensus', 'evidence', file, '--verify')).code, 1);
   writeFileSync(file, JSON.stringify({...list, items: [{...item, node: {...item.node, id: item.mesh}}]}));
   assert.equal((await ctl(n1, 'consensus', 'evidence', file, '--verify')).code, 1);
