@@ -43,6 +43,8 @@
     X(TRUST_ITEM, "trust-item")   \
     X(DEFINITION, "definition")   \
     X(STATE, "state")             \
+    X(SESSION, "session")         \
+    X(ORPHAN, "orphan")           \
     X(RESCUE, "rescue")
 
 enum digest_tag {

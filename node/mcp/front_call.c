@@ -179,7 +179,7 @@ static struct mn_buf *front_call_payload(struct front *front, const struct front
     if (call->session != NULL) {
         request.is_live = true;
         request.orphan = pb_bytes(mn_span(call->handle, sizeof call->handle));
-        request.session = pb_bytes(mn_span(call->session->handle, sizeof call->session->handle));
+        request.session = pb_bytes(mn_span(call->session->alias, sizeof call->session->alias));
         request.client_info = pb_bytes(call->session->client_info);
         request.client_capabilities = pb_bytes(call->session->client_capabilities);
         request.protocol_version = front_call_string(front, mn_span_str(call->session->version));

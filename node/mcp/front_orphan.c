@@ -4,6 +4,7 @@
  * for the call (upstream_orphan.h): what comes then goes out as if it had begun here. Answers of
  * such calls are in the record, too, as far as they are small, since nobody knows whether a client
  * got what was sent to it last. */
+#include "crypto/digest.h"
 #include "node/mcp/front_state.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
@@ -43,12 +44,18 @@ void front_orphan_done(struct front_session *session)
 void front_orphan_handle(const struct front_session *session, uint64_t ticket,
                          uint8_t ret[FRONT_DIGEST_SIZE])
 {
-    uint64_t number = session->generation << 48 ^ ticket;
+    uint8_t numbers[2 * sizeof(uint64_t)];
+    struct digest digest;
 
-    /* The handle of a session is a digest of what nobody can guess: half of it tells them apart. */
-    memcpy(ret, session->handle, FRONT_DIGEST_SIZE);
-    for (size_t i = 0; i < sizeof number; i++)
-        ret[FRONT_DIGEST_SIZE - 1 - i] ^= (uint8_t)(number >> 8 * i);
+    for (size_t i = 0; i < sizeof(uint64_t); i++) {
+        numbers[i] = (uint8_t)(session->generation >> 8 * i);
+        numbers[sizeof(uint64_t) + i] = (uint8_t)(ticket >> 8 * i);
+    }
+    /* Who serves one call of a session cannot name the others of it. */
+    digest_begin(&digest, DIGEST_ORPHAN, FRONT_DIGEST_SIZE);
+    digest_fixed(&digest, mn_span(session->handle, sizeof session->handle));
+    digest_fixed(&digest, mn_span(numbers, sizeof numbers));
+    digest_end(&digest, ret);
 }
 
 void front_orphan_note(struct front *front, struct front_exchange *exchange)
@@ -197,7 +204,7 @@ static struct mn_buf *orphan_payload(const struct front_session *session,
     request.method = (char *)(uintptr_t)method->name;
     request.params = pb_bytes(mn_span_str("{}"));
     request.is_live = true;
-    request.session = pb_bytes(mn_span(session->handle, sizeof session->handle));
+    request.session = pb_bytes(mn_span(session->alias, sizeof session->alias));
     request.principal = pb_id_bytes(&session->principal);
     request.resume = pb_bytes(mn_span(handle, FRONT_DIGEST_SIZE));
     request.orphan = request.resume;

@@ -49,7 +49,7 @@ void front_roots_changed(struct front *front, struct front_session *session)
 
     request.method = method;
     request.params = pb_bytes(mn_span_str("{}"));
-    request.session = pb_bytes(mn_span(session->handle, sizeof session->handle));
+    request.session = pb_bytes(mn_span(session->alias, sizeof session->alias));
     request.client_capabilities = pb_bytes(session->client_capabilities);
     request.principal = pb_id_bytes(&session->principal);
     MN_LIST_FOR_EACH (link, &session->servers) {

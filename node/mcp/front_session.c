@@ -70,6 +70,8 @@ static struct front_session *session_add(struct front *front, const struct front
 
     memcpy(session->id, id.data, id.size);
     front_session_handle(id, session->handle);
+    digest_one(DIGEST_SESSION, mn_span(session->handle, sizeof session->handle), session->alias,
+               sizeof session->alias);
     session->principal = exchange->principal;
     session->version = version;
     session->service = session_keep(&to, exchange->service);

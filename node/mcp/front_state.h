@@ -103,7 +103,8 @@ struct front_session {
     char id[FRONT_SESSION_ID_MAX];
     mn_id principal;
     const char *version;
-    uint8_t handle[FRONT_DIGEST_SIZE]; /* tells servers its calls from others', but not its id */
+    uint8_t handle[FRONT_DIGEST_SIZE]; /* digest of the id: key of its record */
+    uint8_t alias[FRONT_DIGEST_SIZE];  /* digest of that: tells servers its calls from others' */
     struct mn_span service;            /* the endpoint it was opened at, as in an exchange */
     struct mn_span client_info, client_capabilities;
     struct mn_heap_entry expiry;

@@ -448,7 +448,7 @@ bool front_subscribe_task(struct front *front, struct front_exchange *stream,
 {
     struct front_session *session = stream->session;
     struct mn_span whose =
-        session == NULL ? mn_span(NULL, 0) : mn_span(session->handle, sizeof session->handle);
+        session == NULL ? mn_span(NULL, 0) : mn_span(session->alias, sizeof session->alias);
     struct feed *feed;
 
     if (subscription_find(&stream->subscriptions, id) != NULL) return true;

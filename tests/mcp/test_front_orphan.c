@@ -154,6 +154,28 @@ START_TEST(calls_that_last_are_noted_until_they_end)
 }
 END_TEST
 
+/* Those that serve a call are members: what they are told does not open what others are told. */
+START_TEST(who_serves_a_call_cannot_ask_for_more)
+{
+    const Meshnode__Record__Record *whole =
+        pb_unpack(&meshnode__record__record__descriptor, &arena, mn_buf_span(record));
+    const uint8_t *session = client_calls[0].request->session.data, *orphan, *other;
+
+    ck_assert_uint_eq(client_calls[0].request->session.len, whole->key.len);
+    ck_assert(memcmp(session, whole->key.data, whole->key.len) != 0);
+    post(CALL);
+    ck_assert(mn_span_equal(pb_span(client_calls[1].request->session),
+                            pb_span(client_calls[0].request->session)));
+    orphan = client_calls[0].request->orphan.data;
+    other = client_calls[1].request->orphan.data;
+    for (size_t at = 0; at < 16; at += 8) {
+        ck_assert(memcmp(orphan + at, other + at, 8) != 0);
+        ck_assert(memcmp(orphan + at, session + at, 8) != 0);
+        ck_assert(memcmp(orphan + at, whole->key.data + at, 8) != 0);
+    }
+}
+END_TEST
+
 START_TEST(a_call_of_another_node_is_asked_for_with_its_stream)
 {
     uint64_t id, orphan;
@@ -498,6 +520,7 @@ int main(void)
 
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, calls_that_last_are_noted_until_they_end);
+    tcase_add_test(all, who_serves_a_call_cannot_ask_for_more);
     tcase_add_test(all, a_call_of_another_node_is_asked_for_with_its_stream);
     tcase_add_test(all, an_answer_that_its_node_had_is_had_at_the_next);
     tcase_add_test(all, what_nobody_knows_of_is_told);
