@@ -6,6 +6,8 @@
 #include "proto/base/memory.h"
 #include "sim/talk.h"
 
+#define PIECE_MAX 65536 /* bytes that are given at a time */
+
 struct fetch {
     struct mn_list list; /* in host->fetches */
     struct sim_host *host;
@@ -69,6 +71,18 @@ static void fetch_break(struct sim *sim, void *context)
     sim_host_input(host, &done);
 }
 
+/* In pieces, as a socket gives them. What the node does with one may end it. */
+static void fetch_give(struct sim_host *host, uint64_t id, uint64_t boot, struct mn_span body)
+{
+    while (body.size > 0 && host->boots == boot) {
+        size_t size = body.size < PIECE_MAX ? body.size : PIECE_MAX;
+        sim_host_input(host, &(struct edge_input){.type = EDGE_IN_FETCH_BODY,
+                                                  .id = id,
+                                                  .bytes = mn_span(body.data, size)});
+        body = mn_span(body.data + size, body.size - size);
+    }
+}
+
 static void fetch_answer(struct sim *sim, void *context)
 {
     struct fetch *fetch = context;
@@ -90,9 +104,7 @@ static void fetch_answer(struct sim *sim, void *context)
                                               .code = code,
                                               .headers = headers,
                                               .headers_count = headers_count});
-    if (body != NULL && host->boots == boot)
-        sim_host_input(host, &(struct edge_input){
-                                 .type = EDGE_IN_FETCH_BODY, .id = id, .bytes = mn_buf_span(body)});
+    fetch_give(host, id, boot, mn_buf_span(body));
     if (host->boots == boot)
         sim_host_input(host, &(struct edge_input){.type = EDGE_IN_FETCH_DONE, .id = id});
     mn_buf_unref(body);

@@ -9,7 +9,8 @@
 #include "sim/talk.h"
 
 #define LIMITS ((struct json_limits){.depth_max = 64, .depth_kept = 8, .nodes_max = 4096})
-#define TOOLS_MIN 2 /* "work" and "look" are always there */
+#define LARGE_MIN 262144 /* bytes of an answer that is not handled in one step */
+#define TOOLS_MIN 2      /* "work" and "look" are always there */
 #define TOOLS_MAX 6
 
 /* How a call goes. */
@@ -228,12 +229,27 @@ static enum mood draw_mood(struct sim *sim)
     return (enum mood)(1 + rng_below(&sim->rng_work, MOOD_COUNT - 1));
 }
 
+/* In a tenth of the runs a call that said much is answered with more, by so much that the node
+ * which gets it has to go through it slice by slice. */
+static void write_pad(const struct sim *sim, const struct json *arguments, struct mn_writer *writer)
+{
+    size_t size = json_text(json_find_str(arguments, "pad")).size;
+
+    if (size == 0 || sim->options.story->seed % 10 != 7) return;
+    MN_PROBE("sim: a large answer");
+    size += LARGE_MIN;
+    mn_writer_str(writer, ",\"_meta\":{\"pad\":\"");
+    memset(mn_writer_take(writer, size), 'x', size);
+    mn_writer_str(writer, "\"}");
+}
+
 /* Does the work of one call, as well as its mood lets it. */
 static const char *write_call(struct sim_server *server, const struct json *params,
                               struct mn_writer *writer, struct sim_reply *reply)
 {
     struct sim *sim = server->host->sim;
-    struct mn_span key = json_text(json_find_str(json_find_str(params, "arguments"), "key"));
+    const struct json *arguments = json_find_str(params, "arguments");
+    struct mn_span key = json_text(json_find_str(arguments, "key"));
     enum mood mood = draw_mood(sim);
 
     reply->delay = server->work;
@@ -252,6 +268,7 @@ static const char *write_call(struct sim_server *server, const struct json *para
     }
     mn_writer_format(writer, "\"content\":[{\"type\":\"text\",\"text\":\"did %.*s\"}]",
                      (int)key.size, (const char *)key.data);
+    write_pad(sim, arguments, writer);
     return "result";
 }
 

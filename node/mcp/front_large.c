@@ -39,6 +39,7 @@ void front_large_begin(struct front *front, struct front_call *call, const struc
 {
     struct front_large *large = mn_alloc(sizeof *large);
 
+    MN_PROBE("front: a large answer");
     MN_ASSERT(call->large == NULL);
     large->call = call;
     large->payload = mn_buf_ref(event->payload);
