@@ -289,6 +289,22 @@ static mn_status front_answer_parse(struct front *front, const struct front_call
     return json_parse(front->parser, text, kept_members, &front->scratch, ret);
 }
 
+/* What became small on its way, because of spaces that were left out, is an answer as any. */
+static struct mn_span front_answer_whole(struct front *front, struct pieces *to)
+{
+    struct mn_writer writer = {0};
+    struct mn_buf *piece;
+    struct mn_span text;
+
+    while ((piece = pieces_take(to)) != NULL) {
+        mn_writer_add(&writer, mn_buf_span(piece));
+        mn_buf_unref(piece);
+    }
+    text = mn_arena_copy(&front->scratch, mn_buf_span(writer.buf));
+    mn_writer_drop(&writer);
+    return text;
+}
+
 /* What goes out, in [to] or as it came. */
 static void front_answer_say(struct front *front, struct front_call *call,
                              const struct front_answer *answer, struct pieces *to, bool is_changed)
@@ -297,12 +313,13 @@ static void front_answer_say(struct front *front, struct front_call *call,
     struct front_session *noted = call->is_noted ? call->session : NULL;
     struct mn_span id = mn_arena_copy(&front->scratch, call->id), text = answer->result->raw;
 
-    if (to->source != NULL) {
-        if (!is_changed) pieces_add(to, text);
+    if (to->source != NULL && !is_changed) pieces_add(to, text);
+    if (to->source != NULL && pieces_size(to) >= JSONRPC_LARGE) {
         front_call_free(front, call);
         front_reply_pieces(front, exchange, id, to);
     } else {
-        if (is_changed) text = mn_buf_span(to->writer.buf);
+        if (is_changed)
+            text = to->source == NULL ? mn_buf_span(to->writer.buf) : front_answer_whole(front, to);
         front_answer_late(front, call, text);
         front_call_free(front, call);
         if (exchange != NULL) front_reply_result(front, exchange, id, text);

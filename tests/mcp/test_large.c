@@ -296,6 +296,27 @@ START_TEST(legacy_client_gets_its_own_shape)
 }
 END_TEST
 
+/* All of it was space behind what such clients do not get: what is left can be had again. */
+START_TEST(what_becomes_small_is_an_answer_as_any)
+{
+    const char *session = client_initialize("/mcp", "2025-06-18");
+    uint64_t id = client_legacy(session, CALL_LEGACY)->id;
+    char line[400];
+    const char *const headers[] = {line, "last-event-id: p1-0", NULL};
+
+    client_at(client_now.mono + 20 * MN_SEC);
+    client_forget(id);
+    client_result(ticket(), made("{\"resultType\":\"complete\",", " ", LARGE, "\"content\":[]}"));
+    work_off();
+    client_assert_body(client_response(id), "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":5,"
+                                            "\"result\":{\"content\":[]}}\n\n");
+    ck_assert(client_response(id)->is_ended);
+    snprintf(line, sizeof line, "mcp-session-id: %s", session);
+    ck_assert_ptr_nonnull(
+        strstr(client_send("GET", "/mcp", headers, NULL)->body, "\"result\":{\"content\":[]}}"));
+}
+END_TEST
+
 /* Another node said it: its word is not enough. */
 START_TEST(what_is_no_json_goes_to_nobody)
 {
@@ -358,6 +379,7 @@ int main(void)
     tcase_add_test(to, legacy_client_gets_it_in_slices);
     tcase_add_test(to, stream_gets_it_in_slices);
     tcase_add_test(to, legacy_client_gets_its_own_shape);
+    tcase_add_test(to, what_becomes_small_is_an_answer_as_any);
     tcase_add_test(to, what_is_no_json_goes_to_nobody);
     tcase_add_test(to, client_that_leaves_meanwhile_leaves_nothing);
     tcase_add_test(to, memory_of_those_that_wait_is_bounded);
