@@ -72,6 +72,7 @@ struct talks {
     uint32_t followers_count;
     bool is_strict;    /* the world is whole, and stays so */
     bool is_calm;      /* nothing goes wrong but that one node dies at a time */
+    bool is_sound;     /* it was whole, and since then nothing goes wrong but that nodes die */
     bool is_load_over; /* no new calls */
     bool is_over;      /* nobody follows any more */
     bool has_left;     /* a question to a modern client was left unanswered, by whatever fault */

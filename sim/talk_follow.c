@@ -159,7 +159,7 @@ static void follower_told(struct sim *sim, void *context, struct mn_span message
 static void follower_lost_session(struct talk_follower *follower)
 {
     talk_judge_unknown(follower->talks->sim, follower->host, follower->session);
-    if (follower->is_firm && !follower->talks->is_over && follower->is_subscribed)
+    if (follower->is_firm && !follower->talks->is_over)
         sim_fail(follower->talks->sim,
                  "the session of follower %u is unknown at %s, and was known to three nodes",
                  follower->index, follower->host->name);
@@ -172,9 +172,9 @@ static void follower_closed(struct sim *sim, void *context, const struct sim_res
 
     (void)sim;
     follower->is_open = false;
-    /* Only in a whole world one death takes no record of a session along: else it subscribes
+    /* Only once all was well no death takes the record of a session along: else it subscribes
      * again. */
-    if (!follower->talks->is_strict) follower->is_subscribed = false;
+    if (!follower->talks->is_sound) follower->is_subscribed = false;
     if (response->code == 404) follower_lost_session(follower);
     follower_again(follower);
 }
@@ -289,7 +289,7 @@ static void follower_act(struct sim *sim, void *context)
         follower_subscribe(follower);
     } else {
         follower_listen(follower);
-        if (!follower->talks->is_strict || follower->seen == 0) follower_read(follower);
+        if (!follower->talks->is_sound || follower->seen == 0) follower_read(follower);
     }
 }
 

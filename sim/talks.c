@@ -21,6 +21,7 @@
 #define IDLE_TIME (12 * MN_MINUTE)  /* of a question nobody answers */
 #define ORPHAN_TIME (6 * MN_MINUTE) /* of a call whose node died, and whose client did not come */
 #define AWAY_TIME (5 * MN_SEC) /* of two that die at once: longer than a record is waited for */
+#define RENEWAL_TIME (5 * MN_SEC)
 #define FORGET_TIME (35 * MN_MINUTE) /* of a session nobody uses */
 
 struct talk *talk_find(struct sim *sim, struct mn_span key)
@@ -154,7 +155,7 @@ static void act_whole(struct talks *talks)
     if (!sim->has_failed) sim_run_until(sim, sim->time + MEND_TIME);
     if (!sim->has_failed) sim_check_settled(sim);
     act_news(talks, "after the last fault");
-    talks->is_strict = true;
+    talks->is_strict = talks->is_sound = true;
     talk_followers_renew(talks);
     if (!sim->has_failed) run_touching(talks, STRICT_TIME);
     act_news(talks, "in a whole world");
@@ -217,6 +218,17 @@ static struct sim_host *other_host(struct sim *sim, const struct sim_host *host)
         other = &sim->hosts[rng_below(&sim->rng_fault, sim->hosts_count)];
     while (other == host);
     return other;
+}
+
+/* Sessions that never moved: whoever wrote a record before keeps it, too, and then no death of two
+ * nodes could take it along. */
+static void act_renewal(struct talks *talks)
+{
+    talks->is_strict = true;
+    talk_followers_renew(talks);
+    run_touching(talks, RENEWAL_TIME);
+    act_news(talks, "after some sessions were opened anew");
+    talks->is_strict = false;
 }
 
 /* An old session goes on with what it had. */
@@ -334,6 +346,7 @@ bool sim_run_talks(struct sim *sim)
     act_whole(talks);
     act_deaths_in_calls(talks);
     act_end_of_calls(talks);
+    if (!sim->has_failed) act_renewal(talks);
     if (!sim->has_failed) act_deaths(talks);
     act_nothing_left(talks);
     if (!sim->has_failed) check_tried(talks);
