@@ -216,6 +216,19 @@ static void http_exchange_drop_parts(struct http_conn *conn)
     exchange->queued = 0;
 }
 
+/* A part is out. What it counted is let go of with it, not before: until now all of it was kept.
+ * But the memory of a part of a buffer stays as long as any other part of that, however short. */
+static void http_exchange_part_is_out(struct http_conn *conn, const struct mn_buf *buf)
+{
+    struct http_exchange *exchange = &conn->exchange;
+    exchange->late += buf->size;
+    exchange->is_shared |= buf->whole != NULL;
+    if (exchange->is_shared && !mn_list_is_empty(&exchange->parts)) return;
+    http_let_go(conn, exchange->late);
+    exchange->late = 0;
+    exchange->is_shared = false;
+}
+
 /* Moves up to [max] bytes of the queue to [to]. */
 static size_t http_exchange_take(struct http_conn *conn, char *to, size_t max)
 {
@@ -230,7 +243,7 @@ static size_t http_exchange_take(struct http_conn *conn, char *to, size_t max)
         taken += size;
         if (part->offset < part->buf->size) break;
         mn_list_remove(&part->entry);
-        http_let_go(conn, part->buf->size); /* not before: until now all of it was kept */
+        http_exchange_part_is_out(conn, part->buf);
         mn_buf_unref(part->buf);
         mn_free(part);
     }

@@ -64,6 +64,8 @@ struct http_exchange {
     size_t given;  /* bytes of the response since the last WRITABLE */
     size_t held;   /* bytes that count in the budget of all */
     uint64_t held_since_ms;
+    size_t late;    /* of these, bytes that are out, but whose buffer other parts may keep */
+    bool is_shared; /* one of them was a part of a buffer */
 };
 
 struct http_conn {

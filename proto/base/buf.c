@@ -53,10 +53,16 @@ struct mn_buf *mn_buf_part(struct mn_buf *buf, struct mn_span part)
     return ret;
 }
 
+/* Worth to be referred to, and no small thing that keeps a large one alive. */
+static bool buf_is_most(const struct mn_buf *buf, struct mn_span part)
+{
+    return part.size >= MN_BUF_PART_MIN && part.size >= buf->size / 2;
+}
+
 struct mn_buf *mn_buf_cut(struct mn_buf *buf, struct mn_span part)
 {
     MN_ASSERT(mn_buf_has(buf, part));
-    if (part.size >= MN_BUF_PART_MIN && part.size >= buf->size / 2) return mn_buf_part(buf, part);
+    if (buf_is_most(buf, part)) return mn_buf_part(buf, part);
     if (buf->refs != 1 || buf->whole != NULL) return mn_buf_copy(part);
     memmove(buf->bytes, part.data, part.size);
     memset(buf->bytes + part.size, 0, MN_BUF_PADDING);
@@ -70,7 +76,7 @@ struct mn_buf *mn_buf_behead(struct mn_buf *buf, struct mn_span part, struct mn_
     uint8_t *to;
 
     MN_ASSERT(mn_buf_has(buf, part));
-    if (part.size >= MN_BUF_PART_MIN && buf->refs == 1 && buf->whole == NULL &&
+    if (buf_is_most(buf, part) && buf->refs == 1 && buf->whole == NULL &&
         (size_t)(part.data - buf->bytes) >= head.size) {
         to = buf->bytes + (part.data - buf->bytes) - head.size;
         memcpy(to, head.data, head.size);

@@ -43,9 +43,9 @@ struct mn_buf *mn_buf_part(struct mn_buf *buf, struct mn_span part);
  * else a copy. */
 struct mn_buf *mn_buf_cut(struct mn_buf *buf, struct mn_span part);
 
-/* A buffer of [head] and then [part], which is some of [buf]. When that is long, nobody else has a
- * ref, and there is room in front of it, [head] overwrites what stands there, and the rest is not
- * copied. */
+/* A buffer of [head] and then [part], which is some of [buf]. When that is long and most of it,
+ * nobody else has a ref, and there is room in front of it, [head] overwrites what stands there, and
+ * the rest is not copied. */
 struct mn_buf *mn_buf_behead(struct mn_buf *buf, struct mn_span part, struct mn_span head);
 
 /* Gives one ref back; always returns NULL, so that `buf = mn_buf_unref(buf)` forgets it. */

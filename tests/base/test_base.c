@@ -215,6 +215,11 @@ START_TEST(short_part_and_shared_buffer_are_copied)
     ck_assert_mem_eq(other->bytes, "abcx", 4);
     ck_assert_uint_eq(buf->bytes[3], 'x');
     mn_buf_unref(other);
+    mn_buf_unref(buf);
+    other = mn_buf_behead(buf, mn_span(buf->bytes + 6, MN_BUF_PART_MIN), mn_span_str("abc"));
+    ck_assert_ptr_null(other->whole); /* it would be the only one that still needs all of it */
+    mn_buf_unref(other);
+    mn_buf_ref(buf);
     other = mn_buf_cut(buf, mn_span(buf->bytes + 1, MN_BUF_PART_MIN));
     ck_assert_ptr_null(other->whole);
     ck_assert_ptr_ne(other, buf);

@@ -442,6 +442,38 @@ START_TEST(unread_answers_have_one_budget)
 }
 END_TEST
 
+/* Two parts of one buffer: while one waits, all of it is kept, and counts. */
+START_TEST(part_of_a_buffer_counts_as_long_as_the_other)
+{
+    enum { FIRST = 8 << 20, SECOND = 16 << 20 };
+    struct mn_buf *whole = mn_buf_new(FIRST + SECOND), *parts[2];
+    struct client client;
+    uint64_t id;
+
+    memset(whole->bytes, 'x', whole->size);
+    memcpy(whole->bytes + FIRST, "MARK", 4);
+    parts[0] = mn_buf_part(whole, mn_span(whole->bytes, FIRST));
+    parts[1] = mn_buf_part(whole, mn_span(whole->bytes + FIRST, SECOND));
+    mn_buf_unref(whole);
+    client_connect(&client, address);
+    client_send(&world, &client, GET);
+    id = world_wait(&world, EDGE_IN_HTTP_BODY, 0, 1)->id;
+    world_http_head(&world, id, 200, "text/plain", _i == 1);
+    for (int i = 0; i < 2; i++) {
+        world_do(&world,
+                 &(struct edge_output){
+                     .type = EDGE_OUT_HTTP_BODY, .id = id, .buf = parts[i], .flag = i == 1});
+        mn_buf_unref(parts[i]);
+    }
+    client_expect(&world, &client, "MARK", 1);
+    world_idle(&world, 20);
+    ck_assert_uint_eq(http_stats(http).held_bytes, FIRST + SECOND);
+    client_done(&client);
+    world_idle(&world, 100);
+    ck_assert_uint_eq(http_stats(http).held_bytes, 0);
+}
+END_TEST
+
 static void refuse(struct world *w, const struct edge_input *input)
 {
     if (input->type == EDGE_IN_HTTP_OPEN) world_http_answer(w, input->id, 413, "too big");
@@ -1040,6 +1072,7 @@ int main(void)
     tcase_add_test(all, paused_body_waits_outside);
     tcase_add_test(all, stream_goes_out_as_it_comes);
     tcase_add_test(all, parts_without_stream_get_a_length);
+    tcase_add_loop_test(all, part_of_a_buffer_counts_as_long_as_the_other, 0, 2);
     tcase_add_test(all, empty_answer_is_one);
     tcase_add_test(all, client_that_leaves_while_it_waits_is_gone);
     tcase_add_test(all, client_that_leaves_within_its_body_is_gone);
