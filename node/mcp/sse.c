@@ -63,6 +63,9 @@ static void sse_break(struct sse_reader *reader)
     mn_writer_drop(&reader->data);
 }
 
+/* A mark, and "data: ": so that the bound of data is the same, however a line of them is split. */
+#define LINE_HEAD_MAX 9
+
 static void sse_clear(struct mn_writer *writer)
 {
     if (writer->buf != NULL) writer->buf->size = 0;
@@ -89,7 +92,7 @@ static void sse_on_retry(struct sse_reader *reader, struct mn_span value)
 
 static void sse_on_data(struct sse_reader *reader, struct mn_span value)
 {
-    if (mn_writer_size(&reader->data) + value.size + 1 > reader->size_max) {
+    if (mn_writer_size(&reader->data) + reader->has_data + value.size > reader->size_max) {
         sse_break(reader);
         return;
     }
@@ -202,7 +205,7 @@ static bool sse_take_line(struct sse_reader *reader, struct mn_span *bytes, stru
     struct mn_span line = mn_span(bytes->data, size);
     bool is_whole = size < bytes->size, is_event;
 
-    if (mn_writer_size(&reader->line) + size > reader->size_max) {
+    if (mn_writer_size(&reader->line) + size > reader->size_max + LINE_HEAD_MAX) {
         sse_break(reader);
         return false;
     }

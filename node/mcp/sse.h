@@ -38,7 +38,7 @@ struct sse_reader {
     struct mn_writer data; /* data lines of the unfinished event */
     struct mn_buf *event_data;
     struct mn_writer type, id;
-    size_t size_max;   /* bytes of one line, and of the data of one event */
+    size_t size_max;   /* bytes of the data of one event; 9 more of a line */
     uint64_t retry_ms; /* newest value the stream gave; 0: none */
     bool is_in_data;   /* the unfinished line is one of data, and goes to its place as it comes */
     bool has_data, is_started, after_cr, is_broken;

@@ -243,7 +243,7 @@ END_TEST
 
 START_TEST(lines_and_events_are_bounded)
 {
-    static const char *const too_big[] = {"data: 0123456789\n", "01234567890123456",
+    static const char *const too_big[] = {"data: 0123456789abcdef\n", "0123456789012345678901234",
                                           "data: 012345\ndata: 0123456\ndata: 0123456\n"};
 
     for (size_t i = 0; i < sizeof too_big / sizeof *too_big; i++) {
@@ -256,6 +256,26 @@ START_TEST(lines_and_events_are_bounded)
         ck_assert_uint_eq(mn_writer_size(&events), 0);
         sse_reader_done(&reader);
         mn_writer_drop(&events);
+    }
+}
+END_TEST
+
+/* The bound is of the data, wherever its line was cut. */
+START_TEST(as_much_as_may_be_is_taken_however_it_is_split)
+{
+    static const char text[] = "\xef\xbb\xbf"
+                               "data: 0123456789abcde\n\n";
+
+    for (size_t step = 1; step < sizeof text; step++) {
+        struct sse_reader reader;
+        struct mn_writer events = {0};
+        sse_reader_init(&reader, 15);
+        for (size_t at = 0; at < sizeof text - 1; at += step) {
+            size_t left = sizeof text - 1 - at;
+            read_stream(&reader, mn_span(text + at, left < step ? left : step), &events);
+        }
+        ck_assert_written(events, "message||0123456789abcde;");
+        sse_reader_done(&reader);
     }
 }
 END_TEST
@@ -291,6 +311,7 @@ int main(void)
                         (int)(sizeof streams / sizeof *streams));
     tcase_add_test(tcase, retry_and_the_last_id_are_kept);
     tcase_add_test(tcase, lines_and_events_are_bounded);
+    tcase_add_test(tcase, as_much_as_may_be_is_taken_however_it_is_split);
     tcase_add_test(tcase, what_is_written_is_read_back);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
