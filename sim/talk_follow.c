@@ -25,6 +25,7 @@ struct talk_follower {
     char session[SIM_SESSION_SIZE]; /* legacy; empty: none */
     bool is_subscribed;             /* legacy: in that session, */
     bool is_firm;                   /* which was opened when all was well */
+    bool must_look;                 /* it has just subscribed: what changed before is not told */
     bool is_asking, is_open;
     uint64_t exchange; /* of its stream */
     bool is_reading, is_stale;
@@ -226,7 +227,7 @@ static void follower_asked(struct sim *sim, void *context, const struct sim_resp
         snprintf(follower->session, sizeof follower->session, "%s", response->session);
         follower->is_firm = follower->talks->is_strict;
     } else if (is_good)
-        follower->is_subscribed = true;
+        follower->is_subscribed = follower->must_look = true;
     mn_arena_done(&arena);
     follower_again(follower);
 }
@@ -289,7 +290,9 @@ static void follower_act(struct sim *sim, void *context)
         follower_subscribe(follower);
     } else {
         follower_listen(follower);
-        if (!follower->talks->is_sound || follower->seen == 0) follower_read(follower);
+        if (!follower->talks->is_sound || follower->seen == 0 || follower->must_look)
+            follower_read(follower);
+        follower->must_look = false;
     }
 }
 
