@@ -35,11 +35,12 @@ test('five nodes decide, one is killed, and anybody can check it', withMesh('dec
   writeFileSync(file, JSON.stringify({...shown, value: 'v3'}));
   assert.equal((await ctl(n2, 'consensus', 'show', file, '--verify')).code, 1);
   // Whatever is shown is what is proven, names of nodes apart.
-  const [first, ...others] = shown.votes;
+  const yes = shown.votes.find(v => v.choice === 'yes');
+  const others = shown.votes.filter(v => v !== yes);
+  const votes = change => shown.votes.map(v => v === yes ? {...v, ...change} : v);
   for (const change of [{yes: 5}, {no: 1}, {total: 6}, {quorum_num: 500_000}, {weights: 'metric'}, {id: shown.mesh}, {byzantine: true},
     {proposer: {...shown.proposer, id: shown.mesh}}, {created: shown.deadline}, {deadline: shown.created}, {outcome: 'refused'},
-    {votes: others}, {votes: [...others, first]}, {votes: [{...first, weight: 2}, ...others]},
-    {votes: [{...first, choice: first.choice === 'no' ? 'yes' : 'no'}, ...others]}, {votes: [{...first, cause: 'policy'}, ...others]}]) {
+    {votes: others}, {votes: [...others, yes]}, {votes: votes({weight: 2})}, {votes: votes({choice: 'no'})}, {votes: votes({cause: 'policy'})}]) {
     writeFileSync(file, JSON.stringify({...shown, ...change}));
     const said = await ctl(n2, 'consensus', 'show', file, '--verify');
     assert.equal(said.code, 1, JSON.stringify(change));
