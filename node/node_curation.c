@@ -1,8 +1,8 @@
-/* node_curation.c: what operators agreed on about tools (node/mcp/curation.h), from the map that
- * the mesh agrees on to this node's gateway; and whose each name is, to its core (node_owners.c).
- * Who holds the map sees a change at once, everybody
- * else asks again and again; both then read all of it, linearizable. What was read last is kept in
- * the store, so that a tool in quarantine stays there while a node that starts anew has no quorum.
+/* node_curation.c: what operators agreed on about tools (node/mcp/names/curation.h), from the
+ * map that the mesh agrees on to this node's gateway; and whose each name is, to its core
+ * (node_owners.c). Who holds the map sees a change at once, everybody else asks again and again;
+ * both then read all of it, linearizable. What was read last is kept in the store, so that a tool
+ * in quarantine stays there while a node that starts anew has no quorum.
  */
 #include "node/node_inside.h"
 #include "proto/base/check.h"

@@ -1,4 +1,4 @@
-#include "node/mcp/names.h"
+#include "node/mcp/names/names.h"
 #include "node/node_mesh.h"
 
 #define NO_ARGUMENTS "{\"type\":\"object\",\"properties\":{},\"additionalProperties\":false}"

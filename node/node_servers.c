@@ -1,6 +1,6 @@
 /* The MCP servers of this node: those its configuration names, and those added at run time, which
  * the store keeps under "server/NAME" as the JSON they were given in. */
-#include "node/mcp/serverfile.h"
+#include "node/mcp/upstream/serverfile.h"
 #include "node/node_inside.h"
 #include "proto/base/memory.h"
 

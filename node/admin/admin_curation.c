@@ -1,5 +1,5 @@
-/* Views, pins and quarantine: agreed on by the mesh as pairs that node/mcp/curation.h describes.
- * The gateway says what they mean now; the metadata group makes them so, everywhere. */
+/* Views, pins and quarantine: agreed on by the mesh as pairs that node/mcp/names/curation.h
+ * describes. The gateway says what they mean now; the metadata group makes them so, everywhere. */
 #include "node/admin/admin_internal.h"
 
 #define TIMEOUT (5 * MN_SEC)

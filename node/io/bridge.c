@@ -15,7 +15,7 @@
 #include "node/io/loop.h"
 #include "node/io/relay.h"
 #include "node/io/run.h"
-#include "node/mcp/line.h"
+#include "node/mcp/wire/line.h"
 #include "proto/base/memory.h"
 
 #define BRIDGE_PATH_SIZE 4096

@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 
-#include "node/mcp/jsonrpc.h"
-#include "node/mcp/sse.h"
-#include "node/mcp/upstream_headers.h"
+#include "node/mcp/wire/jsonrpc.h"
+#include "node/mcp/wire/param_headers.h"
+#include "node/mcp/wire/sse.h"
 #include "proto/base/list.h"
 #include "proto/base/memory.h"
 
@@ -155,11 +155,11 @@ static void relay_add_modern(struct relay *relay, struct relay_headers *headers,
     } names[] = {{"tools/call", "name"},  {"prompts/get", "name"},    {"resources/read", "uri"},
                  {"tasks/get", "taskId"}, {"tasks/update", "taskId"}, {"tasks/cancel", "taskId"}};
     relay_add_header(headers, "mcp-protocol-version", version);
-    relay_add_header(headers, "mcp-method", upstream_headers_value(message->method, &relay->arena));
+    relay_add_header(headers, "mcp-method", param_headers_value(message->method, &relay->arena));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (!mn_span_is(message->method, names[i].method)) continue;
         struct mn_span name = json_text(json_find_str(message->params, names[i].param));
-        relay_add_header(headers, "mcp-name", upstream_headers_value(name, &relay->arena));
+        relay_add_header(headers, "mcp-name", param_headers_value(name, &relay->arena));
     }
 }
 

@@ -5,7 +5,7 @@
 
 #include "node/io/config.h"
 #include "node/io/files.h"
-#include "node/mcp/serverfile.h"
+#include "node/mcp/upstream/serverfile.h"
 
 static mn_status servers_read_file(struct servers *servers, const char *path,
                                    struct options_error *error)

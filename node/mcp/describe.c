@@ -1,7 +1,7 @@
 #include "node/mcp/describe.h"
 
 #include "node/json/json.h"
-#include "node/mcp/names.h"
+#include "node/mcp/names/names.h"
 
 static void write_str(struct mn_writer *writer, const char *key, struct mn_span text)
 {

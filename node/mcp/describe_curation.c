@@ -1,6 +1,6 @@
 #include "node/mcp/describe_curation.h"
 
-#include "node/mcp/names_view.h"
+#include "node/mcp/names/names_view.h"
 #include "proto/base/text.h"
 
 static void write_key(struct mn_writer *writer, const char *key)

@@ -3,8 +3,8 @@
 #include <sodium.h>
 
 #include "crypto/rng.h"
-#include "node/mcp/front.h"
-#include "node/mcp/parsed.h"
+#include "node/mcp/front/front.h"
+#include "node/mcp/wire/parsed.h"
 #include "proto/base/check.h"
 
 struct mcp {
@@ -51,35 +51,9 @@ void mcp_free(struct mcp *mcp)
 
 /* ---- keys ---- */
 
-void mcp_keys_want(struct mcp_keys *keys, uint32_t key_id)
-{
-    for (uint32_t i = 0; i < keys->wanted_count; i++)
-        if (keys->wanted[i] == key_id) return;
-    if (keys->wanted_count < MCP_KEYS_WANTED_MAX) keys->wanted[keys->wanted_count++] = key_id;
-}
-
-bool mcp_keys_take_wanted(struct mcp_keys *keys, uint32_t *ret)
-{
-    if (keys->wanted_count == 0) return false;
-    *ret = keys->wanted[--keys->wanted_count];
-    return true;
-}
-
 struct mcp_keys *mcp_keys(struct mcp *mcp)
 {
     return &mcp->keys;
-}
-
-void mcp_carry(struct mcp_carries *carries, const mn_id *to, struct mn_buf *buf)
-{
-    if (carries->count == carries->capacity) {
-        uint32_t capacity = carries->capacity == 0 ? 8 : 2 * carries->capacity;
-        struct mcp_carry *items = mn_arena_alloc(carries->arena, capacity * sizeof *items);
-        if (carries->count > 0) memcpy(items, carries->items, carries->count * sizeof *items);
-        carries->items = items;
-        carries->capacity = capacity;
-    }
-    carries->items[carries->count++] = (struct mcp_carry){*to, buf};
 }
 
 bool mcp_is_key(struct mn_span key)

@@ -2,7 +2,7 @@
  * is refused says why, and a pin is the same each time. */
 #include <stdlib.h>
 
-#include "node/mcp/curation.h"
+#include "node/mcp/names/curation.h"
 #include "proto/base/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

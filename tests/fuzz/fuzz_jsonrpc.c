@@ -2,7 +2,7 @@
  * the same again. */
 #include <stdlib.h>
 
-#include "node/mcp/jsonrpc.h"
+#include "node/mcp/wire/jsonrpc.h"
 
 static struct json_parser *parser;
 static struct mn_arena arena;

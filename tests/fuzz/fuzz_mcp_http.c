@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "crypto/rng.h"
-#include "node/mcp/front.h"
+#include "node/mcp/front/front.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 

@@ -2,7 +2,7 @@
  * input is a list of items as in a frame; after each step the core checks its invariants. */
 #include <stdlib.h>
 
-#include "node/mcp/records.h"
+#include "node/mcp/records/records.h"
 #include "proto/base/check.h"
 #include "proto/frame.h"
 

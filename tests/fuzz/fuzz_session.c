@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "crypto/rng.h"
-#include "node/mcp/front.h"
-#include "node/mcp/records.h"
+#include "node/mcp/front/front.h"
+#include "node/mcp/records/records.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

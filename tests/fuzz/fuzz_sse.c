@@ -2,7 +2,7 @@
  * first byte says how they are split. */
 #include <stdlib.h>
 
-#include "node/mcp/sse.h"
+#include "node/mcp/wire/sse.h"
 
 #define SIZE_MAX_OF_EVENT 64
 

@@ -3,7 +3,7 @@
 #ifndef FUZZ_UPSTREAM_H
 #define FUZZ_UPSTREAM_H
 
-#include "node/mcp/upstreams.h"
+#include "node/mcp/upstream/upstreams.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

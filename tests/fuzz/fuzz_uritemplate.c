@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/uritemplate.h"
+#include "node/mcp/wire/uritemplate.h"
 #include "proto/base/check.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -16,6 +16,12 @@ allowed() {
     node/core/*) echo '^(node/core|mesh|consensus|crdt|crypto|proto)/' ;;
     node/state/*) echo '^(node/state|mesh|consensus|crdt|crypto|proto)/|^node/(edge|raftlog)\.h$' ;;
     node/json/*) echo '^(node/json|proto/base)/' ;;
+    node/mcp/wire/*) echo '^(node/mcp/wire|node/json|crypto|proto)/|^node/edge\.h$' ;;
+    node/mcp/names/*) echo '^(node/mcp/(names|wire)|node/json|crypto|proto)/' ;;
+    node/mcp/records/*) echo '^(node/mcp/records|crypto|proto)/' ;;
+    node/mcp/front/*) echo '^(node/mcp/(front|names|records|wire)|node/json|crypto|proto)/|^node/(edge|guard|mcp/gateway)\.h$' ;;
+    node/mcp/upstream/*) echo '^(node/mcp/(upstream|wire)|node/json|crypto|proto)/|^node/edge\.h$' ;;
+    node/mcp/gateway.*) echo '^(node/mcp/names|crypto|proto)/|^node/(edge|guard|mcp/gateway)\.h$' ;;
     node/mcp/*) echo '^(node/mcp|node/json|crypto|proto)/|^node/(edge|guard)\.h$' ;;
     node/admin/*) echo '^(node/(admin|json|core|state)|mesh|consensus|crdt|crypto|proto)/|^node/(edge|guard)\.h$' ;;
     node/guard*) echo '^(crypto|proto)/|^node/(edge|guard|guard_internal)\.h$' ;;

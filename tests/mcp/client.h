@@ -5,7 +5,7 @@
 
 #include <check.h>
 
-#include "node/mcp/front.h"
+#include "node/mcp/front/front.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/record.pb-c.h"
 

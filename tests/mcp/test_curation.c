@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/curation.h"
+#include "node/mcp/names/curation.h"
 #include "tests/suite.h"
 
 static struct curation curation;

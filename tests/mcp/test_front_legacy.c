@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/records.h"
+#include "node/mcp/records/records.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 

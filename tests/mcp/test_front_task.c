@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/front_state.h"
+#include "node/mcp/front/front_state.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 

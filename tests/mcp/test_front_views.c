@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/curation.h"
+#include "node/mcp/names/curation.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/jsonrpc.h"
-#include "node/mcp/sse.h"
+#include "node/mcp/wire/jsonrpc.h"
+#include "node/mcp/wire/sse.h"
 #include "tests/suite.h"
 
 static struct json_parser *parser;

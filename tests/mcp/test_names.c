@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/names.h"
+#include "node/mcp/names/names.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 

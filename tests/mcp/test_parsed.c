@@ -2,7 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "node/mcp/parsed.h"
+#include "node/mcp/wire/parsed.h"
 #include "tests/suite.h"
 
 static struct parsed parsed;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/mcp/records.h"
+#include "node/mcp/records/records.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 #include "proto/record.pb-c.h"

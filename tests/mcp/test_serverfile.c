@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/serverfile.h"
+#include "node/mcp/upstream/serverfile.h"
 #include "tests/suite.h"
 
 static struct mn_arena arena;

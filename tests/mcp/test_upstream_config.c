@@ -2,7 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "node/mcp/line.h"
+#include "node/mcp/wire/line.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 

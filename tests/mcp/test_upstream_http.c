@@ -4,7 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "node/mcp/upstream_headers.h"
+#include "node/mcp/wire/param_headers.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 
@@ -305,11 +305,11 @@ START_TEST(sentinel_is_used_exactly_where_it_must)
     struct mn_arena arena = {0};
 
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
-        struct mn_span value = upstream_headers_value(mn_span_str(plain[i]), &arena);
+        struct mn_span value = param_headers_value(mn_span_str(plain[i]), &arena);
         ck_assert_msg(mn_span_is(value, plain[i]), "%s", plain[i]);
     }
     for (size_t i = 0; i < sizeof coded / sizeof coded[0]; i++) {
-        struct mn_span value = upstream_headers_value(mn_span_str(coded[i][0]), &arena);
+        struct mn_span value = param_headers_value(mn_span_str(coded[i][0]), &arena);
         ck_assert_msg(mn_span_is(value, coded[i][1]), "%.*s", (int)value.size,
                       (const char *)value.data);
     }

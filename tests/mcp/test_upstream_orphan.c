@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "node/mcp/upstream_given.h"
-#include "node/mcp/upstream_orphan.h"
-#include "node/mcp/upstream_question.h"
+#include "node/mcp/upstream/upstream_given.h"
+#include "node/mcp/upstream/upstream_orphan.h"
+#include "node/mcp/upstream/upstream_question.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 

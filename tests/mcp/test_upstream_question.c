@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/upstream_lease.h"
-#include "node/mcp/upstream_question.h"
+#include "node/mcp/upstream/upstream_lease.h"
+#include "node/mcp/upstream/upstream_question.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 

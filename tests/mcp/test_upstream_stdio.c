@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "node/mcp/upstream.h"
+#include "node/mcp/upstream/upstream.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 

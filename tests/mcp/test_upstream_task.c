@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/upstream_orphan.h"
-#include "node/mcp/upstream_task.h"
-#include "node/mcp/upstream_watch.h"
+#include "node/mcp/upstream/upstream_orphan.h"
+#include "node/mcp/upstream/upstream_task.h"
+#include "node/mcp/upstream/upstream_watch.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/upstream_watch.h"
+#include "node/mcp/upstream/upstream_watch.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 

@@ -1,5 +1,5 @@
 /* Which URIs a template stands for. */
-#include "node/mcp/uritemplate.h"
+#include "node/mcp/wire/uritemplate.h"
 #include "tests/suite.h"
 
 #include <check.h>

@@ -2,7 +2,7 @@
 #include <check.h>
 #include <stdlib.h>
 
-#include "node/mcp/usage.h"
+#include "node/mcp/front/usage.h"
 #include "proto/base/memory.h"
 #include "proto/base/time.h"
 #include "tests/suite.h"

@@ -4,7 +4,7 @@
 #ifndef UPSTREAM_WORLD_H
 #define UPSTREAM_WORLD_H
 
-#include "node/mcp/upstreams.h"
+#include "node/mcp/upstream/upstreams.h"
 
 #define WORLD_MAX 8192
 

@@ -2,8 +2,8 @@
 
 #include "node/json/feed.h"
 #include "node/json/index.h"
-#include "node/mcp/front.h"
-#include "node/mcp/upstreams.h"
+#include "node/mcp/front/front.h"
+#include "node/mcp/upstream/upstreams.h"
 
 #define WRAPPED(type, name, ...)     \
     type __real_##name(__VA_ARGS__); \

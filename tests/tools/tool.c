@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "node/mcp/jsonrpc.h"
+#include "node/mcp/wire/jsonrpc.h"
 
 #define TOOL_META "io.modelcontextprotocol/"
 #define TOOL_SERVER "{\"name\":\"mcp-tool\",\"version\":\"1.0.0\"}"

@@ -1,0 +1,216 @@
+/* What servers want to know from clients of the legacy era: each question becomes a request of ours
+ * on the stream of the call it belongs to; the client's response, posted in its session, goes back
+ * into the call. */
+#include "node/mcp/front/front_parts.h"
+#include "proto/base/text.h"
+#include "proto/gateway.pb-c.h"
+#include "proto/pb.h"
+
+#define QUESTIONS_MAX 16 /* open ones of a call */
+#define KEY_MAX 256      /* bytes */
+
+static struct mn_span front_question_id(const struct front_question *question)
+{
+    return mn_span(&question->id, sizeof question->id);
+}
+
+static void front_question_free(struct front *front, struct front_question *question)
+{
+    mn_map_remove(&front->questions, &question->by_id);
+    mn_list_remove(&question->in_call);
+    mn_free(question);
+}
+
+/* Where the client of a call hears us: the call's stream, else that of its session, else that of
+ * its newest call: a server that is a child cannot say which of a session's calls it asks about, so
+ * the one that it was put down to may be one whose stream the client dropped. NULL: nowhere. */
+static struct front_exchange *front_question_stream(const struct front_call *call)
+{
+    struct mn_list *calls = &call->session->calls;
+
+    if (call->exchange != NULL) return call->exchange;
+    if (call->session->stream != NULL) return call->session->stream;
+    for (struct mn_list *entry = calls->prev; entry != calls; entry = entry->prev) {
+        const struct front_call *other = MN_CONTAINER(entry, struct front_call, in_session);
+        if (other->exchange != NULL) return other->exchange;
+    }
+    return NULL;
+}
+
+/* Its client need not answer any more. */
+static void front_question_cancel(struct front *front, struct front_question *question,
+                                  const char *reason)
+{
+    const struct front_call *call = question->call;
+    struct front_exchange *exchange =
+        front->outbox == NULL || call->session == NULL ? NULL : front_question_stream(call);
+
+    if (exchange != NULL && exchange->is_stream) {
+        struct mn_writer params = {0}, message = {0};
+        mn_writer_format(&params, "{\"requestId\":%llu,\"reason\":\"%s\"}",
+                         (unsigned long long)question->id, reason);
+        jsonrpc_write_notification(&message, "notifications/cancelled", mn_buf_span(params.buf));
+        front_reply_event(front, exchange, mn_buf_span(message.buf));
+        mn_writer_drop(&params);
+        mn_writer_drop(&message);
+    }
+    front_question_free(front, question);
+}
+
+void front_question_drop(struct front *front, struct front_call *call)
+{
+    while (!mn_list_is_empty(&call->questions))
+        front_question_cancel(front,
+                              MN_CONTAINER(call->questions.next, struct front_question, in_call),
+                              "the call is over");
+}
+
+void front_question_withdraw(struct front *front, struct front_call *call, struct mn_span key)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &call->questions) {
+        struct front_question *question = MN_CONTAINER(entry, struct front_question, in_call);
+        if (!mn_span_equal(question->key, key)) continue;
+        front_question_cancel(front, question, "the server does not ask any more");
+        return;
+    }
+}
+
+static void front_question_answer(struct front *front, const struct front_call *call,
+                                  const Meshnode__Gateway__Answer *answer)
+{
+    Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
+
+    input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_ANSWER;
+    input.answer = (Meshnode__Gateway__Answer *)(uintptr_t)answer;
+    call_emit(front->outbox->calls, CALL_MESSAGE_INPUT)->more =
+        (struct call_more){call->ticket, pb_pack(&input.base)};
+}
+
+static void front_question_refuse(struct front *front, const struct front_call *call, char *key,
+                                  const char *text)
+{
+    Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+
+    error.code = JSONRPC_INTERNAL;
+    error.message = (char *)(uintptr_t)text;
+    answer.key = key;
+    answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
+    answer.error = &error;
+    front_question_answer(front, call, &answer);
+}
+
+/* The params as the client's revision knows them: 2025-11-25 names each URL to be visited. */
+static void front_question_write_params(struct front *front, struct mn_writer *writer,
+                                        const struct front_call *call, const struct json *params)
+{
+    uint8_t random[8];
+    char text[2 * sizeof random + 1];
+
+    if (strcmp(call->session->version, "2025-11-25") != 0 ||
+        !mn_span_is(json_text(json_find_str(params, "mode")), "url") ||
+        json_find_str(params, "elicitationId") != NULL) {
+        mn_writer_add(writer, params->raw);
+        return;
+    }
+    rng_bytes(&front->rng, random, sizeof random);
+    mn_hex_encode(mn_span(random, sizeof random), text);
+    mn_writer_format(writer, "{\"elicitationId\":\"%s\",", text);
+    mn_writer_add(writer, mn_span(params->raw.data + 1, params->raw.size - 1));
+}
+
+static void front_question_send(struct front *front, struct front_exchange *exchange,
+                                struct front_call *call, const char *method,
+                                const struct json *params, struct mn_span key)
+{
+    struct front_question *question = mn_alloc(sizeof *question + key.size);
+    struct mn_writer text = {0}, message = {0};
+    const char *id;
+
+    question->id = ++front->question_last;
+    question->call = call;
+    question->key = mn_span(question + 1, key.size);
+    memcpy(question + 1, key.data, key.size);
+    mn_map_insert(&front->questions, &question->by_id, front_question_id(question));
+    mn_list_push_back(&call->questions, &question->in_call);
+    if (params != NULL) front_question_write_params(front, &text, call, params);
+    id = mn_arena_format(&front->scratch, "%llu", (unsigned long long)question->id);
+    jsonrpc_write_request(&message, mn_span_str(id), method, mn_buf_span(text.buf));
+    front_reply_open(front, exchange);
+    front_reply_event(front, exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&text);
+    mn_writer_drop(&message);
+}
+
+static bool front_question_is_known(const char *method)
+{
+    return strcmp(method, "sampling/createMessage") == 0 ||
+           strcmp(method, "elicitation/create") == 0 || strcmp(method, "roots/list") == 0;
+}
+
+void front_question_ask(struct front *front, struct front_call *call,
+                        const Meshnode__Gateway__Question *asked)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *params = NULL;
+    struct mn_span key = pb_text(asked->key), raw = pb_span(asked->params);
+    bool is_task = call->method->kind == NAMES_UI && call->uri.size > 0;
+    struct front_exchange *exchange = call->session == NULL ? NULL : front_question_stream(call);
+    uint32_t count = 0;
+
+    MN_LIST_FOR_EACH (entry, &call->questions)
+        count++;
+    if (is_task && raw.size > 0) raw = front_task_renamed(front, call, raw);
+    if (raw.size > 0) raw = front_content_asked(front, call, asked->method, raw);
+    if (exchange == NULL)
+        front_question_refuse(front, call, asked->key, "the client is not connected");
+    else if (!front_question_is_known(asked->method) || key.size > KEY_MAX ||
+             count >= QUESTIONS_MAX ||
+             (raw.size > 0 &&
+              (json_parse_copy(front->parser, raw, limits, &front->scratch, &params) != MN_OK ||
+               params->type != JSON_OBJECT)))
+        front_question_refuse(front, call, asked->key, "this cannot be asked");
+    else
+        front_question_send(front, exchange, call, asked->method, params, key);
+}
+
+/* What the client answers; about a task under its server's own id. */
+static struct mn_span front_question_result(struct front *front, const struct front_call *call,
+                                            const struct json *result)
+{
+    struct mn_span raw = mn_arena_copy(&front->scratch, result->raw);
+    bool is_task = call->method->kind == NAMES_UI && call->uri.size > 0;
+
+    return is_task ? front_task_own(front, call, raw) : raw;
+}
+
+void front_question_on_response(struct front *front, const struct front_session *session,
+                                const struct jsonrpc_message *message)
+{
+    Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+    struct front_question *question;
+    struct mn_map_entry *entry;
+    uint64_t id;
+
+    if (jsonrpc_id_number(message->id, &id) != MN_OK) return;
+    entry = mn_map_find(&front->questions, mn_span(&id, sizeof id));
+    if (entry == NULL) return;
+    question = MN_CONTAINER(entry, struct front_question, by_id);
+    if (question->call->session != session) return; /* it was not this client that was asked */
+    answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, question->key).data;
+    if (message->kind == JSONRPC_RESULT) {
+        answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
+        answer.result = pb_bytes(front_question_result(front, question->call, message->result));
+    } else {
+        error.code = message->code < INT32_MIN || message->code > INT32_MAX
+                         ? JSONRPC_INTERNAL
+                         : (int32_t)message->code;
+        error.message = (char *)(uintptr_t)mn_arena_copy(&front->scratch, message->message).data;
+        error.data = pb_bytes(message->data);
+        answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
+        answer.error = &error;
+    }
+    front_question_answer(front, question->call, &answer);
+    front_question_free(front, question);
+}

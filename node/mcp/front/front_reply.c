@@ -1,0 +1,297 @@
+/* Responses: HTTP heads, JSON bodies, streams of events. */
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/wire/sse.h"
+#include "proto/base/check.h"
+
+/* clang-format off */
+#define SPAN(text) {(const uint8_t *)(text), sizeof(text) - 1}
+#define HEADER(name, value) {SPAN(name), SPAN(value)}
+/* clang-format on */
+
+static const struct edge_header reply_json[] = {HEADER("content-type", "application/json")};
+static const struct edge_header reply_stream[] = {
+    HEADER("content-type", "text/event-stream"), HEADER("cache-control", "no-cache"),
+    HEADER("x-accel-buffering", "no"), /* nginx in front would hold events back */
+};
+
+/* [extra] follows the [count] headers, unless its name is empty. */
+static void front_reply_head(struct front *front, uint64_t id, uint32_t code,
+                             const struct edge_header *headers, uint32_t count,
+                             const struct edge_header *extra, bool is_stream)
+{
+    struct edge_output *head = edge_emit(front->outbox->edge, EDGE_OUT_HTTP_HEAD, id);
+
+    head->code = code;
+    head->headers = headers;
+    head->headers_count = count;
+    head->flag = is_stream;
+    if (extra != NULL) {
+        struct mn_arena *arena = front->outbox->edge->arena;
+        struct edge_header *all = mn_arena_alloc(arena, (count + 1) * sizeof *all);
+        for (uint32_t i = 0; i < count; i++)
+            all[i] = headers[i];
+        all[count] = *extra;
+        head->headers = all;
+        head->headers_count = count + 1;
+    }
+}
+
+static void front_reply_body(struct front *front, uint64_t id, struct mn_buf *buf, bool is_last)
+{
+    struct edge_output *body = edge_emit(front->outbox->edge, EDGE_OUT_HTTP_BODY, id);
+    body->buf = buf;
+    body->flag = is_last;
+}
+
+/* The header that tells a client its new session, or NULL. */
+static const struct edge_header *front_reply_session(struct front *front,
+                                                     const struct front_exchange *exchange)
+{
+    struct mn_arena *arena = front->outbox->edge->arena;
+    struct edge_header *header;
+
+    if (exchange->new_session[0] == 0) return NULL;
+    header = mn_arena_alloc(arena, sizeof *header);
+    header->name = mn_span_str("mcp-session-id");
+    header->value = mn_arena_copy(arena, mn_span_str(exchange->new_session));
+    return header;
+}
+
+void front_reply_empty(struct front *front, struct front_exchange *exchange, uint32_t code)
+{
+    MN_ASSERT(!exchange->is_stream);
+    front_reply_head(front, exchange->id, code, NULL, 0, NULL, false);
+    front_reply_body(front, exchange->id, NULL, true);
+    front_exchange_free(front, exchange);
+}
+
+void front_reply_refuse(struct front *front, uint64_t exchange_id, uint32_t code,
+                        int64_t jsonrpc_code, const char *text, const struct edge_header *header)
+{
+    struct mn_writer writer = {0};
+
+    front->stats.refused_count++;
+    jsonrpc_write_error(&writer, mn_span(NULL, 0), jsonrpc_code, mn_span_str(text),
+                        mn_span(NULL, 0));
+    front_reply_head(front, exchange_id, code, reply_json, 1, header, false);
+    front_reply_body(front, exchange_id, mn_writer_done(&writer), true);
+}
+
+static void front_reply_whole(struct front *front, struct front_exchange *exchange, uint32_t code,
+                              struct mn_buf *buf)
+{
+    front_reply_head(front, exchange->id, code, reply_json, 1, front_reply_session(front, exchange),
+                     false);
+    front_reply_body(front, exchange->id, buf, true);
+    front_exchange_free(front, exchange);
+}
+
+static void front_reply_said(struct front *front, struct front_exchange *exchange,
+                             struct mn_span json, bool is_answer)
+{
+    struct mn_writer writer = {0};
+
+    MN_ASSERT(exchange->is_stream);
+    sse_write_message(&writer, front_replay_event(front, exchange, json, is_answer), json);
+    exchange->unread += mn_writer_size(&writer);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
+void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json)
+{
+    front_reply_said(front, exchange, json, false);
+}
+
+static void front_reply_batch(struct front *front, struct front_exchange *exchange)
+{
+    front->batches_size -= mn_writer_size(&exchange->batch);
+    mn_writer_str(&exchange->batch, "]");
+    front_reply_whole(front, exchange, 200, mn_writer_done(&exchange->batch));
+}
+
+/* One answer, whose text is in [writer]; takes it. */
+static void front_reply_answer(struct front *front, struct front_exchange *exchange, uint32_t code,
+                               struct mn_writer *writer)
+{
+    size_t collected = mn_writer_size(&exchange->batch);
+
+    MN_ASSERT(exchange->pending_count > 0);
+    exchange->pending_count--;
+    if (exchange->is_stream) {
+        front_reply_said(front, exchange, mn_buf_span(writer->buf), true);
+        mn_writer_drop(writer);
+        if (exchange->pending_count == 0) front_reply_end(front, exchange);
+        return;
+    }
+    if (!exchange->is_batch) {
+        front_reply_whole(front, exchange, code, mn_writer_done(writer));
+        return;
+    }
+    mn_writer_str(&exchange->batch, collected == 0 ? "[" : ",");
+    mn_writer_add(&exchange->batch, mn_buf_span(writer->buf));
+    front->batches_size += mn_writer_size(&exchange->batch) - collected;
+    mn_writer_drop(writer);
+    if (exchange->pending_count == 0) front_reply_batch(front, exchange);
+}
+
+void front_reply_result(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                        struct mn_span result)
+{
+    struct mn_writer writer = {0};
+    size_t collected = mn_writer_size(&exchange->batch);
+
+    if (exchange->is_batch && !exchange->is_stream &&
+        (collected + result.size > MCP_BATCH_ANSWERS_MAX ||
+         front->batches_size + result.size > MCP_BODIES_MAX)) {
+        MN_PROBE("front: an answer does not fit into its batch");
+        front_reply_fail(front, exchange, 200, id, JSONRPC_INTERNAL,
+                         "it was done, but its answer does not fit into the batch's response; post "
+                         "fewer messages at once");
+        return;
+    }
+    jsonrpc_write_result(&writer, id, result);
+    front_reply_answer(front, exchange, 200, &writer);
+}
+
+bool front_reply_takes_pieces(const struct front_exchange *exchange)
+{
+    return exchange->is_stream || !exchange->is_batch;
+}
+
+/* What stands around the data of an event. */
+static void front_reply_begin_event(struct front *front, struct front_exchange *exchange,
+                                    struct mn_writer *writer, size_t size)
+{
+    const struct mn_span large = {NULL, size}; /* such are not kept, so nobody looks at it */
+
+    sse_begin_message(writer, front_replay_event(front, exchange, large, true));
+}
+
+void front_reply_pieces(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                        struct pieces *result)
+{
+    const uint64_t exchange_id = exchange->id;
+    const bool is_stream = exchange->is_stream;
+    const size_t size = pieces_size(result);
+    struct mn_writer begin = {0}, end = {0};
+    struct mn_buf *piece;
+
+    MN_ASSERT(exchange->pending_count > 0 && front_reply_takes_pieces(exchange));
+    exchange->pending_count--;
+    if (is_stream)
+        front_reply_begin_event(front, exchange, &begin, size);
+    else
+        front_reply_head(front, exchange_id, 200, reply_json, 1,
+                         front_reply_session(front, exchange), false);
+    jsonrpc_begin_result(&begin, id);
+    mn_writer_str(&end, is_stream ? "}" SSE_END : "}");
+    exchange->unread += mn_writer_size(&begin) + size + mn_writer_size(&end);
+    front_reply_body(front, exchange_id, mn_writer_done(&begin), false);
+    while ((piece = pieces_take(result)) != NULL)
+        front_reply_body(front, exchange_id, piece, false);
+    front_reply_body(front, exchange_id, mn_writer_done(&end), !is_stream);
+    if (!is_stream)
+        front_exchange_free(front, exchange);
+    else if (exchange->pending_count == 0)
+        front_reply_end(front, exchange);
+}
+
+void front_reply_error(struct front *front, struct front_exchange *exchange, uint32_t http_code,
+                       struct mn_span id, int64_t code, struct mn_span message, struct mn_span data)
+{
+    struct mn_writer writer = {0};
+
+    if (http_code != 200) front->stats.refused_count++;
+    jsonrpc_write_error(&writer, id, code, message, data);
+    front_reply_answer(front, exchange, http_code, &writer);
+}
+
+void front_reply_fail(struct front *front, struct front_exchange *exchange, uint32_t http_code,
+                      struct mn_span id, int64_t code, const char *text)
+{
+    front_reply_error(front, exchange, http_code, id, code, mn_span_str(text), mn_span(NULL, 0));
+}
+
+void front_reply_nothing(struct front *front, struct front_exchange *exchange)
+{
+    MN_ASSERT(exchange->pending_count > 0);
+    if (--exchange->pending_count > 0) return;
+    if (!exchange->is_stream && mn_writer_size(&exchange->batch) > 0) {
+        front_reply_batch(front, exchange);
+        return;
+    }
+    front_reply_open(front, exchange);
+    front_reply_end(front, exchange);
+}
+
+static void front_reply_first(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_span id = front_replay_first(front, exchange);
+    struct mn_writer writer = {0};
+
+    if (id.size == 0) return;
+    sse_write_priming(&writer, id);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
+void front_reply_wait(struct front *front, struct front_exchange *exchange)
+{
+    bool is_new = exchange->legacy != NULL && exchange->is_stream && !exchange->is_noted;
+
+    mn_heap_set(&front->timers, &exchange->timer,
+                mn_time_after(front->now.mono, is_new ? FRONT_NOTE : MCP_KEEPALIVE));
+}
+
+void front_reply_open(struct front *front, struct front_exchange *exchange)
+{
+    if (exchange->is_stream) return;
+    front_reply_head(front, exchange->id, 200, reply_stream, 3,
+                     front_reply_session(front, exchange), true);
+    exchange->is_stream = true;
+    front_reply_wait(front, exchange);
+    front_reply_first(front, exchange);
+    if (mn_writer_size(&exchange->batch) > 0) {
+        front->batches_size -= mn_writer_size(&exchange->batch);
+        mn_writer_str(&exchange->batch, "]");
+        front_reply_event(front, exchange, mn_buf_span(exchange->batch.buf));
+        mn_writer_drop(&exchange->batch);
+    }
+}
+
+void front_reply_again(struct front *front, struct front_exchange *exchange, struct mn_span id,
+                       struct mn_span json)
+{
+    struct mn_writer writer = {0};
+
+    MN_ASSERT(exchange->is_stream);
+    sse_write_message(&writer, id, json);
+    exchange->unread += mn_writer_size(&writer);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
+void front_reply_notification(struct front *front, struct front_exchange *exchange,
+                              struct mn_span json)
+{
+    front_reply_open(front, exchange);
+    if (exchange->unread > FRONT_UNREAD_MAX) {
+        MN_PROBE("front: a client that does not read misses notifications");
+        return;
+    }
+    front_reply_event(front, exchange, json);
+}
+
+void front_reply_keepalive(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_writer writer = {0};
+
+    MN_ASSERT(exchange->is_stream);
+    sse_write_keepalive(&writer);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
+void front_reply_end(struct front *front, struct front_exchange *exchange)
+{
+    MN_ASSERT(exchange->is_stream);
+    front_reply_body(front, exchange->id, NULL, true);
+    front_exchange_free(front, exchange);
+}

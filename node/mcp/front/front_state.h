@@ -1,0 +1,257 @@
+/* front_state.h: what the parts of the front share. front.c owns the tables and their lives;
+ * front_http reads requests, front_reply writes responses, front_message decides what a message is,
+ * front_modern and front_legacy serve the two eras, front_about says what is served, front_list
+ * lists it, front_route finds who is asked, front_call carries calls there and front_answer what
+ * comes back, front_stream the streams that wait for changes. Nobody else includes this. */
+#ifndef FRONT_STATE_H
+#define FRONT_STATE_H
+
+#include "crypto/rng.h"
+#include "node/guard.h"
+#include "node/json/feed.h"
+#include "node/mcp/front/front.h"
+#include "node/mcp/front/usage.h"
+#include "node/mcp/names/names_offer.h"
+#include "node/mcp/names/names_route.h"
+#include "node/mcp/names/names_view.h"
+#include "node/mcp/records/records.h"
+#include "node/mcp/wire/jsonrpc.h"
+#include "node/mcp/wire/loglevel.h"
+#include "node/mcp/wire/parsed.h"
+#include "node/mcp/wire/pieces.h"
+#include "proto/base/heap.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+
+#define FRONT_UPGRADE (15 * MN_SEC)     /* of silence before a waiting answer becomes a stream */
+#define FRONT_NOTE (500 * MN_MS)        /* a stream this old is in its session's record */
+#define FRONT_SESSION_LIFE (7 * MN_DAY) /* from its begin on an id is good so long */
+#define FRONT_SESSION_ID_MAX 257        /* characters of a sealed id, with its NUL */
+#define FRONT_CLIENT_INFO_MAX 4096      /* bytes; a longer one is not kept: it is for display */
+#define FRONT_CLIENT_CAPABILITIES_MAX 16384 /* bytes */
+#define FRONT_DIGEST_SIZE 16
+#define FRONT_TASKS_MAX 64       /* of which one session, or one listen, is told */
+#define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
+
+enum front_exchange_kind {
+    FRONT_EXCHANGE_POST = 1, /* ends with the answer to what was posted */
+    FRONT_EXCHANGE_LISTEN,   /* modern subscriptions/listen: lasts */
+    FRONT_EXCHANGE_GET       /* stream of a legacy session: lasts */
+};
+
+enum front_verb { FRONT_VERB_POST = 1, FRONT_VERB_GET, FRONT_VERB_DELETE };
+
+/* Lists as a client knows them; those it asked to be told of. */
+struct front_known {
+    bool wants[NAMES_LISTS];
+    uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
+};
+
+/* One HTTP exchange, from its head until its response is complete or the client is gone. */
+struct front_exchange {
+    struct mn_map_entry by_id;
+    uint64_t id;
+    enum front_exchange_kind kind;
+    struct mn_heap_entry timer; /* upgrade, then keep-alive */
+    mn_id principal;
+    enum front_verb verb;
+    bool was_adopted;           /* its session was looked for at other nodes */
+    struct mn_list in_adoption; /* while it is: front_record.c */
+    struct mn_list held;        /* answers that wait until their session is kept elsewhere */
+
+    /* The request; spans live in the block of the exchange. */
+    struct mn_span service;      /* of /mcp/servers/NAME; "views/NAME": a view; empty: /mcp */
+    struct edge_header *headers; /* those named mcp-*, and meshnode-trail */
+    uint32_t headers_count;
+    struct mn_writer body;
+
+    /* The response. */
+    bool is_stream;                         /* its head is out: events follow */
+    size_t unread;                          /* bytes of events since it last kept up */
+    bool is_batch;                          /* answers are collected in an array */
+    uint32_t pending_count;                 /* requests without their answer */
+    struct mn_writer batch;                 /* answers so far: [a,b */
+    char new_session[FRONT_SESSION_ID_MAX]; /* told in the head; empty: none */
+    struct mn_list calls;                   /* front_call.in_exchange */
+    struct front_session *legacy;           /* whose call it waits for; NULL: modern, or GET */
+    uint64_t stream;                        /* its number in that session; 0: not yet */
+    bool is_noted;                          /* its calls are in the session's record */
+
+    /* LISTEN and GET. */
+    struct mn_list in_streams;
+    struct mn_buf *listen_id;      /* LISTEN: verbatim id of its request */
+    struct mn_list subscriptions;  /* LISTEN: to resources and tasks; GET: to tasks */
+    struct front_known known;      /* LISTEN: the lists that were asked for */
+    struct front_session *session; /* GET: whose stream it is */
+};
+
+#define FRONT_OPENINGS_MAX 20 /* sealed strings of one principal that do not open, per minute */
+#define FRONT_GUESSERS_MAX                                                 \
+    64 /* principals that are counted; the one that began first makes room \
+        */
+
+/* Whose sealed strings do not open. */
+struct front_guesser {
+    mn_id principal;
+    mn_time since; /* mono, of the first failure that counts */
+    uint32_t failures;
+};
+
+/* A legacy session. */
+struct front_session {
+    struct mn_map_entry by_id, by_handle;
+    char id[FRONT_SESSION_ID_MAX];
+    mn_id principal;
+    const char *version;
+    uint8_t handle[FRONT_DIGEST_SIZE]; /* digest of the id: key of its record */
+    uint8_t alias[FRONT_DIGEST_SIZE];  /* digest of that: tells servers its calls from others' */
+    struct mn_span service;            /* the endpoint it was opened at, as in an exchange */
+    struct mn_span client_info, client_capabilities;
+    struct mn_heap_entry expiry;
+    struct mn_list calls;          /* front_call.in_session */
+    struct front_exchange *stream; /* its GET stream; NULL: none is open */
+    struct front_known known;
+    struct mn_list subscriptions; /* to resources */
+    struct mn_list tasks;         /* that it began, of front_task.c */
+    uint32_t tasks_count;
+    struct mn_list kept; /* events that can be had again, of front_replay.c */
+    uint32_t kept_count;
+    size_t kept_size;
+    uint64_t stream_last, place_last;
+    enum loglevel log_level; /* of the messages it wants */
+    uint64_t generation;     /* how many nodes had it before */
+    bool is_elsewhere;       /* its client used another node since: what is known here may be old */
+    struct mn_list held;     /* answers that wait until others keep what they confirm */
+    struct mn_list orphans;  /* calls that came through another node, of front_orphan.c */
+    uint32_t orphans_count;
+    struct mn_list servers; /* of front_roots.c */
+    uint32_t servers_count;
+};
+
+/* A request of a client, by what becomes of it. */
+enum front_what {
+    FRONT_DISCOVER = 1,
+    FRONT_LIST,
+    FRONT_CALL, /* goes to a server */
+    FRONT_LISTEN,
+    FRONT_PING,
+    FRONT_SET_LEVEL,
+    FRONT_SUBSCRIBE,
+    FRONT_UNSUBSCRIBE
+};
+
+struct front_method {
+    const char *name;
+    enum front_what what;
+    enum names_kind kind; /* LIST: of what; CALL: of what kind is the thing that is named */
+    const char *member;   /* CALL: the member of params that names it; NULL: "ref" does */
+    bool is_modern, is_legacy;
+};
+
+/* Who is asked: these, one after the other, until one knows what is asked for. */
+struct front_target {
+    struct mn_span services[NAMES_CANDIDATES_MAX];
+    uint32_t count;
+    struct mn_span own;      /* what stands in params instead; data NULL: what the client wrote */
+    mn_id node;              /* who must serve it; zero: whoever can */
+    struct names_item *tool; /* tools/call: if it is known */
+};
+
+/* What a client that sends its request once more brought back. */
+struct front_round {
+    bool is_next; /* it brought something */
+    mn_id node;   /* where its call goes on */
+    struct mn_span service;
+    uint8_t digest[FRONT_DIGEST_SIZE];
+    struct mn_span resume, state; /* one of them */
+    bool has_state;
+};
+
+/* A question to a legacy client. */
+struct front_question {
+    struct mn_map_entry by_id;
+    uint64_t id; /* of our request */
+    struct front_call *call;
+    struct mn_list in_call;
+    struct mn_span key;
+};
+
+/* A request under way in the mesh. */
+struct front_call {
+    struct mn_map_entry by_ticket;
+    uint64_t ticket;
+    const struct front_method *method;
+    struct front_exchange *exchange; /* NULL: the client went away */
+    struct front_session *session;   /* NULL: modern */
+    struct mn_list in_exchange, in_session;
+    struct mn_span id;       /* the client's, verbatim */
+    struct mn_span progress; /* the client's token, verbatim; empty: none */
+    bool wants_log;
+    bool is_aggregated;                /* asked at /mcp or at a view */
+    uint64_t stream;                   /* legacy: whose client went away; 0: it had no stream */
+    uint8_t handle[FRONT_DIGEST_SIZE]; /* legacy: under this its serving node may keep it */
+    mn_id node;                        /* legacy: where it runs, as far as is known */
+    bool is_noted;                     /* in the session's record */
+    bool is_claim;                     /* it came through another node */
+    bool is_doomed;                    /* and is cancelled once it is here */
+    struct mn_span own, uri;  /* where a URI was replaced: by what, and what the client calls it */
+    struct mn_buf *payload;   /* as it was sent */
+    struct mn_span service;   /* who was asked */
+    struct mn_list questions; /* front_question.in_call */
+    struct mn_span *services; /* candidates that are left */
+    uint32_t services_count;
+    struct usage_tool *usage; /* NULL: not counted */
+    mn_time started;
+    struct front_large *large;  /* its answer, while that is being checked */
+    struct mn_heap_entry retry; /* of a claim that could not be asked for */
+};
+
+struct front {
+    mn_id self;
+    mn_time call_timeout, call_timeout_total;
+    struct mn_trace *trace;
+    struct rng rng;
+    uint64_t *writes_count;      /* of the node's store; NULL: nothing is kept there */
+    struct mcp_keys *keys;       /* of the mesh; NULL: there are none */
+    const struct parsed *parsed; /* what servers of this node answered last; NULL: nothing ever */
+    uint8_t seal_key[SEALED_KEY_SIZE];
+    struct front_guesser guessers[FRONT_GUESSERS_MAX];
+    uint32_t guessers_count;
+    struct guard *guard, *own_guard; /* own: NULL when it is somebody else's */
+    struct json_parser *parser;
+    struct mn_arena scratch; /* reset after each step */
+    struct names names;
+    struct usage usage;
+    struct mn_map exchanges, sessions, calls, questions;
+    size_t kept_size; /* of all sessions */
+    struct mn_map sessions_by_handle;
+    struct records *records; /* of sessions, here and at other nodes */
+    struct records_outbox records_outbox;
+    struct mn_arena records_arena;
+    struct mn_map adoptions; /* of front_record.c */
+    struct mn_map ended;     /* ids of deleted sessions */
+    struct mn_list ended_order;
+    struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
+    struct mn_heap feeds_timers;
+    uint32_t subscriptions_count;
+    struct mn_list streams;
+    uint32_t streams_count;
+    struct mn_heap timers;   /* front_exchange.timer */
+    struct mn_heap expiries; /* front_session.expiry */
+    struct mn_heap retries;  /* front_call.retry */
+    mn_time changed_at;      /* when clients are told that lists changed; MN_TIME_NEVER */
+    size_t bodies_size;
+    size_t batches_size;  /* answers that wait for the rest of their batch */
+    struct mn_list large; /* of front_large.c */
+    size_t large_size;
+    uint64_t ticket_last, question_last;
+    bool is_stopping;
+    struct mcp_stats stats; /* its totals */
+
+    /* Of the step under way. */
+    struct mn_now now;
+    struct mn_span body; /* of the POST that is being served; else empty */
+    struct mcp_outbox *outbox;
+};
+
+#endif

@@ -1,0 +1,175 @@
+/* Streams that last: a modern subscriptions/listen, a legacy session's GET. Both tell of changed
+ * lists, each client only when the list it knows has changed. */
+#include "node/mcp/front/front_parts.h"
+
+#define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
+
+static void front_stream_add(struct front *front, struct front_exchange *exchange,
+                             enum front_exchange_kind kind)
+{
+    exchange->kind = kind;
+    mn_list_push_back(&front->streams, &exchange->in_streams);
+    front->streams_count++;
+    front_reply_open(front, exchange);
+}
+
+/* Resources and their templates change together for clients. */
+static const struct {
+    const char *wish, *method;
+} lists[NAMES_LISTS] = {
+    {"toolsListChanged", "notifications/tools/list_changed"},
+    {"promptsListChanged", "notifications/prompts/list_changed"},
+    {"resourcesListChanged", "notifications/resources/list_changed"},
+    {NULL, "notifications/resources/list_changed"},
+};
+
+/* ,"_meta":{subscriptionId}} : the end of params on a listen. */
+static void front_stream_write_meta(struct mn_writer *writer, const struct front_exchange *exchange)
+{
+    mn_writer_str(writer, "\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
+    mn_writer_add(writer, mn_buf_span(exchange->listen_id));
+    mn_writer_str(writer, "}}");
+}
+
+static void front_stream_notify(struct front *front, struct front_exchange *exchange,
+                                enum names_kind kind)
+{
+    struct mn_writer params = {0}, message = {0};
+
+    if (exchange->kind == FRONT_EXCHANGE_LISTEN) {
+        mn_writer_str(&params, "{");
+        front_stream_write_meta(&params, exchange);
+    }
+    jsonrpc_write_notification(&message, lists[kind].method, mn_buf_span(params.buf));
+    front_reply_event(front, exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&params);
+    mn_writer_drop(&message);
+}
+
+static void front_stream_acknowledge(struct front *front, struct front_exchange *exchange,
+                                     struct mn_span uris, struct mn_span tasks)
+{
+    struct mn_writer params = {0}, message = {0};
+    const char *comma = "";
+
+    mn_writer_str(&params, "{\"notifications\":{");
+    for (int kind = 0; kind < NAMES_TEMPLATES; kind++) {
+        if (!exchange->known.wants[kind]) continue;
+        mn_writer_format(&params, "%s\"%s\":true", comma, lists[kind].wish);
+        comma = ",";
+    }
+    if (uris.size > 0) {
+        mn_writer_format(&params, "%s\"resourceSubscriptions\":[", comma);
+        mn_writer_add(&params, uris);
+        mn_writer_str(&params, "]");
+        comma = ",";
+    }
+    if (tasks.size > 0) {
+        mn_writer_format(&params, "%s\"taskIds\":[", comma);
+        mn_writer_add(&params, tasks);
+        mn_writer_str(&params, "]");
+    }
+    mn_writer_str(&params, "},");
+    front_stream_write_meta(&params, exchange);
+    jsonrpc_write_notification(&message, "notifications/subscriptions/acknowledged",
+                               mn_buf_span(params.buf));
+    front_reply_event(front, exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&params);
+    mn_writer_drop(&message);
+}
+
+void front_stream_know(struct front *front, struct mn_span service, struct front_known *known,
+                       enum names_kind kind)
+{
+    names_digest(&front->names, service, kind, known->digests[kind]);
+}
+
+void front_stream_listen(struct front *front, struct front_exchange *exchange,
+                         const struct jsonrpc_message *message)
+{
+    const struct json *filter = json_find_str(message->params, "notifications");
+    struct mn_writer uris = {0}, tasks = {0};
+
+    if (!json_is(filter, JSON_OBJECT)) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.notifications must be an object");
+        return;
+    }
+    if (front->streams_count >= MCP_STREAMS_MAX) {
+        FAIL(503, message->id, JSONRPC_INTERNAL, "too many open streams; try again later");
+        return;
+    }
+    exchange->listen_id = mn_buf_copy(message->id);
+    for (int kind = 0; kind < NAMES_LISTS; kind++) {
+        exchange->known.wants[kind] = kind == NAMES_TEMPLATES
+                                          ? exchange->known.wants[NAMES_RESOURCES]
+                                          : json_is_true(json_find_str(filter, lists[kind].wish));
+        front_stream_know(front, exchange->service, &exchange->known, (enum names_kind)kind);
+    }
+    front_stream_add(front, exchange, FRONT_EXCHANGE_LISTEN);
+    front_subscribe_listen(front, exchange, json_find_str(filter, "resourceSubscriptions"), &uris);
+    front_subscribe_tasks(front, exchange, json_find_str(filter, "taskIds"), &tasks);
+    front_stream_acknowledge(front, exchange, mn_buf_span(uris.buf), mn_buf_span(tasks.buf));
+    mn_writer_drop(&uris);
+    mn_writer_drop(&tasks);
+}
+
+static void front_stream_refresh(struct front *front, struct front_exchange *exchange)
+{
+    struct front_known *known =
+        exchange->kind == FRONT_EXCHANGE_GET ? &exchange->session->known : &exchange->known;
+    bool is_told = false;
+
+    for (int kind = 0; kind < NAMES_LISTS; kind++) {
+        uint8_t digest[NAMES_DIGEST_SIZE];
+        names_digest(&front->names, exchange->service, (enum names_kind)kind, digest);
+        if (memcmp(known->digests[kind], digest, sizeof digest) == 0) continue;
+        memcpy(known->digests[kind], digest, sizeof digest);
+        if (!known->wants[kind] || (kind == NAMES_TEMPLATES && is_told)) continue;
+        front_stream_notify(front, exchange, (enum names_kind)kind);
+        is_told = kind == NAMES_RESOURCES;
+    }
+}
+
+void front_stream_get(struct front *front, struct front_exchange *exchange,
+                      struct front_session *session)
+{
+    if (front->streams_count >= MCP_STREAMS_MAX) {
+        front_reply_refuse(front, exchange->id, 503, JSONRPC_INTERNAL,
+                           "too many open streams; try again later", NULL);
+        front_exchange_free(front, exchange);
+        return;
+    }
+    /* A message goes to one stream only, and the newest is the one that surely has a reader. */
+    if (session->stream != NULL) front_reply_end(front, session->stream);
+    exchange->session = session;
+    session->stream = exchange;
+    front_stream_add(front, exchange, FRONT_EXCHANGE_GET);
+    front_subscribe_stream(front, session);
+    front_task_stream(front, session);
+    front_stream_refresh(front, exchange); /* it may have changed while no stream was open */
+}
+
+void front_stream_changed(struct front *front)
+{
+    MN_LIST_FOR_EACH (entry, &front->streams) {
+        front_stream_refresh(front, MN_CONTAINER(entry, struct front_exchange, in_streams));
+    }
+}
+
+void front_stream_stop(struct front *front)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &front->streams) {
+        struct front_exchange *exchange = MN_CONTAINER(entry, struct front_exchange, in_streams);
+        struct mn_writer result = {0}, message = {0};
+        if (exchange->kind == FRONT_EXCHANGE_LISTEN) {
+            mn_writer_str(&result, "{\"resultType\":\"complete\",");
+            front_stream_write_meta(&result, exchange);
+            jsonrpc_write_result(&message, mn_buf_span(exchange->listen_id),
+                                 mn_buf_span(result.buf));
+            front_reply_event(front, exchange, mn_buf_span(message.buf));
+        }
+        front_reply_end(front, exchange);
+        mn_writer_drop(&result);
+        mn_writer_drop(&message);
+    }
+}

@@ -1,0 +1,329 @@
+#include "node/mcp/names/names_offer.h"
+
+#include "crypto/digest.h"
+#include "proto/base/check.h"
+#include "proto/gateway.pb-c.h"
+#include "proto/pb.h"
+
+#define OWN_NAME_MAX 4096 /* bytes of a name, URI or template */
+#define UI_PREFIX "ui://"
+
+static const struct json_limits kept_shallow = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+static const struct json_limits kept_all = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
+
+static bool names_offer_mentions(struct mn_span text, const char *word)
+{
+    size_t size = strlen(word);
+    const uint8_t *at = text.data, *end = text.data + text.size;
+
+    while ((size_t)(end - at) >= size) {
+        at = memchr(at, word[0], (size_t)(end - at) - size + 1);
+        if (at == NULL) return false;
+        if (memcmp(at, word, size) == 0) return true;
+        at++;
+    }
+    return false;
+}
+
+/* The arguments a modern client repeats in headers. A schema that breaks the rules for them has
+ * none here: such a tool is unusable over HTTP for clients that mind, and plain for the others. */
+static void names_offer_params(struct names_service *service, struct names_item *tool,
+                               struct json_parser *parser, struct mn_arena *scratch)
+{
+    const struct json *definition;
+    struct param_headers params;
+
+    if (!names_offer_mentions(tool->definition, "x-mcp-header")) return;
+    if (json_parse_copy(parser, tool->definition, kept_all, scratch, &definition) != MN_OK) return;
+    if (param_headers_params(json_find_str(definition, "inputSchema"), &service->arena, &params) ==
+        MN_OK)
+        tool->params = params;
+}
+
+/* A copy at the front of the service's block. */
+static struct mn_span names_offer_keep(uint8_t **to, struct mn_span text)
+{
+    uint8_t *copy = *to;
+
+    if (text.size > 0) memcpy(copy, text.data, text.size);
+    *to += text.size;
+    return mn_span(copy, text.size);
+}
+
+/* The resource that a tool names as its user interface (MCP Apps) need not be listed: whoever reads
+ * it is led to the server of the tool. */
+static void names_offer_ui(struct names_service *service, struct names_item *tool,
+                           struct json_parser *parser, struct mn_arena *scratch)
+{
+    const struct json *definition, *meta, *uri;
+    struct names_item *item;
+
+    if (!names_offer_mentions(tool->definition, UI_PREFIX)) return;
+    if (json_parse_copy(parser, tool->definition, kept_all, scratch, &definition) != MN_OK) return;
+    meta = json_find_str(definition, "_meta");
+    uri = json_find_str(json_find_str(meta, "ui"), "resourceUri");
+    if (uri == NULL) uri = json_find_str(meta, "ui/resourceUri");
+    if (json_text(uri).size == 0 || json_text(uri).size > OWN_NAME_MAX) return;
+    item = names_service_item(service, NAMES_UI, uri->text);
+    if (item == NULL) {
+        item = mn_arena_alloc(&service->arena, sizeof *item);
+        *item = (struct names_item){.service = service,
+                                    .own = mn_arena_copy(&service->arena, uri->text)};
+        mn_map_insert(&service->by_own[NAMES_UI], &item->by_own, item->own);
+    }
+    tool->ui = item->own;
+}
+
+static bool names_offer_is_item(const struct names_service *service, enum names_kind kind,
+                                struct mn_span own, struct mn_span text, struct json_parser *parser,
+                                struct mn_arena *scratch)
+{
+    const char *names[] = {names_key(kind), "inputSchema"};
+    const struct json *definition, *parts[2];
+
+    if (json_parse_copy(parser, text, kept_shallow, scratch, &definition) != MN_OK) return false;
+    if (definition->type != JSON_OBJECT) return false;
+    if (json_pick(definition, names, 2, parts) != MN_OK) return false;
+    if (own.size == 0 || own.size > OWN_NAME_MAX) return false;
+    if (!json_is(parts[0], JSON_STRING) || !mn_span_equal(parts[0]->text, own)) return false;
+    if (kind == NAMES_TOOLS && !json_is(parts[1], JSON_OBJECT)) return false;
+    return mn_map_find(&service->by_own[kind], own) == NULL;
+}
+
+/* NULL: it is none. */
+static struct names_item *names_offer_load_item(struct names_service *service, enum names_kind kind,
+                                                uint8_t **to, struct mn_span own,
+                                                struct mn_span definition,
+                                                struct json_parser *parser,
+                                                struct mn_arena *scratch)
+{
+    struct names_item *item = &service->items[kind][service->counts[kind]];
+
+    if (service->counts[kind] == NAMES_SERVICE_ITEMS_MAX) return NULL;
+    if (!names_offer_is_item(service, kind, own, definition, parser, scratch)) return NULL;
+    *item = (struct names_item){.service = service,
+                                .own = names_offer_keep(to, own),
+                                .definition = names_offer_keep(to, definition)};
+    mn_map_insert(&service->by_own[kind], &item->by_own, item->own);
+    service->counts[kind]++;
+    return item;
+}
+
+static bool names_offer_load_tool(struct names_service *service, uint8_t **to,
+                                  const Meshnode__Gateway__Tool *from, struct json_parser *parser,
+                                  struct mn_arena *scratch)
+{
+    struct names_item *tool = names_offer_load_item(service, NAMES_TOOLS, to, pb_text(from->name),
+                                                    pb_span(from->definition), parser, scratch);
+
+    if (tool == NULL) return false;
+    tool->is_idempotent = from->read_only || from->idempotent;
+    names_offer_params(service, tool, parser, scratch);
+    names_offer_ui(service, tool, parser, scratch);
+    return true;
+}
+
+/* [text] if it is a JSON object, else nothing. */
+static struct mn_span names_offer_object(struct mn_span text, struct json_parser *parser,
+                                         struct mn_arena *scratch)
+{
+    const struct json *value;
+
+    if (json_parse_copy(parser, text, kept_shallow, scratch, &value) != MN_OK ||
+        value->type != JSON_OBJECT)
+        return mn_span(NULL, 0);
+    return text;
+}
+
+static void names_offer_about(struct names_service *service, uint8_t **to,
+                              const Meshnode__Gateway__Offer *offer, struct json_parser *parser,
+                              struct mn_arena *scratch)
+{
+    static const char *const groups[NAMES_LISTS] = {"tools", "prompts", "resources", "resources"};
+    const struct json *capabilities;
+    mn_status status =
+        json_parse_copy(parser, pb_span(offer->capabilities), kept_shallow, scratch, &capabilities);
+
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        service->has[kind] = service->counts[kind] > 0 ||
+                             (status == MN_OK && json_find_str(capabilities, groups[kind]) != NULL);
+    service->has[NAMES_TEMPLATES] = service->has[NAMES_RESOURCES] =
+        service->has[NAMES_TEMPLATES] || service->has[NAMES_RESOURCES];
+    service->server_info =
+        names_offer_keep(to, names_offer_object(pb_span(offer->server_info), parser, scratch));
+    service->capabilities =
+        names_offer_keep(to, names_offer_object(pb_span(offer->capabilities), parser, scratch));
+    service->instructions = names_offer_keep(to, pb_text(offer->instructions));
+}
+
+static void names_offer_digest(struct names_service *service, enum names_kind kind)
+{
+    struct digest digest;
+
+    if (service->counts[kind] == 0) return; /* an empty list is as good as none: zero */
+    digest_begin(&digest, DIGEST_TOOL, NAMES_DIGEST_SIZE);
+    digest_variable(&digest, service->name); /* so that no service has the digest zero */
+    for (uint32_t i = 0; i < service->counts[kind]; i++)
+        digest_variable(&digest, service->items[kind][i].definition);
+    digest_end(&digest, service->digests[kind]);
+}
+
+/* What an offer has beside tools. */
+struct names_offer_rows {
+    size_t count;
+    Meshnode__Gateway__Item **rows;
+};
+
+static struct names_offer_rows names_offer_rows(const Meshnode__Gateway__Offer *offer,
+                                                enum names_kind kind)
+{
+    if (kind == NAMES_PROMPTS) return (struct names_offer_rows){offer->n_prompts, offer->prompts};
+    if (kind == NAMES_RESOURCES)
+        return (struct names_offer_rows){offer->n_resources, offer->resources};
+    return (struct names_offer_rows){offer->n_templates, offer->templates};
+}
+
+/* One block for all items and texts: mesh-wide there may be very many services. */
+static uint8_t *names_offer_block(struct names_service *service,
+                                  const Meshnode__Gateway__Offer *offer)
+{
+    size_t count = offer->n_tools, at = 0;
+    size_t size =
+        offer->server_info.len + offer->capabilities.len + pb_text(offer->instructions).size;
+
+    for (size_t i = 0; i < offer->n_tools; i++)
+        size += offer->tools[i]->definition.len + pb_text(offer->tools[i]->name).size;
+    for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++) {
+        struct names_offer_rows rows = names_offer_rows(offer, (enum names_kind)kind);
+        for (size_t i = 0; i < rows.count; i++)
+            size += rows.rows[i]->definition.len + pb_text(rows.rows[i]->key).size;
+        count += rows.count;
+    }
+    service->all = mn_alloc(count * sizeof *service->all + size);
+    service->items[NAMES_TOOLS] = service->all;
+    at = offer->n_tools;
+    for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++) {
+        service->items[kind] = service->all + at;
+        at += names_offer_rows(offer, (enum names_kind)kind).count;
+    }
+    return (uint8_t *)(service->all + count);
+}
+
+static uint64_t names_offer_load_rows(struct names_service *service, enum names_kind kind,
+                                      uint8_t **to, const Meshnode__Gateway__Offer *offer,
+                                      struct json_parser *parser, struct mn_arena *scratch)
+{
+    struct names_offer_rows rows = names_offer_rows(offer, kind);
+    uint64_t dropped_count = 0;
+
+    for (size_t i = 0; i < rows.count; i++) {
+        dropped_count +=
+            names_offer_load_item(service, kind, to, pb_text(rows.rows[i]->key),
+                                  pb_span(rows.rows[i]->definition), parser, scratch) == NULL;
+        mn_arena_reset(scratch);
+    }
+    return dropped_count;
+}
+
+uint64_t names_offer_load(struct names_service *service, struct mn_buf *body,
+                          struct json_parser *parser, struct mn_arena *scratch)
+{
+    struct mn_arena unpacked = {0};
+    const Meshnode__Gateway__Offer *offer;
+    uint64_t dropped_count = 0;
+    uint8_t *to;
+
+    if (body == NULL) return 0;
+    offer = pb_unpack(&meshnode__gateway__offer__descriptor, &unpacked, mn_buf_span(body));
+    if (offer == NULL) {
+        mn_arena_done(&unpacked);
+        return 1;
+    }
+    to = names_offer_block(service, offer);
+    for (size_t i = 0; i < offer->n_tools; i++) {
+        dropped_count += !names_offer_load_tool(service, &to, offer->tools[i], parser, scratch);
+        mn_arena_reset(scratch);
+    }
+    for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++)
+        dropped_count +=
+            names_offer_load_rows(service, (enum names_kind)kind, &to, offer, parser, scratch);
+    names_offer_about(service, &to, offer, parser, scratch);
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        names_offer_digest(service, (enum names_kind)kind);
+    mn_arena_reset(scratch);
+    mn_arena_done(&unpacked);
+    return dropped_count;
+}
+
+static bool names_offer_is_unknown(struct mn_span key, const struct json *value, enum names_era era)
+{
+    if (era == NAMES_MODERN) return mn_span_is(key, "execution");
+    return mn_span_is(key, "outputSchema") &&
+           !mn_span_is(json_text(json_find_str(value, "type")), "object");
+}
+
+/* The URI by which /mcp and views lead to a tool's user interface. */
+static struct mn_span names_offer_ui_exposed(struct names *names, const struct names_item *tool)
+{
+    struct mn_map_entry *entry = mn_map_find(&names->tables[NAMES_RESOURCES], tool->ui);
+    const struct names_item *owner;
+
+    if (entry == NULL) entry = mn_map_find(&names->tables[NAMES_UI], tool->ui);
+    owner = entry == NULL ? NULL : MN_CONTAINER(entry, struct names_item, by_exposed);
+    if (owner != NULL && !owner->is_ambiguous && owner->service == tool->service) return tool->ui;
+    return names_long_uri(&names->scratch, tool->service->name, tool->ui);
+}
+
+/* _meta, with another URI where it names the user interface: both spellings of the member. */
+static void names_offer_write_meta(struct mn_writer *writer, const struct json *meta,
+                                   struct mn_span own, struct mn_span exposed)
+{
+    const struct json *uris[] = {json_find_str(json_find_str(meta, "ui"), "resourceUri"),
+                                 json_find_str(meta, "ui/resourceUri")};
+    const uint8_t *at = meta->raw.data, *end = at + meta->raw.size;
+
+    if (uris[0] != NULL && uris[1] != NULL && uris[0]->raw.data > uris[1]->raw.data) {
+        const struct json *first = uris[1];
+        uris[1] = uris[0];
+        uris[0] = first;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (uris[i] == NULL || !mn_span_equal(json_text(uris[i]), own)) continue;
+        mn_writer_add(writer, mn_span(at, (size_t)(uris[i]->raw.data - at)));
+        json_write_string(writer, exposed);
+        at = uris[i]->raw.data + uris[i]->raw.size;
+    }
+    mn_writer_add(writer, mn_span(at, (size_t)(end - at)));
+}
+
+void names_offer_write(struct mn_writer *writer, struct names *names, const struct names_item *item,
+                       enum names_kind kind, struct mn_span exposed, enum names_era era)
+{
+    const struct json *definition;
+    bool is_first_member = true;
+    struct mn_span ui =
+        exposed.data != NULL && item->ui.size > 0 ? names_offer_ui_exposed(names, item) : item->ui;
+    mn_status status = json_parse_copy(names->parser, item->definition,
+                                       (struct json_limits){JSON_DEPTH_MAX, 3, JSON_NODES_MAX},
+                                       &names->scratch, &definition);
+
+    MN_ASSERT(status == MN_OK); /* names_offer_load() has seen it */
+    mn_writer_str(writer, "{");
+    for (const struct json *key = json_first(definition); key != NULL;
+         key = json_next(definition, key)) {
+        const struct json *value = json_value(key);
+        if (kind == NAMES_TOOLS && names_offer_is_unknown(key->text, value, era)) continue;
+        if (!is_first_member) mn_writer_str(writer, ",");
+        is_first_member = false;
+        mn_writer_add(writer, key->raw);
+        mn_writer_str(writer, ":");
+        if (exposed.data != NULL && mn_span_is(key->text, names_key(kind)))
+            json_write_string(writer, exposed);
+        else if (!mn_span_equal(ui, item->ui) && mn_span_is(key->text, "_meta"))
+            names_offer_write_meta(writer, value, item->ui, ui);
+        else
+            mn_writer_add(writer, value->raw);
+    }
+    mn_writer_str(writer, "}");
+    mn_arena_reset(&names->scratch);
+}

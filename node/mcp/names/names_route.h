@@ -1,0 +1,31 @@
+/* names_route.h: who serves a URI that a client of /mcp asks for. In this order:
+ *
+ *   meshnode://SERVICE/URI   that service, listed or not; for ui:// ui://meshnode/SERVICE/URI
+ *   a listed resource        its owner; several owners: nobody, ask for the long form
+ *   a ui:// resource         the service whose tool names it
+ *   the template with most literal characters that matches (RFC 6570); several services: each
+ *   anything else            every listed service with resources, those first that list something
+ *                            of the same scheme; then by name
+ *
+ * Where several services come out, they are asked one after the other until one knows the URI. */
+#ifndef NAMES_ROUTE_H
+#define NAMES_ROUTE_H
+
+#include "node/mcp/names/names.h"
+
+#define NAMES_CANDIDATES_MAX 16
+
+struct names_route {
+    struct names_service *services[NAMES_CANDIDATES_MAX];
+    uint32_t count;     /* 0: nobody */
+    struct mn_span own; /* the URI as these services know it; part of the one asked for */
+    bool is_ambiguous;  /* several services list it: services has them, none shall be asked */
+    bool is_listed;     /* the one service lists it, or the URI names it: no guess */
+};
+
+void names_route_uri(struct names *names, struct mn_span uri, struct names_route *ret);
+
+/* The same for a template as a completion names it: long form, listed template, else as a URI. */
+void names_route_template(struct names *names, struct mn_span uri, struct names_route *ret);
+
+#endif

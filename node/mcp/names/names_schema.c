@@ -1,0 +1,82 @@
+#include "node/mcp/names/names_schema.h"
+
+static const struct json_limits kept_all = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
+
+void names_schema_forget(struct names *names, struct names_service *service)
+{
+    for (uint32_t i = 0; i < service->counts[NAMES_TOOLS]; i++) {
+        struct names_item *tool = &service->items[NAMES_TOOLS][i];
+        if (tool->schema == NULL) continue;
+        names->schemas_size -= schema_size(tool->schema);
+        schema_free(tool->schema);
+        tool->schema = NULL;
+    }
+}
+
+static void forget_all(struct names *names)
+{
+    struct mn_map_entry *entry = NULL;
+
+    while ((entry = mn_map_next(&names->services, entry)) != NULL)
+        names_schema_forget(names, MN_CONTAINER(entry, struct names_service, by_name));
+}
+
+/* Compiles the tool's schema, if that was not done. MN_CONFIG or MN_TOO_BIG: it is unusable. */
+static mn_status get_schema(struct names *names, struct names_item *tool, struct mn_arena *arena,
+                            struct mn_span *why)
+{
+    const struct json *definition, *text;
+    struct schema *schema;
+    mn_status status;
+
+    if (tool->schema != NULL) return MN_OK;
+    status = json_parse_copy(names->parser, tool->definition, (struct json_limits){128, 1, 4096},
+                             arena, &definition);
+    text = status == MN_OK ? json_find_str(definition, "inputSchema") : NULL;
+    if (text == NULL) {
+        *why = mn_span_str("it has too many members");
+        return MN_TOO_BIG;
+    }
+    status = schema_new(names->parser, text->raw, arena, &schema, why);
+    if (status != MN_OK) return status;
+    if (names->schemas_size + schema_size(schema) > NAMES_SCHEMAS_MAX) forget_all(names);
+    tool->schema = schema;
+    names->schemas_size += schema_size(schema);
+    return MN_OK;
+}
+
+static bool is_whole(const struct json *value)
+{
+    for (uint32_t i = 0; i < value->skip; i++)
+        if ((value[i].type == JSON_ARRAY || value[i].type == JSON_OBJECT) && !value[i].is_kept)
+            return false;
+    return true;
+}
+
+/* Arguments with levels below those that were kept are parsed once more, for all of them. */
+static mn_status get_arguments(struct names *names, const struct json *arguments,
+                               struct mn_arena *arena, const struct json **ret)
+{
+    if (arguments == NULL)
+        return json_parse_copy(names->parser, mn_span_str("{}"), kept_all, arena, ret);
+    if (!is_whole(arguments))
+        return json_parse(names->parser, arguments->raw, kept_all, arena, ret);
+    *ret = arguments;
+    return MN_OK;
+}
+
+enum names_verdict names_judge(struct names *names, struct names_item *tool,
+                               const struct json *arguments, struct mn_arena *arena,
+                               struct mn_span *why)
+{
+    const struct json *value;
+    mn_status status;
+
+    if (get_schema(names, tool, arena, why) != MN_OK) return NAMES_UNJUDGED;
+    status = get_arguments(names, arguments, arena, &value);
+    if (status != MN_OK) {
+        *why = mn_span_str("there are too many values in them");
+        return NAMES_BAD;
+    }
+    return schema_validate(tool->schema, value, arena, why) == MN_OK ? NAMES_GOOD : NAMES_BAD;
+}

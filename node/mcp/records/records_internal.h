@@ -1,0 +1,121 @@
+/* records_internal.h: what records.c, which keeps and spreads, and records_wire.c, which reads what
+ * other nodes say, share. */
+#ifndef RECORDS_INTERNAL_H
+#define RECORDS_INTERNAL_H
+
+#include <string.h>
+
+#include "node/mcp/records/records.h"
+#include "proto/base/heap.h"
+#include "proto/base/list.h"
+#include "proto/base/map.h"
+#include "proto/record.pb-c.h"
+
+/* One of the nodes that shall keep a record of ours. */
+struct copy {
+    mn_id node;
+    bool is_stored;  /* it has this version */
+    bool is_refused; /* it has no room */
+};
+
+struct record {
+    struct mn_map_entry by_key;
+    struct records_key key;
+    uint64_t version;
+    mn_id writer, former[RECORDS_FORMER]; /* newest first */
+    uint32_t former_count;
+    struct mn_buf *body;         /* NULL: ended */
+    struct mn_heap_entry expiry; /* not ours */
+    struct mn_list in_ended;
+    bool is_ended, is_ours;
+
+    /* What this node does so that others keep it: while it is ours, or was ended here. */
+    struct copy copies[RECORDS_COPIES + RECORDS_FORMER];
+    uint32_t copies_count;
+    struct mn_heap_entry timer; /* the first of the following */
+    mn_time retry_at, retry_delay, refresh_at, give_up_at;
+    bool is_awaited;    /* STORED is due, */
+    mn_time wait_until; /* by then */
+};
+
+/* A record that others are asked for. */
+struct ask {
+    struct mn_map_entry by_key;
+    struct mn_list in_asks; /* in the order of [until] */
+    struct records_key key;
+    mn_time until;
+    mn_id nodes[RECORDS_ASKED]; /* that have not answered yet */
+    uint32_t nodes_count;
+    mn_id asked[RECORDS_ASKED * 2]; /* all that were */
+    uint32_t asked_count;
+    bool is_early; /* asked soon after other nodes came: it takes its time */
+    bool is_late;  /* the first that shows it ends it */
+    mn_time give_up_at;
+};
+
+struct records {
+    mn_id self;
+    struct mn_map by_key, asks;
+    struct mn_list asks_order, ended_order;
+    struct mn_heap timers, expiries;
+    mn_id nodes[RECORDS_NODES_MAX];
+    uint32_t nodes_count;
+    mn_time grown_at; /* when a node came last; 0: before the first step */
+    struct mn_arena scratch;
+    struct records_stats stats;
+
+    /* Of the step under way. */
+    struct mn_now now;
+    struct records_outbox *outbox;
+};
+
+struct mn_span records_key_span(const struct records_key *key);
+
+/* NULL: not kept here; not asked for. */
+struct record *records_find(const struct records *records, const struct records_key *key);
+struct ask *records_ask_find(const struct records *records, const struct records_key *key);
+
+/* Without anything in it yet. */
+struct record *records_add(struct records *records, const struct records_key *key);
+
+/* Room for a body, in a record more if [is_new]; what expires first goes. Records of ours stay. */
+bool records_make_room(struct records *records, size_t size, bool is_new);
+void records_set_body(struct records *records, struct record *record, struct mn_span body);
+
+/* For good. The oldest end may be forgotten for it. */
+void records_set_ended(struct records *records, struct record *record);
+void records_set_expiry(struct records *records, struct record *record, mn_time life);
+
+/* Below 0: the record is older than that. */
+int records_compare(const struct record *record, uint64_t version, const mn_id *writer);
+
+/* Somebody that shall keep it has not confirmed it. */
+bool records_has_open_copy(const struct record *record);
+
+/* Says so, if it is awaited. */
+void records_tell_stored(struct records *records, struct record *record);
+
+/* Its timer, after anything about its copies changed. */
+void records_arm(struct records *records, struct record *record);
+
+/* KEEP: it is another one now, or a new one, and shall outlive this node; or shall not. */
+void records_emit_keep(struct records *records, const struct record *record);
+void records_emit_forget(struct records *records, const struct records_key *key);
+
+/* FOUND or NEWER. */
+void records_emit_record(struct records *records, enum records_output_type type,
+                         const struct records_key *key);
+void records_emit_send(struct records *records, const mn_id *to,
+                       const Meshnode__Record__Packet *packet, const struct records_key *key);
+void records_pack(const struct record *record, Meshnode__Record__Record *ret,
+                  ProtobufCBinaryData former[RECORDS_FORMER]); /* for the whole life of *ret */
+void records_send(struct records *records, const struct record *record, const mn_id *to);
+
+/* One of those that were asked has; the last one ends it. */
+void records_ask_answered(struct records *records, struct ask *ask, const mn_id *node);
+
+/* ---- records_wire.c ---- */
+void records_on_message(struct records *records, const mn_id *from, struct mn_span bytes);
+void records_on_kept(struct records *records, const struct records_key *key, struct mn_span bytes);
+
+#endif

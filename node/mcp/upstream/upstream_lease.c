@@ -1,0 +1,227 @@
+#include "node/mcp/upstream/upstream_lease.h"
+
+#include "crypto/digest.h"
+#include "node/mcp/upstream/upstream_call.h"
+#include "proto/base/check.h"
+#include "proto/pb.h"
+
+static bool upstream_lease_may_ask(const char *method)
+{
+    return strcmp(method, "tools/call") == 0 || strcmp(method, "prompts/get") == 0 ||
+           strcmp(method, "resources/read") == 0 || strncmp(method, "tasks/", 6) == 0;
+}
+
+/* The client's capabilities as a legacy server may see them; NULL: none that matters. */
+static struct mn_buf *upstream_lease_capabilities(struct upstream_host *host, struct mn_span raw)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *all;
+    struct mn_writer writer = {0};
+
+    if (raw.size == 0 || json_parse_copy(host->parser, raw, limits, &host->scratch, &all) != MN_OK)
+        return NULL;
+    if (json_find_str(all, "sampling") == NULL && json_find_str(all, "elicitation") == NULL &&
+        json_find_str(all, "roots") == NULL)
+        return NULL;
+    mn_writer_str(&writer, "{");
+    for (const struct json *key = json_first(all); key != NULL; key = json_next(all, key)) {
+        if (mn_span_is(key->text, "tasks")) continue; /* not carried in that direction */
+        if (mn_writer_size(&writer) > 1) mn_writer_str(&writer, ",");
+        mn_writer_add(&writer, key->raw);
+        mn_writer_str(&writer, ":");
+        mn_writer_add(&writer, json_value(key)->raw);
+    }
+    mn_writer_str(&writer, "}");
+    return mn_writer_done(&writer);
+}
+
+static void upstream_lease_key(const Meshnode__Gateway__Request *payload, struct mn_span wanted,
+                               uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
+{
+    struct digest digest;
+
+    digest_begin(&digest, DIGEST_TOOL, UPSTREAM_LEASE_KEY_SIZE);
+    digest_variable(&digest, wanted);
+    digest_variable(&digest, pb_span(payload->principal));
+    digest_variable(&digest, pb_span(payload->session));
+    digest_end(&digest, key);
+}
+
+static struct upstream *upstream_lease_at(const struct mn_list *link)
+{
+    return MN_CONTAINER((uintptr_t)link, struct upstream, lease.link);
+}
+
+static struct upstream *upstream_lease_find(struct upstream *server,
+                                            const uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
+{
+    MN_LIST_FOR_EACH (link, &server->leases) {
+        struct upstream *lease = upstream_lease_at(link);
+        if (memcmp(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE) != 0) continue;
+        if (!lease->lease.is_exclusive) return lease;
+        if (lease->calls_count == 0 && !lease->lease.is_spoilt) return lease;
+    }
+    return NULL;
+}
+
+/* Room for one more: the one unused for longest goes. */
+static bool upstream_lease_make_room(struct upstream *server)
+{
+    struct upstream *oldest = NULL;
+    uint32_t count = 0;
+
+    MN_LIST_FOR_EACH (link, &server->leases) {
+        struct upstream *lease = upstream_lease_at(link);
+        count++;
+        if (lease->calls_count > 0) continue;
+        if (oldest == NULL || lease->lease.used_at < oldest->lease.used_at) oldest = lease;
+    }
+    if (count < UPSTREAM_LEASES_MAX) return true;
+    if (oldest == NULL) return false;
+    upstream_lease_end(oldest, "another client needs its place");
+    return true;
+}
+
+static struct upstream *upstream_lease_open(struct upstream *server,
+                                            const Meshnode__Gateway__Request *payload,
+                                            struct mn_buf *capabilities,
+                                            const uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
+{
+    struct upstream *lease = upstream_new(server->host, server->config);
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *info;
+
+    lease->is_removed = lease->is_lease = true; /* it has no name of its own */
+    lease->era = UPSTREAM_ERA_LEGACY;
+    lease->lease.origin = server;
+    lease->lease.is_exclusive = payload->session.len == 0;
+    lease->lease.capabilities = mn_buf_ref(capabilities);
+    memcpy(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE);
+    lease->lease.session = mn_buf_copy(pb_span(payload->session));
+    if (payload->client_info.len > 0 &&
+        json_parse_copy(server->host->parser, pb_span(payload->client_info), limits,
+                        &server->host->scratch, &info) == MN_OK &&
+        info->type == JSON_OBJECT)
+        lease->lease.client_info = mn_buf_copy(info->raw);
+    mn_list_push_back(&server->leases, &lease->lease.link);
+    MN_PROBE("upstream: a client has a session of its own");
+    upstream_start(lease);
+    return lease;
+}
+
+/* A server that was found to be modern may speak both eras. Then the client's own is better: some
+ * servers ask in one of them only. */
+static bool upstream_lease_fits(const struct upstream *server,
+                                const Meshnode__Gateway__Request *payload)
+{
+    if (server->lease.origin != NULL) return false;
+    if (server->era == UPSTREAM_ERA_LEGACY) return true;
+    return payload->session.len > 0 && server->config->era == UPSTREAM_ERA_AUTO &&
+           !server->is_modern_only;
+}
+
+struct upstream *upstream_lease_has(struct upstream *server,
+                                    const Meshnode__Gateway__Request *payload)
+{
+    struct mn_buf *capabilities =
+        upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities));
+    uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
+
+    if (capabilities == NULL || payload->session.len == 0) {
+        mn_buf_unref(capabilities);
+        return NULL;
+    }
+    upstream_lease_key(payload, mn_buf_span(capabilities), key);
+    mn_buf_unref(capabilities);
+    return upstream_lease_find(server, key);
+}
+
+struct upstream *upstream_lease_for(struct upstream *server,
+                                    const Meshnode__Gateway__Request *payload)
+{
+    struct mn_buf *capabilities;
+    struct upstream *lease;
+    uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
+
+    if (!upstream_lease_fits(server, payload) || payload->client_capabilities.len <= 2 ||
+        !upstream_lease_may_ask(payload->method))
+        return server;
+    capabilities = upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities));
+    if (capabilities == NULL) return server;
+    upstream_lease_key(payload, mn_buf_span(capabilities), key);
+    lease = upstream_lease_find(server, key);
+    if (lease == NULL && upstream_lease_make_room(server))
+        lease = upstream_lease_open(server, payload, capabilities, key);
+    mn_buf_unref(capabilities);
+    if (lease != NULL) {
+        lease->lease.used_at = server->host->now.mono;
+        upstream_timer_clear(server->host, &lease->lease.timer);
+    }
+    return lease;
+}
+
+/* Of an exclusive one the next client would be asked what a call that was given up still asks. */
+static mn_time upstream_lease_life(const struct upstream *lease)
+{
+    if (!lease->lease.is_exclusive) return UPSTREAM_LEASE_IDLE;
+    return lease->lease.is_spoilt ? UPSTREAM_LEASE_SPOILT : UPSTREAM_LEASE_SPARE;
+}
+
+bool upstream_lease_is_of(const struct upstream *server, struct mn_span session)
+{
+    if (server->is_lease) return mn_span_equal(mn_buf_span(server->lease.session), session);
+    MN_LIST_FOR_EACH (link, &server->leases)
+        if (mn_span_equal(mn_buf_span(upstream_lease_at(link)->lease.session), session))
+            return false;
+    return true;
+}
+
+void upstream_lease_used(struct upstream *lease)
+{
+    if (lease->lease.origin == NULL || lease->calls_count > 0) return;
+    lease->lease.used_at = lease->host->now.mono;
+    upstream_timer_set(lease->host, &lease->lease.timer, upstream_lease_life(lease));
+}
+
+/* A modern server that has no legacy sessions: what waits for this one is asked in the other era.
+ */
+static void upstream_lease_give_back(struct upstream *lease)
+{
+    struct upstream *server = lease->lease.origin;
+
+    if (lease->ready_at != MN_TIME_NEVER || server->era != UPSTREAM_ERA_MODERN) return;
+    MN_PROBE("upstream: a modern server refuses a legacy session");
+    server->is_modern_only = true;
+    while (!mn_list_is_empty(&lease->queue))
+        upstream_call_move(MN_CONTAINER(lease->queue.next, struct upstream_request, link), server);
+}
+
+void upstream_lease_end(struct upstream *lease, const char *why)
+{
+    MN_ASSERT(lease->lease.origin != NULL);
+    if (lease->state == UPSTREAM_STOPPED) { /* by a node that stops */
+        mn_list_remove(&lease->lease.link);
+        return;
+    }
+    upstream_lease_give_back(lease);
+    upstream_log_line(&lease->lease.origin->log, lease->host->now.wall, "a client's session",
+                      mn_span_str(why));
+    mn_list_remove(&lease->lease.link); /* it takes no more calls */
+    upstream_stop(lease, UPSTREAM_AFTER_NOTHING);
+    lease->host->has_ended = true;
+}
+
+void upstream_lease_end_all(struct upstream *server, const char *why)
+{
+    while (!mn_list_is_empty(&server->leases))
+        upstream_lease_end(upstream_lease_at(server->leases.next), why);
+}
+
+void upstream_lease_done(struct upstream *lease)
+{
+    upstream_timer_clear(lease->host, &lease->lease.timer);
+    mn_list_remove(&lease->lease.link);
+    mn_buf_unref(lease->lease.session);
+    mn_buf_unref(lease->lease.capabilities);
+    mn_buf_unref(lease->lease.client_info);
+}

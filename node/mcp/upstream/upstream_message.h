@@ -1,0 +1,57 @@
+/* upstream_message.h: JSON-RPC texts to a server, in the shape of its era, and what comes from it.
+ */
+#ifndef UPSTREAM_MESSAGE_H
+#define UPSTREAM_MESSAGE_H
+
+#include "node/json/feed.h"
+#include "node/mcp/upstream/upstream.h"
+#include "proto/gateway.pb-c.h"
+
+#define UPSTREAM_NS "io.modelcontextprotocol/"
+
+/* All return a text that the caller owns; for a child it ends with a newline and has no other. */
+struct mn_buf *upstream_message_discover(struct upstream *server, uint64_t id);
+struct mn_buf *upstream_message_initialize(struct upstream *server, uint64_t id);
+#define UPSTREAM_ROOTS_CHANGED "notifications/roots/list_changed"
+
+struct mn_buf *upstream_message_initialized(struct upstream *server);
+struct mn_buf *upstream_message_roots_changed(struct upstream *server);
+struct mn_buf *upstream_message_ping(struct upstream *server, uint64_t id);
+struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
+                                     struct mn_span cursor);
+struct mn_buf *upstream_message_listen(struct upstream *server, uint64_t id);
+struct mn_buf *upstream_message_set_level(struct upstream *server, uint64_t id,
+                                          enum loglevel level);
+struct mn_buf *upstream_message_uri(struct upstream *server, uint64_t id, const char *method,
+                                    struct mn_span uri);
+struct mn_buf *upstream_message_cancelled(struct upstream *server, uint64_t id);
+
+/* A request about a task of 2025-11-25, by the server's own id. */
+struct mn_buf *upstream_message_task(struct upstream *server, uint64_t id, const char *method,
+                                     struct mn_span task);
+
+/* Sends our response to a request of the server; takes what [writer] holds. */
+void upstream_message_reply(struct upstream *server, struct mn_writer *writer);
+
+/* [params] (kept to one level inside _meta) go verbatim, but for the keys in _meta that belong to a
+ * hop: those are dropped, and ours put in. */
+struct mn_buf *upstream_message_call(struct upstream *server, const struct upstream_request *call,
+                                     const Meshnode__Gateway__Request *payload,
+                                     const struct json *params);
+
+/* [params] without its member [name], verbatim otherwise. */
+struct mn_span upstream_message_without(struct upstream_host *host, const struct json *params,
+                                        const char *name);
+
+/* More of a text that is not whole yet: if it is a large one, what came is checked at once, so that
+ * its end is no more work than its other parts. *[feed] is NULL before, and the caller's. */
+void upstream_message_ahead(struct json_feed **feed, const struct mn_writer *so_far);
+
+/* A text from the server: one message, or where its version has them, several. [exchange]: the HTTP
+ * exchange it came on, NULL for a child. *[feed] knows what was checked ahead, and is NULL
+ * afterwards. A large answer is not copied, but goes on as part of [text], when nobody else has a
+ * ref to that. False: it is no JSON-RPC message. */
+bool upstream_message_receive(struct upstream *server, struct upstream_exchange *exchange,
+                              struct mn_buf *text, struct json_feed **feed);
+
+#endif

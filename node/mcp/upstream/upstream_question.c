@@ -1,0 +1,686 @@
+#include "node/mcp/upstream/upstream_question.h"
+
+#include "node/mcp/upstream/upstream_call.h"
+#include "node/mcp/upstream/upstream_message.h"
+#include "node/mcp/upstream/upstream_orphan.h"
+#include "node/mcp/upstream/upstream_request.h"
+#include "proto/base/check.h"
+#include "proto/pb.h"
+
+#define CANCELLED "{\"action\":\"cancel\"}"
+
+/* What can be asked, and the capability it takes. */
+static const struct {
+    const char *method, *capability;
+} kinds[] = {{"sampling/createMessage", "sampling"},
+             {"elicitation/create", "elicitation"},
+             {"roots/list", "roots"}};
+
+#define KINDS_COUNT (sizeof kinds / sizeof *kinds)
+
+static size_t upstream_question_kind(struct mn_span method)
+{
+    size_t kind = 0;
+
+    while (kind < KINDS_COUNT && !mn_span_is(method, kinds[kind].method))
+        kind++;
+    return kind;
+}
+
+static struct upstream_asked *upstream_question_asked(struct upstream_request *request)
+{
+    if (request->asked == NULL) {
+        request->asked = mn_alloc(sizeof *request->asked);
+        mn_list_init(&request->asked->questions);
+        request->asked->request = request;
+    }
+    return request->asked;
+}
+
+static void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question)
+{
+    mn_list_remove(&question->link);
+    mn_buf_unref(question->answer);
+    mn_free(question);
+    MN_ASSERT(asked->open_count > 0);
+    asked->open_count--;
+}
+
+static void upstream_question_leave(struct upstream_request *request);
+
+/* It is not parked any more; what came meanwhile is let go. */
+static void upstream_question_unmap(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+
+    mn_map_remove(&host->parked, &asked->by_handle);
+    if (asked->is_orphan) host->orphans_count--;
+    host->answers_size -= mn_buf_span(asked->last).size;
+    asked->last = mn_buf_unref(asked->last);
+    asked->is_parked = asked->is_orphan = false;
+}
+
+void upstream_question_free(struct upstream_request *request)
+{
+    struct upstream_asked *asked = request->asked;
+
+    if (asked == NULL) return;
+    upstream_question_leave(request);
+    while (!mn_list_is_empty(&asked->questions))
+        upstream_question_drop(asked,
+                               MN_CONTAINER(asked->questions.next, struct upstream_question, link));
+    if (asked->is_parked) upstream_question_unmap(request);
+    mn_buf_unref(asked->state);
+    mn_buf_unref(asked->responses);
+    mn_free(asked);
+    request->asked = NULL;
+}
+
+static struct mn_span upstream_question_copy(uint8_t **to, struct mn_span text)
+{
+    uint8_t *copy = *to;
+
+    if (text.size > 0) memcpy(copy, text.data, text.size);
+    *to += text.size;
+    return mn_span(copy, text.size);
+}
+
+static struct upstream_question *upstream_question_add(struct upstream_request *request,
+                                                       struct mn_span key, struct mn_span id,
+                                                       struct mn_span method, struct mn_span params)
+{
+    struct upstream_asked *asked = upstream_question_asked(request);
+    struct upstream_question *question =
+        mn_alloc(sizeof *question + key.size + id.size + method.size + params.size);
+    uint8_t *to = (uint8_t *)(question + 1);
+
+    question->key = upstream_question_copy(&to, key);
+    question->id = upstream_question_copy(&to, id);
+    question->method = upstream_question_copy(&to, method);
+    question->params = upstream_question_copy(&to, params);
+    mn_list_push_back(&asked->questions, &question->link);
+    if (asked->open_count++ == 0) asked->since = request->server->host->now.mono;
+    return question;
+}
+
+/* ---- to the caller ---- */
+
+static char *upstream_question_string(struct upstream_host *host, struct mn_span text)
+{
+    return (char *)(uintptr_t)mn_arena_copy(&host->scratch, text).data;
+}
+
+static void upstream_question_tell(struct upstream_request *request,
+                                   const struct upstream_question *question)
+{
+    struct upstream_host *host = request->server->host;
+    Meshnode__Gateway__Question told = MESHNODE__GATEWAY__QUESTION__INIT;
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    told.key = upstream_question_string(host, question->key);
+    told.method = upstream_question_string(host, question->method);
+    told.params = pb_bytes(question->params);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_QUESTION;
+    event.question = &told;
+    if (request->ticket == 0) return; /* told once somebody comes for the call */
+    upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
+    upstream_timer_set(host, &request->timer, UPSTREAM_HEARTBEAT);
+}
+
+/* The result that asks for input: all questions that are open. */
+static struct mn_buf *upstream_question_result(const struct upstream_asked *asked)
+{
+    struct mn_writer writer = {0};
+    const char *comma = "";
+
+    mn_writer_str(&writer, "{\"resultType\":\"input_required\",\"inputRequests\":{");
+    MN_LIST_FOR_EACH (link, &asked->questions) {
+        const struct upstream_question *question =
+            MN_CONTAINER(link, struct upstream_question, link);
+        mn_writer_str(&writer, comma);
+        json_write_string(&writer, question->key);
+        mn_writer_str(&writer, ":{\"method\":");
+        json_write_string(&writer, question->method);
+        if (question->params.size > 0) {
+            mn_writer_str(&writer, ",\"params\":");
+            mn_writer_add(&writer, question->params);
+        }
+        mn_writer_str(&writer, "}");
+        comma = ",";
+    }
+    mn_writer_str(&writer, "}}");
+    return mn_writer_done(&writer);
+}
+
+/* From now on it has no caller. */
+static void upstream_question_map(struct upstream_request *request, mn_time ttl)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+
+    mn_map_remove(&host->tickets, &request->by_ticket);
+    request->ticket = 0;
+    asked->is_collecting = false;
+    asked->is_parked = true;
+    asked->until = mn_time_after(host->now.mono, ttl);
+    mn_map_insert(&host->parked, &asked->by_handle, mn_span(asked->handle, sizeof asked->handle));
+    upstream_question_watch_parked(request);
+}
+
+void upstream_question_watch_parked(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
+    mn_time now = host->now.mono, until = request->asked->until;
+
+    if (request->task_at != 0) until = mn_time_min(until, request->task_at);
+    upstream_timer_set(host, &request->timer, until > now ? until - now : 0);
+}
+
+/* Ends the caller's request with what is to be asked; the server's call waits for the next one. */
+static void upstream_question_park(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+    struct mn_buf *result = upstream_question_result(asked);
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    MN_ASSERT(!asked->is_parked && request->ticket != 0);
+    rng_bytes(&host->rng, asked->handle, sizeof asked->handle);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
+    event.result = pb_bytes(mn_buf_span(result));
+    event.resume = pb_bytes(mn_span(asked->handle, sizeof asked->handle));
+    upstream_call_emit(request, CALL_EVENT_RESULT, &event);
+    mn_buf_unref(result);
+    request->wants_progress = false; /* its token died with the caller's request */
+    upstream_question_map(request, UPSTREAM_QUESTION_TTL);
+    MN_PROBE("upstream: call parked until its client has answered");
+}
+
+bool upstream_question_keep(struct upstream_request *request, struct mn_buf *event)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+
+    if (asked == NULL || !asked->is_parked) return false;
+    host->answers_size -= mn_buf_span(asked->last).size;
+    asked->last = mn_buf_unref(asked->last);
+    if (host->answers_size + event->size > UPSTREAM_ANSWERS_SIZE_MAX) return false;
+    asked->last = event;
+    host->answers_size += event->size;
+    return true;
+}
+
+void upstream_question_leave_alone(struct upstream_request *request, struct mn_span handle)
+{
+    struct upstream_asked *asked = upstream_question_asked(request);
+
+    MN_ASSERT(!asked->is_parked && request->ticket != 0 && handle.size == sizeof asked->handle);
+    memcpy(asked->handle, handle.data, sizeof asked->handle);
+    asked->is_orphan = true;
+    request->server->host->orphans_count++;
+    upstream_question_map(request, UPSTREAM_ORPHAN_TTL);
+}
+
+bool upstream_question_is_alone(struct upstream_host *host, struct mn_span handle)
+{
+    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
+    return entry != NULL && MN_CONTAINER(entry, struct upstream_asked, by_handle)->is_orphan;
+}
+
+/* ---- from a legacy server ---- */
+
+/* What the client said it can do. */
+static bool upstream_question_may(struct upstream_request *request, size_t kind,
+                                  const struct json *params)
+{
+    struct upstream_host *host = request->server->host;
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const Meshnode__Gateway__Request *payload = pb_unpack(
+        &meshnode__gateway__request__descriptor, &host->scratch, mn_buf_span(request->payload));
+    const struct json *all, *capability;
+
+    if (payload == NULL || json_parse_copy(host->parser, pb_span(payload->client_capabilities),
+                                           limits, &host->scratch, &all) != MN_OK)
+        return false;
+    capability = json_find_str(all, kinds[kind].capability);
+    if (!json_is(capability, JSON_OBJECT)) return false;
+    if (mn_span_is(json_text(json_find_str(params, "mode")), "url"))
+        return json_find_str(capability, "url") != NULL;
+    return true;
+}
+
+/* A name for it within the call. */
+static struct mn_span upstream_question_name(struct upstream_request *request, size_t kind)
+{
+    struct upstream_asked *asked = upstream_question_asked(request);
+
+    return mn_span_str(mn_arena_format(&request->server->host->scratch, "%s-%u",
+                                       kinds[kind].capability, ++asked->number_last));
+}
+
+static void upstream_question_pass_on(struct upstream_request *request,
+                                      const struct upstream_question *question)
+{
+    struct mn_span name = upstream_question_name(request, upstream_question_kind(question->method));
+
+    upstream_question_tell(request, upstream_question_add(request, name, question->id,
+                                                          question->method, question->params));
+}
+
+bool upstream_question_ask(struct upstream_request *request, const struct jsonrpc_message *message)
+{
+    size_t kind = upstream_question_kind(message->method);
+    struct upstream_host *host;
+    struct upstream_asked *asked;
+    struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
+
+    if (request == NULL || kind == KINDS_COUNT ||
+        !upstream_question_may(request, kind, message->params))
+        return false;
+    host = request->server->host;
+    asked = upstream_question_asked(request);
+    if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) return false;
+    /* It names something that the modern era does not have. */
+    if (!request->is_live && json_find_str(message->params, "elicitationId") != NULL)
+        params = upstream_message_without(host, message->params, "elicitationId");
+    struct upstream_question *question = upstream_question_add(
+        request, upstream_question_name(request, kind), message->id, message->method, params);
+    if (request->is_live) {
+        upstream_question_tell(request, question);
+    } else if (!asked->is_parked && !asked->is_collecting) {
+        asked->is_collecting = true;
+        upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_COLLECT);
+    }
+    return true;
+}
+
+static void upstream_question_reply(struct upstream_request *request,
+                                    const struct upstream_question *question, struct mn_span result)
+{
+    struct mn_writer writer = {0};
+
+    jsonrpc_write_result(&writer, question->id, result);
+    upstream_message_reply(request->server, &writer);
+}
+
+static void upstream_question_reply_error(struct upstream_request *request,
+                                          const struct upstream_question *question, int64_t code,
+                                          struct mn_span text, struct mn_span data)
+{
+    struct mn_writer writer = {0};
+
+    if (upstream_question_kind(question->method) == 1) {
+        upstream_question_reply(request, question, mn_span_str(CANCELLED));
+        return;
+    }
+    jsonrpc_write_error(&writer, question->id, code, text, data);
+    upstream_message_reply(request->server, &writer);
+}
+
+/* A child asks without saying for which of its client's calls: what is open when the newest one,
+ * to which that was put down, ends, is another one's. Without any the server hears that nobody
+ * answers. */
+static void upstream_question_leave(struct upstream_request *request)
+{
+    struct upstream *server = request->server;
+    struct upstream_request *other = NULL;
+
+    if (!server->is_lease || server->state != UPSTREAM_READY) return;
+    if (!server->is_http) other = upstream_call_newest(server);
+    if (other != NULL && (!other->is_sent || !other->is_live)) other = NULL;
+    MN_LIST_FOR_EACH_SAFE (link, &request->asked->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (question->id.size == 0) continue;
+        if (other != NULL) {
+            MN_PROBE("upstream: a question outlives the call it was put down to");
+            upstream_question_pass_on(other, question);
+        } else {
+            upstream_question_reply_error(request, question, JSONRPC_INTERNAL,
+                                          mn_span_str("the call is over"), mn_span(NULL, 0));
+        }
+        upstream_question_drop(request->asked, question);
+    }
+}
+
+/* Nobody waits for people any more: the server's own time counts again. */
+static void upstream_question_settled(struct upstream_request *request)
+{
+    upstream_call_watch_time(request);
+}
+
+static void upstream_question_tell_withdrawn(struct upstream_request *request,
+                                             const struct upstream_question *question)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_WITHDRAWN;
+    event.withdrawn = upstream_question_string(request->server->host, question->key);
+    upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
+}
+
+static struct upstream_question *upstream_question_of_id(const struct upstream_asked *asked,
+                                                         struct mn_span id)
+{
+    MN_LIST_FOR_EACH (link, &asked->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (question->id.size > 0 && mn_span_equal(question->id, id)) return question;
+    }
+    return NULL;
+}
+
+/* A client that was asked by a result, and not live, still has the question: its answer is then
+ * to nothing, and ignored. */
+void upstream_question_withdraw(struct upstream *server, struct mn_span id)
+{
+    MN_LIST_FOR_EACH (link, &server->sent) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        struct upstream_asked *asked = request->asked;
+        struct upstream_question *question =
+            asked == NULL ? NULL : upstream_question_of_id(asked, id);
+        if (question == NULL) continue;
+        MN_PROBE("upstream: a server takes its question back");
+        if (request->is_live) upstream_question_tell_withdrawn(request, question);
+        upstream_question_drop(asked, question);
+        if (asked->open_count > 0 || asked->is_parked) return;
+        asked->is_collecting = false;
+        upstream_question_settled(request);
+        return;
+    }
+}
+
+/* In the client's name, when it does not answer. */
+static void upstream_question_decline(struct upstream_request *request)
+{
+    struct upstream_asked *asked = request->asked;
+
+    MN_LIST_FOR_EACH_SAFE (link, &asked->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (question->id.size > 0)
+            upstream_question_reply_error(request, question, JSONRPC_INTERNAL,
+                                          mn_span_str("the client did not answer in time"),
+                                          mn_span(NULL, 0));
+        upstream_question_drop(asked, question);
+    }
+}
+
+/* ---- from a modern server, live ---- */
+
+/* Waits outside of what was sent: nothing runs at the server meanwhile. */
+static void upstream_question_set_aside(struct upstream_request *request)
+{
+    upstream_request_recall(request);
+    mn_list_remove(&request->link);
+    mn_list_push_back(&request->server->asking, &request->link);
+    request->asked->is_aside = true;
+}
+
+static void upstream_question_again(struct upstream_request *request)
+{
+    mn_list_remove(&request->link);
+    request->asked->is_aside = false;
+    upstream_call_resend(request);
+}
+
+void upstream_question_on_round(struct upstream_request *request, const struct json *result)
+{
+    struct upstream_host *host = request->server->host;
+    const struct json_limits limits = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
+    struct upstream_asked *asked = upstream_question_asked(request);
+    const struct json *whole, *state, *questions;
+
+    if (++asked->rounds_count > UPSTREAM_ROUNDS_MAX ||
+        json_parse(host->parser, result->raw, limits, &host->scratch, &whole) != MN_OK) {
+        upstream_call_answer_error(request, JSONRPC_INTERNAL,
+                                   mn_span_str("the server asks for input without end"),
+                                   mn_span(NULL, 0));
+        return;
+    }
+    state = json_find_str(whole, "requestState");
+    questions = json_find_str(whole, "inputRequests");
+    mn_buf_unref(asked->state);
+    asked->state = json_is(state, JSON_STRING) ? mn_buf_copy(state->raw) : NULL;
+    asked->responses = mn_buf_unref(asked->responses);
+    upstream_question_set_aside(request);
+    if (json_is(questions, JSON_OBJECT))
+        for (const struct json *key = json_first(questions); key != NULL;
+             key = json_next(questions, key)) {
+            const struct json *params = json_find_str(json_value(key), "params");
+            struct mn_span method = json_text(json_find_str(json_value(key), "method"));
+            if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) break;
+            if (upstream_question_kind(method) == KINDS_COUNT) continue;
+            upstream_question_add(request, key->text, mn_span(NULL, 0), method,
+                                  params == NULL ? mn_span(NULL, 0) : params->raw);
+        }
+    MN_LIST_FOR_EACH (link, &asked->questions)
+        upstream_question_tell(request, MN_CONTAINER(link, struct upstream_question, link));
+    if (asked->open_count == 0) /* it only wants to be asked again */
+        upstream_timer_set(host, &request->timer, 100 * MN_MS * asked->rounds_count);
+}
+
+/* All of a round's answers as one object; then the call goes out once more. */
+static void upstream_question_end_round(struct upstream_request *request)
+{
+    struct upstream_asked *asked = request->asked;
+    struct mn_writer writer = {0};
+
+    mn_writer_str(&writer, "{");
+    while (!mn_list_is_empty(&asked->questions)) {
+        struct upstream_question *question =
+            MN_CONTAINER(asked->questions.next, struct upstream_question, link);
+        if (mn_writer_size(&writer) > 1) mn_writer_str(&writer, ",");
+        json_write_string(&writer, question->key);
+        mn_writer_str(&writer, ":");
+        mn_writer_add(&writer, mn_buf_span(question->answer));
+        upstream_question_drop(asked, question);
+    }
+    mn_writer_str(&writer, "}");
+    mn_buf_unref(asked->responses);
+    asked->responses = mn_writer_done(&writer);
+    upstream_question_again(request);
+}
+
+/* ---- answers ---- */
+
+static struct upstream_question *upstream_question_find(const struct upstream_asked *asked,
+                                                        struct mn_span key)
+{
+    MN_LIST_FOR_EACH (link, &asked->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (mn_span_equal(question->key, key)) return question;
+    }
+    return NULL;
+}
+
+static bool upstream_question_is_object(struct upstream_host *host, struct mn_span text)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *value;
+
+    return json_parse_copy(host->parser, text, limits, &host->scratch, &value) == MN_OK &&
+           value->type == JSON_OBJECT;
+}
+
+/* A modern server's question is answered; the last answer ends the round. */
+static void upstream_question_collect(struct upstream_request *request,
+                                      struct upstream_question *question, struct mn_span result)
+{
+    mn_buf_unref(question->answer);
+    question->answer = mn_buf_copy(result);
+    MN_LIST_FOR_EACH (link, &request->asked->questions) {
+        if (MN_CONTAINER(link, struct upstream_question, link)->answer == NULL) return;
+    }
+    upstream_question_end_round(request);
+}
+
+static void upstream_question_on_refusal(struct upstream_request *request,
+                                         struct upstream_question *question, int64_t code,
+                                         struct mn_span text, struct mn_span data)
+{
+    if (question->id.size > 0) {
+        upstream_question_reply_error(request, question, code, text, data);
+        upstream_question_drop(request->asked, question);
+        if (request->asked->open_count == 0) upstream_question_settled(request);
+    } else if (upstream_question_kind(question->method) == 1) {
+        upstream_question_collect(request, question, mn_span_str(CANCELLED));
+    } else {
+        upstream_call_answer_error(request, code, text, data);
+    }
+}
+
+void upstream_question_on_answer(struct upstream_request *request,
+                                 const Meshnode__Gateway__Answer *answer)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_question *question =
+        request->asked == NULL ? NULL
+                               : upstream_question_find(request->asked, pb_text(answer->key));
+
+    if (question == NULL || !request->is_live) return; /* it was answered already, or declined */
+    if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR) {
+        struct mn_span data = pb_span(answer->error->data);
+        upstream_question_on_refusal(
+            request, question, answer->error->code, pb_text(answer->error->message),
+            upstream_question_is_object(host, data) ? data : mn_span(NULL, 0));
+    } else if (answer->how_case != MESHNODE__GATEWAY__ANSWER__HOW_RESULT ||
+               !upstream_question_is_object(host, pb_span(answer->result))) {
+        upstream_question_on_refusal(request, question, JSONRPC_INTERNAL,
+                                     mn_span_str("the client's answer is no JSON object"),
+                                     mn_span(NULL, 0));
+    } else if (question->id.size == 0) {
+        upstream_question_collect(request, question, pb_span(answer->result));
+    } else {
+        upstream_question_reply(request, question, pb_span(answer->result));
+        upstream_question_drop(request->asked, question);
+        if (request->asked->open_count == 0) upstream_question_settled(request);
+    }
+}
+
+/* A caller is there again: what came meanwhile is for it. True: that was the answer. */
+static bool upstream_question_unpark(struct upstream_request *request, uint64_t ticket)
+{
+    struct upstream_host *host = request->server->host;
+    struct mn_buf *last = mn_buf_ref(request->asked->last);
+
+    upstream_question_unmap(request);
+    request->ticket = ticket;
+    mn_map_insert(&host->tickets, &request->by_ticket, upstream_u64_key(&request->ticket));
+    if (last == NULL) return false;
+    upstream_call_emit_packed(request, CALL_EVENT_RESULT, last);
+    upstream_request_free(request);
+    return true;
+}
+
+/* The questions of that call go to [request], whose client it is too. */
+static void upstream_question_hand_over(struct upstream_asked *from,
+                                        struct upstream_request *request)
+{
+    MN_LIST_FOR_EACH_SAFE (link, &from->questions) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        if (question->id.size == 0 || request->asked->open_count >= UPSTREAM_QUESTIONS_MAX)
+            continue;
+        MN_PROBE("upstream: a question put down to a call that nobody comes for is asked");
+        upstream_question_pass_on(request, question);
+        upstream_question_drop(from, question);
+    }
+}
+
+/* A child's questions are put down to the newest call of its client, which need not be the one that
+ * they are about: what waits at calls that nobody has come for is asked on the first that has a
+ * caller. */
+static void upstream_question_gather(struct upstream_request *request)
+{
+    struct upstream *server = request->server;
+
+    if (!server->is_lease || server->is_http || !request->is_sent || !request->is_live) return;
+    MN_LIST_FOR_EACH (link, &server->sent) {
+        struct upstream_request *other = MN_CONTAINER(link, struct upstream_request, link);
+        if (other != request && other->asked != NULL && other->asked->is_orphan)
+            upstream_question_hand_over(other->asked, request);
+    }
+}
+
+void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, struct mn_span handle)
+{
+    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
+    struct upstream_asked *asked = MN_CONTAINER(entry, struct upstream_asked, by_handle);
+    struct upstream_request *request = asked->request;
+    Meshnode__Gateway__Event nothing = MESHNODE__GATEWAY__EVENT__INIT;
+
+    MN_PROBE("upstream: a call has a caller again");
+    if (upstream_question_unpark(request, ticket)) return;
+    upstream_call_emit(request, CALL_EVENT_PROGRESS, &nothing); /* it is here */
+    if (asked->open_count == 0 && !asked->is_aside) upstream_call_watch_time(request);
+    if (asked->open_count == 0 && asked->is_aside)
+        upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_COLLECT);
+    MN_LIST_FOR_EACH (link, &asked->questions) {
+        const struct upstream_question *question =
+            MN_CONTAINER(link, struct upstream_question, link);
+        if (question->answer == NULL) upstream_question_tell(request, question);
+    }
+    upstream_question_gather(request);
+}
+
+bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
+                              const struct json *params)
+{
+    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
+    const struct json *responses = json_find_str(params, "inputResponses");
+    struct upstream_asked *asked;
+    struct upstream_request *request;
+
+    if (entry == NULL) return false;
+    asked = MN_CONTAINER(entry, struct upstream_asked, by_handle);
+    if (asked->is_orphan) return false; /* that is no round */
+    request = asked->request;
+    if (upstream_question_unpark(request, ticket)) return true;
+    if (json_is(responses, JSON_OBJECT))
+        MN_LIST_FOR_EACH_SAFE (link, &asked->questions) {
+            struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+            const struct json *answer = json_find(responses, question->key);
+            if (!json_is(answer, JSON_OBJECT)) continue;
+            upstream_question_reply(request, question, answer->raw);
+            upstream_question_drop(asked, question);
+        }
+    asked->is_collecting = asked->open_count > 0;
+    if (asked->is_collecting) /* what is missing is asked for again */
+        upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_COLLECT);
+    else
+        upstream_question_settled(request);
+    return true;
+}
+
+bool upstream_question_on_timer(struct upstream_request *request)
+{
+    struct upstream_host *host = request->server->host;
+    struct upstream_asked *asked = request->asked;
+    Meshnode__Gateway__Event nothing = MESHNODE__GATEWAY__EVENT__INIT;
+
+    if (asked->is_collecting) {
+        upstream_question_park(request);
+    } else if (asked->is_parked && host->now.mono < asked->until) {
+        if (asked->open_count == 0 && asked->is_aside)
+            upstream_question_again(request);
+        else
+            upstream_question_watch_parked(request);
+    } else if (asked->is_parked) {
+        MN_PROBE("upstream: nobody came back for a parked call");
+        upstream_question_decline(request);
+        if (request->is_sent) upstream_call_tell_cancelled(request);
+        upstream_request_free(request);
+    } else if (asked->open_count == 0 && asked->is_aside) {
+        upstream_question_again(request);
+    } else if (asked->open_count == 0) {
+        return false;
+    } else if (host->now.mono - asked->since >= UPSTREAM_QUESTION_TTL) {
+        upstream_question_decline(request);
+        if (request->is_sent)
+            upstream_question_settled(request);
+        else
+            upstream_call_fail(request, CALL_TIMED_OUT, "the client did not answer its question");
+    } else {
+        upstream_call_emit(request, CALL_EVENT_PROGRESS, &nothing);
+        upstream_timer_set(host, &request->timer, UPSTREAM_HEARTBEAT);
+    }
+    return true;
+}

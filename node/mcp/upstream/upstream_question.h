@@ -1,0 +1,91 @@
+/* upstream_question.h: what a server wants to know from the client in the middle of a call
+ * (sampling, elicitation, roots). A legacy server asks by a request of its own, and its call goes
+ * on; a modern one answers input_required, and wants the call once more with the answers in it
+ * (MCP 2026-07-28, multi round-trip requests). Towards the caller it looks the same either way:
+ *
+ *   live     each question is an event, each answer an input; the call stays open
+ *   rounds   the call ends with the result input_required; a legacy server's own call is parked
+ *            meanwhile, and the next request, which brings the answers, goes on with it
+ *
+ * A question nobody answers within UPSTREAM_QUESTION_TTL is declined in the client's name, and a
+ * parked call that nobody takes up is cancelled. */
+#ifndef UPSTREAM_QUESTION_H
+#define UPSTREAM_QUESTION_H
+
+#include "node/mcp/upstream/upstream.h"
+#include "proto/gateway.pb-c.h"
+
+#define UPSTREAM_QUESTIONS_MAX 16 /* open ones of a call; more are refused */
+#define UPSTREAM_ROUNDS_MAX 10    /* of one live call at a modern server */
+#define UPSTREAM_QUESTION_TTL (10 * MN_MINUTE)
+#define UPSTREAM_QUESTION_COLLECT (5 * MN_MS) /* parallel questions make one round */
+#define UPSTREAM_HEARTBEAT (30 * MN_SEC)      /* to the caller, while the client thinks */
+#define UPSTREAM_HANDLE_SIZE 16
+
+struct upstream_question {
+    struct mn_list link; /* in asked->questions */
+    struct mn_span key;
+    struct mn_span id;     /* of the legacy server's request, verbatim; empty: a modern one */
+    struct mn_span method; /* as asked */
+    struct mn_span params; /* JSON, or empty */
+    struct mn_buf *answer; /* modern: kept until all are there */
+};
+
+/* The part of a request that few have: what it asked, and where it waits. */
+struct upstream_asked {
+    struct upstream_request *request;
+    struct mn_list questions;
+    uint32_t open_count, rounds_count, number_last;
+    mn_time since;                 /* of the oldest open question */
+    bool is_collecting;            /* the round ends in a moment */
+    bool is_parked;                /* no caller has it now */
+    bool is_orphan;                /* parked: its caller's node is lost; nobody was answered */
+    mn_time until;                 /* parked: then nobody comes any more */
+    bool is_aside;                 /* modern: waits for answers, nothing runs at the server */
+    struct mn_map_entry by_handle; /* while parked */
+    uint8_t handle[UPSTREAM_HANDLE_SIZE];
+    struct mn_buf *state;     /* modern: requestState to give back, verbatim JSON; NULL: none */
+    struct mn_buf *responses; /* modern: the answers of the last round, a JSON object */
+    struct mn_buf *last;      /* parked: the last event, which came meanwhile */
+};
+
+void upstream_question_free(struct upstream_request *request);
+
+/* A request of a legacy server; [request] is the call it belongs to, NULL: none. False: it is
+ * nothing that can be asked of this caller, and was not taken. */
+bool upstream_question_ask(struct upstream_request *request, const struct jsonrpc_message *message);
+
+/* The legacy server takes one of its questions back: notifications/cancelled with that id. */
+void upstream_question_withdraw(struct upstream *server, struct mn_span id);
+
+/* A result input_required of a modern server for a live call. */
+void upstream_question_on_round(struct upstream_request *request, const struct json *result);
+
+/* An answer of a live call's client. */
+void upstream_question_on_answer(struct upstream_request *request,
+                                 const Meshnode__Gateway__Answer *answer);
+
+/* The request that goes on with a parked call: [params] may bring answers. False: there is none
+ * under this handle. */
+bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
+                              const struct json *params);
+
+/* The call of a live client has no caller now, and is kept under that handle; or one again, who
+ * hears of what is open, and of the answer if that came meanwhile. */
+void upstream_question_leave_alone(struct upstream_request *request, struct mn_span handle);
+void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, struct mn_span handle);
+
+/* Whether such a call is there; others that are parked wait for a round's answers. */
+bool upstream_question_is_alone(struct upstream_host *host, struct mn_span handle);
+
+/* Its timer, while it has no caller. */
+void upstream_question_watch_parked(struct upstream_request *request);
+
+/* True when the timer was about questions. */
+bool upstream_question_on_timer(struct upstream_request *request);
+
+/* What the caller of a parked call will be told once it comes; takes the ref. False: the call is
+ * not parked, or there is no room for it. */
+bool upstream_question_keep(struct upstream_request *request, struct mn_buf *event);
+
+#endif

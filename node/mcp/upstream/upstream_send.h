@@ -1,0 +1,14 @@
+/* upstream_send.h: from a call of the core to the message that its server gets: what it asks for is
+ * judged, a session of the client's own is found where one is needed, and it is written out. */
+#ifndef UPSTREAM_SEND_H
+#define UPSTREAM_SEND_H
+
+#include "node/mcp/upstream/upstream.h"
+
+/* The server is ready, and the call is in no list. It is sent, answered, or waits for a session. */
+void upstream_send_call(struct upstream_request *request);
+
+/* It waits until its server is ready. */
+void upstream_send_later(struct upstream_request *request);
+
+#endif
