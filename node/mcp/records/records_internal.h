@@ -1,5 +1,5 @@
-/* records_internal.h: what records.c, which keeps and spreads, and records_wire.c, which reads what
- * other nodes say, share. */
+/* records_internal.h: what the parts of records share: records.c steps, records_keep.c keeps,
+ * records_spread.c has copies made, records_ask.c asks, records_wire.c reads what others say. */
 #ifndef RECORDS_INTERNAL_H
 #define RECORDS_INTERNAL_H
 
@@ -69,14 +69,19 @@ struct records {
     struct records_outbox *outbox;
 };
 
-struct mn_span records_key_span(const struct records_key *key);
+/* ---- records_keep.c ---- */
 
-/* NULL: not kept here; not asked for. */
+struct mn_span records_key_span(const struct records_key *key);
+struct mn_span records_body(const struct record *record); /* empty: it ended */
+
+/* NULL: not kept here. */
 struct record *records_find(const struct records *records, const struct records_key *key);
-struct ask *records_ask_find(const struct records *records, const struct records_key *key);
 
 /* Without anything in it yet. */
 struct record *records_add(struct records *records, const struct records_key *key);
+
+/* Frees it. Unless it ended, the store is told to keep it no longer, either. */
+void records_drop(struct records *records, struct record *record);
 
 /* Room for a body, in a record more if [is_new]; what expires first goes. Records of ours stay. */
 bool records_make_room(struct records *records, size_t size, bool is_new);
@@ -84,19 +89,15 @@ void records_set_body(struct records *records, struct record *record, struct mn_
 
 /* For good. The oldest end may be forgotten for it. */
 void records_set_ended(struct records *records, struct record *record);
+void records_bound_ended(struct records *records);
 void records_set_expiry(struct records *records, struct record *record, mn_time life);
 
 /* Below 0: the record is older than that. */
 int records_compare(const struct record *record, uint64_t version, const mn_id *writer);
 
-/* Somebody that shall keep it has not confirmed it. */
-bool records_has_open_copy(const struct record *record);
-
-/* Says so, if it is awaited. */
-void records_tell_stored(struct records *records, struct record *record);
-
-/* Its timer, after anything about its copies changed. */
-void records_arm(struct records *records, struct record *record);
+/* Lives until the owner resets its outbox. */
+struct records_output *records_emit(struct records *records, enum records_output_type type,
+                                    const struct records_key *key);
 
 /* KEEP: it is another one now, or a new one, and shall outlive this node; or shall not. */
 void records_emit_keep(struct records *records, const struct record *record);
@@ -109,10 +110,50 @@ void records_emit_send(struct records *records, const mn_id *to,
                        const Meshnode__Record__Packet *packet, const struct records_key *key);
 void records_pack(const struct record *record, Meshnode__Record__Record *ret,
                   ProtobufCBinaryData former[RECORDS_FORMER]); /* for the whole life of *ret */
+
+/* ---- records_spread.c ---- */
+
+bool records_is_among(const mn_id *nodes, uint32_t count, const mn_id *node);
+
+/* The [max] <= RECORDS_ASKED nodes that rank highest for the key, highest first; how many. */
+uint32_t records_pick(const struct records *records, const struct records_key *key, mn_id *ret,
+                      uint32_t max);
+
+/* Its present version goes to the nodes that shall keep it, and to those that wrote before: they
+ * may think that they still have the word. */
+void records_spread(struct records *records, struct record *record);
+
+/* The nodes are others now. Those that have it and still shall keep it are not told again. [moved]
+ * counts those that are, which are told bit by bit. */
+void records_spread_move(struct records *records, struct record *record, uint32_t *moved);
+void records_spread_on_time(struct records *records, struct record *record);
 void records_send(struct records *records, const struct record *record, const mn_id *to);
+
+/* Somebody that shall keep it has not confirmed it. */
+bool records_has_open_copy(const struct record *record);
+
+/* Says so, if it is awaited. */
+void records_tell_stored(struct records *records, struct record *record);
+
+/* Its timer, after anything about its copies changed. */
+void records_arm(struct records *records, struct record *record);
+
+/* ---- records_ask.c ---- */
+
+/* NULL: not asked for. */
+struct ask *records_ask_find(const struct records *records, const struct records_key *key);
+void records_ask_free(struct records *records, struct ask *ask);
+void records_ask_begin(struct records *records, const struct records_key *key);
+
+/* To the highest ones that were not asked yet, as far as there is room to remember them. */
+void records_ask_send(struct records *records, struct ask *ask);
 
 /* One of those that were asked has; the last one ends it. */
 void records_ask_answered(struct records *records, struct ask *ask, const mn_id *node);
+
+/* Its time is up. What nobody has shown may be at a node that is slow, or only just coming. */
+void records_ask_on_time(struct records *records, struct ask *ask);
+void records_ask_end(struct records *records, struct ask *ask);
 
 /* ---- records_wire.c ---- */
 void records_on_message(struct records *records, const mn_id *from, struct mn_span bytes);
