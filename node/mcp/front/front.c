@@ -241,7 +241,7 @@ static void front_on_time(struct front *front)
     while (mn_heap_deadline(&front->expiries) <= now)
         front_on_idle(front,
                       MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry));
-    front_subscribe_on_time(front);
+    front_feed_on_time(front);
     front_orphan_on_time(front);
     front_record_on_time(front);
     if (front->changed_at <= now) {

@@ -500,17 +500,6 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
 void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
                             const struct json *uris, struct mn_writer *honoured);
 
-/* taskIds of a listen, alike. */
-void front_subscribe_tasks(struct front *front, struct front_exchange *exchange,
-                           const struct json *ids, struct mn_writer *honoured);
-
-/* A listen, or the stream of a session, hears of that task, which [target] has, under [id]; or does
- * not any more. */
-bool front_subscribe_task(struct front *front, struct front_exchange *stream,
-                          const struct front_target *target, struct mn_span id);
-void front_subscribe_task_over(struct front *front, struct front_exchange *stream,
-                               struct mn_span id);
-
 /* Walks the URIs a session is subscribed to: starts and ends with NULL. */
 void *front_subscribe_next(const struct front_session *session, void *at, struct mn_span *uri);
 
@@ -525,9 +514,25 @@ void front_subscribe_drop(struct front *front, struct mn_list *subscriptions);
 
 /* False: the event is none of ours. */
 bool front_subscribe_on_event(struct front *front, const struct call_event *event);
-void front_subscribe_on_time(struct front *front);
 void front_subscribe_changed(struct front *front); /* what servers there are, and what they have */
 void front_subscribe_check(const struct front *front);
+
+/* ---- front_subscribe_task.c ---- */
+
+/* taskIds of a listen (NULL: none); appends those that are honoured, as above. */
+void front_subscribe_tasks(struct front *front, struct front_exchange *exchange,
+                           const struct json *ids, struct mn_writer *honoured);
+
+/* A listen, or the stream of a session, hears of that task, which [target] has, under [id]; or does
+ * not any more. */
+bool front_subscribe_task(struct front *front, struct front_exchange *stream,
+                          const struct front_target *target, struct mn_span id);
+void front_subscribe_task_over(struct front *front, struct front_exchange *stream,
+                               struct mn_span id);
+
+/* ---- front_feed.c ---- */
+
+void front_feed_on_time(struct front *front);
 
 /* ---- front_stream.c ---- */
 

@@ -1,0 +1,77 @@
+/* front_feed.h: one lasting call per server for all clients of this node that subscribed to
+ * something of it: resources (front_subscribe.c) or tasks (front_subscribe_task.c). A feed exists
+ * as long as it has a topic, a topic as long as it has a subscription. */
+#ifndef FRONT_FEED_H
+#define FRONT_FEED_H
+
+#include "node/mcp/front/front_parts.h"
+
+struct Meshnode__Gateway__TaskState;
+
+/* All that this node wants of one server: resources, or the tasks that it has at one node. */
+struct feed {
+    struct mn_map_entry by_service, by_ticket;
+    uint64_t ticket; /* 0: no call now */
+    bool is_served;  /* the call has had its first event */
+    bool is_dirty;   /* the server has to be told the topics */
+    bool was_lost;
+    struct mn_heap_entry timer; /* the next try; or, served, the moment to tell the topics */
+    uint32_t failures_count;
+    struct mn_map topics;
+    struct mn_span service, key; /* key: with the node behind it */
+    mn_id node;                  /* zero: resources, of whatever node serves it best */
+};
+
+struct topic {
+    struct mn_map_entry by_uri;
+    struct feed *feed;
+    struct mn_list subscriptions; /* in_topic */
+    struct mn_span uri;           /* as the server knows it; a task's id */
+    struct mn_span session;       /* task: of the client whose it is; empty: it has none */
+};
+
+struct subscription {
+    struct mn_list in_topic, in_owner;
+    struct topic *topic;
+    struct front_session *session;   /* one of */
+    struct front_exchange *exchange; /* them */
+    bool is_due;                     /* legacy: updated while no stream was open */
+    struct mn_span uri;              /* as the client knows it */
+};
+
+/* ---- front_feed.c ---- */
+
+/* [node] zero: the resources of the service. A new one makes its call. */
+struct feed *front_feed_get(struct front *front, struct mn_span service, const mn_id *node);
+bool front_feed_is_of_tasks(const struct feed *feed);
+
+/* The server is told the topics, now; or [delay] from now. */
+void front_feed_tell(struct front *front, struct feed *feed);
+void front_feed_arm(struct front *front, struct feed *feed, mn_time delay);
+
+/* The call has ended; it is made again, later each time. */
+void front_feed_on_lost(struct front *front, struct feed *feed);
+
+/* By what the server calls it, and by whose it is. */
+struct topic *front_feed_topic_find(struct front *front, const struct feed *feed,
+                                    struct mn_span uri, struct mn_span session);
+struct topic *front_feed_topic(struct front *front, struct feed *feed, struct mn_span uri,
+                               struct mn_span session);
+
+/* A subscription left it. If that was the last one, the topic goes, and perhaps its feed. */
+void front_feed_left(struct front *front, struct topic *topic);
+
+/* ---- front_subscribe.c ---- */
+
+struct subscription *front_subscription_find(const struct mn_list *owner, struct mn_span uri);
+void front_subscription_add(struct front *front, struct mn_list *owner, struct mn_span uri,
+                            struct front_session *session, struct front_exchange *listen,
+                            struct topic *topic);
+void front_subscription_free(struct front *front, struct subscription *subscription);
+
+/* ---- front_subscribe_task.c ---- */
+
+void front_subscribe_on_task(struct front *front, struct feed *feed,
+                             const struct Meshnode__Gateway__TaskState *state);
+
+#endif
