@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "sim/campaign.h"
-#include "sim/faults.h"
-#include "sim/sim.h"
+#include "sim/common/campaign.h"
+#include "sim/mesh/faults.h"
+#include "sim/scenarios/scenarios.h"
 
 static const char usage[] =
     "usage: meshsim [--nodes N] [--seed S | --seeds FROM..TO | --replay FILE] [--faults SECONDS]\n"

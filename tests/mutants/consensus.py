@@ -23,7 +23,7 @@ ELECTION, REPLICATE = "consensus/raft_election.c", "consensus/raft_replicate.c"
 QUORUM, READ, RAFT = "consensus/quorum.c", "consensus/raft_read.c", "consensus/raft.c"
 RULES, BOOK = "consensus/simplex_rules.c", "consensus/simplex_book.c"
 SIMPLEX, WIRE = "consensus/simplex.c", "consensus/simplex_wire.c"
-CONFIG, SNAPSHOT, KV = "consensus/raft_config.c", "consensus/raft_snapshot.c", "sim/raft_kv.c"
+CONFIG, SNAPSHOT, KV = "consensus/raft_config.c", "consensus/raft_snapshot.c", "sim/raft/raft_kv.c"
 
 # name: [(file, text that stands there exactly once, what replaces it)]
 MUTANTS = {
@@ -119,7 +119,7 @@ MUTANTS = {
     "bft-child-changes-value": [
         (RULES, "        if (!simplex_hash_equal(&parent->value_hash, &block->value_hash)) "
                 "return false;\n", ""),
-        ("sim/bft_simplex.c", "        block->value_hash = parent->block.value_hash;\n",
+        ("sim/bft/bft_simplex.c", "        block->value_hash = parent->block.value_hash;\n",
          "        block->value_hash = simplex_value_hash(mn_span_str(\"v\"));\n")],
     "bft-words-forgotten": [(RULES,
         "    if (statement->signer != simplex->config.self) return;\n    at =",
@@ -162,7 +162,7 @@ MUTANTS = {
         "    if (simplex->resend_every <")],
     "bft-nobody-helped": [(RULES, "    if (simplex->now.mono < simplex->helped_at[from]) return;\n",
         "    return;\n")],
-    "bft-restored-votes": [("sim/bft_simplex.c",
+    "bft-restored-votes": [("sim/bft/bft_simplex.c",
         "    config.abstains = host->is_restored || host->is_liar;",
         "    config.abstains = host->is_liar;")],
     "bft-certificate-not-kept": [(RULES,
@@ -202,8 +202,8 @@ def compile_one(tree, libs, name, objects):
 
 
 def sources_of(world):
-    names = [f"sim/{name}.c" for name in ("campaign", "shrink", "story", "trace")]
-    for pattern in ("consensus/*.c", f"sim/{world}_*.c"):
+    names = [f"sim/common/{name}.c" for name in ("campaign", "shrink", "story", "trace")]
+    for pattern in ("consensus/*.c", f"sim/{world}/{world}_*.c"):
         names += [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(pattern))]
     return names
 

@@ -7,7 +7,7 @@
 
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
-#include "sim/shrink.h"
+#include "sim/common/shrink.h"
 #include "tests/suite.h"
 
 enum kind { CRASH, CUT, OP, KINDS };

@@ -1,0 +1,717 @@
+/* Servers that talk: they ask their clients, report progress, log, keep tasks and resources, and
+ * hear cancellations, in either era, behind a child's stdin and stdout or a URL (sim/mesh/fetch.c).
+ *
+ *   never  a question is answered twice, by another client, or for another call
+ *          a call is begun twice, or goes on in a later round with a state that is not its own */
+#include <stdio.h>
+
+#include "proto/base/check.h"
+#include "proto/base/memory.h"
+#include "sim/mesh/talker_line.h"
+
+struct talk *talk_find(struct sim *sim, struct mn_span key)
+{
+    struct mn_map_entry *entry = mn_map_find(&sim->talks->by_key, key);
+
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct talk, by_key);
+}
+
+#define STEPS 4u
+#define STEP_ENDLESS (5 * MN_SEC)
+#define TASK_POLL_MS 300u
+
+void talker_init(struct sim_server *server)
+{
+    server->is_talker = true;
+    server->is_fragile = false;
+    mn_list_init(&server->lines);
+}
+
+struct sim *talker_sim(const struct talker_line *line)
+{
+    return line->server->host->sim;
+}
+
+/* ---- saying ---- */
+
+void talker_line_say(struct talker_line *line, uint64_t exchange, struct mn_writer *message,
+                     bool is_last)
+{
+    struct mn_buf *buf = mn_writer_done(message);
+
+    line->say(line->context, exchange, mn_buf_span(buf), is_last);
+    mn_buf_unref(buf);
+}
+
+/* [kind]: "result" or "error", of which [body] is the inside. */
+void talker_line_answer(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                        const char *kind, struct mn_writer *body)
+{
+    struct mn_buf *inside = mn_writer_done(body);
+    struct mn_writer message = {0};
+
+    mn_writer_str(&message, "{\"jsonrpc\":\"2.0\",\"id\":");
+    mn_writer_add(&message, id);
+    mn_writer_format(&message, ",\"%s\":{", kind);
+    mn_writer_add(&message, mn_buf_span(inside));
+    mn_writer_str(&message, "}}");
+    mn_buf_unref(inside);
+    talker_line_say(line, exchange, &message, true);
+}
+
+void talker_line_answer_text(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                             const char *kind, const char *text)
+{
+    struct mn_writer body = {0};
+
+    if (line->server->is_modern && kind[0] == 'r')
+        mn_writer_str(&body, text[0] == '\0' ? "\"resultType\":\"complete\""
+                                             : "\"resultType\":\"complete\",");
+    mn_writer_str(&body, text);
+    talker_line_answer(line, exchange, id, kind, &body);
+}
+
+/* ---- works ---- */
+
+static void work_free(struct work *work)
+{
+    MN_ASSERT(work->talk->open > 0);
+    work->talk->open--;
+    sim_cancel(talker_sim(work->line), &work->next);
+    mn_list_remove(&work->list);
+    mn_buf_unref(work->id);
+    mn_buf_unref(work->token);
+    mn_free(work);
+}
+
+static struct work *work_new(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                             struct talk *talk)
+{
+    struct work *work = mn_alloc(sizeof *work);
+
+    work->line = line;
+    work->talk = talk;
+    work->exchange = exchange;
+    work->id = mn_buf_copy(id);
+    talk->open++;
+    mn_list_push_back(&line->works, &work->list);
+    return work;
+}
+
+static void work_answer(struct work *work)
+{
+    struct talk *talk = work->talk;
+    bool is_modern = work->line->server->is_modern;
+    struct mn_writer body = {0};
+
+    if (talk->ends++ > 0) sim_fail(talker_sim(work->line), "%s is answered twice", talk->key);
+    mn_writer_format(&body, "%s\"content\":[{\"type\":\"text\",\"text\":\"did %s\"}]",
+                     is_modern ? "\"resultType\":\"complete\"," : "", talk->key);
+    if (work->task != NULL)
+        mn_writer_format(&body, ",\"_meta\":{\"" NS "related-task\":{\"taskId\":\"%s\"}}",
+                         work->task->id);
+    talker_line_answer(work->line, work->exchange, mn_buf_span(work->id), "result", &body);
+    work_free(work);
+}
+
+static void work_tell(struct work *work, const char *method, struct mn_writer *params)
+{
+    struct mn_buf *inside = mn_writer_done(params);
+    struct mn_writer message = {0};
+
+    mn_writer_format(&message, "{\"jsonrpc\":\"2.0\",\"method\":\"%s\",\"params\":{", method);
+    mn_writer_add(&message, mn_buf_span(inside));
+    mn_writer_str(&message, "}}");
+    mn_buf_unref(inside);
+    talker_line_say(work->line, work->exchange, &message, false);
+}
+
+/* One more step is done: whoever wants to know is told. */
+static void work_report(struct work *work)
+{
+    struct mn_writer params = {0};
+
+    work->done++;
+    if (work->token != NULL) {
+        mn_writer_str(&params, "\"progressToken\":");
+        mn_writer_add(&params, mn_buf_span(work->token));
+        mn_writer_format(&params, ",\"progress\":%u,\"message\":\"%s\"", work->done,
+                         work->talk->key);
+        work_tell(work, "notifications/progress", &params);
+    }
+    if (work->is_logged) {
+        mn_writer_format(&params, "\"level\":\"warning\",\"data\":\"%s\"", work->talk->key);
+        work_tell(work, "notifications/message", &params);
+    }
+}
+
+static void work_act(struct sim *sim, void *context)
+{
+    struct work *work = context;
+    bool is_endless = work->talk->script == TALK_ENDLESS;
+
+    if (is_endless || (work->talk->script == TALK_STEPS && work->done < STEPS)) {
+        work_report(work);
+        sim_at(sim, &work->next,
+               sim->time +
+                   (is_endless ? STEP_ENDLESS : 10 * MN_MS + rng_below_u64(&sim->rng_work, MN_SEC)),
+               work_act, work);
+        return;
+    }
+    work_answer(work);
+}
+
+static void work_later(struct work *work)
+{
+    struct sim *sim = talker_sim(work->line);
+
+    sim_at(sim, &work->next, sim->time + work->line->server->work, work_act, work);
+}
+
+/* ---- questions ---- */
+
+static const char *const question_methods[TALK_QUESTIONS_MAX] = {
+    "elicitation/create", "sampling/createMessage", "roots/list"};
+
+/* The params of question [n] about a call; roots have none. */
+static void question_write(struct mn_writer *writer, const struct talk *talk, uint32_t n)
+{
+    mn_writer_format(writer, "\"method\":\"%s\"", question_methods[n]);
+    if (n == 0)
+        mn_writer_format(writer,
+                         ",\"params\":{\"message\":\"%s/%u\",\"requestedSchema\":{\"type\":"
+                         "\"object\",\"properties\":{\"answer\":{\"type\":\"string\"}}}}",
+                         talk->key, n);
+    else if (n == 1)
+        mn_writer_format(writer,
+                         ",\"params\":{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":"
+                         "\"text\",\"text\":\"%s/%u\"}}],\"maxTokens\":10}",
+                         talk->key, n);
+}
+
+/* What a client answered: itself, and the question. */
+static void question_judge(struct talker_line *line, struct talk *talk, uint32_t n,
+                           const struct json *result)
+{
+    struct mn_span text = mn_span(NULL, 0);
+    char want[64];
+
+    if (n == 0 && mn_span_is(json_text(json_find_str(result, "action")), "accept"))
+        text = json_text(json_find_str(json_find_str(result, "content"), "answer"));
+    if (n == 1) text = json_text(json_find_str(json_find_str(result, "content"), "text"));
+    if (n == 2) text = json_text(json_find_str(talk_first(json_find_str(result, "roots")), "uri"));
+    if (text.size == 0) {
+        talk->refusals++;
+        return;
+    }
+    if (n == 2)
+        snprintf(want, sizeof want, "file:///client-%u", talk->client);
+    else
+        snprintf(want, sizeof want, "%s/%u/client-%u", talk->key, n, talk->client);
+    if (!mn_span_is(text, want))
+        sim_fail(talker_sim(line), "question %u about %s wants \"%s\", and is answered \"%.*s\"", n,
+                 talk->key, want, (int)text.size, (const char *)text.data);
+    talk->answers++;
+}
+
+static void work_ask(struct work *work, uint32_t n)
+{
+    struct mn_writer message = {0};
+
+    work->asked[n] = ++work->line->question_last;
+    work->open_questions++;
+    mn_writer_format(&message, "{\"jsonrpc\":\"2.0\",\"id\":%llu,",
+                     (unsigned long long)work->asked[n]);
+    question_write(&message, work->talk, n);
+    mn_writer_str(&message, "}");
+    talker_line_say(work->line, work->exchange, &message, false);
+}
+
+/* Legacy: by requests of our own, one after the other or all at once. */
+static void work_ask_next(struct work *work)
+{
+    while (work->done < work->talk->questions) {
+        work_ask(work, work->done++);
+        if (work->talk->is_one_by_one) return;
+    }
+}
+
+/* A response to one of our questions; one that nobody waits for is late. */
+static void line_answered(struct talker_line *line, const struct json *root)
+{
+    struct mn_span raw = json_find_str(root, "id")->raw;
+    char id[24];
+
+    MN_LIST_FOR_EACH_SAFE (entry, &line->works) {
+        struct work *work = MN_CONTAINER(entry, struct work, list);
+        for (uint32_t n = 0; n < TALK_QUESTIONS_MAX; n++) {
+            snprintf(id, sizeof id, "%llu", (unsigned long long)work->asked[n]);
+            if (work->asked[n] == 0 || !mn_span_is(raw, id)) continue;
+            work->asked[n] = 0;
+            work->open_questions--;
+            question_judge(line, work->talk, n, json_find_str(root, "result"));
+            work_ask_next(work);
+            if (work->open_questions == 0) work_later(work);
+            return;
+        }
+    }
+}
+
+/* Modern: by a result that asks for input, and a state that says how far we are. */
+static void round_ask(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                      const struct talk *talk, uint32_t from)
+{
+    uint32_t to = talk->is_one_by_one ? from + 1 : talk->questions;
+    struct mn_writer body = {0};
+
+    mn_writer_str(&body, "\"resultType\":\"input_required\",\"inputRequests\":{");
+    for (uint32_t n = from; n < to; n++) {
+        mn_writer_format(&body, "%s\"q%u\":{", n == from ? "" : ",", n);
+        question_write(&body, talk, n);
+        mn_writer_str(&body, "}");
+    }
+    mn_writer_format(&body, "},\"requestState\":\"%s/%u\"", talk->key, from);
+    talker_line_answer(line, exchange, id, "result", &body);
+}
+
+/* True: all is known, and the call can be done. */
+static bool round_on_call(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                          struct talk *talk, const struct json *params)
+{
+    struct mn_span state = json_text(json_find_str(params, "requestState"));
+    const struct json *responses = json_find_str(params, "inputResponses"), *response;
+    char name[16];
+    uint32_t n = 0, from;
+
+    if (state.size > 0) {
+        size_t size = strlen(talk->key);
+        if (state.size != size + 2 || memcmp(state.data, talk->key, size) != 0) {
+            sim_fail(talker_sim(line), "%s comes back with the state %.*s", talk->key,
+                     (int)state.size, (const char *)state.data);
+            return false;
+        }
+        from = n = (uint32_t)(state.data[size + 1] - '0');
+        for (; n < (talk->is_one_by_one ? from + 1 : talk->questions); n++) {
+            snprintf(name, sizeof name, "q%u", n);
+            response = json_find_str(responses, name);
+            if (response == NULL) break;
+            question_judge(line, talk, n, response);
+        }
+    }
+    if (n >= talk->questions) return true;
+    round_ask(line, exchange, id, talk, n);
+    return false;
+}
+
+/* ---- tasks ---- */
+
+static const char *task_status_name(const struct task *task)
+{
+    return task->status == TASK_WORKING     ? "working"
+           : task->status == TASK_COMPLETED ? "completed"
+                                            : "cancelled";
+}
+
+static void task_write(struct mn_writer *writer, const struct task *task)
+{
+    mn_writer_format(
+        writer,
+        "\"taskId\":\"%s\",\"status\":\"%s\",\"createdAt\":\"2030-01-01T00:00:00Z\","
+        "\"lastUpdatedAt\":\"2030-01-01T00:00:00Z\",\"%s\":60000,\"%s\":%u",
+        task->id, task_status_name(task), task->line->server->is_modern ? "ttlMs" : "ttl",
+        task->line->server->is_modern ? "pollIntervalMs" : "pollInterval", TASK_POLL_MS);
+}
+
+/* Whoever is there, legacy, or listens for it, modern, is told how it is. */
+static void task_tell(struct task *task)
+{
+    struct mn_writer params = {0};
+
+    if (task->line->server->is_modern && task->status == TASK_COMPLETED)
+        mn_writer_format(&params,
+                         "\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"did %s\"}]},",
+                         task->talk->key);
+    task_write(&params, task);
+    talker_tell_task(task->line, task->id, mn_buf_span(params.buf));
+    mn_writer_drop(&params);
+}
+
+/* What waits for the task's result gets it, or hears that there is none. */
+static void task_over(struct task *task, enum task_status status)
+{
+    sim_cancel(talker_sim(task->line), &task->end);
+    task->status = status;
+    if (!task->talk->is_task_over) task->talk->task_over = talker_sim(task->line)->time;
+    task->talk->is_task_over = true;
+    task_tell(task);
+    MN_LIST_FOR_EACH_SAFE (entry, &task->line->works) {
+        struct work *work = MN_CONTAINER(entry, struct work, list);
+        if (work->task != task) continue;
+        if (status == TASK_COMPLETED) {
+            task->talk->ends = 0; /* it may be asked for as often as wanted */
+            work_answer(work);
+            continue;
+        }
+        talker_line_answer_text(work->line, work->exchange, mn_buf_span(work->id), "error",
+                                "\"code\":-32603,\"message\":\"the task was cancelled\"");
+        work_free(work);
+    }
+}
+
+static void task_end(struct sim *sim, void *context)
+{
+    (void)sim;
+    task_over(context, TASK_COMPLETED);
+}
+
+static void task_begin(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                       struct talk *talk)
+{
+    struct sim *sim = talker_sim(line);
+    struct task *task = mn_alloc(sizeof *task);
+    struct mn_writer body = {0};
+
+    task->line = line;
+    task->talk = talk;
+    task->status = TASK_WORKING;
+    /* Other servers' tasks are called the same. */
+    snprintf(task->id, sizeof task->id, "t%u", ++line->server->tasks_last);
+    mn_list_push_back(&line->tasks, &task->list);
+    sim_at(sim, &task->end, sim->time + 100 * MN_MS + rng_below_u64(&sim->rng_work, 4 * MN_SEC),
+           task_end, task);
+    mn_writer_str(&body, line->server->is_modern ? "\"resultType\":\"task\"," : "\"task\":{");
+    task_write(&body, task);
+    if (!line->server->is_modern) mn_writer_str(&body, "}");
+    talker_line_answer(line, exchange, id, "result", &body);
+}
+
+static struct task *task_find(struct talker_line *line, struct mn_span id)
+{
+    MN_LIST_FOR_EACH (entry, &line->tasks) {
+        struct task *task = MN_CONTAINER(entry, struct task, list);
+        if (mn_span_is(id, task->id)) return task;
+    }
+    return NULL;
+}
+
+static void task_show(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                      const struct task *task)
+{
+    bool is_modern = line->server->is_modern;
+    struct mn_writer body = {0};
+
+    if (is_modern) mn_writer_str(&body, "\"resultType\":\"complete\",");
+    task_write(&body, task);
+    if (is_modern && task->status == TASK_COMPLETED)
+        mn_writer_format(&body,
+                         ",\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"did %s\"}]}",
+                         task->talk->key);
+    talker_line_answer(line, exchange, id, "result", &body);
+}
+
+/* [what]: behind "tasks/". */
+static void line_task(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                      const char *what, const struct json *params)
+{
+    struct task *task = task_find(line, json_text(json_find_str(params, "taskId")));
+    bool is_modern = line->server->is_modern;
+
+    if (task == NULL) {
+        talker_line_answer_text(line, exchange, id, "error",
+                                "\"code\":-32602,\"message\":\"no such task\"");
+    } else if (strcmp(what, "get") == 0) {
+        task_show(line, exchange, id, task);
+    } else if (strcmp(what, "cancel") == 0) {
+        if (task->status == TASK_WORKING) task_over(task, TASK_CANCELLED);
+        if (is_modern)
+            talker_line_answer_text(line, exchange, id, "result", "");
+        else
+            task_show(line, exchange, id, task);
+    } else {
+        struct work *work = work_new(line, exchange, id, task->talk);
+        work->task = task;
+        if (task->status == TASK_WORKING) return;
+        task_over(task, task->status);
+    }
+}
+
+/* ---- calls ---- */
+
+static bool capabilities_ask(const struct json *capabilities)
+{
+    return json_is(json_find_str(capabilities, "elicitation"), JSON_OBJECT) &&
+           json_is(json_find_str(capabilities, "sampling"), JSON_OBJECT) &&
+           json_is(json_find_str(capabilities, "roots"), JSON_OBJECT);
+}
+
+/* Whether tasks can be made of a call: both sides know them. */
+static bool call_is_task(const struct talker_line *line, const struct talk *talk,
+                         const struct json *params)
+{
+    const struct json *capabilities;
+
+    if (talk->script != TALK_TASK) return false;
+    if (!line->server->is_modern) return json_find_str(params, "task") != NULL;
+    capabilities = json_find_str(json_find_str(params, "_meta"), NS "clientCapabilities");
+    return json_find_str(json_find_str(capabilities, "extensions"), TALK_TASKS) != NULL;
+}
+
+static bool call_may_ask(const struct talker_line *line, const struct talk *talk,
+                         const struct json *params)
+{
+    const struct json *meta = json_find_str(params, "_meta");
+    bool may = line->server->is_modern
+                   ? capabilities_ask(json_find_str(meta, NS "clientCapabilities"))
+                   : line->can_be_asked;
+
+    if (talk->script != TALK_ASK) return false;
+    if (may != talk->can_be_asked)
+        sim_fail(talker_sim(line),
+                 "the client of %s can%s be asked, its server is told that it can%s", talk->key,
+                 talk->can_be_asked ? "" : "not", may ? "" : "not");
+    return may;
+}
+
+static void line_call(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                      const struct json *params)
+{
+    struct sim *sim = talker_sim(line);
+    struct mn_span key = json_text(json_find_str(json_find_str(params, "arguments"), "key"));
+    const struct json *meta = json_find_str(params, "_meta");
+    const struct json *token = json_find_str(meta, "progressToken");
+    struct talk *talk = talk_find(sim, key);
+    struct work *work;
+    bool may_ask;
+
+    if (talk == NULL || talk->server != line->server) {
+        sim_fail(sim, "%s was called with a key of nobody's: %.*s", line->server->name,
+                 (int)key.size, (const char *)key.data);
+        return;
+    }
+    if (json_find_str(params, "requestState") == NULL && talk->runs++ > 0)
+        sim_fail(sim, "%s was begun twice", talk->key);
+    may_ask = call_may_ask(line, talk, params);
+    if (call_is_task(line, talk, params)) {
+        task_begin(line, exchange, id, talk);
+        return;
+    }
+    if (may_ask && line->server->is_modern && !round_on_call(line, exchange, id, talk, params))
+        return;
+    work = work_new(line, exchange, id, talk);
+    if (token != NULL) work->token = mn_buf_copy(token->raw);
+    work->is_logged = !line->server->is_modern || json_find_str(meta, NS "logLevel") != NULL;
+    if (may_ask && !line->server->is_modern)
+        work_ask_next(work);
+    else
+        work_later(work);
+}
+
+/* ---- what else it is asked ---- */
+
+static void write_about(const struct talker_line *line, struct mn_writer *body)
+{
+    static const char common[] =
+        "\"tools\":{\"listChanged\":true},\"resources\":{\"subscribe\":true},\"logging\":{}";
+
+    if (line->server->is_modern)
+        mn_writer_format(body,
+                         "\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"],"
+                         "\"capabilities\":{%s,\"extensions\":{\"" TALK_TASKS "\":{}}},"
+                         "\"ttlMs\":0,\"cacheScope\":\"private\"",
+                         common);
+    else
+        mn_writer_format(body,
+                         "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{%s,\"tasks\":{"
+                         "\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}},"
+                         "\"serverInfo\":{\"name\":\"talker\",\"version\":\"1\"}",
+                         common);
+}
+
+static void write_list(struct talker_line *line, struct mn_writer *body, bool is_tools)
+{
+    char uri[64];
+
+    if (line->server->is_modern)
+        mn_writer_str(body, "\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\",");
+    if (is_tools) {
+        sim_server_write_tools(line->server, body);
+        return;
+    }
+    mn_writer_str(body, "\"resources\":[");
+    for (uint32_t i = 0; i < TALK_RESOURCES; i++)
+        mn_writer_format(body, "%s{\"uri\":\"%s\",\"name\":\"r%u\"}", i == 0 ? "" : ",",
+                         talker_uri(line->server, i, uri), i);
+    mn_writer_str(body, "]");
+}
+
+static void line_cancelled(struct talker_line *line, const struct json *params)
+{
+    const struct json *id = json_find_str(params, "requestId");
+
+    if (id == NULL) return;
+    MN_LIST_FOR_EACH_SAFE (entry, &line->works) {
+        struct work *work = MN_CONTAINER(entry, struct work, list);
+        if (mn_span_equal(mn_buf_span(work->id), id->raw)) work_free(work);
+    }
+    MN_LIST_FOR_EACH_SAFE (entry, &line->listens) {
+        struct listen *listen = MN_CONTAINER(entry, struct listen, list);
+        if (mn_span_equal(mn_buf_span(listen->id), id->raw)) talker_listen_free(listen);
+    }
+}
+
+void talker_gone(struct talker_line *line, uint64_t exchange)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &line->works) {
+        struct work *work = MN_CONTAINER(entry, struct work, list);
+        if (work->exchange == exchange) work_free(work);
+    }
+    MN_LIST_FOR_EACH_SAFE (entry, &line->listens) {
+        struct listen *listen = MN_CONTAINER(entry, struct listen, list);
+        if (listen->exchange == exchange) talker_listen_free(listen);
+    }
+}
+
+/* False: not of this era, or unknown. */
+static bool line_request_of_era(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                                struct mn_span method, const struct json *params)
+{
+    bool is_modern = line->server->is_modern;
+    struct mn_writer body = {0};
+
+    if (mn_span_is(method, is_modern ? "server/discover" : "initialize")) {
+        line->is_initialized = !is_modern;
+        line->can_be_asked = capabilities_ask(json_find_str(params, "capabilities"));
+        write_about(line, &body);
+        talker_line_answer(line, exchange, id, "result", &body);
+    } else if (is_modern && mn_span_is(method, "subscriptions/listen")) {
+        talker_listen(line, exchange, id, params);
+    } else if (!is_modern && mn_span_is(method, "resources/subscribe")) {
+        talker_subscribe(line, exchange, id, params, true);
+    } else if (!is_modern && mn_span_is(method, "resources/unsubscribe")) {
+        talker_subscribe(line, exchange, id, params, false);
+    } else if (!is_modern && mn_span_is(method, "tasks/result")) {
+        line_task(line, exchange, id, "result", params);
+    } else if (!is_modern &&
+               (mn_span_is(method, "logging/setLevel") || mn_span_is(method, "ping"))) {
+        talker_line_answer_text(line, exchange, id, "result", "");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static void line_request(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                         struct mn_span method, const struct json *params)
+{
+    bool is_tools = mn_span_is(method, "tools/list");
+    struct mn_writer body = {0};
+
+    if (is_tools || mn_span_is(method, "resources/list")) {
+        write_list(line, &body, is_tools);
+        talker_line_answer(line, exchange, id, "result", &body);
+    } else if (mn_span_is(method, "tools/call")) {
+        line_call(line, exchange, id, params);
+    } else if (mn_span_is(method, "resources/read")) {
+        talker_read(line, exchange, id, params);
+    } else if (mn_span_is(method, "tasks/get")) {
+        line_task(line, exchange, id, "get", params);
+    } else if (mn_span_is(method, "tasks/cancel")) {
+        line_task(line, exchange, id, "cancel", params);
+    } else if (!line_request_of_era(line, exchange, id, method, params)) {
+        talker_line_answer_text(line, exchange, id, "error",
+                                "\"code\":-32601,\"message\":\"method not found\"");
+    }
+}
+
+void talker_hear(struct talker_line *line, uint64_t exchange, struct mn_span message)
+{
+    struct json_parser *parser = json_parser_new();
+    struct mn_arena arena = {0};
+    const struct json *root, *id, *params;
+    struct mn_span method;
+
+    if (json_parse_copy(parser, message, TALK_LIMITS, &arena, &root) != MN_OK) {
+        sim_fail(talker_sim(line), "%s was sent what is not JSON", line->server->name);
+    } else {
+        id = json_find_str(root, "id");
+        params = json_find_str(root, "params");
+        method = json_text(json_find_str(root, "method"));
+        if (id != NULL && method.size > 0)
+            line_request(line, exchange, id->raw, method, params);
+        else if (id != NULL)
+            line_answered(line, root);
+        else if (mn_span_is(method, "notifications/cancelled"))
+            line_cancelled(line, params);
+    }
+    mn_arena_done(&arena);
+    json_parser_free(parser);
+}
+
+/* ---- lines ---- */
+
+struct talker_line *talker_open(struct sim_server *server, talker_say *say, void *context)
+{
+    struct talker_line *line = mn_alloc(sizeof *line);
+
+    line->server = server;
+    line->say = say;
+    line->context = context;
+    mn_list_init(&line->works);
+    mn_list_init(&line->listens);
+    mn_list_init(&line->tasks);
+    mn_list_push_back(&server->lines, &line->list);
+    return line;
+}
+
+void talker_close(struct talker_line *line)
+{
+    if (line == NULL) return;
+    while (!mn_list_is_empty(&line->works)) {
+        struct work *work = MN_CONTAINER(line->works.next, struct work, list);
+        work->talk->was_cut = true;
+        work_free(work);
+    }
+    while (!mn_list_is_empty(&line->listens))
+        talker_listen_free(MN_CONTAINER(line->listens.next, struct listen, list));
+    while (!mn_list_is_empty(&line->tasks)) {
+        struct task *task = MN_CONTAINER(line->tasks.next, struct task, list);
+        task->talk->was_cut = true;
+        sim_cancel(talker_sim(line), &task->end);
+        mn_list_remove(&task->list);
+        mn_free(task);
+    }
+    mn_list_remove(&line->list);
+    mn_free(line);
+}
+
+void *talker_context(const struct talker_line *line)
+{
+    return line->context;
+}
+
+struct talker_line *talker_line_at(struct mn_list *entry)
+{
+    return MN_CONTAINER(entry, struct talker_line, list);
+}
+
+uint32_t talker_open_count(const struct sim_server *server)
+{
+    uint32_t count = 0;
+
+    MN_LIST_FOR_EACH (entry, &server->lines) {
+        MN_LIST_FOR_EACH (each, &MN_CONTAINER(entry, struct talker_line, list)->works)
+            count++;
+    }
+    return count;
+}
+
+uint32_t talker_shared_count(const struct sim_server *server)
+{
+    uint32_t count = 0;
+
+    MN_LIST_FOR_EACH (entry, &server->lines) {
+        const struct talker_line *line = MN_CONTAINER(entry, struct talker_line, list);
+        count += line->is_initialized && !line->can_be_asked;
+    }
+    return count;
+}

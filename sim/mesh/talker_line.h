@@ -1,0 +1,79 @@
+/* talker_line.h: what the files of a talker share: talker.c (calls, questions, tasks) and
+ * talker_resources.c (resources, and what it tells unasked). */
+#ifndef SIM_TALKER_LINE_H
+#define SIM_TALKER_LINE_H
+
+#include "sim/mesh/talker.h"
+
+#define NS "io.modelcontextprotocol/"
+
+/* A request that waits for its answer. */
+struct work {
+    struct mn_list list; /* in line->works */
+    struct talker_line *line;
+    struct talk *talk;
+    struct mn_buf *id, *token; /* raw; token NULL: no progress is wanted */
+    uint64_t exchange;
+    uint64_t asked[TALK_QUESTIONS_MAX]; /* legacy: ids of our questions; 0: not open */
+    uint32_t open_questions, done;
+    bool is_logged;
+    struct task *task; /* tasks/result */
+    struct sim_event next;
+};
+
+struct listen {
+    struct mn_list list; /* in line->listens */
+    struct mn_buf *id;
+    uint64_t exchange;
+    bool wants[TALK_RESOURCES], wants_tools;
+    struct mn_buf *tasks; /* ids, raw; NULL: none */
+};
+
+enum task_status { TASK_WORKING = 1, TASK_COMPLETED, TASK_CANCELLED };
+
+struct task {
+    struct mn_list list; /* in line->tasks */
+    struct talker_line *line;
+    struct talk *talk;
+    char id[16];
+    enum task_status status;
+    struct sim_event end;
+};
+
+struct talker_line {
+    struct mn_list list; /* in server->lines */
+    struct sim_server *server;
+    talker_say *say;
+    void *context;
+    bool is_initialized;
+    bool can_be_asked; /* legacy: its client, as initialize said */
+    bool topics[TALK_RESOURCES];
+    uint64_t question_last;
+    struct mn_list works, listens, tasks;
+};
+
+struct sim *talker_sim(const struct talker_line *line);
+
+void talker_line_say(struct talker_line *line, uint64_t exchange, struct mn_writer *message,
+                     bool is_last);
+/* [kind]: "result" or "error", of which [body] or [text] is the inside. */
+void talker_line_answer(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                        const char *kind, struct mn_writer *body);
+void talker_line_answer_text(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                             const char *kind, const char *text);
+
+/* ---- talker_resources.c ---- */
+
+void talker_read(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                 const struct json *params);
+void talker_listen(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                   const struct json *params);
+void talker_listen_free(struct listen *listen);
+/* Legacy: resources/subscribe and unsubscribe. */
+void talker_subscribe(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                      const struct json *params, bool is_on);
+
+/* A task changed; [params]: the inside of what is told. */
+void talker_tell_task(struct talker_line *line, const char *id, struct mn_span params);
+
+#endif

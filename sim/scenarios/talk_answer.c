@@ -1,0 +1,110 @@
+/* What clients answer when they are asked: modern ones within their next request, legacy ones by a
+ * response of their own, a while later. */
+#include <stdio.h>
+
+#include "proto/base/memory.h"
+#include "sim/scenarios/talk_slot.h"
+
+/* The call that a question names; NULL: it names none of ours, and the run has failed. */
+static struct talk *question_talk(const struct slot *slot, struct mn_span text)
+{
+    struct sim *sim = slot_sim(slot);
+    struct talk *talk = text.size < 3 ? NULL : talk_find(sim, mn_span(text.data, text.size - 2));
+
+    if (talk != NULL && talk->client == slot->client->index &&
+        (talk == slot->talk || !slot->client->is_modern))
+        return talk;
+    sim_fail(sim, "client %u is asked \"%.*s\" in %s", slot->client->index, (int)text.size,
+             (const char *)text.data, slot->talk->key);
+    return NULL;
+}
+
+/* What the client answers: the question again, and who it is. False: it is not its question. */
+bool talk_answer(const struct slot *slot, struct mn_writer *writer, struct mn_span method,
+                 const struct json *params)
+{
+    uint32_t self = slot->client->index;
+    struct mn_span text;
+
+    slot->client->talks->asked++;
+    if (mn_span_is(method, "roots/list")) {
+        mn_writer_format(writer, "{\"roots\":[{\"uri\":\"file:///client-%u\"}]}", self);
+        return true;
+    }
+    if (mn_span_is(method, "elicitation/create")) {
+        text = json_text(json_find_str(params, "message"));
+        mn_writer_format(writer,
+                         "{\"action\":\"accept\",\"content\":{\"answer\":\"%.*s/client-%u\"}}",
+                         (int)text.size, (const char *)text.data, self);
+    } else {
+        text = json_text(json_find_str(
+            json_find_str(talk_first(json_find_str(params, "messages")), "content"), "text"));
+        mn_writer_format(writer,
+                         "{\"role\":\"assistant\",\"model\":\"sim\",\"content\":{\"type\":"
+                         "\"text\",\"text\":\"%.*s/client-%u\"}}",
+                         (int)text.size, (const char *)text.data, self);
+    }
+    return question_talk(slot, text) != NULL;
+}
+
+/* A legacy client's response, which it posts in its session after a while. */
+struct reply {
+    struct talk_client *client;
+    struct sim_host *host;
+    char session[SIM_SESSION_SIZE];
+    struct mn_buf *body;
+    struct sim_event event;
+};
+
+static void reply_taken(struct sim *sim, void *context, const struct sim_response *response)
+{
+    struct talk_client *client = context;
+
+    if (client->talks->is_strict && (response->is_lost || response->code >= 400))
+        sim_fail(sim, "an answer of client %u, in a whole world, gets %u", client->index,
+                 response->code);
+}
+
+static void reply_post(struct sim *sim, void *context)
+{
+    struct reply *reply = context;
+
+    (void)sim;
+    if (reply->host->node != NULL)
+        sim_http_ask(reply->host, &(struct sim_request){.body = mn_buf_span(reply->body),
+                                                        .session = reply->session,
+                                                        .patience = TALK_PATIENCE_SMALL,
+                                                        .is_steadfast = true,
+                                                        .on_end = reply_taken,
+                                                        .context = reply->client});
+    mn_buf_unref(reply->body);
+    mn_free(reply);
+}
+
+void talk_asked(struct slot *slot, const struct json *root, struct mn_span method)
+{
+    struct sim *sim = slot_sim(slot);
+    struct mn_writer answer = {0}, message = {0};
+    struct mn_buf *inside;
+    struct reply *reply;
+    bool is_ours = talk_answer(slot, &answer, method, json_find_str(root, "params"));
+
+    inside = mn_writer_done(&answer);
+    mn_writer_str(&message, "{\"jsonrpc\":\"2.0\",\"id\":");
+    mn_writer_add(&message, json_find_str(root, "id")->raw);
+    mn_writer_str(&message, ",\"result\":");
+    mn_writer_add(&message, mn_buf_span(inside));
+    mn_writer_str(&message, "}");
+    mn_buf_unref(inside);
+    if (!is_ours) {
+        mn_writer_drop(&message);
+        return;
+    }
+    reply = mn_alloc(sizeof *reply);
+    reply->client = slot->client;
+    reply->host = slot->host;
+    memcpy(reply->session, slot->client->session, sizeof reply->session);
+    reply->body = mn_writer_done(&message);
+    sim_at(sim, &reply->event, sim->time + rng_below_u64(&sim->rng_work, 3 * MN_SEC), reply_post,
+           reply);
+}

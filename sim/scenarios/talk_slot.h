@@ -1,0 +1,76 @@
+/* talk_slot.h: what the files of a calling client share: talk_client.c (its calls) and
+ * talk_answer.c (what it is asked). */
+#ifndef SIM_TALK_SLOT_H
+#define SIM_TALK_SLOT_H
+
+#include "sim/scenarios/talks.h"
+
+#define TALK_SLOTS 2u
+#define TALK_PATIENCE_SMALL (40 * MN_SEC)
+#define TALK_TASK_ID_SIZE 400
+
+enum act { ACT_CALL = 1, ACT_TASK_GET, ACT_TASK_RESULT, ACT_TASK_CANCEL };
+
+/* One call, from its beginning to what came of it. */
+struct slot {
+    struct talk_client *client;
+    uint32_t index;
+    struct talk *talk; /* NULL: idle */
+    enum act act;
+    struct sim_host *host; /* where it was asked last */
+    uint64_t exchange;     /* there; of the one that is open */
+    bool is_waiting;
+    uint64_t session; /* legacy: it was asked in that of its client */
+    uint64_t number;  /* modern: of the request */
+    struct mn_buf *state, *responses;
+    char task[TALK_TASK_ID_SIZE];
+    bool is_task_cancelled;
+    bool is_dropped;            /* legacy: its stream; the call goes on until it is cancelled */
+    char event[SIM_EVENT_SIZE]; /* legacy: the last one of its stream; empty: it has none */
+    mn_time streams_since;      /* 0: it does not */
+    mn_time streamed;           /* for so long, when its node died */
+    bool is_resuming;           /* its stream is taken up again, or was, at another node */
+    uint32_t tries;
+    struct sim_host *listen_host; /* modern: where it listens to what becomes of its task, */
+    uint64_t listen;              /* by this exchange */
+    bool is_listening;
+    mn_time listen_since; /* acknowledged then; 0: not yet */
+    bool is_told;         /* that the task is over */
+    char text[160];       /* of the last refusal */
+    struct sim_event next, cancel, judge;
+};
+
+struct talk_client {
+    struct talks *talks;
+    uint32_t index;
+    bool is_modern, can_be_asked;
+    struct sim_host *home;          /* legacy: where its session is now */
+    char session[SIM_SESSION_SIZE]; /* empty: none */
+    bool is_initializing;
+    uint64_t sessions;
+    struct slot slots[TALK_SLOTS];
+    struct sim_event next;
+};
+
+static inline struct sim *slot_sim(const struct slot *slot)
+{
+    return slot->client->talks->sim;
+}
+
+/* Writes what the client answers: the question again, and who it is. False: it is not its
+ * question, and the run has failed. */
+bool talk_answer(const struct slot *slot, struct mn_writer *writer, struct mn_span method,
+                 const struct json *params);
+
+/* A request of the server's, to a legacy client. */
+void talk_asked(struct slot *slot, const struct json *root, struct mn_span method);
+
+/* ---- talk_task.c ---- */
+
+/* A modern client may listen to what becomes of its task, at whatever node. */
+void talk_task_listen(struct slot *slot);
+void talk_task_leave(struct slot *slot);
+/* Its client has found out that the task is over: it had to be told, if it was there in time. */
+void talk_task_found_over(const struct slot *slot);
+
+#endif
