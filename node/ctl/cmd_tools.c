@@ -12,6 +12,7 @@ static const struct ctl_column tool_columns[] = {
     {"HEALTH", "health", CTL_AS_STATE, false},
     {"CALLS/M", "calls_per_minute", CTL_AS_TEXT, false},
     {"P95", "p95_ms", CTL_AS_MS, false},
+    {"NEEDS", "needs", CTL_AS_TEXT, true},
     {"DESCRIPTION", "definition.description", CTL_AS_TEXT, true},
 };
 
@@ -85,6 +86,9 @@ int ctl_tools_show(struct ctl *ctl)
     fprintf(ctl->out, "%s: tool %s of server %s, on %.0f node(s), %s%s%s\n",
             ctl_show(ctl, tool, "name"), ctl_show(ctl, tool, "tool"), ctl_show(ctl, tool, "server"),
             ctl_number(tool, "nodes"), ctl_colour(ctl, health), health, ctl_colour_end(ctl));
+    if (ctl_string(tool, "needs").size > 0)
+        fprintf(ctl->out, "needs: %s (of the client; others are not shown it)\n",
+                ctl_show(ctl, tool, "needs"));
     fprintf(ctl->out, "%s\n", ctl_show(ctl, tool, "definition.description"));
     print_arguments(ctl, ctl_find(tool, "definition.inputSchema"));
     if (ctl->format == CTL_WIDE) {

@@ -2,6 +2,7 @@
 
 #include "node/json/json.h"
 #include "node/mcp/names/names.h"
+#include "node/mcp/wire/audience.h"
 
 static void write_str(struct mn_writer *writer, const char *key, struct mn_span text)
 {
@@ -64,6 +65,19 @@ mn_status mcp_describe_server(const struct mcp *mcp, struct mn_now now, struct m
     return status;
 }
 
+/* What a client must have declared to be shown the tool; null: nothing. */
+static void write_needs(struct mn_writer *writer, uint32_t audience)
+{
+    struct mn_writer needs = {0};
+
+    audience_describe(&needs, audience);
+    if (mn_writer_size(&needs) == 0)
+        mn_writer_str(writer, ",\"needs\":null");
+    else
+        write_str(writer, "needs", mn_buf_span(needs.buf));
+    mn_writer_drop(&needs);
+}
+
 static void describe_tool(const struct mcp_tool *tool, struct mn_writer *writer)
 {
     mn_writer_str(writer, "{\"name\":");
@@ -74,6 +88,7 @@ static void describe_tool(const struct mcp_tool *tool, struct mn_writer *writer)
         mn_writer_str(writer, ",\"held\":null");
     else
         write_str(writer, "held", mn_span_str(tool->held));
+    write_needs(writer, tool->audience);
     write_u64(writer, "nodes", tool->providers_count);
     write_u64(writer, "calls_per_minute", tool->calls_per_minute);
     if (tool->p95 == MN_TIME_NEVER)

@@ -295,6 +295,21 @@ START_TEST(a_tool_that_is_held_back_has_no_winner)
 }
 END_TEST
 
+START_TEST(a_tool_that_some_are_not_shown_says_so)
+{
+    fake_answers("GET", "/v1/tools", 200,
+                 "{\"items\":[{\"name\":\"s__t\",\"needs\":\"sampling or roots\"}]}");
+    ck_assert_int_eq(meshctl("tools ls -o wide"), 0);
+    assert_in(out, "NEEDS");
+    assert_in(out, "sampling or roots");
+    fake_answers("GET", "/v1/tools/s__t", 200,
+                 "{\"name\":\"s__t\",\"server\":\"s\",\"tool\":\"t\",\"nodes\":1,\"health\":\"ok\","
+                 "\"needs\":\"sampling or roots\",\"definition\":{}}");
+    ck_assert_int_eq(meshctl("tools show s__t"), 0);
+    assert_in(out, "needs: sampling or roots (of the client; others are not shown it)\n");
+}
+END_TEST
+
 /* ---- status, check ---- */
 
 #define FINDINGS(level)                                                                     \
@@ -798,6 +813,7 @@ static void add_commands(Suite *suite)
     tcase_add_test(tcase, a_tool_is_shown_with_its_arguments);
     tcase_add_test(tcase, a_route_is_explained);
     tcase_add_test(tcase, a_tool_that_is_held_back_has_no_winner);
+    tcase_add_test(tcase, a_tool_that_some_are_not_shown_says_so);
     tcase_add_test(tcase, status_is_one_screen);
     tcase_add_test(tcase, check_speaks_to_monitors);
     tcase_add_test(tcase, a_group_without_a_quorum_is_critical);

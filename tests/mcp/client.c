@@ -456,8 +456,8 @@ static Meshnode__Gateway__Tool *offered(const char *definition)
     return tool;
 }
 
-static size_t offered_items(const char *const *definitions, const char *key,
-                            Meshnode__Gateway__Item ***ret)
+static size_t offered_items(const char *const *definitions, const uint32_t *audiences,
+                            const char *key, Meshnode__Gateway__Item ***ret)
 {
     size_t count = 0;
 
@@ -469,6 +469,7 @@ static size_t offered_items(const char *const *definitions, const char *key,
         meshnode__gateway__item__init(item);
         item->key = offered_key(definitions[i], key);
         item->definition = pb_bytes(mn_span_str(definitions[i]));
+        item->audience = audiences == NULL ? 0 : audiences[i];
         (*ret)[i] = item;
     }
     return count;
@@ -489,12 +490,15 @@ void client_service_offer(const char *name, bool is_listed, const struct client_
     while (from->tools != NULL && from->tools[offer.n_tools] != NULL)
         offer.n_tools++;
     list = mn_arena_alloc(&kept, (offer.n_tools + 1) * sizeof(*list));
-    for (size_t i = 0; i < offer.n_tools; i++)
+    for (size_t i = 0; i < offer.n_tools; i++) {
         list[i] = offered(from->tools[i]);
+        list[i]->audience = from->audiences[0] == NULL ? 0 : from->audiences[0][i];
+    }
     offer.tools = list;
-    offer.n_prompts = offered_items(from->prompts, "name", &offer.prompts);
-    offer.n_resources = offered_items(from->resources, "uri", &offer.resources);
-    offer.n_templates = offered_items(from->templates, "uriTemplate", &offer.templates);
+    offer.n_prompts = offered_items(from->prompts, from->audiences[1], "name", &offer.prompts);
+    offer.n_resources = offered_items(from->resources, from->audiences[2], "uri", &offer.resources);
+    offer.n_templates =
+        offered_items(from->templates, from->audiences[3], "uriTemplate", &offer.templates);
     message.service = (struct call_service){.name = mn_span_str(name),
                                             .body = pb_pack(&offer.base),
                                             .providers_count = 1,

@@ -372,14 +372,15 @@ static bool front_call_refuses(struct front *front, struct front_exchange *excha
  * one of them. False: it has been answered. */
 static bool front_call_small(struct front *front, struct front_exchange *exchange,
                              const struct front_session *session, struct jsonrpc_message *message,
-                             struct front_target *target, const struct json *arguments)
+                             struct front_target *target, const struct json *arguments,
+                             struct mn_span capabilities)
 {
     struct jsonrpc_message inner;
 
     if (front_call_refuses(front, exchange, session, message, target->tool, arguments))
         return false;
     if (mn_span_is(target->tool->own, NAMES_FIND)) {
-        front_small_find(front, exchange, session, message);
+        front_small_find(front, exchange, session, message, capabilities);
         return false;
     }
     if (!front_small_unwrap(front, exchange, message, target, &inner)) return false;
@@ -396,6 +397,8 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
     struct front_round round = {0};
     struct jsonrpc_message copy = *asked, *message = &copy;
     const char *fault = front_call_fault(message, meta, parts);
+    struct mn_span capabilities =
+        session == NULL ? meta->capabilities->raw : session->client_capabilities;
     bool is_small;
 
     if (fault != NULL) {
@@ -405,9 +408,11 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
     if (!front_route(front, exchange, method, message, &target)) return;
     is_small = front_small_is(&target);
     if (is_small) {
-        if (!front_call_small(front, exchange, session, message, &target, parts[0])) return;
+        if (!front_call_small(front, exchange, session, message, &target, parts[0], capabilities))
+            return;
         fault = front_call_fault(message, meta, parts);
     }
+    front_route_hide(front, &target, capabilities);
     if (session == NULL && !front_round_open(front, exchange, parts[1], &round)) {
         FAIL(front_seal_code(front, &exchange->principal, 200), message->id, JSONRPC_INVALID_PARAMS,
              bad_state);

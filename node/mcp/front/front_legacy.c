@@ -134,6 +134,7 @@ static void front_legacy_list(struct front *front, struct front_exchange *exchan
     struct names_endpoint at;
 
     if (!front_legacy_endpoint(front, exchange, session, message->id, &at)) return;
+    at.set = session->known.set;
     front_stream_know(front, session->service, &session->known, kind);
     front_list(front, exchange, false, message, at, kind);
 }

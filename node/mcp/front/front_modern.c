@@ -206,6 +206,14 @@ const char *front_modern_param_fault(struct front *front, const struct front_exc
     return NULL;
 }
 
+static void front_modern_list(struct front *front, struct front_exchange *exchange,
+                              const struct jsonrpc_message *message, const struct front_meta *meta,
+                              struct names_endpoint at, enum names_kind kind)
+{
+    at.set = front_about_set(front, meta->capabilities->raw);
+    front_list(front, exchange, true, message, at, kind);
+}
+
 void front_modern_request(struct front *front, struct front_exchange *exchange,
                           const struct jsonrpc_message *message, const struct front_meta *meta)
 {
@@ -223,9 +231,9 @@ void front_modern_request(struct front *front, struct front_exchange *exchange,
     else if (front_message_is_loop(front, exchange))
         FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "this mesh cannot be attached to itself");
     else if (method->what == FRONT_LIST)
-        front_list(front, exchange, true, message, at, method->kind);
+        front_modern_list(front, exchange, message, meta, at, method->kind);
     else if (method->what == FRONT_LISTEN)
-        front_stream_listen(front, exchange, message);
+        front_stream_listen(front, exchange, message, meta);
     else
         front_modern_discover(front, exchange, message->id, at);
 }

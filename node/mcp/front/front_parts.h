@@ -125,6 +125,11 @@ bool front_route(struct front *front, struct front_exchange *exchange,
                  const struct front_method *method, const struct jsonrpc_message *message,
                  struct front_target *ret);
 
+/* What a client is not shown it can call all the same, as it could its server: that one answers,
+ * and nothing is judged here by a definition that the client does not know. */
+void front_route_hide(struct front *front, struct front_target *target,
+                      struct mn_span capabilities);
+
 /* The tool of that name at the endpoint of the exchange. False: answered. */
 bool front_route_tool(struct front *front, struct front_exchange *exchange, struct mn_span id,
                       struct mn_span name, struct front_target *ret);
@@ -140,7 +145,8 @@ bool front_small_is(const struct front_target *target);
 
 /* mesh_find: answers the request. */
 void front_small_find(struct front *front, struct front_exchange *exchange,
-                      const struct front_session *session, const struct jsonrpc_message *message);
+                      const struct front_session *session, const struct jsonrpc_message *message,
+                      struct mn_span capabilities);
 
 /* mesh_call: turns the request into one for the tool that it names. False: it was answered. */
 bool front_small_unwrap(struct front *front, struct front_exchange *exchange,
@@ -163,6 +169,9 @@ bool front_about_find(struct front *front, struct mn_span endpoint, struct names
 /* The same for an exchange. False: it has been answered. */
 bool front_about_endpoint(struct front *front, struct front_exchange *exchange, struct mn_span id,
                           struct names_endpoint *ret);
+
+/* The set of what a client declared, as of audience.h, which says what it is shown. */
+uint32_t front_about_set(struct front *front, struct mn_span capabilities);
 
 /* Whether an endpoint shows many servers, under names that are ours. */
 bool front_about_is_aggregated(struct mn_span endpoint);
@@ -540,7 +549,7 @@ void front_feed_on_time(struct front *front);
 void front_stream_know(struct front *front, struct mn_span service, struct front_known *known,
                        enum names_kind kind);
 void front_stream_listen(struct front *front, struct front_exchange *exchange,
-                         const struct jsonrpc_message *message);
+                         const struct jsonrpc_message *message, const struct front_meta *meta);
 void front_stream_get(struct front *front, struct front_exchange *exchange,
                       struct front_session *session);
 

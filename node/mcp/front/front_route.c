@@ -1,6 +1,7 @@
 /* Which method it is, and who is asked: on /mcp and views by the tables of names, on
  * /mcp/servers/NAME that server, whatever is named: it knows best. */
 #include "node/mcp/front/front_parts.h"
+#include "proto/base/check.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
 #define SHOWN_MAX 200 /* bytes of a name in an error */
@@ -97,6 +98,15 @@ bool front_route_tool(struct front *front, struct front_exchange *exchange, stru
     if (ret->tool == NULL) return front_route_unknown(front, exchange, id, "tool", name);
     return front_route_is_free(front, exchange, id, ret->tool->service->name, ret->tool->own) &&
            front_route_to_item(ret, ret->tool);
+}
+
+void front_route_hide(struct front *front, struct front_target *target, struct mn_span capabilities)
+{
+    if (target->tool == NULL || target->tool->audience == 0 ||
+        audience_has(target->tool->audience, front_about_set(front, capabilities)))
+        return;
+    MN_PROBE("front: a call of a tool that its client is not shown");
+    target->tool = NULL;
 }
 
 static bool front_route_prompt(struct front *front, struct front_exchange *exchange,

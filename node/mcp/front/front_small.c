@@ -24,6 +24,7 @@ bool front_small_is(const struct front_target *target)
 struct search {
     struct mn_span words[WORDS_MAX];
     uint32_t words_count, limit, found_count;
+    uint32_t set; /* of what its client declared */
     struct mn_writer items;
 };
 
@@ -98,7 +99,8 @@ static void search_run(struct front *front, struct search *search, struct names_
             const struct names_item *tool = view == NULL ? tools[i] : rows[i].item;
             struct mn_span name = view == NULL ? tool->exposed : rows[i].exposed;
             struct front_target target = {.tool = (struct names_item *)(uintptr_t)tool};
-            if (!front_small_is(&target) && search_fits(front, search, tool, name, pass))
+            if (!front_small_is(&target) && audience_has(tool->audience, search->set) &&
+                search_fits(front, search, tool, name, pass))
                 search_add(front, search, tool, name, era);
         }
 }
@@ -122,10 +124,11 @@ static void write_found(struct mn_writer *result, const struct search *search, b
 }
 
 void front_small_find(struct front *front, struct front_exchange *exchange,
-                      const struct front_session *session, const struct jsonrpc_message *message)
+                      const struct front_session *session, const struct jsonrpc_message *message,
+                      struct mn_span capabilities)
 {
     const struct json *arguments = json_find_str(message->params, "arguments");
-    struct search search = {.limit = FOUND_DEFAULT};
+    struct search search = {.limit = FOUND_DEFAULT, .set = front_about_set(front, capabilities)};
     struct names_endpoint at;
     struct mn_writer result = {0};
     int64_t limit;

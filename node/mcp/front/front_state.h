@@ -15,6 +15,7 @@
 #include "node/mcp/names/names_route.h"
 #include "node/mcp/names/names_view.h"
 #include "node/mcp/records/records.h"
+#include "node/mcp/wire/audience.h"
 #include "node/mcp/wire/jsonrpc.h"
 #include "node/mcp/wire/loglevel.h"
 #include "node/mcp/wire/parsed.h"
@@ -43,6 +44,7 @@ enum front_verb { FRONT_VERB_POST = 1, FRONT_VERB_GET, FRONT_VERB_DELETE };
 
 /* Lists as a client knows them; those it asked to be told of. */
 struct front_known {
+    uint32_t set; /* of capabilities that it declared: what it is shown */
     bool wants[NAMES_LISTS];
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
 };

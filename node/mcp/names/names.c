@@ -2,9 +2,11 @@
 
 #include "crypto/digest.h"
 #include "node/mcp/names/names_held.h"
+#include "node/mcp/names/names_list.h"
 #include "node/mcp/names/names_offer.h"
 #include "node/mcp/names/names_schema.h"
 #include "node/mcp/names/names_view.h"
+#include "node/mcp/wire/audience.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
 
@@ -14,16 +16,11 @@
 
 _Static_assert(CUT_MAX == 55, "the rule in names.h, and in every node");
 
-static const struct {
-    const char *member, *key;
-} kinds[NAMES_LISTS] = {{"tools", "name"},
-                        {"prompts", "name"},
-                        {"resources", "uri"},
-                        {"resourceTemplates", "uriTemplate"}};
-
 const char *names_key(enum names_kind kind)
 {
-    return kinds[kind].key;
+    static const char *const keys[NAMES_LISTS] = {"name", "name", "uri", "uriTemplate"};
+
+    return keys[kind];
 }
 
 void names_init(struct names *names, struct json_parser *parser, uint64_t seed)
@@ -35,13 +32,6 @@ void names_init(struct names *names, struct json_parser *parser, uint64_t seed)
     curation_init(&names->curation, seed);
     for (int kind = 0; kind < NAMES_KINDS; kind++)
         mn_map_init(&names->tables[kind], seed);
-}
-
-static void names_drop_lists(struct mn_buf *lists[NAMES_LISTS][NAMES_ERAS])
-{
-    for (int kind = 0; kind < NAMES_LISTS; kind++)
-        for (int era = 0; era < NAMES_ERAS; era++)
-            lists[kind][era] = mn_buf_unref(lists[kind][era]);
 }
 
 /* The tables point into services: they are emptied before one goes. */
@@ -57,7 +47,7 @@ static void names_drop_tables(struct names *names)
 static void names_service_free(struct names *names, struct names_service *service)
 {
     names_schema_forget(names, service);
-    names_drop_lists(service->lists);
+    names_lists_drop(&service->lists);
     for (int kind = 0; kind < NAMES_KINDS; kind++)
         mn_map_done(&service->by_own[kind]);
     mn_arena_done(&service->arena);
@@ -77,7 +67,7 @@ void names_done(struct names *names)
     mn_map_done(&names->services);
     names_view_done(names);
     names_held_done(names);
-    names_drop_lists(names->lists);
+    names_lists_drop(&names->lists);
     mn_buf_unref(names->page);
     mn_arena_done(&names->arena);
     mn_arena_done(&names->scratch);
@@ -287,9 +277,12 @@ static void names_digest_listed(struct names *names, enum names_kind kind)
     struct digest digest;
 
     digest_begin(&digest, DIGEST_TOOL, NAMES_DIGEST_SIZE);
+    names->relevant[kind] = 0;
     for (uint32_t i = 0; i < names->listed_counts[kind]; i++) {
-        digest_variable(&digest, names->listed[kind][i]->exposed);
-        digest_variable(&digest, names->listed[kind][i]->definition);
+        const struct names_item *item = names->listed[kind][i];
+        digest_variable(&digest, item->exposed);
+        digest_variable(&digest, item->definition);
+        names->relevant[kind] |= audience_relevant(item->audience);
     }
     digest_end(&digest, names->digests[kind]);
 }
@@ -319,11 +312,11 @@ static void names_refresh(struct names *names)
     mn_arena_reset(&names->arena);
     names->sorted = names_sorted(names, &names->arena);
     for (uint32_t i = 0; i < names->services.count; i++)
-        if (names_held_judge(names, names->sorted[i])) names_drop_lists(names->sorted[i]->lists);
+        if (names_held_judge(names, names->sorted[i])) names_lists_drop(&names->sorted[i]->lists);
     for (int kind = 0; kind < NAMES_LISTS; kind++)
         names_rebuild(names, (enum names_kind)kind);
     names_own_ui(names);
-    names_drop_lists(names->lists);
+    names_lists_drop(&names->lists);
     names->is_stale = false;
 }
 
@@ -371,95 +364,4 @@ struct names_item *names_tool_of(struct names *names, struct mn_span service, st
 {
     struct names_service *found = names_service(names, service);
     return found == NULL ? NULL : names_service_item(found, NAMES_TOOLS, tool);
-}
-
-void names_digest(struct names *names, struct mn_span endpoint, enum names_kind kind,
-                  uint8_t ret[NAMES_DIGEST_SIZE])
-{
-    const size_t prefix = sizeof NAMES_VIEW_PREFIX - 1;
-    struct names_service *service;
-    struct names_view *view;
-
-    names_refresh(names);
-    if (endpoint.size == 0) {
-        memcpy(ret, names->digests[kind], NAMES_DIGEST_SIZE);
-        return;
-    }
-    memset(ret, 0, NAMES_DIGEST_SIZE);
-    if (endpoint.size > prefix && memcmp(endpoint.data, NAMES_VIEW_PREFIX, prefix) == 0) {
-        view = names_view(names, mn_span(endpoint.data + prefix, endpoint.size - prefix));
-        if (view != NULL) memcpy(ret, view->digests[kind], NAMES_DIGEST_SIZE);
-        return;
-    }
-    service = names_service_find(names, endpoint);
-    if (service != NULL && !service->is_conflict)
-        memcpy(ret, service->digests[kind], NAMES_DIGEST_SIZE);
-}
-
-/* ---- lists ---- */
-
-uint32_t names_count(struct names *names, struct names_endpoint at, enum names_kind kind)
-{
-    names_refresh(names);
-    if (at.view != NULL) return at.view->counts[kind];
-    if (at.service == NULL) return names->listed_counts[kind];
-    if (kind == NAMES_TOOLS && at.service->shown != NULL) return at.service->shown_count;
-    return at.service->counts[kind];
-}
-
-/* The item at a place of the list, and what it is called there. */
-static struct names_item *names_at(const struct names *names, struct names_endpoint at,
-                                   enum names_kind kind, uint32_t index, struct mn_span *exposed)
-{
-    *exposed = mn_span(NULL, 0); /* its own name */
-    if (at.service != NULL)
-        return kind == NAMES_TOOLS && at.service->shown != NULL ? at.service->shown[index]
-                                                                : &at.service->items[kind][index];
-    if (at.view != NULL) {
-        *exposed = at.view->rows[kind][index].exposed;
-        return at.view->rows[kind][index].item;
-    }
-    *exposed = names->listed[kind][index]->exposed;
-    return names->listed[kind][index];
-}
-
-static struct mn_buf *names_write(struct names *names, struct names_endpoint at,
-                                  enum names_kind kind, enum names_era era, uint32_t page)
-{
-    uint32_t count = names_count(names, at, kind);
-    uint32_t first = page > count / NAMES_PAGE ? count : page * NAMES_PAGE;
-    uint32_t end = count - first > NAMES_PAGE ? first + NAMES_PAGE : count;
-    struct mn_writer writer = {0};
-
-    mn_writer_format(&writer, "{\"%s\":[", kinds[kind].member);
-    for (uint32_t i = first; i < end; i++) {
-        struct mn_span exposed;
-        const struct names_item *item = names_at(names, at, kind, i, &exposed);
-        if (i > first) mn_writer_str(&writer, ",");
-        names_offer_write(&writer, names, item, kind, exposed, era);
-    }
-    mn_writer_str(&writer, "]");
-    if (era == NAMES_MODERN)
-        /* Nothing tells how long a list stays true; those who listen are told. */
-        mn_writer_str(&writer, ",\"resultType\":\"complete\",\"ttlMs\":0,"
-                               "\"cacheScope\":\"private\"");
-    mn_writer_str(&writer, "}");
-    return mn_writer_done(&writer);
-}
-
-struct mn_span names_list(struct names *names, struct names_endpoint at, enum names_kind kind,
-                          enum names_era era, uint32_t page)
-{
-    struct mn_buf **list = &names->lists[kind][era];
-
-    names_refresh(names);
-    if (page > 0) {
-        mn_buf_unref(names->page);
-        names->page = names_write(names, at, kind, era, page);
-        return mn_buf_span(names->page);
-    }
-    if (at.service != NULL) list = &at.service->lists[kind][era];
-    if (at.view != NULL) list = &at.view->lists[kind][era];
-    if (*list == NULL) *list = names_write(names, at, kind, era, 0);
-    return mn_buf_span(*list);
 }

@@ -17,6 +17,10 @@
  * than the one that is pinned. They keep their names, so that nobody else gets them, but they are
  * in no list and cannot be called.
  *
+ * A server may show an item only to clients that declare certain capabilities (audience.h). Each
+ * client is shown what its own server would show it, and each list has its digest for each set of
+ * capabilities. Names depend on all items, so that they are the same for all clients.
+ *
  * Services that are not listed can be called under names made the same way, as far as listed ones
  * leave them free. Offers come from other nodes, so everything in them is judged: what is no valid
  * item is dropped and counted. */
@@ -71,6 +75,7 @@ struct names_item {
     struct mn_span definition; /* JSON object, as the server listed it */
     bool is_idempotent;        /* tool: may be executed again when its outcome is unknown */
     bool is_ambiguous;         /* shares its plain name or URI with another one */
+    uint32_t audience;         /* to whom it is shown */
     bool has_digest;           /* tool: its pin, once needed */
     uint8_t digest[CURATION_PIN_SIZE];
     enum names_held held;        /* tool */
@@ -78,6 +83,22 @@ struct names_item {
     struct mn_span ui;           /* tool: the resource that it names as its user interface */
     struct param_headers params; /* tool: arguments that modern clients must repeat in headers */
     struct schema *schema;       /* tool: of its arguments, once needed; see names_schema.h */
+};
+
+/* A list as clients with that set of capabilities see it, of those that not all see alike. */
+struct names_shown {
+    struct names_shown *next;
+    uint32_t set;
+    uint32_t *indexes; /* of its items in the list of all */
+    uint32_t count;
+    uint8_t digest[NAMES_DIGEST_SIZE];
+    struct mn_buf *lists[NAMES_ERAS]; /* first pages, made when first asked for */
+};
+
+/* What there is of the lists of a service, a view, or all. Zero-initialised is nothing yet. */
+struct names_lists {
+    struct mn_buf *first[NAMES_LISTS][NAMES_ERAS]; /* first pages, made when first asked for */
+    struct names_shown *shown[NAMES_LISTS];        /* made when first asked for */
 };
 
 struct names_service {
@@ -92,19 +113,22 @@ struct names_service {
     struct names_item *all;                /* one block for items and texts */
     struct names_item *items[NAMES_LISTS]; /* in the server's order */
     uint32_t counts[NAMES_LISTS];
+    uint32_t relevant[NAMES_LISTS]; /* capabilities that make a difference to the list */
     struct mn_map by_own[NAMES_KINDS];
     struct mn_arena arena; /* of what few services have: params of tools, NAMES_UI */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
     uint8_t digest_all[NAMES_DIGEST_SIZE]; /* of its tools, if none were held back */
     struct names_item **shown;             /* tools; NULL: all of them */
     uint32_t shown_count;
-    struct mn_buf *lists[NAMES_LISTS][NAMES_ERAS]; /* first pages, made when first asked for */
+    struct names_lists lists;
 };
 
-/* What a client sees: one service, one view, or (both NULL) all there is. */
+/* What a client sees: one service, one view, or (both NULL) all there is; of that, what is shown to
+ * clients with its set of capabilities. */
 struct names_endpoint {
     struct names_service *service;
     struct names_view *view;
+    uint32_t set; /* see audience.h */
 };
 
 /* A tool that its server defines otherwise than before. */
@@ -125,9 +149,10 @@ struct names {
                                           first one of its listed services */
     struct names_item **listed[NAMES_LISTS]; /* in the order of the aggregated list */
     uint32_t listed_counts[NAMES_LISTS];
-    struct names_service **sorted; /* all of them, by name */
+    struct names_service **sorted;  /* all of them, by name */
+    uint32_t relevant[NAMES_LISTS]; /* as of a service */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
-    struct mn_buf *lists[NAMES_LISTS][NAMES_ERAS];
+    struct names_lists lists;
     struct mn_buf *page; /* the newest one that was no first page */
     bool is_stale;       /* the tables are older than the services */
     uint64_t dropped_count;
@@ -169,9 +194,10 @@ struct mn_span names_list(struct names *names, struct names_endpoint at, enum na
 /* How many items that list has, over all its pages. */
 uint32_t names_count(struct names *names, struct names_endpoint at, enum names_kind kind);
 
-/* Changes when, and only when, that list does. [endpoint]: name of a service, "views/NAME", or
- * empty for /mcp. What does not exist has the digest zero. */
-void names_digest(struct names *names, struct mn_span endpoint, enum names_kind kind,
+/* Changes when, and only when, that list does, as clients with that set of capabilities see it.
+ * [endpoint]: name of a service, "views/NAME", or empty for /mcp. What does not exist has the
+ * digest zero. */
+void names_digest(struct names *names, struct mn_span endpoint, uint32_t set, enum names_kind kind,
                   uint8_t ret[NAMES_DIGEST_SIZE]);
 
 /* What operators agreed on, all of it. */

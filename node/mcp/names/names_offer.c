@@ -1,6 +1,7 @@
 #include "node/mcp/names/names_offer.h"
 
 #include "crypto/digest.h"
+#include "node/mcp/wire/audience.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -93,7 +94,7 @@ static bool names_offer_is_item(const struct names_service *service, enum names_
 /* NULL: it is none. */
 static struct names_item *names_offer_load_item(struct names_service *service, enum names_kind kind,
                                                 uint8_t **to, struct mn_span own,
-                                                struct mn_span definition,
+                                                struct mn_span definition, uint32_t audience,
                                                 struct json_parser *parser,
                                                 struct mn_arena *scratch)
 {
@@ -103,7 +104,9 @@ static struct names_item *names_offer_load_item(struct names_service *service, e
     if (!names_offer_is_item(service, kind, own, definition, parser, scratch)) return NULL;
     *item = (struct names_item){.service = service,
                                 .own = names_offer_keep(to, own),
-                                .definition = names_offer_keep(to, definition)};
+                                .definition = names_offer_keep(to, definition),
+                                .audience = audience};
+    service->relevant[kind] |= audience_relevant(audience);
     mn_map_insert(&service->by_own[kind], &item->by_own, item->own);
     service->counts[kind]++;
     return item;
@@ -113,8 +116,9 @@ static bool names_offer_load_tool(struct names_service *service, uint8_t **to,
                                   const Meshnode__Gateway__Tool *from, struct json_parser *parser,
                                   struct mn_arena *scratch)
 {
-    struct names_item *tool = names_offer_load_item(service, NAMES_TOOLS, to, pb_text(from->name),
-                                                    pb_span(from->definition), parser, scratch);
+    struct names_item *tool =
+        names_offer_load_item(service, NAMES_TOOLS, to, pb_text(from->name),
+                              pb_span(from->definition), from->audience, parser, scratch);
 
     if (tool == NULL) return false;
     tool->is_idempotent = from->read_only || from->idempotent;
@@ -217,9 +221,10 @@ static uint64_t names_offer_load_rows(struct names_service *service, enum names_
     uint64_t dropped_count = 0;
 
     for (size_t i = 0; i < rows.count; i++) {
+        const Meshnode__Gateway__Item *row = rows.rows[i];
         dropped_count +=
-            names_offer_load_item(service, kind, to, pb_text(rows.rows[i]->key),
-                                  pb_span(rows.rows[i]->definition), parser, scratch) == NULL;
+            names_offer_load_item(service, kind, to, pb_text(row->key), pb_span(row->definition),
+                                  row->audience, parser, scratch) == NULL;
         mn_arena_reset(scratch);
     }
     return dropped_count;

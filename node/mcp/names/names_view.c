@@ -1,6 +1,8 @@
 #include "node/mcp/names/names_view.h"
 
 #include "crypto/digest.h"
+#include "node/mcp/names/names_list.h"
+#include "node/mcp/wire/audience.h"
 #include "node/mcp/wire/uritemplate.h"
 #include "proto/base/check.h"
 
@@ -10,11 +12,9 @@ static void view_forget(struct names_view *view)
 {
     for (int kind = 0; kind < NAMES_RESOURCES; kind++)
         mn_map_done(&view->tables[kind]);
-    for (int kind = 0; kind < NAMES_LISTS; kind++) {
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
         view->counts[kind] = 0;
-        for (int era = 0; era < NAMES_ERAS; era++)
-            view->lists[kind][era] = mn_buf_unref(view->lists[kind][era]);
-    }
+    names_lists_drop(&view->lists);
     view->all_count = 0;
     mn_arena_reset(&view->arena);
     view->is_built = false;
@@ -189,9 +189,12 @@ static void digest_rows(struct names_view *view, enum names_kind kind)
 
     digest_begin(&digest, DIGEST_TOOL, NAMES_DIGEST_SIZE);
     digest_variable(&digest, view->wish->name); /* so that no view has the digest zero */
+    view->relevant[kind] = 0;
     for (uint32_t i = 0; i < view->counts[kind]; i++) {
-        digest_variable(&digest, view->rows[kind][i].exposed);
-        digest_variable(&digest, view->rows[kind][i].item->definition);
+        const struct names_row *row = &view->rows[kind][i];
+        digest_variable(&digest, row->exposed);
+        digest_variable(&digest, row->item->definition);
+        view->relevant[kind] |= audience_relevant(row->item->audience);
     }
     digest_end(&digest, view->digests[kind]);
 }

@@ -25,8 +25,9 @@ struct names_view {
     uint32_t counts[NAMES_LISTS];
     struct names_row *all; /* tools, whatever the surface is */
     uint32_t all_count;
+    uint32_t relevant[NAMES_LISTS]; /* as of a service */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
-    struct mn_buf *lists[NAMES_LISTS][NAMES_ERAS];
+    struct names_lists lists;
     struct mn_arena arena;
 };
 

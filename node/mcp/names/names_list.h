@@ -1,0 +1,11 @@
+/* names_list.h: the lists as clients see them, page by page, each client what it is shown. Part of
+ * names.c; see names.h for what users of the lists need. */
+#ifndef NAMES_LIST_H
+#define NAMES_LIST_H
+
+#include "node/mcp/names/names.h"
+
+/* The items are others now, or go. */
+void names_lists_drop(struct names_lists *lists);
+
+#endif
