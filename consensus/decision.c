@@ -104,6 +104,7 @@ static bool decision_config_is_valid(const struct decision_config *config)
     if (config->decisions_max < 4 || config->decisions_max > 4096) return false;
     if (config->agreements_max < 1 || config->agreements_max > 64) return false;
     if (config->delay < MN_MS || config->delay > 30 * MN_SEC) return false;
+    if (config->patience > 5 * MN_MINUTE) return false;
     return config->resend >= 10 * MN_MS && config->resend <= 10 * MN_SEC;
 }
 

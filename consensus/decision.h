@@ -19,7 +19,9 @@
  *
  * The vote is the owner's: the core asks (DECISION_OUT_ASKED) and says by itself only what the
  * rules demand: "no" to weights that are not what this node knows, "abstain" where it has said yes
- * to another value of the topic. Nobody's vote is made up: no answer is no vote.
+ * to another value of the topic. Nobody's vote is made up: no answer is no vote. What nodes know of
+ * each other differs for moments, so that no is said only once it has differed for [patience];
+ * before, the voter says yes to nothing, and tells the proposer why.
  *
  * Pure: no clock, socket, disk, thread or global. A vote leaves, and counts, once it is durable. */
 #ifndef DECISION_H
@@ -70,8 +72,9 @@ enum decision_choice {
 enum decision_cause {
     DECISION_BY_POLICY = 1, /* a rule in the node's configuration */
     DECISION_BY_HAND,       /* an administrator or an agent */
-    DECISION_BAD_WEIGHTS,   /* no: a weight is not what the voter knows, by more than a factor of 2,
-                             * though the record it was made from is rightly signed */
+    DECISION_BAD_WEIGHTS,   /* no: a voter is no member that this one knows, or a weight is not what
+                             * it knows, by more than a factor of 2, though the record it was made
+                             * from is rightly signed */
     DECISION_BAD_VOTERS,    /* no: members with more than a quarter of the weight are left out */
     DECISION_TOPIC_TAKEN    /* abstain: said yes to another value */
 };
@@ -111,14 +114,16 @@ bool decision_cap(uint32_t *weights, uint32_t count);
 
 struct decision_config {
     mn_id mesh_id;
-    const struct sign_key *key;  /* ours; must outlive the core */
-    uint32_t decisions_max;      /* known at a time, 4 .. 4,096; 256. Each takes at most 128 KiB */
-    uint32_t agreements_max;     /* byzantine ones open at a time, 1 .. 64; 16. Each takes up to
-                                  * about 5 MiB, if liars make it long */
-    mn_time resend;              /* 10 ms .. 10 s; 250 ms */
-    mn_time delay;               /* D0 of consensus/simplex.h, at least: twice the longest round
-                                  * trip that is known of a member; 1 ms .. 30 s; 200 ms */
-    bool abstains;               /* never votes: its disk may be older than its words */
+    const struct sign_key *key; /* ours; must outlive the core */
+    uint32_t decisions_max;     /* known at a time, 4 .. 4,096; 256. Each takes at most 128 KiB */
+    uint32_t agreements_max;    /* byzantine ones open at a time, 1 .. 64; 16. Each takes up to
+                                 * about 5 MiB, if liars make it long */
+    mn_time resend;             /* 10 ms .. 10 s; 250 ms */
+    mn_time delay;              /* D0 of consensus/simplex.h, at least: twice the longest round
+                                 * trip that is known of a member; 1 ms .. 30 s; 200 ms */
+    mn_time patience; /* 0 .. 5 min; 10 s: how long what this node knows of the members may
+                       * differ from what a proposal says, until it says no */
+    bool abstains;    /* never votes: its disk may be older than its words */
     uint8_t seed[RNG_SEED_SIZE]; /* same seed, same inputs: same outputs */
 };
 
@@ -216,7 +221,8 @@ struct decision_output {
             mn_id id;
             mn_status status; /* CONFIG: out of range. DENIED: fewer than four voters. BUSY: table
                                * full, or too many byzantine ones open. NOT_FOUND. EXISTS: has
-                               * voted. EXPIRED: past the deadline */
+                               * voted. EXPIRED: past the deadline. NOT_YET: what is known of the
+                               * members differs, and may not for long: no yes now */
         } reply;
     };
 };
@@ -252,7 +258,8 @@ struct decision_ballot {
     uint32_t weight;
     struct mn_buf *record;       /* of a proposal that is being made: where its weight comes from */
     enum decision_choice choice; /* NONE: no vote is known here */
-    enum decision_cause cause;
+    enum decision_cause cause; /* of no vote: 0, or why that voter does not say yes now, as it told
+                                * the proposer: BAD_WEIGHTS, BAD_VOTERS; proven by nothing */
 };
 
 struct decision_view {

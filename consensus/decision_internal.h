@@ -117,6 +117,7 @@ struct decision_item {
     struct decision_signed own_bytes; /* until it is durable; then it is among the votes */
     uint64_t own_write;               /* 0: durable, or none */
     mn_time deadline, act_at;         /* mono */
+    mn_time doubted_since;            /* while our ballot has a cause and no choice */
     uint32_t asks;
     struct decision_agreement *agreement; /* NULL: it is not byzantine */
 };
@@ -200,6 +201,9 @@ void decision_tick(struct decision *decision);
 
 /* ---- decision_vote.c ---- */
 void decision_ask(struct decision *decision, struct decision_item *item);
+/* Another voter's word why it does not vote now; for those who look, and counts for nothing. */
+void decision_on_doubt(struct decision *decision, const mn_id *from,
+                       const Meshnode__Decision__Message *wire);
 void decision_on_answer(struct decision *decision, const struct decision_input *input);
 void decision_on_durable(struct decision *decision, uint64_t upto);
 

@@ -162,6 +162,7 @@ void decision_on_message(struct decision *decision, const mn_id *from, struct mn
         goto done;
     }
     decision_on_accused(decision, from, wire);
+    decision_on_doubt(decision, from, wire);
     if (wire->agreement.len > 0 && pb_id(wire->about, &asked) == MN_OK)
         decision_agree_on_message(decision, from, &asked, pb_span(wire->agreement));
     if (wire->proposal != NULL) item = decision_take_proposal(decision, wire->proposal);

@@ -77,20 +77,83 @@ static bool decision_are_voters_good(const struct decision *decision,
     return 4 * left_out <= total;
 }
 
+/* What speaks against a yes, by what is known of the members now; 0: nothing. */
+static enum decision_cause decision_objection(const struct decision *decision,
+                                              const struct decision_proposal *proposal)
+{
+    if (!decision_are_weights_good(decision, proposal)) return DECISION_BAD_WEIGHTS;
+    return decision_are_voters_good(decision, proposal) ? (enum decision_cause)0
+                                                        : DECISION_BAD_VOTERS;
+}
+
+/* ---- doubts: an objection that may pass ---- */
+
+static void decision_tell_doubt(struct decision *decision, const struct decision_item *item,
+                                enum decision_cause doubt)
+{
+    struct decision_draft draft;
+    struct mn_buf *buf;
+
+    decision_draft_init(&draft);
+    draft.wire.doubted = pb_id_bytes(&item->proposal.id);
+    draft.wire.doubt = (uint32_t)doubt;
+    buf = decision_draft_done(&draft);
+    decision_send(decision, &item->proposal.proposer, buf);
+    mn_buf_unref(buf);
+}
+
+void decision_on_doubt(struct decision *decision, const mn_id *from,
+                       const Meshnode__Decision__Message *wire)
+{
+    struct decision_item *item;
+    struct decision_ballot *ballot;
+    mn_id id;
+    int voter;
+
+    if (wire->doubted.len == 0 || pb_id(wire->doubted, &id) != MN_OK) return;
+    if (wire->doubt != 0 && wire->doubt != DECISION_BAD_WEIGHTS &&
+        wire->doubt != DECISION_BAD_VOTERS)
+        return;
+    item = decision_get(decision, &id);
+    voter = item == NULL || !item->is_ours ? -1 : decision_find_voter(&item->proposal, from);
+    if (voter < 0) return;
+    ballot = &item->proposal.voters[voter];
+    if (ballot->choice == DECISION_NONE) ballot->cause = (enum decision_cause)wire->doubt;
+}
+
+/* Has the objection lasted so long that what is known of the members will not change it any more?
+ * It is looked at again whenever the proposer asks. */
+static bool decision_doubts(struct decision *decision, struct decision_item *item,
+                            enum decision_cause objection)
+{
+    struct decision_ballot *own = &item->proposal.voters[item->self];
+
+    if (objection != 0 && own->cause == 0) item->doubted_since = decision->now.mono;
+    if (objection != 0 || own->cause != 0) decision_tell_doubt(decision, item, objection);
+    own->cause = objection;
+    return objection != 0 && decision->now.mono - item->doubted_since < decision->config.patience;
+}
+
 /* What the rules say by themselves; else the owner is asked. */
 void decision_ask(struct decision *decision, struct decision_item *item)
 {
+    enum decision_cause objection;
     struct decision_output *out;
 
     if (item->self < 0 || item->own.choice != DECISION_NONE) return;
     if (decision->config.abstains) return;
     if (decision->now.mono >= item->deadline) return;
-    if (!decision_are_weights_good(decision, &item->proposal)) {
+    objection = decision_objection(decision, &item->proposal);
+    if (decision_doubts(decision, item, objection)) {
+        MN_PROBE("decision: what differs may not differ for long");
+        return;
+    }
+    if (objection == DECISION_BAD_WEIGHTS) {
         MN_PROBE("decision: no to bad weights");
-        decision_cast(decision, item, DECISION_NO, DECISION_BAD_WEIGHTS);
-    } else if (!decision_are_voters_good(decision, &item->proposal)) {
+        decision_cast(decision, item, DECISION_NO, objection);
+    } else if (objection == DECISION_BAD_VOTERS) {
         MN_PROBE("decision: no to bad voters");
-        decision_cast(decision, item, DECISION_NO, DECISION_BAD_VOTERS);
+        decision_cast(decision, item, DECISION_NO, objection);
     } else {
         out = decision_emit(decision, DECISION_OUT_ASKED);
         out->asked.id = item->proposal.id;
@@ -115,6 +178,9 @@ void decision_on_answer(struct decision *decision, const struct decision_input *
         status = MN_EXISTS;
     } else if (decision->now.mono >= item->deadline) {
         status = MN_EXPIRED;
+    } else if (choice == DECISION_YES && decision_objection(decision, &item->proposal) != 0) {
+        MN_PROBE("decision: no yes while the members differ");
+        status = MN_NOT_YET;
     } else if (choice == DECISION_YES && decision_is_topic_taken(decision, item)) {
         MN_PROBE("decision: no second yes under a topic");
         decision_cast(decision, item, DECISION_ABSTAIN, DECISION_TOPIC_TAKEN);

@@ -70,7 +70,7 @@ static void write_votes(struct reply *reply, struct admin_request *request,
         write_node(reply, request, "node", &ballot->node_id);
         reply_u64(reply, "weight", ballot->weight);
         reply_text(reply, "choice", decision_choice_name(ballot->choice));
-        if (ballot->choice != DECISION_NONE)
+        if (ballot->cause != 0) /* of no vote too: why it has none yet */
             reply_text(reply, "cause", decision_cause_name(ballot->cause));
         else
             reply_null(reply, "cause");
@@ -253,6 +253,10 @@ static const char *why_not(mn_status status)
         return "this node said yes to another value of the topic: it abstains until that one's "
                "deadline and 5 s more";
     case MN_NOT_FOUND: return "this node knows no decision of that id";
+    case MN_NOT_YET:
+        return "what this node knows of the members is not what the proposal says, so it says yes "
+               "to "
+               "nothing now: that passes within seconds after a node joined, died or came back";
     default: return mn_status_text(status);
     }
 }

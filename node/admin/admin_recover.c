@@ -324,6 +324,18 @@ static const struct state_position *position_of(const struct state_answer *answe
     return NULL;
 }
 
+/* What is known of a replica at revision [rev]. */
+static const char *replica_is(const struct state_position *position, const uint8_t *common,
+                              uint64_t rev)
+{
+    if (position == NULL) return "no answer";
+    if (position->has_digest)
+        return memcmp(position->digest, common, STRONG_DIGEST_SIZE) == 0 ? "equal" : "differs";
+    /* No member by its own log, or given a snapshot in place of what it was then. */
+    if (!position->is_member || position->applied > rev) return "being made";
+    return "behind";
+}
+
 static void write_replica(struct reply *reply, struct admin_request *request, const mn_id *id,
                           const struct state_position *position, const char *what)
 {
@@ -358,10 +370,8 @@ static void on_compared(struct admin_request *request, const struct state_answer
     for (uint32_t i = 0; i < view.config->members_count; i++) {
         const mn_id *id = &view.config->members[i].id;
         const struct state_position *position = position_of(answer, id);
-        const char *what = position == NULL || !position->has_digest ? "no answer" : "equal";
-        if (what[0] == 'e' && memcmp(position->digest, common, STRONG_DIGEST_SIZE) != 0)
-            what = "differs";
-        write_replica(&reply, request, id, position, what);
+        write_replica(&reply, request, id, position,
+                      replica_is(position, common, request->exchange->after));
     }
     reply_list_end(&reply);
     admin_answer(request, 200, &reply);

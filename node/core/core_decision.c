@@ -6,6 +6,8 @@
 #define PREFIX_AGREEMENT "agreement/"
 #define PREFIX_EVIDENCE "evidence/"
 #define RESEND (250 * MN_MS)
+#define PATIENCE \
+    (10 * MN_SEC) /* who came, died or was restarted is known everywhere by then, mostly */
 #define DELAY (200 * MN_MS) /* of an agreement, at least; more where round trips are long */
 #define RECORDS_MAX                                                               \
     32768u /* read back at the start: 256 decisions, 16 agreements of up to 1,000 \
@@ -73,7 +75,8 @@ void core_decision_begin(struct core *core)
                                      .decisions_max = 256,
                                      .agreements_max = 16,
                                      .resend = RESEND,
-                                     .delay = DELAY};
+                                     .delay = DELAY,
+                                     .patience = PATIENCE};
     struct mn_span *records =
         mn_arena_alloc(core->arena, (core->decision_records_count + 1) * sizeof *records);
     uint32_t count = 0;
@@ -117,7 +120,7 @@ struct decision_input *core_push_decision(struct core *core, enum decision_input
 {
     struct decision_input *input;
 
-    if (core->membership != NULL && (type == DECISION_IN_PROPOSE || type == DECISION_IN_MESSAGE))
+    if (core->membership != NULL && type != DECISION_IN_DURABLE) /* which asks nobody */
         core_tell_decision_members(core);
     input = &core_push(core, CORE_WORK_DECISION)->decision;
     input->type = type;

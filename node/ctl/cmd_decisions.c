@@ -51,13 +51,42 @@ static int print_decision(struct ctl *ctl, const struct json *root)
     return CTL_OK;
 }
 
+static bool is_doubtful(const struct json *vote)
+{
+    struct mn_span cause = ctl_string(vote, "cause");
+
+    return mn_span_is(cause, "bad-voters") || mn_span_is(cause, "bad-weights");
+}
+
+/* Who said no, or nothing, because it knows other members than the proposal; NULL: nobody. */
+static const char *name_doubtful(struct ctl *ctl, const struct json *root)
+{
+    const struct json *votes = json_find_str(root, "votes");
+    const char *names = NULL;
+
+    for (const struct json *vote = json_first(votes); vote != NULL; vote = json_next(votes, vote))
+        if (is_doubtful(vote))
+            names = mn_arena_format(&ctl->arena, "%s%s%s", names == NULL ? "" : names,
+                                    names == NULL ? "" : ", ", ctl_show(ctl, vote, "node.name"));
+    return names;
+}
+
 /* What can be done about it. */
 static void advise(struct ctl *ctl, const struct json *root)
 {
-    const char *id = ctl_show(ctl, root, "id");
+    const char *id = ctl_show(ctl, root, "id"), *doubtful;
 
-    if (ctl->is_quiet || ctl_wants_json(ctl)) return;
-    if (mn_span_is(ctl_string(root, "outcome"), "no-quorum"))
+    if (ctl->is_quiet || ctl_wants_json(ctl) || mn_span_is(ctl_string(root, "outcome"), "achieved"))
+        return;
+    doubtful = name_doubtful(ctl, root);
+    if (doubtful != NULL)
+        fprintf(
+            ctl->err,
+            "%s: no yes, for what is known of the members there is not what %s knew. That passes "
+            "within seconds after a node joined, died or came back: propose again; if it stays, "
+            "compare meshctl nodes at both\n",
+            doubtful, ctl_show(ctl, root, "proposer.name"));
+    else if (mn_span_is(ctl_string(root, "outcome"), "no-quorum"))
         fprintf(ctl->err,
                 "too little weight has voted in time. Members vote by rule, or: meshctl "
                 "consensus vote ID yes, on each; propose again with a longer --timeout\n");

@@ -17,26 +17,66 @@ static const struct ctl_column log_columns[] = {
     {"LOG", "log", CTL_AS_TEXT, false},     {"ID", "id", CTL_AS_ID, true},
 };
 
-/* Exit 6 when one differs, 8 when one has not answered. */
+/* "n4, n5", of those that are [what]; "": nobody. */
+static const char *replicas_that_are(struct ctl *ctl, const struct json *items, const char *what,
+                                     unsigned *count)
+{
+    const char *names = "";
+
+    for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item)) {
+        if (!mn_span_is(ctl_string(item, "replica"), what)) continue;
+        names = mn_arena_format(&ctl->arena, "%s%s%s", names, names[0] == '\0' ? "" : ", ",
+                                ctl_show(ctl, item, "node"));
+        ++*count;
+    }
+    return names;
+}
+
+/* Those that could not be compared, and what that means. Returns how many. */
+static unsigned print_left_out(struct ctl *ctl, const struct json *items)
+{
+    static const struct {
+        const char *what, *says;
+    } kinds[] = {
+        {"being made", "being made just now, and soon done"},
+        {"behind", "behind, and had not come so far within 5 s"},
+        {"no answer", "without an answer: meshctl nodes"},
+    };
+    unsigned total = 0;
+
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        unsigned count = 0;
+        const char *names = replicas_that_are(ctl, items, kinds[i].what, &count);
+        total += count;
+        if (count > 0 && !ctl_wants_json(ctl) && !ctl->is_quiet)
+            fprintf(ctl->out, "%s: %s\n", names, kinds[i].says);
+    }
+    if (total > 0 && !ctl_wants_json(ctl) && !ctl->is_quiet)
+        fprintf(ctl->out, "not compared: %u; ask again\n", total);
+    return total;
+}
+
+/* Exit 6 when one differs, 8 when one could not be compared. */
 int ctl_consensus_verify(struct ctl *ctl)
 {
     const struct json *root, *items;
-    bool is_whole = true;
+    unsigned equal = 0, differing = 0, left_out;
     int status = ctl_do(ctl, "POST", "/v1/consensus/verify", mn_span_str("{}"), &root);
 
     if (status == CTL_OK)
         status = ctl_print_list(ctl, root, replica_columns, COUNT(replica_columns));
     if (status != CTL_OK) return status;
     items = json_find_str(root, "items");
-    for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item))
-        if (ctl_string(item, "replica").data[0] == 'n') is_whole = false;
-    if (!ctl_wants_json(ctl) && !ctl->is_quiet)
-        fprintf(ctl->out, "%s, as of revision %.0f\n",
-                ctl_is_true(root, "equal") ? "those that answered are equal"
-                                           : "one differs: stop it, wipe its log/, start it",
+    (void)replicas_that_are(ctl, items, "equal", &equal);
+    (void)replicas_that_are(ctl, items, "differs", &differing);
+    if (!ctl_wants_json(ctl) && !ctl->is_quiet) {
+        fprintf(ctl->out, "%u of %u are equal as of revision %.0f\n", equal, items->count,
                 ctl_number(root, "rev"));
-    if (!ctl_is_true(root, "equal")) return CTL_CONFLICT;
-    return is_whole ? CTL_OK : CTL_PARTIAL;
+        if (differing > 0) fprintf(ctl->out, "one differs: stop it, wipe its log/, start it\n");
+    }
+    left_out = print_left_out(ctl, items);
+    if (differing > 0) return CTL_CONFLICT;
+    return left_out == 0 ? CTL_OK : CTL_PARTIAL;
 }
 
 static int show_plan(struct ctl *ctl)

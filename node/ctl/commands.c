@@ -179,7 +179,7 @@ const struct ctl_command ctl_commands[] = {
      {{0}}},
 
     {"consensus verify", "", 0, 0, 0,
-     "compare all replicas at one revision: exit 6 if one differs, 8 if one does not answer",
+     "compare all replicas at one revision: exit 6 if one differs, 8 if one cannot be compared now",
      ctl_consensus_verify, {{0}}},
     {"consensus recover", "", 0, 0, 0,
      "when most voters are lost for good: what can be done, and what would be lost",

@@ -36,7 +36,8 @@ struct state_session {
 struct state_survey {
     mn_id nodes[STATE_SURVEY_MAX];
     struct state_position positions[STATE_SURVEY_MAX];
-    bool has[STATE_SURVEY_MAX];
+    bool has[STATE_SURVEY_MAX];   /* what is wanted */
+    bool heard[STATE_SURVEY_MAX]; /* something, at least */
     uint32_t count;
     uint64_t digest_at, epoch;
     struct mn_buf *order; /* NULL: they are only asked */

@@ -60,7 +60,7 @@ static void survey_end(struct state *state, struct state_op *op, mn_status statu
 
     answer.positions = mn_arena_alloc(arena, (survey->count + 1) * sizeof *answer.positions);
     for (uint32_t i = 0; i < survey->count; i++)
-        if (survey->has[i]) answer.positions[answer.positions_count++] = survey->positions[i];
+        if (survey->heard[i]) answer.positions[answer.positions_count++] = survey->positions[i];
     state_ops_answer(state, op, &answer);
 }
 
@@ -77,8 +77,9 @@ static bool position_is_enough(const struct state_survey *survey,
 static void survey_take(struct state_survey *survey, const struct state_position *position)
 {
     for (uint32_t i = 0; i < survey->count; i++) {
-        if (!mn_id_equal(&survey->nodes[i], &position->node)) continue;
+        if (survey->has[i] || !mn_id_equal(&survey->nodes[i], &position->node)) continue;
         survey->positions[i] = *position;
+        survey->heard[i] = true;
         survey->has[i] = position_is_enough(survey, position);
     }
 }

@@ -38,6 +38,7 @@ static struct node nodes[NODES];
 static struct letter letters[LETTERS_MAX];
 static uint32_t letters_first, letters_count, decisions_max;
 static struct mn_now now;
+static mn_time patience;
 static bool is_disk_stuck, abstains, is_byzantine;
 
 static void step(uint32_t node, const struct decision_input *input);
@@ -72,6 +73,7 @@ static __attribute__((unused)) void start(uint32_t node)
                                      .agreements_max = 8,
                                      .resend = 250 * MN_MS,
                                      .delay = 100 * MN_MS,
+                                     .patience = patience,
                                      .abstains = abstains,
                                      .seed = {(uint8_t)(node + now.mono / MN_SEC)}};
     struct mn_span records[RECORDS_MAX];
@@ -95,6 +97,7 @@ static __attribute__((unused)) void setup(void)
     now = (struct mn_now){MN_SEC, 1700000000 * MN_SEC};
     is_disk_stuck = abstains = is_byzantine = false;
     decisions_max = 16;
+    patience = 0;
     letters_first = letters_count = 0;
     for (uint32_t i = 0; i < NODES; i++) {
         uint8_t seed[SIGN_SEED_SIZE] = {(uint8_t)(i + 1)};

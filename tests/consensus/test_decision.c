@@ -187,6 +187,103 @@ START_TEST(a_proposer_that_picks_its_friends_is_refused)
 }
 END_TEST
 
+/* All nodes anew, with patience, and only some of the members are known to [node]. */
+static void know_only(uint32_t node, uint32_t count)
+{
+    struct decision_input input = {.type = DECISION_IN_MEMBERS};
+
+    patience = MN_SEC;
+    for (uint32_t i = 0; i < NODES; i++) {
+        stop(i);
+        start(i);
+    }
+    input.members.items = members;
+    input.members.count = count;
+    step(node, &input);
+}
+
+static const struct decision_ballot *ballot_of(uint32_t node, const mn_id *id, uint32_t voter)
+{
+    struct decision_view view = view_of(node, id);
+
+    for (uint32_t i = 0; i < view.ballots_count; i++)
+        if (mn_id_equal(&view.ballots[i].node_id, &ids[voter])) return &view.ballots[i];
+    ck_abort_msg("it has a vote");
+    return NULL;
+}
+
+START_TEST(who_has_not_heard_of_a_member_waits)
+{
+    mn_id id;
+
+    know_only(1, 5);
+    id = propose(0, "a", "v");
+    deliver_all();
+    pass(900 * MN_MS);
+    ck_assert_int_eq(view_of(1, &id).own, DECISION_NONE);
+    ck_assert_uint_eq(nodes[1].asked, 0);
+    ck_assert_int_eq(ballot_of(0, &id, 1)->choice, DECISION_NONE);
+    ck_assert_int_eq(ballot_of(0, &id, 1)->cause, DECISION_BAD_WEIGHTS); /* the proposer knows */
+    answer(1, &id, DECISION_YES); /* its owner may not say so either */
+    ck_assert_int_eq(nodes[1].status, MN_NOT_YET);
+    tell_members(1);
+    pass(300 * MN_MS);
+    ck_assert_uint_ge(nodes[1].asked, 1);
+    ck_assert_int_eq((int)ballot_of(0, &id, 1)->cause, 0);
+    answer(1, &id, DECISION_YES);
+    ck_assert_int_eq(nodes[1].status, MN_OK);
+}
+END_TEST
+
+START_TEST(but_not_for_ever)
+{
+    mn_id id;
+
+    know_only(0, 4); /* it leaves out two of six */
+    id = propose(0, "a", "v");
+    deliver_all();
+    pass(900 * MN_MS);
+    ck_assert_int_eq(view_of(1, &id).own, DECISION_NONE);
+    ck_assert_int_eq(ballot_of(0, &id, 1)->cause, DECISION_BAD_VOTERS);
+    answer(2, &id, DECISION_NO); /* no needs no agreement about members */
+    ck_assert_int_eq(nodes[2].status, MN_OK);
+    pass(400 * MN_MS);
+    ck_assert_int_eq(view_of(1, &id).own, DECISION_NO);
+    ck_assert_int_eq(ballot_of(0, &id, 1)->cause, DECISION_BAD_VOTERS);
+    ck_assert_int_eq(view_of(0, &id).outcome, DECISION_REFUSED);
+}
+END_TEST
+
+START_TEST(doubts_are_believed_of_voters_by_the_proposer_alone)
+{
+    Meshnode__Decision__Message wire = MESHNODE__DECISION__MESSAGE__INIT;
+    mn_id id = propose(0, "a", "v"), other = {{9}};
+    struct mn_buf *buf;
+
+    deliver_all();
+    for (uint32_t doubt = 0; doubt < 8; doubt++) {
+        wire.doubted = pb_id_bytes(doubt == 7 ? &other : &id);
+        wire.doubt = doubt;
+        buf = pb_pack(&wire.base);
+        hand_over(0, 1, mn_buf_span(buf));
+        hand_over(2, 1, mn_buf_span(buf)); /* it did not propose */
+        mn_buf_unref(buf);
+        ck_assert_int_eq((int)ballot_of(2, &id, 1)->cause, 0);
+        ck_assert((int)ballot_of(0, &id, 1)->cause == 0 ||
+                  ballot_of(0, &id, 1)->cause == DECISION_BAD_WEIGHTS ||
+                  ballot_of(0, &id, 1)->cause == DECISION_BAD_VOTERS);
+    }
+    answer(1, &id, DECISION_YES);
+    deliver_all();
+    wire.doubted = pb_id_bytes(&id);
+    wire.doubt = DECISION_BAD_VOTERS;
+    buf = pb_pack(&wire.base);
+    hand_over(0, 1, mn_buf_span(buf)); /* late: it has voted */
+    mn_buf_unref(buf);
+    ck_assert_int_eq(ballot_of(0, &id, 1)->cause, DECISION_BY_HAND);
+}
+END_TEST
+
 START_TEST(the_outcome_survives_its_proposer)
 {
     mn_id id = propose(0, "deploy", "v2");
@@ -480,6 +577,9 @@ int main(void)
     tcase_add_test(tcase, a_wall_clock_that_leaps_opens_no_window);
     tcase_add_test(tcase, weights_that_are_not_known_are_refused);
     tcase_add_test(tcase, a_proposer_that_picks_its_friends_is_refused);
+    tcase_add_test(tcase, who_has_not_heard_of_a_member_waits);
+    tcase_add_test(tcase, but_not_for_ever);
+    tcase_add_test(tcase, doubts_are_believed_of_voters_by_the_proposer_alone);
     tcase_add_test(tcase, the_outcome_survives_its_proposer);
     tcase_add_test(tcase, a_restored_node_abstains);
     tcase_add_test(tcase, a_full_table_says_busy_until_something_is_over);

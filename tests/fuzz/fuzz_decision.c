@@ -107,7 +107,8 @@ static void start(struct run *run)
                                      .decisions_max = 8,
                                      .agreements_max = 4,
                                      .resend = 100 * MN_MS,
-                                     .delay = 50 * MN_MS};
+                                     .delay = 50 * MN_MS,
+                                     .patience = 100 * MN_MS};
     struct mn_span records[RECORDS_MAX];
     uint32_t count = decision_records_spans(&run->disk, records);
 

@@ -23,6 +23,7 @@ ELECTION, REPLICATE = "consensus/raft_election.c", "consensus/raft_replicate.c"
 QUORUM, READ, RAFT = "consensus/quorum.c", "consensus/raft_read.c", "consensus/raft.c"
 RULES, BOOK = "consensus/simplex_rules.c", "consensus/simplex_book.c"
 SIMPLEX, WIRE = "consensus/simplex.c", "consensus/simplex_wire.c"
+DECISION_BOOK = "consensus/decision_book.c"
 CONFIG, SNAPSHOT, KV = "consensus/raft_config.c", "consensus/raft_snapshot.c", "sim/raft/raft_kv.c"
 
 # name: [(file, text that stands there exactly once, what replaces it)]
@@ -171,6 +172,14 @@ MUTANTS = {
         (RULES, "    simplex_draft_certificate(&draft, simplex, simplex->iteration, kind);\n"
          "    simplex_persist(simplex, &draft);\n",
          "    simplex_persist(simplex, &draft);\n")],
+    "decision-objects-at-once": [("consensus/decision_vote.c",
+        "return objection != 0 && decision->now.mono - item->doubted_since < decision->config.patience;",
+        "return false;")],
+    "decision-keeps-what-it-heard": [("consensus/decision_agree.c",
+        "        item->votes[i].body = mn_buf_unref(item->votes[i].body);\n        proposal->voters[i] = ballots[i];",
+        "        if (item->votes[i].body != NULL) {\n            next += ballots[i].choice != DECISION_NONE;\n            continue;\n        }\n        proposal->voters[i] = ballots[i];")],
+    "decision-later-cause-shown": [(DECISION_BOOK,
+        "        return; /* the first one counts */", "        ballot->cause = vote->cause;\n        return;")],
 }
 
 
