@@ -116,12 +116,15 @@ test('any node finds the way back, once, and only for the same request', threeNo
   const [key] = Object.keys(result.inputRequests);
   const inputResponses = {[key]: {action: 'accept', content: {name: 'eve'}}};
   const {requestState} = result;
+  const tampered = {requestState: requestState.slice(0, 30) + (requestState[30] === 'A' ? 'B' : 'A') + requestState.slice(31)};
   for (const [what, changed] of [
-    ['tampered', {requestState: requestState.slice(0, 30) + (requestState[30] === 'A' ? 'B' : 'A') + requestState.slice(31)}],
+    ['tampered', tampered],
     ['another tool', {name: 'old__test_input_required_result_sampling'}],
     ['other arguments', {arguments: {x: 1}}],
   ])
     assert.equal((await ask(n1, {...params, inputResponses, requestState, ...changed})).error?.code, -32602, what);
+  // Whoever makes up one after the other takes nothing from others, though none of them has a secret.
+  for (let i = 0; i < 30; i++) assert.equal((await ask(n3, {...params, inputResponses, ...tampered})).error?.code, -32602);
   const again = (await ask(n3, {...params, requestState, inputResponses: {}})).result; // nothing answered: asked again
   assert.equal(again.resultType, 'input_required');
   const last = (await ask(n2, {...params, requestState: again.requestState, inputResponses: {[Object.keys(again.inputRequests)[0]]: inputResponses[key]}})).result;

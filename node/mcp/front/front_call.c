@@ -399,6 +399,7 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
     const char *fault = front_call_fault(message, meta, parts);
     struct mn_span capabilities =
         session == NULL ? meta->capabilities->raw : session->client_capabilities;
+    mn_status status;
     bool is_small;
 
     if (fault != NULL) {
@@ -413,9 +414,9 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
         fault = front_call_fault(message, meta, parts);
     }
     front_route_hide(front, &target, capabilities);
-    if (session == NULL && !front_round_open(front, exchange, parts[1], &round)) {
-        FAIL(front_seal_code(front, &exchange->principal, 200), message->id, JSONRPC_INVALID_PARAMS,
-             bad_state);
+    status = session == NULL ? front_round_open(front, exchange, parts[1], &round) : MN_OK;
+    if (status != MN_OK) {
+        FAIL(front_seal_code(status, 200), message->id, JSONRPC_INVALID_PARAMS, bad_state);
         return;
     }
     if (round.is_next) {

@@ -105,7 +105,7 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
         front_record_adopt(front, exchange, id))
         return NULL; /* it is asked for, and then this is done once more */
     if (session == NULL) {
-        if (code == 404) code = front_seal_code(front, &exchange->principal, code);
+        code = front_seal_code(exchange->unsealed, code);
         front_reply_refuse(front, exchange->id, code, JSONRPC_INVALID_REQUEST, text, NULL);
         front_exchange_free(front, exchange);
         return NULL;

@@ -11,24 +11,27 @@ struct front_cursor {
 
 _Static_assert(sizeof(struct front_cursor) == 5 + NAMES_DIGEST_SIZE, "a cursor has no padding");
 
-/* False: it is none of ours, or of another state of the list. */
-static bool front_list_page(struct front *front, const struct front_exchange *exchange,
-                            const mn_id *context, enum names_kind kind,
-                            const uint8_t digest[NAMES_DIGEST_SIZE], const struct json *json,
-                            uint32_t *ret)
+/* As front_unseal() says; MN_EXPIRED: of another state of the list. */
+static mn_status front_list_page(struct front *front, const struct front_exchange *exchange,
+                                 const mn_id *context, enum names_kind kind,
+                                 const uint8_t digest[NAMES_DIGEST_SIZE], const struct json *json,
+                                 uint32_t *ret)
 {
     struct front_cursor cursor;
     struct mn_span opened;
+    mn_status status;
 
     *ret = 0;
-    if (json == NULL || json->type == JSON_NULL) return true;
-    if (json->type != JSON_STRING ||
-        !front_unseal(front, SEALED_CURSOR, &exchange->principal, context, json->text, &opened) ||
-        opened.size != sizeof cursor)
-        return false;
+    if (json == NULL || json->type == JSON_NULL) return MN_OK;
+    if (json->type != JSON_STRING) return MN_MALFORMED;
+    status = front_unseal(front, SEALED_CURSOR, &exchange->principal, context, json->text, &opened);
+    if (status != MN_OK) return status;
+    if (opened.size != sizeof cursor) return MN_MALFORMED;
     memcpy(&cursor, opened.data, sizeof cursor);
     *ret = mn_load_u32(cursor.page);
-    return cursor.kind == (uint8_t)kind && memcmp(cursor.digest, digest, NAMES_DIGEST_SIZE) == 0;
+    return cursor.kind == (uint8_t)kind && memcmp(cursor.digest, digest, NAMES_DIGEST_SIZE) == 0
+               ? MN_OK
+               : MN_EXPIRED;
 }
 
 /* [page] without its closing brace, and the cursor of the next one. */
@@ -56,6 +59,7 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
     mn_id context = sealed_context_list(exchange->service, message->method);
     uint8_t digest[NAMES_DIGEST_SIZE];
     struct mn_span result;
+    mn_status status;
     uint32_t page;
 
     if (at.service != NULL && !at.service->has[kind]) {
@@ -63,9 +67,10 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
         return;
     }
     names_digest(&front->names, exchange->service, at.set, kind, digest);
-    if (!front_list_page(front, exchange, &context, kind, digest,
-                         json_find_str(message->params, "cursor"), &page)) {
-        FAIL(front_seal_code(front, &exchange->principal, 200), message->id, JSONRPC_INVALID_PARAMS,
+    status = front_list_page(front, exchange, &context, kind, digest,
+                             json_find_str(message->params, "cursor"), &page);
+    if (status != MN_OK) {
+        FAIL(front_seal_code(status, 200), message->id, JSONRPC_INVALID_PARAMS,
              "unknown cursor, or the list has changed since: ask for it from its beginning");
         return;
     }

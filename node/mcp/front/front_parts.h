@@ -26,13 +26,14 @@ void front_seal_done(struct front *front);
 struct mn_span front_seal(struct front *front, enum sealed_what what, const mn_id *principal,
                           const mn_id *context, mn_time life, struct mn_span plain);
 
-/* False: it is not such a string, or was not looked at: after FRONT_OPENINGS_MAX failures of one
- * principal within a minute nothing of its is opened any more for the rest of it. */
-bool front_unseal(struct front *front, enum sealed_what what, const mn_id *principal,
-                  const mn_id *context, struct mn_span text, struct mn_span *ret);
+/* Opens such a string, of this principal and context. MN_BUSY: it was changed or made up, and so
+ * were FRONT_OPENINGS_MAX of this principal within the last minute; any other: it does not open. */
+MN_MUST_USE mn_status front_unseal(struct front *front, enum sealed_what what,
+                                   const mn_id *principal, const mn_id *context,
+                                   struct mn_span text, struct mn_span *ret);
 
 /* The HTTP status of an answer to a string that front_unseal() did not open: 429, or [code]. */
-uint32_t front_seal_code(const struct front *front, const mn_id *principal, uint32_t code);
+uint32_t front_seal_code(mn_status status, uint32_t code);
 
 /* ---- front_http.c ---- */
 void front_http_open(struct front *front, const struct edge_input *input);
@@ -226,9 +227,8 @@ struct front_session *front_session_open(struct front *front, const struct front
 void front_session_handle(struct mn_span id, uint8_t ret[FRONT_DIGEST_SIZE]);
 
 /* Whether a node of this mesh gave that id out, to this client at this endpoint, and it was not
- * deleted here. */
-bool front_session_is_ours(struct front *front, const struct front_exchange *exchange,
-                           struct mn_span id);
+ * deleted here; notes in [exchange] what front_unseal() said. */
+bool front_session_is_ours(struct front *front, struct front_exchange *exchange, struct mn_span id);
 
 /* The session of an id that another node gave out, or this one before it forgot. */
 struct front_session *front_session_again(struct front *front,
@@ -334,9 +334,9 @@ void front_large_bound(struct front *front);
 
 /* ---- front_round.c ---- */
 
-/* Opens the requestState of a request (NULL: none). False: it is not valid here. */
-bool front_round_open(struct front *front, const struct front_exchange *exchange,
-                      const struct json *state, struct front_round *ret);
+/* Opens the requestState of a request (NULL: none), as front_unseal() says. */
+MN_MUST_USE mn_status front_round_open(struct front *front, const struct front_exchange *exchange,
+                                       const struct json *state, struct front_round *ret);
 
 /* Whether these are the params that the round began with. */
 bool front_round_fits(struct front *front, const struct front_round *round, struct mn_span params);

@@ -56,32 +56,35 @@ static mn_id front_round_context(const struct front_exchange *exchange)
     return sealed_context_list(exchange->service, mn_span_str("round"));
 }
 
-static bool front_round_unseal(struct front *front, const struct front_exchange *exchange,
-                               const struct json *state, struct mn_span *ret)
+static mn_status front_round_unseal(struct front *front, const struct front_exchange *exchange,
+                                    const struct json *state, struct mn_span *ret)
 {
     mn_id context = front_round_context(exchange);
 
     struct sealed_header header;
     enum sealed_what what;
 
-    if (state->type != JSON_STRING) return false;
+    if (state->type != JSON_STRING) return MN_MALFORMED;
     what = sealed_peek(state->text, SEALED_UPSTREAM_STATE, &header) == MN_OK ? SEALED_UPSTREAM_STATE
                                                                              : SEALED_REQUEST_STATE;
     return front_unseal(front, what, &exchange->principal, &context, state->text, ret);
 }
 
-bool front_round_open(struct front *front, const struct front_exchange *exchange,
-                      const struct json *state, struct front_round *ret)
+mn_status front_round_open(struct front *front, const struct front_exchange *exchange,
+                           const struct json *state, struct front_round *ret)
 {
     struct mn_span bytes;
     struct round_head head;
+    mn_status status;
 
     *ret = (struct front_round){0};
-    if (state == NULL) return true;
-    if (!front_round_unseal(front, exchange, state, &bytes) || bytes.size < sizeof head)
-        return false;
+    if (state == NULL) return MN_OK;
+    status = front_round_unseal(front, exchange, state, &bytes);
+    if (status != MN_OK) return status;
+    if (bytes.size < sizeof head) return MN_MALFORMED;
     memcpy(&head, bytes.data, sizeof head);
-    if (head.format != ROUND_FORMAT || sizeof head + head.service_size > bytes.size) return false;
+    if (head.format != ROUND_FORMAT || sizeof head + head.service_size > bytes.size)
+        return MN_MALFORMED;
     ret->is_next = true;
     memcpy(ret->digest, head.digest, sizeof ret->digest);
     memcpy(ret->node.bytes, head.node, sizeof ret->node.bytes);
@@ -93,7 +96,7 @@ bool front_round_open(struct front *front, const struct front_exchange *exchange
     else
         ret->state = bytes;
     ret->has_state = head.kind == ROUND_STATE;
-    return true;
+    return MN_OK;
 }
 
 bool front_round_fits(struct front *front, const struct front_round *round, struct mn_span params)

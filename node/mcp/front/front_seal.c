@@ -56,17 +56,9 @@ static bool guesser_is_fresh(const struct front *front, const struct front_guess
     return front->now.mono - guesser->since < MN_MINUTE;
 }
 
-static bool seal_is_throttled(const struct front *front, const mn_id *principal)
+uint32_t front_seal_code(mn_status status, uint32_t code)
 {
-    uint32_t row = guesser_find(front, principal);
-
-    return row < front->guessers_count && front->guessers[row].failures >= FRONT_OPENINGS_MAX &&
-           guesser_is_fresh(front, &front->guessers[row]);
-}
-
-uint32_t front_seal_code(const struct front *front, const mn_id *principal, uint32_t code)
-{
-    return seal_is_throttled(front, principal) ? 429 : code;
+    return status == MN_BUSY ? 429 : code;
 }
 
 static struct front_guesser *guesser_make(struct front *front)
@@ -80,7 +72,8 @@ static struct front_guesser *guesser_make(struct front *front)
     return oldest;
 }
 
-static void guesser_count(struct front *front, const mn_id *principal)
+/* MN_BUSY: too many of these within a minute. */
+static mn_status guesser_count(struct front *front, const mn_id *principal)
 {
     uint32_t row = guesser_find(front, principal);
     bool is_new = row == front->guessers_count;
@@ -88,8 +81,10 @@ static void guesser_count(struct front *front, const mn_id *principal)
 
     if (is_new || !guesser_is_fresh(front, guesser))
         *guesser = (struct front_guesser){.principal = *principal, .since = front->now.mono};
+    if (guesser->failures == FRONT_OPENINGS_MAX) return MN_BUSY;
     if (++guesser->failures == FRONT_OPENINGS_MAX)
         MN_PROBE("front: sealed strings of one client do not open, again and again");
+    return MN_CRYPTO;
 }
 
 /* ---- opening ---- */
@@ -113,14 +108,13 @@ static mn_status seal_open(struct front *front, struct sealed_scope *scope, stru
     return status;
 }
 
-bool front_unseal(struct front *front, enum sealed_what what, const mn_id *principal,
-                  const mn_id *context, struct mn_span text, struct mn_span *ret)
+mn_status front_unseal(struct front *front, enum sealed_what what, const mn_id *principal,
+                       const mn_id *context, struct mn_span text, struct mn_span *ret)
 {
     struct sealed_scope scope = {.what = what, .principal = *principal, .context = *context};
-    mn_status status;
+    mn_status status = seal_open(front, &scope, text, ret);
 
-    if (seal_is_throttled(front, principal)) return false;
-    status = seal_open(front, &scope, text, ret);
-    if (status != MN_OK && status != MN_NOT_FOUND) guesser_count(front, principal);
-    return status == MN_OK;
+    /* Who has no secret shares a principal with all others: what opens is served whatever they do,
+     * and what is too old, or was never one of ours, is nobody's guess. */
+    return status == MN_CRYPTO ? guesser_count(front, principal) : status;
 }

@@ -113,14 +113,15 @@ void front_session_handle(struct mn_span id, uint8_t ret[FRONT_DIGEST_SIZE])
     digest_end(&digest, ret);
 }
 
-bool front_session_is_ours(struct front *front, const struct front_exchange *exchange,
-                           struct mn_span id)
+bool front_session_is_ours(struct front *front, struct front_exchange *exchange, struct mn_span id)
 {
     mn_id context = session_context(exchange);
     struct mn_span plain;
 
-    return mn_map_find(&front->ended, id) == NULL &&
-           front_unseal(front, SEALED_SESSION, &exchange->principal, &context, id, &plain);
+    if (mn_map_find(&front->ended, id) != NULL) return false;
+    exchange->unsealed =
+        front_unseal(front, SEALED_SESSION, &exchange->principal, &context, id, &plain);
+    return exchange->unsealed == MN_OK;
 }
 
 /* Whatever it knew of the lists was at another node: it is told once that they changed. */

@@ -58,6 +58,7 @@ struct front_exchange {
     mn_id principal;
     enum front_verb verb;
     bool was_adopted;           /* its session was looked for at other nodes */
+    mn_status unsealed;         /* what front_unseal() said of its session's id */
     struct mn_list in_adoption; /* while it is: front_record.c */
     struct mn_list held;        /* answers that wait until their session is kept elsewhere */
 
@@ -87,7 +88,7 @@ struct front_exchange {
     struct front_session *session; /* GET: whose stream it is */
 };
 
-#define FRONT_OPENINGS_MAX 20 /* sealed strings of one principal that do not open, per minute */
+#define FRONT_OPENINGS_MAX 20 /* made-up sealed strings of one principal per minute; then 429 */
 #define FRONT_GUESSERS_MAX                                                 \
     64 /* principals that are counted; the one that began first makes room \
         */

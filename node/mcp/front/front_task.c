@@ -29,7 +29,7 @@ bool front_task_route(struct front *front, const mn_id *principal, struct mn_spa
     struct task_head head;
     struct mn_span plain;
 
-    if (!front_unseal(front, SEALED_TASK, principal, &context, id, &plain) ||
+    if (front_unseal(front, SEALED_TASK, principal, &context, id, &plain) != MN_OK ||
         plain.size < sizeof head)
         return false;
     memcpy(&head, plain.data, sizeof head);
