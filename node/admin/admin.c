@@ -297,6 +297,7 @@ struct admin *admin_new(const struct admin_config *config)
     mn_list_init(&admin->followers);
     admin->poll_at = MN_TIME_NEVER;
     admin->parser = json_parser_new();
+    json_parser_be_strict(admin->parser);
     admin->events = mn_alloc(ADMIN_EVENTS_MAX * sizeof *admin->events);
     admin->events_wall = mn_alloc(ADMIN_EVENTS_MAX * sizeof *admin->events_wall);
     return admin;

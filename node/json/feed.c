@@ -3,8 +3,8 @@
 #include "node/json/string.h"
 #include "proto/base/check.h"
 
-#define BLOCK_SIZE 64      /* bytes of a string that are looked at together */
-#define ESCAPE_SIZE_MAX 12 /* of a surrogate pair */
+#define BLOCK_SIZE 64     /* bytes of a string that are looked at together */
+#define ESCAPE_SIZE_MAX 6 /* until it is known to be one: "\u" and four digits */
 #define NODES_FIRST 16
 
 enum feed_want {
@@ -458,7 +458,8 @@ static void feed_write_node(const struct feed_node *from, struct mn_span text,
     if (from->type != JSON_STRING) return;
     to->text = mn_span(raw.data + 1, raw.size - 2);
     if (!from->has_escapes) return;
-    if (to->text.size > JSON_FEED_TEXT_MAX || !json_string_unescape(to->text, arena, &to->text))
+    if (to->text.size > JSON_FEED_TEXT_MAX ||
+        !json_string_unescape(to->text, false, arena, &to->text))
         to->text = mn_span(NULL, 0);
 }
 

@@ -9,6 +9,7 @@
 struct json_parser {
     struct json_index *index;
     size_t error_offset;
+    bool is_strict;
 };
 
 /* One parse under way. */
@@ -18,6 +19,7 @@ struct json_walk {
     const uint32_t *tokens; /* first byte of each; after the last one, the size */
     uint32_t tokens_count;
     bool has_escapes; /* there is a backslash somewhere */
+    bool is_strict;
     struct json_limits limits;
     struct mn_arena *arena;
     struct json *nodes;
@@ -29,7 +31,13 @@ struct json_parser *json_parser_new(void)
 {
     struct json_parser *parser = mn_alloc(sizeof *parser);
     parser->index = json_index_new();
+    parser->is_strict = false;
     return parser;
+}
+
+void json_parser_be_strict(struct json_parser *parser)
+{
+    parser->is_strict = true;
 }
 
 void json_parser_free(struct json_parser *parser)
@@ -167,7 +175,7 @@ static inline mn_status json_walk_string(struct json_walk *walk, uint32_t token,
     if (raw.size < 2 || raw.data[raw.size - 1] != '"') return json_fail(walk, token, MN_MALFORMED);
     text = mn_span(raw.data + 1, raw.size - 2);
     if (walk->has_escapes && json_may_escape(text) &&
-        !json_string_unescape(text, is_recorded ? walk->arena : NULL, &text))
+        !json_string_unescape(text, walk->is_strict, is_recorded ? walk->arena : NULL, &text))
         return json_fail(walk, token, MN_MALFORMED);
     if (!is_recorded) return MN_OK;
     node = json_add(walk);
@@ -270,8 +278,11 @@ static mn_status json_walk_container(struct json_walk *walk, uint32_t *token, ui
 mn_status json_parse(struct json_parser *parser, struct mn_span text, struct json_limits limits,
                      struct mn_arena *arena, const struct json **ret)
 {
-    struct json_walk walk = {
-        .text = text.data, .size = text.size, .limits = limits, .arena = arena};
+    struct json_walk walk = {.text = text.data,
+                             .size = text.size,
+                             .limits = limits,
+                             .is_strict = parser->is_strict,
+                             .arena = arena};
     uint32_t token = 0;
     mn_status status;
 

@@ -5,8 +5,10 @@
  * stays text. Nothing is ever converted: every value keeps its verbatim text, so numbers of any
  * size and unknown members survive being passed on. simdjson finds the tokens, we judge them.
  *
- * Stricter than the RFC in one point: a lone surrogate escape ("\ud800") is refused, because no
- * UTF-8 text equals it. Duplicate keys are accepted here and refused by json_pick(). */
+ * A lone surrogate escape ("\ud800") equals no UTF-8 text, but JavaScript writes it for what it has
+ * cut in the middle of a character: it stays in [raw], and is U+FFFD in [text]; who keeps texts
+ * and not what they were made of has it refused. Duplicate keys are accepted here and refused by
+ * json_pick(). */
 #ifndef JSON_H
 #define JSON_H
 
@@ -50,6 +52,8 @@ struct json_limits {
 /* Scratch memory for parsing, kept between calls. One per owner; not shared between threads. */
 struct json_parser;
 struct json_parser *json_parser_new(void);
+/* From now on texts with a lone surrogate are refused. */
+void json_parser_be_strict(struct json_parser *parser);
 void json_parser_free(struct json_parser *parser);
 
 /* Parses [text], after whose end MN_BUF_PADDING bytes must be readable (whatever they hold): true

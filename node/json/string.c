@@ -47,9 +47,19 @@ static size_t json_string_encode(uint32_t point, uint8_t to[4])
     return 4;
 }
 
+/* The second half of a surrogate pair at [at], or -1. */
+static int32_t json_string_low(const uint8_t *at, const uint8_t *end)
+{
+    int32_t low = end - at < 6 || *at != '\\' ? -1 : json_string_unit(at + 1, end);
+
+    return low >= 0xdc00 && low <= 0xdfff ? low : -1;
+}
+
 /* Decodes the escape after the backslash at *[at] and moves past it. Returns how many bytes of
- * UTF-8 went to [to]; 0: no valid escape. */
-static size_t json_string_escape(const uint8_t **at, const uint8_t *end, uint8_t to[4])
+ * UTF-8 went to [to]; 0: no valid escape. Half of a surrogate pair is one, unless [is_strict], and
+ * becomes U+FFFD. */
+static size_t json_string_escape(const uint8_t **at, const uint8_t *end, bool is_strict,
+                                 uint8_t to[4])
 {
     static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
     const uint8_t *from = *at;
@@ -64,18 +74,18 @@ static size_t json_string_escape(const uint8_t **at, const uint8_t *end, uint8_t
         return 1;
     }
     unit = json_string_unit(from, end);
-    if (unit < 0 || (unit >= 0xdc00 && unit <= 0xdfff)) return 0;
+    if (unit < 0) return 0;
     *at = from + 5;
-    if (unit < 0xd800 || unit > 0xdbff) return json_string_encode((uint32_t)unit, to);
-    if (end - *at < 6 || **at != '\\') return 0;
-    low = json_string_unit(*at + 1, end);
-    if (low < 0xdc00 || low > 0xdfff) return 0;
+    if (unit < 0xd800 || unit > 0xdfff) return json_string_encode((uint32_t)unit, to);
+    low = unit > 0xdbff ? -1 : json_string_low(*at, end);
+    if (low < 0) return is_strict ? 0 : json_string_encode(0xfffd, to);
     *at += 6;
     return json_string_encode(
         0x10000 + ((uint32_t)(unit - 0xd800) << 10) + (uint32_t)(low - 0xdc00), to);
 }
 
-bool json_string_unescape(struct mn_span quoted, struct mn_arena *arena, struct mn_span *ret)
+bool json_string_unescape(struct mn_span quoted, bool is_strict, struct mn_arena *arena,
+                          struct mn_span *ret)
 {
     const uint8_t *at = quoted.data, *end = at + quoted.size, *next;
     uint8_t *text, *to, scratch[4];
@@ -91,7 +101,7 @@ bool json_string_unescape(struct mn_span quoted, struct mn_arena *arena, struct 
         size_t plain = (size_t)(next - at), size;
         if (to != NULL) memcpy(to, at, plain);
         at = next + 1;
-        size = json_string_escape(&at, end, scratch);
+        size = json_string_escape(&at, end, is_strict, scratch);
         if (size == 0) return false;
         if (to == NULL) continue;
         memcpy(to + plain, scratch, size);
@@ -110,7 +120,7 @@ size_t json_string_escape_size(struct mn_span bytes)
     uint8_t scratch[4];
 
     if (bytes.size == 0 || bytes.data[0] != '\\') return 0;
-    if (json_string_escape(&at, bytes.data + bytes.size, scratch) == 0) return 0;
+    if (json_string_escape(&at, bytes.data + bytes.size, false, scratch) == 0) return 0;
     return (size_t)(at - bytes.data);
 }
 

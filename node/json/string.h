@@ -9,8 +9,10 @@
 
 /* Checks the escapes of [quoted], the inside of a string that is valid UTF-8, and gives its text:
  * [quoted] itself when it has none, else a copy in [arena]; with [arena] == NULL it only checks.
- * False: a wrong escape, or half of a surrogate pair. */
-bool json_string_unescape(struct mn_span quoted, struct mn_arena *arena, struct mn_span *ret);
+ * Half of a surrogate pair is U+FFFD there. False: a wrong escape, or such a half if [is_strict].
+ */
+bool json_string_unescape(struct mn_span quoted, bool is_strict, struct mn_arena *arena,
+                          struct mn_span *ret);
 
 /* Bytes of the escape at the front of [bytes], its backslash included; 0 when there is no valid
  * one. */

@@ -65,11 +65,7 @@ static int naive_escape(void)
     if (at == end) return 0;
     if (*at != 'u') return strchr("\"\\/bfnrt", *at) != NULL && *at++ != 0;
     at++;
-    if (!naive_unit(&unit)) return 0;
-    if (unit >= 0xdc00 && unit <= 0xdfff) return 0;
-    if (unit < 0xd800 || unit > 0xdbff) return 1;
-    return naive_take('\\') && naive_take('u') && naive_unit(&unit) && unit >= 0xdc00 &&
-           unit <= 0xdfff;
+    return naive_unit(&unit); /* half of a surrogate pair is an escape, too */
 }
 
 static int naive_string(void)

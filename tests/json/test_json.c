@@ -52,6 +52,12 @@ static const char *const valid[] = {
     "\"a\"",
     "\"\\u0000\"",
     "\"\\ud83d\\ude00\"",
+    "\"\\ud800\"",
+    "\"\\ud800a\"",
+    "\"\\ud800\\u0041\"",
+    "\"\\udc00\\ud800\"",
+    "\"\\ud800\\ud800\\udc00\"",
+    "[\"\\ud800\\n\",\"\\udfff\\\\\"]",
     "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"",
     "\"\xc3\xa9\xf0\x9f\x98\x80\"",
     "[]",
@@ -105,11 +111,6 @@ static const char *const invalid[] = {
     "\"\\x\"",
     "\"\\u12\"",
     "\"\\u12g4\"",
-    "\"\\ud800\"",
-    "\"\\ud800a\"",
-    "\"\\ud800\\u0041\"",
-    "\"\\udc00\"",
-    "\"\\ud800\\ud800\"",
     "\"a\nb\"",
     "\"a\x01\"",
     "\"\x80\"",
@@ -213,6 +214,26 @@ START_TEST(strings_are_unescaped)
     value = parsed("\"a\\u0000b\"");
     ck_assert_uint_eq(value->text.size, 3);
     ck_assert_mem_eq(value->text.data, "a\0b", 3);
+}
+END_TEST
+
+/* JavaScript writes them for what it cut in the middle of a character. */
+START_TEST(halves_of_pairs_stay_as_they_are_unless_texts_are_kept)
+{
+    static const char *const halves[] = {"[\"\\ud83d\"]", "[\"\\ude00\"]", "[\"\\ud83d\\u0041\"]"};
+    const struct json *value = parsed("\"a\\ud83d\"");
+    struct json_parser *strict = json_parser_new();
+
+    ck_assert_span(value->raw, "\"a\\ud83d\"");
+    ck_assert_span(value->text, "a\xef\xbf\xbd");
+    ck_assert_span(parsed("\"\\ude00\\ud83d\\ude00\"")->text, "\xef\xbf\xbd\xf0\x9f\x98\x80");
+    json_parser_be_strict(strict);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(json_parse_copy(strict, mn_span_str(halves[i]), all, &arena, &value),
+                         MN_MALFORMED);
+    ck_assert_int_eq(
+        json_parse_copy(strict, mn_span_str("[\"\\ud83d\\ude00\"]"), all, &arena, &value), MN_OK);
+    json_parser_free(strict);
 }
 END_TEST
 
@@ -540,6 +561,7 @@ int main(void)
     tcase_add_test(tcase, refuses_a_zero_byte_outside_strings);
     tcase_add_test(tcase, values_keep_their_verbatim_text);
     tcase_add_test(tcase, strings_are_unescaped);
+    tcase_add_test(tcase, halves_of_pairs_stay_as_they_are_unless_texts_are_kept);
     tcase_add_test(tcase, keys_are_unescaped_too);
     tcase_add_test(tcase, iteration_sees_every_item_in_order);
     tcase_add_test(tcase, upper_levels_are_kept_and_the_rest_stays_text);

@@ -776,6 +776,30 @@ START_TEST(messages_may_be_cut_anywhere)
 }
 END_TEST
 
+/* Nothing better comes for that call, so its client does not wait for it. */
+START_TEST(an_answer_that_is_none_ends_its_call)
+{
+    static const char *const bad[] = {"\"result\":null", "\"result\":[]", "\"error\":{\"code\":1}",
+                                      "\"error\":\"no\"",
+                                      "\"error\":{\"code\":1.5,\"message\":\"m\"}"};
+
+    world_up_legacy(&w, "s");
+    for (uint64_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct world_event *event;
+        world_call_echo(&w, 10 + i, "s");
+        world_say(&w, world_format(&w, "{\"jsonrpc\":\"2.0\",\"id\":%" PRIu64 ",%s}\n",
+                                   world_id(world_line(&w)), bad[i]));
+        event = world_event(&w);
+        ck_assert_uint_eq(event->ticket, 10 + i);
+        ck_assert_int_eq(event->code, -32603);
+    }
+    world_call_echo(&w, 1, "s");
+    world_answer(&w, world_line(&w), "{\"text\":\"cut: \\ud83d\"}");
+    ck_assert_str_eq(world_event(&w)->json, "{\"text\":\"cut: \\ud83d\"}");
+    ck_assert_uint_eq(world_info(&w, "s").noise_count, 0);
+}
+END_TEST
+
 START_TEST(noise_is_counted_and_told_once_and_never_fatal)
 {
     static const char *const noise[] = {"Server listening...\n",
@@ -1161,6 +1185,7 @@ static Suite *suite(void)
     tcase_add_test(tc, child_of_another_era_is_asked_again_and_the_call_sent_again);
     tcase_add_test(tc, server_requests_are_answered);
     tcase_add_test(tc, messages_may_be_cut_anywhere);
+    tcase_add_test(tc, an_answer_that_is_none_ends_its_call);
     tcase_add_test(tc, noise_is_counted_and_told_once_and_never_fatal);
     tcase_add_test(tc, endless_noise_is_a_break_in_the_end);
     tcase_add_test(tc, message_over_32_mib_is_a_break);

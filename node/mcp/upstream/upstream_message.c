@@ -491,13 +491,34 @@ static struct upstream_request *upstream_message_answered(struct upstream *serve
     return upstream_request_of_kind(server, UPSTREAM_REQUEST_PROBE);
 }
 
+/* Whether it stands in the place of an answer, and is none, which then is the answer: nobody waits
+ * for a better one. What an HTTP status says of it is judged elsewhere. */
+static bool upstream_message_is_bad_answer(struct upstream *server,
+                                           struct upstream_exchange *exchange,
+                                           const struct json *value,
+                                           struct jsonrpc_message *message)
+{
+    bool is_status = exchange != NULL && upstream_http_code_of(exchange) != 200;
+
+    if (message->id.size == 0 || is_status || json_find_str(value, "method") != NULL ||
+        upstream_message_answered(server, exchange, message) == NULL)
+        return false;
+    message->kind = JSONRPC_ERROR;
+    message->code = JSONRPC_INTERNAL;
+    message->message = mn_span_str("the server answered with something that is not MCP");
+    message->data = mn_span(NULL, 0);
+    return true;
+}
+
 static bool upstream_message_one(struct upstream *server, struct upstream_exchange *exchange,
                                  const struct json *value)
 {
     struct jsonrpc_message message;
     struct upstream_request *request;
 
-    if (jsonrpc_decode(value, &message) != MN_OK) return false;
+    if (jsonrpc_decode(value, &message) != MN_OK &&
+        !upstream_message_is_bad_answer(server, exchange, value, &message))
+        return false;
     server->noise_run = 0;
     switch (message.kind) {
     case JSONRPC_REQUEST: upstream_message_on_request(server, exchange, &message); break;
