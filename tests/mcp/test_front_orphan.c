@@ -73,6 +73,14 @@ static const Meshnode__Record__Session *session_of_record(void)
     return pb_unpack(&meshnode__record__session__descriptor, &arena, pb_span(whole->body));
 }
 
+static void begin_session(const char *initialize)
+{
+    session_id[0] = 0;
+    stream_id = post(initialize);
+    take_record();
+    strcpy(session_id, client_response(stream_id)->session);
+}
+
 /* A node of which a client has a session and a call, of which it has heard. */
 static void setup(void)
 {
@@ -80,10 +88,7 @@ static void setup(void)
     client_service("srv", true, tools);
     client_nodes(2);
     client_keeps_ids = true;
-    session_id[0] = 0;
-    stream_id = post(INITIALIZE);
-    take_record();
-    strcpy(session_id, client_response(stream_id)->session);
+    begin_session(INITIALIZE);
     stream_id = post(CALL);
     client_progress(client_calls[0].ticket, "{\"progress\":1}");
     client_assert_body(client_response(stream_id),
@@ -493,7 +498,9 @@ START_TEST(made_up_ids_say_nothing_of_others)
         "p1-2.",
         "p1-2.2",
         "p1-2.7b7d" /* {} */,
-        "p1-2.37.37",
+        "p1-2.37.",
+        "p1-2.37..38",
+        "p1-2.37.zz",
         "p1-2.6e756c6c" /* null */,
         "p1-2.3720" /* "7 " */,
         "p.37",
@@ -510,6 +517,113 @@ START_TEST(made_up_ids_say_nothing_of_others)
         ck_assert_msg(!client_response(id)->is_ended, "%s", last);
         client_assert_body(client_response(id), "");
     }
+}
+END_TEST
+
+/* ---- batches ---- */
+
+#define INITIALIZE_BATCHES                                                                     \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":" \
+    "\"2025-03-26\",\"capabilities\":{}}}"
+#define CALL_OF(id)                                                                      \
+    "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/call\",\"params\":{\"name\":" \
+    "\"srv__echo\",\"_meta\":{\"progressToken\":\"t\"}}}"
+#define RESULT_OF(id) "data: {\"jsonrpc\":\"2.0\",\"id\":" id ",\"result\":{\"content\":[]}}\n\n"
+
+/* A batch of three calls, 1, 2 and "nine", that has become a stream. */
+static void begin_batch(void)
+{
+    begin_session(INITIALIZE_BATCHES);
+    client_calls_count = 0;
+    stream_id = post("[" CALL_OF("1") "," CALL_OF("2") "," CALL_OF("\"nine\"") "]");
+    ck_assert_uint_eq(client_calls_count, 3);
+    client_progress(client_calls[0].ticket, "{\"progress\":1}");
+    client_assert_body(client_response(stream_id),
+                       "event: message\nid: p1-1.31.32." NINE "\n" PROGRESS("1"));
+}
+
+static void assert_told(uint64_t id, const char *request)
+{
+    char text[80];
+
+    snprintf(text, sizeof text, "\"id\":%s,\"error\":{\"code\":-32603,", request);
+    ck_assert_msg(strstr(client_response(id)->body, text) != NULL, "%s in %s", text,
+                  client_response(id)->body);
+}
+
+START_TEST(the_rest_of_a_batch_is_taken_up)
+{
+    char last[80];
+    unsigned long long place;
+    uint64_t id;
+
+    begin_batch();
+    client_at(client_now.mono + NOTE);
+    client_forget(stream_id);
+    client_result(client_calls[1].ticket, "{\"content\":[]}");
+    client_assert_body(client_response(stream_id),
+                       "event: message\nid: p1-2.31." NINE "\n" RESULT_OF("2"));
+    take_record();
+    ck_assert_uint_eq(session_of_record()->n_running, 2);
+    at_another_node();
+    id = get_after("p1-2.31." NINE);
+    answer_asks(true);
+    client_assert_body(client_response(id), ""); /* it has that answer */
+    ck_assert_uint_eq(client_calls_count, 2);
+    client_result(client_calls[1].ticket, "{\"content\":[]}");
+    ck_assert_int_eq(sscanf(client_response(id)->body, "event: message\nid: p1-%llu.", &place), 1);
+    ck_assert(!client_response(id)->is_ended);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, RESULT_OF("1")));
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, RESULT_OF("\"nine\"")));
+    ck_assert(client_response(id)->is_ended);
+    snprintf(last, sizeof last, "p1-%llu.31", place);
+    id = get_after(last); /* of those answers it got only the first */
+    ck_assert_ptr_null(strstr(client_response(id)->body, "\"nine\""));
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, RESULT_OF("1")));
+    ck_assert(client_response(id)->is_ended);
+}
+END_TEST
+
+START_TEST(what_is_lost_of_a_batch_is_told_of_each)
+{
+    uint64_t id;
+
+    begin_batch();
+    client_result(client_calls[1].ticket, "{\"content\":[]}");
+    at_another_node(); /* before it was noted */
+    id = get_after("p1-2.31." NINE);
+    answer_asks(true);
+    ck_assert_uint_eq(client_calls_count, 0);
+    assert_told(id, "1");
+    assert_told(id, "\"nine\"");
+    ck_assert_ptr_null(strstr(client_response(id)->body, "\"id\":2,"));
+    ck_assert(client_response(id)->is_ended);
+}
+END_TEST
+
+START_TEST(of_a_batch_some_is_kept_some_runs_and_some_is_lost)
+{
+    static char large[20000] = "{\"content\":[\"";
+    uint64_t id;
+
+    begin_batch();
+    client_at(client_now.mono + NOTE);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    memset(large + 13, 'x', sizeof large - 13);
+    memcpy(large + sizeof large - 4, "\"]}", 4);
+    client_result(client_calls[1].ticket, large); /* which no record has room for */
+    take_record();
+    at_another_node();
+    id = get_after("p1-1.31.32." NINE);
+    answer_asks(true);
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, "id: p1-2." NINE "\n" RESULT_OF("1")));
+    assert_told(id, "2");
+    ck_assert(!client_response(id)->is_ended);
+    ck_assert_uint_eq(client_calls_count, 1);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, RESULT_OF("\"nine\"")));
+    ck_assert(client_response(id)->is_ended);
 }
 END_TEST
 
@@ -533,6 +647,9 @@ int main(void)
     tcase_add_loop_test(all, a_record_that_no_node_would_write_is_none, 0, 4);
     tcase_add_loop_test(all, a_record_does_not_put_words_into_a_stream, 0, 5);
     tcase_add_test(all, made_up_ids_say_nothing_of_others);
+    tcase_add_test(all, the_rest_of_a_batch_is_taken_up);
+    tcase_add_test(all, what_is_lost_of_a_batch_is_told_of_each);
+    tcase_add_test(all, of_a_batch_some_is_kept_some_runs_and_some_is_lost);
     suite_add_tcase(suite, all);
     return suite_run(suite);
 }

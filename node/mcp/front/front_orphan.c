@@ -168,7 +168,7 @@ static void orphan_read(struct front *front, struct front_session *session,
         running->orphan.len != FRONT_DIGEST_SIZE || pb_id(running->node, &node) != MN_OK ||
         size > ORPHANS_SIZE || !orphan_is_sound(front, running) ||
         session->orphans_count >= ORPHANS_MAX || orphan_runs_here(session, running->orphan) ||
-        front_replay_has_answer(session, running->stream))
+        front_replay_has_answer(session, running->stream, pb_span(running->id)))
         return;
     orphan = mn_alloc(sizeof *orphan + size);
     to = (uint8_t *)(orphan + 1);
@@ -258,10 +258,15 @@ static struct front_call *orphan_take(struct front *front, struct front_exchange
 bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
                         struct front_session *session, uint64_t stream)
 {
+    uint32_t count = 0;
+
+    MN_LIST_FOR_EACH (link, &session->orphans) {
+        count += MN_CONTAINER(link, struct orphan, in_session)->stream == stream;
+    }
+    if (count > 0 && front->calls.count + count > MCP_CALLS_MAX) return false;
     MN_LIST_FOR_EACH_SAFE (link, &session->orphans) {
         struct orphan *orphan = MN_CONTAINER(link, struct orphan, in_session);
         if (orphan->stream != stream) continue;
-        if (front->calls.count >= MCP_CALLS_MAX) return false;
         MN_PROBE("front: a call of another node is taken up");
         exchange->is_noted = true;
         (void)orphan_take(front, exchange, session, orphan);

@@ -252,6 +252,9 @@ void front_record_recover(struct front *front, struct mn_span key, struct mn_spa
 void front_record_reply(struct front *front, struct front_exchange *exchange,
                         struct front_session *session, struct mn_span id, struct mn_span result);
 
+/* What waits so on that exchange, one by one. */
+void *front_record_held(const struct front_exchange *exchange, void *at, struct mn_span *id);
+
 /* The exchange ends; what was to be said on it is not. */
 void front_record_leave(struct front_exchange *exchange);
 
@@ -454,7 +457,7 @@ void front_orphan_read(struct front *front, struct front_session *session,
                        const struct Meshnode__Record__Session *record);
 
 /* The client is here for that stream: the calls on it that came through another node are asked for.
- * False: not all could be. */
+ * False: there is no room for all, and none was. */
 bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
                         struct front_session *session, uint64_t stream);
 
@@ -469,10 +472,10 @@ void front_orphan_done(struct front_session *session);
 
 /* ---- front_replay.c ---- */
 
-/* The id of an event that is about to be sent; it is kept. Empty: events of this stream have none.
- */
+/* The id of an event that is about to be sent; it is kept. [answers]: the request of the stream
+ * that it answers; empty: none. Empty: events of this stream have none. */
 struct mn_span front_replay_event(struct front *front, struct front_exchange *exchange,
-                                  struct mn_span json, bool is_answer);
+                                  struct mn_span json, struct mn_span answers);
 
 /* Small answers of noted calls, into the record, and out of that of another node. */
 void front_replay_pack(struct front *front, const struct front_session *session,
@@ -483,8 +486,9 @@ void front_replay_read(struct front *front, struct front_session *session,
 /* Whether that is the JSON of a request's id, or a progress token, and nothing more. */
 bool front_replay_is_id(struct front *front, struct mn_span text);
 
-/* Whether an answer that went out on that stream is kept. */
-bool front_replay_has_answer(const struct front_session *session, uint64_t stream);
+/* Whether the answer to that request, which went out on that stream, is kept. */
+bool front_replay_has_answer(const struct front_session *session, uint64_t stream,
+                             struct mn_span request);
 
 /* The id that a stream begins with, before there is any event; empty: it does not. */
 struct mn_span front_replay_first(struct front *front, struct front_exchange *exchange);

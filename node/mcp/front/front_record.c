@@ -162,6 +162,15 @@ static void record_release_answers(struct front *front, struct front_session *se
     }
 }
 
+void *front_record_held(const struct front_exchange *exchange, void *at, struct mn_span *id)
+{
+    struct mn_list *link = at == NULL ? exchange->held.next : ((struct mn_list *)at)->next;
+
+    if (link == &exchange->held) return NULL;
+    *id = MN_CONTAINER(link, struct held, in_exchange)->id;
+    return link;
+}
+
 void front_record_leave(struct front_exchange *exchange)
 {
     while (!mn_list_is_empty(&exchange->held)) {

@@ -87,19 +87,19 @@ static void front_reply_whole(struct front *front, struct front_exchange *exchan
 }
 
 static void front_reply_said(struct front *front, struct front_exchange *exchange,
-                             struct mn_span json, bool is_answer)
+                             struct mn_span json, struct mn_span answers)
 {
     struct mn_writer writer = {0};
 
     MN_ASSERT(exchange->is_stream);
-    sse_write_message(&writer, front_replay_event(front, exchange, json, is_answer), json);
+    sse_write_message(&writer, front_replay_event(front, exchange, json, answers), json);
     exchange->unread += mn_writer_size(&writer);
     front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
 }
 
 void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json)
 {
-    front_reply_said(front, exchange, json, false);
+    front_reply_said(front, exchange, json, mn_span(NULL, 0));
 }
 
 static void front_reply_batch(struct front *front, struct front_exchange *exchange)
@@ -109,16 +109,16 @@ static void front_reply_batch(struct front *front, struct front_exchange *exchan
     front_reply_whole(front, exchange, 200, mn_writer_done(&exchange->batch));
 }
 
-/* One answer, whose text is in [writer]; takes it. */
+/* The answer to [id], whose text is in [writer]; takes it. */
 static void front_reply_answer(struct front *front, struct front_exchange *exchange, uint32_t code,
-                               struct mn_writer *writer)
+                               struct mn_span id, struct mn_writer *writer)
 {
     size_t collected = mn_writer_size(&exchange->batch);
 
     MN_ASSERT(exchange->pending_count > 0);
     exchange->pending_count--;
     if (exchange->is_stream) {
-        front_reply_said(front, exchange, mn_buf_span(writer->buf), true);
+        front_reply_said(front, exchange, mn_buf_span(writer->buf), id);
         mn_writer_drop(writer);
         if (exchange->pending_count == 0) front_reply_end(front, exchange);
         return;
@@ -150,7 +150,7 @@ void front_reply_result(struct front *front, struct front_exchange *exchange, st
         return;
     }
     jsonrpc_write_result(&writer, id, result);
-    front_reply_answer(front, exchange, 200, &writer);
+    front_reply_answer(front, exchange, 200, id, &writer);
 }
 
 bool front_reply_takes_pieces(const struct front_exchange *exchange)
@@ -160,11 +160,11 @@ bool front_reply_takes_pieces(const struct front_exchange *exchange)
 
 /* What stands around the data of an event. */
 static void front_reply_begin_event(struct front *front, struct front_exchange *exchange,
-                                    struct mn_writer *writer, size_t size)
+                                    struct mn_span id, struct mn_writer *writer, size_t size)
 {
     const struct mn_span large = {NULL, size}; /* such are not kept, so nobody looks at it */
 
-    sse_begin_message(writer, front_replay_event(front, exchange, large, true));
+    sse_begin_message(writer, front_replay_event(front, exchange, large, id));
 }
 
 void front_reply_pieces(struct front *front, struct front_exchange *exchange, struct mn_span id,
@@ -179,7 +179,7 @@ void front_reply_pieces(struct front *front, struct front_exchange *exchange, st
     MN_ASSERT(exchange->pending_count > 0 && front_reply_takes_pieces(exchange));
     exchange->pending_count--;
     if (is_stream)
-        front_reply_begin_event(front, exchange, &begin, size);
+        front_reply_begin_event(front, exchange, id, &begin, size);
     else
         front_reply_head(front, exchange_id, 200, reply_json, 1,
                          front_reply_session(front, exchange), false);
@@ -203,7 +203,7 @@ void front_reply_error(struct front *front, struct front_exchange *exchange, uin
 
     if (http_code != 200) front->stats.refused_count++;
     jsonrpc_write_error(&writer, id, code, message, data);
-    front_reply_answer(front, exchange, http_code, &writer);
+    front_reply_answer(front, exchange, http_code, id, &writer);
 }
 
 void front_reply_fail(struct front *front, struct front_exchange *exchange, uint32_t http_code,
