@@ -10,7 +10,6 @@
 #include "proto/base/list.h"
 #include "proto/base/map.h"
 
-#define CHILD_READ_SIZE (64 * 1024)
 #define CHILD_REPORT_MAX 1024 /* bytes of the helper's line */
 
 /* Output that is not at its end this long after the helper's: somebody else holds the pipe. */
@@ -50,8 +49,10 @@ struct child {
     mn_time term_delay, kill_delay;
     struct mn_map processes;
     struct mn_list dirty;
-    uv_idle_t flush; /* active while somebody is dirty */
-    uint8_t *read_buffer;
+    uv_idle_t flush;       /* active while somebody is dirty */
+    uint8_t *read_buffer;  /* IO_SHARE_MAX */
+    size_t read_size;      /* what was asked for */
+    bool is_filled;        /* by the last read */
     struct mn_arena arena; /* of one start */
     uint32_t alive_count;  /* processes with open handles, and the flush handle */
     bool is_closing;
@@ -89,7 +90,7 @@ struct child *child_new(struct io *io, const struct child_config *config)
     MN_ASSERT(child->helper != NULL);
     child->term_delay = config->term_delay;
     child->kill_delay = config->kill_delay;
-    child->read_buffer = mn_alloc(CHILD_READ_SIZE);
+    child->read_buffer = mn_alloc(IO_SHARE_MAX);
     mn_map_init(&child->processes, 0); /* ids are the node's own: nobody can choose them */
     mn_list_init(&child->dirty);
     uv_idle_init(io_uv(io), &child->flush);
@@ -204,13 +205,27 @@ static void child_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     struct child_process *process = handle->data;
     (void)suggested;
-    *buf = uv_buf_init((char *)process->child->read_buffer, CHILD_READ_SIZE);
+    struct child *child = process->child;
+    if (child->is_filled) { /* libuv would read 32 times: it ends its turn and comes back */
+        *buf = uv_buf_init(NULL, 0);
+        return;
+    }
+    child->read_size = io_share(child->io, IO_READ);
+    *buf = uv_buf_init((char *)child->read_buffer, (unsigned)child->read_size);
+}
+
+/* To be called with each result; false: there is nothing to look at. */
+static bool child_has_read(struct child *child, ssize_t size)
+{
+    child->is_filled = size == (ssize_t)child->read_size;
+    if (size > 0) io_moved(child->io, IO_READ, (size_t)size);
+    return size != 0 && size != UV_ENOBUFS;
 }
 
 static void child_process_on_output(struct child_process *process, uv_stream_t *stream,
                                     ssize_t size, uint32_t code, bool *is_open)
 {
-    if (size == 0 || process->is_ended) return;
+    if (!child_has_read(process->child, size) || process->is_ended) return;
     if (size > 0) {
         const struct edge_input input = {
             .type = EDGE_IN_CHILD_OUT,
@@ -244,6 +259,7 @@ static void child_process_on_err(uv_stream_t *stream, ssize_t size, const uv_buf
 static void child_process_on_report(uv_stream_t *stream, ssize_t size, const uv_buf_t *buf)
 {
     struct child_process *process = stream->data;
+    if (!child_has_read(process->child, size)) return;
     if (size < 0) {
         uv_read_stop(stream);
         return;

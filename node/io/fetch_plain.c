@@ -8,8 +8,6 @@
 #include "node/io/fetch_response.h"
 #include "proto/base/check.h"
 
-#define FETCH_PLAIN_READ_SIZE (64 * 1024)
-#define FETCH_PLAIN_READS_MAX 4 /* of a full buffer, until others have their turn */
 #define FETCH_PLAIN_SWEEP_MS 1000
 #define FETCH_PLAIN_JOIN_MAX 1024 /* a body up to here is copied behind its head */
 #define FETCH_PLAIN_KEEPALIVE_S                                      \
@@ -81,7 +79,8 @@ struct fetch_plain {
     uint32_t idle_count;
     uv_timer_t sweep;
     uint8_t *read_buffer;
-    uint32_t reads_count; /* in a row that filled it */
+    size_t read_size;     /* what was asked for */
+    bool is_filled;       /* by the last read */
     struct mn_writer key; /* of an origin that is looked for */
     struct fetch_plain_last last;
     uint32_t refs; /* connections and the sweep timer */
@@ -266,12 +265,13 @@ static void fetch_plain_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t
 {
     struct fetch_plain_conn *conn = handle->data;
     (void)suggested;
-    if (conn->plain->reads_count == FETCH_PLAIN_READS_MAX) {
-        *buf =
-            uv_buf_init(NULL, 0); /* libuv would read 32 times: it ends its turn and comes back */
+    struct fetch_plain *plain = conn->plain;
+    if (plain->is_filled) { /* libuv would read 32 times: it ends its turn and comes back */
+        *buf = uv_buf_init(NULL, 0);
         return;
     }
-    *buf = uv_buf_init((char *)conn->plain->read_buffer, FETCH_PLAIN_READ_SIZE);
+    plain->read_size = io_share(plain->fetch->io, IO_READ);
+    *buf = uv_buf_init((char *)plain->read_buffer, (unsigned)plain->read_size);
 }
 
 static const char *fetch_plain_why(mn_status status)
@@ -287,7 +287,8 @@ static void fetch_plain_on_read(uv_stream_t *stream, ssize_t size, const uv_buf_
 {
     struct fetch_plain_conn *conn = stream->data;
     mn_status status;
-    conn->plain->reads_count = size == FETCH_PLAIN_READ_SIZE ? conn->plain->reads_count + 1 : 0;
+    conn->plain->is_filled = size == (ssize_t)conn->plain->read_size;
+    if (size > 0) io_moved(conn->plain->fetch->io, IO_READ, (size_t)size);
     if (size == 0 || size == UV_ENOBUFS || conn->is_closed) return;
     if (conn->call == NULL) { /* kept, and closed or out of step */
         fetch_plain_conn_close(conn);
@@ -619,7 +620,7 @@ struct fetch_plain *fetch_plain_new(struct fetch *fetch)
     mn_list_init(&plain->idle);
     uv_timer_init(io_uv(fetch->io), &plain->sweep);
     plain->sweep.data = plain;
-    plain->read_buffer = mn_alloc(FETCH_PLAIN_READ_SIZE);
+    plain->read_buffer = mn_alloc(IO_SHARE_MAX);
     plain->refs = 1;
     return plain;
 }

@@ -258,7 +258,9 @@ static ssize_t http_exchange_on_read(void *cls, uint64_t position, char *to, siz
     struct http_exchange *exchange = &conn->exchange;
     (void)position;
     if (exchange->is_cut) return MHD_CONTENT_READER_END_WITH_ERROR;
-    size_t taken = http_exchange_take(conn, to, max);
+    size_t share = io_share(conn->http->io, IO_WRITE);
+    size_t taken = http_exchange_take(conn, to, max < share ? max : share);
+    io_moved(conn->http->io, IO_WRITE, taken);
     if (exchange->is_stream) conn->since_ms = http_now_ms(conn->http);
     http_unsettle(conn);
     if (taken == 0) {

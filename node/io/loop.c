@@ -6,8 +6,10 @@
 #include "proto/base/list.h"
 #include "proto/base/memory.h"
 
-/* A machine that always has more to do gets this many ticks before the loop looks outside again. */
+/* A machine that always has more to do gets this many ticks, and not more time, before the loop
+ * looks outside again. */
 #define IO_TICKS_MAX 16
+#define IO_TICKS_US 100
 
 #ifdef __SANITIZE_THREAD__
 /* Debian's RocksDB and nng are not built for the thread sanitizer, which then does not see their
@@ -28,6 +30,7 @@ struct io {
     uv_timer_t timer;     /* armed to the machine's deadline */
     uv_idle_t idle;       /* active while a tick is due already: the loop must not sleep */
     mn_time armed;        /* deadline the timer stands for; MN_TIME_NEVER: stopped */
+    size_t moved[2];      /* bytes in this turn, by io_way */
     bool is_stepping;
     struct mn_list queued; /* struct io_queued, reported during a step */
     struct edge_outbox outbox;
@@ -166,7 +169,8 @@ static void io_on_timer(uv_timer_t *handle)
 static void io_arm(struct io *io, mn_time deadline)
 {
     mn_time now = io_now(io).mono;
-    if (deadline <= now) {
+    bool has_more = mn_memory_step();
+    if (deadline <= now || has_more) {
         uv_idle_start(&io->idle, io_on_idle);
         return;
     }
@@ -185,12 +189,26 @@ static void io_on_prepare(uv_prepare_t *handle)
 {
     struct io *io = handle->data;
     const struct edge_input tick = {.type = EDGE_IN_TICK};
-    for (int i = 0; i < IO_TICKS_MAX; i++) {
-        if (io->config.deadline(io->config.owner) > io_now(io).mono) break;
+    mn_time now = io_now(io).mono, until = now + IO_TICKS_US;
+    for (int i = 0; i < IO_TICKS_MAX && now < until; i++) {
+        if (io->config.deadline(io->config.owner) > now) break;
         io_input(io, &tick);
+        now = io_now(io).mono;
     }
+    io->moved[IO_READ] = io->moved[IO_WRITE] = 0;
     if (io->config.turn_end != NULL) io->config.turn_end(io->config.owner);
     io_arm(io, io->config.deadline(io->config.owner));
+}
+
+size_t io_share(const struct io *io, enum io_way way)
+{
+    size_t moved = io->moved[way];
+    return moved + IO_SHARE_MIN >= IO_SHARE_MAX ? IO_SHARE_MIN : IO_SHARE_MAX - moved;
+}
+
+void io_moved(struct io *io, enum io_way way, size_t bytes)
+{
+    io->moved[way] += bytes;
 }
 
 static void io_on_check(uv_check_t *handle)

@@ -11,9 +11,7 @@
 #include "proto/base/map.h"
 #include "proto/base/memory.h"
 
-#define NET_RECEIVE_SIZE 65536u
 #define NET_UNSENT_MAX 32768 /* bytes that wait in the kernel, where nothing overtakes them */
-#define NET_RECEIVES_MAX 4   /* at a time from one connection, while the buffer gets full */
 #define NET_LISTENERS_MAX 8u
 #define NET_DIAL_TIMEOUT_MS 10000
 #define NET_LINGER_MS 1000u      /* for the last send of a connection that is to be closed */
@@ -68,8 +66,9 @@ struct net {
     uv_timer_t timer; /* ends lingering, retries accepts */
     uv_idle_t idle;   /* active while [sent_now] is not empty */
     nng_aio *now_aio; /* of operations that do not wait */
-    uint8_t *bytes;   /* NET_RECEIVE_SIZE */
+    uint8_t *bytes;   /* IO_SHARE_MAX */
     struct mn_list sent_now;
+    uint32_t sent_now_count;
     _Atomic(struct net_done *) done;
     struct net_listener listeners[NET_LISTENERS_MAX];
     uint32_t listeners_count;
@@ -227,20 +226,20 @@ static void net_report_closed(struct net *net, struct net_conn *conn, mn_status 
 static void net_on_readable(uv_poll_t *handle, int status, int events)
 {
     struct net_conn *conn = handle->data;
-    size_t size = NET_RECEIVE_SIZE;
+    struct net *net = conn->net;
+    size_t size;
     (void)status, (void)events; /* whatever it is, receiving tells */
-    for (int i = 0; i < NET_RECEIVES_MAX && size == NET_RECEIVE_SIZE && conn->is_polling; i++) {
-        int error = net_stream_receive(conn->stream, conn->net->now_aio, conn->net->bytes,
-                                       NET_RECEIVE_SIZE, &size);
-        if (error == NNG_ECANCELED) return;
-        if (error != 0) {
-            net_report_closed(conn->net, conn, net_status(error), nng_strerror(error));
-            return;
-        }
-        const struct edge_input input = {
-            .type = EDGE_IN_NET_BYTES, .id = conn->id, .bytes = mn_span(conn->net->bytes, size)};
-        io_input(conn->net->io, &input);
+    int error = net_stream_receive(conn->stream, net->now_aio, net->bytes,
+                                   io_share(net->io, IO_READ), &size);
+    if (error == NNG_ECANCELED) return;
+    if (error != 0) {
+        net_report_closed(net, conn, net_status(error), nng_strerror(error));
+        return;
     }
+    io_moved(net->io, IO_READ, size);
+    const struct edge_input input = {
+        .type = EDGE_IN_NET_BYTES, .id = conn->id, .bytes = mn_span(net->bytes, size)};
+    io_input(net->io, &input);
 }
 
 /* Receives while there is somebody to receive for. */
@@ -344,6 +343,7 @@ static void net_send(struct net *net, struct net_conn *conn, struct mn_buf *buf)
     conn->is_sending = true;
     conn->sent_now_error = error;
     mn_list_push_back(&net->sent_now, &conn->sent_now);
+    net->sent_now_count++;
     uv_idle_start(&net->idle, net_on_idle);
 }
 
@@ -534,9 +534,11 @@ static void net_on_async(uv_async_t *handle)
 static void net_on_idle(uv_idle_t *handle)
 {
     struct net *net = handle->data;
-    for (int i = 0; i < NET_TURN_BATCHES_MAX && !mn_list_is_empty(&net->sent_now); i++) {
+    uint32_t count = net->sent_now_count; /* what is sent in answer waits for the next turn */
+    for (; count > 0 && !mn_list_is_empty(&net->sent_now); count--) {
         struct net_conn *conn =
             MN_CONTAINER(mn_list_take(&net->sent_now), struct net_conn, sent_now);
+        net->sent_now_count--;
         bool was_cut = conn->is_cut;
         net_on_sent(net, conn, conn->sent_now_error);
         net_reap(conn, was_cut);
@@ -579,7 +581,7 @@ struct net *net_new(struct io *io, const struct net_config *config)
     mn_list_init(&net->lingering);
     mn_list_init(&net->sent_now);
     mn_map_init(&net->conns, 0);
-    net->bytes = mn_realloc(NULL, NET_RECEIVE_SIZE);
+    net->bytes = mn_realloc(NULL, IO_SHARE_MAX);
     int error = nng_aio_alloc(&net->now_aio, NULL, NULL);
     MN_ASSERT(error == 0); /* out of memory */
     uv_async_init(io_uv(io), &net->async, net_on_async);

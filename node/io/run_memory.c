@@ -8,6 +8,7 @@
 
 #define RUN_MEMORY_MAPPED (4 << 20) /* bytes of one buffer */
 #define RUN_MEMORY_KEPT (64 << 20)  /* bytes of the heap's free end */
+#define RUN_MEMORY_LARGE (64 << 20) /* bytes of large blocks for the next */
 
 static void run_look_at_memory(uv_timer_t *timer)
 {
@@ -29,6 +30,7 @@ static void run_tell_heap(void)
 {
     mallopt(M_MMAP_THRESHOLD, RUN_MEMORY_MAPPED);
     mallopt(M_TRIM_THRESHOLD, RUN_MEMORY_KEPT);
+    mn_memory_keep_large(RUN_MEMORY_LARGE);
 }
 
 void run_watch_memory(struct run *run, uint64_t look_ms)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proto/base/check.h"
+#include "proto/base/memory_large.h"
 
 #define KEPT_MAX ((size_t)1024) /* bytes of a block that is kept for the next */
 #define ALIGNMENT _Alignof(max_align_t)
@@ -51,10 +52,18 @@ static struct kept_class *kept_class(size_t size)
     return &kept_classes[class < 1 ? 1 : class];
 }
 
+/* Who grows a block may get one that is so many times as large: it most likely grows on. */
+#define GROWTH_MAX 8
+
 /* Not cleared; never NULL. */
 static void *memory_take(size_t size)
 {
     void *memory;
+
+    if (size >= MEMORY_LARGE_MIN) {
+        memory = memory_large_take(size, 2 * size);
+        if (memory != NULL) return memory;
+    }
 
     if (KEEPS_BLOCKS && size <= KEPT_MAX) {
         struct kept_class *class = kept_class(size);
@@ -83,10 +92,29 @@ void *mn_alloc(size_t size)
     return memory;
 }
 
+/* A block that has room for [size] bytes, this one or a kept one; NULL: there is none. */
+static void *memory_grow(void *memory, size_t size)
+{
+    size_t before;
+    void *grown;
+
+    if (!KEEPS_BLOCKS) return NULL;
+    before = malloc_usable_size(memory);
+    if (before >= size) return before / GROWTH_MAX <= size ? memory : NULL;
+    grown = memory_large_take(size, GROWTH_MAX * size);
+    if (grown == NULL) return NULL;
+    memcpy(grown, memory, before);
+    mn_free(memory);
+    return grown;
+}
+
 void *mn_realloc(void *memory, size_t size)
 {
+    void *grown;
+
     if (size == 0) size = 1;
     if (memory == NULL) return memory_take(size);
+    if (size >= MEMORY_LARGE_MIN && (grown = memory_grow(memory, size)) != NULL) return grown;
     memory = realloc(memory, size);
     MN_ASSERT(memory != NULL);
     return memory;
@@ -106,12 +134,15 @@ void mn_free(void *memory)
             class->bytes += size;
             return;
         }
+    } else if (KEEPS_BLOCKS && memory_large_keep(memory, size)) {
+        return;
     }
     free(memory);
 }
 
 void mn_memory_give_back(void)
 {
+    memory_large_drop();
     for (size_t i = 0; i < KEPT_CLASSES; i++) {
         struct kept_block *block;
         while ((block = kept_classes[i].first) != NULL) {

@@ -7,6 +7,7 @@
 #ifndef MN_MEMORY_H
 #define MN_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,9 +18,18 @@ void *mn_alloc(size_t size);
 void *mn_realloc(void *memory, size_t size);
 void mn_free(void *memory);
 
-/* Small blocks that were freed and are kept for the next of their size go back to the C library:
- * for when a busy time is over. Those of this thread. */
+/* Blocks that were freed and are kept for the next of their size go back to the C library: for when
+ * a busy time is over. Those of this thread. */
 void mn_memory_give_back(void);
+
+/* Of the large blocks that this thread frees, keeps [bytes_max] for the next: the system takes time
+ * to clear pages, and as much to take back those of 20 MiB at once (2 ms), while everybody waits.
+ * What is freed beyond that goes back in slices, as long as it is not more than as much again. 0,
+ * as it is at first: none is kept. */
+void mn_memory_keep_large(size_t bytes_max);
+
+/* Gives back one slice. True: there is more to do. */
+bool mn_memory_step(void);
 
 struct mn_pool {
     size_t used, limit; /* bytes, headers included */

@@ -262,6 +262,61 @@ START_TEST(writer_builds_one_padded_buffer)
 }
 END_TEST
 
+enum { LARGE = 8 << 20, LARGE_SLICE = 256 << 10 };
+
+static void *large_used(void)
+{
+    return memset(mn_realloc(NULL, LARGE), 0xee, LARGE);
+}
+
+START_TEST(large_blocks_are_kept_for_the_next)
+{
+    void *block, *other;
+
+    mn_memory_keep_large(2 * (size_t)LARGE);
+    block = large_used();
+    mn_free(block);
+    if (malloc_usable_size(block) < LARGE) return; /* a sanitizer's heap: nothing is kept there */
+    ck_assert(!mn_memory_step());
+    other = mn_realloc(NULL, LARGE / 4); /* it would waste most of it */
+    ck_assert_ptr_ne(other, block);
+    other = mn_realloc(other, LARGE / 2); /* but who grows may grow on, and does without a copy */
+    ck_assert_ptr_eq(other, block);
+    ck_assert_ptr_eq(mn_realloc(other, LARGE), block);
+    mn_free(block);
+    ck_assert_ptr_eq(mn_realloc(NULL, LARGE), block);
+    ck_assert_ptr_ne(other = large_used(), block);
+    mn_free(block);
+    mn_free(other);
+    mn_memory_keep_large(0);
+}
+END_TEST
+
+START_TEST(large_blocks_go_back_in_slices)
+{
+    size_t before = mallinfo2().hblkhd;
+    void *blocks[3];
+    int steps = 0;
+
+    mn_memory_keep_large(3 * (size_t)LARGE / 2); /* one stays, and one more waits */
+    for (int i = 0; i < 3; i++)
+        blocks[i] = large_used();
+    for (int i = 0; i < 3; i++)
+        mn_free(blocks[i]);
+    if (malloc_usable_size(blocks[0]) < LARGE) return;
+    ck_assert_uint_ge(mallinfo2().hblkhd, before + 2 * (size_t)LARGE);
+    ck_assert_uint_lt(mallinfo2().hblkhd, before + 3 * (size_t)LARGE);
+    while (mn_memory_step())
+        steps++;
+    ck_assert_int_ge(steps, LARGE / 2 / LARGE_SLICE - 1);
+    ck_assert_int_le(steps, LARGE / LARGE_SLICE);
+    memset(mn_realloc(NULL, LARGE), 1, LARGE); /* what is left is whole */
+    mn_memory_give_back();
+    ck_assert_uint_lt(mallinfo2().hblkhd, before + 2 * (size_t)LARGE);
+    mn_memory_keep_large(0);
+}
+END_TEST
+
 START_TEST(list_keeps_order_and_removes_twice)
 {
     struct mn_list head, a, b, c;
@@ -328,6 +383,8 @@ int main(void)
     tcase_add_test(tests, writer_makes_room_once_and_writes_numbers);
     tcase_add_test(tests, allocated_memory_is_clear_even_when_used_before);
     tcase_add_test(tests, small_blocks_go_back);
+    tcase_add_test(tests, large_blocks_are_kept_for_the_next);
+    tcase_add_test(tests, large_blocks_go_back_in_slices);
     tcase_add_test(tests, list_keeps_order_and_removes_twice);
     tcase_add_test(tests, trace_overwrites_the_oldest_and_counts_it);
     tcase_add_test_raise_signal(tests, assertion_stops_the_process, 6 /* SIGABRT */);

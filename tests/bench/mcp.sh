@@ -3,7 +3,7 @@
 # measurement. Sourced after lib.sh. A target has a url, a script (lua) and the processes whose time counts
 # (pids). Nothing here asserts a time.
 
-port=18090
+port=${BENCH_PORT:-18090} # those after it are used
 declare -A url lua pids ports
 next_port() { port=$((port + 1)); ports[$1]=$port; }
 wants() { case " $targets " in *" $1 "*) ;; *) return 1 ;; esac; }
@@ -26,19 +26,31 @@ start_tool() { # NAME OPTIONS...: the HTTP tool
   bench_wait "$name" grep -q listening "$work/$name.log"
 }
 
-start_nodes() { # OPTIONS...: node b with these servers, node a of the same mesh; pids[one], pids[two]
-  local a b
-  bench_node b "${ports[b]}" "$@"
-  b=$bench_pid
-  bench_wait "the token" test -s "$work/b/join-token"
-  bench_node a "${ports[a]}" --join "$(jq -r '.mesh[0]' "$work/b/run.json")" --token "@$work/b/join-token"
-  a=$bench_pid
-  pids[one]=$b pids[two]="$a $b"
+start_pair() { # SERVING ENTRY OPTIONS...: node SERVING with these servers, node ENTRY of the same mesh
+  local serving=$1 entry=$2
+  shift 2
+  bench_node "$serving" "${ports[$serving]}" "$@"
+  pids[$serving]=$bench_pid
+  bench_wait "the token" test -s "$work/$serving/join-token"
+  bench_node "$entry" "${ports[$entry]}" --join "$(jq -r '.mesh[0]' "$work/$serving/run.json")" \
+    --token "@$work/$serving/join-token"
+  pids[$entry]=$bench_pid
 }
 
-wait_for_tools() { # TOOL...: on node a
-  for tool in "$@"; do bench_wait "$tool on node a" "$bin/meshctl" --data "$work/a" tools show "$tool"; done
+start_nodes() { # OPTIONS...: node b with these servers, node a of the same mesh; pids[one], pids[two]
+  start_pair b a "$@"
+  pids[one]=${pids[b]} pids[two]="${pids[a]} ${pids[b]}"
 }
+
+wait_for_tools_at() { # NODE TOOL...
+  local node=$1 tool
+  shift
+  for tool in "$@"; do
+    bench_wait "$tool on node $node" "$bin/meshctl" --data "$work/$node" tools show "$tool"
+  done
+}
+
+wait_for_tools() { wait_for_tools_at a "$@"; } # TOOL...
 
 start_nginx() { # before the tool, and by itself
   local answer='{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"hello"}],"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"mcp-tool","version":"1.0.0"}}}}'

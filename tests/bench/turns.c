@@ -1,7 +1,7 @@
 /* Preloaded into a node: how long the turns of its loop are, from the end of one wait to the next,
  * in processor time of the loop's thread, which others on the machine do not change. The sums stand
  * in the file $TURNS_DIR/PID, as four numbers of 64 bits: turns, their ns, ns of the longest, how
- * many took more than 5 ms. Who writes zeros there begins anew. */
+ * many took more than 1 ms. Who writes zeros there begins anew. */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LONG_NS 5000000u
+#define LONG_NS 1000000u
 #define LOOP_EVENTS_MIN 1000 /* libuv takes so many at once; who asks for fewer is not the loop */
 
 struct turns {

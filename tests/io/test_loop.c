@@ -17,6 +17,7 @@ struct machine {
     bool echoes;               /* a reported dial makes the wrapper report at once */
     char late_text[32], late_header[32];
     uint32_t turns;
+    mn_time step_us; /* what a tick takes */
 };
 
 static void note(struct machine *machine, char what)
@@ -33,6 +34,8 @@ static void step(void *owner, struct mn_now now, const struct edge_input *input,
     ck_assert_uint_gt(now.wall, 0);
     if (input->type == EDGE_IN_TICK) {
         note(machine, 't');
+        while (io_now(machine->io).mono < now.mono + machine->step_us)
+            continue;
         if (++machine->ticks == machine->ticks_max) io_stop(machine->io);
         machine->deadline = machine->ticks < machine->ticks_max ? now.mono : MN_TIME_NEVER;
     } else if (input->type == EDGE_IN_HTTP_OPEN) {
@@ -132,6 +135,38 @@ START_TEST(a_machine_that_always_has_work_does_not_starve_the_outside)
 }
 END_TEST
 
+START_TEST(slow_ticks_are_fewer_in_a_turn)
+{
+    struct machine machine;
+    make(&machine);
+    machine.deadline = 0;
+    machine.ticks_max = 40;
+    machine.step_us = 60;
+    io_run(machine.io);
+    ck_assert_uint_eq(machine.ticks, 40);
+    ck_assert_uint_ge(machine.turns, 20); /* the second one of a turn is the last */
+    io_free(machine.io);
+}
+END_TEST
+
+START_TEST(who_moves_bytes_leaves_fewer_to_others_of_the_turn)
+{
+    struct machine machine;
+    make(&machine);
+    ck_assert_uint_eq(io_share(machine.io, IO_READ), IO_SHARE_MAX);
+    io_moved(machine.io, IO_READ, IO_SHARE_MAX / 2);
+    ck_assert_uint_eq(io_share(machine.io, IO_READ), IO_SHARE_MAX / 2);
+    io_moved(machine.io, IO_READ, IO_SHARE_MAX);
+    ck_assert_uint_eq(io_share(machine.io, IO_READ), IO_SHARE_MIN);
+    ck_assert_uint_eq(io_share(machine.io, IO_WRITE), IO_SHARE_MAX);
+    machine.deadline = 0;
+    machine.ticks_max = 1;
+    io_run(machine.io);
+    ck_assert_uint_eq(io_share(machine.io, IO_READ), IO_SHARE_MAX);
+    io_free(machine.io);
+}
+END_TEST
+
 START_TEST(a_deadline_is_met_and_never_early)
 {
     struct machine machine;
@@ -173,6 +208,8 @@ int main(void)
     tcase_add_test(tcase, outputs_are_carried_out_in_order_before_the_next_input);
     tcase_add_test(tcase, what_is_reported_during_a_step_is_copied_and_handled_after_it);
     tcase_add_test(tcase, a_machine_that_always_has_work_does_not_starve_the_outside);
+    tcase_add_test(tcase, slow_ticks_are_fewer_in_a_turn);
+    tcase_add_test(tcase, who_moves_bytes_leaves_fewer_to_others_of_the_turn);
     tcase_add_test(tcase, a_deadline_is_met_and_never_early);
     tcase_add_test(tcase, without_a_deadline_there_is_no_tick);
     Suite *suite = suite_create("loop");

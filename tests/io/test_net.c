@@ -11,6 +11,7 @@
 
 #define CONNS_MAX 16
 #define TEST_LIMIT_MS 20000
+#define SEND_SIZE 65536
 
 struct conn {
     uint64_t id;
@@ -30,6 +31,10 @@ struct world {
     char bound[NET_ADDRESS_SIZE];
     struct mn_list todo; /* struct todo: outputs of the next step */
     bool echoes;         /* accepted connections send back what they got */
+    uint32_t sends_left; /* who is told that one is over begins the next */
+    struct {
+        size_t received, sent_count;
+    } turn, worst; /* of a turn of the loop */
     bool (*is_done)(const struct world *world);
 };
 
@@ -82,11 +87,17 @@ static void note(struct world *world, const struct edge_input *input)
                  (const char *)input->text.data);
     } else if (input->type == EDGE_IN_NET_BYTES) {
         conn->received += input->bytes.size;
+        world->turn.received += input->bytes.size;
         for (size_t i = 0; i < input->bytes.size; i++)
             conn->sum = (uint8_t)(conn->sum * 31 + input->bytes.data[i]);
         if (world->echoes && conn->is_accepted) want_send(world, conn->id, input->bytes);
     } else if (input->type == EDGE_IN_NET_SENT) {
         conn->sent_count++;
+        world->turn.sent_count++;
+        if (world->sends_left > 0) {
+            world->sends_left--;
+            want(world, EDGE_OUT_NET_SEND, conn->id)->buf = mn_buf_new(SEND_SIZE);
+        }
     } else if (input->type == EDGE_IN_NET_CLOSED) {
         conn->is_closed = true;
         conn->status = input->status;
@@ -127,6 +138,15 @@ static void stepped(void *owner)
     if (world->is_done(world)) io_stop(world->io);
 }
 
+static void turn_end(void *owner)
+{
+    struct world *world = owner;
+    if (world->turn.received > world->worst.received) world->worst.received = world->turn.received;
+    if (world->turn.sent_count > world->worst.sent_count)
+        world->worst.sent_count = world->turn.sent_count;
+    world->turn.received = world->turn.sent_count = 0;
+}
+
 static void on_limit(uv_timer_t *timer)
 {
     (void)timer;
@@ -137,7 +157,7 @@ static void world_open(struct world *world, uint32_t accepted_max, const char *a
 {
     const char *error = "";
     const struct net_config net_config = {accepted_max};
-    const struct io_config config = {world, step, deadline, carry_out, stepped, NULL};
+    const struct io_config config = {world, step, deadline, carry_out, stepped, turn_end};
     *world = (struct world){0};
     mn_list_init(&world->todo);
     world->io = io_new(&config);
@@ -257,6 +277,30 @@ START_TEST(a_send_larger_than_the_kernel_takes_arrives_whole_and_in_order)
     want(&world, EDGE_OUT_NET_SEND, 2)->buf = big;
     world_run(&world, has_big);
     ck_assert_uint_eq(accepted(&world)->sum, sum);
+    world_close(&world);
+}
+END_TEST
+
+#define SENDS 100
+
+static bool has_all_sends(const struct world *world)
+{
+    return dialled(world, 2)->sent_count == SENDS && accepted(world)->received == SENDS * SEND_SIZE;
+}
+
+/* However much the kernel takes and has: others wait for one read and one send, or two when it took
+ * the rest of one before. */
+START_TEST(a_turn_moves_little)
+{
+    struct world world;
+    world_open(&world, 8, "127.0.0.1:0");
+    want_dial(&world, 2, world.bound);
+    world_run(&world, is_connected);
+    world.sends_left = SENDS - 1;
+    want(&world, EDGE_OUT_NET_SEND, 2)->buf = mn_buf_new(SEND_SIZE);
+    world_run(&world, has_all_sends);
+    ck_assert_uint_le(world.worst.sent_count, 2);
+    ck_assert_uint_le(world.worst.received, IO_SHARE_MAX);
     world_close(&world);
 }
 END_TEST
@@ -464,6 +508,7 @@ int main(void)
     tcase_add_test(tcase, bytes_go_there_and_back);
     tcase_add_test(tcase, ipv6_and_names_work_too);
     tcase_add_test(tcase, a_send_larger_than_the_kernel_takes_arrives_whole_and_in_order);
+    tcase_add_test(tcase, a_turn_moves_little);
     tcase_add_test(tcase, a_paused_connection_delivers_at_most_what_was_under_way);
     tcase_add_test(tcase, a_close_lets_the_last_send_out_first);
     tcase_add_test(tcase, a_close_waits_for_a_stuck_send_one_second_only);
