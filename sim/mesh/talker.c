@@ -317,8 +317,10 @@ static void task_write(struct mn_writer *writer, const struct task *task)
     mn_writer_format(
         writer,
         "\"taskId\":\"%s\",\"status\":\"%s\",\"createdAt\":\"2030-01-01T00:00:00Z\","
-        "\"lastUpdatedAt\":\"2030-01-01T00:00:00Z\",\"%s\":60000,\"%s\":%u",
-        task->id, task_status_name(task), task->line->server->is_modern ? "ttlMs" : "ttl",
+        "\"lastUpdatedAt\":\"2030-01-01T00:00:00Z\",\"statusMessage\":\"%s\",\"%s\":60000,"
+        "\"%s\":%u",
+        task->id, task_status_name(task), task->talk->key,
+        task->line->server->is_modern ? "ttlMs" : "ttl",
         task->line->server->is_modern ? "pollIntervalMs" : "pollInterval", TASK_POLL_MS);
 }
 
@@ -522,7 +524,7 @@ static void write_about(const struct talker_line *line, struct mn_writer *body)
     else
         mn_writer_format(body,
                          "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{%s,\"tasks\":{"
-                         "\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}},"
+                         "\"list\":{},\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}},"
                          "\"serverInfo\":{\"name\":\"talker\",\"version\":\"1\"}",
                          common);
 }

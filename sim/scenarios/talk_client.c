@@ -36,7 +36,7 @@ static void client_again(struct talk_client *client)
 
 /* ---- what came of it ---- */
 
-static void slot_end(struct slot *slot, enum talk_state state, struct mn_span reason)
+void talk_slot_end(struct slot *slot, enum talk_state state, struct mn_span reason)
 {
     struct sim *sim = slot_sim(slot);
     struct talk *talk = slot->talk;
@@ -69,12 +69,13 @@ static void slot_end(struct slot *slot, enum talk_state state, struct mn_span re
     slot->is_waiting = slot->is_dropped = false;
     slot->state = mn_buf_unref(slot->state);
     slot->responses = mn_buf_unref(slot->responses);
+    slot->cursor = mn_buf_unref(slot->cursor);
     sim_cancel(sim, &slot->next);
     sim_cancel(sim, &slot->cancel);
     client_again(slot->client);
 }
 
-static void slot_answered(struct slot *slot, const struct json *result, struct mn_span message)
+void talk_slot_answered(struct slot *slot, const struct json *result, struct mn_span message)
 {
     struct sim *sim = slot_sim(slot);
     struct talk *talk = slot->talk;
@@ -95,7 +96,7 @@ static void slot_answered(struct slot *slot, const struct json *result, struct m
                  talk->answers, talk->questions);
     slot->client->talks->answered[talk->script]++;
     if (slot->is_resuming) slot->client->talks->resumed++;
-    slot_end(slot, TALK_ANSWERED, mn_span(NULL, 0));
+    talk_slot_end(slot, TALK_ANSWERED, mn_span(NULL, 0));
 }
 
 /* ---- writing ---- */
@@ -134,6 +135,7 @@ static const char *act_method(enum act act)
     return act == ACT_CALL          ? "tools/call"
            : act == ACT_TASK_GET    ? "tasks/get"
            : act == ACT_TASK_RESULT ? "tasks/result"
+           : act == ACT_TASK_LIST   ? "tasks/list"
                                     : "tasks/cancel";
 }
 
@@ -149,8 +151,13 @@ static struct mn_buf *slot_body(const struct slot *slot)
     if (is_call)
         mn_writer_format(&writer, "\"name\":\"%s\",\"arguments\":{\"key\":\"%s\"},",
                          slot_tool(slot, tool), slot->talk->key);
-    else
+    else if (slot->act != ACT_TASK_LIST)
         mn_writer_format(&writer, "\"taskId\":\"%s\",", slot->task);
+    if (slot->act == ACT_TASK_LIST && slot->cursor != NULL) {
+        mn_writer_str(&writer, "\"cursor\":");
+        mn_writer_add(&writer, mn_buf_span(slot->cursor));
+        mn_writer_str(&writer, ",");
+    }
     if (slot->responses != NULL && is_call) {
         mn_writer_str(&writer, "\"inputResponses\":");
         mn_writer_add(&writer, mn_buf_span(slot->responses));
@@ -226,7 +233,7 @@ static void slot_hears(struct sim *sim, void *context, struct mn_span message)
 
 /* ---- answers ---- */
 
-static void slot_later(struct slot *slot, mn_time most)
+void talk_slot_later(struct slot *slot, mn_time most)
 {
     struct sim *sim = slot_sim(slot);
 
@@ -261,10 +268,10 @@ static void slot_round(struct slot *slot, const struct json *result)
     slot->responses = mn_writer_done(&responses);
     if (talks->may_abandon && !slot->talk->is_strict && rng_below(&talks->sim->rng_work, 10) == 0) {
         MN_PROBE("sim: a client does not come back with its answer");
-        slot_end(slot, TALK_GONE, mn_span_str("abandoned"));
+        talk_slot_end(slot, TALK_GONE, mn_span_str("abandoned"));
         return;
     }
-    slot_later(slot, 3 * MN_SEC);
+    talk_slot_later(slot, 3 * MN_SEC);
 }
 
 /* A task was begun: it is asked about, wherever. */
@@ -282,37 +289,7 @@ static void slot_task_begun(struct slot *slot, const struct json *task)
     slot->is_task_cancelled = false;
     slot->act = ACT_TASK_GET;
     talk_task_listen(slot);
-    slot_later(slot, slot->is_listening ? 4 * MN_SEC : MN_SEC);
-}
-
-static void slot_task_shown(struct slot *slot, const struct json *result, struct mn_span message)
-{
-    struct mn_span status = json_text(json_find_str(result, "status"));
-
-    if (slot->act == ACT_TASK_CANCEL) {
-        slot->is_task_cancelled = true;
-        slot->act = ACT_TASK_GET;
-        slot_later(slot, MN_SEC);
-    } else if (!mn_span_is(json_text(json_find_str(result, "taskId")), slot->task)) {
-        sim_fail(slot_sim(slot), "%s: a task of another id: %.*s", slot->talk->key,
-                 (int)message.size, (const char *)message.data);
-    } else if (mn_span_is(status, "working")) {
-        if (slot->is_task_cancelled)
-            sim_fail(slot_sim(slot), "%s: its task was cancelled, and goes on", slot->talk->key);
-        slot_later(slot, MN_SEC);
-    } else if (mn_span_is(status, "cancelled")) {
-        talk_task_found_over(slot);
-        if (!slot->is_task_cancelled && slot->tries == 0)
-            sim_fail(slot_sim(slot), "%s: nobody cancelled its task", slot->talk->key);
-        slot->talk->cancelled = slot_sim(slot)->time;
-        slot_end(slot, TALK_CANCELLED, mn_span(NULL, 0));
-    } else if (slot->client->is_modern) {
-        talk_task_found_over(slot);
-        slot_answered(slot, json_find_str(result, "result"), message);
-    } else {
-        slot->act = ACT_TASK_RESULT;
-        slot_later(slot, MN_SEC);
-    }
+    talk_slot_later(slot, slot->is_listening ? 4 * MN_SEC : MN_SEC);
 }
 
 static void slot_result(struct slot *slot, const struct json *result, struct mn_span message)
@@ -320,8 +297,10 @@ static void slot_result(struct slot *slot, const struct json *result, struct mn_
     struct mn_span type = json_text(json_find_str(result, "resultType"));
     const struct json *task = json_find_str(result, "task");
 
-    if (slot->act == ACT_TASK_GET || slot->act == ACT_TASK_CANCEL)
-        slot_task_shown(slot, result, message);
+    if (slot->act == ACT_TASK_LIST)
+        talk_task_listed(slot, result, message);
+    else if (slot->act == ACT_TASK_GET || slot->act == ACT_TASK_CANCEL)
+        talk_task_shown(slot, result, message);
     else if (mn_span_is(type, "input_required") && slot->client->is_modern)
         slot_round(slot, result);
     else if (mn_span_is(type, "task"))
@@ -329,12 +308,12 @@ static void slot_result(struct slot *slot, const struct json *result, struct mn_
     else if (slot->act == ACT_CALL && task != NULL)
         slot_task_begun(slot, task);
     else
-        slot_answered(slot, result, message);
+        talk_slot_answered(slot, result, message);
 }
 
 /* Asking about a task can be done again; nothing else can. */
-static void slot_refused(struct slot *slot, enum talk_state state, struct mn_span reason,
-                         bool is_unknown)
+void talk_slot_refused(struct slot *slot, enum talk_state state, struct mn_span reason,
+                       bool is_unknown)
 {
     struct sim *sim = slot_sim(slot);
     bool may_be_gone = slot->talk->was_cut || (slot->is_task_cancelled && !is_unknown);
@@ -343,13 +322,13 @@ static void slot_refused(struct slot *slot, enum talk_state state, struct mn_spa
         if (slot->act == ACT_TASK_CANCEL) slot->is_task_cancelled = false;
         if (slot->tries++ < (slot->talk->is_strict ? TRIES_STRICT : TRIES_MAX) && !is_unknown) {
             slot->act = ACT_TASK_GET;
-            slot_later(slot, 2 * MN_SEC);
+            talk_slot_later(slot, 2 * MN_SEC);
             return;
         }
         if (is_unknown)
             sim_fail(sim, "%s: its task is unknown, and its server has it", slot->talk->key);
     }
-    slot_end(slot, state, reason);
+    talk_slot_end(slot, state, reason);
 }
 
 /* Its node died, and nothing else: whoever serves it had the answer, or would have had it. */
@@ -386,7 +365,7 @@ static void slot_read(struct slot *slot, const struct json *root, struct mn_span
     if (slot->is_resuming && mn_span_is(reason, "outcome_unknown") && could_be_had(slot))
         sim_fail(slot_sim(slot), "%s of %s is lost with its node, which nothing else was (%s)",
                  slot->talk->key, slot->talk->server->name, slot->text);
-    slot_refused(slot, TALK_FAILED, reason, mn_span_is(reason, "no such task"));
+    talk_slot_refused(slot, TALK_FAILED, reason, mn_span_is(reason, "no such task"));
 }
 
 /* Of two requests that say so the later one may be of a client that has a new session by now. */
@@ -400,7 +379,7 @@ static void slot_lost_session(struct slot *slot)
         for (uint32_t i = 0; i < TALK_SLOTS; i++) /* its tasks and calls are another session's */
             if (client->slots[i].talk != NULL) client->slots[i].talk->was_cut = true;
     }
-    slot_end(slot, TALK_GONE, mn_span_str("its session is gone"));
+    talk_slot_end(slot, TALK_GONE, mn_span_str("its session is gone"));
 }
 
 /* Its node died: its client comes for the stream at the next one. */
@@ -410,7 +389,7 @@ static void slot_come_back(struct slot *slot)
 
     if (!slot->is_resuming) slot->streamed = sim->time - slot->streams_since;
     slot->is_resuming = true;
-    slot_later(slot, 3 * MN_SEC);
+    talk_slot_later(slot, 3 * MN_SEC);
     if (slot->talk->script != TALK_ENDLESS) return;
     sim_cancel(sim, &slot->cancel); /* it ends no other way, whatever was planned */
     sim_at(sim, &slot->cancel, sim->time + 5 * MN_SEC + rng_below_u64(&sim->rng_work, 5 * MN_SEC),
@@ -457,9 +436,9 @@ static void slot_over(struct sim *sim, void *context, const struct sim_response 
         slot_come_back(slot);
     } else if (response->is_lost || slot->talk->cancelled != 0) {
         if (slot->talk->cancelled != 0 || slot->act == ACT_CALL)
-            slot_end(slot, TALK_GONE, mn_span_str("cut off"));
+            talk_slot_end(slot, TALK_GONE, mn_span_str("cut off"));
         else
-            slot_refused(slot, TALK_GONE, mn_span_str("cut off"), false);
+            talk_slot_refused(slot, TALK_GONE, mn_span_str("cut off"), false);
     } else if (json_parse_copy(client->talks->parser, response->message, TALK_LIMITS, &arena,
                                &root) == MN_OK) {
         slot_read(slot, root, response->message);
@@ -535,7 +514,8 @@ static void slot_cancel(struct sim *sim, void *context)
                                                        .is_steadfast = true,
                                                        .on_end = cancel_told,
                                                        .context = slot});
-    if (slot->is_dropped && slot->talk != NULL) slot_end(slot, TALK_CANCELLED, mn_span(NULL, 0));
+    if (slot->is_dropped && slot->talk != NULL)
+        talk_slot_end(slot, TALK_CANCELLED, mn_span(NULL, 0));
 }
 
 /* A legacy call lives on when its stream is dropped. */
@@ -626,9 +606,9 @@ static void slot_go_on(struct sim *sim, void *context)
 
     if (slot->talk == NULL || slot->is_waiting) return;
     if (!slot->client->is_modern && slot->client->session[0] == '\0') {
-        slot_end(slot, TALK_GONE, mn_span_str("its session is gone"));
+        talk_slot_end(slot, TALK_GONE, mn_span_str("its session is gone"));
     } else if (host == NULL) {
-        slot_later(slot, MN_SEC);
+        talk_slot_later(slot, MN_SEC);
     } else {
         if (slot->act == ACT_TASK_GET && rng_below(&sim->rng_work, 8) == 0 &&
             !slot->is_task_cancelled)
@@ -636,6 +616,9 @@ static void slot_go_on(struct sim *sim, void *context)
         else if (slot->act == ACT_TASK_GET && !slot->client->is_modern &&
                  rng_below(&sim->rng_work, 4) == 0 && !slot->is_task_cancelled)
             slot->act = ACT_TASK_RESULT;
+        else if (slot->act == ACT_TASK_GET && !slot->client->is_modern &&
+                 rng_below(&sim->rng_work, 4) == 0)
+            slot->act = ACT_TASK_LIST;
         slot_ask(slot, host);
     }
 }

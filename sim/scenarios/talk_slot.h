@@ -9,7 +9,7 @@
 #define TALK_PATIENCE_SMALL (40 * MN_SEC)
 #define TALK_TASK_ID_SIZE 400
 
-enum act { ACT_CALL = 1, ACT_TASK_GET, ACT_TASK_RESULT, ACT_TASK_CANCEL };
+enum act { ACT_CALL = 1, ACT_TASK_GET, ACT_TASK_RESULT, ACT_TASK_CANCEL, ACT_TASK_LIST };
 
 /* One call, from its beginning to what came of it. */
 struct slot {
@@ -25,7 +25,8 @@ struct slot {
     struct mn_buf *state, *responses;
     char task[TALK_TASK_ID_SIZE];
     bool is_task_cancelled;
-    bool is_dropped;            /* legacy: its stream; the call goes on until it is cancelled */
+    struct mn_buf *cursor; /* legacy: of the next page of the list in which it looks for its task */
+    bool is_dropped;       /* legacy: its stream; the call goes on until it is cancelled */
     char event[SIM_EVENT_SIZE]; /* legacy: the last one of its stream; empty: it has none */
     mn_time streams_since;      /* 0: it does not */
     mn_time streamed;           /* for so long, when its node died */
@@ -65,11 +66,24 @@ bool talk_answer(const struct slot *slot, struct mn_writer *writer, struct mn_sp
 /* A request of the server's, to a legacy client. */
 void talk_asked(struct slot *slot, const struct json *root, struct mn_span method);
 
+/* ---- talk_client.c ---- */
+
+/* It goes on within that time; or ends, with an answer, or because it was refused. */
+void talk_slot_later(struct slot *slot, mn_time most);
+void talk_slot_answered(struct slot *slot, const struct json *result, struct mn_span message);
+void talk_slot_refused(struct slot *slot, enum talk_state state, struct mn_span reason,
+                       bool is_unknown);
+void talk_slot_end(struct slot *slot, enum talk_state state, struct mn_span reason);
+
 /* ---- talk_task.c ---- */
 
 /* A modern client may listen to what becomes of its task, at whatever node. */
 void talk_task_listen(struct slot *slot);
 void talk_task_leave(struct slot *slot);
+
+/* What it hears when it asks about its task, and when it looks for it in a list. */
+void talk_task_shown(struct slot *slot, const struct json *result, struct mn_span message);
+void talk_task_listed(struct slot *slot, const struct json *result, struct mn_span message);
 /* Its client has found out that the task is over: it had to be told, if it was there in time. */
 void talk_task_found_over(const struct slot *slot);
 

@@ -1,9 +1,11 @@
 /* Clients that listen to what becomes of their tasks, while they ask about them as all do.
  *
- *   never  a client is told of a task that is not its own, or of another end than it has
+ *   never  a client is told of a task that is not its own, or of another end than it has, or lists
+ *          another's
  *   in a world that is whole, who listened before a task was over is told so */
 #include <stdio.h>
 
+#include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/scenarios/talk_slot.h"
 
@@ -99,6 +101,28 @@ void talk_task_leave(struct slot *slot)
     if (slot->is_listening) sim_http_drop(slot->listen_host, slot->listen);
 }
 
+/* The slot's own task in a page of the list of its session's; NULL: it is not there. All in it must
+ * be its client's. */
+static const struct json *task_in_list(const struct slot *slot, const struct json *result,
+                                       struct mn_span message)
+{
+    const struct json *tasks = json_find_str(result, "tasks"), *own = NULL;
+
+    if (!json_is(tasks, JSON_ARRAY))
+        sim_fail(slot_sim(slot), "%s: no list of tasks: %.*s", slot->talk->key, (int)message.size,
+                 (const char *)message.data);
+    for (const struct json *task = json_first(tasks); task != NULL; task = json_next(tasks, task)) {
+        struct mn_span key = json_text(json_find_str(task, "statusMessage"));
+        const struct talk *talk = talk_find(slot_sim(slot), key);
+        if (talk == NULL || talk->client != slot->client->index || talk->is_modern)
+            sim_fail(slot_sim(slot), "client %u lists a task of %.*s", slot->client->index,
+                     (int)key.size, (const char *)key.data);
+        if (talk == slot->talk) own = task;
+    }
+    if (own != NULL) MN_PROBE("sim: a client finds its task in a list");
+    return own;
+}
+
 void talk_task_found_over(const struct slot *slot)
 {
     const struct talk *talk = slot->talk;
@@ -109,4 +133,55 @@ void talk_task_found_over(const struct slot *slot)
     if (sim->time < talk->task_over + TOLD_TIME) return;
     sim_fail(sim, "%s: its task is over since %.3f, and who listens since %.3f was not told",
              talk->key, (double)talk->task_over / 1e6, (double)slot->listen_since / 1e6);
+}
+
+void talk_task_shown(struct slot *slot, const struct json *result, struct mn_span message)
+{
+    struct mn_span status = json_text(json_find_str(result, "status"));
+
+    if (slot->act == ACT_TASK_CANCEL) {
+        slot->is_task_cancelled = true;
+        slot->act = ACT_TASK_GET;
+        talk_slot_later(slot, MN_SEC);
+    } else if (!mn_span_is(json_text(json_find_str(result, "taskId")), slot->task)) {
+        sim_fail(slot_sim(slot), "%s: a task of another id: %.*s", slot->talk->key,
+                 (int)message.size, (const char *)message.data);
+    } else if (mn_span_is(status, "working")) {
+        if (slot->is_task_cancelled)
+            sim_fail(slot_sim(slot), "%s: its task was cancelled, and goes on", slot->talk->key);
+        talk_slot_later(slot, MN_SEC);
+    } else if (mn_span_is(status, "cancelled")) {
+        talk_task_found_over(slot);
+        if (!slot->is_task_cancelled && slot->tries == 0)
+            sim_fail(slot_sim(slot), "%s: nobody cancelled its task", slot->talk->key);
+        slot->talk->cancelled = slot_sim(slot)->time;
+        talk_slot_end(slot, TALK_CANCELLED, mn_span(NULL, 0));
+    } else if (slot->client->is_modern) {
+        talk_task_found_over(slot);
+        talk_slot_answered(slot, json_find_str(result, "result"), message);
+    } else {
+        slot->act = ACT_TASK_RESULT;
+        talk_slot_later(slot, MN_SEC);
+    }
+}
+
+/* Its task is on one of the pages, unless its server did not say. */
+void talk_task_listed(struct slot *slot, const struct json *result, struct mn_span message)
+{
+    const struct json *own = task_in_list(slot, result, message);
+    const struct json *cursor = json_find_str(result, "nextCursor");
+
+    mn_buf_unref(slot->cursor);
+    slot->cursor = own == NULL && cursor != NULL ? mn_buf_copy(cursor->raw) : NULL;
+    if (slot->cursor != NULL) {
+        talk_slot_later(slot, 100 * MN_MS);
+        return;
+    }
+    slot->act = ACT_TASK_GET;
+    if (own != NULL)
+        talk_task_shown(slot, own, message);
+    else if (json_find_str(result, "_meta") != NULL)
+        talk_slot_refused(slot, TALK_FAILED, mn_span_str("not listed now"), false);
+    else
+        talk_slot_refused(slot, TALK_FAILED, mn_span_str("not listed"), slot->talk->is_strict);
 }

@@ -101,6 +101,14 @@ async function legacy(target) {
   seen.note('cancelled again', (await ask('tasks/cancel', {taskId: endless})).error.code);
   seen.note('no result', (await ask('tasks/result', {taskId: endless})).error.code);
   seen.note('unknown', (await ask('tasks/get', {taskId: 'nobody\'s'})).error.code);
+  const listed = [];
+  for (let params = {}; params;) { // pages differ in size
+    const {result: {tasks, nextCursor}} = await ask('tasks/list', params);
+    listed.push(...tasks);
+    params = nextCursor === undefined ? undefined : {cursor: nextCursor};
+  }
+  seen.note('listed', listed);
+  seen.note('no cursor', (await ask('tasks/list', {cursor: 'nobody\'s'})).error.code);
   abort.abort();
   return seen.lines;
 }

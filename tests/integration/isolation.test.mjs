@@ -195,7 +195,7 @@ test('changed roots are told to the server in that client\'s session', async () 
 test('tasks of 2025-11-25: from any node, by sealed ids that are bound to their endpoint', async () => {
   const capabilities = {...asking, tasks: {}};
   const pam = await Client.open(n1, 'pam', {capabilities}), rob = await Client.open(n1, 'rob', {capabilities, path: '/mcp/servers/old'});
-  for (const client of [pam, rob]) assert.deepEqual(client.capabilities.tasks, {cancel: {}, requests: {tools: {call: {}}}});
+  for (const client of [pam, rob]) assert.deepEqual(client.capabilities.tasks, {list: {}, cancel: {}, requests: {tools: {call: {}}}});
   assert.equal(textOf(await pam.call(1, 'job')), 'done at once'); // it was not asked for as a task
   const created = (await pam.call(2, 'job', {}, {task: {ttl: 60000}})).at(-1).result.task;
   assert.match(created.taskId, /^[A-Za-z0-9_-]{64,}$/);
@@ -215,7 +215,9 @@ test('tasks of 2025-11-25: from any node, by sealed ids that are bound to their 
     assert.equal((await who.request(6, 'tasks/get', {taskId})).at(-1).error.code, -32602);
   const other = (await pam.call(7, 'job', {}, {task: {}})).at(-1).result.task;
   assert.equal((await pam.request(8, 'tasks/cancel', {taskId: other.taskId})).at(-1).result.status, 'cancelled');
-  assert.equal((await pam.request(9, 'tasks/list', {})).at(-1).error.code, -32601); // not offered
+  const listed = (await pam.request(9, 'tasks/list', {})).at(-1).result;
+  assert.deepEqual(listed.tasks.map(({taskId, status}) => [taskId, status]), [[created.taskId, 'completed'], [other.taskId, 'cancelled']]);
+  assert.deepEqual((await rob.request(10, 'tasks/list', {})).at(-1).result, {tasks: []});
 });
 
 test('the state of a task of 2025-11-25 is told to the session that began it, wherever that is', async () => {

@@ -464,7 +464,7 @@ START_TEST(tasks_are_offered_where_they_exist_and_only_in_their_revision)
         .capabilities = "{\"tools\":{},\"tasks\":{\"list\":{},\"cancel\":{},\"requests\":{"
                         "\"tools\":{\"call\":{}}}}}"};
     static const char carried[] =
-        "\"tasks\":{\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}";
+        "\"tasks\":{\"list\":{},\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}";
     static const char initialize[] = ID "\"method\":\"initialize\",\"params\":{"
                                         "\"protocolVersion\":\"%s\",\"capabilities\":{}}}";
     char body[256];

@@ -50,6 +50,7 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->feeds_by_ticket, rng_u64(&front->rng));
     /* Its client may answer late what another process asked in its session, here or elsewhere. */
     front->question_last = rng_u64(&front->rng) >> QUESTION_ID_SHIFT;
+    mn_map_init(&front->listed, rng_u64(&front->rng));
     mn_list_init(&front->streams);
     mn_list_init(&front->large);
     front->changed_at = MN_TIME_NEVER;
@@ -120,6 +121,7 @@ void front_free(struct front *front)
     mn_map_done(&front->calls);
     mn_map_done(&front->questions);
     front_session_done(front);
+    front_task_list_done(front);
     mn_map_done(&front->feeds);
     mn_map_done(&front->feeds_by_ticket);
     mn_heap_done(&front->feeds_timers);
@@ -198,7 +200,8 @@ static void front_tell_changes(struct front *front)
 static void front_on_call(struct front *front, const struct call_message *message)
 {
     if (message->type == CALL_MESSAGE_EVENT) {
-        if (!front_subscribe_on_event(front, &message->event))
+        if (!front_subscribe_on_event(front, &message->event) &&
+            !front_task_list_on_event(front, &message->event))
             front_answer_on_event(front, &message->event);
         return;
     }

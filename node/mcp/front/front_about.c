@@ -86,36 +86,60 @@ static const char aggregated[] = "\"capabilities\":{\"tools\":{\"listChanged\":t
                                  "\"resources\":{\"listChanged\":true,\"subscribe\":true},"
                                  "\"completions\":{},\"logging\":{}";
 
-/* Tasks of the core protocol (2025-11-25), as far as they are carried: without a list, because what
- * a server lists there are the tasks of all its clients. */
-static const char core_tasks[] = "\"tasks\":{\"cancel\":{},\"requests\":{\"tools\":{\"call\":{}}}}";
+/* What servers say of tasks of the core protocol (2025-11-25). */
+enum { TASKS_CALL = 1, TASKS_LIST = 2, TASKS_CANCEL = 4 };
 
-static bool front_about_has_tasks(const struct json *capabilities)
+static uint32_t front_about_tasks(const struct json *capabilities)
 {
     const struct json *tasks = json_find_str(capabilities, "tasks");
-    return json_is(json_find_str(json_find_str(json_find_str(tasks, "requests"), "tools"), "call"),
-                   JSON_OBJECT);
+    const struct json *call =
+        json_find_str(json_find_str(json_find_str(tasks, "requests"), "tools"), "call");
+
+    if (!json_is(call, JSON_OBJECT)) return 0; /* then there are none that could be asked about */
+    return TASKS_CALL | (json_is(json_find_str(tasks, "list"), JSON_OBJECT) ? TASKS_LIST : 0) |
+           (json_is(json_find_str(tasks, "cancel"), JSON_OBJECT) ? TASKS_CANCEL : 0);
 }
 
-static bool front_about_any_has_tasks(struct front *front)
+static uint32_t front_about_tasks_of(struct front *front, const struct names_service *service)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 4, JSON_NODES_MAX};
-    struct names_item **items;
+    const struct json *all;
 
-    names_listed(&front->names, NAMES_TOOLS, &items);
-    for (uint32_t i = 0; i < front->names.services.count; i++) {
-        const struct names_service *service = front->names.sorted[i];
-        const struct json *all;
-        if (service->is_listed && service->capabilities.size > 0 &&
-            json_parse_copy(front->parser, service->capabilities, limits, &front->scratch, &all) ==
-                MN_OK &&
-            front_about_has_tasks(all))
-            return true;
-    }
-    return false;
+    if (service->capabilities.size == 0 || json_parse_copy(front->parser, service->capabilities,
+                                                           limits, &front->scratch, &all) != MN_OK)
+        return 0;
+    return front_about_tasks(all);
 }
 
-/* Of one server: what it declared, less what is not carried. */
+/* What one of the listed servers says. */
+static uint32_t front_about_all_tasks(struct front *front)
+{
+    struct names_item **items;
+    uint32_t tasks = 0;
+
+    names_listed(&front->names, NAMES_TOOLS, &items);
+    for (uint32_t i = 0; i < front->names.services.count; i++)
+        if (front->names.sorted[i]->is_listed)
+            tasks |= front_about_tasks_of(front, front->names.sorted[i]);
+    return tasks;
+}
+
+bool front_about_lists_tasks(struct front *front, const struct front_session *session)
+{
+    const struct names_service *service;
+    uint32_t tasks;
+
+    if (!front_task_is_core(session->version)) return false;
+    if (front_about_is_aggregated(session->service)) {
+        tasks = front_about_all_tasks(front);
+    } else {
+        service = names_service(&front->names, session->service);
+        tasks = service == NULL ? 0 : front_about_tasks_of(front, service);
+    }
+    return (tasks & TASKS_LIST) != 0;
+}
+
+/* Of one server: what it declared, less what the client's revision does not know. */
 static void front_about_own(struct front *front, struct mn_writer *writer,
                             const struct names_service *service, const char *version)
 {
@@ -135,9 +159,9 @@ static void front_about_own(struct front *front, struct mn_writer *writer,
     if (json_is(capabilities, JSON_OBJECT))
         for (const struct json *key = json_first(capabilities); key != NULL;
              key = json_next(capabilities, key))
-            if (!mn_span_is(key->text, "tasks")) front_call_write_member(writer, key, &is_first);
-    if (front_task_is_core(version) && front_about_has_tasks(capabilities))
-        mn_writer_format(writer, "%s%s", is_first ? "" : ",", core_tasks);
+            if (!mn_span_is(key->text, "tasks") ||
+                (front_task_is_core(version) && front_about_tasks(capabilities) != 0))
+                front_call_write_member(writer, key, &is_first);
     mn_writer_str(writer, "}");
 }
 
@@ -175,9 +199,13 @@ static void front_about_extensions(struct front *front, struct mn_writer *writer
 
 static void front_about_all(struct front *front, struct mn_writer *writer, const char *version)
 {
+    uint32_t tasks = front_task_is_core(version) ? front_about_all_tasks(front) : 0;
+
     mn_writer_str(writer, aggregated);
-    if (front_task_is_core(version) && front_about_any_has_tasks(front))
-        mn_writer_format(writer, ",%s", core_tasks);
+    if (tasks != 0)
+        mn_writer_format(writer, ",\"tasks\":{%s%s\"requests\":{\"tools\":{\"call\":{}}}}",
+                         (tasks & TASKS_LIST) != 0 ? "\"list\":{}," : "",
+                         (tasks & TASKS_CANCEL) != 0 ? "\"cancel\":{}," : "");
     front_about_extensions(front, writer);
     mn_writer_str(writer, "}");
 }

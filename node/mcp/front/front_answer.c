@@ -310,10 +310,16 @@ static void front_answer_say(struct front *front, struct front_call *call,
                              const struct front_answer *answer, struct pieces *to, bool is_changed)
 {
     struct front_exchange *exchange = call->exchange;
+    struct front_session *began = answer->is_task ? call->session : NULL;
     struct front_session *noted = call->is_noted ? call->session : NULL;
     struct mn_span id = mn_arena_copy(&front->scratch, call->id), text = answer->result->raw;
 
     if (to->source != NULL && !is_changed) pieces_add(to, text);
+    /* A task is known to others before its client knows it. */
+    if (began != NULL && (exchange == NULL || exchange->is_stream || to->source != NULL)) {
+        front_record_save(front, began);
+        began = NULL;
+    }
     if (to->source != NULL && pieces_size(to) >= JSONRPC_LARGE) {
         front_call_free(front, call);
         front_reply_pieces(front, exchange, id, to);
@@ -322,7 +328,10 @@ static void front_answer_say(struct front *front, struct front_call *call,
             text = to->source == NULL ? mn_buf_span(to->writer.buf) : front_answer_whole(front, to);
         front_answer_late(front, call, text);
         front_call_free(front, call);
-        if (exchange != NULL) front_reply_result(front, exchange, id, text);
+        if (exchange != NULL && began != NULL)
+            front_record_reply(front, exchange, began, id, text);
+        else if (exchange != NULL)
+            front_reply_result(front, exchange, id, text);
     }
     if (noted != NULL) front_orphan_save(front, noted);
 }
@@ -343,7 +352,8 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
     struct pieces to = {0};
     bool is_changed;
 
-    if (status == MN_OK && !front_task_begun(front, call, &answer->node, &answer->result)) {
+    if (status == MN_OK &&
+        !front_task_begun(front, call, &answer->node, &answer->result, &answer->is_task)) {
         front_answer_broken(front, call, "the server's task has an id that is too long");
         return;
     }

@@ -139,6 +139,15 @@ static void front_legacy_list(struct front *front, struct front_exchange *exchan
     front_list(front, exchange, false, message, at, kind);
 }
 
+static void front_legacy_tasks(struct front *front, struct front_exchange *exchange,
+                               struct front_session *session, const struct jsonrpc_message *message)
+{
+    struct names_endpoint at;
+
+    if (front_legacy_endpoint(front, exchange, session, message->id, &at))
+        front_task_list(front, exchange, session, message);
+}
+
 static void front_legacy_set_level(struct front *front, struct front_exchange *exchange,
                                    struct front_session *session,
                                    const struct jsonrpc_message *message)
@@ -174,6 +183,8 @@ void front_legacy_request(struct front *front, struct front_exchange *exchange,
         front_call_start(front, exchange, session, method, message, &meta);
     else if (method->what == FRONT_LIST)
         front_legacy_list(front, exchange, session, message, method->kind);
+    else if (method->what == FRONT_TASKS)
+        front_legacy_tasks(front, exchange, session, message);
     else if (method->what == FRONT_SUBSCRIBE || method->what == FRONT_UNSUBSCRIBE)
         front_subscribe_request(front, exchange, session, message, method->what == FRONT_SUBSCRIBE);
     else if (method->what == FRONT_SET_LEVEL)

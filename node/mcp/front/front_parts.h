@@ -184,6 +184,9 @@ void front_about_capabilities(struct front *front, struct mn_writer *writer,
 void front_about_instructions(struct front *front, struct mn_writer *writer,
                               struct names_endpoint at);
 
+/* Whether the session was told that it can list its tasks. */
+bool front_about_lists_tasks(struct front *front, const struct front_session *session);
+
 /* Whether the server declared that capability; /mcp has all. */
 bool front_about_has(struct front *front, const struct names_service *service, const char *name);
 
@@ -312,6 +315,7 @@ struct front_answer {
     const struct json *result; /* nothing when it is not to be read */
     struct mn_buf *source;     /* NULL, or what it is part of: then it goes on as such */
     bool has_lines;            /* it is not on one line */
+    bool is_task;              /* a legacy session began one */
     mn_id node;
     struct mn_span resume;
 };
@@ -396,23 +400,12 @@ bool front_task_route(struct front *front, const mn_id *principal, struct mn_spa
 struct mn_span front_task_rename(struct front *front, struct mn_span text, struct mn_span from,
                                  struct mn_span to);
 
+/* An object with another taskId, and without one member (NULL: with all). */
+void front_task_write(struct mn_writer *writer, const struct json *result, struct mn_span id,
+                      const char *without);
+
 /* Of either era: that a task of this status does not change any more. */
 bool front_task_is_over(struct mn_span status);
-
-/* The session began that task (again: it came with the session), with that progress token (JSON;
- * empty: none). While it has a stream it is told of it there; no longer once it knows that it is
- * over. */
-void front_task_remember(struct front *front, struct front_session *session, struct mn_span id,
-                         struct mn_span token);
-struct mn_span front_task_token(const struct front_session *session, struct mn_span id);
-void front_task_forget(struct front_session *session, struct mn_span id);
-void front_task_stream(struct front *front, struct front_session *session);
-void *front_task_next(const struct front_session *session, void *at, struct mn_span *id,
-                      struct mn_span *token);
-void front_task_done(struct front_session *session);
-
-/* A client of a session hears the result of a request about its task (NULL: an error). */
-void front_task_told(struct front *front, const struct front_call *call, const struct json *result);
 
 /* Writes a result that is a task, under a sealed id. False: the client knows no tasks. */
 bool front_task_created(struct front *front, const struct front_call *call, const mn_id *node,
@@ -425,10 +418,10 @@ bool front_task_is_core(const char *version);
  */
 bool front_task_may_begin(const struct front_call *call);
 
-/* The result of a call that became a task of that revision, under a sealed id; else as it is.
- * False: its id cannot be sealed. */
+/* The result of a call that became a task of that revision ([is_new]), under a sealed id; else as
+ * it is. False: its id cannot be sealed. */
 bool front_task_begun(struct front *front, const struct front_call *call, const mn_id *node,
-                      const struct json **result);
+                      const struct json **result, bool *is_new);
 
 /* What a server says about a task, under the id that the client knows; and what the client says
  * about it, under the server's own. */
@@ -436,6 +429,41 @@ struct mn_span front_task_renamed(struct front *front, const struct front_call *
                                   struct mn_span text);
 struct mn_span front_task_own(struct front *front, const struct front_call *call,
                               struct mn_span text);
+
+/* ---- front_task_known.c ---- */
+
+struct front_kept_task {
+    struct mn_span id;    /* as the client knows it */
+    struct mn_span token; /* of its progress, JSON; empty: none */
+    uint64_t number;      /* the how manieth of its session it is; 0: the next */
+    bool is_quiet;        /* the client is not told of it (any more): it is over, or of too many */
+};
+
+/* The session began that task (again: it came with the session). While the session has a stream it
+ * is told of it there, no longer once that is over. */
+void front_task_remember(struct front *front, struct front_session *session,
+                         const struct front_kept_task *task);
+struct mn_span front_task_token(const struct front_session *session, struct mn_span id);
+void front_task_quieten(struct front *front, struct front_session *session, struct mn_span id);
+void front_task_forget(struct front *front, struct front_session *session, struct mn_span id);
+void front_task_stream(struct front *front, struct front_session *session);
+
+/* Walks them, oldest first: starts and ends with NULL. */
+void *front_task_next(const struct front_session *session, void *at, struct front_kept_task *ret);
+void front_task_done(struct front_session *session);
+
+/* A client of a session hears the result of a request about its task (NULL: an error). */
+void front_task_told(struct front *front, const struct front_call *call, const struct json *result);
+
+/* ---- front_task_list.c ---- */
+
+/* tasks/list of a session: those that it began, and nobody else's. */
+void front_task_list(struct front *front, struct front_exchange *exchange,
+                     struct front_session *session, const struct jsonrpc_message *message);
+
+/* False: the event is none of ours. */
+bool front_task_list_on_event(struct front *front, const struct call_event *event);
+void front_task_list_done(struct front *front);
 
 /* ---- front_orphan.c ---- */
 struct Meshnode__Record__Session;

@@ -20,7 +20,8 @@
 
 #define SUBSCRIPTIONS_SAVED 256u           /* of one session */
 #define SUBSCRIPTIONS_SIZE ((size_t)32768) /* bytes of their URIs */
-#define TASKS_SIZE ((size_t)8192)          /* bytes of their ids and progress tokens */
+#define TASKS_SIZE ((size_t)24576)         /* bytes of their ids and progress tokens, */
+#define TASK_OVERHEAD 16                   /* and of what else is said of each */
 #define GENERATION_SHIFT 32
 #define CHANCE_BITS 12          /* of a generation; before them it counts nodes */
 #define COUNT_BITS 16           /* an event's id has room for so many */
@@ -72,18 +73,24 @@ static struct front_session *record_session(struct front *front, const struct re
 static void record_pack_tasks(struct front *front, const struct front_session *session,
                               Meshnode__Record__Session *record)
 {
-    struct mn_span id, token;
+    struct front_kept_task task;
     size_t size = 0;
 
-    record->tasks = mn_arena_alloc(&front->scratch, FRONT_TASKS_MAX * sizeof(char *));
+    record->tasks = mn_arena_alloc(&front->scratch, FRONT_TASKS_KEPT * sizeof(char *));
     record->task_tokens =
-        mn_arena_alloc(&front->scratch, FRONT_TASKS_MAX * sizeof *record->task_tokens);
-    for (void *at = NULL; (at = front_task_next(session, at, &id, &token)) != NULL;) {
-        size += id.size + token.size;
+        mn_arena_alloc(&front->scratch, FRONT_TASKS_KEPT * sizeof *record->task_tokens);
+    record->task_numbers =
+        mn_arena_alloc(&front->scratch, FRONT_TASKS_KEPT * sizeof *record->task_numbers);
+    record->task_is_quiet =
+        mn_arena_alloc(&front->scratch, FRONT_TASKS_KEPT * sizeof *record->task_is_quiet);
+    for (void *at = NULL; (at = front_task_next(session, at, &task)) != NULL;) {
+        size += task.id.size + task.token.size + TASK_OVERHEAD;
         if (size > TASKS_SIZE) break;
         record->tasks[record->n_tasks++] =
-            (char *)(uintptr_t)mn_arena_copy(&front->scratch, id).data;
-        record->task_tokens[record->n_task_tokens++] = pb_bytes(token);
+            (char *)(uintptr_t)mn_arena_copy(&front->scratch, task.id).data;
+        record->task_tokens[record->n_task_tokens++] = pb_bytes(task.token);
+        record->task_numbers[record->n_task_numbers++] = task.number;
+        record->task_is_quiet[record->n_task_is_quiet++] = task.is_quiet;
     }
 }
 
@@ -225,14 +232,18 @@ static bool record_wants(const Meshnode__Record__Session *record, struct mn_span
     return false;
 }
 
-/* The progress token of its task [i]; empty: it has none. */
-static struct mn_span record_token(struct front *front, const Meshnode__Record__Session *record,
-                                   size_t i)
+/* Its task [i]. */
+static struct front_kept_task record_task(struct front *front,
+                                          const Meshnode__Record__Session *record, size_t i)
 {
+    struct front_kept_task task = {.id = pb_text(record->tasks[i])};
     struct mn_span token = mn_span(NULL, 0);
 
     if (i < record->n_task_tokens) token = pb_span(record->task_tokens[i]);
-    return token.size > 0 && front_replay_is_id(front, token) ? token : mn_span(NULL, 0);
+    if (token.size > 0 && front_replay_is_id(front, token)) task.token = token;
+    if (i < record->n_task_numbers) task.number = record->task_numbers[i];
+    task.is_quiet = i < record->n_task_is_quiet && record->task_is_quiet[i];
+    return task;
 }
 
 /* The session is as the record says. Of what was subscribed here and is not in it, nothing stays.
@@ -252,9 +263,10 @@ static void record_apply(struct front *front, struct front_session *session,
     }
     for (size_t i = 0; i < record->n_subscriptions; i++)
         front_subscribe_again(front, session, pb_text(record->subscriptions[i]));
-    for (size_t i = 0; i < record->n_tasks && i < FRONT_TASKS_MAX; i++)
-        front_task_remember(front, session, pb_text(record->tasks[i]),
-                            record_token(front, record, i));
+    for (size_t i = 0; i < record->n_tasks && i < FRONT_TASKS_KEPT; i++) {
+        struct front_kept_task task = record_task(front, record, i);
+        front_task_remember(front, session, &task);
+    }
     front_replay_read(front, session, record);
     front_orphan_read(front, session, record);
 }

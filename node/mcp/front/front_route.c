@@ -17,6 +17,7 @@ static const struct front_method methods[] = {
     {"prompts/list", FRONT_LIST, NAMES_PROMPTS, NULL, true, true},
     {"tasks/get", FRONT_CALL, NAMES_UI, "taskId", true, true},
     {"tasks/result", FRONT_CALL, NAMES_UI, "taskId", false, true},
+    {"tasks/list", FRONT_TASKS, NAMES_UI, NULL, false, true},
     {"tasks/update", FRONT_CALL, NAMES_UI, "taskId", true, false},
     {"tasks/cancel", FRONT_CALL, NAMES_UI, "taskId", true, true},
     {"server/discover", FRONT_DISCOVER, NAMES_TOOLS, NULL, true, false},

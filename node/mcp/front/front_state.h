@@ -32,6 +32,7 @@
 #define FRONT_CLIENT_CAPABILITIES_MAX 16384 /* bytes */
 #define FRONT_DIGEST_SIZE 16
 #define FRONT_TASKS_MAX 64       /* of which one session, or one listen, is told */
+#define FRONT_TASKS_KEPT 128     /* that one session can list */
 #define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
 
 enum front_exchange_kind {
@@ -115,8 +116,9 @@ struct front_session {
     struct front_exchange *stream; /* its GET stream; NULL: none is open */
     struct front_known known;
     struct mn_list subscriptions; /* to resources */
-    struct mn_list tasks;         /* that it began, of front_task.c */
-    uint32_t tasks_count;
+    struct mn_list tasks;         /* that it began, of front_task_known.c */
+    uint32_t tasks_count, tasks_told;
+    uint64_t task_last;  /* number of the newest one */
     struct mn_list kept; /* events that can be had again, of front_replay.c */
     uint32_t kept_count;
     size_t kept_size;
@@ -139,6 +141,7 @@ enum front_what {
     FRONT_LISTEN,
     FRONT_PING,
     FRONT_SET_LEVEL,
+    FRONT_TASKS, /* tasks/list */
     FRONT_SUBSCRIBE,
     FRONT_UNSUBSCRIBE
 };
@@ -237,6 +240,7 @@ struct front {
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
     struct mn_heap feeds_timers;
     uint32_t subscriptions_count;
+    struct mn_map listed; /* by ticket, of front_task_list.c */
     struct mn_list streams;
     uint32_t streams_count;
     struct mn_heap timers;   /* front_exchange.timer */

@@ -135,8 +135,9 @@ void front_subscribe_on_task(struct front *front, struct feed *feed,
     while (is_over && count-- > 0) { /* with the last one the topic goes, and perhaps the feed */
         struct subscription *subscription =
             MN_CONTAINER(topic->subscriptions.next, struct subscription, in_topic);
-        if (subscription->exchange->session != NULL)
-            front_task_forget(subscription->exchange->session, subscription->uri);
+        struct front_session *session = subscription->exchange->session;
+        struct mn_span uri = mn_arena_copy(&front->scratch, subscription->uri);
         front_subscription_free(front, subscription);
+        if (session != NULL) front_task_quieten(front, session, uri);
     }
 }

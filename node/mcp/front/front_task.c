@@ -46,7 +46,8 @@ static struct mn_span task_seal(struct front *front, const struct front_call *ca
                                 const mn_id *node, struct mn_span own)
 {
     struct task_head head = {.format = TASK_FORMAT, .service_size = (uint8_t)call->service.size};
-    mn_id context = task_context(call->exchange->service);
+    const struct front_session *session = call->session;
+    mn_id context = task_context(session != NULL ? session->service : call->exchange->service);
     struct mn_writer plain = {0};
     struct mn_span id;
 
@@ -54,19 +55,21 @@ static struct mn_span task_seal(struct front *front, const struct front_call *ca
     mn_writer_add(&plain, mn_span(&head, sizeof head));
     mn_writer_add(&plain, call->service);
     mn_writer_add(&plain, own);
-    id = front_seal(front, SEALED_TASK, &call->exchange->principal, &context, 0,
+    id = front_seal(front, SEALED_TASK,
+                    session != NULL ? &session->principal : &call->exchange->principal, &context, 0,
                     mn_buf_span(plain.buf));
     mn_writer_drop(&plain);
     return id;
 }
 
-/* [result] with another task id. */
-static void task_write(struct mn_writer *writer, const struct json *result, struct mn_span id)
+void front_task_write(struct mn_writer *writer, const struct json *result, struct mn_span id,
+                      const char *without)
 {
     bool is_first = true;
 
     mn_writer_str(writer, "{");
     for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key)) {
+        if (without != NULL && mn_span_is(key->text, without)) continue;
         if (!mn_span_is(key->text, "taskId")) {
             front_call_write_member(writer, key, &is_first);
             continue;
@@ -88,7 +91,7 @@ bool front_task_created(struct front *front, const struct front_call *call, cons
         return false;
     id = task_seal(front, call, node, own);
     if (id.size == 0) return false;
-    task_write(writer, result, id);
+    front_task_write(writer, result, id, NULL);
     return true;
 }
 
@@ -146,7 +149,7 @@ bool front_task_is_core(const char *version)
 
 bool front_task_may_begin(const struct front_call *call)
 {
-    return call->session != NULL && call->exchange != NULL && call->method->kind == NAMES_TOOLS;
+    return call->session != NULL && call->method->kind == NAMES_TOOLS;
 }
 
 bool front_task_is_over(struct mn_span status)
@@ -155,129 +158,27 @@ bool front_task_is_over(struct mn_span status)
            mn_span_is(status, "cancelled");
 }
 
-/* ---- those that a session began ---- */
-
-struct known {
-    struct mn_list in_session;
-    struct mn_span id,
-        token; /* behind this struct; token: the client's, of its progress, or empty */
-};
-
-static void known_free(struct front_session *session, struct known *known)
-{
-    mn_list_remove(&known->in_session);
-    session->tasks_count--;
-    mn_free(known);
-}
-
-static void task_follow(struct front *front, struct front_session *session, struct mn_span id)
-{
-    struct front_target target = {0};
-
-    if (session->stream != NULL &&
-        front_task_route(front, &session->principal, session->service, id, &target))
-        (void)front_subscribe_task(front, session->stream, &target, id);
-}
-
-/* It is not told of that one any more, but can still ask about it. */
-static void task_leave_oldest(struct front *front, struct front_session *session)
-{
-    struct known *known = MN_CONTAINER(session->tasks.next, struct known, in_session);
-
-    if (session->stream != NULL) front_subscribe_task_over(front, session->stream, known->id);
-    known_free(session, known);
-}
-
-static struct known *known_find(const struct front_session *session, struct mn_span id)
-{
-    MN_LIST_FOR_EACH (entry, &session->tasks) {
-        struct known *known = MN_CONTAINER(entry, struct known, in_session);
-        if (mn_span_equal(known->id, id)) return known;
-    }
-    return NULL;
-}
-
-void front_task_remember(struct front *front, struct front_session *session, struct mn_span id,
-                         struct mn_span token)
-{
-    struct known *known;
-    uint8_t *to;
-
-    if (known_find(session, id) != NULL) return;
-    if (session->tasks_count == FRONT_TASKS_MAX) task_leave_oldest(front, session);
-    known = mn_alloc(sizeof *known + id.size + token.size);
-    to = (uint8_t *)(known + 1);
-    known->id = mn_span(to, id.size);
-    known->token = mn_span(to + id.size, token.size);
-    memcpy(to, id.data, id.size);
-    if (token.size > 0) memcpy(to + id.size, token.data, token.size);
-    mn_list_push_back(&session->tasks, &known->in_session);
-    session->tasks_count++;
-    task_follow(front, session, known->id);
-}
-
-struct mn_span front_task_token(const struct front_session *session, struct mn_span id)
-{
-    const struct known *known = known_find(session, id);
-    return known == NULL ? mn_span(NULL, 0) : known->token;
-}
-
-void front_task_forget(struct front_session *session, struct mn_span id)
-{
-    struct known *known = known_find(session, id);
-    if (known != NULL) known_free(session, known);
-}
-
-void front_task_stream(struct front *front, struct front_session *session)
-{
-    MN_LIST_FOR_EACH (entry, &session->tasks)
-        task_follow(front, session, MN_CONTAINER(entry, struct known, in_session)->id);
-}
-
-void *front_task_next(const struct front_session *session, void *at, struct mn_span *id,
-                      struct mn_span *token)
-{
-    struct mn_list *link = at == NULL ? session->tasks.next : ((struct mn_list *)at)->next;
-
-    if (link == &session->tasks) return NULL;
-    *id = MN_CONTAINER(link, struct known, in_session)->id;
-    *token = MN_CONTAINER(link, struct known, in_session)->token;
-    return link;
-}
-
-void front_task_done(struct front_session *session)
-{
-    while (!mn_list_is_empty(&session->tasks))
-        known_free(session, MN_CONTAINER(session->tasks.next, struct known, in_session));
-}
-
-void front_task_told(struct front *front, const struct front_call *call, const struct json *result)
-{
-    bool is_result = strcmp(call->method->name, "tasks/result") == 0;
-    struct front_session *session = call->session;
-
-    if (session == NULL || call->method->kind != NAMES_UI) return;
-    if (!is_result && !front_task_is_over(json_text(json_find_str(result, "status")))) return;
-    front_task_forget(session, call->uri);
-    if (session->stream != NULL) front_subscribe_task_over(front, session->stream, call->uri);
-}
-
 bool front_task_begun(struct front *front, const struct front_call *call, const mn_id *node,
-                      const struct json **result)
+                      const struct json **result, bool *is_new)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     const struct json *task = json_find_str(*result, "task"), *renamed;
     struct mn_span own, id;
 
+    *is_new = false;
     if (!front_task_may_begin(call) || task == NULL || !task->is_kept) return true;
     own = json_text(json_find_str(task, "taskId"));
     if (own.size == 0 || json_find_str(*result, "content") != NULL) return true;
     id = task_seal(front, call, node, own);
     if (id.size == 0) return false;
-    if (!front_task_is_over(json_text(json_find_str(task, "status")))) {
-        front_task_remember(front, call->session, id, call->progress);
-        front_record_save(front, call->session); /* it is told wherever its session goes */
-    }
+    front_task_remember(
+        front, call->session,
+        &(struct front_kept_task){
+            .id = id,
+            .token = call->progress,
+            .is_quiet = front_task_is_over(json_text(json_find_str(task, "status"))),
+        });
+    *is_new = true;
     if (json_parse_copy(front->parser, front_task_rename(front, (*result)->raw, own, id), limits,
                         &front->scratch, &renamed) == MN_OK)
         *result = renamed;

@@ -125,6 +125,7 @@ struct upstream_request {
     enum upstream_request_kind kind;
     bool is_sent, wants_progress, was_retried;
     bool is_live;          /* call: its client can be asked while it runs */
+    bool is_mute;          /* call: of a client's session, but it cannot be asked by this one */
     bool is_own;           /* call: its client is one of this node */
     bool is_patient;       /* call: its server need not show that it lives */
     bool is_task_ours;     /* call: it begins as a task, of which its client does not know */

@@ -304,7 +304,7 @@ struct upstream_request *upstream_call_newest(struct upstream *server)
 
     for (struct mn_list *link = server->sent.prev; link != &server->sent; link = link->prev) {
         struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
-        if (request->kind != UPSTREAM_REQUEST_CALL) continue;
+        if (request->kind != UPSTREAM_REQUEST_CALL || request->is_mute) continue;
         if (request->ticket != 0) return request;
         if (newest == NULL) newest = request;
     }

@@ -45,7 +45,8 @@ void upstream_call_on_timer(struct upstream_request *request);
 /* The call that was sent, if it is the only one, and no other was given up lately; else NULL. */
 struct upstream_request *upstream_call_only(struct upstream *server);
 
-/* The call sent last, of those that have a caller if there are any; else the one that waits first;
+/* The call sent last that its client can be asked by, of those that have a caller if there are any;
+ * else the one that waits first;
  * NULL: there is none. */
 struct upstream_request *upstream_call_newest(struct upstream *server);
 

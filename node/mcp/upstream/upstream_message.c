@@ -401,6 +401,7 @@ static void upstream_message_on_request(struct upstream *server, struct upstream
         upstream_message_reply(server, &writer);
         return;
     }
+    if (request != NULL && request->is_mute) request = NULL;
     if (request == NULL && server->is_lease) request = upstream_call_newest(server);
     if (server->is_lease && request != NULL && request->kind == UPSTREAM_REQUEST_CALL &&
         upstream_question_ask(request, message))

@@ -239,6 +239,7 @@ void upstream_send_call(struct upstream_request *request)
     }
     request->is_task_ours = upstream_task_is_needed(server, payload, params);
     request->is_live = payload->is_live;
+    request->is_mute = !payload->is_live && payload->session.len > 0;
     request->wants_progress = payload->wants_progress;
     request->wants_log = loglevel_parse(pb_text(payload->log_level));
     /* It is answered when the task is over, and says nothing until then. */
