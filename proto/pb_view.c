@@ -115,7 +115,8 @@ static bool view_value(struct view *view, const ProtobufCFieldDescriptor *field,
         if (item->wire != WIRE_32) return false;
         *(uint32_t *)to = load_32(item->bytes);
         return true;
-    case PROTOBUF_C_TYPE_UINT64: *(uint64_t *)to = item->value; break;
+    case PROTOBUF_C_TYPE_UINT64:
+    case PROTOBUF_C_TYPE_INT64: *(uint64_t *)to = item->value; break;
     case PROTOBUF_C_TYPE_BOOL: *(protobuf_c_boolean *)to = item->value != 0; break;
     case PROTOBUF_C_TYPE_UINT32:
     case PROTOBUF_C_TYPE_INT32:

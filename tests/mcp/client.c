@@ -216,7 +216,7 @@ static void on_input(const struct call_more *more)
     answer = input->answer;
     client_input = (struct client_input){.ticket = more->ticket, .key = answer->key, .result = ""};
     if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR)
-        client_input.code = answer->error->code;
+        client_input.code = (int)answer->error->code;
     else
         client_input.result =
             mn_arena_format(&kept, "%.*s", (int)answer->result.len, answer->result.data);

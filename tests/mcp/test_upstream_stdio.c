@@ -589,7 +589,10 @@ START_TEST(bad_requests_are_answered_and_never_written)
     const struct {
         const char *method, *params;
         int code;
-    } cases[] = {{"nothing/read", "{}", -32601},
+    } cases[] = {{"logging/setLevel", "{}", -32601},
+                 {"initialize", "{}", -32601},
+                 {"notifications/x", "{}", -32601},
+                 {"a\"b", "{}", -32601},
                  {NULL, "[1]", -32602},
                  {NULL, "", -32602},
                  {NULL, "{\"name\":\"x\"", -32602},

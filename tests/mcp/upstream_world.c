@@ -149,7 +149,7 @@ static void world_on_event(struct world *w, const struct call_event *event)
         break;
     case MESHNODE__GATEWAY__EVENT__KIND_ERROR:
         kept->what = "error";
-        kept->code = payload->error->code;
+        kept->code = (int32_t)payload->error->code;
         kept->message = payload->error->message;
         kept->json = world_keep(w, pb_span(payload->error->data));
         break;

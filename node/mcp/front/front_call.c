@@ -174,7 +174,9 @@ static struct mn_buf *front_call_payload(struct front *front, const struct front
         return NULL;
     }
     request.resume = pb_bytes(round->resume);
-    request.method = (char *)(uintptr_t)call->method->name;
+    request.method = call->method->what == FRONT_EXTENSION
+                         ? front_call_string(front, message->method)
+                         : (char *)(uintptr_t)call->method->name;
     request.params = pb_bytes(mn_buf_span(params.buf));
     if (call->session != NULL) {
         request.is_live = true;
@@ -292,9 +294,10 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
 {
     struct front_call *call =
         front_call_new(front, exchange, session, method, message, meta, target);
-    /* Everything but tools only reads. */
-    bool is_idempotent = (method->kind != NAMES_TOOLS && method->kind != NAMES_UI) ||
-                         (target->tool != NULL && target->tool->is_idempotent);
+    /* Everything but tools only reads, as far as is known. */
+    bool is_reading =
+        method->what == FRONT_CALL && method->kind != NAMES_TOOLS && method->kind != NAMES_UI;
+    bool is_idempotent = is_reading || (target->tool != NULL && target->tool->is_idempotent);
 
     call->payload = front_call_payload(front, exchange, call, message, meta, target, round);
     if (call->payload == NULL) {
@@ -392,16 +395,20 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
                       struct front_session *session, const struct front_method *method,
                       const struct jsonrpc_message *asked, const struct front_meta *meta)
 {
+    static const struct json no_params = {
+        .type = JSON_OBJECT, .is_kept = true, .skip = 1, .raw = {(const uint8_t *)"{}", 2}};
     const struct json *parts[7];
     struct front_target target = {0};
     struct front_round round = {0};
     struct jsonrpc_message copy = *asked, *message = &copy;
-    const char *fault = front_call_fault(message, meta, parts);
     struct mn_span capabilities =
         session == NULL ? meta->capabilities->raw : session->client_capabilities;
+    const char *fault;
     mn_status status;
     bool is_small;
 
+    if (method->what == FRONT_EXTENSION && message->params == NULL) message->params = &no_params;
+    fault = front_call_fault(message, meta, parts);
     if (fault != NULL) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, fault);
         return;

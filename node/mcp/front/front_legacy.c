@@ -172,6 +172,7 @@ void front_legacy_request(struct front *front, struct front_exchange *exchange,
     const struct front_method *method = front_route_method(message->method, false);
     struct front_meta meta;
 
+    if (method == NULL) method = front_route_extension(front, session->service, message->method);
     if (!front_message_meta(message, &meta))
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
              "params._meta must be an object that says nothing twice");
@@ -179,7 +180,7 @@ void front_legacy_request(struct front *front, struct front_exchange *exchange,
         FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "a batch cannot hold initialize");
     else if (method == NULL)
         FAIL(200, message->id, JSONRPC_METHOD_NOT_FOUND, "method not found");
-    else if (method->what == FRONT_CALL)
+    else if (method->what == FRONT_CALL || method->what == FRONT_EXTENSION)
         front_call_start(front, exchange, session, method, message, &meta);
     else if (method->what == FRONT_LIST)
         front_legacy_list(front, exchange, session, message, method->kind);

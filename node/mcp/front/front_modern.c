@@ -221,12 +221,13 @@ void front_modern_request(struct front *front, struct front_exchange *exchange,
     struct names_endpoint at;
 
     if (!front_modern_check(front, exchange, message, meta)) return;
+    if (method == NULL) method = front_route_extension(front, exchange->service, message->method);
     if (method == NULL) {
         FAIL(404, message->id, JSONRPC_METHOD_NOT_FOUND, "method not found");
         return;
     }
     if (!front_about_endpoint(front, exchange, message->id, &at)) return;
-    if (method->what == FRONT_CALL)
+    if (method->what == FRONT_CALL || method->what == FRONT_EXTENSION)
         front_call_start(front, exchange, NULL, method, message, meta);
     else if (front_message_is_loop(front, exchange))
         FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "this mesh cannot be attached to itself");

@@ -157,17 +157,18 @@ static bool orphan_is_sound(struct front *front, const Meshnode__Record__Running
 static void orphan_read(struct front *front, struct front_session *session,
                         const Meshnode__Record__Running *running)
 {
-    const struct front_method *method = front_route_method(pb_text(running->method), false);
+    const struct front_method *method = front_route_noted(pb_text(running->method));
     size_t size = running->id.len + running->progress.len + running->service.len +
                   running->uri.len + running->own.len;
     struct orphan *orphan;
     uint8_t *to;
     mn_id node;
 
-    if (method == NULL || method->what != FRONT_CALL || running->stream == 0 ||
-        running->orphan.len != FRONT_DIGEST_SIZE || pb_id(running->node, &node) != MN_OK ||
-        size > ORPHANS_SIZE || !orphan_is_sound(front, running) ||
-        session->orphans_count >= ORPHANS_MAX || orphan_runs_here(session, running->orphan) ||
+    if (method == NULL || (method->what != FRONT_CALL && method->what != FRONT_EXTENSION) ||
+        running->stream == 0 || running->orphan.len != FRONT_DIGEST_SIZE ||
+        pb_id(running->node, &node) != MN_OK || size > ORPHANS_SIZE ||
+        !orphan_is_sound(front, running) || session->orphans_count >= ORPHANS_MAX ||
+        orphan_runs_here(session, running->orphan) ||
         front_replay_has_answer(session, running->stream, pb_span(running->id)))
         return;
     orphan = mn_alloc(sizeof *orphan + size);

@@ -121,6 +121,14 @@ const char *front_modern_param_fault(struct front *front, const struct front_exc
 /* NULL: no such method in that era. */
 const struct front_method *front_route_method(struct mn_span name, bool is_modern);
 
+/* A method of an extension, at the endpoint of a server that declares some. NULL: it is none, or
+ * the endpoint is of several servers, or of one that has none. */
+const struct front_method *front_route_extension(struct front *front, struct mn_span endpoint,
+                                                 struct mn_span name);
+
+/* Of a call in a session's record: front_method.name. */
+const struct front_method *front_route_noted(struct mn_span name);
+
 /* Who is asked. False: nobody, which has been answered. */
 bool front_route(struct front *front, struct front_exchange *exchange,
                  const struct front_method *method, const struct jsonrpc_message *message,

@@ -203,9 +203,7 @@ void front_question_on_response(struct front *front, const struct front_session 
         answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
         answer.result = pb_bytes(front_question_result(front, question->call, message->result));
     } else {
-        error.code = message->code < INT32_MIN || message->code > INT32_MAX
-                         ? JSONRPC_INTERNAL
-                         : (int32_t)message->code;
+        error.code = message->code;
         error.message = (char *)(uintptr_t)mn_arena_copy(&front->scratch, message->message).data;
         error.data = pb_bytes(message->data);
         answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;

@@ -1,6 +1,7 @@
 /* Which method it is, and who is asked: on /mcp and views by the tables of names, on
  * /mcp/servers/NAME that server, whatever is named: it knows best. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
@@ -27,6 +28,28 @@ static const struct front_method methods[] = {
     {"resources/unsubscribe", FRONT_UNSUBSCRIBE, NAMES_RESOURCES, NULL, false, true},
     {"logging/setLevel", FRONT_SET_LEVEL, NAMES_TOOLS, NULL, false, true},
 };
+
+/* All of them; what a record calls one. Of a kind of which nothing is known here. */
+static const struct front_method extension = {"*", FRONT_EXTENSION, NAMES_PROMPTS, NULL, true,
+                                              true};
+
+const struct front_method *front_route_extension(struct front *front, struct mn_span endpoint,
+                                                 struct mn_span name)
+{
+    const struct names_service *service =
+        front_about_is_aggregated(endpoint) ? NULL : names_service(&front->names, endpoint);
+
+    return service != NULL && extension_is_method(name) &&
+                   (front_about_has(front, service, "extensions") ||
+                    front_about_has(front, service, "experimental"))
+               ? &extension
+               : NULL;
+}
+
+const struct front_method *front_route_noted(struct mn_span name)
+{
+    return mn_span_is(name, extension.name) ? &extension : front_route_method(name, false);
+}
 
 const struct front_method *front_route_method(struct mn_span name, bool is_modern)
 {

@@ -143,7 +143,8 @@ enum front_what {
     FRONT_SET_LEVEL,
     FRONT_TASKS, /* tasks/list */
     FRONT_SUBSCRIBE,
-    FRONT_UNSUBSCRIBE
+    FRONT_UNSUBSCRIBE,
+    FRONT_EXTENSION /* a call of which nothing is known but its server */
 };
 
 struct front_method {

@@ -73,7 +73,7 @@ void upstream_call_answer_error(struct upstream_request *request, int64_t code,
     Meshnode__Gateway__Event event;
 
     meshnode__gateway__error__init(&error);
-    error.code = code < INT32_MIN || code > INT32_MAX ? JSONRPC_INTERNAL : (int32_t)code;
+    error.code = code;
     error.message = (char *)(uintptr_t)mn_arena_copy(scratch, message).data;
     error.data = pb_bytes(data);
     meshnode__gateway__event__init(&event);

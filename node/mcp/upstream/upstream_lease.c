@@ -2,17 +2,21 @@
 
 #include "crypto/digest.h"
 #include "node/mcp/upstream/upstream_call.h"
+#include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
 static bool upstream_lease_may_ask(const char *method)
 {
     return strcmp(method, "tools/call") == 0 || strcmp(method, "prompts/get") == 0 ||
-           strcmp(method, "resources/read") == 0 || strncmp(method, "tasks/", 6) == 0;
+           strcmp(method, "resources/read") == 0 || strncmp(method, "tasks/", 6) == 0 ||
+           extension_is_method(mn_span_str(method));
 }
 
-/* The client's capabilities as a legacy server may see them; NULL: none that matters. */
-static struct mn_buf *upstream_lease_capabilities(struct upstream_host *host, struct mn_span raw)
+/* The client's capabilities as a legacy server may see them; NULL: none that matters. What an
+ * extension keeps in a session is unknown, so its methods are for sessions of the client's own. */
+static struct mn_buf *upstream_lease_capabilities(struct upstream_host *host, struct mn_span raw,
+                                                  bool is_extension)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     const struct json *all;
@@ -20,8 +24,8 @@ static struct mn_buf *upstream_lease_capabilities(struct upstream_host *host, st
 
     if (raw.size == 0 || json_parse_copy(host->parser, raw, limits, &host->scratch, &all) != MN_OK)
         return NULL;
-    if (json_find_str(all, "sampling") == NULL && json_find_str(all, "elicitation") == NULL &&
-        json_find_str(all, "roots") == NULL)
+    if (!is_extension && json_find_str(all, "sampling") == NULL &&
+        json_find_str(all, "elicitation") == NULL && json_find_str(all, "roots") == NULL)
         return NULL;
     mn_writer_str(&writer, "{");
     for (const struct json *key = json_first(all); key != NULL; key = json_next(all, key)) {
@@ -124,7 +128,7 @@ struct upstream *upstream_lease_has(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload)
 {
     struct mn_buf *capabilities =
-        upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities));
+        upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities), false);
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
 
     if (capabilities == NULL || payload->session.len == 0) {
@@ -139,14 +143,16 @@ struct upstream *upstream_lease_has(struct upstream *server,
 struct upstream *upstream_lease_for(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload)
 {
+    bool is_extension = extension_is_method(mn_span_str(payload->method));
     struct mn_buf *capabilities;
     struct upstream *lease;
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
 
-    if (!upstream_lease_fits(server, payload) || payload->client_capabilities.len <= 2 ||
-        !upstream_lease_may_ask(payload->method))
+    if (!upstream_lease_fits(server, payload) || !upstream_lease_may_ask(payload->method) ||
+        (payload->client_capabilities.len <= 2 && !is_extension))
         return server;
-    capabilities = upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities));
+    capabilities = upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities),
+                                               is_extension);
     if (capabilities == NULL) return server;
     upstream_lease_key(payload, mn_buf_span(capabilities), key);
     lease = upstream_lease_find(server, key);

@@ -8,6 +8,7 @@
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_task.h"
+#include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -37,6 +38,7 @@ static struct mn_span upstream_send_name(const char *method, const struct json *
 {
     const char *member = "name";
 
+    if (extension_is_method(mn_span_str(method))) return mn_span(NULL, 0);
     if (strcmp(method, "resources/read") == 0) member = "uri";
     if (strncmp(method, "tasks/", 6) == 0) member = "taskId";
     return json_text(json_find_str(params, member));
@@ -73,7 +75,7 @@ static bool upstream_send_is_carried(const char *method)
 
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(method, methods[i]) == 0) return true;
-    return false;
+    return extension_is_method(mn_span_str(method));
 }
 
 /* What a call asks for; on an error the call is answered. */
