@@ -96,8 +96,8 @@ START_TEST(a_session_lists_the_tasks_that_it_began_and_no_others)
     say(count, "t-1", "working");
     snprintf(expected, sizeof expected,
              "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tasks\":["
-             "{\"taskId\":\"%s\",\"status\":\"working\",\"ttl\":1e400,\"x\":[1]},"
-             "{\"taskId\":\"%s\",\"status\":\"completed\",\"ttl\":1e400,\"x\":[1]}]}}",
+             "{\"status\":\"working\",\"ttl\":1e400,\"taskId\":\"%s\",\"x\":[1]},"
+             "{\"status\":\"completed\",\"ttl\":1e400,\"taskId\":\"%s\",\"x\":[1]}]}}",
              first, second);
     client_assert_body(response, expected);
     client_forget_all();
