@@ -27,7 +27,7 @@ static struct {
 static char session[300]; /* of the newest legacy session */
 static uint64_t ticket_last, tickets[TICKETS];
 static uint32_t tickets_count;
-static uint8_t whose[64]; /* session of the task that was wished for last */
+static uint8_t whose[64]; /* session that was wished for last, or whose task was */
 static size_t whose_size;
 
 static uint8_t take(struct script *script)
@@ -65,6 +65,13 @@ static void watch(const struct edge_output *output)
     }
 }
 
+static void refer_to(ProtobufCBinaryData bytes)
+{
+    whose_size = bytes.len;
+    if (whose_size > sizeof whose) abort();
+    if (whose_size > 0) memcpy(whose, bytes.data, whose_size);
+}
+
 /* What the front asks of a member, as far as that one could refer to it. */
 static void hear(const struct call_message *message)
 {
@@ -76,11 +83,11 @@ static void hear(const struct call_message *message)
     input = pb_unpack(&meshnode__gateway__input__descriptor, &pieces,
                       mn_buf_span(message->more.payload));
     if (input == NULL) abort();
-    if (input->what_case != MESHNODE__GATEWAY__INPUT__WHAT_WISHES || input->wishes->n_tasks == 0)
-        return;
-    whose_size = input->wishes->tasks[0]->session.len;
-    if (whose_size > sizeof whose) abort();
-    if (whose_size > 0) memcpy(whose, input->wishes->tasks[0]->session.data, whose_size);
+    if (input->what_case != MESHNODE__GATEWAY__INPUT__WHAT_WISHES) return;
+    if (input->wishes->n_sessions > 0)
+        refer_to(input->wishes->sessions[0]->session);
+    else if (input->wishes->n_tasks > 0)
+        refer_to(input->wishes->tasks[0]->session);
 }
 
 static void step(const struct mcp_input *input)
@@ -212,12 +219,13 @@ static void send_event(struct script *script)
 /* Whatever a member may say while one of the newest calls runs. */
 static void send_said(struct script *script)
 {
-    static const uint8_t kinds[] = {1, 2, 5, 7, 8, 9, 10, 10};
+    static const uint8_t kinds[] = {1, 2, 5, 7, 8, 9, 10, 11};
     uint8_t kind = take(script), which = take(script);
     struct mn_span text = take_line(script);
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
     Meshnode__Gateway__Question question = MESHNODE__GATEWAY__QUESTION__INIT;
     Meshnode__Gateway__TaskState task = MESHNODE__GATEWAY__TASK_STATE__INIT;
+    Meshnode__Gateway__Aside aside = MESHNODE__GATEWAY__ASIDE__INIT;
     struct call_message message = {.type = CALL_MESSAGE_EVENT};
     char *copy = mn_arena_format(&pieces, "%.*s", (int)text.size, (const char *)text.data);
 
@@ -236,6 +244,12 @@ static void send_said(struct script *script)
         if (kind & 16) task.session = pb_bytes(mn_span(whose, whose_size));
         if (kind & 32) task.progress_of = copy;
         event.task = &task;
+        break;
+    case 11:
+        aside.params = pb_bytes(text);
+        aside.method = mn_arena_format(&pieces, "%s", kind & 32 ? copy : "notifications/message");
+        if (kind & 16) aside.session = pb_bytes(mn_span(whose, whose_size));
+        event.aside = &aside;
         break;
     default: event.progress = pb_bytes(text); break; /* or log, elicited */
     }

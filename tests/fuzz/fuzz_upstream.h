@@ -11,6 +11,7 @@
 #define FUZZ_FETCHES_MAX 256
 #define FUZZ_CHILDREN_MAX 64
 #define FUZZ_ORPHAN "0123456789abcdef"
+#define FUZZ_SESSION "ann"
 #define FUZZ_CALLS_MAX 65536 /* inputs are shorter than that many calls */
 
 struct fuzz_upstream {
@@ -172,7 +173,9 @@ static inline void fuzz_upstream_exit(struct fuzz_upstream *fuzz, uint32_t code)
 }
 
 /* [bytes]: the params; with "!" in front the whole payload, with "?" or "*" those of a client that
- * can be asked, live or in rounds; "^": the client of the last live one comes by another node. */
+ * can be asked, live or in rounds; "^": the client of the last live one comes by another node; "#":
+ * a client with a session, which wants logs; "~": one that hears what is said to it between calls.
+ */
 static inline void fuzz_upstream_call(struct fuzz_upstream *fuzz, struct mn_span bytes)
 {
     struct call_message message = {.type = CALL_MESSAGE_REQUEST};
@@ -192,6 +195,13 @@ static inline void fuzz_upstream_call(struct fuzz_upstream *fuzz, struct mn_span
         request.is_live = true;
         request.params = pb_bytes(mn_span_str("{}"));
         request.resume = pb_bytes(mn_span_str(FUZZ_ORPHAN));
+    } else if (bytes.size > 0 && bytes.data[0] == '#') {
+        request.is_live = request.wants_logs = true;
+        request.session = pb_bytes(mn_span_str(FUZZ_SESSION));
+        request.log_level = (char *)(uintptr_t) "info";
+        request.params = pb_bytes(mn_span(bytes.data + 1, bytes.size - 1));
+    } else if (bytes.size > 0 && bytes.data[0] == '~') {
+        request.method = (char *)(uintptr_t) "subscriptions/listen";
     }
     if (fuzz->ticket + 1 >= FUZZ_CALLS_MAX) return;
     message.request.ticket = ++fuzz->ticket;
@@ -206,14 +216,40 @@ static inline void fuzz_upstream_call(struct fuzz_upstream *fuzz, struct mn_span
     mn_buf_unref(message.request.payload);
 }
 
-/* What a caller says into its newest call: encoded, or with "!" in front the result of an answer.
- */
+/* The newest call is a lasting one, and wishes for the session; with bytes, at that level. */
+static inline void fuzz_upstream_wish(struct fuzz_upstream *fuzz, struct mn_span level)
+{
+    struct call_message message = {.type = CALL_MESSAGE_INPUT, .more = {.ticket = fuzz->ticket}};
+    Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
+    Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
+    Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT, *one = &wish;
+    char text[16] = {0};
+
+    memcpy(text, level.data, level.size < sizeof text - 1 ? level.size : sizeof text - 1);
+    wish.session = pb_bytes(mn_span_str(FUZZ_SESSION));
+    wish.log_level = text;
+    wishes.sessions = &one;
+    wishes.n_sessions = 1;
+    input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
+    input.wishes = &wishes;
+    message.more.payload = pb_pack(&input.base);
+    fuzz_upstream_step(fuzz,
+                       &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+    mn_buf_unref(message.more.payload);
+}
+
+/* What a caller says into its newest call: encoded, with "!" in front the result of an answer, with
+ * "~" that it hears for the session, at that log level. */
 static inline void fuzz_upstream_input(struct fuzz_upstream *fuzz, struct mn_span bytes)
 {
     struct call_message message = {.type = CALL_MESSAGE_INPUT, .more = {.ticket = fuzz->ticket}};
     Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
     Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
 
+    if (bytes.size > 0 && bytes.data[0] == '~') {
+        fuzz_upstream_wish(fuzz, mn_span(bytes.data + 1, bytes.size - 1));
+        return;
+    }
     answer.key = (char *)(uintptr_t) "elicitation-1";
     answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
     answer.result = pb_bytes(bytes.size == 0 ? bytes : mn_span(bytes.data + 1, bytes.size - 1));

@@ -201,13 +201,19 @@ static void on_input(const struct call_more *more)
 
     ck_assert_ptr_nonnull(input);
     if (input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_WISHES) {
-        client_input = (struct client_input){.ticket = more->ticket, .wishes = ""};
+        client_input = (struct client_input){.ticket = more->ticket, .wishes = "", .levels = ""};
         for (size_t i = 0; i < input->wishes->n_uris; i++)
             client_input.wishes =
                 mn_arena_format(&kept, "%s%s ", client_input.wishes, input->wishes->uris[i]);
         for (size_t i = 0; i < input->wishes->n_tasks; i++) {
             const Meshnode__Gateway__TaskWish *wish = input->wishes->tasks[i];
             client_input.wishes = mn_arena_format(&kept, "%s%s ", client_input.wishes, wish->id);
+            client_input.session = pb_span(wish->session);
+        }
+        for (size_t i = 0; i < input->wishes->n_sessions; i++) {
+            const Meshnode__Gateway__SessionWish *wish = input->wishes->sessions[i];
+            client_input.levels =
+                mn_arena_format(&kept, "%s%s ", client_input.levels, wish->log_level);
             client_input.session = pb_span(wish->session);
         }
         return;
@@ -569,6 +575,19 @@ void client_task_progress(uint64_t ticket, const char *id, const char *params,
     state.progress_of = mn_arena_format(&kept, "%s", id);
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_TASK;
     event.task = &state;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_aside(uint64_t ticket, struct mn_span session, const char *method, const char *params)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Aside aside = MESHNODE__GATEWAY__ASIDE__INIT;
+
+    aside.session = pb_bytes(session);
+    aside.method = mn_arena_format(&kept, "%s", method);
+    aside.params = pb_bytes(mn_span_str(params));
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ASIDE;
+    event.aside = &aside;
     client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 

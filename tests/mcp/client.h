@@ -37,7 +37,8 @@ extern struct client_input {
     const char *key, *result;
     int code;               /* of an error */
     const char *wishes;     /* URIs and ids of tasks, each followed by a blank */
-    struct mn_span session; /* of the last task */
+    const char *levels;     /* of sessions that hear, likewise */
+    struct mn_span session; /* of the last task, or session that hears */
 } client_input;
 
 extern struct front *client_front;
@@ -116,6 +117,7 @@ void client_served(uint64_t ticket);
 void client_task(uint64_t ticket, const char *params, struct mn_span session);
 void client_task_progress(uint64_t ticket, const char *id, const char *params,
                           struct mn_span session);
+void client_aside(uint64_t ticket, struct mn_span session, const char *method, const char *params);
 void client_updated(uint64_t ticket, const char *uri);
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
 

@@ -180,6 +180,12 @@ static void world_on_event(struct world *w, const struct call_event *event)
             kept->key = world_keep(w, mn_span_str(payload->task->progress_of));
         }
         break;
+    case MESHNODE__GATEWAY__EVENT__KIND_ASIDE:
+        kept->what = "aside";
+        kept->key = world_keep(w, pb_span(payload->aside->session));
+        kept->message = world_keep(w, mn_span_str(payload->aside->method));
+        kept->json = world_keep(w, pb_span(payload->aside->params));
+        break;
     default: ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS); /* a heartbeat */
     }
     kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
@@ -467,6 +473,7 @@ void world_call(struct world *w, const struct world_call *call)
     request.orphan = pb_bytes(call->orphan);
     request.is_live = call->is_live;
     request.wants_progress = call->wants_progress;
+    request.wants_logs = call->wants_logs;
     request.n_trail = call->trail_count;
     request.trail = trail;
     for (uint32_t i = 0; i < call->trail_count; i++)
@@ -515,6 +522,26 @@ void world_wish_task(struct world *w, uint64_t ticket, const char *id, const cha
         wish.session = pb_bytes(mn_span_str(session));
         wishes.tasks = &one;
         wishes.n_tasks = 1;
+    }
+    input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
+    input.wishes = &wishes;
+    message.more.payload = pb_pack(&input.base);
+    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+    mn_buf_unref(message.more.payload);
+}
+
+void world_wish_session(struct world *w, uint64_t ticket, const char *session, const char *level)
+{
+    Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
+    Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
+    Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT, *one = &wish;
+    struct call_message message = {.type = CALL_MESSAGE_INPUT, .more = {.ticket = ticket}};
+
+    if (session != NULL) {
+        wish.session = pb_bytes(mn_span_str(session));
+        wish.log_level = (char *)(uintptr_t)level;
+        wishes.sessions = &one;
+        wishes.n_sessions = 1;
     }
     input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
     input.wishes = &wishes;

@@ -27,8 +27,9 @@ struct world_event {
     enum call_event_kind kind;
     enum call_failure failure;
     const char *text; /* of a failure */
-    const char *what; /* "progress", "log", "result", "error", "question", "task", "" */
-    const char *key;  /* of a question; [message] is its method; of a task: whose it is */
+    const char *what; /* "progress", "log", "result", "error", "question", "task",
+                         "aside", "" */
+    const char *key;  /* of a question, aside; [message] is its method; or whose it is */
     struct mn_span resume;
     const char *json; /* of these; of an error its data */
     int32_t code;
@@ -104,7 +105,7 @@ struct world_call {
     const char *service, *params, *method, *log_level, *client_info, *capabilities, *session,
         *version;
     struct mn_span resume, orphan;
-    bool wants_progress, is_live;
+    bool wants_progress, is_live, wants_logs;
     const mn_id *trail;
     uint32_t trail_count;
 };
@@ -113,6 +114,8 @@ void world_call_echo(struct world *w, uint64_t ticket, const char *service);
 void world_wish(struct world *w, uint64_t ticket, const char *const *uris); /* NULL-terminated */
 /* The only task that it wants to hear of; [id] NULL: none. */
 void world_wish_task(struct world *w, uint64_t ticket, const char *id, const char *session);
+/* The only session whose client hears what is said outside of calls; NULL: none. */
+void world_wish_session(struct world *w, uint64_t ticket, const char *session, const char *level);
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code);
 void world_cancel(struct world *w, uint64_t ticket);
 void world_lose(struct world *w, uint64_t ticket); /* its caller's node */

@@ -476,7 +476,8 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (entry == NULL) return; /* cancelled meanwhile */
     call = MN_CONTAINER(entry, struct front_call, by_ticket);
     if (is_last) front_answer_count(front, call, event->kind == CALL_EVENT_RESULT);
-    if (call->session != NULL) front_roots_note(call->session, call->service, &event->node);
+    if (call->session != NULL && front_roots_note(call->session, call->service, &event->node))
+        front_aside_served(front, call->session);
     if (!mn_id_is_zero(&event->node)) call->node = event->node;
     if (call->is_doomed && !is_last && event->payload != NULL) { /* it is here */
         front_call_cancel(front, call);

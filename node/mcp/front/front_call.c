@@ -187,6 +187,7 @@ static struct mn_buf *front_call_payload(struct front *front, const struct front
         request.protocol_version = front_call_string(front, mn_span_str(call->session->version));
         request.log_level =
             front_call_string(front, mn_span_str(loglevel_name(call->session->log_level)));
+        request.wants_logs = call->session->wants_logs;
     } else {
         if (meta->info != NULL) request.client_info = pb_bytes(meta->info->raw);
         request.client_capabilities = pb_bytes(meta->capabilities->raw);

@@ -101,46 +101,57 @@ struct mn_span front_content_known(struct front *front, const struct front_call 
 
 /* ---- who asks ---- */
 
-void front_content_write_server(struct mn_writer *writer, const struct front_call *call)
+static void content_write_server(struct mn_writer *writer, struct mn_span service)
 {
     mn_writer_str(writer, "\"" SERVER_KEY "\":");
-    json_write_string(writer, call->service);
+    json_write_string(writer, service);
+}
+
+void front_content_write_server(struct mn_writer *writer, const struct front_call *call)
+{
+    content_write_server(writer, call->service);
 }
 
 /* The server's own _meta, but for what it says about itself in our words. */
-static void content_write_meta(struct mn_writer *writer, const struct front_call *call,
+static void content_write_meta(struct mn_writer *writer, struct mn_span service,
                                const struct json *meta)
 {
     bool is_first = false;
 
     mn_writer_str(writer, "\"_meta\":{");
-    front_content_write_server(writer, call);
+    content_write_server(writer, service);
     for (const struct json *key = json_is(meta, JSON_OBJECT) ? json_first(meta) : NULL; key != NULL;
          key = json_next(meta, key))
         if (!mn_span_is(key->text, SERVER_KEY)) front_call_write_member(writer, key, &is_first);
     mn_writer_str(writer, "}");
 }
 
-struct mn_span front_content_asked(struct front *front, const struct front_call *call,
-                                   const char *method, struct mn_span params)
+struct mn_span front_content_of_server(struct front *front, struct mn_span service,
+                                       struct mn_span params)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
     struct mn_writer writer = {0};
     const struct json *object;
     bool is_first = false;
 
-    if (!call->is_aggregated || strcmp(method, "roots/list") == 0 ||
-        json_parse_copy(front->parser, params, limits, &front->scratch, &object) != MN_OK ||
+    if (json_parse_copy(front->parser, params, limits, &front->scratch, &object) != MN_OK ||
         object->type != JSON_OBJECT)
         return params;
     mn_writer_str(&writer, "{");
-    content_write_meta(&writer, call, json_find_str(object, "_meta"));
+    content_write_meta(&writer, service, json_find_str(object, "_meta"));
     for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key))
         if (!mn_span_is(key->text, "_meta")) front_call_write_member(&writer, key, &is_first);
     mn_writer_str(&writer, "}");
     params = mn_arena_copy(&front->scratch, mn_buf_span(writer.buf));
     mn_writer_drop(&writer);
     return params;
+}
+
+struct mn_span front_content_asked(struct front *front, const struct front_call *call,
+                                   const char *method, struct mn_span params)
+{
+    if (!call->is_aggregated || strcmp(method, "roots/list") == 0) return params;
+    return front_content_of_server(front, call->service, params);
 }
 
 /* {KEY: {"method", "params"}, ...} */

@@ -6,6 +6,8 @@
 
 #define RETRY_MIN MN_SEC
 #define RETRY_MAX (30 * MN_SEC)
+#define MANY 64u                /* topics from which on changes are told together, */
+#define MANY_DELAY (50 * MN_MS) /* since each time all topics are told */
 
 void front_feed_arm(struct front *front, struct feed *feed, mn_time delay)
 {
@@ -39,7 +41,7 @@ static void feed_end_call(struct front *front, struct feed *feed)
     feed->ticket = 0;
 }
 
-bool front_feed_is_of_tasks(const struct feed *feed)
+bool front_feed_is_at_node(const struct feed *feed)
 {
     return !mn_id_is_zero(&feed->node);
 }
@@ -59,6 +61,19 @@ static Meshnode__Gateway__TaskWish *wish_of_task(struct front *front, const stru
     return wish;
 }
 
+static Meshnode__Gateway__SessionWish *wish_of_session(struct front *front,
+                                                       const struct topic *topic)
+{
+    Meshnode__Gateway__SessionWish *wish = mn_arena_alloc(&front->scratch, sizeof *wish);
+    const struct subscription *first =
+        MN_CONTAINER(topic->subscriptions.next, struct subscription, in_topic);
+
+    meshnode__gateway__session_wish__init(wish);
+    wish->session = pb_bytes(topic->session);
+    wish->log_level = (char *)(uintptr_t)loglevel_name(first->exchange->session->log_level);
+    return wish;
+}
+
 void front_feed_tell(struct front *front, struct feed *feed)
 {
     Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
@@ -67,10 +82,14 @@ void front_feed_tell(struct front *front, struct feed *feed)
 
     wishes.uris = mn_arena_alloc(&front->scratch, count * sizeof *wishes.uris);
     wishes.tasks = mn_arena_alloc(&front->scratch, count * sizeof(Meshnode__Gateway__TaskWish *));
+    wishes.sessions =
+        mn_arena_alloc(&front->scratch, count * sizeof(Meshnode__Gateway__SessionWish *));
     for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
          entry = mn_map_next(&feed->topics, entry)) {
         const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
-        if (front_feed_is_of_tasks(feed))
+        if (front_feed_is_at_node(feed) && topic->uri.size == 0)
+            wishes.sessions[wishes.n_sessions++] = wish_of_session(front, topic);
+        else if (front_feed_is_at_node(feed))
             wishes.tasks[wishes.n_tasks++] = wish_of_task(front, topic);
         else
             wishes.uris[wishes.n_uris++] = wish_string(front, topic->uri);
@@ -80,6 +99,16 @@ void front_feed_tell(struct front *front, struct feed *feed)
     call_emit(front->outbox->calls, CALL_MESSAGE_INPUT)->more =
         (struct call_more){feed->ticket, pb_pack(&input.base)};
     feed->is_dirty = false;
+}
+
+void front_feed_changed(struct front *front, struct feed *feed)
+{
+    feed->is_dirty = true;
+    if (!feed->is_served) return;
+    if (feed->topics.count < MANY)
+        front_feed_arm(front, feed, 0);
+    else if (feed->timer.index_plus_one == 0)
+        front_feed_arm(front, feed, MANY_DELAY);
 }
 
 struct feed *front_feed_get(struct front *front, struct mn_span service, const mn_id *node)
@@ -124,7 +153,7 @@ struct topic *front_feed_topic_find(struct front *front, const struct feed *feed
     uint8_t *key = mn_arena_alloc(&front->scratch, uri.size + session.size + 1);
     struct mn_map_entry *entry;
 
-    memcpy(key, uri.data, uri.size);
+    if (uri.size > 0) memcpy(key, uri.data, uri.size);
     if (session.size > 0) memcpy(key + uri.size, session.data, session.size);
     entry = mn_map_find(&feed->topics, mn_span(key, uri.size + session.size));
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct topic, by_uri);
@@ -142,12 +171,11 @@ struct topic *front_feed_topic(struct front *front, struct feed *feed, struct mn
     topic->feed = feed;
     topic->uri = mn_span(key, uri.size);
     topic->session = mn_span(key + uri.size, session.size);
-    memcpy(key, uri.data, uri.size);
+    if (uri.size > 0) memcpy(key, uri.data, uri.size);
     if (session.size > 0) memcpy(key + uri.size, session.data, session.size);
     mn_list_init(&topic->subscriptions);
     mn_map_insert(&feed->topics, &topic->by_uri, mn_span(key, uri.size + session.size));
-    feed->is_dirty = true;
-    if (feed->is_served) front_feed_arm(front, feed, 0);
+    front_feed_changed(front, feed);
     return topic;
 }
 
@@ -158,11 +186,10 @@ void front_feed_left(struct front *front, struct topic *topic)
     if (!mn_list_is_empty(&topic->subscriptions)) return;
     mn_map_remove(&feed->topics, &topic->by_uri);
     mn_free(topic);
-    feed->is_dirty = true;
     if (feed->topics.count == 0)
         feed_free(front, feed);
-    else if (feed->is_served)
-        front_feed_arm(front, feed, 0);
+    else
+        front_feed_changed(front, feed);
 }
 
 /* ---- its life ---- */

@@ -1,14 +1,16 @@
 /* front_feed.h: one lasting call per server for all clients of this node that subscribed to
- * something of it: resources (front_subscribe.c) or tasks (front_subscribe_task.c). A feed exists
- * as long as it has a topic, a topic as long as it has a subscription. */
+ * something of it: resources (front_subscribe.c), or what is at one node: tasks
+ * (front_subscribe_task.c), and sessions of it that belong to one client (front_aside.c). A feed
+ * exists as long as it has a topic, a topic as long as it has a subscription. */
 #ifndef FRONT_FEED_H
 #define FRONT_FEED_H
 
 #include "node/mcp/front/front_parts.h"
 
+struct Meshnode__Gateway__Aside;
 struct Meshnode__Gateway__TaskState;
 
-/* All that this node wants of one server: resources, or the tasks that it has at one node. */
+/* All that this node wants of one server: resources, or what it has at one node. */
 struct feed {
     struct mn_map_entry by_service, by_ticket;
     uint64_t ticket; /* 0: no call now */
@@ -26,8 +28,8 @@ struct topic {
     struct mn_map_entry by_uri;
     struct feed *feed;
     struct mn_list subscriptions; /* in_topic */
-    struct mn_span uri;           /* as the server knows it; a task's id */
-    struct mn_span session;       /* task: of the client whose it is; empty: it has none */
+    struct mn_span uri;           /* as the server knows it; a task's id; empty: a session */
+    struct mn_span session;       /* task, session: of the client whose it is; or empty */
 };
 
 struct subscription {
@@ -43,7 +45,10 @@ struct subscription {
 
 /* [node] zero: the resources of the service. A new one makes its call. */
 struct feed *front_feed_get(struct front *front, struct mn_span service, const mn_id *node);
-bool front_feed_is_of_tasks(const struct feed *feed);
+bool front_feed_is_at_node(const struct feed *feed);
+
+/* What is wanted has changed: the server is told soon. */
+void front_feed_changed(struct front *front, struct feed *feed);
 
 /* The server is told the topics, now; or [delay] from now. */
 void front_feed_tell(struct front *front, struct feed *feed);
@@ -68,6 +73,11 @@ void front_subscription_add(struct front *front, struct mn_list *owner, struct m
                             struct front_session *session, struct front_exchange *listen,
                             struct topic *topic);
 void front_subscription_free(struct front *front, struct subscription *subscription);
+
+/* ---- front_aside.c ---- */
+
+void front_aside_on_event(struct front *front, struct feed *feed,
+                          const struct Meshnode__Gateway__Aside *aside);
 
 /* ---- front_subscribe_task.c ---- */
 

@@ -162,6 +162,8 @@ static void front_legacy_set_level(struct front *front, struct front_exchange *e
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.level must be a log level");
     } else {
         session->log_level = level;
+        session->wants_logs = true;
+        front_aside_follow(front, session);
         front_record_reply(front, exchange, session, message->id, mn_span_str("{}"));
     }
 }

@@ -369,6 +369,10 @@ bool front_round_of_urls(struct front *front, const struct front_call *call, str
 struct mn_span front_content_known(struct front *front, const struct front_call *call,
                                    struct mn_span text);
 
+/* Params that say whose they are: a member of _meta. */
+struct mn_span front_content_of_server(struct front *front, struct mn_span service,
+                                       struct mn_span params);
+
 /* The params of a question, which at /mcp and views say whose it is: a member of _meta. */
 struct mn_span front_content_asked(struct front *front, const struct front_call *call,
                                    const char *method, struct mn_span params);
@@ -393,8 +397,13 @@ void front_question_drop(struct front *front, struct front_call *call);
 
 /* ---- front_roots.c ---- */
 
-/* That node serves calls of this session: it hears when the client's roots change. */
-void front_roots_note(struct front_session *session, struct mn_span service, const mn_id *node);
+/* That node serves calls of this session: it hears when the client's roots change. True: that was
+ * not known. */
+bool front_roots_note(struct front_session *session, struct mn_span service, const mn_id *node);
+
+/* Walks these: starts and ends with NULL. */
+void *front_roots_next(const struct front_session *session, void *at, struct mn_span *service,
+                       mn_id *node);
 void front_roots_changed(struct front *front, struct front_session *session);
 void front_roots_done(struct front_session *session);
 
@@ -578,6 +587,22 @@ bool front_subscribe_task(struct front *front, struct front_exchange *stream,
                           const struct front_target *target, struct mn_span id);
 void front_subscribe_task_over(struct front *front, struct front_exchange *stream,
                                struct mn_span id);
+
+/* ---- front_aside.c ---- */
+
+/* A server is known that the session called; or the session has a stream. */
+void front_aside_served(struct front *front, struct front_session *session);
+void front_aside_stream(struct front *front, struct front_session *session);
+
+/* The session's stream, if it has one, hears what the servers that it called say outside of calls;
+ * with its level as it is now. */
+void front_aside_follow(struct front *front, struct front_session *session);
+
+/* The servers that are known, into the record, and out of that of another node. */
+void front_aside_pack(struct front *front, const struct front_session *session,
+                      struct Meshnode__Record__Session *record);
+void front_aside_read(struct front *front, struct front_session *session,
+                      const struct Meshnode__Record__Session *record);
 
 /* ---- front_feed.c ---- */
 

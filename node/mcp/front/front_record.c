@@ -117,6 +117,7 @@ static struct mn_buf *record_pack(struct front *front, const struct front_sessio
             (char *)(uintptr_t)mn_arena_copy(&front->scratch, uri).data;
     }
     record_pack_tasks(front, session, &record);
+    front_aside_pack(front, session, &record);
     front_orphan_pack(front, session, &record);
     front_replay_pack(front, session, &record);
     return pb_pack(&record.base);
@@ -267,6 +268,7 @@ static void record_apply(struct front *front, struct front_session *session,
         struct front_kept_task task = record_task(front, record, i);
         front_task_remember(front, session, &task);
     }
+    front_aside_read(front, session, record);
     front_replay_read(front, session, record);
     front_orphan_read(front, session, record);
 }

@@ -1,12 +1,11 @@
-/* Roots that change. A client of the legacy era says so once; every server that may have asked for
- * them wants to hear. These are the ones that this session called at a node: each is told by a call
- * whose answer nobody waits for. */
+/* The servers that a session called, each at a node; and roots that change. A client of the legacy
+ * era says so once; every server that may have asked for them wants to hear: each of these is told
+ * by a call whose answer nobody waits for. */
 #include "node/mcp/front/front_parts.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
 #define METHOD "notifications/roots/list_changed"
-#define SERVERS_MAX 32u /* of one session; the one called first is forgotten */
 #define TIMEOUT (10 * MN_SEC)
 
 struct server {
@@ -22,16 +21,17 @@ static void server_free(struct front_session *session, struct server *server)
     mn_free(server);
 }
 
-void front_roots_note(struct front_session *session, struct mn_span service, const mn_id *node)
+bool front_roots_note(struct front_session *session, struct mn_span service, const mn_id *node)
 {
     struct server *server;
 
-    if (mn_id_is_zero(node)) return;
+    if (mn_id_is_zero(node)) return false;
     MN_LIST_FOR_EACH (link, &session->servers) {
         server = MN_CONTAINER(link, struct server, in_session);
-        if (mn_id_equal(&server->node, node) && mn_span_equal(server->service, service)) return;
+        if (mn_id_equal(&server->node, node) && mn_span_equal(server->service, service))
+            return false;
     }
-    if (session->servers_count >= SERVERS_MAX)
+    if (session->servers_count >= FRONT_SERVERS_MAX)
         server_free(session, MN_CONTAINER(session->servers.next, struct server, in_session));
     server = mn_alloc(sizeof *server + service.size);
     server->node = *node;
@@ -39,6 +39,19 @@ void front_roots_note(struct front_session *session, struct mn_span service, con
     memcpy(server + 1, service.data, service.size);
     mn_list_push_back(&session->servers, &server->in_session);
     session->servers_count++;
+    return true;
+}
+
+void *front_roots_next(const struct front_session *session, void *at, struct mn_span *service,
+                       mn_id *node)
+{
+    struct mn_list *link = at == NULL ? session->servers.next : ((struct mn_list *)at)->next;
+    const struct server *server = MN_CONTAINER(link, struct server, in_session);
+
+    if (link == &session->servers) return NULL;
+    *service = server->service;
+    *node = server->node;
+    return link;
 }
 
 void front_roots_changed(struct front *front, struct front_session *session)

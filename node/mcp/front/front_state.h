@@ -33,6 +33,7 @@
 #define FRONT_DIGEST_SIZE 16
 #define FRONT_TASKS_MAX 64       /* of which one session, or one listen, is told */
 #define FRONT_TASKS_KEPT 128     /* that one session can list */
+#define FRONT_SERVERS_MAX 32u    /* that a session called; the one called first is forgotten */
 #define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
 
 enum front_exchange_kind {
@@ -124,6 +125,7 @@ struct front_session {
     size_t kept_size;
     uint64_t stream_last, place_last;
     enum loglevel log_level; /* of the messages it wants */
+    bool wants_logs;         /* its client has set that level */
     uint64_t generation;     /* how many nodes had it before */
     bool is_elsewhere;       /* its client used another node since: what is known here may be old */
     struct mn_list held;     /* answers that wait until others keep what they confirm */

@@ -147,6 +147,7 @@ void front_stream_get(struct front *front, struct front_exchange *exchange,
     front_stream_add(front, exchange, FRONT_EXCHANGE_GET);
     front_subscribe_stream(front, session);
     front_task_stream(front, session);
+    front_aside_stream(front, session);
     front_stream_refresh(front, exchange); /* it may have changed while no stream was open */
 }
 

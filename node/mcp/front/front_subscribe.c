@@ -162,7 +162,7 @@ void front_subscribe_changed(struct front *front)
     for (struct mn_map_entry *entry = mn_map_next(&front->feeds, NULL); entry != NULL;
          entry = mn_map_next(&front->feeds, entry)) {
         const struct feed *feed = MN_CONTAINER(entry, struct feed, by_service);
-        if (front_feed_is_of_tasks(feed)) continue;
+        if (front_feed_is_at_node(feed)) continue;
         for (struct mn_map_entry *each = mn_map_next(&feed->topics, NULL); each != NULL;
              each = mn_map_next(&feed->topics, each)) {
             MN_LIST_FOR_EACH (link, &MN_CONTAINER(each, struct topic, by_uri)->subscriptions)
@@ -275,7 +275,7 @@ static void feed_on_served(struct front *front, struct feed *feed)
     front_feed_tell(front, feed);
     if (!feed->was_lost) return;
     feed->was_lost = false;
-    if (front_feed_is_of_tasks(feed))
+    if (front_feed_is_at_node(feed))
         return; /* what became of them is asked by those who must know */
     MN_PROBE("front: subscriptions taken up again");
     for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
@@ -302,11 +302,14 @@ bool front_subscribe_on_event(struct front *front, const struct call_event *even
     if (payload == NULL) return true;
     /* Of what it was not asked for, a node says nothing here. */
     if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_UPDATED &&
-        !front_feed_is_of_tasks(feed))
+        !front_feed_is_at_node(feed))
         feed_on_updated(front, feed, pb_text(payload->updated));
     else if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_TASK &&
-             front_feed_is_of_tasks(feed))
+             front_feed_is_at_node(feed))
         front_subscribe_on_task(front, feed, payload->task);
+    else if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_ASIDE &&
+             front_feed_is_at_node(feed))
+        front_aside_on_event(front, feed, payload->aside);
     return true;
 }
 

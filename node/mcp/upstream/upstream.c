@@ -1,5 +1,6 @@
 #include "node/mcp/upstream/upstream.h"
 
+#include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_handshake.h"
 #include "node/mcp/upstream/upstream_lease.h"
@@ -29,6 +30,8 @@ struct upstream *upstream_new(struct upstream_host *host, const struct upstream_
     mn_list_init(&server->tokens);
     mn_list_init(&server->leases);
     mn_list_init(&server->lease.link);
+    mn_list_init(&server->hearers);
+    mn_list_init(&server->aside.held);
     server->lease.timer.kind = UPSTREAM_TIMER_LEASE;
     server->watch_timer.kind = UPSTREAM_TIMER_WATCH;
     mn_list_init(&server->watches);
@@ -73,7 +76,9 @@ void upstream_free(struct upstream *server)
     upstream_free_requests(&server->queue);
     upstream_free_requests(&server->asking);
     MN_LIST_FOR_EACH_SAFE (link, &server->leases) { /* they outlive it, as long as their child */
-        MN_CONTAINER(link, struct upstream, lease.link)->lease.origin = NULL;
+        struct upstream *lease = MN_CONTAINER(link, struct upstream, lease.link);
+        upstream_aside_done(lease);
+        lease->lease.origin = NULL;
         mn_list_remove(link);
     }
     upstream_lease_done(server);
@@ -290,7 +295,7 @@ static void upstream_break_as(struct upstream *server, enum upstream_state state
         server->state != UPSTREAM_READY)
         return; /* it is down already */
     if (server->is_lease && !is_kept) {
-        upstream_lease_end(server, text);
+        upstream_lease_broke(server, text);
         return;
     }
     upstream_note(server, text);
@@ -474,7 +479,7 @@ void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind)
         upstream_relist_soon(server); /* what happened while nobody listened */
         break;
     case UPSTREAM_TIMER_WATCH: upstream_watch_on_timer(server); break;
-    case UPSTREAM_TIMER_LEASE: upstream_lease_end(server, "was not used any more"); break;
+    case UPSTREAM_TIMER_LEASE: upstream_lease_on_timer(server); break;
     case UPSTREAM_TIMER_REQUEST:
     case UPSTREAM_TIMER_EXCHANGE:
     case UPSTREAM_TIMER_GIVEN: MN_ASSERT(!"a timer of a server");

@@ -15,6 +15,7 @@
  *   upstream_task       tools that only run as tasks, for clients that have none
  *   upstream_token      progress of tasks that clients began themselves
  *   upstream_watch      resources and tasks that others want to hear of
+ *   upstream_aside      what it says to one client outside of any call
  *   upstream_message    JSON-RPC texts to it and from it
  *   upstream_stdio      carries them to a child
  *   upstream_http       carries them to a Streamable HTTP endpoint
@@ -96,6 +97,7 @@ struct upstream_host {
     size_t given_size;          /* bytes */
     struct upstream_timer given_timer;
     struct mn_map watches; /* lasting calls, by ticket */
+    uint64_t hearer_last;  /* see upstream_aside.c */
     struct mn_list dead;   /* exchanges to be freed at the end of the step */
     uint64_t edge_id_last, request_id_last;
     bool is_stopping;
@@ -153,10 +155,19 @@ struct upstream_lease {
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
     bool is_exclusive; /* one call at a time */
     bool is_spoilt;    /* it was told to give a call up, and may still speak of it */
+    bool is_optional;  /* its client could do without, but for log messages between calls */
     mn_time used_at;
     struct mn_buf *session;                    /* of its client, opaque; empty: it has none */
     struct mn_buf *capabilities, *client_info; /* JSON objects; info may be NULL */
     struct upstream_timer timer;               /* idle */
+};
+
+/* See upstream_aside.h. */
+struct upstream_aside {
+    struct upstream_hearer *hearer; /* of a lease; NULL: nobody hears now */
+    struct mn_list held;            /* what is kept for a moment, oldest first */
+    uint32_t held_count;
+    size_t held_size; /* bytes */
 };
 
 /* What to do once the child is gone. */
@@ -211,6 +222,9 @@ struct upstream {
 
     struct mn_list leases; /* upstream_lease.link */
     struct upstream_lease lease;
+    mn_time alone_until;    /* until then it is not asked for sessions that can be done without */
+    struct mn_list hearers; /* clients that hear what it says outside of calls */
+    struct upstream_aside aside;
 
     struct upstream_log log;
     char error[256];

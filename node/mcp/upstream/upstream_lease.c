@@ -1,6 +1,7 @@
 #include "node/mcp/upstream/upstream_lease.h"
 
 #include "crypto/digest.h"
+#include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
@@ -13,20 +14,46 @@ static bool upstream_lease_may_ask(const char *method)
            extension_is_method(mn_span_str(method));
 }
 
-/* The client's capabilities as a legacy server may see them; NULL: none that matters. What an
- * extension keeps in a session is unknown, so its methods are for sessions of the client's own. */
-static struct mn_buf *upstream_lease_capabilities(struct upstream_host *host, struct mn_span raw,
-                                                  bool is_extension)
+/* What its client declared; NULL: nothing that can be read. */
+static const struct json *upstream_lease_declared(struct upstream_host *host,
+                                                  const Meshnode__Gateway__Request *payload)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    struct mn_span raw = pb_span(payload->client_capabilities);
     const struct json *all;
+
+    if (raw.size == 0) raw = mn_span_str("{}");
+    if (json_parse_copy(host->parser, raw, limits, &host->scratch, &all) != MN_OK ||
+        all->type != JSON_OBJECT)
+        return NULL;
+    return all;
+}
+
+/* It can be asked something. What an extension keeps in a session is unknown, so its methods are
+ * for sessions of the client's own. */
+static bool upstream_lease_is_needed(const Meshnode__Gateway__Request *payload,
+                                     const struct json *declared)
+{
+    return extension_is_method(mn_span_str(payload->method)) ||
+           json_find_str(declared, "sampling") != NULL ||
+           json_find_str(declared, "elicitation") != NULL ||
+           json_find_str(declared, "roots") != NULL;
+}
+
+/* It wants to hear what a server logs between calls, which is known to be for it only in a session
+ * of its own; while its server has none for it, it goes without. */
+static bool upstream_lease_is_of_use(const struct upstream *server,
+                                     const Meshnode__Gateway__Request *payload)
+{
+    return payload->wants_logs && payload->session.len > 0 && server->has_logging &&
+           server->host->now.mono >= server->alone_until;
+}
+
+/* The client's capabilities as a legacy server may see them. */
+static struct mn_buf *upstream_lease_capabilities(const struct json *all)
+{
     struct mn_writer writer = {0};
 
-    if (raw.size == 0 || json_parse_copy(host->parser, raw, limits, &host->scratch, &all) != MN_OK)
-        return NULL;
-    if (!is_extension && json_find_str(all, "sampling") == NULL &&
-        json_find_str(all, "elicitation") == NULL && json_find_str(all, "roots") == NULL)
-        return NULL;
     mn_writer_str(&writer, "{");
     for (const struct json *key = json_first(all); key != NULL; key = json_next(all, key)) {
         if (mn_span_is(key->text, "tasks")) continue; /* not carried in that direction */
@@ -56,6 +83,15 @@ static struct upstream *upstream_lease_at(const struct mn_list *link)
     return MN_CONTAINER((uintptr_t)link, struct upstream, lease.link);
 }
 
+static void upstream_lease_key_of(const Meshnode__Gateway__Request *payload,
+                                  const struct json *declared, uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
+{
+    struct mn_buf *capabilities = upstream_lease_capabilities(declared);
+
+    upstream_lease_key(payload, mn_buf_span(capabilities), key);
+    mn_buf_unref(capabilities);
+}
+
 static struct upstream *upstream_lease_find(struct upstream *server,
                                             const uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
 {
@@ -68,8 +104,16 @@ static struct upstream *upstream_lease_find(struct upstream *server,
     return NULL;
 }
 
-/* Room for one more: the one unused for longest goes. */
-static bool upstream_lease_make_room(struct upstream *server)
+/* How dear a lease is that has no calls: those that somebody listens to go last. */
+static bool upstream_lease_is_less(const struct upstream *a, const struct upstream *b)
+{
+    bool a_heard = a->aside.hearer != NULL, b_heard = b->aside.hearer != NULL;
+
+    return a_heard != b_heard ? b_heard : a->lease.used_at < b->lease.used_at;
+}
+
+/* Room for one more: the one unused for longest goes, for an optional one only if nobody hears. */
+static bool upstream_lease_make_room(struct upstream *server, bool is_optional)
 {
     struct upstream *oldest = NULL;
     uint32_t count = 0;
@@ -78,17 +122,17 @@ static bool upstream_lease_make_room(struct upstream *server)
         struct upstream *lease = upstream_lease_at(link);
         count++;
         if (lease->calls_count > 0) continue;
-        if (oldest == NULL || lease->lease.used_at < oldest->lease.used_at) oldest = lease;
+        if (oldest == NULL || upstream_lease_is_less(lease, oldest)) oldest = lease;
     }
     if (count < UPSTREAM_LEASES_MAX) return true;
-    if (oldest == NULL) return false;
+    if (oldest == NULL || (is_optional && oldest->aside.hearer != NULL)) return false;
     upstream_lease_end(oldest, "another client needs its place");
     return true;
 }
 
 static struct upstream *upstream_lease_open(struct upstream *server,
                                             const Meshnode__Gateway__Request *payload,
-                                            struct mn_buf *capabilities,
+                                            const struct json *declared,
                                             const uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
 {
     struct upstream *lease = upstream_new(server->host, server->config);
@@ -99,7 +143,8 @@ static struct upstream *upstream_lease_open(struct upstream *server,
     lease->era = UPSTREAM_ERA_LEGACY;
     lease->lease.origin = server;
     lease->lease.is_exclusive = payload->session.len == 0;
-    lease->lease.capabilities = mn_buf_ref(capabilities);
+    lease->lease.is_optional = !upstream_lease_is_needed(payload, declared);
+    lease->lease.capabilities = upstream_lease_capabilities(declared);
     memcpy(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE);
     lease->lease.session = mn_buf_copy(pb_span(payload->session));
     if (payload->client_info.len > 0 &&
@@ -108,6 +153,7 @@ static struct upstream *upstream_lease_open(struct upstream *server,
         info->type == JSON_OBJECT)
         lease->lease.client_info = mn_buf_copy(info->raw);
     mn_list_push_back(&server->leases, &lease->lease.link);
+    upstream_aside_begin(lease);
     MN_PROBE("upstream: a client has a session of its own");
     upstream_start(lease);
     return lease;
@@ -127,42 +173,41 @@ static bool upstream_lease_fits(const struct upstream *server,
 struct upstream *upstream_lease_has(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload)
 {
-    struct mn_buf *capabilities =
-        upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities), false);
+    const struct json *declared = upstream_lease_declared(server->host, payload);
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
 
-    if (capabilities == NULL || payload->session.len == 0) {
-        mn_buf_unref(capabilities);
+    if (declared == NULL || !upstream_lease_is_needed(payload, declared) ||
+        payload->session.len == 0)
         return NULL;
-    }
-    upstream_lease_key(payload, mn_buf_span(capabilities), key);
-    mn_buf_unref(capabilities);
+    upstream_lease_key_of(payload, declared, key);
     return upstream_lease_find(server, key);
 }
 
 struct upstream *upstream_lease_for(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload)
 {
-    bool is_extension = extension_is_method(mn_span_str(payload->method));
-    struct mn_buf *capabilities;
+    const struct json *declared;
     struct upstream *lease;
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
+    bool is_needed;
 
     if (!upstream_lease_fits(server, payload) || !upstream_lease_may_ask(payload->method) ||
-        (payload->client_capabilities.len <= 2 && !is_extension))
+        (payload->client_capabilities.len <= 2 && !payload->wants_logs &&
+         !extension_is_method(mn_span_str(payload->method))))
         return server;
-    capabilities = upstream_lease_capabilities(server->host, pb_span(payload->client_capabilities),
-                                               is_extension);
-    if (capabilities == NULL) return server;
-    upstream_lease_key(payload, mn_buf_span(capabilities), key);
+    declared = upstream_lease_declared(server->host, payload);
+    is_needed = declared != NULL && upstream_lease_is_needed(payload, declared);
+    if (declared == NULL || (!is_needed && !upstream_lease_is_of_use(server, payload)))
+        return server;
+    upstream_lease_key_of(payload, declared, key);
     lease = upstream_lease_find(server, key);
-    if (lease == NULL && upstream_lease_make_room(server))
-        lease = upstream_lease_open(server, payload, capabilities, key);
-    mn_buf_unref(capabilities);
-    if (lease != NULL) {
-        lease->lease.used_at = server->host->now.mono;
-        upstream_timer_clear(server->host, &lease->lease.timer);
-    }
+    /* Without one, a task is in the session that all share. */
+    if (lease == NULL && !is_needed && strncmp(payload->method, "tasks/", 6) == 0) return server;
+    if (lease == NULL && upstream_lease_make_room(server, !is_needed))
+        lease = upstream_lease_open(server, payload, declared, key);
+    if (lease == NULL) return is_needed ? NULL : server;
+    lease->lease.used_at = server->host->now.mono;
+    upstream_timer_clear(server->host, &lease->lease.timer);
     return lease;
 }
 
@@ -189,6 +234,23 @@ void upstream_lease_used(struct upstream *lease)
     upstream_timer_set(lease->host, &lease->lease.timer, upstream_lease_life(lease));
 }
 
+void upstream_lease_on_timer(struct upstream *lease)
+{
+    mn_time idle = lease->host->now.mono - lease->lease.used_at;
+
+    if (lease->aside.hearer != NULL && idle < UPSTREAM_LEASE_HEARD)
+        upstream_timer_set(lease->host, &lease->lease.timer, UPSTREAM_LEASE_IDLE);
+    else
+        upstream_lease_end(lease, "was not used any more");
+}
+
+static void upstream_lease_move_queue(struct upstream *lease)
+{
+    while (!mn_list_is_empty(&lease->queue))
+        upstream_call_move(MN_CONTAINER(lease->queue.next, struct upstream_request, link),
+                           lease->lease.origin);
+}
+
 /* A modern server that has no legacy sessions: what waits for this one is asked in the other era.
  */
 static void upstream_lease_give_back(struct upstream *lease)
@@ -198,8 +260,19 @@ static void upstream_lease_give_back(struct upstream *lease)
     if (lease->ready_at != MN_TIME_NEVER || server->era != UPSTREAM_ERA_MODERN) return;
     MN_PROBE("upstream: a modern server refuses a legacy session");
     server->is_modern_only = true;
-    while (!mn_list_is_empty(&lease->queue))
-        upstream_call_move(MN_CONTAINER(lease->queue.next, struct upstream_request, link), server);
+    upstream_lease_move_queue(lease);
+}
+
+void upstream_lease_broke(struct upstream *lease, const char *why)
+{
+    struct upstream *server = lease->lease.origin;
+
+    if (server != NULL && lease->lease.is_optional && lease->ready_at == MN_TIME_NEVER) {
+        MN_PROBE("upstream: a server that cannot be had twice serves all in one session");
+        server->alone_until = mn_time_after(lease->host->now.mono, UPSTREAM_LEASE_ALONE);
+        upstream_lease_move_queue(lease);
+    }
+    upstream_lease_end(lease, why);
 }
 
 void upstream_lease_end(struct upstream *lease, const char *why)
@@ -210,6 +283,7 @@ void upstream_lease_end(struct upstream *lease, const char *why)
         return;
     }
     upstream_lease_give_back(lease);
+    upstream_aside_done(lease);
     upstream_log_line(&lease->lease.origin->log, lease->host->now.wall, "a client's session",
                       mn_span_str(why));
     mn_list_remove(&lease->lease.link); /* it takes no more calls */
@@ -226,6 +300,7 @@ void upstream_lease_end_all(struct upstream *server, const char *why)
 void upstream_lease_done(struct upstream *lease)
 {
     upstream_timer_clear(lease->host, &lease->lease.timer);
+    upstream_aside_done(lease);
     mn_list_remove(&lease->lease.link);
     mn_buf_unref(lease->lease.session);
     mn_buf_unref(lease->lease.capabilities);

@@ -3,7 +3,12 @@
  * goes to the session, so clients that can be asked never share one: a lease is one more child, or
  * HTTP session, of the same server, opened with exactly that client's capabilities. A client with a
  * session of its own (legacy) keeps its lease for all its calls; any other (modern) has one for as
- * long as the call lasts. Leases offer nothing and list nothing. */
+ * long as the call lasts. Leases offer nothing and list nothing.
+ *
+ * A client with a session that has set a log level has a lease of a server with logging, too, since
+ * what that logs outside of calls can be told only where it is known whose it is. It can do
+ * without: when all leases are in use, or its server cannot be had twice, it shares the session of
+ * all others. */
 #ifndef UPSTREAM_LEASE_H
 #define UPSTREAM_LEASE_H
 
@@ -12,8 +17,11 @@
 
 #define UPSTREAM_LEASES_MAX 32               /* per server; the one unused for longest makes room */
 #define UPSTREAM_LEASE_IDLE (30 * MN_MINUTE) /* of a client's session */
-#define UPSTREAM_LEASE_SPARE MN_MINUTE       /* of one that the next call may take */
-#define UPSTREAM_LEASE_SPOILT MN_SEC         /* of one that it may not: until it has heard why */
+#define UPSTREAM_LEASE_HEARD (12 * MN_HOUR)  /* of one whose client has a stream open */
+#define UPSTREAM_LEASE_ALONE \
+    (10 * MN_MINUTE)                   /* a server that cannot be had twice has rest so long */
+#define UPSTREAM_LEASE_SPARE MN_MINUTE /* of one that the next call may take */
+#define UPSTREAM_LEASE_SPOILT MN_SEC   /* of one that it may not: until it has heard why */
 
 /* The session that serves a call: the server itself where nothing has to be kept apart. NULL: all
  * leases are in use. */
@@ -26,6 +34,12 @@ struct upstream *upstream_lease_has(struct upstream *server,
 
 /* It has served a call, and may be idle now. */
 void upstream_lease_used(struct upstream *lease);
+
+/* It was not used for a while. */
+void upstream_lease_on_timer(struct upstream *lease);
+
+/* Its session ended by itself, or never began. */
+void upstream_lease_broke(struct upstream *lease, const char *why);
 
 /* It is over: calls fail, the session is closed; freed at the end of the step, or with its child.
  * [why] is for the log of its server. */

@@ -1,6 +1,7 @@
 #include "node/mcp/upstream/upstream_message.h"
 
 #include "node/mcp/upstream/upstream_answer.h"
+#include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
@@ -427,17 +428,45 @@ static void upstream_message_on_cancelled(struct upstream *server, const struct 
     upstream_stream_ended(server, true);
 }
 
-/* Only in a session of one client alone is it known whose it is; and only while it calls is there
- * a way to tell it. */
-static void upstream_message_on_elicited(struct upstream *server,
-                                         struct upstream_exchange *exchange,
-                                         const struct json *params)
+/* The call whose caller hears a notification; NULL: none. Without a stream of its own it belongs to
+ * the only call there is; among several nobody can tell, and other clients' messages are nobody's
+ * business. In a session of one client alone all calls are that one's. */
+static struct upstream_request *upstream_message_hearer(struct upstream *server,
+                                                        struct upstream_exchange *exchange)
 {
     struct upstream_request *request = exchange == NULL ? NULL : upstream_http_request_of(exchange);
+    bool is_own = server->is_lease && !server->lease.is_exclusive;
 
-    if (request == NULL && server->is_lease) request = upstream_call_newest(server);
-    if (server->is_lease && request != NULL && params != NULL)
-        upstream_answer_on_elicited(request, params);
+    if (request == NULL)
+        request = is_own ? upstream_call_newest(server) : upstream_call_only(server);
+    if (request == NULL || request->kind != UPSTREAM_REQUEST_CALL) return NULL;
+    return request->is_sent && request->ticket != 0 ? request : NULL;
+}
+
+/* Only in a session of one client alone is it known whose it is. */
+static void upstream_message_on_elicited(struct upstream *server,
+                                         struct upstream_exchange *exchange,
+                                         const struct jsonrpc_message *message)
+{
+    struct upstream_request *request = upstream_message_hearer(server, exchange);
+
+    if (!server->is_lease || message->params == NULL) return;
+    if (request == NULL)
+        upstream_aside_on_notification(server, message->method, message->params);
+    else
+        upstream_answer_on_elicited(request, message->params);
+}
+
+static void upstream_message_on_log(struct upstream *server, struct upstream_exchange *exchange,
+                                    const struct jsonrpc_message *message)
+{
+    struct upstream_request *request = upstream_message_hearer(server, exchange);
+
+    if (message->params == NULL) return;
+    if (request == NULL)
+        upstream_aside_on_notification(server, message->method, message->params);
+    else
+        upstream_answer_on_log(request, message->params);
 }
 
 static void upstream_message_on_notification(struct upstream *server,
@@ -461,19 +490,13 @@ static void upstream_message_on_notification(struct upstream *server,
     } else if (mn_span_is(method, "notifications/subscriptions/acknowledged")) {
         upstream_watch_on_acknowledged(server);
     } else if (mn_span_is(method, "notifications/message")) {
-        struct upstream_request *request =
-            exchange == NULL ? NULL : upstream_http_request_of(exchange);
-        /* Without a stream of its own, a log message belongs to the only call there is; among
-         * several nobody can tell, and other clients' messages are nobody's business. */
-        if (request == NULL)
-            request = server->is_lease && !server->lease.is_exclusive ? upstream_call_newest(server)
-                                                                      : upstream_call_only(server);
-        if (request != NULL && message->params != NULL)
-            upstream_answer_on_log(request, message->params);
+        upstream_message_on_log(server, exchange, message);
     } else if (mn_span_is(method, "notifications/elicitation/complete")) {
-        upstream_message_on_elicited(server, exchange, message->params);
+        upstream_message_on_elicited(server, exchange, message);
     } else if (mn_span_is(method, "notifications/cancelled")) {
         upstream_message_on_cancelled(server, message->params);
+    } else {
+        upstream_aside_on_notification(server, method, message->params);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "node/mcp/upstream/upstream_send.h"
 
 #include "node/mcp/upstream/upstream_answer.h"
+#include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
@@ -169,19 +170,6 @@ static void upstream_send_resume(struct upstream_request *request,
     mn_buf_unref(kept);
 }
 
-/* A legacy server logs per session: as much as the most curious of its callers wants. */
-static void upstream_send_set_level(struct upstream *server, enum loglevel level)
-{
-    struct upstream_request *request;
-
-    if (upstream_is_modern(server) || !server->has_logging || level == LOGLEVEL_NONE) return;
-    if (server->log_level != LOGLEVEL_NONE && server->log_level <= level) return;
-    server->log_level = level;
-    request = upstream_request_new(server, UPSTREAM_REQUEST_SIDE, MN_MINUTE);
-    upstream_request_carry(request, upstream_message_set_level(server, request->id, level),
-                           "logging/setLevel");
-}
-
 /* A legacy server that may ask is asked in a session of the client's own. False: the call was
  * answered, or waits for that session to come up. */
 static bool upstream_send_lease(struct upstream_request *request,
@@ -246,7 +234,7 @@ void upstream_send_call(struct upstream_request *request)
     request->wants_log = loglevel_parse(pb_text(payload->log_level));
     /* It is answered when the task is over, and says nothing until then. */
     request->is_patient = strcmp(payload->method, "tasks/result") == 0;
-    upstream_send_set_level(server, request->wants_log);
+    upstream_aside_set_level(server, request->wants_log);
     upstream_request_enter(request);
     upstream_call_watch_time(request);
     struct mn_buf *text = upstream_message_call(server, request, payload, params);

@@ -1,5 +1,6 @@
 #include "node/mcp/upstream/upstream_watch.h"
 
+#include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_request.h"
@@ -30,6 +31,7 @@ struct watch {
     uint32_t wishes_count;
     struct mn_list tasks; /* task_wish.in_watch */
     uint32_t tasks_count;
+    struct upstream_hearers *hearers; /* clients, see upstream_aside.h; or NULL */
 };
 
 /* A task of which it wants to hear. */
@@ -49,15 +51,21 @@ struct wish {
 
 /* ---- events ---- */
 
-static void watch_emit(struct watch *watch, const Meshnode__Gateway__Event *payload)
+void upstream_watch_emit(struct upstream *server, uint64_t ticket,
+                         const Meshnode__Gateway__Event *payload)
 {
-    struct upstream_host *host = watch->server->host;
+    struct upstream_host *host = server->host;
     struct call_event *event = &call_emit(host->outbox->calls, CALL_MESSAGE_EVENT)->event;
 
-    event->ticket = watch->ticket;
+    event->ticket = ticket;
     event->kind = CALL_EVENT_PROGRESS;
     event->payload = pb_pack(&payload->base);
     event->node = host->self;
+}
+
+static void watch_emit(struct watch *watch, const Meshnode__Gateway__Event *payload)
+{
+    upstream_watch_emit(watch->server, watch->ticket, payload);
 }
 
 static void watch_tell(struct watch *watch, struct mn_span uri)
@@ -143,6 +151,7 @@ static void watch_free(struct watch *watch, bool is_told)
         task_wish_free(watch, MN_CONTAINER(watch->tasks.next, struct task_wish, in_watch));
     while (!mn_list_is_empty(&watch->wishes))
         wish_free(watch->server, MN_CONTAINER(watch->wishes.next, struct wish, in_watch), is_told);
+    upstream_aside_leave(watch->hearers);
     mn_map_remove(&watch->server->host->watches, &watch->by_ticket);
     mn_list_remove(&watch->in_server);
     mn_free(watch);
@@ -238,6 +247,7 @@ void upstream_watch_on_wishes(struct upstream_host *host, uint64_t ticket,
 
     if (watch == NULL) return;
     watch_on_tasks(watch, wishes);
+    upstream_aside_on_wishes(watch->server, ticket, &watch->hearers, wishes);
     MN_LIST_FOR_EACH (entry, &watch->wishes)
         MN_CONTAINER(entry, struct wish, in_watch)->is_new = false;
     for (size_t i = 0; i < wishes->n_uris && i < UPSTREAM_WATCH_URIS_MAX; i++) {

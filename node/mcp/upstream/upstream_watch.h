@@ -29,6 +29,10 @@ void upstream_watch_on_wishes(struct upstream_host *host, uint64_t ticket,
 /* False: the ticket is no watch. */
 bool upstream_watch_end(struct upstream_host *host, uint64_t ticket);
 
+/* An event of a lasting call of [server]. */
+void upstream_watch_emit(struct upstream *server, uint64_t ticket,
+                         const Meshnode__Gateway__Event *payload);
+
 /* notifications/resources/updated */
 void upstream_watch_on_updated(struct upstream *server, struct mn_span uri);
 

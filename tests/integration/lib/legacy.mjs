@@ -1,5 +1,5 @@
 // A legacy MCP server over stdio, by hand, with what is rare: tasks of 2025-11-25, a question that it takes back, log
-// messages and progress that name their client. Its diary holds each line that it was told, under the name of its client.
+// messages and progress that name their client, and what it says between calls. Its diary holds each line that it was told, under the name of its client.
 import {appendFileSync, existsSync} from 'node:fs';
 import {createInterface} from 'node:readline';
 
@@ -28,6 +28,8 @@ async function work(task, given) {
   task.status = 'completed';
   task.done({...text(`${given.name} was told ${answer.result?.content?.name ?? answer.result?.action}, about ${answer.result?._meta ? 'a task' : 'nothing'}`), _meta: related(task.taskId)});
 }
+
+const severity = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency', 'none'];
 
 const tools = {
   async job(id, given, params) {
@@ -81,6 +83,21 @@ const tools = {
     while (!existsSync(given.file) && !cancelled.has(id)) await new Promise(done => setTimeout(done, 20));
     return cancelled.has(id) ? undefined : text(`waited for ${given.name}`);
   },
+  // Between calls: logs on each level, tells what no revision knows.
+  async murmur(id, given) {
+    setTimeout(() => {
+      for (const each of ['debug', 'info', 'warning', 'error'])
+        if (severity.indexOf(each) >= severity.indexOf(level)) say({method: 'notifications/message', params: {level: each, logger: 'murmur', data: `${given.text ?? 'murmur'} for ${client}`}});
+      say({method: 'notifications/vendor/told', params: {to: client}});
+    }, given.ms ?? 300);
+    return text('later');
+  },
+  // Something has to be done at a URL; it is done when the call has long ended.
+  async visit(id) {
+    const elicitationId = `visit-${++asked}`;
+    setTimeout(() => say({method: 'notifications/elicitation/complete', params: {elicitationId}}), 500);
+    say({id, error: {code: -32042, message: 'visit it', data: {elicitations: [{mode: 'url', message: 'visit it', url: 'https://example.com/visit', elicitationId}]}}});
+  },
   async slow(id, given) {
     for (let i = 0; i < given.steps && !cancelled.has(id); i++) await new Promise(done => setTimeout(done, 50));
     return cancelled.has(id) ? undefined : text(`slow for ${given.name}`);
@@ -93,7 +110,7 @@ const answers = {
     return {protocolVersion: '2025-11-25', serverInfo: {name: 'old', version: '1'},
       capabilities: {tools: {}, logging: {}, tasks: {list: {}, cancel: {}, requests: {tools: {call: {}}}}}};
   },
-  'tools/list': () => ({tools: [tool('job', 'optional'), tool('later', 'required'), ...['recant', 'roots', 'told', 'name', 'talk', 'wait', 'slow'].map(name => tool(name))]}),
+  'tools/list': () => ({tools: [tool('job', 'optional'), tool('later', 'required'), ...['recant', 'roots', 'told', 'name', 'talk', 'wait', 'slow', 'murmur', 'visit'].map(name => tool(name))]}),
   'logging/setLevel'(params) { level = params.level; return {}; },
   'tasks/get': ({taskId}) => tasks.has(taskId) && state(tasks.get(taskId)),
   'tasks/result': ({taskId}) => { tasks.get(taskId)?.begin(); return tasks.get(taskId)?.result; },
@@ -116,6 +133,6 @@ createInterface({input: process.stdin}).on('line', async line => {
   } else if (id !== undefined) {
     const result = method === 'tools/call' ? await tools[params.name](id, params.arguments ?? {}, params) : await answers[method]?.(params);
     if (result) say({id, result});
-    else if (!cancelled.has(id)) say({id, error: {code: answers[method] ? -32602 : -32601, message: 'no'}});
+    else if (!cancelled.has(id) && params?.name !== 'visit') say({id, error: {code: answers[method] ? -32602 : -32601, message: 'no'}});
   }
 });

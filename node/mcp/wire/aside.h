@@ -1,0 +1,19 @@
+/* aside.h: which notifications of a legacy server are for its client and of no call. What has a way
+ * of its own through the mesh is none of them: it says something of a call, of a list, of a
+ * resource or of a task. */
+#ifndef ASIDE_H
+#define ASIDE_H
+
+#include <stdbool.h>
+
+#include "proto/base/bytes.h"
+
+#define ASIDE_METHOD_MAX 128   /* bytes */
+#define ASIDE_PARAMS_MAX 65536 /* bytes of JSON; what is longer is dropped */
+#define ASIDE_LOG "notifications/message"
+#define ASIDE_ELICITED "notifications/elicitation/complete"
+
+/* Also whether it is the name of a method at all, which needs no escapes in JSON. */
+bool aside_is_carried(struct mn_span method);
+
+#endif

@@ -1,0 +1,162 @@
+// What a legacy server says to one client outside of any call: directly against through two nodes, with the reference server
+// and with one by hand; that nobody else hears it; and that a session which moves to another node goes on hearing.
+import test from 'node:test';
+import assert from 'node:assert/strict';
+import {join} from 'node:path';
+import {Client} from '@modelcontextprotocol/sdk/client/index.js';
+import {StreamableHTTPClientTransport} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
+import {LoggingMessageNotificationSchema} from '@modelcontextprotocol/sdk/types.js';
+import {withMesh, waitFor, modern, nodejs, everything, everythingHttp, sleep, url} from './lib/mesh.mjs';
+
+const headers = {'content-type': 'application/json', accept: 'application/json, text/event-stream'};
+const fixture = mesh => ({command: nodejs, args: [join(import.meta.dirname, 'lib', 'legacy.mjs'), join(mesh.dir, 'diary')]});
+
+// A client that keeps what it is told: {method, params} each.
+async function open(transport, name, capabilities = {}) {
+  const client = new Client({name, version: '0'}, {capabilities});
+  client.told = [];
+  client.setNotificationHandler(LoggingMessageNotificationSchema, ({method, params}) => { client.told.push({method, params}); });
+  client.fallbackNotificationHandler = async ({method, params}) => { client.told.push({method, params}); };
+  await client.connect(transport);
+  return client;
+}
+
+const through = (node, server) => new StreamableHTTPClientTransport(new URL(url(node, server ? `/mcp/servers/${server}` : '/mcp')));
+const logs = client => client.told.filter(({method}) => method === 'notifications/message').map(({params}) => params);
+const listed = (node, name) => waitFor(`${node.name} lists ${name}`, async () =>
+  (await modern(node, 'tools/list')).message.result.tools.some(tool => tool.name === name));
+
+test('simulated logging of the reference server: on stdio and at a URL, directly and through two nodes', withMesh('simulated', async mesh => {
+  const port = await everythingHttp(mesh), command = {command: nodejs, args: [everything, 'stdio']};
+  const [n1] = await mesh.cluster(2, {n2: {child: command, remote: {url: `http://127.0.0.1:${port}/mcp`}}});
+  await listed(n1, 'child__echo');
+  await listed(n1, 'remote__echo');
+  const ways = {
+    'directly, stdio': new StdioClientTransport(command),
+    'directly, URL': new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${port}/mcp`)),
+    'through two nodes, stdio': through(n1, 'child'),
+    'through two nodes, URL': through(n1, 'remote'),
+  };
+  const clients = {}, others = [];
+  for (const [way, transport] of Object.entries(ways)) {
+    clients[way] = await open(transport, way);
+    await clients[way].setLoggingLevel('debug');
+  }
+  for (const server of ['child', 'remote']) {
+    const other = await open(through(n1, server), 'other');
+    await other.setLoggingLevel('debug');
+    await other.callTool({name: 'echo', arguments: {message: 'here'}});
+    others.push(other);
+  }
+  for (const client of Object.values(clients)) await client.callTool({name: 'toggle-simulated-logging', arguments: {}});
+  const seen = Object.fromEntries(Object.entries(clients).map(([way, client]) => [way, logs(client).length]));
+  await waitFor('each hears two more, five seconds apart', () =>
+    Object.entries(clients).every(([way, client]) => logs(client).length >= seen[way] + 2), {limit: 30_000});
+  for (const other of others) assert.deepEqual(logs(other), []);
+  for (const [way, client] of Object.entries(clients))
+    for (const message of logs(client)) assert.match(message.data, /^(Debug|Info|Notice|Warning|Error|Critical|Alert|Emergency).level.message/, way);
+  for (const client of [...Object.values(clients), ...others]) await client.close();
+}));
+
+test('what one server by hand says between calls: directly and through two nodes, and to nobody else', withMesh('between', async mesh => {
+  const command = fixture(mesh);
+  const [n1, n2] = await mesh.cluster(2, {n2: {old: {...command, era: 'legacy'}}});
+  await listed(n1, 'old__murmur');
+  const direct = await open(new StdioClientTransport(command), 'ann');
+  const ann = await open(through(n1, 'old'), 'ann'), bob = await open(through(n1, 'old'), 'bob'), eve = await open(through(n2, 'old'), 'eve');
+  const said = client => JSON.stringify(client.told);
+  for (const client of [direct, ann, bob, eve]) await client.setLoggingLevel('info');
+  for (const client of [bob, eve]) await client.callTool({name: 'told', arguments: {}});
+  for (const client of [direct, ann]) await client.callTool({name: 'murmur', arguments: {}});
+  await waitFor('both hear', () => direct.told.length === 4 && ann.told.length === 4);
+  assert.equal(said(ann), said(direct));
+  assert.match(said(ann), /"level":"info".*"level":"warning".*"level":"error".*vendor.told/);
+
+  // A level that is changed between calls is in force before the next.
+  for (const client of [direct, ann]) await client.callTool({name: 'murmur', arguments: {text: 'again', ms: 1500}});
+  for (const client of [direct, ann]) await client.setLoggingLevel('error');
+  await waitFor('both hear less', () => direct.told.length === 6 && ann.told.length === 6);
+  await sleep(300);
+  assert.equal(said(ann), said(direct));
+
+  // What was to be done at a URL is done after the call has ended with an error that asks for it.
+  for (const client of [direct, ann]) {
+    client.told = [];
+    await assert.rejects(client.callTool({name: 'visit', arguments: {}}), error => error.code === -32042);
+  }
+  await waitFor('both hear that it is done', () => direct.told.length === 1 && ann.told.length === 1);
+  assert.equal(ann.told[0].method, 'notifications/elicitation/complete');
+  assert.match(ann.told[0].params.elicitationId, /^visit-1$/);
+  assert.equal(said(ann), said(direct));
+  assert.deepEqual([bob.told, eve.told], [[], []]);
+  for (const client of [direct, ann, bob, eve]) await client.close();
+}));
+
+test('at /mcp each message says which server it is of', withMesh('which', async mesh => {
+  const [n1] = await mesh.cluster(2, {n2: {one: {...fixture(mesh), era: 'legacy'}, two: {...fixture(mesh), era: 'legacy'}}});
+  await listed(n1, 'one__murmur');
+  await listed(n1, 'two__murmur');
+  const ann = await open(through(n1), 'ann');
+  await ann.setLoggingLevel('error');
+  for (const name of ['one', 'two']) await ann.callTool({name: `${name}__murmur`, arguments: {text: name, ms: 100}});
+  await waitFor('she hears both', () => ann.told.length === 4);
+  for (const {data, _meta} of logs(ann)) assert.equal(data, `${_meta['meshnode/server']} for ann`);
+  assert.equal(logs(ann).length, 2);
+  await ann.close();
+}));
+
+// The messages of a session's own stream, by hand, from after the event [last] on.
+async function stream(node, session, last) {
+  const abort = new AbortController(), got = {messages: [], last, close: () => abort.abort()};
+  const response = await fetch(url(node, '/mcp/servers/old'), {signal: abort.signal, headers: {accept: 'text/event-stream',
+    'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25', ...(last ? {'last-event-id': last} : {})}});
+  assert.equal(response.status, 200);
+  (async () => {
+    let rest = '';
+    for await (const bytes of response.body) {
+      rest += Buffer.from(bytes).toString();
+      for (let end; (end = rest.indexOf('\n\n')) >= 0; rest = rest.slice(end + 2))
+        for (const line of rest.slice(0, end).split('\n')) {
+          if (line.startsWith('id: ')) got.last = line.slice(4);
+          if (line.startsWith('data: ') && line.length > 6) got.messages.push(JSON.parse(line.slice(6)));
+        }
+    }
+  })().catch(() => {});
+  return got;
+}
+
+test('a session goes on hearing: its stream is cut, its entry node dies', withMesh('moves', async mesh => {
+  const [n1, , n3] = await mesh.cluster(3, {n2: {old: {...fixture(mesh), era: 'legacy'}}});
+  for (const node of [n1, n3]) await listed(node, 'old__murmur');
+  let session, node = n1, id = 0;
+  const post = async (method, params) => {
+    const response = await fetch(url(node, '/mcp/servers/old'), {method: 'POST', body: JSON.stringify({jsonrpc: '2.0', id: ++id, method, params}),
+      headers: {...headers, ...(session ? {'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25'} : {})}});
+    session ??= response.headers.get('mcp-session-id');
+    return response.text();
+  };
+  await post('initialize', {protocolVersion: '2025-11-25', capabilities: {}, clientInfo: {name: 'ann', version: '1'}});
+  await post('logging/setLevel', {level: 'error'});
+  const murmur = (text, ms) => post('tools/call', {name: 'murmur', arguments: {text, ms}});
+  const heard = (from, text) => waitFor(`she hears ${text}`, () => from.messages.some(({params}) => params?.data === `${text} for ann`), {limit: 15_000});
+
+  const first = await stream(node, session);
+  await murmur('first', 100);
+  await heard(first, 'first');
+  await murmur('missed', 500);
+  first.close();
+  await sleep(1500); // nobody listens meanwhile
+  const second = await stream(node, session, first.last);
+  await heard(second, 'missed');
+
+  await murmur('moved', 1500);
+  await mesh.kill(n1);
+  node = n3;
+  const third = await stream(node, session, second.last);
+  await heard(third, 'moved');
+  await murmur('later', 100);
+  await heard(third, 'later');
+  assert.equal(third.messages.filter(({method}) => method === 'notifications/message').length, 2); // each once
+  third.close();
+}));

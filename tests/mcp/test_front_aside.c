@@ -1,0 +1,207 @@
+/* What servers say to one client outside of calls, on the stream of its session. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/mcp/front/front_state.h"
+#include "tests/mcp/client.h"
+#include "tests/suite.h"
+
+#define ID "{\"jsonrpc\":\"2.0\",\"id\":1,"
+#define CALL ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\"}}"
+#define LEVEL(level) ID "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"" level "\"}}"
+#define LISTEN "subscriptions/listen"
+#define LOG "notifications/message"
+#define assert_has(text, part) \
+    ck_assert_msg(strstr((text), (part)) != NULL, "%s is not in %s", (part), (text))
+
+static const char *const tools[] = {"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}", NULL};
+static char ann[300], bob[300];
+
+static void setup(void)
+{
+    client_setup();
+    client_service("srv", true, tools);
+    strcpy(ann, client_initialize("/mcp", "2025-11-25"));
+    strcpy(bob, client_initialize("/mcp", "2025-06-18"));
+    client_forget_all();
+}
+
+static const struct client_response *stream_of(const char *session)
+{
+    char line[400];
+    const char *const headers[] = {line, NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session);
+    return client_send("GET", "/mcp", headers, NULL);
+}
+
+static void call(const char *session)
+{
+    client_legacy(session, CALL);
+    client_result(client_calls[client_calls_count - 1].ticket, "{\"content\":[]}");
+}
+
+static struct client_call *feed(void)
+{
+    for (uint32_t i = client_calls_count; i > 0; i--)
+        if (strcmp(client_calls[i - 1].request->method, LISTEN) == 0) return &client_calls[i - 1];
+    return NULL;
+}
+
+/* That session hears from now on; what stands for it. */
+static struct mn_span hears(const char *session)
+{
+    call(session);
+    ck_assert_ptr_nonnull(feed());
+    client_served(feed()->ticket);
+    client_at(client_now.mono + MN_MS);
+    ck_assert_uint_eq(client_input.session.size, 16);
+    return client_input.session;
+}
+
+START_TEST(a_session_hears_on_its_stream)
+{
+    const struct client_response *stream = stream_of(ann), *other = stream_of(bob);
+    struct mn_span whose = hears(ann);
+
+    ck_assert_uint_eq(feed()->node.bytes[0], 9); /* of the node that served its call */
+    ck_assert_str_eq(client_input.levels, "info ");
+    client_forget(stream->id);
+    client_aside(feed()->ticket, whose, LOG, "{\"level\":\"info\",\"data\":1e400}");
+    client_assert_body(stream,
+                       "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":"
+                       "\"notifications/message\",\"params\":{\"_meta\":{\"meshnode/server\":"
+                       "\"srv\"},\"level\":\"info\",\"data\":1e400}}\n\n");
+    client_assert_body(other, "");
+    ck_assert(!feed()->is_cancelled);
+    client_gone(stream->id);
+    ck_assert(feed()->is_cancelled);
+}
+END_TEST
+
+START_TEST(each_hears_its_own)
+{
+    const struct client_response *stream = stream_of(ann), *other = stream_of(bob);
+    struct mn_span anns = hears(ann), bobs;
+
+    call(bob);
+    client_at(client_now.mono + MN_MS);
+    ck_assert_str_eq(client_input.levels, "info info ");
+    bobs = mn_span_equal(client_input.session, anns) ? mn_span(NULL, 0) : client_input.session;
+    client_forget(stream->id);
+    client_aside(feed()->ticket, anns, LOG, "{\"level\":\"info\",\"data\":\"for ann\"}");
+    assert_has(stream->body, "for ann");
+    client_assert_body(other, "");
+    client_forget(stream->id);
+    if (bobs.size > 0) client_aside(feed()->ticket, bobs, LOG, "{\"level\":\"info\",\"data\":2}");
+    client_assert_body(stream, "");
+}
+END_TEST
+
+START_TEST(levels_are_told_and_kept_to)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+
+    client_legacy(ann, LEVEL("error"));
+    client_at(client_now.mono + MN_MS);
+    ck_assert_str_eq(client_input.levels, "error ");
+    client_forget(stream->id);
+    client_aside(feed()->ticket, whose, LOG, "{\"level\":\"warning\",\"data\":1}");
+    client_assert_body(stream, "");
+    client_aside(feed()->ticket, whose, LOG, "{\"level\":\"alert\",\"data\":1}");
+    assert_has(stream->body, "alert");
+    call(ann);
+    ck_assert(client_calls[client_calls_count - 1].request->wants_logs);
+}
+END_TEST
+
+START_TEST(a_stream_that_is_opened_later_hears)
+{
+    call(ann);
+    ck_assert_ptr_null(feed());
+    ck_assert(!client_calls[0].request->wants_logs);
+    stream_of(ann);
+    ck_assert_ptr_nonnull(feed());
+}
+END_TEST
+
+/* What a member may say, and is not passed on. */
+static const struct {
+    const char *method, *params;
+} bad[] = {
+    {LOG, "{\"level\":\"shout\",\"data\":1}"},
+    {LOG, "{\"data\":1}"},
+    {LOG, ""},
+    {LOG, "nonsense"},
+    {LOG, "[{\"level\":\"info\"}]"},
+    {"", "{}"},
+    {"notifications/with\"quote", "{}"},
+    {"notifications/with\nline", "{}"},
+    {"notifications/progress", "{\"progressToken\":1,\"progress\":1}"},
+    {"notifications/cancelled", "{\"requestId\":1}"},
+    {"notifications/tools/list_changed", "{}"},
+    {"notifications/resources/updated", "{\"uri\":\"x://1\"}"},
+    {"notifications/tasks/status", "{\"taskId\":\"t\",\"status\":\"completed\"}"},
+};
+
+START_TEST(what_has_a_way_of_its_own_or_is_none_is_dropped)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+
+    client_forget(stream->id);
+    client_aside(feed()->ticket, whose, bad[_i].method, bad[_i].params);
+    client_aside(feed()->ticket, mn_span_str("another session."), LOG, "{\"level\":\"error\"}");
+    client_aside(feed()->ticket, mn_span(NULL, 0), LOG, "{\"level\":\"error\"}");
+    client_assert_body(stream, "");
+}
+END_TEST
+
+START_TEST(urls_are_done_with_where_they_have_ids)
+{
+    const struct client_response *streams[] = {stream_of(ann), stream_of(bob)};
+    struct mn_span whose = hears(_i == 0 ? ann : bob);
+
+    client_aside(feed()->ticket, whose, "notifications/elicitation/complete",
+                 "{\"elicitationId\":\"e-1\"}");
+    ck_assert_int_eq(strstr(streams[_i]->body, "e-1") != NULL, _i == 0);
+}
+END_TEST
+
+START_TEST(who_does_not_read_misses_it)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+    static char params[16384];
+
+    snprintf(params, sizeof params, "{\"level\":\"info\",\"data\":\"%0*d\"}", 16000, 0);
+    for (uint32_t i = 0; i < 2 * FRONT_UNREAD_MAX / 16000; i++)
+        client_aside(feed()->ticket, whose, LOG, params);
+    ck_assert_uint_lt(stream->body_size, FRONT_UNREAD_MAX + 40000);
+    client_writable(stream->id);
+    client_forget(stream->id);
+    client_aside(feed()->ticket, whose, LOG, params);
+    ck_assert_uint_gt(stream->body_size, 16000);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("front_aside");
+    TCase *tc = tcase_create("all");
+
+    tcase_add_checked_fixture(tc, setup, client_teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, a_session_hears_on_its_stream);
+    tcase_add_test(tc, each_hears_its_own);
+    tcase_add_test(tc, levels_are_told_and_kept_to);
+    tcase_add_test(tc, a_stream_that_is_opened_later_hears);
+    tcase_add_loop_test(tc, what_has_a_way_of_its_own_or_is_none_is_dropped, 0,
+                        sizeof bad / sizeof *bad);
+    tcase_add_loop_test(tc, urls_are_done_with_where_they_have_ids, 0, 2);
+    tcase_add_test(tc, who_does_not_read_misses_it);
+    suite_add_tcase(suite, tc);
+    return suite_run(suite);
+}
