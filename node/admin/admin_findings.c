@@ -135,37 +135,49 @@ static bool server_is_slow(const struct json *server, struct mn_span state)
            json_i64(json_find_str(server, "since_ms"), &since) == MN_OK && since >= SLOW_START_MS;
 }
 
+static void find_server(struct findings *findings, const struct json *server)
+{
+    struct mn_span name = json_text(json_find_str(server, "name"));
+    struct mn_span state = json_text(json_find_str(server, "state"));
+    struct mn_span error = json_text(json_find_str(server, "error"));
+    struct mn_span lists_error = json_text(json_find_str(server, "lists_error"));
+    struct finding finding = {.scope = FINDINGS_NODE,
+                              .next = mn_arena_format(findings->arena, "meshctl servers logs %.*s",
+                                                      (int)name.size, (const char *)name.data)};
+
+    if (server_is_slow(server, state)) {
+        finding.level = FINDING_WARNING;
+        finding.code = "server_slow";
+        finding.text =
+            mn_arena_format(findings->arena, "server %.*s was started, but has not answered yet",
+                            (int)name.size, (const char *)name.data);
+    } else if (!server_is_well(state)) {
+        finding.level = FINDING_WARNING;
+        finding.code = "server_down";
+        finding.text =
+            mn_arena_format(findings->arena, "server %.*s does not run (%.*s): %.*s",
+                            (int)name.size, (const char *)name.data, (int)state.size,
+                            (const char *)state.data, (int)error.size, (const char *)error.data);
+    } else if (lists_error.size > 0) {
+        finding.level = FINDING_INFO;
+        finding.code = "server_lists";
+        finding.text = mn_arena_format(findings->arena, "of server %.*s, %.*s", (int)name.size,
+                                       (const char *)name.data, (int)lists_error.size,
+                                       (const char *)lists_error.data);
+    } else {
+        return;
+    }
+    find(findings, finding);
+}
+
 static void find_servers(struct findings *findings, const struct json *counts)
 {
     const struct json *servers = json_find_str(counts, "servers");
 
     if (!json_is(servers, JSON_ARRAY)) return;
     for (const struct json *item = json_first(servers); item != NULL;
-         item = json_next(servers, item)) {
-        const struct json *server = admin_parse(findings->request, item->raw, JSON_OBJECT, 1);
-        struct mn_span name = json_text(json_find_str(server, "name"));
-        struct mn_span state = json_text(json_find_str(server, "state"));
-        struct mn_span error = json_text(json_find_str(server, "error"));
-        if (server_is_slow(server, state)) {
-            find(findings, (struct finding){
-                               FINDING_WARNING, FINDINGS_NODE, "server_slow",
-                               mn_arena_format(findings->arena,
-                                               "server %.*s was started, but has not answered yet",
-                                               (int)name.size, (const char *)name.data),
-                               mn_arena_format(findings->arena, "meshctl servers logs %.*s",
-                                               (int)name.size, (const char *)name.data)});
-            continue;
-        }
-        if (server_is_well(state)) continue;
-        find(findings, (struct finding){
-                           FINDING_WARNING, FINDINGS_NODE, "server_down",
-                           mn_arena_format(findings->arena, "server %.*s does not run (%.*s): %.*s",
-                                           (int)name.size, (const char *)name.data, (int)state.size,
-                                           (const char *)state.data, (int)error.size,
-                                           (const char *)error.data),
-                           mn_arena_format(findings->arena, "meshctl servers logs %.*s",
-                                           (int)name.size, (const char *)name.data)});
-    }
+         item = json_next(servers, item))
+        find_server(findings, admin_parse(findings->request, item->raw, JSON_OBJECT, 1));
 }
 
 static void find_held_tools(struct findings *findings, const struct json *counts)

@@ -84,6 +84,13 @@ static void write_env(struct mn_writer *writer, const struct ctl *ctl)
     mn_writer_str(writer, "}");
 }
 
+static void write_flag(struct mn_writer *writer, const char *key, const char *value)
+{
+    if (value == NULL) return;
+    write_key(writer, key);
+    mn_writer_str(writer, "true");
+}
+
 static struct mn_buf *server_json(struct ctl *ctl)
 {
     struct mn_writer writer = {0};
@@ -96,10 +103,8 @@ static struct mn_buf *server_json(struct ctl *ctl)
     if (ctl_value(ctl, "--env") != NULL) write_env(&writer, ctl);
     write_text(&writer, "cwd", ctl_value(ctl, "--cwd"));
     write_text(&writer, "era", ctl_value(ctl, "--era"));
-    if (ctl_value(ctl, "--replica") != NULL) {
-        write_key(&writer, "replica");
-        mn_writer_str(&writer, "true");
-    }
+    write_flag(&writer, "replica", ctl_value(ctl, "--replica"));
+    write_flag(&writer, "uniform", ctl_value(ctl, "--uniform"));
     mn_writer_str(&writer, "}}");
     return mn_writer_done(&writer);
 }

@@ -97,6 +97,7 @@ const struct ctl_command ctl_commands[] = {
       {"--cwd", "DIR", "where the command runs"},
       {"--era", "ERA", "auto (default), legacy or modern"},
       {"--replica", NULL, "equal servers of this name on other nodes hold the same data"},
+      {"--uniform", NULL, "it shows all clients the same lists: do not ask it as others would"},
       {0}}},
     {"servers rm", "NAME", 1, 1, 0, "detach a server that was added", ctl_servers_rm, {{0}}},
     {"servers restart", "NAME", 1, 1, 0, "stop it and start it anew", ctl_servers_restart, {{0}}},

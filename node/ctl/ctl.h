@@ -40,7 +40,7 @@ enum ctl_format {
 
 #define CTL_ARGS_MAX 64
 #define CTL_VALUES_MAX 64
-#define CTL_OPTIONS_MAX 6 /* of one command, the ending zero included */
+#define CTL_OPTIONS_MAX 7 /* of one command, the ending zero included */
 #define CTL_TIMEOUT_DEFAULT 30000
 
 struct ctl_option {

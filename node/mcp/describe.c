@@ -38,6 +38,7 @@ static void describe_server(const struct upstream_info *info, struct mn_now now,
     write_u64(writer, "calls", info->calls_count);
     write_u64(writer, "noise", info->noise_count);
     write_str(writer, "error", info->error);
+    write_str(writer, "lists_error", info->lists_error);
     mn_writer_str(writer, "}");
 }
 

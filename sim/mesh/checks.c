@@ -199,6 +199,43 @@ static void listed(struct sim *sim, void *context, const struct sim_response *re
         sim_fail(sim, "two nodes answer tools/list with other bytes");
 }
 
+/* What only some see of one server. */
+static const char *check_secrets(struct sim_server *server, struct mn_span body, uint32_t declared,
+                                 char text[512])
+{
+    char name[SIM_NAME_MAX], word[80];
+
+    for (uint32_t i = 0; i < sim_server_secrets(server, declared); i++) {
+        snprintf(word, sizeof word, "{\"name\":\"%s__%s\"", server->name,
+                 sim_server_secret(server, declared, i, name));
+        if (has_text(body, word)) continue;
+        snprintf(text, 512, "it lacks %s of %s", name, server->name);
+        return text;
+    }
+    return NULL;
+}
+
+const char *sim_check_shown(struct sim *sim, struct mn_span body, uint32_t declared, char text[512])
+{
+    const char *why = NULL;
+    uint32_t want = 0;
+    char names[400];
+
+    while (node_mesh_tools[want].name != NULL)
+        want++;
+    for (uint32_t i = 0; i < sim->hosts_count; i++)
+        for (uint32_t k = 0; k < sim->hosts[i].servers_count && why == NULL; k++) {
+            struct sim_server *server = &sim->hosts[i].servers[k];
+            if (sim_server_itself(server) != server) continue;
+            why = check_secrets(server, body, declared, text);
+            want += sim_server_tools(server) + sim_server_secrets(server, declared);
+        }
+    if (why != NULL || count_tools(body) == want) return why;
+    snprintf(text, 512, "it has %u tools instead of %u: %s", count_tools(body), want,
+             list_names(body, names, sizeof names));
+    return text;
+}
+
 void sim_check_watched(struct sim *sim)
 {
     char whose[64];

@@ -70,17 +70,22 @@ void sim_http_host_down(struct sim_host *host);
 void sim_http_do(struct sim_host *host, const struct edge_output *output);
 
 /* What each modern request carries in its params. */
-#define SIM_MODERN_META                                                      \
+#define SIM_MODERN_META_OF(capabilities)                                     \
     "\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\"," \
-    "\"io.modelcontextprotocol/clientCapabilities\":{}}"
+    "\"io.modelcontextprotocol/clientCapabilities\":" capabilities "}"
+#define SIM_MODERN_META SIM_MODERN_META_OF("{}")
 
-#define SIM_LIST_MODERN \
-    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{" SIM_MODERN_META "}}"
+#define SIM_LIST_MODERN_OF(capabilities)                                                       \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\",\"params\":{" SIM_MODERN_META_OF( \
+        capabilities) "}}"
+#define SIM_LIST_MODERN SIM_LIST_MODERN_OF("{}")
 #define SIM_LIST_LEGACY "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}"
 
-#define SIM_INITIALIZE                                                                 \
-    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"             \
-    "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{},\"clientInfo\":{\"name\":" \
-    "\"sim\",\"version\":\"1\"}}}"
+#define SIM_INITIALIZE_OF(capabilities)                                    \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{" \
+    "\"protocolVersion\":\"2025-11-25\",\"capabilities\":" capabilities    \
+    ",\"clientInfo\":{\"name\":\"sim\",\"version\":\"1\"}}}"
+#define SIM_INITIALIZE SIM_INITIALIZE_OF("{}")
+#define SIM_CAN_ALL "{\"elicitation\":{},\"sampling\":{},\"roots\":{}}"
 
 #endif

@@ -140,6 +140,14 @@ void sim_server_change(struct sim_host *host)
     sim_server_change_one(host, rng_below(&host->sim->rng_fault, host->servers_count));
 }
 
+static void server_changed(struct sim_host *host, struct sim_server *server)
+{
+    if (server->is_talker)
+        talker_tools_changed(server);
+    else
+        server_tell(host, server);
+}
+
 void sim_server_change_one(struct sim_host *host, uint32_t which)
 {
     struct sim *sim = host->sim;
@@ -147,11 +155,56 @@ void sim_server_change_one(struct sim_host *host, uint32_t which)
     struct sim_server *itself = sim_server_itself(server);
 
     itself->own_tools = TOOLS_MIN + rng_below(&sim->rng_fault, TOOLS_MAX - TOOLS_MIN + 1);
-    if (server->is_talker) {
-        talker_tools_changed(server);
-        return;
-    }
-    server_tell(host, server);
+    server_changed(host, server);
+}
+
+/* ---- what only some are shown ---- */
+
+/* Those of server.c have one process for all sessions, so they know only of modern requests who
+ * asks. */
+static bool is_shy(const struct sim_server *server)
+{
+    return server->host->sim->is_shy && (server->is_modern || server->is_talker);
+}
+
+uint32_t sim_server_secrets(struct sim_server *server, uint32_t declared)
+{
+    if (!is_shy(server)) return 0;
+    return ((declared & SIM_ASKED) != 0 ? 1u : 0u) + ((declared & SIM_PAIRED) != 0 ? 1u : 0u);
+}
+
+const char *sim_server_secret(struct sim_server *server, uint32_t declared, uint32_t index,
+                              char name[SIM_NAME_MAX])
+{
+    bool is_first = index == 0 && (declared & SIM_ASKED) != 0;
+
+    snprintf(name, SIM_NAME_MAX, SIM_SHY "%s-%u", is_first ? "ask" : "pair",
+             sim_server_itself(server)->secrets);
+    return name;
+}
+
+const char *sim_declaration(uint32_t declared)
+{
+    static const char *const texts[SIM_DECLARATIONS] = {
+        "{}", "{\"elicitation\":{}}", "{\"sampling\":{},\"roots\":{}}",
+        "{\"elicitation\":{},\"sampling\":{},\"roots\":{}}"};
+
+    return texts[declared];
+}
+
+static uint32_t declared_bits(const struct json *declared)
+{
+    bool is_paired = json_is(json_find_str(declared, "sampling"), JSON_OBJECT) &&
+                     json_is(json_find_str(declared, "roots"), JSON_OBJECT);
+
+    return (json_is(json_find_str(declared, "elicitation"), JSON_OBJECT) ? SIM_ASKED : 0) |
+           (is_paired ? SIM_PAIRED : 0);
+}
+
+void sim_server_change_secrets(struct sim_host *host, uint32_t which)
+{
+    sim_server_itself(&host->servers[which])->secrets++;
+    server_changed(host, &host->servers[which]);
 }
 
 void sim_server_redefine(struct sim_host *host, uint32_t which)
@@ -172,12 +225,24 @@ void sim_server_forget(struct sim_host *host)
         sim_server_itself(server)->session++;
 }
 
-void sim_server_write_tools(struct sim_server *server, struct mn_writer *writer)
+/* In front of the others, so that their order shows, too. */
+static void write_secrets(struct sim_server *server, uint32_t declared, struct mn_writer *writer)
+{
+    char name[SIM_NAME_MAX];
+
+    for (uint32_t i = 0; i < sim_server_secrets(server, declared); i++)
+        mn_writer_format(writer, "{\"name\":\"%s\",\"inputSchema\":{\"type\":\"object\"}},",
+                         sim_server_secret(server, declared, i, name));
+}
+
+void sim_server_write_tools(struct sim_server *server, const struct json *declared,
+                            struct mn_writer *writer)
 {
     char name[SIM_NAME_MAX], edition[24] = "";
 
     if (server->edition > 0) snprintf(edition, sizeof edition, " anew (%u)", server->edition);
     mn_writer_str(writer, "\"tools\":[");
+    write_secrets(server, declared_bits(declared), writer);
     for (uint32_t i = 0; i < sim_server_tools(server); i++)
         mn_writer_format(writer,
                          "%s{\"name\":\"%s\",\"description\":\"does the work %u%s\","
@@ -312,6 +377,12 @@ static void write_discover(const struct sim_server *server, struct mn_writer *bo
                      server->kind == SIM_SERVER_CHILD ? "\"listChanged\":true" : "");
 }
 
+static const struct json *declared_in(const struct json *params)
+{
+    return json_find_str(json_find_str(params, "_meta"),
+                         "io.modelcontextprotocol/clientCapabilities");
+}
+
 static const char *write_result(struct sim_server *server, struct mn_span method,
                                 const struct json *params, struct mn_writer *body,
                                 struct sim_reply *reply)
@@ -324,7 +395,7 @@ static const char *write_result(struct sim_server *server, struct mn_span method
                             "\"listChanged\":true}},\"serverInfo\":{\"name\":\"sim\","
                             "\"version\":\"1\"}");
     } else if (mn_span_is(method, "tools/list")) {
-        sim_server_write_tools(server, body);
+        sim_server_write_tools(server, declared_in(params), body);
         if (server->is_modern) mn_writer_str(body, ",\"ttlMs\":0,\"cacheScope\":\"private\"");
     } else if (mn_span_is(method, "tools/call")) {
         return write_call(server, params, body, reply);

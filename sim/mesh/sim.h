@@ -90,6 +90,7 @@ struct sim_server {
     enum sim_server_kind kind;
     bool is_modern;
     uint32_t own_tools;       /* see sim_server_tools() */
+    uint32_t secrets;         /* of the tools that only some see: how often they changed */
     bool is_fragile;          /* legacy child: exits when asked what it does not know */
     uint32_t session;         /* legacy, at a URL: the only one it knows; see sim_server_forget() */
     struct mn_buf *listen_id; /* modern child: of the listen of its present process; or NULL */
@@ -194,6 +195,8 @@ struct sim {
     void (*scenario_done)(struct sim *sim); /* frees what a scenario keeps, or NULL */
     void (*on_step)(struct sim_host *host); /* of a scenario: after each step of a node; or NULL */
     struct sim_watchers *watchers;          /* those started last, or NULL */
+    struct sim_watchers *asked_watchers;    /* those that declared all they can, or NULL */
+    bool is_shy;                            /* servers show some tools only to some clients */
     char token[128];                        /* joins the mesh; made by the first host */
     uint64_t grant_ttl_ms;                  /* of the mesh that is founded; 0: as nodes do it */
     bool is_quiet;                          /* the faults are over */
@@ -293,7 +296,9 @@ struct mn_span sim_server_json(struct sim_host *host, struct mn_arena *arena); /
 /* One more, before the host is started. */
 struct sim_server *sim_server_add(struct sim_host *host, enum sim_server_kind kind,
                                   const char *name, bool is_modern);
-void sim_server_write_tools(struct sim_server *server, struct mn_writer *writer);
+/* As clients see them that declared [declared]: a ClientCapabilities object; NULL: nothing. */
+void sim_server_write_tools(struct sim_server *server, const struct json *declared,
+                            struct mn_writer *writer);
 struct sim_server *sim_server_find(struct sim_host *host, struct mn_span name);
 /* What is behind one URL is one server, whoever asks: the first host's entry speaks for it. */
 struct sim_server *sim_server_itself(struct sim_server *server);
@@ -302,6 +307,18 @@ uint32_t sim_server_tools(struct sim_server *server); /* how many it has now */
 const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX]);
 void sim_server_change(struct sim_host *host); /* one of its servers gets other tools */
 void sim_server_change_one(struct sim_host *host, uint32_t which); /* 0: its child, which says so */
+/* What only some are shown, where sim->is_shy: tools of names that all begin with SIM_SHY.
+ * [declared]: SIM_ASKED and SIM_PAIRED; how many such clients see, and the name of one. */
+#define SIM_SHY "shy-"
+#define SIM_ASKED 1u  /* elicitation */
+#define SIM_PAIRED 2u /* sampling and roots */
+#define SIM_DECLARATIONS 4u
+uint32_t sim_server_secrets(struct sim_server *server, uint32_t declared);
+const char *sim_server_secret(struct sim_server *server, uint32_t declared, uint32_t index,
+                              char name[SIM_NAME_MAX]);
+/* The object that declares that. */
+const char *sim_declaration(uint32_t declared);
+void sim_server_change_secrets(struct sim_host *host, uint32_t which);
 void sim_server_redefine(struct sim_host *host, uint32_t which); /* its tools mean another thing */
 void sim_server_forget(struct sim_host *host); /* one behind a URL forgets its sessions */
 void sim_child_do(struct sim_host *host, const struct edge_output *output);
@@ -334,6 +351,11 @@ void sim_watch_start(struct sim *sim, const char *path);
 void sim_watch_done(struct sim *sim);
 struct mn_span sim_watch_list(const struct sim *sim,
                               uint32_t host); /* as who was started last knows it */
+/* The same of /mcp, by clients that can be asked. */
+void sim_watch_start_asked(struct sim *sim);
+struct mn_span sim_watch_asked_list(const struct sim *sim, uint32_t host);
+/* How often those that cannot be asked were told of a change. */
+uint64_t sim_watch_told(const struct sim *sim);
 
 /* plan.c */
 void sim_plan_start(struct sim *sim);
@@ -345,6 +367,10 @@ void sim_check_call(struct sim *sim, const struct sim_call *call); /* whenever i
 bool sim_is_settled(const struct sim *sim);                        /* everybody knows everybody */
 void sim_check_settled(struct sim *sim); /* that, and all lists are true */
 void sim_check_watched(struct sim *sim); /* so are those that clients follow */
+/* Whether [body] is the list that those see that declared [declared]; NULL: it is, else why not.
+ * [text]: where that may be written. */
+const char *sim_check_shown(struct sim *sim, struct mn_span body, uint32_t declared,
+                            char text[512]);
 void sim_check_end(struct sim *sim);
 
 #endif

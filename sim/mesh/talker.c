@@ -529,14 +529,30 @@ static void write_about(const struct talker_line *line, struct mn_writer *body)
                          common);
 }
 
-static void write_list(struct talker_line *line, struct mn_writer *body, bool is_tools)
+static void write_tools(struct talker_line *line, struct mn_writer *body, const struct json *params)
+{
+    struct json_parser *parser = json_parser_new();
+    struct mn_arena arena = {0};
+    const struct json *declared =
+        json_find_str(json_find_str(params, "_meta"), NS "clientCapabilities");
+
+    if (line->declared != NULL && json_parse_copy(parser, mn_buf_span(line->declared), TALK_LIMITS,
+                                                  &arena, &declared) != MN_OK)
+        declared = NULL;
+    sim_server_write_tools(line->server, declared, body);
+    mn_arena_done(&arena);
+    json_parser_free(parser);
+}
+
+static void write_list(struct talker_line *line, struct mn_writer *body, const struct json *params,
+                       bool is_tools)
 {
     char uri[64];
 
     if (line->server->is_modern)
         mn_writer_str(body, "\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\",");
     if (is_tools) {
-        sim_server_write_tools(line->server, body);
+        write_tools(line, body, params);
         return;
     }
     mn_writer_str(body, "\"resources\":[");
@@ -573,6 +589,14 @@ void talker_gone(struct talker_line *line, uint64_t exchange)
     }
 }
 
+static void line_keep_declared(struct talker_line *line, const struct json *declared)
+{
+    if (line->server->is_modern) return;
+    line->can_be_asked = capabilities_ask(declared);
+    line->declared = mn_buf_unref(line->declared);
+    if (declared != NULL) line->declared = mn_buf_copy(declared->raw);
+}
+
 /* False: not of this era, or unknown. */
 static bool line_request_of_era(struct talker_line *line, uint64_t exchange, struct mn_span id,
                                 struct mn_span method, const struct json *params)
@@ -582,7 +606,7 @@ static bool line_request_of_era(struct talker_line *line, uint64_t exchange, str
 
     if (mn_span_is(method, is_modern ? "server/discover" : "initialize")) {
         line->is_initialized = !is_modern;
-        line->can_be_asked = capabilities_ask(json_find_str(params, "capabilities"));
+        line_keep_declared(line, json_find_str(params, "capabilities"));
         write_about(line, &body);
         talker_line_answer(line, exchange, id, "result", &body);
     } else if (is_modern && mn_span_is(method, "subscriptions/listen")) {
@@ -609,7 +633,7 @@ static void line_request(struct talker_line *line, uint64_t exchange, struct mn_
     struct mn_writer body = {0};
 
     if (is_tools || mn_span_is(method, "resources/list")) {
-        write_list(line, &body, is_tools);
+        write_list(line, &body, params, is_tools);
         talker_line_answer(line, exchange, id, "result", &body);
     } else if (mn_span_is(method, "tools/call")) {
         line_call(line, exchange, id, params);
@@ -683,6 +707,7 @@ void talker_close(struct talker_line *line)
         mn_free(task);
     }
     mn_list_remove(&line->list);
+    mn_buf_unref(line->declared);
     mn_free(line);
 }
 
@@ -713,7 +738,7 @@ uint32_t talker_shared_count(const struct sim_server *server)
 
     MN_LIST_FOR_EACH (entry, &server->lines) {
         const struct talker_line *line = MN_CONTAINER(entry, struct talker_line, list);
-        count += line->is_initialized && !line->can_be_asked;
+        count += line->is_initialized && mn_span_is(mn_buf_span(line->declared), "{}");
     }
     return count;
 }

@@ -46,7 +46,8 @@ struct talker_line {
     talker_say *say;
     void *context;
     bool is_initialized;
-    bool can_be_asked; /* legacy: its client, as initialize said */
+    bool can_be_asked;       /* legacy: its client, as initialize said */
+    struct mn_buf *declared; /* legacy: what */
     bool topics[TALK_RESOURCES];
     uint64_t question_last;
     struct mn_list works, listens, tasks;

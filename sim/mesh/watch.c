@@ -14,6 +14,8 @@ struct sim_watcher {
     struct sim_host *host;
     const char *path;
     bool is_modern;
+    bool is_asked;   /* it declares all that it can: else it is shown no secrets */
+    uint64_t told;   /* of changes */
     bool is_open;    /* its stream */
     bool is_listing; /* a tools/list is under way */
     bool is_stale;   /* told of a change since that was asked */
@@ -40,9 +42,11 @@ static void watcher_listed(struct sim *sim, void *context, const struct sim_resp
 {
     struct sim_watcher *watcher = context;
 
-    (void)sim;
     watcher->is_listing = false;
     if (response->is_lost || response->code != 200) return; /* its stream ends too */
+    if (!watcher->is_asked && response->message.size > 0 &&
+        memmem(response->message.data, response->message.size, SIM_SHY, strlen(SIM_SHY)) != NULL)
+        sim_fail(sim, "a client of %s is shown what is not for it", watcher->host->name);
     mn_buf_unref(watcher->list);
     watcher->list = mn_buf_copy(response->message);
     if (watcher->is_stale) watcher_list(watcher);
@@ -62,7 +66,8 @@ static void watcher_list(struct sim_watcher *watcher)
     watcher->is_listing = true;
     if (watcher->is_modern) {
         request.method = "tools/list";
-        request.body = mn_span_str(SIM_LIST_MODERN);
+        request.body =
+            mn_span_str(watcher->is_asked ? SIM_LIST_MODERN_OF(SIM_CAN_ALL) : SIM_LIST_MODERN);
     } else {
         request.session = watcher->session;
     }
@@ -75,6 +80,7 @@ static void watcher_told(struct sim *sim, void *context, struct mn_span message)
 
     (void)message; /* that something changed, or that the listen begins */
     sim->stats.notifications++;
+    watcher->told++;
     watcher_list(watcher);
 }
 
@@ -97,6 +103,10 @@ static void watcher_initialized(struct sim *sim, void *context, const struct sim
     watcher_again(watcher);
 }
 
+#define LISTEN(meta)                                                                 \
+    "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"subscriptions/listen\",\"params\":{" \
+    "\"notifications\":{\"toolsListChanged\":true}," meta "}}"
+
 static void watcher_listen(struct sim_watcher *watcher)
 {
     struct sim_request request = {.path = watcher->path,
@@ -109,9 +119,8 @@ static void watcher_listen(struct sim_watcher *watcher)
     watcher->is_open = true;
     if (watcher->is_modern) {
         request.method = "subscriptions/listen";
-        request.body = mn_span_str("{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"subscriptions/"
-                                   "listen\",\"params\":{\"notifications\":{\"toolsListChanged\":"
-                                   "true}," SIM_MODERN_META "}}");
+        request.body = mn_span_str(watcher->is_asked ? LISTEN(SIM_MODERN_META_OF(SIM_CAN_ALL))
+                                                     : LISTEN(SIM_MODERN_META));
     } else {
         request.verb = "GET";
         request.session = watcher->session;
@@ -129,12 +138,15 @@ static void watcher_open(struct sim *sim, void *context)
     } else if (watcher->is_modern) {
         watcher_listen(watcher);
     } else if (watcher->session[0] == '\0') {
-        sim_http_ask(host, &(struct sim_request){.path = watcher->path,
-                                                 .body = mn_span_str(SIM_INITIALIZE),
-                                                 .patience = PATIENCE,
-                                                 .is_steadfast = true,
-                                                 .on_end = watcher_initialized,
-                                                 .context = watcher});
+        sim_http_ask(host,
+                     &(struct sim_request){.path = watcher->path,
+                                           .body = mn_span_str(watcher->is_asked
+                                                                   ? SIM_INITIALIZE_OF(SIM_CAN_ALL)
+                                                                   : SIM_INITIALIZE),
+                                           .patience = PATIENCE,
+                                           .is_steadfast = true,
+                                           .on_end = watcher_initialized,
+                                           .context = watcher});
     } else {
         watcher_listen(watcher);
         if (watcher->is_open) watcher_list(watcher); /* a new session knows nothing yet */
@@ -142,18 +154,39 @@ static void watcher_open(struct sim *sim, void *context)
     (void)sim;
 }
 
-void sim_watch_start(struct sim *sim, const char *path)
+static struct sim_watchers *watch_start(struct sim *sim, const char *path, bool is_asked)
 {
     struct sim_watchers *watchers =
         mn_alloc(sizeof *watchers + sim->hosts_count * sizeof watchers->of[0]);
 
-    watchers->before = sim->watchers;
-    sim->watchers = watchers;
     for (uint32_t i = 0; i < sim->hosts_count; i++) {
-        watchers->of[i] = (struct sim_watcher){
-            .host = &sim->hosts[i], .path = path, .is_modern = rng_below(&sim->rng_work, 2)};
+        watchers->of[i] = (struct sim_watcher){.host = &sim->hosts[i],
+                                               .path = path,
+                                               .is_modern = rng_below(&sim->rng_work, 2),
+                                               .is_asked = is_asked};
         watcher_again(&watchers->of[i]);
     }
+    return watchers;
+}
+
+void sim_watch_start(struct sim *sim, const char *path)
+{
+    struct sim_watchers *watchers = watch_start(sim, path, false);
+
+    watchers->before = sim->watchers;
+    sim->watchers = watchers;
+}
+
+void sim_watch_start_asked(struct sim *sim)
+{
+    sim->asked_watchers = watch_start(sim, "/mcp", true);
+}
+
+static void watch_free(const struct sim *sim, struct sim_watchers *watchers)
+{
+    for (uint32_t i = 0; watchers != NULL && i < sim->hosts_count; i++)
+        mn_buf_unref(watchers->of[i].list);
+    mn_free(watchers);
 }
 
 void sim_watch_done(struct sim *sim)
@@ -162,14 +195,33 @@ void sim_watch_done(struct sim *sim)
 
     while ((watchers = sim->watchers) != NULL) {
         sim->watchers = watchers->before;
-        for (uint32_t i = 0; i < sim->hosts_count; i++)
-            mn_buf_unref(watchers->of[i].list);
-        mn_free(watchers);
+        watch_free(sim, watchers);
     }
+    watch_free(sim, sim->asked_watchers);
+    sim->asked_watchers = NULL;
+}
+
+static struct mn_span watch_list(const struct sim_watchers *watchers, uint32_t host)
+{
+    const struct mn_buf *list = watchers->of[host].list;
+    return list == NULL ? mn_span(NULL, 0) : mn_buf_span(list);
 }
 
 struct mn_span sim_watch_list(const struct sim *sim, uint32_t host)
 {
-    const struct sim_watcher *watcher = &sim->watchers->of[host];
-    return watcher->list == NULL ? mn_span(NULL, 0) : mn_buf_span(watcher->list);
+    return watch_list(sim->watchers, host);
+}
+
+struct mn_span sim_watch_asked_list(const struct sim *sim, uint32_t host)
+{
+    return watch_list(sim->asked_watchers, host);
+}
+
+uint64_t sim_watch_told(const struct sim *sim)
+{
+    uint64_t told = 0;
+
+    for (uint32_t i = 0; i < sim->hosts_count; i++)
+        told += sim->watchers->of[i].told;
+    return told;
 }

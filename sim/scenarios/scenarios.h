@@ -11,6 +11,7 @@ bool sim_run_names(struct sim *sim);     /* whose each server's name is */
 bool sim_run_pending(struct sim *sim);   /* who is let in without a token */
 bool sim_run_rules(struct sim *sim);     /* tools that are approved, or in quarantine */
 bool sim_run_sessions(struct sim *sim);  /* sessions that go on at other nodes */
+bool sim_run_shy(struct sim *sim);       /* tools that servers show only to some clients */
 bool sim_run_talks(struct sim *sim);     /* servers that ask, report, keep tasks, tell of changes */
 bool sim_run_trust(struct sim *sim);     /* who is in and who is out for the life of a mesh */
 bool sim_run_views(struct sim *sim);     /* chosen subsets of the tools, under names of their own */

@@ -64,6 +64,16 @@ START_TEST(servers_that_do_not_run_are_the_nodes)
 }
 END_TEST
 
+START_TEST(what_a_server_shows_to_whom_may_not_be_known)
+{
+    gateway_has(SERVERS("{\"name\":\"a\",\"state\":\"ready\",\"lists_error\":\"it is so\"},"
+                        "{\"name\":\"b\",\"state\":\"ready\",\"lists_error\":\"\"}"));
+    assert_has(check("node"), "\"level\":\"ok\",\"findings\":[{\"level\":\"info\",\"scope\":"
+                              "\"node\",\"code\":\"server_lists\",\"message\":\"of server a, it "
+                              "is so\",\"next\":\"meshctl servers logs a\"}]");
+}
+END_TEST
+
 START_TEST(findings_are_bounded)
 {
     struct mn_writer counts = {0};
@@ -232,6 +242,7 @@ int main(void)
     tcase_add_test(all, a_pair_is_well);
     tcase_add_test(all, only_node_and_mesh_can_be_checked);
     tcase_add_test(all, servers_that_do_not_run_are_the_nodes);
+    tcase_add_test(all, what_a_server_shows_to_whom_may_not_be_known);
     tcase_add_test(all, findings_are_bounded);
     tcase_add_test(all, no_tools_is_told_but_no_warning);
     tcase_add_test(all, stopping_is_critical);

@@ -194,13 +194,13 @@ START_TEST(servers_add_sends_what_a_file_would_have)
 {
     fake_answers("POST", "/v1/servers", 200, "{\"api\":\"meshctl/v1\",\"kind\":\"Done\"}");
     ck_assert_int_eq(meshctl("servers add files --cwd /tmp --env A=b=c --env \"=\\ --replica "
-                             "--era legacy -- npx -y \"x\""),
+                             "--uniform --era legacy -- npx -y \"x\""),
                      0);
     assert_in(fake_heard(), "\r\nContent-Type: application/json\r\n");
     ck_assert_str_eq(strstr(fake_heard(), "\r\n\r\n") + 4,
                      "{\"files\":{\"command\":\"npx\",\"args\":[\"-y\",\"\\\"x\\\"\"],\"env\":{"
                      "\"A\":\"b=c\",\"\\\"\":\"\\\\\"},\"cwd\":\"/tmp\",\"era\":\"legacy\","
-                     "\"replica\":true}}");
+                     "\"replica\":true,\"uniform\":true}}");
     assert_out("");
     assert_err("files is attached; is it well? meshctl servers show files\n");
     ck_assert_int_eq(meshctl("servers add web --url http://x/mcp --json"), 0);

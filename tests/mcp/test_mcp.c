@@ -202,8 +202,11 @@ static void setup(void)
     static const uint8_t seed[RNG_SEED_SIZE] = "a seed";
     struct mcp_config config = {.self = {{3}}, .seed = seed};
     const struct mn_span argv[] = {mn_span_str("tool")};
-    struct upstream_config server = {
-        .name = mn_span_str("srv"), .argv = argv, .argv_count = 1, .era = UPSTREAM_ERA_LEGACY};
+    struct upstream_config server = {.name = mn_span_str("srv"),
+                                     .argv = argv,
+                                     .argv_count = 1,
+                                     .era = UPSTREAM_ERA_LEGACY,
+                                     .is_uniform = true};
     struct mcp_outbox outbox = {&edge, &calls, NULL};
     struct mn_span why = {0};
 

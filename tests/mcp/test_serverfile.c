@@ -34,7 +34,7 @@ START_TEST(commands_urls_and_all_keys_are_read)
         read_file("{\"mcpServers\":{\"fs\":{\"command\":\"npx\",\"args\":[\"-y\",\"a "
                   "b\"],\"env\":{\"K\":\"v\","
                   "\"N\":1.50,\"B\":true},\"cwd\":\"/"
-                  "tmp\",\"era\":\"legacy\",\"timeout\":30,\"replica\":true,"
+                  "tmp\",\"era\":\"legacy\",\"timeout\":30,\"replica\":true,\"uniform\":true,"
                   "\"tools\":[\"read\"],\"alwaysAllow\":[1]},"
                   "\"web\":{\"type\":\"streamable-http\",\"url\":\"https://x.example/mcp\","
                   "\"headers\":{\"Authorization\":\"Bearer "
@@ -52,7 +52,7 @@ START_TEST(commands_urls_and_all_keys_are_read)
     ck_assert_span(fs->cwd, "/tmp");
     ck_assert_int_eq(fs->era, UPSTREAM_ERA_LEGACY);
     ck_assert_uint_eq(fs->call_timeout, 30 * MN_SEC);
-    ck_assert(fs->is_replica);
+    ck_assert(fs->is_replica && fs->is_uniform);
     ck_assert_span(fs->tools[0], "read");
     ck_assert_span(web->url, "https://x.example/mcp");
     ck_assert_span(web->headers[0].value, "Bearer ${env:TOKEN}");
@@ -105,6 +105,8 @@ static const struct {
     {ENTRY("{\"command\":\"x\",\"era\":1}"), "mcp.json: server s: era: must be a string"},
     {ENTRY("{\"command\":\"x\",\"timeout\":0}"), "mcp.json: server s: timeout: must be a number"},
     {ENTRY("{\"command\":\"x\",\"timeout\":1.5}"), "mcp.json: server s: timeout: must be a number"},
+    {ENTRY("{\"command\":\"x\",\"uniform\":\"yes\"}"),
+     "mcp.json: server s: uniform: must be true or false"},
     {ENTRY("{\"command\":\"x\",\"replica\":1}"),
      "mcp.json: server s: replica: must be true or false"},
     {ENTRY("{\"command\":\"x\",\"disabled\":0}"), "mcp.json: server s: disabled: must be"},

@@ -315,6 +315,7 @@ START_TEST(only_exported_tools_are_offered_and_callable)
     const struct mn_span argv[] = {mn_span_str("tool")}, tools[] = {mn_span_str("add")};
 
     ck_assert_int_eq(world_add(&w, &(struct upstream_config){.name = mn_span_str("s"),
+                                                             .is_uniform = true,
                                                              .argv = argv,
                                                              .argv_count = 1,
                                                              .tools = tools,
@@ -701,6 +702,7 @@ START_TEST(call_timeout_gives_up_unless_there_is_progress)
     const struct mn_span argv[] = {mn_span_str("tool")};
 
     ck_assert_int_eq(world_add(&w, &(struct upstream_config){.name = mn_span_str("s"),
+                                                             .is_uniform = true,
                                                              .argv = argv,
                                                              .argv_count = 1,
                                                              .era = UPSTREAM_ERA_LEGACY,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/mcp/wire/audience.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
@@ -191,6 +192,25 @@ static void world_on_event(struct world *w, const struct call_event *event)
     kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
 }
 
+static void world_write_needs(struct mn_writer *names, uint32_t audience)
+{
+    if (audience != 0) {
+        mn_writer_str(names, "(");
+        audience_describe(names, audience);
+        mn_writer_str(names, ")");
+    }
+    mn_writer_str(names, " ");
+}
+
+static void world_write_items(struct mn_writer *names, Meshnode__Gateway__Item **items,
+                              size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        mn_writer_str(names, items[i]->key);
+        world_write_needs(names, items[i]->audience);
+    }
+}
+
 static void world_on_offer(struct world *w, const struct call_offer *offer)
 {
     struct world_offer *kept = &w->offers[w->offers_count++];
@@ -198,7 +218,7 @@ static void world_on_offer(struct world *w, const struct call_offer *offer)
     struct mn_writer names = {0};
 
     ck_assert_uint_lt(w->offers_count, 256);
-    *kept = (struct world_offer){.name = world_keep(w, offer->name), .tools = ""};
+    *kept = (struct world_offer){.name = world_keep(w, offer->name), .tools = "", .items = ""};
     memcpy(kept->replica_key, offer->replica_key, CALL_KEY_SIZE);
     if (offer->body == NULL) return;
     kept->body = mn_buf_ref(offer->body);
@@ -208,9 +228,15 @@ static void world_on_offer(struct world *w, const struct call_offer *offer)
     kept->tools_count = (uint32_t)body->n_tools;
     for (size_t i = 0; i < body->n_tools; i++) {
         mn_writer_str(&names, body->tools[i]->name);
-        mn_writer_str(&names, body->tools[i]->read_only ? "(ro) " : " ");
+        mn_writer_str(&names, body->tools[i]->read_only ? "(ro)" : "");
+        world_write_needs(&names, body->tools[i]->audience);
     }
     kept->tools = world_keep(w, mn_buf_span(names.buf));
+    mn_writer_drop(&names);
+    world_write_items(&names, body->prompts, body->n_prompts);
+    world_write_items(&names, body->resources, body->n_resources);
+    world_write_items(&names, body->templates, body->n_templates);
+    kept->items = world_keep(w, mn_buf_span(names.buf));
     kept->instructions = body->instructions;
     kept->server_info = world_keep(w, pb_span(body->server_info));
     mn_writer_drop(&names);
@@ -279,8 +305,11 @@ mn_status world_add_child(struct world *w, const char *name, enum upstream_era e
 {
     const struct mn_span argv[] = {mn_span_str("tool"), mn_span_str("--stdio")};
 
-    return world_add(w, &(struct upstream_config){
-                            .name = mn_span_str(name), .argv = argv, .argv_count = 2, .era = era});
+    return world_add(w, &(struct upstream_config){.name = mn_span_str(name),
+                                                  .argv = argv,
+                                                  .argv_count = 2,
+                                                  .era = era,
+                                                  .is_uniform = !w->is_surveyed});
 }
 
 mn_status world_add_url(struct world *w, const char *name, const char *url, enum upstream_era era)
@@ -291,7 +320,8 @@ mn_status world_add_url(struct world *w, const char *name, const char *url, enum
                                                   .url = mn_span_str(url),
                                                   .headers = &header,
                                                   .headers_count = 1,
-                                                  .era = era});
+                                                  .era = era,
+                                                  .is_uniform = !w->is_surveyed});
 }
 
 struct upstream_info world_info(struct world *w, const char *name)
@@ -322,7 +352,7 @@ const char *world_log(struct world *w, const char *name)
 struct world_child *world_child(struct world *w)
 {
     ck_assert_uint_gt(w->children_count, 0);
-    return &w->children[w->children_count - 1];
+    return &w->children[(w->child_chosen == 0 ? w->children_count : w->child_chosen) - 1];
 }
 
 const char *world_line(struct world *w)

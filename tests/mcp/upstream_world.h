@@ -40,7 +40,9 @@ struct world_offer {
     const char *name;
     struct mn_buf *body; /* NULL: withdrawn */
     uint32_t tools_count;
-    const char *tools; /* their names, each followed by a blank */
+    const char *tools; /* their names, each followed by a blank; behind one that not all see
+                          stands "(NEEDS)" */
+    const char *items; /* alike, of prompts, resources and templates */
     const char *instructions, *server_info;
     uint8_t replica_key[CALL_KEY_SIZE];
 };
@@ -56,6 +58,8 @@ struct world {
     struct mn_trace_event ring[256];
     mn_id self;
 
+    bool is_surveyed;      /* servers are asked for what only some clients see */
+    uint32_t child_chosen; /* of the children, from 1: the one that tests play; 0: the newest */
     struct world_child children[256];
     struct world_fetch fetches[WORLD_MAX];
     struct world_event events[WORLD_MAX];
@@ -80,7 +84,7 @@ struct upstream_info world_info(struct world *w, const char *name);
 const char *world_log(struct world *w, const char *name); /* all kept lines */
 
 /* The child's side. */
-struct world_child *world_child(struct world *w); /* the newest one */
+struct world_child *world_child(struct world *w); /* the chosen one */
 const char *world_line(struct world *w);          /* the next line written to it; NULL: none */
 void world_say(struct world *w, const char *text);
 void world_say_bytes(struct world *w, uint32_t stream, struct mn_span bytes);

@@ -37,7 +37,7 @@ const struct script_pair *script_pair(const struct script *script, const char *k
     return NULL;
 }
 
-/* ---- children: legacy MCP servers with one tool, "echo" ---- */
+/* ---- children: MCP servers with one tool, "echo" ---- */
 
 static struct script_child *child_of(struct script *script, uint64_t id)
 {
@@ -86,10 +86,10 @@ static void child_message(struct script *script, uint64_t child, const char *lin
 
     if (at == NULL) return; /* a notification */
     sscanf(at + 5, "%31[0-9]", id);
-    if (strstr(line, "\"initialize\"") != NULL) {
+    if (strstr(line, "\"server/discover\"") != NULL) {
         child_answer(script, child, id,
-                     "\"result\":{\"protocolVersion\":\"2025-11-25\",\"capabilities\":{\"tools\":{}"
-                     "},\"serverInfo\":{\"name\":\"s\",\"version\":\"1\"}}");
+                     "\"result\":{\"supportedVersions\":[\"2026-07-28\"],\"capabilities\":{"
+                     "\"tools\":{}}}");
     } else if (strstr(line, "\"tools/list\"") != NULL) {
         child_answer(script, child, id, TOOLS);
     } else if (strstr(line, "\"tools/call\"") == NULL) {

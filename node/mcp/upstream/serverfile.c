@@ -205,6 +205,7 @@ static mn_status serverfile_entry(const struct serverfile_reader *reader, const 
     if (status == MN_OK) status = serverfile_era(reader, entry, &config->era);
     if (status == MN_OK) status = serverfile_timeout(reader, entry, &config->call_timeout);
     if (status == MN_OK) status = serverfile_flag(reader, entry, "replica", &config->is_replica);
+    if (status == MN_OK) status = serverfile_flag(reader, entry, "uniform", &config->is_uniform);
     if (status == MN_OK)
         status = serverfile_texts(reader, entry, "tools", 0, &config->tools, &config->tools_count);
     if (status != MN_OK) return status;

@@ -3,9 +3,10 @@
  *
  * Known keys of a server: command, args, env, cwd | url, headers; type ("stdio", "http",
  * "streamable-http"); era ("auto", "legacy", "modern"); timeout (seconds without an answer);
- * replica (true: equal servers of this name on other nodes hold the same data); tools (names: only
- * these are offered); disabled (true: skipped). Other keys are other programs' and ignored, as in
- * every client; a known key of a wrong type is an error. Placeholders such as ${env:X} are not
+ * replica (true: equal servers of this name on other nodes hold the same data); uniform (true: it
+ * shows all clients the same lists, and is not asked otherwise: upstream_survey.h); tools (names:
+ * only these are offered); disabled (true: skipped). Other keys are other programs' and ignored, as
+ * in every client; a known key of a wrong type is an error. Placeholders such as ${env:X} are not
  * expanded: the text stays as it is. */
 #ifndef SERVERFILE_H
 #define SERVERFILE_H

@@ -6,6 +6,7 @@
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_token.h"
 #include "node/mcp/upstream/upstream_watch.h"
 #include "proto/base/check.h"
@@ -34,6 +35,8 @@ struct upstream *upstream_new(struct upstream_host *host, const struct upstream_
     mn_list_init(&server->aside.held);
     server->lease.timer.kind = UPSTREAM_TIMER_LEASE;
     server->watch_timer.kind = UPSTREAM_TIMER_WATCH;
+    server->survey.timer.kind = UPSTREAM_TIMER_SURVEY;
+    server->survey.hold.kind = UPSTREAM_TIMER_HOLD;
     mn_list_init(&server->watches);
     mn_map_init(&server->topics, rng_u64(&host->rng));
     line_init(&server->stdio.out, UPSTREAM_MESSAGE_MAX);
@@ -81,6 +84,8 @@ void upstream_free(struct upstream *server)
         lease->lease.origin = NULL;
         mn_list_remove(link);
     }
+    if (server->is_probe) upstream_survey_probe_done(server);
+    upstream_survey_done(server);
     upstream_lease_done(server);
     upstream_watch_done(server);
     upstream_clear_timers(server);
@@ -90,6 +95,7 @@ void upstream_free(struct upstream *server)
     upstream_tools_done(&server->tools);
     upstream_log_done(&server->log);
     upstream_forget_session(server);
+    mn_buf_unref(server->plain);
     mn_buf_unref(server->offer);
     mn_list_remove(&server->link);
     mn_free(server->config);
@@ -104,11 +110,6 @@ void upstream_timer_set(struct upstream_host *host, struct upstream_timer *timer
 void upstream_timer_clear(struct upstream_host *host, struct upstream_timer *timer)
 {
     mn_heap_remove(&host->timers, &timer->heap);
-}
-
-static bool upstream_timer_is_set(const struct upstream_timer *timer)
-{
-    return timer->heap.index_plus_one != 0;
 }
 
 void upstream_set_state(struct upstream *server, enum upstream_state state)
@@ -181,8 +182,9 @@ void upstream_start(struct upstream *server)
     server->after_exit = UPSTREAM_AFTER_BREAK;
     server->starts_count++;
     server->noise_run = 0;
-    mn_trace_span(host->trace, host->now.mono, MN_EV_SERVER_STARTING, NULL, server->starts_count, 0,
-                  server->config->name);
+    if (!server->is_probe)
+        mn_trace_span(host->trace, host->now.mono, MN_EV_SERVER_STARTING, NULL,
+                      server->starts_count, 0, server->config->name);
     upstream_set_state(server, server->is_http ? UPSTREAM_PROBING : UPSTREAM_STARTING);
     if (!server->is_http) upstream_stdio_start(server);
     if (server->is_http && server->http.session_id != NULL)
@@ -269,6 +271,7 @@ static void upstream_end_session(struct upstream *server, const char *why, bool 
 {
     upstream_timer_clear(server->host, &server->relist_timer);
     upstream_timer_clear(server->host, &server->stream_timer);
+    upstream_survey_end(server, true);
     upstream_request_drop_own(server);
     upstream_list_drop(&server->list);
     if (server->is_http) {
@@ -294,7 +297,7 @@ static void upstream_break_as(struct upstream *server, enum upstream_state state
     if (server->state != UPSTREAM_STARTING && server->state != UPSTREAM_PROBING &&
         server->state != UPSTREAM_READY)
         return; /* it is down already */
-    if (server->is_lease && !is_kept) {
+    if (server->is_lease && (!is_kept || server->is_probe)) {
         upstream_lease_broke(server, text);
         return;
     }
@@ -351,6 +354,7 @@ bool upstream_rehandshake(struct upstream *server, bool forget_era)
                                      : "it has forgotten our session: opening a new one");
     upstream_timer_clear(server->host, &server->relist_timer);
     upstream_timer_clear(server->host, &server->stream_timer);
+    upstream_survey_end(server, false);
     upstream_request_drop_own(server);
     upstream_list_drop(&server->list);
     if (server->is_http) upstream_http_close(server, false);
@@ -370,6 +374,7 @@ void upstream_stop(struct upstream *server, enum upstream_after_exit after)
 
     MN_ASSERT(after == UPSTREAM_AFTER_START || after == UPSTREAM_AFTER_NOTHING);
     upstream_lease_end_all(server, why);
+    upstream_survey_reset(server);
     if (server->is_http) upstream_http_close(server, true);
     upstream_end_session(server, why, false);
     upstream_call_fail_sent(server, CALL_OUTCOME_UNKNOWN, why);
@@ -382,8 +387,9 @@ void upstream_stop(struct upstream *server, enum upstream_after_exit after)
     server->failures_count = 0;
     server->after_exit = after;
     upstream_set_state(server, UPSTREAM_STOPPED);
-    mn_trace_span(host->trace, host->now.mono, MN_EV_SERVER_STOPPED, NULL, 0, 0,
-                  server->config->name);
+    if (!server->is_probe)
+        mn_trace_span(host->trace, host->now.mono, MN_EV_SERVER_STOPPED, NULL, 0, 0,
+                      server->config->name);
     if (after == UPSTREAM_AFTER_NOTHING) {
         upstream_call_fail_queue(server, why);
         upstream_withdraw(server);
@@ -433,6 +439,10 @@ void upstream_relist_soon(struct upstream *server)
 {
     mn_time at = mn_time_after(server->host->now.mono, UPSTREAM_RELIST_DELAY);
 
+    if (server->is_probe) { /* its own lists: that it registers tools says nothing of others */
+        server->list.is_stale = server->list.is_active;
+        return;
+    }
     if (server->is_lease) {
         if (server->lease.origin != NULL) upstream_relist_soon(server->lease.origin);
         return;
@@ -479,6 +489,8 @@ void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind)
         upstream_relist_soon(server); /* what happened while nobody listened */
         break;
     case UPSTREAM_TIMER_WATCH: upstream_watch_on_timer(server); break;
+    case UPSTREAM_TIMER_SURVEY: upstream_survey_on_timer(server); break;
+    case UPSTREAM_TIMER_HOLD: upstream_survey_on_hold(server); break;
     case UPSTREAM_TIMER_LEASE: upstream_lease_on_timer(server); break;
     case UPSTREAM_TIMER_REQUEST:
     case UPSTREAM_TIMER_EXCHANGE:

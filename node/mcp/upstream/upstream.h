@@ -4,6 +4,8 @@
  *   upstream            life: start, ready, broken, backoff, stop; what is offered
  *   upstream_handshake  which era it speaks; initialize or discover
  *   upstream_list       its four lists, page by page, into an offer
+ *   upstream_survey     the same lists as clients see them that can be asked
+ *   upstream_shown      what of them is shown to whom
  *   upstream_request    what was asked of it and is not answered yet
  *   upstream_call       the calls of the core, from begin to end
  *   upstream_send       how they get to the server
@@ -32,6 +34,7 @@
 #include "node/mcp/upstream/upstream_http.h"
 #include "node/mcp/upstream/upstream_list.h"
 #include "node/mcp/upstream/upstream_log.h"
+#include "node/mcp/upstream/upstream_shown.h"
 #include "node/mcp/upstream/upstream_stdio.h"
 #include "node/mcp/upstream/upstreams.h"
 #include "node/mcp/wire/jsonrpc.h"
@@ -62,6 +65,8 @@ enum upstream_timer_kind {
     UPSTREAM_TIMER_STREAM,
     UPSTREAM_TIMER_LEASE,
     UPSTREAM_TIMER_WATCH,
+    UPSTREAM_TIMER_SURVEY,
+    UPSTREAM_TIMER_HOLD,
     UPSTREAM_TIMER_REQUEST,  /* of a request */
     UPSTREAM_TIMER_EXCHANGE, /* of an HTTP exchange */
     UPSTREAM_TIMER_GIVEN     /* of the host */
@@ -170,6 +175,24 @@ struct upstream_aside {
     size_t held_size; /* bytes */
 };
 
+/* See upstream_survey.h. */
+struct upstream_survey {
+    bool is_active, is_due;
+    bool was_done;              /* once, however it ended */
+    uint32_t set;               /* active: of the lists that are asked for */
+    struct upstream *probe;     /* legacy: the session they are asked in; NULL: none is open */
+    struct upstream_shown seen; /* active: so far */
+    struct upstream_tools seen_tools;
+    struct upstream_shown known; /* by the last one */
+    struct upstream_tools tools; /* which clients with all capabilities see, if that is others */
+    struct mn_buf *of;           /* the plain lists it was made beside; NULL: none was made */
+    struct mn_buf *error;        /* why what is known may be wrong; NULL: nothing */
+    mn_time next_at, pause;
+    uint32_t failures, breaks; /* in a row; breaks: of the server */
+    uint32_t relists;          /* of a session for lists */
+    struct upstream_timer timer, hold;
+};
+
 /* What to do once the child is gone. */
 enum upstream_after_exit {
     UPSTREAM_AFTER_BREAK = 0, /* nobody asked it to exit: that is a break */
@@ -184,6 +207,7 @@ struct upstream {
     struct upstream_host *host;
     struct upstream_config *config;
     bool is_http, is_removed, is_lease;
+    bool is_probe; /* a lease that is opened for lists, and only for them */
     enum upstream_state state;
     mn_time since;
     mn_time ready_at, handshake_at; /* MN_TIME_NEVER: not ready; no handshake yet */
@@ -205,7 +229,9 @@ struct upstream {
 
     struct upstream_list list;
     struct upstream_tools tools;
-    struct mn_buf *offer; /* newest one made */
+    struct upstream_survey survey;
+    struct mn_buf *plain; /* the newest lists, as everybody sees them: an offer */
+    struct mn_buf *offer; /* newest one made: the same, and what only some see */
     bool is_offered;
 
     enum upstream_after_exit after_exit;
@@ -275,6 +301,11 @@ void upstream_stream_ended(struct upstream *server, bool was_useful);
 
 void upstream_timer_set(struct upstream_host *host, struct upstream_timer *timer, mn_time delay);
 void upstream_timer_clear(struct upstream_host *host, struct upstream_timer *timer);
+
+static inline bool upstream_timer_is_set(const struct upstream_timer *timer)
+{
+    return timer->heap.index_plus_one != 0;
+}
 
 static inline bool upstream_is_modern(const struct upstream *server)
 {

@@ -314,8 +314,8 @@ bool upstream_config_equal(const struct upstream_config *a, const struct upstrea
 {
     return mn_span_equal(a->name, b->name) && mn_span_equal(a->cwd, b->cwd) &&
            mn_span_equal(a->url, b->url) && a->era == b->era && a->is_replica == b->is_replica &&
-           a->probe_timeout == b->probe_timeout && a->handshake_timeout == b->handshake_timeout &&
-           a->call_timeout == b->call_timeout &&
+           a->is_uniform == b->is_uniform && a->probe_timeout == b->probe_timeout &&
+           a->handshake_timeout == b->handshake_timeout && a->call_timeout == b->call_timeout &&
            upstream_config_equal_spans(a->argv, a->argv_count, b->argv, b->argv_count) &&
            upstream_config_equal_spans(a->tools, a->tools_count, b->tools, b->tools_count) &&
            upstream_config_equal_pairs(a->env, a->env_count, b->env, b->env_count, false) &&

@@ -39,6 +39,7 @@ struct upstream_config {
 
     enum upstream_era era;       /* AUTO: found out by asking */
     bool is_replica;             /* equal servers of this name on other nodes hold the same data */
+    bool is_uniform;             /* all clients see the same lists: it is asked for them once */
     const struct mn_span *tools; /* only these are offered; none given: all of them */
     uint32_t tools_count;
     mn_time probe_timeout;     /* 0: UPSTREAM_PROBE_TIMEOUT; silence means legacy (children) */

@@ -3,6 +3,7 @@
 #include "crypto/digest.h"
 #include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_call.h"
+#include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -277,6 +278,10 @@ void upstream_lease_broke(struct upstream *lease, const char *why)
 
 void upstream_lease_end(struct upstream *lease, const char *why)
 {
+    if (lease->is_probe) {
+        upstream_survey_lost(lease, why);
+        return;
+    }
     MN_ASSERT(lease->lease.origin != NULL);
     if (lease->state == UPSTREAM_STOPPED) { /* by a node that stops */
         mn_list_remove(&lease->lease.link);

@@ -4,6 +4,8 @@
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/upstream/upstream_survey.h"
+#include "proto/base/check.h"
 #include "proto/pb.h"
 
 /* How the lists differ. */
@@ -86,24 +88,33 @@ static void upstream_list_turn(struct upstream *server, uint32_t kind)
     upstream_list_ask(server, mn_span(NULL, 0));
 }
 
-void upstream_list_start(struct upstream *server)
+static void upstream_list_begin(struct upstream *server)
 {
     struct upstream_list *list = &server->list;
 
-    upstream_timer_clear(server->host, &server->relist_timer);
-    if (server->is_lease) { /* its server has the lists */
-        upstream_ready(server);
-        return;
-    }
-    if (list->is_active) {
-        list->is_stale = true;
-        return;
-    }
     list->is_active = true;
     mn_map_init(&list->found.names, rng_u64(&server->host->rng));
     for (int kind = 0; kind < UPSTREAM_LISTS; kind++)
         mn_map_init(&list->items[kind].keys, list->found.names.seed);
     upstream_list_turn(server, UPSTREAM_LIST_TOOLS);
+}
+
+void upstream_list_start(struct upstream *server)
+{
+    upstream_timer_clear(server->host, &server->relist_timer);
+    if (server->is_lease && !server->is_probe) /* its server has the lists */
+        upstream_ready(server);
+    else if (server->list.is_active)
+        server->list.is_stale = true;
+    else
+        upstream_list_begin(server);
+}
+
+void upstream_list_survey(struct upstream *server)
+{
+    MN_ASSERT(!server->list.is_active);
+    server->list.is_survey = true;
+    upstream_list_begin(server);
 }
 
 /* Whether the configuration lets the mesh have this tool. */
@@ -248,9 +259,14 @@ static struct mn_buf *upstream_list_pack(struct upstream *server)
 static void upstream_list_finish(struct upstream *server)
 {
     struct upstream_list *list = &server->list;
-    struct mn_buf *offer = upstream_list_pack(server);
+    struct mn_buf *offer;
     bool is_stale = list->is_stale;
 
+    if (upstream_survey_asks(server)) {
+        upstream_survey_on_lists(server);
+        return;
+    }
+    offer = upstream_list_pack(server);
     if (offer->size > UPSTREAM_OFFER_MAX) {
         mn_buf_unref(offer);
         upstream_break(server, "its lists, instructions and capabilities are over 4 MiB");
@@ -265,8 +281,10 @@ static void upstream_list_finish(struct upstream *server)
     server->tools = list->found;
     list->found = (struct upstream_tools){0};
     upstream_list_drop(list);
-    upstream_offer(server, offer);
+    mn_buf_unref(server->plain);
+    server->plain = offer;
     upstream_ready(server);
+    upstream_survey_offer(server);
     if (is_stale) upstream_relist_soon(server);
 }
 
@@ -274,6 +292,10 @@ static void upstream_list_finish(struct upstream *server)
  * tools, but no other list is worth that. */
 static void upstream_list_refused(struct upstream *server, const char *why)
 {
+    if (upstream_survey_asks(server)) {
+        upstream_survey_lost(server, why);
+        return;
+    }
     if (server->list.kind != UPSTREAM_LIST_TOOLS && server->state != UPSTREAM_READY) {
         upstream_note(server, why);
         upstream_list_turn(server, server->list.kind + 1u);
@@ -339,6 +361,17 @@ static bool upstream_list_is_unknown(const struct upstream *server,
     return message->kind == JSONRPC_ERROR && message->code == JSONRPC_METHOD_NOT_FOUND;
 }
 
+static void upstream_list_too_large(struct upstream *server)
+{
+    const char *why = "lists more than 5000 tools (or other items of one kind), or more than 4 MiB "
+                      "in all";
+
+    if (upstream_survey_asks(server))
+        upstream_survey_lost(server, why);
+    else
+        upstream_break(server, why);
+}
+
 void upstream_list_on_page(struct upstream *server, const struct jsonrpc_message *message,
                            uint32_t code)
 {
@@ -351,7 +384,8 @@ void upstream_list_on_page(struct upstream *server, const struct jsonrpc_message
         upstream_list_turn(server, list->kind + 1u);
         return;
     }
-    if (server->state == UPSTREAM_READY && upstream_list_is_stranger(message, code) &&
+    if (server->state == UPSTREAM_READY && !upstream_survey_asks(server) &&
+        upstream_list_is_stranger(message, code) &&
         upstream_rehandshake(server, server->http.session_id == NULL))
         return;
     if (fault != NULL) {
@@ -362,8 +396,7 @@ void upstream_list_on_page(struct upstream *server, const struct jsonrpc_message
     count = list->kind == UPSTREAM_LIST_TOOLS ? list->found.count : list->items[list->kind].count;
     if (count + items->count > UPSTREAM_TOOLS_MAX ||
         list->size + items->raw.size > UPSTREAM_OFFER_MAX) {
-        upstream_break(server, "lists more than 5000 tools (or other items of one kind), "
-                               "or more than 4 MiB in all");
+        upstream_list_too_large(server);
         return;
     }
     for (const struct json *item = json_first(items); item != NULL; item = json_next(items, item))

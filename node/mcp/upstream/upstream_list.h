@@ -57,6 +57,7 @@ struct upstream_list {
     bool is_active;
     enum upstream_list_kind kind; /* the one being drained */
     bool is_stale;                /* it changed meanwhile: drain it again */
+    bool is_survey;               /* as clients with some capabilities see it: upstream_survey.h */
     struct mn_arena arena;
     Meshnode__Gateway__Tool **tools;
     uint32_t tools_capacity;
@@ -76,6 +77,9 @@ const char *upstream_list_method(enum upstream_list_kind kind);
 
 /* Asks for the first page; while lists are being drained it only marks them stale. */
 void upstream_list_start(struct upstream *server);
+
+/* The same for a survey, of a server whose lists are not being drained. */
+void upstream_list_survey(struct upstream *server);
 
 /* A page came, or (message NULL, HTTP) no message but the status [code]. */
 void upstream_list_on_page(struct upstream *server, const struct jsonrpc_message *message,

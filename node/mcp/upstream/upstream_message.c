@@ -5,8 +5,10 @@
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_task.h"
 #include "node/mcp/upstream/upstream_watch.h"
+#include "node/mcp/wire/audience.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
@@ -128,9 +130,10 @@ struct mn_buf *upstream_message_ping(struct upstream *server, uint64_t id)
 struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
                                      struct mn_span cursor)
 {
-    struct mn_writer writer = {0};
+    struct mn_writer writer = {0}, capabilities = {0};
     const char *comma = "";
 
+    if (server->list.is_survey) audience_write(&capabilities, server->survey.set);
     upstream_message_begin(&writer, id, method);
     mn_writer_str(&writer, "{");
     if (cursor.size > 0) {
@@ -141,9 +144,11 @@ struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const
     if (upstream_is_modern(server)) {
         mn_writer_str(&writer, comma);
         mn_writer_str(&writer, "\"_meta\":{");
-        upstream_message_modern_meta(server, &writer, mn_span(NULL, 0), mn_span(NULL, 0));
+        upstream_message_modern_meta(server, &writer, mn_span(NULL, 0),
+                                     mn_buf_span(capabilities.buf));
         mn_writer_str(&writer, "}");
     }
+    mn_writer_drop(&capabilities);
     mn_writer_str(&writer, "}");
     return upstream_message_end(server, &writer);
 }
@@ -390,6 +395,22 @@ void upstream_message_reply(struct upstream *server, struct mn_writer *writer)
     mn_buf_unref(text);
 }
 
+/* In a session that is there for lists nobody can be asked, and it declared that it could. */
+static void upstream_message_to_nobody(struct upstream *server,
+                                       const struct jsonrpc_message *message)
+{
+    struct mn_writer writer = {0};
+
+    if (mn_span_is(message->method, "roots/list"))
+        jsonrpc_write_result(&writer, message->id, mn_span_str("{\"roots\":[]}"));
+    else
+        jsonrpc_write_error(
+            &writer, message->id, JSONRPC_INTERNAL,
+            mn_span_str("this session only reads lists: nobody is here to be asked"),
+            mn_span(NULL, 0));
+    upstream_message_reply(server, &writer);
+}
+
 /* Requests of the server itself: to the client of the call they belong to. */
 static void upstream_message_on_request(struct upstream *server, struct upstream_exchange *exchange,
                                         const struct jsonrpc_message *message)
@@ -403,6 +424,10 @@ static void upstream_message_on_request(struct upstream *server, struct upstream
         return;
     }
     if (request != NULL && request->is_mute) request = NULL;
+    if (server->is_probe) {
+        upstream_message_to_nobody(server, message);
+        return;
+    }
     if (request == NULL && server->is_lease) request = upstream_call_newest(server);
     if (server->is_lease && request != NULL && request->kind == UPSTREAM_REQUEST_CALL &&
         upstream_question_ask(request, message))
@@ -480,6 +505,7 @@ static void upstream_message_on_notification(struct upstream *server,
     } else if (mn_span_is(method, "notifications/tools/list_changed") ||
                mn_span_is(method, "notifications/prompts/list_changed") ||
                mn_span_is(method, "notifications/resources/list_changed")) {
+        upstream_survey_wish(server);
         upstream_relist_soon(server);
     } else if (mn_span_is(method, "notifications/resources/updated")) {
         struct mn_span uri = json_text(json_find_str(message->params, "uri"));

@@ -5,6 +5,7 @@
 #include "node/mcp/upstream/upstream_handshake.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_question.h"
+#include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_task.h"
 #include "node/mcp/upstream/upstream_watch.h"
 #include "proto/base/check.h"
@@ -124,7 +125,7 @@ void upstream_request_answered(struct upstream_request *request,
         upstream_watch_on_subscribed(server, mn_buf_span(request->payload));
     upstream_request_free(request);
     if (message == NULL && kind != UPSTREAM_REQUEST_LISTEN && kind != UPSTREAM_REQUEST_SIDE &&
-        (code == 401 || code == 403)) {
+        (code == 401 || code == 403) && !server->list.is_survey) {
         upstream_break_auth(server, code);
         return;
     }
@@ -143,6 +144,13 @@ void upstream_request_answered(struct upstream_request *request,
     }
 }
 
+/* Whether it is away, or only minds what it was asked, its normal lists tell. */
+static void upstream_request_no_survey(struct upstream *server, const char *why)
+{
+    upstream_survey_lost(server, why);
+    upstream_relist_soon(server);
+}
+
 void upstream_request_failed(struct upstream_request *request, enum call_failure failure,
                              const char *text)
 {
@@ -158,6 +166,8 @@ void upstream_request_failed(struct upstream_request *request, enum call_failure
         upstream_stream_ended(server, failure == CALL_OUTCOME_UNKNOWN);
     else if (kind == UPSTREAM_REQUEST_SIDE)
         return;
+    else if (kind == UPSTREAM_REQUEST_LIST && server->list.is_survey)
+        upstream_request_no_survey(server, text);
     else if (failure == CALL_OUTCOME_UNKNOWN)
         upstream_break_off(server, text);
     else
@@ -179,12 +189,24 @@ void upstream_request_on_timer(struct upstream_request *request)
     case UPSTREAM_REQUEST_INITIALIZE: upstream_break(server, "does not answer initialize"); break;
     case UPSTREAM_REQUEST_RESUME: upstream_break(server, "does not answer ping"); break;
     case UPSTREAM_REQUEST_LIST:
+        if (server->list.is_survey) {
+            upstream_survey_on_timer(server);
+            break;
+        }
         upstream_break(server, mn_arena_format(&server->host->scratch, "does not answer %s",
                                                upstream_list_method(server->list.kind)));
         break;
     case UPSTREAM_REQUEST_SIDE: upstream_request_free(request); break;
     case UPSTREAM_REQUEST_LISTEN: break; /* has no timer */
     }
+}
+
+void upstream_request_drop_lists(struct upstream *server)
+{
+    struct upstream_request *request;
+
+    while ((request = upstream_request_of_kind(server, UPSTREAM_REQUEST_LIST)) != NULL)
+        upstream_request_free(request);
 }
 
 void upstream_request_drop_own(struct upstream *server)

@@ -41,7 +41,8 @@ void upstream_request_failed(struct upstream_request *request, enum call_failure
                              const char *text);
 void upstream_request_on_timer(struct upstream_request *request);
 
-/* Lets go of all of a server's but calls. */
+/* Lets go of those for its lists; of all of a server's but calls. */
+void upstream_request_drop_lists(struct upstream *server);
 void upstream_request_drop_own(struct upstream *server);
 
 #endif

@@ -8,6 +8,7 @@
 #include "node/mcp/upstream/upstream_orphan.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_task.h"
 #include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
@@ -57,8 +58,7 @@ static void upstream_send_post(struct upstream_request *request,
                                         .params = headers,
                                         .trail = upstream_send_trail(host, payload)};
     bool is_tool = strcmp(payload->method, "tools/call") == 0;
-    const struct upstream_tool *tool =
-        is_tool ? upstream_tools_find(&server->tools, about.name) : NULL;
+    const struct upstream_tool *tool = is_tool ? upstream_survey_tool(server, about.name) : NULL;
     const struct json *arguments = json_find_str(params, "arguments");
     const struct json_limits limits = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 
@@ -113,7 +113,7 @@ static bool upstream_send_judge(struct upstream_request *request,
     }
     struct mn_span name = json_text(json_find_str(*params, "name"));
     if (strcmp(payload->method, "tools/call") == 0 && server->config->tools_count > 0 &&
-        upstream_tools_find(&server->tools, name) == NULL) {
+        upstream_survey_tool(server, name) == NULL) {
         upstream_call_answer_error(
             request, JSONRPC_INVALID_PARAMS,
             mn_span_str(mn_arena_format(&host->scratch, "Unknown tool: %.*s",

@@ -4,6 +4,7 @@
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/upstream/upstream_survey.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
@@ -23,7 +24,7 @@ bool upstream_task_is_needed(const struct upstream *server,
     if (upstream_is_modern(server) || strcmp(server->version, TASKS_VERSION) != 0 ||
         strcmp(payload->method, "tools/call") != 0 || task_is_known_to(payload))
         return false;
-    tool = upstream_tools_find(&origin->tools, json_text(json_find_str(params, "name")));
+    tool = upstream_survey_tool(origin, json_text(json_find_str(params, "name")));
     return tool != NULL && tool->needs_task;
 }
 

@@ -125,6 +125,12 @@ static void upstreams_fire(struct upstream_timer *timer)
     case UPSTREAM_TIMER_WATCH:
         upstream_on_timer(MN_CONTAINER(timer, struct upstream, watch_timer), timer->kind);
         break;
+    case UPSTREAM_TIMER_SURVEY:
+        upstream_on_timer(MN_CONTAINER(timer, struct upstream, survey.timer), timer->kind);
+        break;
+    case UPSTREAM_TIMER_HOLD:
+        upstream_on_timer(MN_CONTAINER(timer, struct upstream, survey.hold), timer->kind);
+        break;
     case UPSTREAM_TIMER_LEASE:
         upstream_on_timer(MN_CONTAINER(timer, struct upstream, lease.timer), timer->kind);
         break;
@@ -258,6 +264,11 @@ static void upstreams_check_server(const struct upstream *server)
     MN_ASSERT(calls_count <= UPSTREAM_IN_FLIGHT_MAX);
     MN_ASSERT(server->stdio.consumed <= server->stdio.written);
     MN_ASSERT((server->state == UPSTREAM_READY) == (server->ready_at != MN_TIME_NEVER));
+    /* A survey is of a server that runs, and in time it ends. */
+    MN_ASSERT(!server->survey.is_active || server->state == UPSTREAM_READY);
+    MN_ASSERT(!server->survey.is_active || upstream_timer_is_set(&server->survey.timer));
+    MN_ASSERT(server->survey.probe == NULL || server->survey.is_active ||
+              server->survey.probe->state == UPSTREAM_STOPPED);
     /* Whoever is down comes back by itself. */
     if (server->state == UPSTREAM_BACKOFF || server->state == UPSTREAM_AUTH ||
         server->state == UPSTREAM_FAILED)
@@ -398,13 +409,14 @@ static void upstreams_show(const struct upstream_host *host, const struct upstre
         .version = mn_span_str(server->version),
         .server_info = mn_buf_span(server->server_info),
         .is_offered = server->is_offered,
-        .tools_count = server->tools.count,
+        .tools_count = server->tools.count + server->survey.known.counts[UPSTREAM_LIST_TOOLS],
         .in_flight_count = server->calls_count,
         .tools_dropped_count = server->tools.dropped_count,
         .starts_count = server->starts_count,
         .calls_count = server->calls_total,
         .noise_count = server->noise_count,
         .error = mn_span_str(server->error),
+        .lists_error = mn_buf_span(server->survey.error),
     };
 }
 

@@ -113,7 +113,8 @@ struct upstream_info {
     uint32_t tools_count, in_flight_count;
     uint32_t tools_dropped_count; /* not offered: their definitions break a rule of the transport */
     uint64_t starts_count, calls_count, noise_count;
-    struct mn_span error; /* why it is not well, or was not last time; empty: never */
+    struct mn_span error;       /* why it is not well, or was not last time; empty: never */
+    struct mn_span lists_error; /* why not all is known of what it shows to whom; empty: nothing */
 };
 
 uint32_t upstreams_count(const struct upstreams *upstreams);

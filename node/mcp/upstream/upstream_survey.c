@@ -1,0 +1,371 @@
+#include "node/mcp/upstream/upstream_survey.h"
+
+#include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/wire/audience.h"
+#include "proto/base/check.h"
+
+#define RELISTS_MAX 3 /* of a session whose lists change while they are read */
+
+/* What is asked after AUDIENCE_FULL, if that makes a difference. */
+static const uint32_t singles[] = {AUDIENCE_SAMPLING, AUDIENCE_ELICITATION, AUDIENCE_ROOTS,
+                                   AUDIENCE_SAMPLING | AUDIENCE_SAMPLING_TOOLS,
+                                   AUDIENCE_ELICITATION_URL};
+static const uint32_t groups[] = {
+    AUDIENCE_SAMPLING | AUDIENCE_ELICITATION, AUDIENCE_SAMPLING | AUDIENCE_ROOTS,
+    AUDIENCE_ELICITATION | AUDIENCE_ROOTS, AUDIENCE_ELICITATION | AUDIENCE_ELICITATION_URL,
+    AUDIENCE_SAMPLING | AUDIENCE_ELICITATION | AUDIENCE_ROOTS};
+
+static struct upstream *survey_origin(struct upstream *server)
+{
+    return server->is_probe ? server->lease.origin : server;
+}
+
+/* ---- asking ---- */
+
+static void survey_ask(struct upstream *server, uint32_t set)
+{
+    struct upstream_survey *survey = &server->survey;
+    struct mn_writer capabilities = {0};
+    struct upstream *probe;
+
+    survey->set = set;
+    upstream_timer_set(server->host, &survey->timer, UPSTREAM_SURVEY_TIMEOUT);
+    if (upstream_is_modern(server)) {
+        upstream_list_survey(server);
+        return;
+    }
+    audience_write(&capabilities, set);
+    probe = upstream_new(server->host, server->config);
+    probe->is_removed = probe->is_lease = probe->is_probe = true; /* it has no name of its own */
+    probe->era = UPSTREAM_ERA_LEGACY;
+    probe->lease.origin = server;
+    probe->lease.capabilities = mn_writer_done(&capabilities);
+    survey->probe = probe;
+    upstream_start(probe);
+}
+
+static void survey_close_probe(struct upstream *server)
+{
+    struct upstream *probe = server->survey.probe;
+
+    server->survey.probe = NULL;
+    if (probe == NULL || probe->state == UPSTREAM_STOPPED) return;
+    upstream_stop(probe, UPSTREAM_AFTER_NOTHING);
+    server->host->has_ended = true;
+}
+
+/* Nothing of it is under way any more. */
+static void survey_close(struct upstream *server)
+{
+    struct upstream_survey *survey = &server->survey;
+
+    survey->is_active = false;
+    upstream_timer_clear(server->host, &survey->timer);
+    survey_close_probe(server);
+    upstream_shown_done(&survey->seen);
+    upstream_tools_done(&survey->seen_tools);
+}
+
+/* A change now and then is seen at once; who changes all the time is asked ever more seldom. */
+static mn_time survey_pause(const struct upstream *server)
+{
+    const struct upstream_survey *survey = &server->survey;
+    mn_time least =
+        upstream_is_modern(server) ? UPSTREAM_SURVEY_PAUSE_MODERN : UPSTREAM_SURVEY_PAUSE;
+    bool is_calm = server->host->now.mono >= mn_time_after(survey->next_at, survey->pause);
+
+    if (is_calm) return least;
+    return mn_time_min(mn_time_max(2 * survey->pause, least), UPSTREAM_SURVEY_PAUSES * least);
+}
+
+static void survey_begin(struct upstream *server)
+{
+    struct upstream_survey *survey = &server->survey;
+
+    survey->pause = survey_pause(server);
+    survey->is_active = true;
+    survey->is_due = false;
+    upstream_shown_begin(&survey->seen, server->plain, rng_u64(&server->host->rng));
+    survey_ask(server, AUDIENCE_FULL);
+}
+
+/* Revisions before 2025-11-25 have neither tools in sampling nor elicitation by URL. */
+static bool survey_is_spoken(const struct upstream *server, uint32_t set)
+{
+    const uint32_t young = AUDIENCE_SAMPLING_TOOLS | AUDIENCE_ELICITATION_URL;
+
+    return (set & young) == 0 || strcmp(server->version, UPSTREAM_LEGACY_VERSION) >= 0;
+}
+
+static uint32_t survey_first_of(const struct upstream *server, const uint32_t *sets, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (survey_is_spoken(server, sets[i]) && (server->survey.seen.asked >> sets[i] & 1) == 0)
+            return sets[i];
+    return 0;
+}
+
+/* What is left to ask; 0: nothing. */
+static uint32_t survey_next(const struct upstream *server)
+{
+    const struct upstream_shown *seen = &server->survey.seen;
+    uint32_t set, alone = 0;
+
+    if (server->survey.set == AUDIENCE_FULL && upstream_shown_is_plain(seen)) return 0;
+    set = survey_first_of(server, singles, sizeof singles / sizeof *singles);
+    for (size_t i = 0; i < sizeof singles / sizeof *singles; i++)
+        alone |= (uint32_t)1 << singles[i];
+    if (set == 0 && upstream_shown_is_open(seen, alone))
+        set = survey_first_of(server, groups, sizeof groups / sizeof *groups);
+    return set;
+}
+
+/* ---- when ---- */
+
+static bool survey_may(const struct upstream *server)
+{
+    return !server->is_lease && !server->config->is_uniform && !server->host->is_stopping &&
+           server->state == UPSTREAM_READY && server->plain != NULL && !server->list.is_active;
+}
+
+/* Begins now, or as soon as it may. */
+static void survey_consider(struct upstream *server)
+{
+    struct upstream_survey *survey = &server->survey;
+    mn_time now = server->host->now.mono;
+
+    if (survey->is_active || !survey->is_due || !survey_may(server)) return;
+    if (now >= survey->next_at)
+        survey_begin(server);
+    else
+        upstream_timer_set(server->host, &survey->timer, survey->next_at - now);
+}
+
+void upstream_survey_wish(struct upstream *server)
+{
+    if (!server->is_lease) server->survey.is_due = true;
+}
+
+/* ---- what comes of it ---- */
+
+static void survey_publish(struct upstream *server)
+{
+    struct upstream_survey *survey = &server->survey;
+    uint64_t seed = rng_u64(&server->host->rng);
+    struct mn_buf *offer = upstream_shown_merge(&survey->known, server->plain, seed);
+
+    upstream_timer_clear(server->host, &survey->hold);
+    if (offer == NULL) {
+        upstream_note(server, "what it shows only to some clients is not offered: its lists are "
+                              "too large with it");
+        offer = mn_buf_ref(server->plain);
+    }
+    upstream_offer(server, offer);
+}
+
+static bool survey_is_of(const struct upstream_survey *survey, const struct mn_buf *plain)
+{
+    return survey->of != NULL && mn_span_equal(mn_buf_span(survey->of), mn_buf_span(plain));
+}
+
+static void survey_remember(struct upstream *server)
+{
+    mn_buf_unref(server->survey.of);
+    server->survey.of = mn_buf_ref(server->plain);
+}
+
+static void survey_forget(struct upstream *server)
+{
+    upstream_shown_done(&server->survey.known);
+    upstream_tools_done(&server->survey.tools);
+}
+
+/* It went wrong [count] times before. */
+static void survey_put_off(struct upstream *server, mn_time wait, uint32_t count)
+{
+    struct upstream_survey *survey = &server->survey;
+
+    survey->next_at = mn_time_after(
+        server->host->now.mono,
+        wait << (count < UPSTREAM_SURVEY_DOUBLINGS ? count : UPSTREAM_SURVEY_DOUBLINGS));
+    survey->is_due = true;
+}
+
+static void survey_fail(struct upstream *server, const char *why)
+{
+    struct upstream_survey *survey = &server->survey;
+
+    upstream_note(server, why);
+    mn_buf_unref(survey->error);
+    survey->error = mn_buf_copy(mn_span_str(why));
+}
+
+static void survey_conclude(struct upstream *server)
+{
+    struct upstream_survey *survey = &server->survey;
+    struct upstream_shown found;
+
+    upstream_shown_conclude(&survey->seen, &found, rng_u64(&server->host->rng));
+    survey_forget(server);
+    survey->known = found;
+    if (!upstream_shown_is_empty(&found)) {
+        MN_PROBE("upstream: a server shows other lists to clients that can be asked");
+        survey->tools = survey->seen_tools;
+        survey->seen_tools = (struct upstream_tools){0};
+    }
+    survey_remember(server);
+    survey_close(server);
+    survey->was_done = true;
+    survey->failures = survey->breaks = 0;
+    survey->error = mn_buf_unref(survey->error);
+    survey->next_at = mn_time_after(server->host->now.mono, survey->pause);
+    survey_publish(server);
+    survey_consider(server);
+}
+
+void upstream_survey_lost(struct upstream *from, const char *why)
+{
+    struct upstream *server = survey_origin(from);
+    struct upstream_survey *survey = server == NULL ? NULL : &server->survey;
+    bool is_stale;
+
+    if (survey == NULL || !survey->is_active) return;
+    MN_PROBE("upstream: a survey of lists is given up");
+    is_stale = server->list.is_survey && server->list.is_stale;
+    if (server->list.is_survey) upstream_list_drop(&server->list);
+    survey_fail(server, mn_arena_format(&server->host->scratch,
+                                        "which tools it has for clients that can be asked is not "
+                                        "known: %s",
+                                        why));
+    survey_close(server);
+    survey->was_done = true;
+    survey_put_off(server, UPSTREAM_SURVEY_RETRY, survey->failures++);
+    if (!survey_is_of(survey, server->plain)) survey_forget(server); /* of other lists than these */
+    survey_remember(server);
+    survey_publish(server);
+    survey_consider(server);
+    if (is_stale) upstream_relist_soon(server);
+}
+
+/* A session whose lists changed while they were read reads them again. */
+static bool survey_reads_again(struct upstream *probe)
+{
+    if (!probe->is_probe || !probe->list.is_stale || probe->survey.relists >= RELISTS_MAX)
+        return false;
+    probe->survey.relists++;
+    upstream_list_drop(&probe->list);
+    upstream_list_start(probe);
+    return true;
+}
+
+void upstream_survey_on_lists(struct upstream *from)
+{
+    struct upstream *server = survey_origin(from);
+    struct upstream_survey *survey = &server->survey;
+    bool is_stale = !from->is_probe && from->list.is_stale;
+    uint32_t set;
+
+    if (survey_reads_again(from)) return;
+    upstream_shown_note(&survey->seen, survey->set, &from->list);
+    if (survey->set == AUDIENCE_FULL) {
+        survey->seen_tools = from->list.found;
+        from->list.found = (struct upstream_tools){0};
+    }
+    upstream_list_drop(&from->list);
+    survey_close_probe(server);
+    if (is_stale) { /* what was seen is of two states */
+        survey_close(server);
+        survey->is_due = true;
+        upstream_relist_soon(server);
+        return;
+    }
+    set = survey_next(server);
+    if (set == 0)
+        survey_conclude(server);
+    else
+        survey_ask(server, set);
+}
+
+void upstream_survey_offer(struct upstream *server)
+{
+    struct upstream_survey *survey = &server->survey;
+    bool is_cheap = server->is_http || upstream_is_modern(server);
+
+    if (is_cheap || !survey_is_of(survey, server->plain)) survey->is_due = true;
+    survey_consider(server);
+    if (!survey->is_active || survey->was_done || server->is_offered)
+        survey_publish(server);
+    else if (!upstream_timer_is_set(&survey->hold))
+        upstream_timer_set(server->host, &survey->hold, UPSTREAM_SURVEY_HOLD);
+}
+
+void upstream_survey_end(struct upstream *server, bool is_break)
+{
+    struct upstream_survey *survey = &server->survey;
+
+    if (server->is_probe) return;
+    upstream_timer_clear(server->host, &survey->timer);
+    upstream_timer_clear(server->host, &survey->hold);
+    survey->is_due = true; /* in the next session */
+    if (!survey->is_active) return;
+    survey_close(server);
+    if (!is_break || ++survey->breaks < UPSTREAM_SURVEY_BREAKS) return;
+    survey->was_done = true;
+    survey_put_off(server, UPSTREAM_SURVEY_BROKEN, survey->breaks - UPSTREAM_SURVEY_BREAKS);
+    survey_fail(server, "which tools it has for clients that can be asked is not known: it breaks "
+                        "when it is asked");
+}
+
+void upstream_survey_reset(struct upstream *server)
+{
+    upstream_survey_end(server, false);
+    server->survey.breaks = server->survey.failures = 0;
+    server->survey.next_at = 0;
+}
+
+bool upstream_survey_asks(const struct upstream *server)
+{
+    return server->is_probe || server->list.is_survey;
+}
+
+void upstream_survey_on_timer(struct upstream *server)
+{
+    if (server->survey.is_active) {
+        upstream_request_drop_lists(server);
+        upstream_survey_lost(server, "does not answer in time");
+    } else {
+        survey_consider(server);
+    }
+}
+
+void upstream_survey_on_hold(struct upstream *server)
+{
+    MN_PROBE("upstream: a first offer does not wait for its survey any longer");
+    server->survey.was_done = true;
+    survey_publish(server);
+}
+
+void upstream_survey_probe_done(struct upstream *probe)
+{
+    struct upstream *server = probe->lease.origin;
+
+    if (server != NULL && server->survey.probe == probe) server->survey.probe = NULL;
+}
+
+void upstream_survey_done(struct upstream *server)
+{
+    if (server->survey.probe != NULL) server->survey.probe->lease.origin = NULL;
+    server->survey.probe = NULL;
+    survey_close(server);
+    survey_forget(server);
+    server->survey.of = mn_buf_unref(server->survey.of);
+    server->survey.error = mn_buf_unref(server->survey.error);
+    upstream_timer_clear(server->host, &server->survey.hold);
+}
+
+const struct upstream_tool *upstream_survey_tool(const struct upstream *server, struct mn_span name)
+{
+    const struct upstream_tool *tool = upstream_tools_find(&server->tools, name);
+
+    return tool != NULL ? tool : upstream_tools_find(&server->survey.tools, name);
+}
