@@ -79,6 +79,7 @@ struct link *link_new(const struct link_config *config, struct mn_now now)
     link->partial_since = MN_TIME_NEVER;
     link->heard = now.mono;
     link->queue = queue_new(&config->limits->queue);
+    link_window_begin(link);
     if (link->is_dialer) {
         mn_status status;
         mn_writer_add(&link->raw, mn_span(FRAME_PREAMBLE, FRAME_PREAMBLE_SIZE));
@@ -269,14 +270,15 @@ static bool link_is_open(const struct link *link)
     return link->phase > LINK_HELLO && link->phase < LINK_ENDED;
 }
 
-static void link_ping(struct link *link, struct mn_now now)
+bool link_ping(struct link *link, struct mn_now now)
 {
     uint8_t number[FRAME_PING_SIZE];
 
     mn_store_u64(number, link->ping_number + 1);
-    if (link_send_control(link, FRAME_PING, mn_span(number, sizeof number)) != MN_OK) return;
+    if (link_send_control(link, FRAME_PING, mn_span(number, sizeof number)) != MN_OK) return false;
     link->ping_number++;
     link->ping_sent = now.mono;
+    return true;
 }
 
 void link_start_challenge(struct link *link, struct mn_now now)
@@ -352,6 +354,8 @@ void link_move_queue(struct link *from, struct link *to)
     to->queue = from->queue;
     from->queue = queue;
     queue_restart_parts(to->queue);
+    link_window_begin(to);
+    link_window_begin(from);
 }
 
 const struct link_peer *link_peer(const struct link *link)

@@ -160,6 +160,7 @@ static bool link_read_part(struct link *link, const struct frame_item *item, str
 static void link_read_ping(struct link *link, struct mn_now now, const struct frame_item *item)
 {
     uint64_t number;
+    mn_time rtt = 0;
 
     if (item->bytes.size != FRAME_PING_SIZE) {
         link_fail(link, MN_MALFORMED);
@@ -174,11 +175,12 @@ static void link_read_ping(struct link *link, struct mn_now now, const struct fr
     if (number > link->ping_number || number <= link->pong_number) return; /* not one of ours */
     link->pong_number = number;
     if (number == link->ping_number && link->ping_sent != 0) {
-        mn_time rtt = now.mono - link->ping_sent;
+        rtt = now.mono - link->ping_sent;
         if (rtt == 0) rtt = 1;
         link->stats.rtt_us = link->stats.rtt_us == 0 ? rtt : (7 * link->stats.rtt_us + rtt) / 8;
         link->ping_sent = 0;
     }
+    link_window_on_pong(link, now, rtt);
 }
 
 static void link_read_rekey(struct link *link, const struct frame_item *item)
@@ -278,12 +280,13 @@ bool link_can_flush(const struct link *link)
 {
     if (link->is_sending || link->phase == LINK_ENDED) return false;
     return mn_writer_size(&link->raw) > 0 || link_control_left(link) > 0 ||
-           (link_may_send_envelopes(link) && queue_bytes(link->queue) > 0);
+           (link_may_send_envelopes(link) && queue_has_ready(link->queue));
 }
 
 bool link_is_drained(const struct link *link)
 {
-    return !link->is_sending && (link->phase == LINK_ENDED || !link_can_flush(link));
+    bool waits = link_may_send_envelopes(link) && queue_bytes(link->queue) > 0;
+    return !link->is_sending && (link->phase == LINK_ENDED || (!waits && !link_can_flush(link)));
 }
 
 /* The size of the next item, control ahead of envelopes; 0: nothing waits. */
@@ -386,10 +389,12 @@ struct mn_buf *link_flush(struct link *link, struct mn_now now)
     if (size > 0) memcpy(buf->bytes, link->raw.buf->bytes, size);
     mn_writer_drop(&link->raw);
     if (link->phase != LINK_HANDSHAKE) {
+        link_window_before_send(link, now);
         while ((more = link_fill_frame(link, now, buf->bytes + size, room - size)) > 0) {
             size += more;
             if (size > FRAME_SEND_MAX - FRAME_AIM / 4) break; /* not worth another frame */
         }
+        link_window_after_send(link);
     }
     if (size == 0 || link->phase == LINK_ENDED) return mn_buf_unref(buf); /* all had expired */
     buf->size = (uint32_t)size;

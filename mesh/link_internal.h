@@ -6,6 +6,16 @@
 #include "mesh/link.h"
 #include "proto/base/check.h"
 
+/* How much bulk may be under way: see link_window.c. */
+struct link_window {
+    int64_t size;                   /* bytes */
+    uint64_t sent, arrived, marked; /* bytes of bulk: in all, known to be there, before the mark */
+    int64_t room;                   /* of the queue, before the send that is filled */
+    uint64_t mark;                  /* the number of a ping whose answer is awaited; 0: none */
+    mn_time mark_sent, rtt_min;     /* 0: not measured yet */
+    uint64_t rate;                  /* bytes per second that arrived at best, lately */
+};
+
 struct link {
     bool is_dialer, has_expected, is_paused;
     enum link_phase phase;
@@ -46,6 +56,8 @@ struct link {
     uint64_t key_frames, key_bytes; /* sealed with the current key */
     mn_time key_since;
 
+    struct link_window window;
+
     /* pings */
     mn_time ping_at, ping_sent; /* next; last, if it has no answer yet, else 0 */
     uint64_t ping_number, challenge_number, pong_number;
@@ -63,6 +75,20 @@ bool link_collect(struct link *link, struct mn_now now, size_t size);
 
 /* The partial message, if there was one, is used. */
 void link_drop_partial(struct link *link);
+
+/* The link, or its queue, is new. */
+void link_window_begin(struct link *link);
+
+/* Before and after a send is filled from the queue: marks what went before it, if that is due;
+ * counts what it has of bulk. */
+void link_window_before_send(struct link *link, struct mn_now now);
+void link_window_after_send(struct link *link);
+
+/* A ping was answered, which took [rtt]; 0: nobody knows. */
+void link_window_on_pong(struct link *link, struct mn_now now, mn_time rtt);
+
+/* False: there is no room for it. */
+bool link_ping(struct link *link, struct mn_now now);
 
 /* Handles what follows in the opened frame, or opens the next one. True: *ret is an event. False:
  * nothing more, or the link failed. */

@@ -50,6 +50,7 @@ struct queue {
     struct lane lanes[ENVELOPE_PRIORITIES];
     uint32_t turn; /* the lane whose round it is */
     size_t bytes;
+    int64_t bulk_room; /* bytes that low and background may take */
 
     /* What queue_next_size() chose. */
     struct lane *chosen; /* NULL: nothing */
@@ -62,9 +63,14 @@ struct queue {
     uint32_t drops_first, drops_count, drops_capacity;
 };
 
+static bool lane_is_bulk(const struct queue *queue, const struct lane *lane)
+{
+    return lane - queue->lanes >= ENVELOPE_LOW;
+}
+
 static bool queue_is_bulk(const struct queue *queue, const struct lane *lane)
 {
-    return queue->limits.bulk != NULL && lane - queue->lanes >= ENVELOPE_LOW;
+    return queue->limits.bulk != NULL && lane_is_bulk(queue, lane);
 }
 
 struct queue_limits queue_limits_default(void)
@@ -81,6 +87,7 @@ struct queue *queue_new(const struct queue_limits *limits)
     struct queue *queue = mn_alloc(sizeof *queue);
 
     queue->limits = *limits;
+    queue->bulk_room = INT64_MAX;
     return queue;
 }
 
@@ -451,6 +458,30 @@ static size_t lane_next_size(struct queue *queue, struct lane *lane, struct mn_n
     return lane_part_size(queue, lane, now);
 }
 
+static bool lane_is_held(const struct queue *queue, const struct lane *lane)
+{
+    return lane_is_bulk(queue, lane) && queue->bulk_room <= 0;
+}
+
+void queue_set_bulk_room(struct queue *queue, int64_t bytes)
+{
+    queue->bulk_room = bytes;
+}
+
+int64_t queue_bulk_room(const struct queue *queue)
+{
+    return queue->bulk_room;
+}
+
+bool queue_has_ready(const struct queue *queue)
+{
+    for (unsigned i = 0; i < ENVELOPE_PRIORITIES; i++) {
+        const struct lane *lane = &queue->lanes[i];
+        if (lane->count > 0 && !lane_is_held(queue, lane)) return true;
+    }
+    return false;
+}
+
 static int64_t lane_quantum(const struct queue *queue, const struct lane *lane)
 {
     return (int64_t)QUEUE_QUANTUM * weights[lane - queue->lanes];
@@ -489,6 +520,7 @@ static size_t queue_choose_now(struct queue *queue, struct mn_now now, uint32_t 
     for (unsigned i = 0; i < ENVELOPE_PRIORITIES; i++) {
         struct lane *lane = &queue->lanes[i];
         size_t size = lane_next_size(queue, lane, now);
+        if (lane_is_held(queue, lane)) continue;
         if (size > 0 && lane_may_send(queue, lane, size)) return queue_choose(queue, lane, size);
         *waits += size > 0;
     }
@@ -522,6 +554,7 @@ bool queue_take(struct queue *queue, uint8_t *to)
     MN_ASSERT(lane != NULL);
     queue->chosen = NULL;
     lane->deficit -= (int64_t)queue->chosen_size;
+    if (lane_is_bulk(queue, lane)) queue->bulk_room -= (int64_t)queue->chosen_size;
     if (lane->parts.head != NULL) {
         lane_take_part(queue, lane, queue->chosen_size, to);
         is_complete = lane->parts.head == NULL;

@@ -71,6 +71,14 @@ bool queue_take_drop(struct queue *queue, struct queue_drop *ret);
 /* Drops everything that was not sent completely. */
 void queue_drop_all(struct queue *queue);
 
+/* Low and background envelopes may take [bytes] more, and the rest of the item they are at; what
+ * would be beyond that waits. Without a bound at first. */
+void queue_set_bulk_room(struct queue *queue, int64_t bytes);
+int64_t queue_bulk_room(const struct queue *queue); /* what is left: less than 0 by the item */
+
+/* Something waits that may go. */
+bool queue_has_ready(const struct queue *queue);
+
 /* An envelope that went out in part starts again from its beginning: the link is a new one. */
 void queue_restart_parts(struct queue *queue);
 

@@ -202,6 +202,29 @@ START_TEST(bulk_of_many_links_has_one_bound)
 }
 END_TEST
 
+START_TEST(bulk_takes_no_more_than_its_room)
+{
+    size_t size, taken = 0;
+
+    queue_set_bulk_room(queue, 100000);
+    ck_assert_int_eq(put(ENVELOPE_LOW, 60000, 1, 0), MN_OK);
+    ck_assert_int_eq(put(ENVELOPE_BACKGROUND, 500000, 2, 0), MN_OK);
+    while (queue_has_ready(queue)) {
+        ck_assert_int_ge(take(&size, NULL), ENVELOPE_LOW);
+        taken += size;
+    }
+    ck_assert_uint_ge(taken, 100000);
+    ck_assert_uint_lt(taken, 100000 + FRAME_WHOLE_MAX);
+    ck_assert_int_eq(queue_bulk_room(queue), 100000 - (int64_t)taken);
+    ck_assert_uint_eq(queue_next_size(queue, now), 0); /* it waits, and that is no endless search */
+    ck_assert_int_eq(put(ENVELOPE_NORMAL, 100, 3, 0), MN_OK);
+    ck_assert(queue_has_ready(queue));
+    ck_assert_int_eq(take(&size, NULL), ENVELOPE_NORMAL);
+    queue_set_bulk_room(queue, 1);
+    ck_assert_int_ge(take(&size, NULL), ENVELOPE_LOW);
+}
+END_TEST
+
 START_TEST(overflow_sheds_the_least_urgent_and_never_critical)
 {
     limits.total_max = 100000;
@@ -321,6 +344,7 @@ int main(void)
     tcase_add_test(tcase, critical_in_bursts_keeps_to_its_share);
     tcase_add_test(tcase, full_priority_answers_busy);
     tcase_add_test(tcase, bulk_of_many_links_has_one_bound);
+    tcase_add_test(tcase, bulk_takes_no_more_than_its_room);
     tcase_add_test(tcase, overflow_sheds_the_least_urgent_and_never_critical);
     tcase_add_test(tcase, expired_is_dropped_when_its_turn_comes);
     tcase_add_test(tcase, long_envelope_goes_in_parts);
