@@ -8,7 +8,7 @@ import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
 import {Client, StreamableHTTPClientTransport} from '@modelcontextprotocol/client';
-import {withMesh, waitFor, ctlJson, modern, nodejs, everything, everythingHttp, url, sleep, root} from './lib/mesh.mjs';
+import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingHttp, url, sleep, root} from './lib/mesh.mjs';
 
 const shy = join(root, 'tests', 'integration', 'lib', 'shy.mjs');
 const modernOnly = {pin: '2026-07-28'};
@@ -90,6 +90,14 @@ test('the reference server on stdio shows each client its own lists', withMesh('
   const needs = Object.fromEntries((await ctlJson(nodes[0], 'tools', 'ls')).items.filter(tool => tool.needs).map(tool => [tool.tool, tool.needs]));
   assert.deepEqual(needs, {'get-roots-list': 'roots', 'trigger-elicitation-request': 'elicitation or elicitation.url',
     'trigger-url-elicitation': 'elicitation.url', 'trigger-sampling-request': 'sampling'});
+  // Operators hold such a tool back as any other.
+  const askable = {'io.modelcontextprotocol/clientCapabilities': {sampling: {}}};
+  const sees = async () => (await modern(nodes[0], 'tools/list', {_meta: askable})).message.result.tools.some(({name}) => name === 'everything__trigger-sampling-request');
+  assert.ok(await sees());
+  assert.equal((await ctl(nodes[1], 'tools', 'quarantine', 'everything__trigger-sampling-request', '--reason', 'it asks')).code, 0);
+  await waitFor('it is gone', async () => !await sees());
+  assert.equal((await ctl(nodes[1], 'tools', 'unpin', 'everything__trigger-sampling-request')).code, 0);
+  await waitFor('it is back', sees);
   // Who calls what it is not shown hears what the server says of it.
   const itself = await overStdio(reference)({});
   const expected = await outcome(itself, 'trigger-sampling-request');

@@ -149,6 +149,7 @@ START_TEST(some_tools_are_for_those_that_cannot_be_asked)
     serve_session(start());
     ck_assert_uint_eq(serve_sessions(), 6);
     ck_assert_str_eq(world_offer(&w)->tools, "b(not roots) a ");
+    ck_assert_uint_eq(world_info(&w, "s").tools_count, 2);
 }
 END_TEST
 
@@ -468,6 +469,42 @@ START_TEST(a_legacy_endpoint_has_a_session_for_it)
 }
 END_TEST
 
+/* Answers all that is asked for; how many sessions were opened. */
+static uint32_t serve_fetches(void)
+{
+    uint32_t count = 0;
+
+    for (struct world_fetch *fetch; (fetch = world_fetch(&w)) != NULL;) {
+        if (strcmp(fetch->method, "GET") == 0) {
+            world_reply(&w, fetch, 405, NULL, NULL);
+        } else if (strstr(fetch->body, "\"initialize\"") != NULL) {
+            count++;
+            world_reply_result(&w, fetch, WORLD_LEGACY);
+        } else if (strstr(fetch->body, "\"tools/list\"") != NULL) {
+            world_reply_result(&w, fetch, world_tools_result(&w, WORLD_TOOLS));
+        } else {
+            world_reply(&w, fetch, 202, NULL, NULL);
+        }
+    }
+    return count;
+}
+
+/* Not a few endpoints never end a session, so that each costs them something. */
+START_TEST(an_endpoint_that_tells_nothing_is_asked_now_and_then)
+{
+    uint32_t count = 0;
+
+    world_up_http(&w, "s");
+    ck_assert_uint_eq(serve_fetches(), 1);
+    for (int i = 0; i < 30; i++) {
+        world_pass(&w, UPSTREAM_RELIST_EVERY);
+        count += serve_fetches();
+    }
+    ck_assert_uint_ge(count, 2);
+    ck_assert_uint_le(count, 3);
+}
+END_TEST
+
 START_TEST(an_endpoint_that_fails_it_stays_as_it_is)
 {
     static const uint32_t codes[] = {400, 401, 404, 500};
@@ -572,6 +609,7 @@ int main(void)
     tcase_add_test(tcase, what_is_known_keeps_its_place_in_a_list_that_changed);
     tcase_add_test(tcase, a_server_that_changes_all_the_time_is_asked_now_and_then);
     tcase_add_test(tcase, a_legacy_endpoint_has_a_session_for_it);
+    tcase_add_test(tcase, an_endpoint_that_tells_nothing_is_asked_now_and_then);
     tcase_add_test(tcase, an_endpoint_that_fails_it_stays_as_it_is);
     tcase_add_test(tcase, calls_of_what_only_some_see_have_what_they_need);
     tcase_add_test(tcase, a_server_of_which_that_is_known_is_not_asked);

@@ -241,6 +241,15 @@ bool upstream_shown_is_empty(const struct upstream_shown *shown)
     return count == 0;
 }
 
+uint32_t upstream_shown_tools(const struct upstream_shown *shown)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < shown->counts[UPSTREAM_LIST_TOOLS]; i++)
+        count += (shown->items[UPSTREAM_LIST_TOOLS][i]->shown & EVERYBODY) == 0;
+    return count;
+}
+
 /* ---- the offer ---- */
 
 /* A list in the making. */

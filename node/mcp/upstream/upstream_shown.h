@@ -39,6 +39,9 @@ void upstream_shown_conclude(const struct upstream_shown *shown, struct upstream
                              uint64_t seed);
 bool upstream_shown_is_empty(const struct upstream_shown *shown);
 
+/* Its tools that are not for everybody but for some. */
+uint32_t upstream_shown_tools(const struct upstream_shown *shown);
+
 /* The offer with what was concluded: [plain] (a new ref) where that is nothing. NULL: it would be
  * larger than offers may be. */
 struct mn_buf *upstream_shown_merge(const struct upstream_shown *shown, struct mn_buf *plain,

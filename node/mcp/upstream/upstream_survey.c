@@ -219,6 +219,7 @@ static void survey_conclude(struct upstream *server)
     survey->failures = survey->breaks = 0;
     survey->error = mn_buf_unref(survey->error);
     survey->next_at = mn_time_after(server->host->now.mono, survey->pause);
+    survey->look_at = mn_time_after(server->host->now.mono, UPSTREAM_SURVEY_LOOK);
     survey_publish(server);
     survey_consider(server);
 }
@@ -289,9 +290,10 @@ void upstream_survey_on_lists(struct upstream *from)
 void upstream_survey_offer(struct upstream *server)
 {
     struct upstream_survey *survey = &server->survey;
-    bool is_cheap = server->is_http || upstream_is_modern(server);
+    bool is_looked_at = server->is_http && server->host->now.mono >= survey->look_at;
 
-    if (is_cheap || !survey_is_of(survey, server->plain)) survey->is_due = true;
+    if (upstream_is_modern(server) || is_looked_at || !survey_is_of(survey, server->plain))
+        survey->is_due = true;
     survey_consider(server);
     if (!survey->is_active || survey->was_done || server->is_offered)
         survey_publish(server);

@@ -17,6 +17,7 @@
 #define UPSTREAM_SURVEY_HOLD (5 * MN_SEC)     /* that a first offer waits */
 #define UPSTREAM_SURVEY_PAUSE (2 * MN_SEC)    /* between two surveys that cost sessions */
 #define UPSTREAM_SURVEY_PAUSE_MODERN (250 * MN_MS)
+#define UPSTREAM_SURVEY_LOOK (10 * MN_MINUTE) /* at an endpoint that costs sessions */
 #define UPSTREAM_SURVEY_PAUSES 32       /* it grows to so many while lists change all the time */
 #define UPSTREAM_SURVEY_RETRY MN_MINUTE /* after a failure, doubling */
 #define UPSTREAM_SURVEY_BREAKS 2        /* of the server, during one survey after the other */

@@ -409,7 +409,7 @@ static void upstreams_show(const struct upstream_host *host, const struct upstre
         .version = mn_span_str(server->version),
         .server_info = mn_buf_span(server->server_info),
         .is_offered = server->is_offered,
-        .tools_count = server->tools.count + server->survey.known.counts[UPSTREAM_LIST_TOOLS],
+        .tools_count = server->tools.count + upstream_shown_tools(&server->survey.known),
         .in_flight_count = server->calls_count,
         .tools_dropped_count = server->tools.dropped_count,
         .starts_count = server->starts_count,
