@@ -247,7 +247,12 @@ static void send_said(struct script *script)
         break;
     case 11:
         aside.params = pb_bytes(text);
-        aside.method = mn_arena_format(&pieces, "%s", kind & 32 ? copy : "notifications/message");
+        aside.method = mn_arena_format(&pieces, "%s",
+                                       kind & 32   ? copy
+                                       : kind & 64 ? "elicitation/create"
+                                                   : "notifications/message");
+        if (kind & 64) aside.key = which & 32 ? copy : mn_arena_format(&pieces, "k");
+        aside.is_withdrawn = (kind & 128) != 0;
         if (kind & 16) aside.session = pb_bytes(mn_span(whose, whose_size));
         event.aside = &aside;
         break;

@@ -3,7 +3,10 @@
 #ifndef FUZZ_UPSTREAM_H
 #define FUZZ_UPSTREAM_H
 
+#include <stdio.h>
+
 #include "node/mcp/upstream/upstreams.h"
+#include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -26,6 +29,7 @@ struct fuzz_upstream {
     uint64_t request_ids[FUZZ_FETCHES_MAX];
     uint8_t fetch_choice;
     uint64_t children[FUZZ_CHILDREN_MAX]; /* that have not exited; 0: a free place */
+    char asked[32];                       /* key of the newest question outside of calls */
     uint8_t open[FUZZ_CALLS_MAX];         /* by ticket: not answered yet, and not cancelled */
 };
 
@@ -60,6 +64,17 @@ static inline void fuzz_upstream_on_output(struct fuzz_upstream *fuzz,
     }
 }
 
+static inline void fuzz_upstream_on_event(struct fuzz_upstream *fuzz, const struct mn_buf *payload)
+{
+    const Meshnode__Gateway__Event *event =
+        payload == NULL ? NULL
+                        : pb_unpack(&meshnode__gateway__event__descriptor, &fuzz->calls_arena,
+                                    mn_buf_span(payload));
+
+    if (event != NULL && event->kind_case == MESHNODE__GATEWAY__EVENT__KIND_ASIDE)
+        snprintf(fuzz->asked, sizeof fuzz->asked, "%s", event->aside->key);
+}
+
 static inline void fuzz_upstream_drain(struct fuzz_upstream *fuzz)
 {
     for (uint32_t i = 0; i < fuzz->edge.count; i++)
@@ -68,6 +83,7 @@ static inline void fuzz_upstream_drain(struct fuzz_upstream *fuzz)
         const struct call_message *message = &fuzz->calls.items[i];
         if (message->type != CALL_MESSAGE_EVENT) continue;
         MN_ASSERT(fuzz->open[message->event.ticket]); /* never after the last word */
+        fuzz_upstream_on_event(fuzz, message->event.payload);
         if (message->event.kind != CALL_EVENT_PROGRESS) fuzz->open[message->event.ticket] = 0;
     }
     edge_outbox_reset(&fuzz->edge);
@@ -174,11 +190,12 @@ static inline void fuzz_upstream_exit(struct fuzz_upstream *fuzz, uint32_t code)
 
 /* [bytes]: the params; with "!" in front the whole payload, with "?" or "*" those of a client that
  * can be asked, live or in rounds; "^": the client of the last live one comes by another node; "#":
- * a client with a session, which wants logs; "~": one that hears what is said to it between calls.
- */
+ * a client with a session, which wants logs; "@": and can be asked; "%": what that one answers to
+ * the newest question outside of calls; "~": a lasting call. */
 static inline void fuzz_upstream_call(struct fuzz_upstream *fuzz, struct mn_span bytes)
 {
     struct call_message message = {.type = CALL_MESSAGE_REQUEST};
+    Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
     Meshnode__Gateway__Request request;
 
     meshnode__gateway__request__init(&request);
@@ -195,8 +212,18 @@ static inline void fuzz_upstream_call(struct fuzz_upstream *fuzz, struct mn_span
         request.is_live = true;
         request.params = pb_bytes(mn_span_str("{}"));
         request.resume = pb_bytes(mn_span_str(FUZZ_ORPHAN));
-    } else if (bytes.size > 0 && bytes.data[0] == '#') {
+    } else if (bytes.size > 0 && strchr("#@%", bytes.data[0]) != NULL && bytes.data[0] != 0) {
         request.is_live = request.wants_logs = true;
+        if (bytes.data[0] != '#')
+            request.client_capabilities =
+                pb_bytes(mn_span_str("{\"elicitation\":{},\"roots\":{}}"));
+        if (bytes.data[0] == '%') {
+            request.method = (char *)(uintptr_t)ASIDE_ANSWER;
+            answer.key = fuzz->asked;
+            answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
+            answer.result = pb_bytes(mn_span(bytes.data + 1, bytes.size - 1));
+            request.answer = &answer;
+        }
         request.session = pb_bytes(mn_span_str(FUZZ_SESSION));
         request.log_level = (char *)(uintptr_t) "info";
         request.params = pb_bytes(mn_span(bytes.data + 1, bytes.size - 1));

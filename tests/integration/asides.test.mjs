@@ -6,7 +6,7 @@ import {join} from 'node:path';
 import {Client} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
-import {LoggingMessageNotificationSchema} from '@modelcontextprotocol/sdk/types.js';
+import {ElicitRequestSchema, ListRootsRequestSchema, LoggingMessageNotificationSchema} from '@modelcontextprotocol/sdk/types.js';
 import {withMesh, waitFor, modern, nodejs, everything, everythingHttp, sleep, url} from './lib/mesh.mjs';
 
 const headers = {'content-type': 'application/json', accept: 'application/json, text/event-stream'};
@@ -93,6 +93,40 @@ test('what one server by hand says between calls: directly and through two nodes
   for (const client of [direct, ann, bob, eve]) await client.close();
 }));
 
+// One that can be asked, and says who it is.
+async function asked(transport, name) {
+  const client = await open(transport, name, {elicitation: {}, roots: {}});
+  client.asked = [];
+  client.setRequestHandler(ListRootsRequestSchema, ({method, params}) => {
+    client.asked.push({method, params});
+    return {roots: [{uri: `file:///home/${name}`}]};
+  });
+  client.setRequestHandler(ElicitRequestSchema, ({method, params}) => {
+    client.asked.push({method, params});
+    return {action: 'accept', content: {name}};
+  });
+  return client;
+}
+
+test('what a server asks between calls: directly and through two nodes, and of nobody else', withMesh('asks', async mesh => {
+  const command = fixture(mesh);
+  const [n1, n2] = await mesh.cluster(2, {n2: {old: {...command, era: 'legacy'}}});
+  await listed(n1, 'old__wonder');
+  const direct = await asked(new StdioClientTransport(command), 'ann');
+  const ann = await asked(through(n1, 'old'), 'ann'), bob = await asked(through(n1, 'old'), 'bob'), eve = await asked(through(n2, 'old'), 'eve');
+  for (const client of [bob, eve]) await client.callTool({name: 'told', arguments: {}});
+  for (const client of [direct, ann]) await client.callTool({name: 'wonder', arguments: {}});
+  await waitFor('both were asked', () => logs(direct).length === 1 && logs(ann).length === 1);
+  assert.equal(logs(direct)[0].data, 'ann is ann, in file:///home/ann');
+  assert.deepEqual([ann.told, ann.asked], [direct.told, direct.asked]);
+  for (const client of [bob, eve]) assert.deepEqual([client.told, client.asked], [[], []]);
+  const all = await asked(through(n2), 'all');
+  await all.callTool({name: 'old__wonder', arguments: {}});
+  await waitFor('she was asked at /mcp', () => logs(all).length === 1);
+  assert.equal(all.asked[1].params._meta['meshnode/server'], 'old');
+  for (const client of [direct, ann, bob, eve, all]) await client.close();
+}));
+
 test('at /mcp each message says which server it is of', withMesh('which', async mesh => {
   const [n1] = await mesh.cluster(2, {n2: {one: {...fixture(mesh), era: 'legacy'}, two: {...fixture(mesh), era: 'legacy'}}});
   await listed(n1, 'one__murmur');
@@ -125,6 +159,40 @@ async function stream(node, session, last) {
   })().catch(() => {});
   return got;
 }
+
+test('a question outlives the entry node of its client', withMesh('question', async mesh => {
+  const [n1, , n3] = await mesh.cluster(3, {n2: {old: {...fixture(mesh), era: 'legacy'}}});
+  for (const node of [n1, n3]) await listed(node, 'old__wonder');
+  let session;
+  const post = async (node, message) => {
+    const response = await fetch(url(node, '/mcp/servers/old'), {method: 'POST', body: JSON.stringify({jsonrpc: '2.0', ...message}),
+      headers: {...headers, ...(session ? {'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25'} : {})}});
+    session ??= response.headers.get('mcp-session-id');
+    return response.text();
+  };
+  await post(n1, {id: 1, method: 'initialize', params: {protocolVersion: '2025-11-25', capabilities: {elicitation: {}, roots: {}}, clientInfo: {name: 'ann', version: '1'}}});
+  const first = await stream(n1, session);
+  await post(n1, {id: 2, method: 'tools/call', params: {name: 'wonder', arguments: {ms: 100}}});
+  const question = (from, method) => waitFor(`she is asked ${method}`, () => from.messages.find(message => message.method === method));
+  await post(n1, {id: (await question(first, 'roots/list')).id, result: {roots: [{uri: 'file:///here'}]}});
+  const before = await question(first, 'elicitation/create');
+  await mesh.kill(n1);
+  const second = await stream(n3, session, first.last);
+  const again = await question(second, 'elicitation/create');
+  assert.deepEqual(again.params, before.params);
+  await post(n3, {id: again.id, result: {action: 'accept', content: {name: 'ann'}}});
+  await waitFor('it knows', () => second.messages.some(({params}) => params?.data === 'ann is ann, in file:///here'));
+  second.close();
+
+  // Who has no stream is not asked, and the server hears that at once.
+  const started = Date.now();
+  await post(n3, {id: 3, method: 'tools/call', params: {name: 'wonder', arguments: {ms: 100}}});
+  await sleep(6000);
+  const third = await stream(n3, session, second.last);
+  await waitFor('it was told', () => third.messages.some(({params}) => /^ann is cancel, in the client is not connected$/.test(params?.data)));
+  assert.ok(Date.now() - started < 10_000);
+  third.close();
+}));
 
 test('a session goes on hearing: its stream is cut, its entry node dies', withMesh('moves', async mesh => {
   const [n1, , n3] = await mesh.cluster(3, {n2: {old: {...fixture(mesh), era: 'legacy'}}});

@@ -591,6 +591,34 @@ void client_aside(uint64_t ticket, struct mn_span session, const char *method, c
     client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 
+void client_aside_question(uint64_t ticket, struct mn_span session, const char *key,
+                           const char *method, const char *params)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Aside aside = MESHNODE__GATEWAY__ASIDE__INIT;
+
+    aside.session = pb_bytes(session);
+    aside.key = mn_arena_format(&kept, "%s", key);
+    aside.method = mn_arena_format(&kept, "%s", method);
+    aside.params = pb_bytes(mn_span_str(params));
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ASIDE;
+    event.aside = &aside;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_aside_withdrawn(uint64_t ticket, struct mn_span session, const char *key)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Aside aside = MESHNODE__GATEWAY__ASIDE__INIT;
+
+    aside.session = pb_bytes(session);
+    aside.key = mn_arena_format(&kept, "%s", key);
+    aside.is_withdrawn = true;
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ASIDE;
+    event.aside = &aside;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
 void client_updated(uint64_t ticket, const char *uri)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;

@@ -118,6 +118,9 @@ void client_task(uint64_t ticket, const char *params, struct mn_span session);
 void client_task_progress(uint64_t ticket, const char *id, const char *params,
                           struct mn_span session);
 void client_aside(uint64_t ticket, struct mn_span session, const char *method, const char *params);
+void client_aside_question(uint64_t ticket, struct mn_span session, const char *key,
+                           const char *method, const char *params);
+void client_aside_withdrawn(uint64_t ticket, struct mn_span session, const char *key);
 void client_updated(uint64_t ticket, const char *uri);
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/mcp/front/front_state.h"
+#include "proto/pb.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 
@@ -187,6 +188,144 @@ START_TEST(who_does_not_read_misses_it)
 }
 END_TEST
 
+/* ---- questions ---- */
+
+#define ASK "elicitation/create"
+
+static uint64_t id_in(const char *body)
+{
+    unsigned long long id = 0;
+
+    ck_assert_int_eq(sscanf(strstr(body, "\"id\":"), "\"id\":%llu", &id), 1);
+    return id;
+}
+
+static void respond(const char *session, uint64_t id, const char *how)
+{
+    char body[300];
+
+    snprintf(body, sizeof body, "{\"jsonrpc\":\"2.0\",\"id\":%llu,%s}", (unsigned long long)id,
+             how);
+    client_legacy(session, body);
+}
+
+START_TEST(a_client_is_asked_on_its_stream)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+    uint32_t count = client_calls_count;
+    const struct client_call *answer;
+    uint64_t id;
+
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, "k-1", ASK, "{\"message\":1e400}");
+    assert_has(stream->body, "\"method\":\"elicitation/create\",\"params\":{\"_meta\":{"
+                             "\"meshnode/server\":\"srv\"},\"message\":1e400}");
+    id = id_in(stream->body);
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, "k-1", ASK, "{\"message\":1e400}");
+    client_assert_body(stream, ""); /* it was asked that */
+    respond(bob, id, "\"result\":{\"action\":\"decline\"}");
+    ck_assert_uint_eq(client_calls_count, count); /* it was not bob who was asked */
+    respond(ann, id, "\"result\":{\"action\":\"accept\"}");
+    ck_assert_uint_eq(client_calls_count, count + 1);
+    answer = &client_calls[count];
+    ck_assert_str_eq(answer->request->method, "meshnode#answer");
+    ck_assert_str_eq(answer->request->answer->key, "k-1");
+    ck_assert(mn_span_is(pb_span(answer->request->answer->result), "{\"action\":\"accept\"}"));
+    ck_assert(mn_span_equal(pb_span(answer->request->session), whose));
+    ck_assert(mn_id_equal(&answer->node, &feed()->node));
+    respond(ann, id, "\"result\":{\"action\":\"accept\"}");
+    ck_assert_uint_eq(client_calls_count, count + 1);
+}
+END_TEST
+
+START_TEST(an_answer_finds_its_server_when_the_stream_is_gone)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+    uint64_t id;
+
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, "k-1", "roots/list", "");
+    id = id_in(stream->body);
+    client_gone(stream->id);
+    ck_assert(feed()->is_cancelled);
+    respond(ann, id, "\"error\":{\"code\":-1,\"message\":\"no\"}");
+    ck_assert_str_eq(client_calls[client_calls_count - 1].request->answer->key, "k-1");
+    ck_assert_int_eq(client_calls[client_calls_count - 1].request->answer->error->code, -1);
+}
+END_TEST
+
+START_TEST(a_question_taken_back_is_cancelled)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+    uint32_t count = client_calls_count;
+    char expected[64];
+    uint64_t id;
+
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, "k-1", ASK, "{}");
+    id = id_in(stream->body);
+    client_forget(stream->id);
+    client_aside_withdrawn(feed()->ticket, whose, "k-2");
+    client_assert_body(stream, "");
+    client_aside_withdrawn(feed()->ticket, whose, "k-1");
+    snprintf(expected, sizeof expected, "{\"requestId\":%llu,", (unsigned long long)id);
+    assert_has(stream->body, expected);
+    respond(ann, id, "\"result\":{}");
+    ck_assert_uint_eq(client_calls_count, count);
+}
+END_TEST
+
+static const struct {
+    const char *key, *method, *params;
+} unaskable[] = {
+    {"k", "tools/call", "{}"},
+    {"k", "", "{}"},
+    {"k", ASK, "nonsense"},
+    {"k", ASK, "[]"},
+    {"0123456789012345678901234567890123456789012345678901234567890123456789", ASK, "{}"},
+};
+
+START_TEST(what_cannot_be_asked_is_refused)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+    uint32_t count = client_calls_count;
+
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, unaskable[_i].key, unaskable[_i].method,
+                          unaskable[_i].params);
+    client_assert_body(stream, "");
+    ck_assert_uint_eq(client_calls_count, count + 1);
+    ck_assert_str_eq(client_calls[count].request->answer->key, unaskable[_i].key);
+    ck_assert_ptr_nonnull(client_calls[count].request->answer->error);
+}
+END_TEST
+
+START_TEST(no_session_is_asked_without_end)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+    uint32_t count = client_calls_count;
+    char key[16];
+
+    for (uint32_t i = 0; i < 20; i++) {
+        client_forget(stream->id);
+        snprintf(key, sizeof key, "k-%u", i);
+        client_aside_question(feed()->ticket, whose, key, ASK, "{}");
+        ck_assert_int_eq(stream->body[0] != '\0', i < 16);
+    }
+    ck_assert_uint_eq(client_calls_count, count + 4);
+    client_now.mono += 11 * MN_MINUTE; /* nobody waits for the first ones any more */
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, "k-new", ASK, "{}");
+    assert_has(stream->body, ASK);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("front_aside");
@@ -202,6 +341,12 @@ int main(void)
                         sizeof bad / sizeof *bad);
     tcase_add_loop_test(tc, urls_are_done_with_where_they_have_ids, 0, 2);
     tcase_add_test(tc, who_does_not_read_misses_it);
+    tcase_add_test(tc, a_client_is_asked_on_its_stream);
+    tcase_add_test(tc, an_answer_finds_its_server_when_the_stream_is_gone);
+    tcase_add_test(tc, a_question_taken_back_is_cancelled);
+    tcase_add_loop_test(tc, what_cannot_be_asked_is_refused, 0,
+                        sizeof unaskable / sizeof *unaskable);
+    tcase_add_test(tc, no_session_is_asked_without_end);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "node/mcp/upstream/upstream_aside.h"
+#include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_lease.h"
+#include "node/mcp/upstream/upstream_question.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 
@@ -255,6 +257,20 @@ START_TEST(a_session_is_closed_when_nobody_hears_any_more)
 }
 END_TEST
 
+START_TEST(a_stream_that_ends_leaves_the_time_to_come_back)
+{
+    up();
+    call_and_end(1, "ann", "info");
+    world_wish_session(&w, FEED, "ann", "info");
+    world_pass(&w, UPSTREAM_LEASE_IDLE - MN_SEC);
+    world_wish_session(&w, FEED, NULL, NULL);
+    world_pass(&w, UPSTREAM_LEASE_IDLE - MN_SEC);
+    ck_assert(!world_child(&w)->is_stopped);
+    world_pass(&w, 2 * MN_SEC);
+    ck_assert(world_child(&w)->is_stopped);
+}
+END_TEST
+
 START_TEST(who_listens_to_nothing_has_it_as_long_as_others)
 {
     up();
@@ -290,6 +306,174 @@ START_TEST(only_a_server_that_logs_is_had_twice_for_that)
 }
 END_TEST
 
+/* ---- questions ---- */
+
+#define CAN "{\"elicitation\":{},\"roots\":{}}"
+#define ASK                                                                              \
+    "{\"jsonrpc\":\"2.0\",\"id\":\"q-1\",\"method\":\"elicitation/create\",\"params\":{" \
+    "\"message\":\"who?\"}}\n"
+#define ROOTS "{\"jsonrpc\":\"2.0\",\"id\":\"q-2\",\"method\":\"roots/list\"}\n"
+
+static const struct world_call anns = {
+    .ticket = 50, .service = "s", .session = "ann", .capabilities = CAN};
+
+/* A client that can be asked, and has called; [is_heard]: and listens. */
+static void up_asking(bool is_heard)
+{
+    up();
+    world_call(&w, &(struct world_call){.ticket = 1,
+                                        .service = "s",
+                                        .params = "{\"name\":\"echo\"}",
+                                        .session = "ann",
+                                        .capabilities = CAN,
+                                        .is_live = true});
+    come_up();
+    world_answer(&w, world_line(&w), "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    if (is_heard) world_wish_session(&w, FEED, "ann", "");
+}
+
+static const char *assert_asked(const char *method)
+{
+    struct world_event *event = world_event(&w);
+
+    ck_assert_ptr_nonnull(event);
+    ck_assert_str_eq(event->what, "aside question");
+    ck_assert_str_eq(event->message, method);
+    return event->key;
+}
+
+START_TEST(a_client_is_asked_between_calls)
+{
+    const char *key, *roots;
+
+    up_asking(true);
+    world_say(&w, ASK);
+    key = assert_asked("elicitation/create");
+    world_say(&w, ROOTS);
+    roots = assert_asked("roots/list");
+    ck_assert_str_ne(key, roots);
+    world_answer_aside(&w, &anns, key, "{\"action\":\"accept\"}", 0);
+    assert_has(world_line(&w), "\"id\":\"q-1\",\"result\":{\"action\":\"accept\"}");
+    ck_assert_str_eq(world_event(&w)->what, "result"); /* of the call that brought it */
+    world_answer_aside(&w, &anns, key, "{\"action\":\"decline\"}", 0);
+    ck_assert_ptr_null(world_line(&w)); /* it was answered */
+    (void)world_event(&w);
+    world_answer_aside(&w, &anns, roots, NULL, -32603);
+    assert_has(world_line(&w), "\"id\":\"q-2\",\"error\":{\"code\":-32603");
+}
+END_TEST
+
+START_TEST(nobody_else_can_answer)
+{
+    struct world_call bobs = anns, others = anns;
+    const char *key;
+
+    bobs.session = "bob";
+    others.capabilities = "{\"elicitation\":{}}";
+    up_asking(true);
+    world_say(&w, ASK);
+    key = assert_asked("elicitation/create");
+    world_answer_aside(&w, &bobs, key, "{\"action\":\"accept\"}", 0);
+    world_answer_aside(&w, &others, key, "{\"action\":\"accept\"}", 0);
+    world_answer_aside(&w, &anns, "elicitation-1", "{\"action\":\"accept\"}", 0);
+    ck_assert_ptr_null(world_line(&w));
+    world_answer_aside(&w, &anns, key, "nonsense", 0);
+    assert_has(world_line(&w), "\"result\":{\"action\":\"cancel\"}");
+}
+END_TEST
+
+START_TEST(who_does_not_listen_is_not_asked)
+{
+    up_asking(false);
+    world_say(&w, ASK);
+    world_pass(&w, UPSTREAM_ASKED_UNTOLD - MN_MS);
+    ck_assert_ptr_null(world_line(&w));
+    world_pass(&w, 2 * MN_MS);
+    assert_has(world_line(&w), "\"id\":\"q-1\",\"result\":{\"action\":\"cancel\"}");
+    ck_assert_ptr_null(world_event(&w));
+    world_say(
+        &w, "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"sampling/createMessage\",\"params\":{}}\n");
+    assert_has(world_line(&w), "-32601"); /* nor what it cannot do */
+}
+END_TEST
+
+START_TEST(a_question_is_asked_again_of_who_listens_next)
+{
+    const char *key;
+
+    up_asking(true);
+    world_say(&w, ROOTS);
+    key = assert_asked("roots/list");
+    world_wish_session(&w, FEED, NULL, NULL);
+    world_pass(&w, UPSTREAM_ASKED_LEFT - MN_SEC);
+    world_wish_session(&w, FEED, "ann", "");
+    ck_assert_str_eq(assert_asked("roots/list"), key);
+    world_wish_session(&w, FEED, "ann", "");
+    ck_assert_ptr_null(world_event(&w)); /* that is nobody else */
+    world_wish_session(&w, FEED, NULL, NULL);
+    world_pass(&w, UPSTREAM_ASKED_LEFT + MN_SEC);
+    assert_has(world_line(&w), "did not answer in time");
+}
+END_TEST
+
+START_TEST(a_question_is_taken_back_or_declined)
+{
+    const char *key;
+
+    up_asking(true);
+    world_say(&w, ASK);
+    key = assert_asked("elicitation/create");
+    if (_i == 0)
+        world_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                      "\"requestId\":\"q-1\"}}\n");
+    else
+        world_pass(&w, UPSTREAM_QUESTION_TTL + MN_SEC);
+    struct world_event *event = world_event(&w);
+    ck_assert_str_eq(event->what, "aside withdrawn");
+    ck_assert_str_eq(event->key, key);
+    if (_i > 0) assert_has(world_line(&w), "\"action\":\"cancel\"");
+    ck_assert_ptr_null(world_line(&w));
+    world_answer_aside(&w, &anns, key, "{\"action\":\"accept\"}", 0);
+    ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
+
+START_TEST(a_question_outlives_the_call_it_was_put_down_to)
+{
+    const char *line;
+
+    up_asking(true);
+    world_call(&w, &(struct world_call){.ticket = 2,
+                                        .service = "s",
+                                        .params = "{\"name\":\"echo\"}",
+                                        .session = "ann",
+                                        .capabilities = CAN,
+                                        .is_live = true});
+    line = world_line(&w);
+    world_say(&w, ROOTS);
+    ck_assert_str_eq(world_event(&w)->what,
+                     "question"); /* a child cannot say of which call it is */
+    world_answer(&w, line, "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    world_answer_aside(&w, &anns, assert_asked("roots/list"), "{\"roots\":[]}", 0);
+    assert_has(world_line(&w), "\"id\":\"q-2\",\"result\":{\"roots\":[]}");
+}
+END_TEST
+
+START_TEST(a_server_that_asks_without_end_is_refused)
+{
+    up_asking(true);
+    for (uint32_t i = 0; i < UPSTREAM_QUESTIONS_MAX; i++) {
+        world_say(&w, ROOTS);
+        (void)assert_asked("roots/list");
+    }
+    ck_assert_ptr_null(world_line(&w));
+    world_say(&w, ROOTS);
+    assert_has(world_line(&w), "error");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("upstream_aside");
@@ -307,9 +491,17 @@ int main(void)
                         sizeof notices / sizeof *notices);
     tcase_add_test(tc, without_a_free_session_all_share_one);
     tcase_add_test(tc, a_session_is_closed_when_nobody_hears_any_more);
+    tcase_add_test(tc, a_stream_that_ends_leaves_the_time_to_come_back);
     tcase_add_test(tc, who_listens_to_nothing_has_it_as_long_as_others);
     tcase_add_test(tc, a_server_that_cannot_be_had_twice_serves_all_in_one_session);
     tcase_add_test(tc, only_a_server_that_logs_is_had_twice_for_that);
+    tcase_add_test(tc, a_client_is_asked_between_calls);
+    tcase_add_test(tc, nobody_else_can_answer);
+    tcase_add_test(tc, who_does_not_listen_is_not_asked);
+    tcase_add_test(tc, a_question_is_asked_again_of_who_listens_next);
+    tcase_add_loop_test(tc, a_question_is_taken_back_or_declined, 0, 2);
+    tcase_add_test(tc, a_question_outlives_the_call_it_was_put_down_to);
+    tcase_add_test(tc, a_server_that_asks_without_end_is_refused);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

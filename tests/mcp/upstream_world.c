@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "node/mcp/wire/aside.h"
 #include "node/mcp/wire/audience.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -186,6 +187,10 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->key = world_keep(w, pb_span(payload->aside->session));
         kept->message = world_keep(w, mn_span_str(payload->aside->method));
         kept->json = world_keep(w, pb_span(payload->aside->params));
+        if (payload->aside->key[0] != '\0') {
+            kept->what = payload->aside->is_withdrawn ? "aside withdrawn" : "aside question";
+            kept->key = world_keep(w, mn_span_str(payload->aside->key));
+        }
         break;
     default: ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS); /* a heartbeat */
     }
@@ -578,6 +583,35 @@ void world_wish_session(struct world *w, uint64_t ticket, const char *session, c
     message.more.payload = pb_pack(&input.base);
     world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
     mn_buf_unref(message.more.payload);
+}
+
+void world_answer_aside(struct world *w, const struct world_call *as, const char *key,
+                        const char *result, int code)
+{
+    Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
+    Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+    struct call_message message = {.type = CALL_MESSAGE_REQUEST};
+
+    answer.key = (char *)(uintptr_t)key;
+    answer.how_case =
+        code == 0 ? MESHNODE__GATEWAY__ANSWER__HOW_RESULT : MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
+    error.code = code;
+    error.message = (char *)(uintptr_t) "no";
+    if (code == 0)
+        answer.result = pb_bytes(mn_span_str(result));
+    else
+        answer.error = &error;
+    request.method = (char *)(uintptr_t)ASIDE_ANSWER;
+    request.params = pb_bytes(mn_span_str("{}"));
+    request.session = pb_bytes(mn_span_str(as->session));
+    request.client_capabilities = pb_bytes(mn_span_str(as->capabilities));
+    request.answer = &answer;
+    message.request.ticket = as->ticket;
+    message.request.service = mn_span_str(as->service);
+    message.request.payload = pb_pack(&request.base);
+    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+    mn_buf_unref(message.request.payload);
 }
 
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code)

@@ -28,7 +28,7 @@ struct world_event {
     enum call_failure failure;
     const char *text; /* of a failure */
     const char *what; /* "progress", "log", "result", "error", "question", "task",
-                         "aside", "" */
+                         "aside", "aside question", "aside withdrawn", "" */
     const char *key;  /* of a question, aside; [message] is its method; or whose it is */
     struct mn_span resume;
     const char *json; /* of these; of an error its data */
@@ -120,6 +120,9 @@ void world_wish(struct world *w, uint64_t ticket, const char *const *uris); /* N
 void world_wish_task(struct world *w, uint64_t ticket, const char *id, const char *session);
 /* The only session whose client hears what is said outside of calls; NULL: none. */
 void world_wish_session(struct world *w, uint64_t ticket, const char *session, const char *level);
+/* The client of a session answers what it was asked outside of calls; [code] 0: with [result]. */
+void world_answer_aside(struct world *w, const struct world_call *as, const char *key,
+                        const char *result, int code);
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code);
 void world_cancel(struct world *w, uint64_t ticket);
 void world_lose(struct world *w, uint64_t ticket); /* its caller's node */

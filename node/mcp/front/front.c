@@ -100,6 +100,7 @@ void front_session_free(struct front *front, struct front_session *session)
     front_task_done(session);
     front_replay_done(front, session);
     front_roots_done(session);
+    front_aside_done(front, session);
     front_orphan_done(session);
     mn_heap_remove(&front->expiries, &session->expiry);
     mn_map_remove(&front->sessions_by_handle, &session->by_handle);

@@ -1,15 +1,20 @@
 /* What servers say to one client outside of any call (log messages, the end of an elicitation by
- * URL, what extensions tell), on the stream of its session. Only a client that a server may have a
- * session for alone hears such things: one that can be asked, or that has set a log level. It is
- * wished for at each node that served calls of the session, as long as the stream is open. Who does
- * not read misses it, as it misses other notifications; a stream that is taken up again has what
- * was written to it. */
+ * URL, what extensions tell), and what they ask it, on the stream of its session. Only a client
+ * that a server may have a session for alone hears such things: one that can be asked, or that has
+ * set a log level. It is wished for at each node that served calls of the session, as long as the
+ * stream is open. Who does not read misses it, as it misses other notifications; a stream that is
+ * taken up again has what was written to it. */
 #include "node/mcp/front/front_feed.h"
 #include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 #include "proto/record.pb-c.h"
+
+#define QUESTIONS_MAX 16u              /* open ones of a session */
+#define QUESTION_LIFE (10 * MN_MINUTE) /* then nobody waits for its answer */
+#define KEY_MAX 64u                    /* bytes */
+#define ANSWER_TIMEOUT (10 * MN_SEC)
 
 static const struct mn_span nothing = {0};
 
@@ -105,17 +110,156 @@ static void aside_tell(struct front *front, const struct subscription *subscript
     mn_writer_drop(&message);
 }
 
+/* ---- what they ask ---- */
+
+static struct front_question *aside_question(const struct front_session *session,
+                                             const struct feed *feed, struct mn_span key)
+{
+    MN_LIST_FOR_EACH (entry, &session->questions) {
+        struct front_question *question = MN_CONTAINER(entry, struct front_question, in_call);
+        if (mn_span_equal(question->key, key) && mn_id_equal(&question->node, &feed->node) &&
+            mn_span_equal(question->service, feed->service))
+            return question;
+    }
+    return NULL;
+}
+
+/* To where the session is: by a call of its own, as the feed may be gone by now. */
+static void aside_send(struct front *front, const struct front_session *session,
+                       struct mn_span service, const mn_id *node,
+                       const Meshnode__Gateway__Answer *answer)
+{
+    Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
+    struct call_outbox *calls = front->outbox->calls;
+    char method[] = ASIDE_ANSWER;
+
+    request.method = method;
+    request.params = pb_bytes(mn_span_str("{}"));
+    request.session = pb_bytes(mn_span(session->alias, sizeof session->alias));
+    request.client_capabilities = pb_bytes(session->client_capabilities);
+    request.principal = pb_id_bytes(&session->principal);
+    request.answer = (Meshnode__Gateway__Answer *)(uintptr_t)answer;
+    call_emit(calls, CALL_MESSAGE_REQUEST)->request = (struct call_request){
+        .ticket = ++front->ticket_last,
+        .service = mn_arena_copy(calls->arena, service),
+        .payload = pb_pack(&request.base),
+        .timeout = ANSWER_TIMEOUT,
+        .timeout_total = ANSWER_TIMEOUT,
+        .node = *node,
+    };
+}
+
+void front_aside_answer(struct front *front, const struct front_question *question,
+                        const Meshnode__Gateway__Answer *answer)
+{
+    aside_send(front, question->session, question->service, &question->node, answer);
+}
+
+static void aside_refuse(struct front *front, const struct front_session *session,
+                         const struct feed *feed, struct mn_span key)
+{
+    Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+    char text[] = "this cannot be asked";
+
+    error.code = JSONRPC_INTERNAL;
+    error.message = text;
+    answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, key).data;
+    answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
+    answer.error = &error;
+    aside_send(front, session, feed->service, &feed->node, &answer);
+}
+
+/* Room for one more: a question that nobody waits for any more goes. */
+static bool aside_make_room(struct front *front, struct front_session *session)
+{
+    struct front_question *oldest =
+        MN_CONTAINER(session->questions.next, struct front_question, in_call);
+
+    if (session->questions_count < QUESTIONS_MAX) return true;
+    if (front->now.mono - oldest->at < QUESTION_LIFE) return false;
+    front_question_end(front, oldest, NULL, "");
+    return true;
+}
+
+static void aside_put(struct front *front, struct front_exchange *stream, const struct feed *feed,
+                      const Meshnode__Gateway__Aside *aside, const struct json *params)
+{
+    struct front_session *session = stream->session;
+    struct mn_span key = pb_text(aside->key), text = nothing;
+    struct front_question *question = mn_alloc(sizeof *question + key.size + feed->service.size);
+    uint8_t *to = (uint8_t *)(question + 1);
+    struct mn_writer writer = {0};
+
+    question->session = session;
+    question->node = feed->node;
+    question->at = front->now.mono;
+    question->key = mn_span(to, key.size);
+    question->service = mn_span(to + key.size, feed->service.size);
+    memcpy(to, key.data, key.size);
+    memcpy(to + key.size, feed->service.data, feed->service.size);
+    mn_list_push_back(&session->questions, &question->in_call);
+    session->questions_count++;
+    if (params != NULL) front_question_write_params(front, &writer, session, params);
+    text = mn_buf_span(writer.buf);
+    if (params != NULL && front_about_is_aggregated(stream->service) &&
+        strcmp(aside->method, "roots/list") != 0)
+        text = front_content_of_server(front, feed->service, text);
+    front_question_put(front, stream, question, aside->method, text);
+    mn_writer_drop(&writer);
+}
+
+/* The client may have been asked before, when its stream was another one: it is not asked twice. */
+static void aside_ask(struct front *front, struct front_exchange *stream, const struct feed *feed,
+                      const Meshnode__Gateway__Aside *aside)
+{
+    struct mn_span key = pb_text(aside->key);
+    const struct json *params;
+
+    if (aside_question(stream->session, feed, key) != NULL) return;
+    if (key.size > KEY_MAX || !front_question_is_known(aside->method) ||
+        !aside_parse(front, pb_span(aside->params), &params) ||
+        !aside_make_room(front, stream->session))
+        aside_refuse(front, stream->session, feed, key);
+    else
+        aside_put(front, stream, feed, aside, params);
+}
+
+static void aside_withdraw(struct front *front, struct front_exchange *stream,
+                           const struct feed *feed, struct mn_span key)
+{
+    struct front_question *question = aside_question(stream->session, feed, key);
+
+    if (question != NULL)
+        front_question_end(front, question, stream, "the server does not ask any more");
+}
+
+void front_aside_done(struct front *front, struct front_session *session)
+{
+    while (!mn_list_is_empty(&session->questions))
+        front_question_end(
+            front, MN_CONTAINER(session->questions.next, struct front_question, in_call), NULL, "");
+}
+
 void front_aside_on_event(struct front *front, struct feed *feed,
                           const Meshnode__Gateway__Aside *aside)
 {
     const struct topic *topic =
         front_feed_topic_find(front, feed, nothing, pb_span(aside->session));
-    struct mn_span method = pb_text(aside->method);
+    struct mn_span method = pb_text(aside->method), key = pb_text(aside->key);
     const struct subscription *subscription;
     const struct json *params;
 
     if (topic == NULL || aside->session.len == 0) return; /* nobody here has that session */
     subscription = MN_CONTAINER(topic->subscriptions.next, struct subscription, in_topic);
+    if (key.size > 0 && aside->is_withdrawn) {
+        aside_withdraw(front, subscription->exchange, feed, key);
+        return;
+    }
+    if (key.size > 0) {
+        aside_ask(front, subscription->exchange, feed, aside);
+        return;
+    }
     if (!aside_parse(front, pb_span(aside->params), &params) ||
         !aside_is_for(subscription->exchange->session, method, params)) {
         MN_PROBE("front: what is not for a client outside of calls is dropped");

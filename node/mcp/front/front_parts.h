@@ -389,6 +389,21 @@ void front_question_ask(struct front *front, struct front_call *call,
 void front_question_on_response(struct front *front, const struct front_session *session,
                                 const struct jsonrpc_message *message);
 
+/* The params as the client's revision knows them. */
+void front_question_write_params(struct front *front, struct mn_writer *writer,
+                                 const struct front_session *session, const struct json *params);
+
+/* A request of ours on that stream; [question] is NULL there, and has its id afterwards. */
+void front_question_put(struct front *front, struct front_exchange *exchange,
+                        struct front_question *question, const char *method, struct mn_span params);
+
+/* Whether a client can be asked that. */
+bool front_question_is_known(const char *method);
+
+/* Its client need not answer any more: told on [exchange] (NULL: nowhere). Frees it. */
+void front_question_end(struct front *front, struct front_question *question,
+                        struct front_exchange *exchange, const char *reason);
+
 /* The server takes that question back. */
 void front_question_withdraw(struct front *front, struct front_call *call, struct mn_span key);
 
@@ -597,6 +612,12 @@ void front_aside_stream(struct front *front, struct front_session *session);
 /* The session's stream, if it has one, hears what the servers that it called say outside of calls;
  * with its level as it is now. */
 void front_aside_follow(struct front *front, struct front_session *session);
+
+/* The client answers a question that was asked outside of calls. */
+struct Meshnode__Gateway__Answer;
+void front_aside_answer(struct front *front, const struct front_question *question,
+                        const struct Meshnode__Gateway__Answer *answer);
+void front_aside_done(struct front *front, struct front_session *session);
 
 /* The servers that are known, into the record, and out of that of another node. */
 void front_aside_pack(struct front *front, const struct front_session *session,

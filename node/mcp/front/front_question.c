@@ -18,6 +18,7 @@ static void front_question_free(struct front *front, struct front_question *ques
 {
     mn_map_remove(&front->questions, &question->by_id);
     mn_list_remove(&question->in_call);
+    if (question->session != NULL) question->session->questions_count--;
     mn_free(question);
 }
 
@@ -37,14 +38,9 @@ static struct front_exchange *front_question_stream(const struct front_call *cal
     return NULL;
 }
 
-/* Its client need not answer any more. */
-static void front_question_cancel(struct front *front, struct front_question *question,
-                                  const char *reason)
+void front_question_end(struct front *front, struct front_question *question,
+                        struct front_exchange *exchange, const char *reason)
 {
-    const struct front_call *call = question->call;
-    struct front_exchange *exchange =
-        front->outbox == NULL || call->session == NULL ? NULL : front_question_stream(call);
-
     if (exchange != NULL && exchange->is_stream) {
         struct mn_writer params = {0}, message = {0};
         mn_writer_format(&params, "{\"requestId\":%llu,\"reason\":\"%s\"}",
@@ -55,6 +51,16 @@ static void front_question_cancel(struct front *front, struct front_question *qu
         mn_writer_drop(&message);
     }
     front_question_free(front, question);
+}
+
+static void front_question_cancel(struct front *front, struct front_question *question,
+                                  const char *reason)
+{
+    const struct front_call *call = question->call;
+    struct front_exchange *exchange =
+        front->outbox == NULL || call->session == NULL ? NULL : front_question_stream(call);
+
+    front_question_end(front, question, exchange, reason);
 }
 
 void front_question_drop(struct front *front, struct front_call *call)
@@ -100,14 +106,14 @@ static void front_question_refuse(struct front *front, const struct front_call *
     front_question_answer(front, call, &answer);
 }
 
-/* The params as the client's revision knows them: 2025-11-25 names each URL to be visited. */
-static void front_question_write_params(struct front *front, struct mn_writer *writer,
-                                        const struct front_call *call, const struct json *params)
+/* 2025-11-25 names each URL to be visited. */
+void front_question_write_params(struct front *front, struct mn_writer *writer,
+                                 const struct front_session *session, const struct json *params)
 {
     uint8_t random[8];
     char text[2 * sizeof random + 1];
 
-    if (strcmp(call->session->version, "2025-11-25") != 0 ||
+    if (strcmp(session->version, "2025-11-25") != 0 ||
         !mn_span_is(json_text(json_find_str(params, "mode")), "url") ||
         json_find_str(params, "elicitationId") != NULL) {
         mn_writer_add(writer, params->raw);
@@ -119,30 +125,38 @@ static void front_question_write_params(struct front *front, struct mn_writer *w
     mn_writer_add(writer, mn_span(params->raw.data + 1, params->raw.size - 1));
 }
 
+void front_question_put(struct front *front, struct front_exchange *exchange,
+                        struct front_question *question, const char *method, struct mn_span params)
+{
+    struct mn_writer message = {0};
+    const char *id;
+
+    question->id = ++front->question_last;
+    mn_map_insert(&front->questions, &question->by_id, front_question_id(question));
+    id = mn_arena_format(&front->scratch, "%llu", (unsigned long long)question->id);
+    jsonrpc_write_request(&message, mn_span_str(id), method, params);
+    front_reply_open(front, exchange);
+    front_reply_event(front, exchange, mn_buf_span(message.buf));
+    mn_writer_drop(&message);
+}
+
 static void front_question_send(struct front *front, struct front_exchange *exchange,
                                 struct front_call *call, const char *method,
                                 const struct json *params, struct mn_span key)
 {
     struct front_question *question = mn_alloc(sizeof *question + key.size);
-    struct mn_writer text = {0}, message = {0};
-    const char *id;
+    struct mn_writer text = {0};
 
-    question->id = ++front->question_last;
     question->call = call;
     question->key = mn_span(question + 1, key.size);
     memcpy(question + 1, key.data, key.size);
-    mn_map_insert(&front->questions, &question->by_id, front_question_id(question));
     mn_list_push_back(&call->questions, &question->in_call);
-    if (params != NULL) front_question_write_params(front, &text, call, params);
-    id = mn_arena_format(&front->scratch, "%llu", (unsigned long long)question->id);
-    jsonrpc_write_request(&message, mn_span_str(id), method, mn_buf_span(text.buf));
-    front_reply_open(front, exchange);
-    front_reply_event(front, exchange, mn_buf_span(message.buf));
+    if (params != NULL) front_question_write_params(front, &text, call->session, params);
+    front_question_put(front, exchange, question, method, mn_buf_span(text.buf));
     mn_writer_drop(&text);
-    mn_writer_drop(&message);
 }
 
-static bool front_question_is_known(const char *method)
+bool front_question_is_known(const char *method)
 {
     return strcmp(method, "sampling/createMessage") == 0 ||
            strcmp(method, "elicitation/create") == 0 || strcmp(method, "roots/list") == 0;
@@ -179,7 +193,7 @@ static struct mn_span front_question_result(struct front *front, const struct fr
                                             const struct json *result)
 {
     struct mn_span raw = mn_arena_copy(&front->scratch, result->raw);
-    bool is_task = call->method->kind == NAMES_UI && call->uri.size > 0;
+    bool is_task = call != NULL && call->method->kind == NAMES_UI && call->uri.size > 0;
 
     return is_task ? front_task_own(front, call, raw) : raw;
 }
@@ -197,7 +211,8 @@ void front_question_on_response(struct front *front, const struct front_session 
     entry = mn_map_find(&front->questions, mn_span(&id, sizeof id));
     if (entry == NULL) return;
     question = MN_CONTAINER(entry, struct front_question, by_id);
-    if (question->call->session != session) return; /* it was not this client that was asked */
+    if ((question->call == NULL ? question->session : question->call->session) != session)
+        return; /* it was not this client that was asked */
     answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, question->key).data;
     if (message->kind == JSONRPC_RESULT) {
         answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
@@ -209,6 +224,9 @@ void front_question_on_response(struct front *front, const struct front_session 
         answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
         answer.error = &error;
     }
-    front_question_answer(front, question->call, &answer);
+    if (question->call == NULL)
+        front_aside_answer(front, question, &answer);
+    else
+        front_question_answer(front, question->call, &answer);
     front_question_free(front, question);
 }

@@ -83,6 +83,7 @@ static struct front_session *session_add(struct front *front, const struct front
     mn_list_init(&session->kept);
     mn_list_init(&session->held);
     mn_list_init(&session->servers);
+    mn_list_init(&session->questions);
     mn_list_init(&session->orphans);
     session->log_level = LOGLEVEL_INFO;
     session->known.set = front_about_set(front, session->client_capabilities);

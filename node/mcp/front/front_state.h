@@ -133,6 +133,8 @@ struct front_session {
     uint32_t orphans_count;
     struct mn_list servers; /* of front_roots.c */
     uint32_t servers_count;
+    struct mn_list questions; /* that were asked outside of calls */
+    uint32_t questions_count;
 };
 
 /* A request of a client, by what becomes of it. */
@@ -179,9 +181,13 @@ struct front_round {
 /* A question to a legacy client. */
 struct front_question {
     struct mn_map_entry by_id;
-    uint64_t id; /* of our request */
-    struct front_call *call;
-    struct mn_list in_call;
+    uint64_t id;                   /* of our request */
+    struct front_call *call;       /* NULL: asked outside of calls; then these: */
+    struct front_session *session; /* whose client is asked */
+    struct mn_span service;        /* who asks, */
+    mn_id node;                    /* where */
+    mn_time at;                    /* and when */
+    struct mn_list in_call;        /* or in its session */
     struct mn_span key;
 };
 

@@ -1,6 +1,7 @@
 #include "node/mcp/upstream/upstream.h"
 
 #include "node/mcp/upstream/upstream_aside.h"
+#include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_handshake.h"
 #include "node/mcp/upstream/upstream_lease.h"
@@ -33,6 +34,8 @@ struct upstream *upstream_new(struct upstream_host *host, const struct upstream_
     mn_list_init(&server->lease.link);
     mn_list_init(&server->hearers);
     mn_list_init(&server->aside.held);
+    mn_list_init(&server->aside.questions);
+    server->aside.timer.kind = UPSTREAM_TIMER_ASIDE;
     server->lease.timer.kind = UPSTREAM_TIMER_LEASE;
     server->watch_timer.kind = UPSTREAM_TIMER_WATCH;
     server->survey.timer.kind = UPSTREAM_TIMER_SURVEY;
@@ -197,6 +200,7 @@ void upstream_begin(struct upstream *server)
 {
     server->handshake_at = server->host->now.mono;
     server->strays_until = 0;
+    upstream_asked_forget(server);
     upstream_forget_session(server);
     upstream_handshake_begin(server);
 }
@@ -491,6 +495,7 @@ void upstream_on_timer(struct upstream *server, enum upstream_timer_kind kind)
     case UPSTREAM_TIMER_WATCH: upstream_watch_on_timer(server); break;
     case UPSTREAM_TIMER_SURVEY: upstream_survey_on_timer(server); break;
     case UPSTREAM_TIMER_HOLD: upstream_survey_on_hold(server); break;
+    case UPSTREAM_TIMER_ASIDE: upstream_asked_on_timer(server); break;
     case UPSTREAM_TIMER_LEASE: upstream_lease_on_timer(server); break;
     case UPSTREAM_TIMER_REQUEST:
     case UPSTREAM_TIMER_EXCHANGE:

@@ -18,6 +18,7 @@
  *   upstream_token      progress of tasks that clients began themselves
  *   upstream_watch      resources and tasks that others want to hear of
  *   upstream_aside      what it says to one client outside of any call
+ *   upstream_asked      what it asks one there
  *   upstream_message    JSON-RPC texts to it and from it
  *   upstream_stdio      carries them to a child
  *   upstream_http       carries them to a Streamable HTTP endpoint
@@ -67,6 +68,7 @@ enum upstream_timer_kind {
     UPSTREAM_TIMER_WATCH,
     UPSTREAM_TIMER_SURVEY,
     UPSTREAM_TIMER_HOLD,
+    UPSTREAM_TIMER_ASIDE,
     UPSTREAM_TIMER_REQUEST,  /* of a request */
     UPSTREAM_TIMER_EXCHANGE, /* of an HTTP exchange */
     UPSTREAM_TIMER_GIVEN     /* of the host */
@@ -173,6 +175,9 @@ struct upstream_aside {
     struct mn_list held;            /* what is kept for a moment, oldest first */
     uint32_t held_count;
     size_t held_size; /* bytes */
+    struct mn_list questions;
+    uint32_t questions_count;
+    struct upstream_timer timer; /* then one of them is not waited for any longer */
 };
 
 /* See upstream_survey.h. */

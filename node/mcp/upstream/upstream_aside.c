@@ -1,5 +1,7 @@
 #include "node/mcp/upstream/upstream_aside.h"
 
+#include "node/mcp/upstream/upstream_asked.h"
+#include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_watch.h"
@@ -55,19 +57,25 @@ static bool aside_is_too_low(const struct upstream_hearer *hearer, struct mn_spa
     return hearer->level == LOGLEVEL_NONE || level < hearer->level;
 }
 
-static void aside_tell(const struct upstream_hearer *hearer, struct mn_span method,
-                       struct mn_span params)
+void upstream_aside_emit(struct upstream *lease, Meshnode__Gateway__Aside *aside)
 {
-    struct upstream *server = hearer->of->server;
+    const struct upstream_hearer *hearer = lease->aside.hearer;
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    MN_ASSERT(hearer != NULL);
+    aside->session = pb_bytes(hearer->session);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ASIDE;
+    event.aside = aside;
+    upstream_watch_emit(hearer->of->server, hearer->of->ticket, &event);
+}
+
+static void aside_tell(struct upstream *lease, struct mn_span method, struct mn_span params)
+{
     Meshnode__Gateway__Aside aside = MESHNODE__GATEWAY__ASIDE__INIT;
 
-    aside.session = pb_bytes(hearer->session);
-    aside.method = (char *)(uintptr_t)mn_arena_copy(&server->host->scratch, method).data;
+    aside.method = (char *)(uintptr_t)mn_arena_copy(&lease->host->scratch, method).data;
     aside.params = pb_bytes(params);
-    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_ASIDE;
-    event.aside = &aside;
-    upstream_watch_emit(server, hearer->of->ticket, &event);
+    upstream_aside_emit(lease, &aside);
 }
 
 /* ---- what is kept for a moment ---- */
@@ -122,7 +130,7 @@ static void aside_tell_held(struct upstream *lease)
             params = NULL;
         if (!is_old && !aside_is_too_low(lease->aside.hearer, held->method, params)) {
             MN_PROBE("upstream: a client hears what was said before it listened");
-            aside_tell(lease->aside.hearer, held->method, held->params);
+            aside_tell(lease, held->method, held->params);
         }
         aside_drop(lease, held);
     }
@@ -144,11 +152,12 @@ void upstream_aside_set_level(struct upstream *server, enum loglevel level)
                            "logging/setLevel");
 }
 
-static void aside_heard(struct upstream *lease, struct upstream_hearer *hearer)
+static void aside_heard(struct upstream *lease, struct upstream_hearer *hearer, bool is_new)
 {
     lease->aside.hearer = hearer;
     if (lease->state == UPSTREAM_READY) upstream_aside_set_level(lease, hearer->level);
     aside_tell_held(lease);
+    if (is_new) upstream_asked_again(lease);
 }
 
 /* The newest of those that hear for that session; NULL: none. */
@@ -174,8 +183,10 @@ static void aside_free_hearer(struct upstream_hearer *hearer)
     mn_map_remove(&hearer->of->sessions, &hearer->by_session);
     MN_LIST_FOR_EACH (link, &server->leases) {
         struct upstream *lease = aside_lease_at(link);
-        if (lease->aside.hearer == hearer)
-            lease->aside.hearer = aside_find(server, aside_session(lease));
+        if (lease->aside.hearer != hearer) continue;
+        lease->aside.hearer = aside_find(server, aside_session(lease));
+        upstream_asked_again(lease);
+        if (lease->aside.hearer == NULL) upstream_lease_unheard(lease);
     }
     mn_free(hearer);
 }
@@ -212,7 +223,7 @@ static void aside_wish(struct upstream_hearers *hearers, const Meshnode__Gateway
         struct upstream *lease = aside_lease_at(link);
         if (mn_span_equal(aside_session(lease), session) &&
             (entry == NULL || lease->aside.hearer == hearer))
-            aside_heard(lease, hearer);
+            aside_heard(lease, hearer, entry == NULL);
     }
 }
 
@@ -270,6 +281,7 @@ void upstream_aside_begin(struct upstream *lease)
 
 void upstream_aside_done(struct upstream *lease)
 {
+    upstream_asked_forget(lease);
     lease->aside.hearer = NULL;
     while (!mn_list_is_empty(&lease->aside.held))
         aside_drop(lease, aside_oldest(lease));
@@ -286,5 +298,5 @@ void upstream_aside_on_notification(struct upstream *server, struct mn_span meth
     if (server->aside.hearer == NULL)
         aside_hold(server, method, text);
     else if (!aside_is_too_low(server->aside.hearer, method, params))
-        aside_tell(server->aside.hearer, method, text);
+        aside_tell(server, method, text);
 }

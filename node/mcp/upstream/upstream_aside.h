@@ -1,8 +1,8 @@
 /* upstream_aside.h: what a legacy server says to one client outside of any call: log messages,
- * the end of an elicitation by URL, what extensions tell. Only in a session that a client has for
- * itself (a lease) is it known whose it is. It goes out by the lasting call of the node where that
- * client has its stream open, which wishes for it by the client's session; of several nodes the one
- * that wished last has the client.
+ * the end of an elicitation by URL, what extensions tell; and what it asks (upstream_asked.h). Only
+ * in a session that a client has for itself (a lease) is it known whose it is. It goes out by the
+ * lasting call of the node where that client has its stream open, which wishes for it by the
+ * client's session; of several nodes the one that wished last has the client.
  *
  * While nobody wishes for it, a little is kept for a moment: the wish may be on its way, or the
  * client on its way to another node. */
@@ -30,6 +30,9 @@ void upstream_aside_leave(struct upstream_hearers *hearers);
 /* A lease begins: somebody may wish for it already. Or it is over. */
 void upstream_aside_begin(struct upstream *lease);
 void upstream_aside_done(struct upstream *lease);
+
+/* To whoever hears [lease], of whom there is one. */
+void upstream_aside_emit(struct upstream *lease, Meshnode__Gateway__Aside *aside);
 
 /* A notification that belongs to no call; dropped when it is none that is carried, or when
  * [server] is no lease of one client's. */

@@ -235,6 +235,12 @@ void upstream_lease_used(struct upstream *lease)
     upstream_timer_set(lease->host, &lease->lease.timer, upstream_lease_life(lease));
 }
 
+void upstream_lease_unheard(struct upstream *lease)
+{
+    if (lease->calls_count == 0)
+        upstream_timer_set(lease->host, &lease->lease.timer, upstream_lease_life(lease));
+}
+
 void upstream_lease_on_timer(struct upstream *lease)
 {
     mn_time idle = lease->host->now.mono - lease->lease.used_at;

@@ -35,6 +35,9 @@ struct upstream *upstream_lease_has(struct upstream *server,
 /* It has served a call, and may be idle now. */
 void upstream_lease_used(struct upstream *lease);
 
+/* Nobody listens to it any more: it is kept for as long as after a call. */
+void upstream_lease_unheard(struct upstream *lease);
+
 /* It was not used for a while. */
 void upstream_lease_on_timer(struct upstream *lease);
 

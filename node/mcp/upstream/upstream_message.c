@@ -2,6 +2,7 @@
 
 #include "node/mcp/upstream/upstream_answer.h"
 #include "node/mcp/upstream/upstream_aside.h"
+#include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
@@ -432,6 +433,7 @@ static void upstream_message_on_request(struct upstream *server, struct upstream
     if (server->is_lease && request != NULL && request->kind == UPSTREAM_REQUEST_CALL &&
         upstream_question_ask(request, message))
         return;
+    if (request == NULL && upstream_asked_ask(server, message)) return;
     jsonrpc_write_error(&writer, message->id, JSONRPC_METHOD_NOT_FOUND,
                         mn_span_str("this client declared no such capability"), mn_span(NULL, 0));
     upstream_message_reply(server, &writer);

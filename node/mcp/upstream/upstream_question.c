@@ -1,5 +1,6 @@
 #include "node/mcp/upstream/upstream_question.h"
 
+#include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_orphan.h"
@@ -230,24 +231,31 @@ bool upstream_question_is_alone(struct upstream_host *host, struct mn_span handl
 
 /* ---- from a legacy server ---- */
 
-/* What the client said it can do. */
-static bool upstream_question_may(struct upstream_request *request, size_t kind,
-                                  const struct json *params)
+bool upstream_question_may(struct upstream_host *host, struct mn_span capabilities,
+                           const struct jsonrpc_message *message)
 {
-    struct upstream_host *host = request->server->host;
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const Meshnode__Gateway__Request *payload = pb_unpack(
-        &meshnode__gateway__request__descriptor, &host->scratch, mn_buf_span(request->payload));
+    size_t kind = upstream_question_kind(message->method);
     const struct json *all, *capability;
 
-    if (payload == NULL || json_parse_copy(host->parser, pb_span(payload->client_capabilities),
-                                           limits, &host->scratch, &all) != MN_OK)
+    if (kind == KINDS_COUNT ||
+        json_parse_copy(host->parser, capabilities, limits, &host->scratch, &all) != MN_OK)
         return false;
     capability = json_find_str(all, kinds[kind].capability);
     if (!json_is(capability, JSON_OBJECT)) return false;
-    if (mn_span_is(json_text(json_find_str(params, "mode")), "url"))
+    if (mn_span_is(json_text(json_find_str(message->params, "mode")), "url"))
         return json_find_str(capability, "url") != NULL;
     return true;
+}
+
+/* What its client said it can do. */
+static struct mn_span upstream_question_capabilities(struct upstream_request *request)
+{
+    const Meshnode__Gateway__Request *payload =
+        pb_unpack(&meshnode__gateway__request__descriptor, &request->server->host->scratch,
+                  mn_buf_span(request->payload));
+
+    return payload == NULL ? mn_span(NULL, 0) : pb_span(payload->client_capabilities);
 }
 
 /* A name for it within the call. */
@@ -275,10 +283,10 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
     struct upstream_asked *asked;
     struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
 
-    if (request == NULL || kind == KINDS_COUNT ||
-        !upstream_question_may(request, kind, message->params))
-        return false;
+    if (request == NULL) return false;
     host = request->server->host;
+    if (!upstream_question_may(host, upstream_question_capabilities(request), message))
+        return false;
     asked = upstream_question_asked(request);
     if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) return false;
     /* It names something that the modern era does not have. */
@@ -295,32 +303,37 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
     return true;
 }
 
-static void upstream_question_reply(struct upstream_request *request,
-                                    const struct upstream_question *question, struct mn_span result)
+void upstream_question_reply(struct upstream *server, struct mn_span id, struct mn_span result)
 {
     struct mn_writer writer = {0};
 
-    jsonrpc_write_result(&writer, question->id, result);
-    upstream_message_reply(request->server, &writer);
+    jsonrpc_write_result(&writer, id, result);
+    upstream_message_reply(server, &writer);
+}
+
+void upstream_question_refuse(struct upstream *server, struct mn_span id, struct mn_span method,
+                              int64_t code, struct mn_span text, struct mn_span data)
+{
+    struct mn_writer writer = {0};
+
+    if (upstream_question_kind(method) == 1) {
+        upstream_question_reply(server, id, mn_span_str(CANCELLED));
+        return;
+    }
+    jsonrpc_write_error(&writer, id, code, text, data);
+    upstream_message_reply(server, &writer);
 }
 
 static void upstream_question_reply_error(struct upstream_request *request,
                                           const struct upstream_question *question, int64_t code,
                                           struct mn_span text, struct mn_span data)
 {
-    struct mn_writer writer = {0};
-
-    if (upstream_question_kind(question->method) == 1) {
-        upstream_question_reply(request, question, mn_span_str(CANCELLED));
-        return;
-    }
-    jsonrpc_write_error(&writer, question->id, code, text, data);
-    upstream_message_reply(request->server, &writer);
+    upstream_question_refuse(request->server, question->id, question->method, code, text, data);
 }
 
 /* A child asks without saying for which of its client's calls: what is open when the newest one,
- * to which that was put down, ends, is another one's. Without any the server hears that nobody
- * answers. */
+ * to which that was put down, ends, is another one's, or of no call. If its client cannot be asked
+ * outside of calls, the server hears that nobody answers. */
 static void upstream_question_leave(struct upstream_request *request)
 {
     struct upstream *server = request->server;
@@ -335,7 +348,7 @@ static void upstream_question_leave(struct upstream_request *request)
         if (other != NULL) {
             MN_PROBE("upstream: a question outlives the call it was put down to");
             upstream_question_pass_on(other, question);
-        } else {
+        } else if (!upstream_asked_take(server, question)) {
             upstream_question_reply_error(request, question, JSONRPC_INTERNAL,
                                           mn_span_str("the call is over"), mn_span(NULL, 0));
         }
@@ -387,6 +400,7 @@ void upstream_question_withdraw(struct upstream *server, struct mn_span id)
         upstream_question_settled(request);
         return;
     }
+    upstream_asked_withdraw(server, id);
 }
 
 /* In the client's name, when it does not answer. */
@@ -492,7 +506,7 @@ static struct upstream_question *upstream_question_find(const struct upstream_as
     return NULL;
 }
 
-static bool upstream_question_is_object(struct upstream_host *host, struct mn_span text)
+bool upstream_question_is_object(struct upstream_host *host, struct mn_span text)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     const struct json *value;
@@ -550,7 +564,7 @@ void upstream_question_on_answer(struct upstream_request *request,
     } else if (question->id.size == 0) {
         upstream_question_collect(request, question, pb_span(answer->result));
     } else {
-        upstream_question_reply(request, question, pb_span(answer->result));
+        upstream_question_reply(request->server, question->id, pb_span(answer->result));
         upstream_question_drop(request->asked, question);
         if (request->asked->open_count == 0) upstream_question_settled(request);
     }
@@ -639,7 +653,7 @@ bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struc
             struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
             const struct json *answer = json_find(responses, question->key);
             if (!json_is(answer, JSON_OBJECT)) continue;
-            upstream_question_reply(request, question, answer->raw);
+            upstream_question_reply(request->server, question->id, answer->raw);
             upstream_question_drop(asked, question);
         }
     asked->is_collecting = asked->open_count > 0;

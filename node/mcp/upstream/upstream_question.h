@@ -51,6 +51,19 @@ struct upstream_asked {
 
 void upstream_question_free(struct upstream_request *request);
 
+/* Whether a client with these capabilities can be asked that. */
+bool upstream_question_may(struct upstream_host *host, struct mn_span capabilities,
+                           const struct jsonrpc_message *message);
+
+/* A JSON object that can be passed on as such. */
+bool upstream_question_is_object(struct upstream_host *host, struct mn_span text);
+
+/* Answers the legacy server's request [id]: [result]; or that nobody does, which is said of an
+ * elicitation as its client would. */
+void upstream_question_reply(struct upstream *server, struct mn_span id, struct mn_span result);
+void upstream_question_refuse(struct upstream *server, struct mn_span id, struct mn_span method,
+                              int64_t code, struct mn_span text, struct mn_span data);
+
 /* A request of a legacy server; [request] is the call it belongs to, NULL: none. False: it is
  * nothing that can be asked of this caller, and was not taken. */
 bool upstream_question_ask(struct upstream_request *request, const struct jsonrpc_message *message);

@@ -2,6 +2,7 @@
 
 #include "node/mcp/upstream/upstream_answer.h"
 #include "node/mcp/upstream/upstream_aside.h"
+#include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
@@ -10,6 +11,7 @@
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_task.h"
+#include "node/mcp/wire/aside.h"
 #include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
@@ -71,8 +73,8 @@ static void upstream_send_post(struct upstream_request *request,
 static bool upstream_send_is_carried(const char *method)
 {
     static const char *const methods[] = {
-        "tools/call",   "prompts/get",  "resources/read", "completion/complete", "tasks/get",
-        "tasks/result", "tasks/update", "tasks/cancel",   UPSTREAM_ROOTS_CHANGED};
+        "tools/call",   "prompts/get",  "resources/read", "completion/complete",  "tasks/get",
+        "tasks/result", "tasks/update", "tasks/cancel",   UPSTREAM_ROOTS_CHANGED, ASIDE_ANSWER};
 
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(method, methods[i]) == 0) return true;
@@ -125,22 +127,31 @@ static bool upstream_send_judge(struct upstream_request *request,
     return true;
 }
 
-/* A notification of the client's, which travels as a call: for the session of its own that it has
- * here. Who has none was never asked for its roots, and they are asked for when they are needed. */
+static void upstream_send_roots_changed(struct upstream *lease)
+{
+    struct mn_buf *text = upstream_message_roots_changed(lease);
+
+    if (lease->is_http)
+        upstream_http_notify(lease, text, UPSTREAM_ROOTS_CHANGED, false);
+    else
+        upstream_stdio_write(lease, text);
+}
+
+/* Something of the client's that is no call but travels as one: for the session of its own that it
+ * has here. Who has none was never asked anything. */
 static bool upstream_send_notification(struct upstream_request *request,
                                        const Meshnode__Gateway__Request *payload)
 {
+    bool is_answer = strcmp(payload->method, ASIDE_ANSWER) == 0;
     struct upstream *lease;
-    struct mn_buf *text;
 
-    if (strcmp(payload->method, UPSTREAM_ROOTS_CHANGED) != 0) return false;
+    if (!is_answer && strcmp(payload->method, UPSTREAM_ROOTS_CHANGED) != 0) return false;
     lease = upstream_lease_has(request->server, payload);
     if (lease != NULL && lease->state == UPSTREAM_READY) {
-        text = upstream_message_roots_changed(lease);
-        if (lease->is_http)
-            upstream_http_notify(lease, text, UPSTREAM_ROOTS_CHANGED, false);
-        else
-            upstream_stdio_write(lease, text);
+        if (!is_answer)
+            upstream_send_roots_changed(lease);
+        else if (payload->answer != NULL)
+            upstream_asked_on_answer(lease, payload->answer);
     }
     upstream_answer_result(request, mn_span_str("{}"));
     return true;

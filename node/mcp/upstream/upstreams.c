@@ -134,6 +134,9 @@ static void upstreams_fire(struct upstream_timer *timer)
     case UPSTREAM_TIMER_LEASE:
         upstream_on_timer(MN_CONTAINER(timer, struct upstream, lease.timer), timer->kind);
         break;
+    case UPSTREAM_TIMER_ASIDE:
+        upstream_on_timer(MN_CONTAINER(timer, struct upstream, aside.timer), timer->kind);
+        break;
     case UPSTREAM_TIMER_REQUEST:
         upstream_request_on_timer(MN_CONTAINER(timer, struct upstream_request, timer));
         break;

@@ -12,6 +12,7 @@
 #define ASIDE_PARAMS_MAX 65536 /* bytes of JSON; what is longer is dropped */
 #define ASIDE_LOG "notifications/message"
 #define ASIDE_ELICITED "notifications/elicitation/complete"
+#define ASIDE_ANSWER "meshnode#answer" /* to a question outside of calls; no client can say it */
 
 /* Also whether it is the name of a method at all, which needs no escapes in JSON. */
 bool aside_is_carried(struct mn_span method);

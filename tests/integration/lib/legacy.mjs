@@ -92,6 +92,15 @@ const tools = {
     }, given.ms ?? 300);
     return text('later');
   },
+  // Between calls: asks for a name and for roots, and logs what it was told.
+  async wonder(id, given) {
+    setTimeout(async () => {
+      const roots = await ask('roots/list');
+      const {result} = await ask('elicitation/create', {message: `who is ${client}?`, requestedSchema: {type: 'object', properties: {name: {type: 'string'}}}});
+      say({method: 'notifications/message', params: {level: 'error', data: `${client} is ${result?.content?.name ?? result?.action}, in ${roots.result?.roots[0].uri ?? roots.error.message}`}});
+    }, given.ms ?? 300);
+    return text('later');
+  },
   // Something has to be done at a URL; it is done when the call has long ended.
   async visit(id) {
     const elicitationId = `visit-${++asked}`;
@@ -110,7 +119,7 @@ const answers = {
     return {protocolVersion: '2025-11-25', serverInfo: {name: 'old', version: '1'},
       capabilities: {tools: {}, logging: {}, tasks: {list: {}, cancel: {}, requests: {tools: {call: {}}}}}};
   },
-  'tools/list': () => ({tools: [tool('job', 'optional'), tool('later', 'required'), ...['recant', 'roots', 'told', 'name', 'talk', 'wait', 'slow', 'murmur', 'visit'].map(name => tool(name))]}),
+  'tools/list': () => ({tools: [tool('job', 'optional'), tool('later', 'required'), ...['recant', 'roots', 'told', 'name', 'talk', 'wait', 'slow', 'murmur', 'wonder', 'visit'].map(name => tool(name))]}),
   'logging/setLevel'(params) { level = params.level; return {}; },
   'tasks/get': ({taskId}) => tasks.has(taskId) && state(tasks.get(taskId)),
   'tasks/result': ({taskId}) => { tasks.get(taskId)?.begin(); return tasks.get(taskId)?.result; },
