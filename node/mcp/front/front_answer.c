@@ -385,6 +385,8 @@ static void front_answer_on_result(struct front *front, struct front_call *call,
     struct mn_span known;
     mn_status status;
 
+    known = front_links(front, call, text);
+    if (known.data != text.data) text = front_answer_padded(front, known);
     if (call->uri.size > 0)
         text = front_answer_padded(front, call->method->kind == NAMES_UI
                                               ? front_task_renamed(front, call, text)

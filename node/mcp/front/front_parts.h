@@ -364,6 +364,10 @@ bool front_round_result(struct front *front, const struct front_call *call, cons
 bool front_round_of_urls(struct front *front, const struct front_call *call, struct mn_span data,
                          struct mn_writer *writer);
 
+/* ---- front_links.c ---- */
+/* A result whose links lead to the server that gave them, at the endpoint of the call. */
+struct mn_span front_links(struct front *front, const struct front_call *call, struct mn_span text);
+
 /* ---- front_content.c ---- */
 /* A result as the client's revision knows contents; what it does not know is text. */
 struct mn_span front_content_known(struct front *front, const struct front_call *call,

@@ -1,6 +1,7 @@
 #include "node/mcp/names/names_route.h"
 
 #include "node/mcp/wire/uritemplate.h"
+#include "proto/call.h"
 
 static void names_route_add(struct names_route *route, struct names_service *service)
 {
@@ -90,6 +91,7 @@ static void names_route_guess(struct names *names, struct mn_span uri, struct na
         for (uint32_t i = 0; i < names->services.count; i++) {
             struct names_service *service = names->sorted[i];
             if (!service->is_listed || !service->has[NAMES_RESOURCES]) continue;
+            if (mn_span_is(service->name, CALL_NAME_MESH)) continue; /* it lists all it has */
             if (pass == 0 && (scheme.size == 0 || !names_route_has_scheme(service, scheme)))
                 continue;
             names_route_add(route, service);

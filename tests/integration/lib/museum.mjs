@@ -17,20 +17,20 @@ const odd = '"content":[{"type":"text","text":"a\\u0000b\\u2028 \\/ cut: \\ud83d
   '{"type":"resource","resource":{"uri":"x://in","blob":"AA==","_meta":{"z":1.0}}},{"type":"hologram","data":[[[]]]}],"structuredContent":{"big":123456789012345678901234567890,"f":0.1000,"e":1E+2,"neg":-0,"":{"":""}},"isError":false,"_meta":{"v/x":[1,2,{"y":null}]},"x":{"q":[]}';
 
 // The result, as text without its braces, of what a method is asked; an error {code, message, data}; events that come before.
-function answer(era, method, params, token) {
+function answer(era, name, method, params, token) {
   const hints = era === 'modern' ? cached : '';
   switch (method) {
     case 'initialize': return {result: `"protocolVersion":"2025-11-25","capabilities":${capabilities},"serverInfo":${info}`};
     case 'server/discover': return {result: `"supportedVersions":["2026-07-28"],"capabilities":${capabilities},"_meta":{"io.modelcontextprotocol/serverInfo":${info}}${hints}`};
     case 'tools/list': return {result: `"tools":[${tools}]${hints}`};
     case 'resources/list': return {result: `"resources":[{"uri":"x://one","name":"one","size":5.0,"icons":[],"annotations":{"priority":0.50},"_meta":{"q":1.0},"x":1}]${hints}`};
-    case 'resources/templates/list': return {result: `"resourceTemplates":[{"uriTemplate":"x://t/{id}","name":"t","x":1.0}]${hints}`};
+    case 'resources/templates/list': return {result: `"resourceTemplates":[{"uriTemplate":"x://t/{id}","name":"t","x":1.0},{"uriTemplate":"x://t/${name}-{id}","name":"narrower"}]${hints}`};
     case 'prompts/list': return {result: `"prompts":[{"name":"p q/é","arguments":[{"name":"a","required":true,"x":1.0}],"_meta":{"m":1.0}}]${hints}`};
-    case 'prompts/get': return {result: '"messages":[{"role":"user","content":{"type":"text","text":"\\ud83d"}}],"_meta":{"z":1.0}'};
+    case 'prompts/get': return {result: '"messages":[{"role":"user","content":{"type":"text","text":"\\ud83d"}},{"role":"user","content":{"type":"resource_link","uri":"x://one","name":"o"}}],"_meta":{"z":1.0}'};
     case 'completion/complete': return {result: `"completion":{"values":[${JSON.stringify(JSON.stringify([params.ref, params.argument, params.context]))}],"total":1000,"hasMore":true,"x":1.0}`};
     case 'resources/read':
-      if (params.uri === 'x://gone') return {error: {code: era === 'modern' ? -32602 : -32002, data: '{"uri":"x://gone","more":1.0}'}};
-      return {result: `"contents":[{"uri":${JSON.stringify(params.uri)},"text":"\\u00e9","_meta":{"c":1.0}}],"x":[1.0]${hints}`};
+      if (params.uri === 'x://gone' || params.uri.startsWith('only:') && !params.uri.includes(name)) return {error: {code: era === 'modern' ? -32602 : -32002, data: `{"uri":${JSON.stringify(params.uri)},"more":1.0}`}};
+      return {result: `"contents":[{"uri":${JSON.stringify(params.uri)},"text":"\\u00e9 of ${name}","_meta":{"c":1.0}}],"x":[1.0]${hints}`};
     case 'tools/call': break;
     case 'com.example/tell': return {result: `"told":${JSON.stringify(params?.what ?? 'nothing')},"x":1.0`};
     default: return {error: {code: -32601, data: '{"of":"museum"}'}};
@@ -42,13 +42,14 @@ function answer(era, method, params, token) {
     case 'progress': return {result: '"content":[]', before: token === undefined ? [] :
       [1, 2, 3].map(i => told('notifications/progress', `"progressToken":${JSON.stringify(token)},"progress":${i}.50,"total":3.0,"message":"\\u00e9"`))};
     case 'log': return {result: '"content":[]', before: ['info', 'error'].map(level => told('notifications/message', `"level":"${level}","logger":"L","data":{"n":1e400}`))};
-    case 'links': return {result: '"content":[{"type":"resource_link","uri":"x://one","name":"o"},{"type":"resource_link","uri":"nobody://lists/this","name":"u"}]'};
+    case 'links': return {result: '"content":[{"type":"resource_link","uri":"x://one","name":"o"},{"type":"resource_link","uri":"nobody://lists/this","name":"u"},' +
+      '{"type":"resource_link","uri":"x://t/7","name":"t"},{"type":"resource","resource":{"uri":"x://one","text":"in it"}},{"type":"resource_link","uri":"https://e.example/","name":"w"}]'};
     case 'raw': return {result: params.arguments.text}; // whatever it is
     default: return {error: {code: -32602}};
   }
 }
 
-export async function museum(era) {
+export async function museum(era, name = 'museum') {
   const told = [], type = {json: {'content-type': 'application/json'}, sse: {'content-type': 'text/event-stream'}};
   const server = createServer(async (request, response) => {
     const parts = [];
@@ -58,7 +59,7 @@ export async function museum(era) {
     told.push(body);
     const {id, method, params} = JSON.parse(body);
     if (id === undefined) return response.writeHead(202).end();
-    const {result, error, before = []} = method === (era === 'modern' ? 'initialize' : 'server/discover') ? {error: {code: -32601}} : answer(era, method, params, params?._meta?.progressToken);
+    const {result, error, before = []} = method === (era === 'modern' ? 'initialize' : 'server/discover') ? {error: {code: -32601}} : answer(era, name, method, params, params?._meta?.progressToken);
     const end = `{"jsonrpc":"2.0","id":${JSON.stringify(id)},` + (result === undefined
       ? `"error":{"code":${error.code},"message":"museum says no"${error.data ? `,"data":${error.data}` : ''}}}`
       : `"result":{${era === 'modern' ? '"resultType":"complete",' : ''}${result}}}`);
