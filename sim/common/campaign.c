@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "proto/base/check.h"
+#include "sim/common/marks.h"
 #include "sim/common/shrink.h"
 
 #define OPTIONS_MAX 32
@@ -24,6 +25,7 @@ static const char common_usage[] =
     "  --twice           run each seed twice and compare the trace hashes\n"
     "  --fast N          exit 1 unless virtual time passes N times as fast as processor time\n"
     "  --probes          list the marks and faults that no run reached; exit 1 if there are any\n"
+    "  --marks FILE      exit 1 if no run reached one of the marks that stand there, one a line\n"
     "  -v                print what happens\n"
     "\n"
     "exit status: 0 all held, 1 a check failed (a line says how to replay it), 2 usage\n";
@@ -91,6 +93,7 @@ static bool parse_option(struct campaign *campaign, int letter, const char *valu
     case 'F': return campaign_number(value, 1000000, &campaign->fast);
     case 't': campaign->is_twice = true; return true;
     case 'p': campaign->has_probes = true; return true;
+    case 'm': campaign->marks = value; return true;
     case 'v': campaign->is_verbose = true; return true;
     default: return campaign->on_option != NULL && campaign->on_option(campaign, letter, value);
     }
@@ -111,8 +114,8 @@ static bool parse_arguments(struct campaign *campaign, int argc, char **argv)
         {"faults", required_argument, NULL, 'f'}, {"quiet", required_argument, NULL, 'q'},
         {"twice", no_argument, NULL, 't'},        {"probes", no_argument, NULL, 'p'},
         {"fast", required_argument, NULL, 'F'},   {"help", no_argument, NULL, 'h'},
-        {"hosts", required_argument, NULL, 'H'},  {"shrink", required_argument, NULL, 'x'},
-        {"replay", required_argument, NULL, 'r'}};
+        {"marks", required_argument, NULL, 'm'},  {"hosts", required_argument, NULL, 'H'},
+        {"shrink", required_argument, NULL, 'x'}, {"replay", required_argument, NULL, 'r'}};
     struct option options[OPTIONS_MAX] = {0};
     size_t count = sizeof common / sizeof *common;
     int letter;
@@ -300,5 +303,6 @@ int campaign_main(struct campaign *campaign, int argc, char **argv)
         return 1;
     }
     if (campaign->has_probes && !print_probes(campaign)) return 1;
+    if (campaign->marks != NULL && !marks_are_reached(campaign->marks)) return 1;
     return campaign->failed == 0 ? 0 : 1;
 }

@@ -46,7 +46,7 @@ struct campaign {
     uint64_t first, last, fast;
     uint32_t hosts_count;
     bool is_twice, has_probes, is_verbose;
-    const char *shrink_to, *told_by;
+    const char *shrink_to, *told_by, *marks;
     uint64_t failed, hash, virtual_us;
     double cpu_seconds;
 };

@@ -18,7 +18,6 @@ struct talk *talk_find(struct sim *sim, struct mn_span key)
 
 #define STEPS 4u
 #define STEP_ENDLESS (5 * MN_SEC)
-#define TASK_POLL_MS 300u
 
 void talker_init(struct sim_server *server)
 {
@@ -73,7 +72,7 @@ void talker_line_answer_text(struct talker_line *line, uint64_t exchange, struct
 
 /* ---- works ---- */
 
-static void work_free(struct work *work)
+void talker_work_free(struct work *work)
 {
     MN_ASSERT(work->talk->open > 0);
     work->talk->open--;
@@ -84,7 +83,7 @@ static void work_free(struct work *work)
     mn_free(work);
 }
 
-static struct work *work_new(struct talker_line *line, uint64_t exchange, struct mn_span id,
+struct work *talker_work_new(struct talker_line *line, uint64_t exchange, struct mn_span id,
                              struct talk *talk)
 {
     struct work *work = mn_alloc(sizeof *work);
@@ -98,7 +97,7 @@ static struct work *work_new(struct talker_line *line, uint64_t exchange, struct
     return work;
 }
 
-static void work_answer(struct work *work)
+void talker_work_answer(struct work *work)
 {
     struct talk *talk = work->talk;
     bool is_modern = work->line->server->is_modern;
@@ -111,7 +110,7 @@ static void work_answer(struct work *work)
         mn_writer_format(&body, ",\"_meta\":{\"" NS "related-task\":{\"taskId\":\"%s\"}}",
                          work->task->id);
     talker_line_answer(work->line, work->exchange, mn_buf_span(work->id), "result", &body);
-    work_free(work);
+    talker_work_free(work);
 }
 
 static void work_tell(struct work *work, const char *method, struct mn_writer *params)
@@ -158,7 +157,7 @@ static void work_act(struct sim *sim, void *context)
                work_act, work);
         return;
     }
-    work_answer(work);
+    talker_work_answer(work);
 }
 
 static void work_later(struct work *work)
@@ -303,140 +302,6 @@ static bool round_on_call(struct talker_line *line, uint64_t exchange, struct mn
     return false;
 }
 
-/* ---- tasks ---- */
-
-static const char *task_status_name(const struct task *task)
-{
-    return task->status == TASK_WORKING     ? "working"
-           : task->status == TASK_COMPLETED ? "completed"
-                                            : "cancelled";
-}
-
-static void task_write(struct mn_writer *writer, const struct task *task)
-{
-    mn_writer_format(
-        writer,
-        "\"taskId\":\"%s\",\"status\":\"%s\",\"createdAt\":\"2030-01-01T00:00:00Z\","
-        "\"lastUpdatedAt\":\"2030-01-01T00:00:00Z\",\"statusMessage\":\"%s\",\"%s\":60000,"
-        "\"%s\":%u",
-        task->id, task_status_name(task), task->talk->key,
-        task->line->server->is_modern ? "ttlMs" : "ttl",
-        task->line->server->is_modern ? "pollIntervalMs" : "pollInterval", TASK_POLL_MS);
-}
-
-/* Whoever is there, legacy, or listens for it, modern, is told how it is. */
-static void task_tell(struct task *task)
-{
-    struct mn_writer params = {0};
-
-    if (task->line->server->is_modern && task->status == TASK_COMPLETED)
-        mn_writer_format(&params,
-                         "\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"did %s\"}]},",
-                         task->talk->key);
-    task_write(&params, task);
-    talker_tell_task(task->line, task->id, mn_buf_span(params.buf));
-    mn_writer_drop(&params);
-}
-
-/* What waits for the task's result gets it, or hears that there is none. */
-static void task_over(struct task *task, enum task_status status)
-{
-    sim_cancel(talker_sim(task->line), &task->end);
-    task->status = status;
-    if (!task->talk->is_task_over) task->talk->task_over = talker_sim(task->line)->time;
-    task->talk->is_task_over = true;
-    task_tell(task);
-    MN_LIST_FOR_EACH_SAFE (entry, &task->line->works) {
-        struct work *work = MN_CONTAINER(entry, struct work, list);
-        if (work->task != task) continue;
-        if (status == TASK_COMPLETED) {
-            task->talk->ends = 0; /* it may be asked for as often as wanted */
-            work_answer(work);
-            continue;
-        }
-        talker_line_answer_text(work->line, work->exchange, mn_buf_span(work->id), "error",
-                                "\"code\":-32603,\"message\":\"the task was cancelled\"");
-        work_free(work);
-    }
-}
-
-static void task_end(struct sim *sim, void *context)
-{
-    (void)sim;
-    task_over(context, TASK_COMPLETED);
-}
-
-static void task_begin(struct talker_line *line, uint64_t exchange, struct mn_span id,
-                       struct talk *talk)
-{
-    struct sim *sim = talker_sim(line);
-    struct task *task = mn_alloc(sizeof *task);
-    struct mn_writer body = {0};
-
-    task->line = line;
-    task->talk = talk;
-    task->status = TASK_WORKING;
-    /* Other servers' tasks are called the same. */
-    snprintf(task->id, sizeof task->id, "t%u", ++line->server->tasks_last);
-    mn_list_push_back(&line->tasks, &task->list);
-    sim_at(sim, &task->end, sim->time + 100 * MN_MS + rng_below_u64(&sim->rng_work, 4 * MN_SEC),
-           task_end, task);
-    mn_writer_str(&body, line->server->is_modern ? "\"resultType\":\"task\"," : "\"task\":{");
-    task_write(&body, task);
-    if (!line->server->is_modern) mn_writer_str(&body, "}");
-    talker_line_answer(line, exchange, id, "result", &body);
-}
-
-static struct task *task_find(struct talker_line *line, struct mn_span id)
-{
-    MN_LIST_FOR_EACH (entry, &line->tasks) {
-        struct task *task = MN_CONTAINER(entry, struct task, list);
-        if (mn_span_is(id, task->id)) return task;
-    }
-    return NULL;
-}
-
-static void task_show(struct talker_line *line, uint64_t exchange, struct mn_span id,
-                      const struct task *task)
-{
-    bool is_modern = line->server->is_modern;
-    struct mn_writer body = {0};
-
-    if (is_modern) mn_writer_str(&body, "\"resultType\":\"complete\",");
-    task_write(&body, task);
-    if (is_modern && task->status == TASK_COMPLETED)
-        mn_writer_format(&body,
-                         ",\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"did %s\"}]}",
-                         task->talk->key);
-    talker_line_answer(line, exchange, id, "result", &body);
-}
-
-/* [what]: behind "tasks/". */
-static void line_task(struct talker_line *line, uint64_t exchange, struct mn_span id,
-                      const char *what, const struct json *params)
-{
-    struct task *task = task_find(line, json_text(json_find_str(params, "taskId")));
-    bool is_modern = line->server->is_modern;
-
-    if (task == NULL) {
-        talker_line_answer_text(line, exchange, id, "error",
-                                "\"code\":-32602,\"message\":\"no such task\"");
-    } else if (strcmp(what, "get") == 0) {
-        task_show(line, exchange, id, task);
-    } else if (strcmp(what, "cancel") == 0) {
-        if (task->status == TASK_WORKING) task_over(task, TASK_CANCELLED);
-        if (is_modern)
-            talker_line_answer_text(line, exchange, id, "result", "");
-        else
-            task_show(line, exchange, id, task);
-    } else {
-        struct work *work = work_new(line, exchange, id, task->talk);
-        work->task = task;
-        if (task->status == TASK_WORKING) return;
-        task_over(task, task->status);
-    }
-}
-
 /* ---- calls ---- */
 
 static bool capabilities_ask(const struct json *capabilities)
@@ -494,12 +359,12 @@ static void line_call(struct talker_line *line, uint64_t exchange, struct mn_spa
         sim_fail(sim, "%s was begun twice", talk->key);
     may_ask = call_may_ask(line, talk, params);
     if (call_is_task(line, talk, params)) {
-        task_begin(line, exchange, id, talk);
+        talker_task_begin(line, exchange, id, talk, token);
         return;
     }
     if (may_ask && line->server->is_modern && !round_on_call(line, exchange, id, talk, params))
         return;
-    work = work_new(line, exchange, id, talk);
+    work = talker_work_new(line, exchange, id, talk);
     if (token != NULL) work->token = mn_buf_copy(token->raw);
     work->is_logged = !line->server->is_modern || json_find_str(meta, NS "logLevel") != NULL;
     if (may_ask && !line->server->is_modern)
@@ -569,7 +434,7 @@ static void line_cancelled(struct talker_line *line, const struct json *params)
     if (id == NULL) return;
     MN_LIST_FOR_EACH_SAFE (entry, &line->works) {
         struct work *work = MN_CONTAINER(entry, struct work, list);
-        if (mn_span_equal(mn_buf_span(work->id), id->raw)) work_free(work);
+        if (mn_span_equal(mn_buf_span(work->id), id->raw)) talker_work_free(work);
     }
     MN_LIST_FOR_EACH_SAFE (entry, &line->listens) {
         struct listen *listen = MN_CONTAINER(entry, struct listen, list);
@@ -581,7 +446,7 @@ void talker_gone(struct talker_line *line, uint64_t exchange)
 {
     MN_LIST_FOR_EACH_SAFE (entry, &line->works) {
         struct work *work = MN_CONTAINER(entry, struct work, list);
-        if (work->exchange == exchange) work_free(work);
+        if (work->exchange == exchange) talker_work_free(work);
     }
     MN_LIST_FOR_EACH_SAFE (entry, &line->listens) {
         struct listen *listen = MN_CONTAINER(entry, struct listen, list);
@@ -616,7 +481,7 @@ static bool line_request_of_era(struct talker_line *line, uint64_t exchange, str
     } else if (!is_modern && mn_span_is(method, "resources/unsubscribe")) {
         talker_subscribe(line, exchange, id, params, false);
     } else if (!is_modern && mn_span_is(method, "tasks/result")) {
-        line_task(line, exchange, id, "result", params);
+        talker_task(line, exchange, id, "result", params);
     } else if (!is_modern &&
                (mn_span_is(method, "logging/setLevel") || mn_span_is(method, "ping"))) {
         talker_line_answer_text(line, exchange, id, "result", "");
@@ -640,9 +505,9 @@ static void line_request(struct talker_line *line, uint64_t exchange, struct mn_
     } else if (mn_span_is(method, "resources/read")) {
         talker_read(line, exchange, id, params);
     } else if (mn_span_is(method, "tasks/get")) {
-        line_task(line, exchange, id, "get", params);
+        talker_task(line, exchange, id, "get", params);
     } else if (mn_span_is(method, "tasks/cancel")) {
-        line_task(line, exchange, id, "cancel", params);
+        talker_task(line, exchange, id, "cancel", params);
     } else if (!line_request_of_era(line, exchange, id, method, params)) {
         talker_line_answer_text(line, exchange, id, "error",
                                 "\"code\":-32601,\"message\":\"method not found\"");
@@ -695,17 +560,11 @@ void talker_close(struct talker_line *line)
     while (!mn_list_is_empty(&line->works)) {
         struct work *work = MN_CONTAINER(line->works.next, struct work, list);
         work->talk->was_cut = true;
-        work_free(work);
+        talker_work_free(work);
     }
     while (!mn_list_is_empty(&line->listens))
         talker_listen_free(MN_CONTAINER(line->listens.next, struct listen, list));
-    while (!mn_list_is_empty(&line->tasks)) {
-        struct task *task = MN_CONTAINER(line->tasks.next, struct task, list);
-        task->talk->was_cut = true;
-        sim_cancel(talker_sim(line), &task->end);
-        mn_list_remove(&task->list);
-        mn_free(task);
-    }
+    talker_tasks_drop(line);
     mn_list_remove(&line->list);
     mn_buf_unref(line->declared);
     mn_free(line);

@@ -1,6 +1,7 @@
 /* talker.h: scripted MCP servers of both eras that do more than answer plain calls: they ask their
  * clients, report, keep tasks and tell of changes; and the ledger in which the world notes both
- * sides of every call. talker.c: calls, questions and tasks; talker_resources.c: resources.
+ * sides of every call. talker.c: calls and questions; talker_task.c: tasks; talker_resources.c:
+ * resources.
  *
  * A server learns from the ledger what a call wants of it, so that a call's arguments are its key
  * and nothing else. What is said about a call always names its key, and what a client says always
@@ -47,7 +48,9 @@ struct talk {
     uint32_t answers, refusals; /* to its questions */
     bool was_cut;               /* a process or session that worked on it ended */
     bool is_task_over;
-    mn_time task_over; /* since when */
+    mn_time task_over;     /* since when */
+    mn_time task_reported; /* legacy: its last progress */
+    uint32_t task_reports;
 
     /* at the client */
     enum talk_state state;
@@ -60,6 +63,7 @@ struct talk {
 
 struct talk_client;
 struct talk_follower;
+struct talk_batcher;
 
 struct talks {
     struct sim *sim;
@@ -68,6 +72,8 @@ struct talks {
     uint64_t count;
     struct talk_client *clients;
     uint32_t clients_count;
+    struct talk_batcher *batchers;
+    uint32_t batchers_count;
     struct talk_follower *followers;
     uint32_t followers_count;
     bool is_strict;    /* the world is whole, and stays so */

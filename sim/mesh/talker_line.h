@@ -1,5 +1,5 @@
-/* talker_line.h: what the files of a talker share: talker.c (calls, questions, tasks) and
- * talker_resources.c (resources, and what it tells unasked). */
+/* talker_line.h: what the files of a talker share: talker.c (calls, questions) and
+ * talker_task.c (tasks), talker_resources.c (resources, and what it tells unasked). */
 #ifndef SIM_TALKER_LINE_H
 #define SIM_TALKER_LINE_H
 
@@ -37,7 +37,9 @@ struct task {
     struct talk *talk;
     char id[16];
     enum task_status status;
-    struct sim_event end;
+    struct mn_buf *token; /* legacy: raw, of its progress; NULL: none is wanted */
+    uint32_t reports;
+    struct sim_event end, report;
 };
 
 struct talker_line {
@@ -62,6 +64,22 @@ void talker_line_answer(struct talker_line *line, uint64_t exchange, struct mn_s
                         const char *kind, struct mn_writer *body);
 void talker_line_answer_text(struct talker_line *line, uint64_t exchange, struct mn_span id,
                              const char *kind, const char *text);
+
+/* What waits there is the talk's, too; an answer ends it. */
+struct work *talker_work_new(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                             struct talk *talk);
+void talker_work_answer(struct work *work);
+void talker_work_free(struct work *work);
+
+/* ---- talker_task.c ---- */
+
+/* A call becomes a task; [token]: of its progress, or NULL. */
+void talker_task_begin(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                       struct talk *talk, const struct json *token);
+/* A request about one; [what]: behind "tasks/". */
+void talker_task(struct talker_line *line, uint64_t exchange, struct mn_span id, const char *what,
+                 const struct json *params);
+void talker_tasks_drop(struct talker_line *line);
 
 /* ---- talker_resources.c ---- */
 

@@ -289,7 +289,8 @@ static void slot_task_begun(struct slot *slot, const struct json *task)
     slot->is_task_cancelled = false;
     slot->act = ACT_TASK_GET;
     talk_task_listen(slot);
-    talk_slot_later(slot, slot->is_listening ? 4 * MN_SEC : MN_SEC);
+    talk_slot_later(slot,
+                    slot->is_listening || slot->client->streams_since != 0 ? 4 * MN_SEC : MN_SEC);
 }
 
 static void slot_result(struct slot *slot, const struct json *result, struct mn_span message)
@@ -623,7 +624,7 @@ static void slot_go_on(struct sim *sim, void *context)
     }
 }
 
-static struct sim_server *pick_talker(struct sim *sim)
+struct sim_server *talk_pick_server(struct sim *sim)
 {
     for (int tries = 0; tries < 30; tries++) {
         struct sim_host *host = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
@@ -633,26 +634,32 @@ static struct sim_server *pick_talker(struct sim *sim)
     return NULL;
 }
 
-static void slot_begin(struct slot *slot, struct sim_server *server, struct sim_host *host)
+struct talk *talk_begin(struct talks *talks, struct sim_server *server, uint32_t client)
 {
-    struct talks *talks = slot->client->talks;
-    struct sim *sim = talks->sim;
     struct talk *talk = mn_alloc(sizeof *talk);
 
     snprintf(talk->key, sizeof talk->key, "talk-%llu", (unsigned long long)++talks->count);
-    talk->script = (enum talk_script)rng_below(&sim->rng_work, TALK_SCRIPTS);
     talk->server = server;
-    talk->client = slot->client->index;
-    talk->can_be_asked = slot->client->can_be_asked;
-    talk->is_modern = slot->client->is_modern;
+    talk->client = client;
     talk->is_strict = talks->is_strict;
     talk->is_calm = talks->is_calm;
     talk->server_boots = server->host->boots;
+    talk->state = TALK_OPEN;
+    talk->started = talks->sim->time;
+    mn_map_insert(&talks->by_key, &talk->by_key, mn_span_str(talk->key));
+    return talk;
+}
+
+static void slot_begin(struct slot *slot, struct sim_server *server, struct sim_host *host)
+{
+    struct sim *sim = slot_sim(slot);
+    struct talk *talk = talk_begin(slot->client->talks, server, slot->client->index);
+
+    talk->script = (enum talk_script)rng_below(&sim->rng_work, TALK_SCRIPTS);
+    talk->can_be_asked = slot->client->can_be_asked;
+    talk->is_modern = slot->client->is_modern;
     talk->questions = 1 + rng_below(&sim->rng_work, TALK_QUESTIONS_MAX);
     talk->is_one_by_one = rng_below(&sim->rng_work, 2) == 0;
-    talk->state = TALK_OPEN;
-    talk->started = sim->time;
-    mn_map_insert(&talks->by_key, &talk->by_key, mn_span_str(talk->key));
     slot->talk = talk;
     slot->act = ACT_CALL;
     slot->host = NULL;
@@ -688,6 +695,7 @@ static void client_initialize(struct talk_client *client, struct sim_host *host)
                          : "");
     text = mn_writer_done(&body);
     client->is_initializing = true;
+    talk_stream_close(client); /* of the session before */
     sim_http_ask(host, &(struct sim_request){.body = mn_buf_span(text),
                                              .patience = TALK_PATIENCE_SMALL,
                                              .is_steadfast = true,
@@ -707,7 +715,7 @@ static void client_act(struct sim *sim, void *context)
 {
     struct talk_client *client = context;
     struct slot *slot = client_idle_slot(client);
-    struct sim_server *server = pick_talker(sim);
+    struct sim_server *server = talk_pick_server(sim);
     struct sim_host *host;
 
     if (client->is_initializing || client->talks->is_load_over) return;
@@ -748,10 +756,12 @@ void talk_clients_stop(struct talks *talks)
         sim_cancel(talks->sim, &talks->clients[i].next);
 }
 
-void talk_clients_leave(struct talks *talks)
+void talk_clients_leave(struct talks *talks, bool are_rude)
 {
-    for (uint32_t i = 0; i < talks->clients_count; i++)
-        talk_delete_session(talks->clients[i].home, talks->clients[i].session);
+    for (uint32_t i = 0; i < talks->clients_count; i++) {
+        talk_stream_close(&talks->clients[i]);
+        if (!are_rude) talk_delete_session(talks->clients[i].home, talks->clients[i].session);
+    }
 }
 
 bool talk_clients_are_idle(const struct talks *talks)

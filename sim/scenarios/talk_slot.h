@@ -35,9 +35,11 @@ struct slot {
     struct sim_host *listen_host; /* modern: where it listens to what becomes of its task, */
     uint64_t listen;              /* by this exchange */
     bool is_listening;
-    mn_time listen_since; /* acknowledged then; 0: not yet */
-    bool is_told;         /* that the task is over */
-    char text[160];       /* of the last refusal */
+    mn_time listen_since;  /* acknowledged then; 0: not yet */
+    mn_time task_since;    /* it knows its task */
+    bool is_told;          /* that the task is over */
+    uint32_t told_reports; /* legacy: of its progress, the last one that was heard */
+    char text[160];        /* of the last refusal */
     struct sim_event next, cancel, judge;
 };
 
@@ -49,6 +51,9 @@ struct talk_client {
     char session[SIM_SESSION_SIZE]; /* empty: none */
     bool is_initializing;
     uint64_t sessions;
+    struct sim_host *stream_host; /* legacy: of its session's stream, */
+    uint64_t stream;              /* this exchange there, */
+    mn_time streams_since;        /* since then; 0: it has none */
     struct slot slots[TALK_SLOTS];
     struct sim_event next;
 };
@@ -77,7 +82,8 @@ void talk_slot_end(struct slot *slot, enum talk_state state, struct mn_span reas
 
 /* ---- talk_task.c ---- */
 
-/* A modern client may listen to what becomes of its task, at whatever node. */
+/* A client may listen to what becomes of its task: a modern one at whatever node, a legacy one on
+ * the stream of its session. */
 void talk_task_listen(struct slot *slot);
 void talk_task_leave(struct slot *slot);
 
@@ -86,5 +92,11 @@ void talk_task_shown(struct slot *slot, const struct json *result, struct mn_spa
 void talk_task_listed(struct slot *slot, const struct json *result, struct mn_span message);
 /* Its client has found out that the task is over: it had to be told, if it was there in time. */
 void talk_task_found_over(const struct slot *slot);
+
+/* ---- talk_stream.c ---- */
+
+/* Legacy: opens the stream of its session, if it has none. */
+void talk_stream_open(struct talk_client *client);
+void talk_stream_close(struct talk_client *client); /* it may have none */
 
 #endif

@@ -1,8 +1,11 @@
-/* Clients that listen to what becomes of their tasks, while they ask about them as all do.
+/* Clients that listen to what becomes of their tasks, while they ask about them as all do: modern
+ * ones to one task each, legacy ones on the stream of their session, where they are told of the
+ * progress, too.
  *
  *   never  a client is told of a task that is not its own, or of another end than it has, or lists
  *          another's
- *   in a world that is whole, who listened before a task was over is told so */
+ *   in a world that is whole, who listened before a task was over is told so, and, legacy, of its
+ *   progress up to the last */
 #include <stdio.h>
 
 #include "proto/base/check.h"
@@ -77,7 +80,13 @@ void talk_task_listen(struct slot *slot)
     uint64_t exchange;
 
     slot->is_told = false;
-    if (!slot->client->is_modern || slot->is_listening || rng_below(&sim->rng_work, 2) == 0) return;
+    slot->told_reports = 0;
+    slot->task_since = sim->time;
+    if (slot->is_listening || rng_below(&sim->rng_work, 2) == 0) return;
+    if (!slot->client->is_modern) {
+        talk_stream_open(slot->client);
+        return;
+    }
     slot->listen_host = sim_pick_ready_host(sim);
     if (slot->listen_host == NULL) return;
     mn_writer_format(
@@ -123,16 +132,35 @@ static const struct json *task_in_list(const struct slot *slot, const struct jso
     return own;
 }
 
+/* 0: it does not. */
+static mn_time listens_since(const struct slot *slot)
+{
+    mn_time since = slot->client->streams_since;
+
+    if (slot->client->is_modern) return slot->is_listening ? slot->listen_since : 0;
+    if (since == 0 || slot->client->stream_host != slot->host) return 0;
+    return since > slot->task_since ? since : slot->task_since;
+}
+
+static bool had_to_be_told(const struct sim *sim, mn_time since, mn_time at)
+{
+    return at >= since + WISH_TIME && sim->time >= at + TOLD_TIME;
+}
+
 void talk_task_found_over(const struct slot *slot)
 {
     const struct talk *talk = slot->talk;
     struct sim *sim = slot_sim(slot);
+    mn_time since = listens_since(slot);
 
-    if (!talk->is_strict || !slot->is_listening || slot->listen_since == 0 || slot->is_told) return;
-    if (talk->task_over == 0 || talk->task_over < slot->listen_since + WISH_TIME) return;
-    if (sim->time < talk->task_over + TOLD_TIME) return;
-    sim_fail(sim, "%s: its task is over since %.3f, and who listens since %.3f was not told",
-             talk->key, (double)talk->task_over / 1e6, (double)slot->listen_since / 1e6);
+    if (!talk->is_strict || since == 0 || slot->is_task_cancelled) return;
+    if (had_to_be_told(sim, since, talk->task_over) && !slot->is_told)
+        sim_fail(sim, "%s: its task is over since %.3f, and who listens since %.3f was not told",
+                 talk->key, (double)talk->task_over / 1e6, (double)since / 1e6);
+    if (!slot->client->is_modern && had_to_be_told(sim, since, talk->task_reported) &&
+        slot->told_reports != talk->task_reports)
+        sim_fail(sim, "%s: its task said %u times how far it is, and who listens has heard of %u",
+                 talk->key, talk->task_reports, slot->told_reports);
 }
 
 void talk_task_shown(struct slot *slot, const struct json *result, struct mn_span message)
@@ -160,6 +188,7 @@ void talk_task_shown(struct slot *slot, const struct json *result, struct mn_spa
         talk_task_found_over(slot);
         talk_slot_answered(slot, json_find_str(result, "result"), message);
     } else {
+        talk_task_found_over(slot);
         slot->act = ACT_TASK_RESULT;
         talk_slot_later(slot, MN_SEC);
     }

@@ -52,6 +52,7 @@ static void talks_done(struct sim *sim)
     struct mn_map_entry *entry, *next;
 
     talk_clients_done(talks);
+    talk_batchers_done(talks);
     talk_followers_done(talks);
     for (entry = mn_map_next(&talks->by_key, NULL); entry != NULL; entry = next) {
         next = mn_map_next(&talks->by_key, entry);
@@ -134,6 +135,7 @@ static void act_faults(struct talks *talks)
 
     say(talks, "faults");
     talk_clients_start(talks);
+    talk_batchers_start(talks);
     talk_followers_start(talks);
     if (sim->options.has_faults) sim_plan_start(sim);
     run_touching(talks, sim->options.story->faults_for);
@@ -182,6 +184,11 @@ static void act_deaths_in_calls(struct talks *talks)
     act_news(talks, "after nodes died while calls ran");
 }
 
+static bool are_idle(const struct talks *talks)
+{
+    return talk_clients_are_idle(talks) && talk_batchers_are_idle(talks);
+}
+
 static void act_end_of_calls(struct talks *talks)
 {
     struct sim *sim = talks->sim;
@@ -189,9 +196,9 @@ static void act_end_of_calls(struct talks *talks)
 
     say(talks, "no new calls");
     talk_clients_stop(talks);
-    while (!sim->has_failed && !talk_clients_are_idle(talks) && sim->time < end)
+    while (!sim->has_failed && !are_idle(talks) && sim->time < end)
         sim_run_until(sim, sim->time + 100 * MN_MS);
-    if (!sim->has_failed && !talk_clients_are_idle(talks))
+    if (!sim->has_failed && !are_idle(talks))
         sim_fail(sim, "a call has no end, five minutes after the last one began");
 }
 
@@ -297,7 +304,8 @@ static void act_nothing_left(struct talks *talks)
     say(talks, "nothing is left");
     talks->is_over = true;
     talk_followers_stop(talks);
-    if (!talks->may_abandon) talk_clients_leave(talks);
+    talk_clients_leave(talks, talks->may_abandon);
+    if (!talks->may_abandon) talk_batchers_leave(talks);
     if (!sim->has_failed)
         sim_run_until(sim, sim->time + (talks->may_abandon ? FORGET_TIME
                                         : talks->has_left  ? IDLE_TIME

@@ -1,6 +1,7 @@
 /* talks.h: MCP beyond plain calls, as the scenario `talks` has it. talk_client.c: clients that
- * call; talk_follow.c: clients that follow resources; talk_session.c: their sessions; talks.c: the
- * run. The servers and the ledger: sim/mesh/talker.h. */
+ * call; talk_batch.c: those that post batches; talk_follow.c: clients that follow resources;
+ * talk_session.c: their sessions; talks.c: the run. The servers and the ledger: sim/mesh/talker.h.
+ */
 #ifndef SIM_TALKS_H
 #define SIM_TALKS_H
 
@@ -10,10 +11,16 @@
 /* ---- talk_client.c, talk_follow.c ---- */
 
 void talk_clients_start(struct talks *talks);
-void talk_clients_stop(struct talks *talks);  /* those under way go on */
-void talk_clients_leave(struct talks *talks); /* their sessions */
+void talk_clients_stop(struct talks *talks);                 /* those under way go on */
+void talk_clients_leave(struct talks *talks, bool are_rude); /* rude: do not end their sessions */
 bool talk_clients_are_idle(const struct talks *talks);
 void talk_clients_done(struct talks *talks);
+
+/* A talker whose node is up; NULL: there is none. */
+struct sim_server *talk_pick_server(struct sim *sim);
+/* A call of that client, in the ledger; its script, and who may be asked, is the caller's to say.
+ */
+struct talk *talk_begin(struct talks *talks, struct sim_server *server, uint32_t client);
 
 void talk_followers_start(struct talks *talks);
 /* All is well: half of the legacy ones end their sessions, and open new ones. */
@@ -25,6 +32,13 @@ bool talk_followers_have_seen(const struct talks *talks); /* the last content, e
 void talk_followers_check(struct talks *talks, const char *when);
 /* The host at which one of them hears, drawn; NULL: none does. */
 struct sim_host *talk_followers_host(struct talks *talks);
+
+/* ---- talk_batch.c ---- */
+
+void talk_batchers_start(struct talks *talks); /* they stop as other clients do */
+void talk_batchers_leave(struct talks *talks);
+bool talk_batchers_are_idle(const struct talks *talks);
+void talk_batchers_done(struct talks *talks);
 
 /* ---- talk_session.c ---- */
 

@@ -501,6 +501,8 @@ START_TEST(made_up_ids_say_nothing_of_others)
         "p1-2.37.",
         "p1-2.37..38",
         "p1-2.37.zz",
+        "p1-2.+.37",
+        "p1-2.++",
         "p1-2.6e756c6c" /* null */,
         "p1-2.3720" /* "7 " */,
         "p.37",
@@ -585,6 +587,50 @@ START_TEST(the_rest_of_a_batch_is_taken_up)
 }
 END_TEST
 
+START_TEST(what_its_client_has_an_answer_to_is_not_taken_up)
+{
+    uint64_t id;
+
+    begin_batch();
+    client_at(client_now.mono + NOTE);
+    take_record();
+    client_result(client_calls[1].ticket, "{\"content\":[]}"); /* which no other node hears of */
+    client_carries_count = 0;
+    at_another_node();
+    id = get_after("p1-2.31." NINE);
+    answer_asks(true);
+    ck_assert_uint_eq(client_calls_count, 2);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    client_result(client_calls[1].ticket, "{\"content\":[]}");
+    ck_assert_ptr_null(strstr(client_response(id)->body, "\"id\":2,"));
+    ck_assert(client_response(id)->is_ended);
+}
+END_TEST
+
+/* An event's id has no room for it. */
+START_TEST(a_request_with_a_long_id_is_taken_up)
+{
+#define LONG "\"0123456789012345678901234567890123456789012345678901234567890123456789\""
+    uint64_t id;
+
+    begin_session(INITIALIZE_BATCHES);
+    client_calls_count = 0;
+    stream_id = post("[" CALL_OF("1") "," CALL_OF(LONG) "]");
+    client_progress(client_calls[0].ticket, "{\"progress\":1}");
+    client_assert_body(client_response(stream_id), "event: message\nid: p1-1.31.+\n" PROGRESS("1"));
+    client_at(client_now.mono + NOTE);
+    take_record();
+    at_another_node();
+    id = get_after("p1-1.31.+");
+    answer_asks(true);
+    ck_assert_uint_eq(client_calls_count, 2);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    client_result(client_calls[1].ticket, "{\"content\":[]}");
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, RESULT_OF(LONG)));
+    ck_assert(client_response(id)->is_ended);
+}
+END_TEST
+
 START_TEST(what_is_lost_of_a_batch_is_told_of_each)
 {
     uint64_t id;
@@ -648,6 +694,8 @@ int main(void)
     tcase_add_loop_test(all, a_record_does_not_put_words_into_a_stream, 0, 5);
     tcase_add_test(all, made_up_ids_say_nothing_of_others);
     tcase_add_test(all, the_rest_of_a_batch_is_taken_up);
+    tcase_add_test(all, what_its_client_has_an_answer_to_is_not_taken_up);
+    tcase_add_test(all, a_request_with_a_long_id_is_taken_up);
     tcase_add_test(all, what_is_lost_of_a_batch_is_told_of_each);
     tcase_add_test(all, of_a_batch_some_is_kept_some_runs_and_some_is_lost);
     suite_add_tcase(suite, all);

@@ -256,8 +256,17 @@ static struct front_call *orphan_take(struct front *front, struct front_exchange
     return call;
 }
 
+/* The record may be older than the answer that the client has. */
+static bool orphan_is_wanted(const struct front_waiting *waiting, struct mn_span id)
+{
+    for (uint32_t i = 0; i < waiting->count; i++)
+        if (mn_span_equal(waiting->requests[i], id)) return true;
+    return waiting->is_more;
+}
+
 bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
-                        struct front_session *session, uint64_t stream)
+                        struct front_session *session, uint64_t stream,
+                        const struct front_waiting *waiting)
 {
     uint32_t count = 0;
 
@@ -268,6 +277,11 @@ bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
     MN_LIST_FOR_EACH_SAFE (link, &session->orphans) {
         struct orphan *orphan = MN_CONTAINER(link, struct orphan, in_session);
         if (orphan->stream != stream) continue;
+        if (!orphan_is_wanted(waiting, orphan->id)) {
+            MN_PROBE("front: a call of another node is over, and its session's record was older");
+            orphan_free(session, orphan);
+            continue;
+        }
         MN_PROBE("front: a call of another node is taken up");
         exchange->is_noted = true;
         (void)orphan_take(front, exchange, session, orphan);

@@ -520,10 +520,19 @@ void front_orphan_pack(struct front *front, const struct front_session *session,
 void front_orphan_read(struct front *front, struct front_session *session,
                        const struct Meshnode__Record__Session *record);
 
-/* The client is here for that stream: the calls on it that came through another node are asked for.
- * False: there is no room for all, and none was. */
+/* What a client calls those of its requests on a stream that it has no answer to. */
+struct front_waiting {
+    struct mn_span requests[MCP_BATCH_MAX];
+    uint32_t count;
+    bool is_more; /* and any others */
+};
+
+/* The client is here for that stream: of the calls on it that came through another node, those that
+ * it waits for are asked for, and the others forgotten. False: there is no room for all, and none
+ * was. */
 bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
-                        struct front_session *session, uint64_t stream);
+                        struct front_session *session, uint64_t stream,
+                        const struct front_waiting *waiting);
 
 /* Nobody could be asked about a claim: it is tried again for a while, as its node may be found; and
  * a call that was noted becomes a claim when the link to its node breaks. False: it has failed. */

@@ -6,8 +6,9 @@
  *
  * The ids of a POST's stream also say what the client calls those of its requests that are not
  * answered yet (p3-17.37.38: the bytes of their ids, here 7 and 8, in hexadecimal; of a batch there
- * may be several). So a client that comes for an answer which nobody has can be told so, by
- * whatever node. */
+ * may be several, and + stands for those that there is no room for). So a client that comes for an
+ * answer which nobody has can be told so, by whatever node, and is not given another one to what it
+ * has an answer to, whatever the record of its session said last. */
 #include "node/mcp/front/front_parts.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
@@ -43,8 +44,7 @@ struct kept {
 struct event_id {
     char kind;
     uint64_t stream, place;
-    struct mn_span requests[MCP_BATCH_MAX]; /* what the client called those it waits for */
-    uint32_t requests_count;
+    struct front_waiting waiting;
 };
 
 static void replay_drop(struct front *front, struct front_session *session, struct kept *kept)
@@ -108,17 +108,20 @@ static void replay_keep_next(struct front *front, struct front_session *session,
 
 /* What the event now sent has in its id of the requests that are not answered. */
 struct waiting {
-    char text[REQUESTS_SIZE + 1];
+    char text[REQUESTS_SIZE + 3];
     size_t size;
+    bool is_more;           /* than there is room for */
     struct mn_span answers; /* what this event answers is left out */
 };
 
 static void waiting_add(struct waiting *waiting, struct mn_span request)
 {
-    if (request.size == 0 || request.size > REQUEST_ID_MAX ||
-        waiting->size + 1 + 2 * request.size > REQUESTS_SIZE ||
-        mn_span_equal(request, waiting->answers))
+    if (request.size == 0 || waiting->is_more || mn_span_equal(request, waiting->answers)) return;
+    if (request.size > REQUEST_ID_MAX || waiting->size + 1 + 2 * request.size > REQUESTS_SIZE) {
+        memcpy(waiting->text + waiting->size, ".+", 3);
+        waiting->is_more = true;
         return;
+    }
     waiting->text[waiting->size++] = '.';
     mn_hex_encode(request, waiting->text + waiting->size);
     waiting->size += 2 * request.size;
@@ -131,6 +134,7 @@ static void waiting_begin(struct waiting *waiting, const struct front_exchange *
 
     waiting->text[0] = '\0';
     waiting->size = 0;
+    waiting->is_more = false;
     waiting->answers = answers;
     if (exchange->session != NULL) return; /* a GET's waits for nothing */
     MN_LIST_FOR_EACH (link, &exchange->calls) {
@@ -296,14 +300,19 @@ static bool replay_parse_request(struct front *front, struct mn_span digits, str
 }
 
 /* "37.38" of "p3-17.37.38". */
-static bool replay_parse_requests(struct front *front, struct mn_span text, struct event_id *ret)
+static bool replay_parse_requests(struct front *front, struct mn_span text,
+                                  struct front_waiting *ret)
 {
     for (size_t at = 0, end; at <= text.size; at = end + 1) {
         const uint8_t *dot = memchr(text.data + at, '.', text.size - at);
         end = dot == NULL ? text.size : (size_t)(dot - text.data);
-        if (ret->requests_count == MCP_BATCH_MAX ||
+        if (dot == NULL && end == at + 1 && text.data[at] == '+') {
+            ret->is_more = true;
+            return true;
+        }
+        if (ret->count == MCP_BATCH_MAX ||
             !replay_parse_request(front, mn_span(text.data + at, end - at),
-                                  &ret->requests[ret->requests_count++]))
+                                  &ret->requests[ret->count++]))
             return false;
     }
     return true;
@@ -322,7 +331,8 @@ static bool replay_parse(struct front *front, struct mn_span text, struct event_
     dot = memchr(text.data, '.', text.size);
     if (dot != NULL) {
         size_t at = (size_t)(dot - text.data);
-        if (!replay_parse_requests(front, mn_span(dot + 1, text.size - at - 1), ret)) return false;
+        if (!replay_parse_requests(front, mn_span(dot + 1, text.size - at - 1), &ret->waiting))
+            return false;
         text.size = at;
     }
     for (size_t i = 1; i < text.size; i++) {
@@ -373,10 +383,10 @@ static bool replay_is_coming(const struct front_exchange *exchange,
 static void replay_tell_lost(struct front *front, struct front_exchange *exchange,
                              const struct event_id *id, const bool *is_lost)
 {
-    for (uint32_t i = 0; i < id->requests_count; i++) {
+    for (uint32_t i = 0; i < id->waiting.count; i++) {
         if (!is_lost[i]) continue;
         MN_PROBE("front: a client comes for an answer that is lost");
-        front_reply_error(front, exchange, 200, id->requests[i], JSONRPC_INTERNAL,
+        front_reply_error(front, exchange, 200, id->waiting.requests[i], JSONRPC_INTERNAL,
                           mn_span_str(lost), mn_span_str("{\"reason\":\"outcome_unknown\"}"));
     }
 }
@@ -422,14 +432,14 @@ static void replay_post(struct front *front, struct front_exchange *exchange,
     exchange->stream = id->stream;
     exchange->pending_count = 0;
     front_reply_open(front, exchange);
-    if (!front_orphan_claim(front, exchange, session, id->stream)) {
+    if (!front_orphan_claim(front, exchange, session, id->stream, &id->waiting)) {
         front_reply_end(front, exchange); /* its client comes again */
         return;
     }
     replay_attach(front, exchange, session);
     MN_PROBE("front: a broken stream is taken up again");
-    for (uint32_t i = 0; i < id->requests_count; i++) {
-        is_lost[i] = !replay_is_coming(exchange, session, id, id->requests[i]);
+    for (uint32_t i = 0; i < id->waiting.count; i++) {
+        is_lost[i] = !replay_is_coming(exchange, session, id, id->waiting.requests[i]);
         lost_count += is_lost[i];
     }
     replay_send(front, exchange, session, id);
