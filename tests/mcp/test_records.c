@@ -482,13 +482,15 @@ START_TEST(copies_expire_when_their_owner_is_silent)
 }
 END_TEST
 
-/* A packet of node 1 to node 0. */
+static int sender = 1; /* of what follows */
+
+/* A packet to node 0. */
 static void receive(const Meshnode__Record__Packet *packet)
 {
     struct records_input input = {.type = RECORDS_IN_MESSAGE};
     struct mn_buf *bytes = pb_pack(&packet->base);
 
-    input.message.from = nodes[1].id;
+    input.message.from = nodes[sender].id;
     input.message.bytes = mn_buf_span(bytes);
     step(&nodes[0], &input);
     mn_buf_unref(bytes);
@@ -502,7 +504,7 @@ static void receive_put(uint32_t number, uint64_t version, struct mn_span body, 
 
     record.key = pb_bytes(mn_span(&key, sizeof key));
     record.version = version;
-    record.writer = pb_id_bytes(&nodes[1].id);
+    record.writer = pb_id_bytes(&nodes[sender].id);
     record.life_ms = UINT64_MAX;
     record.is_ended = is_ended;
     record.body = pb_bytes(body);
@@ -552,6 +554,55 @@ START_TEST(memory_is_bounded_and_what_is_ours_stays)
     ck_assert_uint_eq(records_stats(nodes[0].records).ended, RECORDS_ENDED_MAX);
     ck_assert_uint_eq(nodes[0].forgotten, 100);
     records_check(nodes[0].records);
+}
+END_TEST
+
+/* How many changes of one record by [sender] are taken, of more than anybody could make. */
+static uint32_t taken(struct mn_span body, uint64_t *version)
+{
+    uint32_t before = nodes[0].keeps;
+
+    for (size_t size = 0; size < 2 * RECORDS_PACE_MAX; size += body.size)
+        receive_put(7, ++*version, body, false);
+    return nodes[0].keeps - before;
+}
+
+START_TEST(who_changes_records_without_end_is_slowed_down)
+{
+    static uint8_t body[RECORDS_BODY_MAX];
+    uint32_t most = (uint32_t)(RECORDS_PACE_MAX / sizeof body);
+    uint64_t version = 0;
+
+    memset(body, 'x', sizeof body);
+    is_unchecked = true;
+    ck_assert_uint_ge(taken(mn_span(body, sizeof body), &version), most - most / 50);
+    ck_assert_uint_le(nodes[0].keeps, most); /* as much as all that is kept here, at once */
+    ck_assert_uint_gt(records_stats(nodes[0].records).throttled, most / 2);
+    now.mono += MN_SEC;
+    most = (uint32_t)(MN_SEC * RECORDS_PACE / sizeof body);
+    ck_assert_uint_ge(taken(mn_span(body, sizeof body), &version), most - 5);
+    ck_assert_uint_le(taken(mn_span(body, sizeof body), &version), 1);
+    sender = 2; /* others are not */
+    receive_put(8, 1, mn_span_str("of another"), false);
+    ck_assert_uint_eq(keepers(8, NULL), 1);
+    sender = 1;
+    now.mono += MN_MINUTE;
+    ck_assert_uint_le(taken(mn_span(body, sizeof body), &version),
+                      (uint32_t)(RECORDS_PACE_MAX / sizeof body));
+}
+END_TEST
+
+/* Who has all of them, and shall keep them elsewhere, says all of them at once. */
+START_TEST(all_records_at_once_are_taken)
+{
+    char body[1200];
+
+    memset(body, 'x', sizeof body);
+    is_unchecked = true;
+    for (uint32_t i = 0; i < RECORDS_MAX; i++)
+        receive_put(100 + i, 1, mn_span(body, sizeof body), false);
+    ck_assert_uint_eq(records_stats(nodes[0].records).throttled, 0);
+    ck_assert_uint_eq(records_stats(nodes[0].records).kept, RECORDS_MAX);
 }
 END_TEST
 
@@ -630,6 +681,8 @@ int main(void)
     tcase_add_test(tcase, copies_expire_when_their_owner_is_silent);
     tcase_add_test(tcase, nonsense_is_counted_and_dropped);
     tcase_add_test(tcase, memory_is_bounded_and_what_is_ours_stays);
+    tcase_add_test(tcase, who_changes_records_without_end_is_slowed_down);
+    tcase_add_test(tcase, all_records_at_once_are_taken);
     tcase_add_test(tcase, copies_are_spread_evenly);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);

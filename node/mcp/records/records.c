@@ -12,6 +12,7 @@ struct records *records_new(const struct records_config *config)
     rng_init(&rng, config->seed);
     mn_map_init(&records->by_key, rng_u64(&rng));
     mn_map_init(&records->asks, rng_u64(&rng));
+    mn_map_init(&records->paces, rng_u64(&rng));
     rng_done(&rng);
     mn_list_init(&records->asks_order);
     mn_list_init(&records->ended_order);
@@ -29,6 +30,7 @@ void records_free(struct records *records)
         records_ask_free(records, MN_CONTAINER(entry, struct ask, by_key));
     mn_map_done(&records->by_key);
     mn_map_done(&records->asks);
+    records_pace_done(records);
     mn_heap_done(&records->timers);
     mn_heap_done(&records->expiries);
     mn_arena_done(&records->scratch);

@@ -51,6 +51,9 @@
 #define RECORDS_ENDED_MAX 16384u            /* the oldest is forgotten */
 #define RECORDS_ASKS_MAX 1024u /* under way; one more is answered by what is known here */
 #define RECORDS_NODES_MAX 1024u
+#define RECORDS_PACE 16u /* bytes a microsecond that one member may change here, */
+#define RECORDS_PACE_MAX (RECORDS_SIZE_MAX + RECORDS_MAX * RECORDS_PACE_EACH) /* at once, */
+#define RECORDS_PACE_EACH ((size_t)1024) /* and what each change counts beside its body */
 #define RECORDS_KEY_SIZE 16
 #define RECORDS_MESSAGE_MAX (RECORDS_BODY_MAX + 512u) /* bytes; longer ones are dropped */
 
@@ -135,6 +138,7 @@ struct records_stats {
     size_t size;                      /* bytes of bodies */
     uint64_t puts, puts_short; /* short: answered with fewer copies than there are nodes for */
     uint64_t refused;          /* copies for which there was no room */
+    uint64_t throttled;        /* changes by a member that makes too many; it says them again */
     uint64_t malformed;        /* messages */
 };
 

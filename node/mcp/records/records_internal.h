@@ -1,5 +1,6 @@
 /* records_internal.h: what the parts of records share: records.c steps, records_keep.c keeps,
- * records_spread.c has copies made, records_ask.c asks, records_wire.c reads what others say. */
+ * records_spread.c has copies made, records_ask.c asks, records_rate.c slows down, records_wire.c
+ * reads what others say. */
 #ifndef RECORDS_INTERNAL_H
 #define RECORDS_INTERNAL_H
 
@@ -55,7 +56,7 @@ struct ask {
 
 struct records {
     mn_id self;
-    struct mn_map by_key, asks;
+    struct mn_map by_key, asks, paces;
     struct mn_list asks_order, ended_order;
     struct mn_heap timers, expiries;
     mn_id nodes[RECORDS_NODES_MAX];
@@ -154,6 +155,12 @@ void records_ask_answered(struct records *records, struct ask *ask, const mn_id 
 /* Its time is up. What nobody has shown may be at a node that is slow, or only just coming. */
 void records_ask_on_time(struct records *records, struct ask *ask);
 void records_ask_end(struct records *records, struct ask *ask);
+
+/* ---- records_rate.c ---- */
+
+/* [node] changes a record here, which will have [size] bytes. False: it does that too often. */
+bool records_pace_take(struct records *records, const mn_id *node, size_t size);
+void records_pace_done(struct records *records);
 
 /* ---- records_wire.c ---- */
 void records_on_message(struct records *records, const mn_id *from, struct mn_span bytes);

@@ -99,6 +99,7 @@ static void on_said_put(struct records *records, const mn_id *from,
     }
     record = records_find(records, &key);
     if (is_news(record, said, &writer)) {
+        if (!records_pace_take(records, from, said->body.len)) return;
         bool is_taken = take(records, said, &key, &writer);
         say_stored(records, from, said, &key, !is_taken);
         return;
