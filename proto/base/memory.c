@@ -52,8 +52,10 @@ static struct kept_class *kept_class(size_t size)
     return &kept_classes[class < 1 ? 1 : class];
 }
 
-/* Who grows a block may get one that is so many times as large: it most likely grows on. */
+/* Who grows a block may get one that is so many times as large: it most likely grows on. But not
+ * when more than this is to be copied: the kernel moves pages faster. */
 #define GROWTH_MAX 8
+#define GROWTH_COPY_MAX ((size_t)3 << 20)
 
 /* Not cleared; never NULL. */
 static void *memory_take(size_t size)
@@ -101,6 +103,7 @@ static void *memory_grow(void *memory, size_t size)
     if (!KEEPS_BLOCKS) return NULL;
     before = malloc_usable_size(memory);
     if (before >= size) return before / GROWTH_MAX <= size ? memory : NULL;
+    if (before > GROWTH_COPY_MAX) return NULL;
     grown = memory_large_take(size, GROWTH_MAX * size);
     if (grown == NULL) return NULL;
     memcpy(grown, memory, before);
