@@ -67,7 +67,7 @@ mn_status mcp_describe_server(const struct mcp *mcp, struct mn_now now, struct m
 }
 
 /* What a client must have declared to be shown the tool; null: nothing. */
-static void write_needs(struct mn_writer *writer, uint32_t audience)
+static void write_needs(struct mn_writer *writer, uint64_t audience)
 {
     struct mn_writer needs = {0};
 

@@ -13,7 +13,8 @@ import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingH
 const shy = join(root, 'tests', 'integration', 'lib', 'shy.mjs');
 const modernOnly = {pin: '2026-07-28'};
 const sets = [{}, {sampling: {}}, {elicitation: {}}, {elicitation: {url: {}}}, {elicitation: {form: {}, url: {}}}, {roots: {}},
-  {sampling: {}, elicitation: {}}, {sampling: {}, roots: {listChanged: true}}, {sampling: {}, elicitation: {form: {}, url: {}}, roots: {}}];
+  {sampling: {}, elicitation: {}}, {sampling: {}, tasks: {requests: {sampling: {createMessage: {}}}}},
+  {sampling: {}, elicitation: {}, tasks: {requests: {sampling: {createMessage: {}}, elicitation: {create: {}}}}}, {sampling: {}, roots: {listChanged: true}}, {sampling: {}, elicitation: {form: {}, url: {}}, roots: {}}];
 
 async function v1(transport, capabilities) {
   const client = new ClientV1({name: 'test', version: '0'}, {capabilities});
@@ -85,11 +86,12 @@ const overStdio = ([command, args]) => capabilities => v1(new StdioClientTranspo
 
 test('the reference server on stdio shows each client its own lists', withMesh('audience', async mesh => {
   const nodes = await mesh.cluster(2, {n2: {everything: {command: reference[0], args: reference[1]}}});
-  for (const node of nodes) await known(node, 'everything', 4);
+  for (const node of nodes) await known(node, 'everything', 6);
   await compare(nodes, 'everything', overStdio(reference));
   const needs = Object.fromEntries((await ctlJson(nodes[0], 'tools', 'ls')).items.filter(tool => tool.needs).map(tool => [tool.tool, tool.needs]));
   assert.deepEqual(needs, {'get-roots-list': 'roots', 'trigger-elicitation-request': 'elicitation or elicitation.url',
-    'trigger-url-elicitation': 'elicitation.url', 'trigger-sampling-request': 'sampling'});
+    'trigger-url-elicitation': 'elicitation.url', 'trigger-sampling-request': 'sampling', 'trigger-sampling-request-async': 'sampling+tasks',
+    'trigger-elicitation-request-async': 'elicitation+tasks'});
   // Operators hold such a tool back as any other.
   const askable = {'io.modelcontextprotocol/clientCapabilities': {sampling: {}}};
   const sees = async () => (await modern(nodes[0], 'tools/list', {_meta: askable})).message.result.tools.some(({name}) => name === 'everything__trigger-sampling-request');
@@ -113,7 +115,7 @@ test('the reference server on stdio shows each client its own lists', withMesh('
 test('the reference server at a URL shows each client its own lists', withMesh('audience-http', async mesh => {
   const address = `http://127.0.0.1:${await everythingHttp(mesh)}/mcp`;
   const nodes = await mesh.cluster(2, {n2: {everything: {url: address}}});
-  for (const node of nodes) await known(node, 'everything', 4);
+  for (const node of nodes) await known(node, 'everything', 6);
   await compare(nodes, 'everything', capabilities => v1(new HttpV1(new URL(address)), capabilities));
 }));
 

@@ -462,7 +462,7 @@ static Meshnode__Gateway__Tool *offered(const char *definition)
     return tool;
 }
 
-static size_t offered_items(const char *const *definitions, const uint32_t *audiences,
+static size_t offered_items(const char *const *definitions, const uint64_t *audiences,
                             const char *key, Meshnode__Gateway__Item ***ret)
 {
     size_t count = 0;

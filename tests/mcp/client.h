@@ -104,7 +104,7 @@ void client_service(const char *name, bool is_listed, const char *const *tools);
 struct client_offer {
     const char *const *tools, *const *prompts, *const *resources, *const *templates;
     const char *capabilities;
-    const uint32_t *audiences[4]; /* of each item of these lists; NULL: all are for everybody */
+    const uint64_t *audiences[4]; /* of each item of these lists; NULL: all are for everybody */
 };
 void client_service_offer(const char *name, bool is_listed, const struct client_offer *offer);
 void client_service_gone(const char *name, bool is_conflict);

@@ -9,7 +9,8 @@
 #define E AUDIENCE_ELICITATION
 #define U AUDIENCE_ELICITATION_URL
 #define R AUDIENCE_ROOTS
-#define BIT(set) ((uint32_t)1 << (set))
+#define T AUDIENCE_TASKS
+#define BIT(set) ((uint64_t)1 << (set))
 
 static uint32_t set_of(const char *text)
 {
@@ -18,10 +19,11 @@ static uint32_t set_of(const char *text)
     const struct json *value = NULL;
     uint32_t set;
 
-    ck_assert_int_eq(json_parse_copy(parser, mn_span_str(text),
-                                     (struct json_limits){JSON_DEPTH_MAX, 2, JSON_NODES_MAX},
-                                     &arena, &value),
-                     MN_OK);
+    ck_assert_int_eq(
+        json_parse_copy(parser, mn_span_str(text),
+                        (struct json_limits){JSON_DEPTH_MAX, AUDIENCE_DEPTH, JSON_NODES_MAX},
+                        &arena, &value),
+        MN_OK);
     set = audience_set(value);
     mn_arena_done(&arena);
     json_parser_free(parser);
@@ -41,6 +43,14 @@ START_TEST(a_set_is_what_a_client_declares)
     ck_assert_uint_eq(set_of("{\"elicitation\":{\"url\":{}}}"), U);
     ck_assert_uint_eq(set_of("{\"elicitation\":{\"form\":{},\"url\":{}}}"), E | U);
     ck_assert_uint_eq(set_of("{\"roots\":{\"listChanged\":true}}"), R);
+    ck_assert_uint_eq(set_of("{\"tasks\":{\"requests\":{\"sampling\":{\"createMessage\":{}}}}}"),
+                      0);
+    ck_assert_uint_eq(set_of("{\"sampling\":{},\"tasks\":{\"requests\":{\"sampling\":{"
+                             "\"createMessage\":{}}}}}"),
+                      S | T);
+    ck_assert_uint_eq(set_of("{\"sampling\":{},\"elicitation\":{},\"tasks\":{\"requests\":{"
+                             "\"sampling\":{\"createMessage\":{}}}}}"),
+                      S | E); /* not of all that it can be asked */
 }
 END_TEST
 
@@ -48,7 +58,8 @@ START_TEST(what_is_written_declares_the_set)
 {
     for (uint32_t set = 0; set < AUDIENCE_SETS; set++) {
         struct mn_writer writer = {0};
-        bool is_possible = (set & AUDIENCE_SAMPLING_TOOLS) == 0 || (set & S) != 0;
+        bool is_possible = ((set & AUDIENCE_SAMPLING_TOOLS) == 0 || (set & S) != 0) &&
+                           ((set & T) == 0 || (set & (ST | E | U)) != 0);
         audience_write(&writer, set);
         mn_writer_add(&writer, mn_span("", 1));
         if (is_possible) ck_assert_uint_eq(set_of((const char *)writer.buf->bytes), set);
@@ -57,7 +68,7 @@ START_TEST(what_is_written_declares_the_set)
 }
 END_TEST
 
-static const char *described(uint32_t audience)
+static const char *described(uint64_t audience)
 {
     static char text[256];
     struct mn_writer writer = {0};
@@ -75,7 +86,7 @@ static const char *described(uint32_t audience)
 
 START_TEST(more_capabilities_show_what_fewer_do)
 {
-    uint32_t audience = audience_infer(ASKED, BIT(AUDIENCE_FULL) | BIT(S) | BIT(ST));
+    uint64_t audience = audience_infer(ASKED, BIT(AUDIENCE_FULL) | BIT(S) | BIT(ST));
 
     for (uint32_t set = 0; set < AUDIENCE_SETS; set++)
         ck_assert_int_eq(audience_has(audience, set), (set & S) != 0);
@@ -86,7 +97,7 @@ END_TEST
 
 START_TEST(one_of_two_may_be_enough)
 {
-    uint32_t audience = audience_infer(ASKED, BIT(AUDIENCE_FULL) | BIT(E) | BIT(U));
+    uint64_t audience = audience_infer(ASKED, BIT(AUDIENCE_FULL) | BIT(E) | BIT(U));
 
     ck_assert(audience_has(audience, E) && audience_has(audience, U) &&
               audience_has(audience, U | R));
@@ -98,11 +109,11 @@ END_TEST
 
 START_TEST(what_none_shows_alone_needs_all)
 {
-    uint32_t audience = audience_infer(ASKED, BIT(AUDIENCE_FULL));
+    uint64_t audience = audience_infer(ASKED, BIT(AUDIENCE_FULL));
 
     for (uint32_t set = 0; set < AUDIENCE_SETS; set++)
         ck_assert_int_eq(audience_has(audience, set), set == AUDIENCE_FULL);
-    ck_assert_str_eq(described(audience), "sampling.tools+elicitation+elicitation.url+roots");
+    ck_assert_str_eq(described(audience), "sampling.tools+elicitation+elicitation.url+roots+tasks");
     audience = audience_infer(ASKED | BIT(S | R), BIT(AUDIENCE_FULL) | BIT(S | R));
     ck_assert(audience_has(audience, S | R) && audience_has(audience, S | R | E));
     ck_assert(!audience_has(audience, S | E));
@@ -112,7 +123,7 @@ END_TEST
 
 START_TEST(some_things_are_for_those_that_cannot)
 {
-    uint32_t audience = audience_infer(ASKED, ASKED & ~(BIT(AUDIENCE_FULL) | BIT(R)));
+    uint64_t audience = audience_infer(ASKED, ASKED & ~(BIT(AUDIENCE_FULL) | BIT(R)));
 
     ck_assert(audience_has(audience, 0) && audience_has(audience, S | E));
     ck_assert(!audience_has(audience, R) && !audience_has(audience, S | R));

@@ -23,19 +23,19 @@
 #define SAMPLES "{\"sampling\":{}}"
 #define BOTH "{\"sampling\":{},\"elicitation\":{}}"
 
-static uint32_t needs(uint32_t wanted)
+static uint64_t needs(uint32_t wanted)
 {
-    uint32_t audience = 0;
+    uint64_t audience = 0;
 
     for (uint32_t set = 0; set < AUDIENCE_SETS; set++)
-        if ((set & wanted) == wanted) audience |= (uint32_t)1 << set;
+        if ((set & wanted) == wanted) audience |= (uint64_t)1 << set;
     return audience;
 }
 
 /* "plain" and "last" are for all, the others for those that can be asked, or that sample. */
-static void serve(const char *const *tools, uint32_t second, uint32_t third)
+static void serve(const char *const *tools, uint64_t second, uint64_t third)
 {
-    const uint32_t audiences[] = {0, second, third, 0}, one[] = {needs(AUDIENCE_ELICITATION), 0};
+    const uint64_t audiences[] = {0, second, third, 0}, one[] = {needs(AUDIENCE_ELICITATION), 0};
 
     client_service_offer(
         "s", true,
@@ -291,7 +291,7 @@ START_TEST(pages_are_of_what_the_client_sees)
 {
     static char texts[2001][80];
     static const char *tools[2002];
-    static uint32_t audiences[2001];
+    static uint64_t audiences[2001];
     const char *path = "/mcp/servers/many";
     char members[640], *first;
 

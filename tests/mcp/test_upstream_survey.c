@@ -108,7 +108,7 @@ START_TEST(a_server_that_is_the_same_for_all_is_asked_once_more)
     const char *line = world_line(&w);
     ck_assert_ptr_nonnull(strstr(
         line, "\"capabilities\":{\"sampling\":{\"tools\":{}},\"elicitation\":{\"form\":{},\"url\":"
-              "{}},\"roots\":{\"listChanged\":true}}"));
+              "{}},\"roots\":{\"listChanged\":true},\"tasks\":{"));
     world_answer(&w, line, "{\"protocolVersion\":\"2025-11-25\"," CAPABILITIES "," ABOUT "}");
     world_line(&w);
     world_answer(&w, world_line(&w), world_tools_result(&w, same_for_all("")));
@@ -128,8 +128,8 @@ START_TEST(what_each_tool_needs_is_found_out)
 {
     shows = as_asked;
     serve_session(start());
-    /* All, five alone, and some together for the one that needs two. */
-    ck_assert_uint_eq(serve_sessions(), 11);
+    /* All, five alone, and some together until the one that needs two is explained. */
+    ck_assert_uint_eq(serve_sessions(), 1 + 5 + 3);
     ck_assert_str_eq(world_offer(&w)->tools, as_asked_offer);
     ck_assert_str_eq(world_offer(&w)->items, "r(roots) p ");
     ck_assert_uint_eq(w.offers_count, 1);
@@ -185,8 +185,24 @@ START_TEST(older_revisions_are_not_asked_for_what_they_do_not_know)
         world_answer(&w, world_line(&w), world_tools_result(&w, as_asked(line)));
         if (world_child(&w)->is_stopped) break;
     }
-    ck_assert_uint_eq(w.children_count, 1 + 1 + 3 + 4); /* without any of the two */
+    ck_assert_uint_eq(w.children_count, 1 + 1 + 3 + 1);
     ck_assert_ptr_nonnull(strstr(world_offer(&w)->tools, "ask(elicitation) "));
+}
+END_TEST
+
+static const char *with_tasks(const char *message)
+{
+    return declares(message, "\"sampling\"") && declares(message, "\"tasks\"")
+               ? "[" TOOL("a") "," TOOL("later") "]"
+               : "[" TOOL("a") "]";
+}
+
+START_TEST(some_tools_are_for_those_whose_answers_may_be_tasks)
+{
+    shows = with_tasks;
+    serve_session(start());
+    ck_assert_uint_eq(serve_sessions(), 1 + 5 + 1);
+    ck_assert_str_eq(world_offer(&w)->tools, "a later(sampling+tasks) ");
 }
 END_TEST
 
@@ -597,6 +613,7 @@ int main(void)
     tcase_add_test(tcase, some_tools_are_for_those_that_cannot_be_asked);
     tcase_add_test(tcase, of_two_definitions_all_see_the_one_without_capabilities);
     tcase_add_test(tcase, older_revisions_are_not_asked_for_what_they_do_not_know);
+    tcase_add_test(tcase, some_tools_are_for_those_whose_answers_may_be_tasks);
     tcase_add_test(tcase, a_modern_server_is_asked_in_its_own_process);
     tcase_add_test(tcase, a_modern_server_that_refuses_keeps_its_lists);
     tcase_add_test(tcase, a_modern_server_that_is_silent_keeps_its_lists);

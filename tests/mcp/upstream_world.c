@@ -197,7 +197,7 @@ static void world_on_event(struct world *w, const struct call_event *event)
     kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
 }
 
-static void world_write_needs(struct mn_writer *names, uint32_t audience)
+static void world_write_needs(struct mn_writer *names, uint64_t audience)
 {
     if (audience != 0) {
         mn_writer_str(names, "(");

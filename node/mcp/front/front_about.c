@@ -26,7 +26,7 @@ bool front_about_find(struct front *front, struct mn_span endpoint, struct names
 
 uint32_t front_about_set(struct front *front, struct mn_span capabilities)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json_limits limits = {JSON_DEPTH_MAX, AUDIENCE_DEPTH, JSON_NODES_MAX};
     const struct json *declared;
 
     if (capabilities.size <= 2 || /* {} is what most clients can do */

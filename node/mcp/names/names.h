@@ -75,7 +75,7 @@ struct names_item {
     struct mn_span definition; /* JSON object, as the server listed it */
     bool is_idempotent;        /* tool: may be executed again when its outcome is unknown */
     bool is_ambiguous;         /* shares its plain name or URI with another one */
-    uint32_t audience;         /* to whom it is shown */
+    uint64_t audience;         /* to whom it is shown */
     bool has_digest;           /* tool: its pin, once needed */
     uint8_t digest[CURATION_PIN_SIZE];
     enum names_held held;        /* tool */

@@ -94,7 +94,7 @@ static bool names_offer_is_item(const struct names_service *service, enum names_
 /* NULL: it is none. */
 static struct names_item *names_offer_load_item(struct names_service *service, enum names_kind kind,
                                                 uint8_t **to, struct mn_span own,
-                                                struct mn_span definition, uint32_t audience,
+                                                struct mn_span definition, uint64_t audience,
                                                 struct json_parser *parser,
                                                 struct mn_arena *scratch)
 {

@@ -10,11 +10,11 @@ struct upstream_shown_item {
     struct mn_span key, definition;
     struct mn_span before; /* key of the one that it follows; empty: it is the first */
     bool read_only, idempotent;
-    uint32_t shown;    /* bit i: lists for the set i have it */
-    uint32_t audience; /* once it was concluded */
+    uint64_t shown;    /* bit i: lists for the set i have it */
+    uint64_t audience; /* once it was concluded */
 };
 
-#define EVERYBODY ((uint32_t)1) /* of the set 0 */
+#define EVERYBODY ((uint64_t)1) /* of the set 0 */
 
 /* ---- rows of an offer: tools have a type of their own ---- */
 
@@ -68,7 +68,7 @@ static struct mn_span row_definition(enum upstream_list_kind kind, const void *r
     return pb_span(((const Meshnode__Gateway__Item *)row)->definition);
 }
 
-static void row_set_audience(enum upstream_list_kind kind, void *row, uint32_t audience)
+static void row_set_audience(enum upstream_list_kind kind, void *row, uint64_t audience)
 {
     if (kind == UPSTREAM_LIST_TOOLS)
         ((Meshnode__Gateway__Tool *)row)->audience = audience;
@@ -178,7 +178,9 @@ static struct upstream_shown_item *shown_extra(struct upstream_shown *shown,
 void upstream_shown_note(struct upstream_shown *shown, uint32_t set,
                          const struct upstream_list *list)
 {
-    shown->asked |= (uint32_t)1 << set;
+    bool is_first = shown->asked == EVERYBODY;
+
+    shown->asked |= (uint64_t)1 << set;
     for (int i = 0; i < UPSTREAM_LISTS; i++) {
         enum upstream_list_kind kind = (enum upstream_list_kind)i;
         bool is_tools = kind == UPSTREAM_LIST_TOOLS;
@@ -188,8 +190,8 @@ void upstream_shown_note(struct upstream_shown *shown, uint32_t set,
             const void *row =
                 is_tools ? (const void *)list->tools[k] : (const void *)list->items[kind].rows[k];
             struct upstream_shown_item *item = shown_find(shown, kind, row_key(kind, row));
-            if (item == NULL && set == AUDIENCE_FULL) item = shown_extra(shown, kind, row, before);
-            if (item != NULL) item->shown |= (uint32_t)1 << set;
+            if (item == NULL && is_first) item = shown_extra(shown, kind, row, before);
+            if (item != NULL) item->shown |= (uint64_t)1 << set;
             before = row_key(kind, row);
         }
     }
@@ -203,11 +205,11 @@ bool upstream_shown_is_plain(const struct upstream_shown *shown)
     return true;
 }
 
-bool upstream_shown_is_open(const struct upstream_shown *shown, uint32_t sets)
+bool upstream_shown_is_only(const struct upstream_shown *shown, uint32_t set)
 {
     for (int kind = 0; kind < UPSTREAM_LISTS; kind++)
         for (uint32_t i = 0; i < shown->counts[kind]; i++)
-            if ((shown->items[kind][i]->shown & (EVERYBODY | sets)) == 0) return true;
+            if (shown->items[kind][i]->shown == (uint64_t)1 << set) return true;
     return false;
 }
 
@@ -219,7 +221,7 @@ void upstream_shown_conclude(const struct upstream_shown *shown, struct upstream
     for (int kind = 0; kind < UPSTREAM_LISTS; kind++)
         for (uint32_t i = 0; i < shown->counts[kind]; i++) {
             const struct upstream_shown_item *from = shown->items[kind][i];
-            uint32_t audience = audience_infer(shown->asked, from->shown);
+            uint64_t audience = audience_infer(shown->asked, from->shown);
             struct upstream_shown_item *item;
             if (audience == 0) continue;
             item = shown_add(ret, (enum upstream_list_kind)kind, from->key);

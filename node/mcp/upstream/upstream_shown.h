@@ -14,7 +14,7 @@ struct upstream_shown {
     struct mn_map keys[UPSTREAM_LISTS];
     struct upstream_shown_item **items[UPSTREAM_LISTS];
     uint32_t counts[UPSTREAM_LISTS], capacities[UPSTREAM_LISTS];
-    uint32_t asked; /* bit i: lists for the set i are in */
+    uint64_t asked; /* bit i: lists for the set i are in */
 };
 
 void upstream_shown_done(struct upstream_shown *shown);
@@ -22,17 +22,16 @@ void upstream_shown_done(struct upstream_shown *shown);
 /* Begins with what everybody sees: a packed offer of ours. */
 void upstream_shown_begin(struct upstream_shown *shown, struct mn_buf *plain, uint64_t seed);
 
-/* What clients with that set see. AUDIENCE_FULL is the first, and what it does not have is not
- * looked for in others. */
+/* What clients with that set see. The first is that of all capabilities, and what it does not have
+ * is not looked for in others. */
 void upstream_shown_note(struct upstream_shown *shown, uint32_t set,
                          const struct upstream_list *list);
 
 /* Whether what was noted last is what everybody sees. */
 bool upstream_shown_is_plain(const struct upstream_shown *shown);
 
-/* Whether something is shown to those that can do everything, but to none of those sets (bit i: the
- * set i). */
-bool upstream_shown_is_open(const struct upstream_shown *shown, uint32_t sets);
+/* Whether something is shown to those with that set, and to no other that was asked for. */
+bool upstream_shown_is_only(const struct upstream_shown *shown, uint32_t set);
 
 /* Keeps what is not for everybody, and nothing else. */
 void upstream_shown_conclude(const struct upstream_shown *shown, struct upstream_shown *ret,

@@ -6,14 +6,18 @@
 
 #define RELISTS_MAX 3 /* of a session whose lists change while they are read */
 
-/* What is asked after AUDIENCE_FULL, if that makes a difference. */
+/* What is asked after all of them together, if that makes a difference. */
 static const uint32_t singles[] = {AUDIENCE_SAMPLING, AUDIENCE_ELICITATION, AUDIENCE_ROOTS,
                                    AUDIENCE_SAMPLING | AUDIENCE_SAMPLING_TOOLS,
                                    AUDIENCE_ELICITATION_URL};
-static const uint32_t groups[] = {
-    AUDIENCE_SAMPLING | AUDIENCE_ELICITATION, AUDIENCE_SAMPLING | AUDIENCE_ROOTS,
-    AUDIENCE_ELICITATION | AUDIENCE_ROOTS, AUDIENCE_ELICITATION | AUDIENCE_ELICITATION_URL,
-    AUDIENCE_SAMPLING | AUDIENCE_ELICITATION | AUDIENCE_ROOTS};
+static const uint32_t groups[] = {AUDIENCE_SAMPLING | AUDIENCE_TASKS,
+                                  AUDIENCE_ELICITATION | AUDIENCE_TASKS,
+
+                                  AUDIENCE_SAMPLING | AUDIENCE_ELICITATION,
+                                  AUDIENCE_SAMPLING | AUDIENCE_ROOTS,
+                                  AUDIENCE_ELICITATION | AUDIENCE_ROOTS,
+                                  AUDIENCE_ELICITATION | AUDIENCE_ELICITATION_URL,
+                                  AUDIENCE_SAMPLING | AUDIENCE_ELICITATION | AUDIENCE_ROOTS};
 
 static struct upstream *survey_origin(struct upstream *server)
 {
@@ -21,6 +25,16 @@ static struct upstream *survey_origin(struct upstream *server)
 }
 
 /* ---- asking ---- */
+
+/* All capabilities of which its revision knows. */
+static uint32_t survey_full(const struct upstream *server)
+{
+    const uint32_t young = AUDIENCE_SAMPLING_TOOLS | AUDIENCE_ELICITATION_URL;
+
+    if (upstream_is_modern(server)) return AUDIENCE_FULL & ~(uint32_t)AUDIENCE_TASKS;
+    if (strcmp(server->version, UPSTREAM_LEGACY_VERSION) >= 0) return AUDIENCE_FULL;
+    return AUDIENCE_FULL & ~(young | AUDIENCE_TASKS);
+}
 
 static void survey_ask(struct upstream *server, uint32_t set)
 {
@@ -86,21 +100,14 @@ static void survey_begin(struct upstream *server)
     survey->is_active = true;
     survey->is_due = false;
     upstream_shown_begin(&survey->seen, server->plain, rng_u64(&server->host->rng));
-    survey_ask(server, AUDIENCE_FULL);
-}
-
-/* Revisions before 2025-11-25 have neither tools in sampling nor elicitation by URL. */
-static bool survey_is_spoken(const struct upstream *server, uint32_t set)
-{
-    const uint32_t young = AUDIENCE_SAMPLING_TOOLS | AUDIENCE_ELICITATION_URL;
-
-    return (set & young) == 0 || strcmp(server->version, UPSTREAM_LEGACY_VERSION) >= 0;
+    survey_ask(server, survey_full(server));
 }
 
 static uint32_t survey_first_of(const struct upstream *server, const uint32_t *sets, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (survey_is_spoken(server, sets[i]) && (server->survey.seen.asked >> sets[i] & 1) == 0)
+        if ((sets[i] & ~survey_full(server)) == 0 &&
+            (server->survey.seen.asked >> sets[i] & 1) == 0)
             return sets[i];
     return 0;
 }
@@ -109,13 +116,11 @@ static uint32_t survey_first_of(const struct upstream *server, const uint32_t *s
 static uint32_t survey_next(const struct upstream *server)
 {
     const struct upstream_shown *seen = &server->survey.seen;
-    uint32_t set, alone = 0;
+    uint32_t set;
 
-    if (server->survey.set == AUDIENCE_FULL && upstream_shown_is_plain(seen)) return 0;
+    if (server->survey.set == survey_full(server) && upstream_shown_is_plain(seen)) return 0;
     set = survey_first_of(server, singles, sizeof singles / sizeof *singles);
-    for (size_t i = 0; i < sizeof singles / sizeof *singles; i++)
-        alone |= (uint32_t)1 << singles[i];
-    if (set == 0 && upstream_shown_is_open(seen, alone))
+    if (set == 0 && upstream_shown_is_only(seen, survey_full(server)))
         set = survey_first_of(server, groups, sizeof groups / sizeof *groups);
     return set;
 }
@@ -268,7 +273,7 @@ void upstream_survey_on_lists(struct upstream *from)
 
     if (survey_reads_again(from)) return;
     upstream_shown_note(&survey->seen, survey->set, &from->list);
-    if (survey->set == AUDIENCE_FULL) {
+    if (survey->set == survey_full(server)) {
         survey->seen_tools = from->list.found;
         from->list.found = (struct upstream_tools){0};
     }
