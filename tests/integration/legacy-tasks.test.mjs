@@ -7,7 +7,8 @@ import {Client} from '@modelcontextprotocol/sdk/client/index.js';
 import {InMemoryTaskStore} from '@modelcontextprotocol/sdk/experimental/tasks';
 import {StreamableHTTPClientTransport as Http} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {StdioClientTransport as Stdio} from '@modelcontextprotocol/sdk/client/stdio.js';
-import {withMesh, waitFor, modern, nodejs, everything, url} from './lib/mesh.mjs';
+import {CreateMessageRequestSchema, CreateTaskResultSchema, ElicitRequestSchema} from '@modelcontextprotocol/sdk/types.js';
+import {withMesh, waitFor, modern, nodejs, everything, everythingHttp, url} from './lib/mesh.mjs';
 
 const listed = (node, name) => waitFor(`${node.name} lists ${name}`, async () =>
   (await modern(node, 'tools/list')).message.result.tools.some(tool => tool.name === name));
@@ -71,7 +72,7 @@ test('what a session began is listed at the next node, after its own was killed,
   for (const name of ['old__later', 'far__later']) await listed(n1, name);
   const [ann, bob] = [await connect(at(n1, '/mcp')), await connect(at(n1, '/mcp'))];
   const begin = async (client, name) => (await client.request({method: 'tools/call', params: {name, arguments: {name, ms: 600_000}, task: {ttl: 600_000}}},
-    (await import('@modelcontextprotocol/sdk/types.js')).CreateTaskResultSchema)).task.taskId;
+    CreateTaskResultSchema)).task.taskId;
   const others = await begin(bob, 'old__later');
   const own = [];
   for (let i = 0; i < 20; i++) own.push(await begin(ann, i % 2 ? 'old__later' : 'far__later'));
@@ -87,4 +88,53 @@ test('what a session began is listed at the next node, after its own was killed,
   const {tasks, _meta} = await here.experimental.tasks.listTasks();
   assert.ok(tasks.length > 0 && tasks.every(({taskId}) => own.indexOf(taskId) % 2 === 1 || taskId === own.at(-1)));
   assert.deepEqual(_meta, {'meshnode/unanswered': ['far']});
+}));
+
+const asked = {sampling: {}, elicitation: {}, tasks: {list: {}, cancel: {}, requests: {sampling: {createMessage: {}}, elicitation: {create: {}}}}};
+
+// A client that makes a task of what it is asked, and is done with it a moment later.
+async function taskMaker(transport, name, capabilities = asked) {
+  const client = new Client({name, version: '0'}, {capabilities, taskStore: capabilities.tasks && new InMemoryTaskStore()});
+  const answer = result => async (request, extra) => {
+    if (!request.params.task) return result;
+    const task = await extra.taskStore.createTask({ttl: extra.taskRequestedTtl, pollInterval: 50});
+    setTimeout(() => extra.taskStore.storeTaskResult(task.taskId, 'completed', result), 300);
+    client.made.push(task.taskId);
+    return {task};
+  };
+  client.made = [];
+  client.setRequestHandler(ElicitRequestSchema, answer({action: 'accept', content: {name}}));
+  client.setRequestHandler(CreateMessageRequestSchema, answer({role: 'assistant', model: 'm', content: {type: 'text', text: `sampled by ${name}`}}));
+  await client.connect(transport);
+  return client;
+}
+
+// What the reference server's tools say of such a task, which they ask about once a second.
+async function asksLater(client, name) {
+  const said = [];
+  for (const [tool, args] of [['trigger-sampling-request-async', {prompt: 'hello', maxTokens: 10}], ['trigger-elicitation-request-async', {}]]) {
+    const {content} = await client.callTool({name: tool, arguments: args});
+    said.push(content.map(({text}) => text).join('\n'));
+    assert.match(said.at(-1), /COMPLETED/);
+    assert.ok(said.at(-1).includes(client.made.at(-1)), 'the id of the task is its client\'s own');
+  }
+  return said.join('\n').replaceAll(name, 'NAME').replaceAll(/[0-9a-f]{32}/g, 'ID');
+}
+
+test('SDK v1: what a server asks becomes a task of its client, the same directly and through two nodes', withMesh('client-tasks', async mesh => {
+  const direct = await taskMaker(new Stdio({command: nodejs, args: [everything, 'stdio'], stderr: 'ignore'}), 'direct');
+  try {
+    const port = await everythingHttp(mesh);
+    const [n1] = await mesh.cluster(2, {n2: {child: {command: nodejs, args: [everything, 'stdio']}, web: {url: `http://127.0.0.1:${port}/mcp`}}});
+    for (const name of ['child', 'web']) await listed(n1, `${name}__echo`);
+    const clients = [direct, ...await Promise.all(['child', 'web'].map(name => taskMaker(at(n1, `/mcp/servers/${name}`), name)))];
+    const said = await Promise.all(clients.map((client, i) => asksLater(client, ['direct', 'child', 'web'][i])));
+    assert.match(said[0], /sampled by NAME[^]*Name: NAME/);
+    assert.deepEqual(said, Array(3).fill(said[0]));
+    const plain = await taskMaker(at(n1, '/mcp/servers/child'), 'plain', {sampling: {}, elicitation: {}}); // its server is not told of tasks
+    assert.equal((await plain.callTool({name: 'trigger-elicitation-request-async', arguments: {}})).isError, true);
+    for (const client of [...clients.slice(1), plain]) await client.close();
+  } finally {
+    await direct.close();
+  }
 }));

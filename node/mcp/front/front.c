@@ -98,6 +98,7 @@ void front_session_free(struct front *front, struct front_session *session)
     front_record_done(front, session);
     front_subscribe_drop(front, &session->subscriptions);
     front_task_done(session);
+    front_theirs_done(session);
     front_replay_done(front, session);
     front_roots_done(session);
     front_aside_done(front, session);

@@ -156,14 +156,14 @@ void front_aside_answer(struct front *front, const struct front_question *questi
 }
 
 static void aside_refuse(struct front *front, const struct front_session *session,
-                         const struct feed *feed, struct mn_span key)
+                         const struct feed *feed, struct mn_span key, int32_t code,
+                         const char *text)
 {
     Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
     Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
-    char text[] = "this cannot be asked";
 
-    error.code = JSONRPC_INTERNAL;
-    error.message = text;
+    error.code = code;
+    error.message = (char *)(uintptr_t)text;
     answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, key).data;
     answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
     answer.error = &error;
@@ -205,7 +205,7 @@ static void aside_put(struct front *front, struct front_exchange *stream, const 
     if (params != NULL && front_about_is_aggregated(stream->service) &&
         strcmp(aside->method, "roots/list") != 0)
         text = front_content_of_server(front, feed->service, text);
-    front_question_put(front, stream, question, aside->method, text);
+    front_question_put(front, stream, question, front_question_method(aside->method), text);
     mn_writer_drop(&writer);
 }
 
@@ -217,10 +217,12 @@ static void aside_ask(struct front *front, struct front_exchange *stream, const 
     const struct json *params;
 
     if (aside_question(stream->session, feed, key) != NULL) return;
-    if (key.size > KEY_MAX || !front_question_is_known(aside->method) ||
+    if (key.size > KEY_MAX || front_question_method(aside->method) == NULL ||
         !aside_parse(front, pb_span(aside->params), &params) ||
         !aside_make_room(front, stream->session))
-        aside_refuse(front, stream->session, feed, key);
+        aside_refuse(front, stream->session, feed, key, JSONRPC_INTERNAL, "this cannot be asked");
+    else if (!front_theirs_may_ask(stream->session, feed->service, aside->method, params))
+        aside_refuse(front, stream->session, feed, key, JSONRPC_INVALID_PARAMS, "Task not found");
     else
         aside_put(front, stream, feed, aside, params);
 }

@@ -222,6 +222,8 @@ void front_legacy_notification(struct front *front, struct front_session *sessio
         front_legacy_cancel(front, session, json_find_str(message->params, "requestId"));
     else if (mn_span_is(message->method, "notifications/roots/list_changed"))
         front_roots_changed(front, session);
+    else if (mn_span_is(message->method, "notifications/tasks/status") && message->params != NULL)
+        front_theirs_status(front, session, message->params);
 }
 
 static const struct edge_header allow_post = {{(const uint8_t *)"allow", 5},

@@ -390,7 +390,7 @@ void front_question_ask(struct front *front, struct front_call *call,
                         const struct Meshnode__Gateway__Question *asked);
 
 /* The client's response to one of our requests; ignored if there is no such request. */
-void front_question_on_response(struct front *front, const struct front_session *session,
+void front_question_on_response(struct front *front, struct front_session *session,
                                 const struct jsonrpc_message *message);
 
 /* The params as the client's revision knows them. */
@@ -402,7 +402,7 @@ void front_question_put(struct front *front, struct front_exchange *exchange,
                         struct front_question *question, const char *method, struct mn_span params);
 
 /* Whether a client can be asked that. */
-bool front_question_is_known(const char *method);
+const char *front_question_method(const char *method);
 
 /* Its client need not answer any more: told on [exchange] (NULL: nowhere). Frees it. */
 void front_question_end(struct front *front, struct front_question *question,
@@ -463,6 +463,10 @@ bool front_task_begun(struct front *front, const struct front_call *call, const 
  * about it, under the server's own. */
 struct mn_span front_task_renamed(struct front *front, const struct front_call *call,
                                   struct mn_span text);
+
+/* The same where it asks about another task, one of the client's: only what that is related to. */
+struct mn_span front_task_related(struct front *front, const struct front_call *call,
+                                  struct mn_span text);
 struct mn_span front_task_own(struct front *front, const struct front_call *call,
                               struct mn_span text);
 
@@ -500,6 +504,32 @@ void front_task_list(struct front *front, struct front_exchange *exchange,
 /* False: the event is none of ours. */
 bool front_task_list_on_event(struct front *front, const struct call_event *event);
 void front_task_list_done(struct front *front);
+
+/* ---- front_theirs.c ---- */
+struct Meshnode__Record__Session;
+
+/* The client's answer to a question of that server: if it is a task, that is remembered. */
+void front_theirs_begun(struct front *front, struct front_session *session, struct mn_span service,
+                        const mn_id *node, struct mn_span result);
+
+/* Whether that server may ask that: of tasks only about those that it began. */
+bool front_theirs_may_ask(const struct front_session *session, struct mn_span service,
+                          const char *method, const struct json *params);
+
+/* The client's list, without what that server did not begin. */
+struct mn_span front_theirs_listed(struct front *front, const struct front_session *session,
+                                   struct mn_span service, struct mn_span result);
+
+/* notifications/tasks/status of a client. */
+void front_theirs_status(struct front *front, struct front_session *session,
+                         const struct json *params);
+
+/* Into the record of the session, and out of that of another node. */
+void front_theirs_pack(struct front *front, const struct front_session *session,
+                       struct Meshnode__Record__Session *record);
+void front_theirs_read(struct front_session *session,
+                       const struct Meshnode__Record__Session *record);
+void front_theirs_done(struct front_session *session);
 
 /* ---- front_orphan.c ---- */
 struct Meshnode__Record__Session;

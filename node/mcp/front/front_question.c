@@ -93,12 +93,12 @@ static void front_question_answer(struct front *front, const struct front_call *
 }
 
 static void front_question_refuse(struct front *front, const struct front_call *call, char *key,
-                                  const char *text)
+                                  int32_t code, const char *text)
 {
     Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
     Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
 
-    error.code = JSONRPC_INTERNAL;
+    error.code = code;
     error.message = (char *)(uintptr_t)text;
     answer.key = key;
     answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
@@ -131,6 +131,7 @@ void front_question_put(struct front *front, struct front_exchange *exchange,
     struct mn_writer message = {0};
     const char *id;
 
+    question->method = method;
     question->id = ++front->question_last;
     mn_map_insert(&front->questions, &question->by_id, front_question_id(question));
     id = mn_arena_format(&front->scratch, "%llu", (unsigned long long)question->id);
@@ -156,10 +157,25 @@ static void front_question_send(struct front *front, struct front_exchange *exch
     mn_writer_drop(&text);
 }
 
-bool front_question_is_known(const char *method)
+const char *front_question_method(const char *method)
 {
-    return strcmp(method, "sampling/createMessage") == 0 ||
-           strcmp(method, "elicitation/create") == 0 || strcmp(method, "roots/list") == 0;
+    static const char *const methods[] = {
+        "sampling/createMessage", "elicitation/create", "roots/list", "tasks/get",
+        "tasks/result",           "tasks/cancel",       "tasks/list"};
+
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (strcmp(method, methods[i]) == 0) return methods[i];
+    return NULL;
+}
+
+/* The params, where they name the task that the call is about, under the id that its client knows.
+ */
+static struct mn_span front_question_named(struct front *front, const struct front_call *call,
+                                           const char *method, struct mn_span raw)
+{
+    if (call->method->kind != NAMES_UI || call->uri.size == 0 || raw.size == 0) return raw;
+    return strncmp(method, "tasks/", 6) == 0 ? front_task_related(front, call, raw)
+                                             : front_task_renamed(front, call, raw);
 }
 
 void front_question_ask(struct front *front, struct front_call *call,
@@ -168,37 +184,47 @@ void front_question_ask(struct front *front, struct front_call *call,
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     const struct json *params = NULL;
     struct mn_span key = pb_text(asked->key), raw = pb_span(asked->params);
-    bool is_task = call->method->kind == NAMES_UI && call->uri.size > 0;
     struct front_exchange *exchange = call->session == NULL ? NULL : front_question_stream(call);
+    const char *method = front_question_method(asked->method);
     uint32_t count = 0;
 
     MN_LIST_FOR_EACH (entry, &call->questions)
         count++;
-    if (is_task && raw.size > 0) raw = front_task_renamed(front, call, raw);
+    raw = front_question_named(front, call, asked->method, raw);
     if (raw.size > 0) raw = front_content_asked(front, call, asked->method, raw);
     if (exchange == NULL)
-        front_question_refuse(front, call, asked->key, "the client is not connected");
-    else if (!front_question_is_known(asked->method) || key.size > KEY_MAX ||
-             count >= QUESTIONS_MAX ||
+        front_question_refuse(front, call, asked->key, JSONRPC_INTERNAL,
+                              "the client is not connected");
+    else if (method == NULL || key.size > KEY_MAX || count >= QUESTIONS_MAX ||
              (raw.size > 0 &&
               (json_parse_copy(front->parser, raw, limits, &front->scratch, &params) != MN_OK ||
                params->type != JSON_OBJECT)))
-        front_question_refuse(front, call, asked->key, "this cannot be asked");
+        front_question_refuse(front, call, asked->key, JSONRPC_INTERNAL, "this cannot be asked");
+    else if (!front_theirs_may_ask(call->session, call->service, method, params))
+        front_question_refuse(front, call, asked->key, JSONRPC_INVALID_PARAMS, "Task not found");
     else
-        front_question_send(front, exchange, call, asked->method, params, key);
+        front_question_send(front, exchange, call, method, params, key);
 }
 
 /* What the client answers; about a task under its server's own id. */
-static struct mn_span front_question_result(struct front *front, const struct front_call *call,
+static struct mn_span front_question_result(struct front *front, struct front_session *session,
+                                            const struct front_question *question,
                                             const struct json *result)
 {
+    const struct front_call *call = question->call;
     struct mn_span raw = mn_arena_copy(&front->scratch, result->raw);
+    struct mn_span service = call == NULL ? question->service : call->service;
     bool is_task = call != NULL && call->method->kind == NAMES_UI && call->uri.size > 0;
 
+    if (strcmp(question->method, "tasks/list") == 0)
+        return front_theirs_listed(front, session, service, raw);
+    if (strncmp(question->method, "tasks/", 6) != 0)
+        front_theirs_begun(front, session, service, call == NULL ? &question->node : &call->node,
+                           raw);
     return is_task ? front_task_own(front, call, raw) : raw;
 }
 
-void front_question_on_response(struct front *front, const struct front_session *session,
+void front_question_on_response(struct front *front, struct front_session *session,
                                 const struct jsonrpc_message *message)
 {
     Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
@@ -216,7 +242,7 @@ void front_question_on_response(struct front *front, const struct front_session 
     answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, question->key).data;
     if (message->kind == JSONRPC_RESULT) {
         answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
-        answer.result = pb_bytes(front_question_result(front, question->call, message->result));
+        answer.result = pb_bytes(front_question_result(front, session, question, message->result));
     } else {
         error.code = message->code;
         error.message = (char *)(uintptr_t)mn_arena_copy(&front->scratch, message->message).data;

@@ -118,6 +118,7 @@ static struct mn_buf *record_pack(struct front *front, const struct front_sessio
     }
     record_pack_tasks(front, session, &record);
     front_aside_pack(front, session, &record);
+    front_theirs_pack(front, session, &record);
     front_orphan_pack(front, session, &record);
     front_replay_pack(front, session, &record);
     return pb_pack(&record.base);
@@ -269,6 +270,7 @@ static void record_apply(struct front *front, struct front_session *session,
         front_task_remember(front, session, &task);
     }
     front_aside_read(front, session, record);
+    front_theirs_read(session, record);
     front_replay_read(front, session, record);
     front_orphan_read(front, session, record);
 }

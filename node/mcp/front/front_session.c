@@ -80,6 +80,7 @@ static struct front_session *session_add(struct front *front, const struct front
     mn_list_init(&session->calls);
     mn_list_init(&session->subscriptions);
     mn_list_init(&session->tasks);
+    mn_list_init(&session->theirs);
     mn_list_init(&session->kept);
     mn_list_init(&session->held);
     mn_list_init(&session->servers);

@@ -119,7 +119,9 @@ struct front_session {
     struct mn_list subscriptions; /* to resources */
     struct mn_list tasks;         /* that it began, of front_task_known.c */
     uint32_t tasks_count, tasks_told;
-    uint64_t task_last;  /* number of the newest one */
+    uint64_t task_last;    /* number of the newest one */
+    struct mn_list theirs; /* tasks that the client has, of front_theirs.c */
+    uint32_t theirs_count;
     struct mn_list kept; /* events that can be had again, of front_replay.c */
     uint32_t kept_count;
     size_t kept_size;
@@ -189,6 +191,7 @@ struct front_question {
     mn_time at;                    /* and when */
     struct mn_list in_call;        /* or in its session */
     struct mn_span key;
+    const char *method;
 };
 
 /* A request under way in the mesh. */

@@ -115,8 +115,9 @@ static void task_place(const struct json *holder, struct mn_span id, struct mn_s
     (*count)++;
 }
 
-struct mn_span front_task_rename(struct front *front, struct mn_span text, struct mn_span from,
-                                 struct mn_span to)
+/* [is_about]: also where the text is about that task. */
+static struct mn_span task_rename(struct front *front, struct mn_span text, struct mn_span from,
+                                  struct mn_span to, bool is_about)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
     struct mn_span places[PLACES_MAX], changed;
@@ -126,8 +127,8 @@ struct mn_span front_task_rename(struct front *front, struct mn_span text, struc
     uint32_t count = 0;
 
     if (json_parse_copy(front->parser, text, limits, &front->scratch, &whole) != MN_OK) return text;
-    task_place(whole, from, places, &count);
-    task_place(json_find_str(whole, "task"), from, places, &count);
+    if (is_about) task_place(whole, from, places, &count);
+    if (is_about) task_place(json_find_str(whole, "task"), from, places, &count);
     task_place(json_find_str(json_find_str(whole, "_meta"), RELATED), from, places, &count);
     if (count == 0) return text;
     at = whole->raw.data;
@@ -140,6 +141,12 @@ struct mn_span front_task_rename(struct front *front, struct mn_span text, struc
     changed = mn_arena_copy(&front->scratch, mn_buf_span(writer.buf));
     mn_writer_drop(&writer);
     return changed;
+}
+
+struct mn_span front_task_rename(struct front *front, struct mn_span text, struct mn_span from,
+                                 struct mn_span to)
+{
+    return task_rename(front, text, from, to, true);
 }
 
 bool front_task_is_core(const char *version)
@@ -189,6 +196,12 @@ struct mn_span front_task_renamed(struct front *front, const struct front_call *
                                   struct mn_span text)
 {
     return front_task_rename(front, text, call->own, call->uri);
+}
+
+struct mn_span front_task_related(struct front *front, const struct front_call *call,
+                                  struct mn_span text)
+{
+    return task_rename(front, text, call->own, call->uri, false);
 }
 
 struct mn_span front_task_own(struct front *front, const struct front_call *call,

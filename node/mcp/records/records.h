@@ -45,7 +45,7 @@
 #define RECORDS_RETRY (100 * MN_MS)    /* a copy that was not confirmed is sent again; doubled */
 #define RECORDS_LIFE MN_DAY            /* of a copy after the last word from its owner */
 #define RECORDS_REFRESH (15 * MN_MINUTE)    /* between two words of the owner */
-#define RECORDS_BODY_MAX 114688u            /* bytes */
+#define RECORDS_BODY_MAX 131072u            /* bytes */
 #define RECORDS_MAX 40000u                  /* at one node, without ended ones */
 #define RECORDS_SIZE_MAX ((size_t)64 << 20) /* bytes of all bodies */
 #define RECORDS_ENDED_MAX 16384u            /* the oldest is forgotten */

@@ -14,7 +14,7 @@ struct asked {
     struct mn_list link; /* in lease->aside.questions */
     char key[2 * KEY_BYTES + 1];
     mn_time since, until;
-    bool was_told;
+    bool was_told, is_cancelled;       /* cancelled: see upstream_question.h */
     struct mn_span id, method, params; /* behind this struct; id: verbatim */
 };
 
@@ -65,7 +65,9 @@ static void asked_wait(struct upstream *lease, struct asked *asked)
 {
     mn_time now = lease->host->now.mono;
 
-    asked->until = mn_time_after(asked->since, UPSTREAM_QUESTION_TTL);
+    asked->until = upstream_question_is_patient(asked->method)
+                       ? MN_TIME_NEVER
+                       : mn_time_after(asked->since, UPSTREAM_QUESTION_TTL);
     if (lease->aside.hearer != NULL) return;
     asked->until =
         mn_time_min(asked->until, mn_time_after(now, asked->was_told ? UPSTREAM_ASKED_LEFT
@@ -93,7 +95,7 @@ static struct mn_span asked_copy(uint8_t **to, struct mn_span text)
 }
 
 static void asked_new(struct upstream *lease, struct mn_span id, struct mn_span method,
-                      struct mn_span params)
+                      struct mn_span params, bool is_cancelled)
 {
     struct asked *asked = mn_alloc(sizeof *asked + id.size + method.size + params.size);
     uint8_t *to = (uint8_t *)(asked + 1), random[KEY_BYTES];
@@ -101,6 +103,7 @@ static void asked_new(struct upstream *lease, struct mn_span id, struct mn_span 
     rng_bytes(&lease->host->rng, random, sizeof random);
     mn_hex_encode(mn_span(random, sizeof random), asked->key);
     asked->since = lease->host->now.mono;
+    asked->is_cancelled = is_cancelled;
     asked->id = asked_copy(&to, id);
     asked->method = asked_copy(&to, method);
     asked->params = asked_copy(&to, params);
@@ -127,7 +130,8 @@ bool upstream_asked_ask(struct upstream *server, const struct jsonrpc_message *m
         !upstream_question_may(server->host, mn_buf_span(server->lease.capabilities), message))
         return false;
     MN_PROBE("upstream: a client is asked outside of any call");
-    asked_new(server, message->id, message->method, params);
+    asked_new(server, message->id, message->method, params,
+              upstream_question_is_cancelled(server, message->method, message->params));
     return true;
 }
 
@@ -135,7 +139,7 @@ bool upstream_asked_take(struct upstream *server, const struct upstream_question
 {
     if (server->aside.hearer == NULL || !asked_may(server, question->params)) return false;
     MN_PROBE("upstream: a question outlives all calls");
-    asked_new(server, question->id, question->method, question->params);
+    asked_new(server, question->id, question->method, question->params, question->is_cancelled);
     return true;
 }
 
@@ -159,13 +163,13 @@ static void asked_answer(struct upstream *lease, const struct asked *asked,
     if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR) {
         data = pb_span(answer->error->data);
         if (!upstream_question_is_object(lease->host, data)) data = mn_span(NULL, 0);
-        upstream_question_refuse(lease, asked->id, asked->method, answer->error->code,
+        upstream_question_refuse(lease, asked->id, asked->is_cancelled, answer->error->code,
                                  pb_text(answer->error->message), data);
     } else if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_RESULT &&
                upstream_question_is_object(lease->host, pb_span(answer->result))) {
         upstream_question_reply(lease, asked->id, pb_span(answer->result));
     } else {
-        upstream_question_refuse(lease, asked->id, asked->method, JSONRPC_INTERNAL,
+        upstream_question_refuse(lease, asked->id, asked->is_cancelled, JSONRPC_INTERNAL,
                                  mn_span_str("the client's answer is no JSON object"),
                                  mn_span(NULL, 0));
     }
@@ -191,7 +195,7 @@ void upstream_asked_on_timer(struct upstream *lease)
         MN_PROBE("upstream: a question outside of calls is declined");
         asked_tell_withdrawn(lease, asked);
         if (lease->state == UPSTREAM_READY)
-            upstream_question_refuse(lease, asked->id, asked->method, JSONRPC_INTERNAL,
+            upstream_question_refuse(lease, asked->id, asked->is_cancelled, JSONRPC_INTERNAL,
                                      mn_span_str(asked->was_told
                                                      ? "the client did not answer in time"
                                                      : "the client is not connected"),

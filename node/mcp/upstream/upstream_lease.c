@@ -50,14 +50,16 @@ static bool upstream_lease_is_of_use(const struct upstream *server,
            server->host->now.mono >= server->alone_until;
 }
 
-/* The client's capabilities as a legacy server may see them. */
-static struct mn_buf *upstream_lease_capabilities(const struct json *all)
+/* The client's capabilities as a legacy server may see them. Tasks of a client's own outlive the
+ * call in which they are begun, so they take a session. */
+static struct mn_buf *upstream_lease_capabilities(const Meshnode__Gateway__Request *payload,
+                                                  const struct json *all)
 {
     struct mn_writer writer = {0};
 
     mn_writer_str(&writer, "{");
     for (const struct json *key = json_first(all); key != NULL; key = json_next(all, key)) {
-        if (mn_span_is(key->text, "tasks")) continue; /* not carried in that direction */
+        if (payload->session.len == 0 && mn_span_is(key->text, "tasks")) continue;
         if (mn_writer_size(&writer) > 1) mn_writer_str(&writer, ",");
         mn_writer_add(&writer, key->raw);
         mn_writer_str(&writer, ":");
@@ -87,7 +89,7 @@ static struct upstream *upstream_lease_at(const struct mn_list *link)
 static void upstream_lease_key_of(const Meshnode__Gateway__Request *payload,
                                   const struct json *declared, uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
 {
-    struct mn_buf *capabilities = upstream_lease_capabilities(declared);
+    struct mn_buf *capabilities = upstream_lease_capabilities(payload, declared);
 
     upstream_lease_key(payload, mn_buf_span(capabilities), key);
     mn_buf_unref(capabilities);
@@ -145,7 +147,7 @@ static struct upstream *upstream_lease_open(struct upstream *server,
     lease->lease.origin = server;
     lease->lease.is_exclusive = payload->session.len == 0;
     lease->lease.is_optional = !upstream_lease_is_needed(payload, declared);
-    lease->lease.capabilities = upstream_lease_capabilities(declared);
+    lease->lease.capabilities = upstream_lease_capabilities(payload, declared);
     memcpy(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE);
     lease->lease.session = mn_buf_copy(pb_span(payload->session));
     if (payload->client_info.len > 0 &&

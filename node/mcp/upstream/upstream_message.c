@@ -111,11 +111,16 @@ struct mn_buf *upstream_message_initialized(struct upstream *server)
     return upstream_message_end(server, &writer);
 }
 
-struct mn_buf *upstream_message_roots_changed(struct upstream *server)
+struct mn_buf *upstream_message_notification(struct upstream *server, const char *method,
+                                             const struct json *params)
 {
     struct mn_writer writer = {0};
 
-    mn_writer_str(&writer, "{\"jsonrpc\":\"2.0\",\"method\":\"" UPSTREAM_ROOTS_CHANGED "\"");
+    mn_writer_format(&writer, "{\"jsonrpc\":\"2.0\",\"method\":\"%s\"", method);
+    if (params->count > 0) {
+        mn_writer_str(&writer, ",\"params\":");
+        upstream_message_splice(server, &writer, params->raw);
+    }
     return upstream_message_end(server, &writer);
 }
 

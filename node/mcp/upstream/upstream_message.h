@@ -13,9 +13,11 @@
 struct mn_buf *upstream_message_discover(struct upstream *server, uint64_t id);
 struct mn_buf *upstream_message_initialize(struct upstream *server, uint64_t id);
 #define UPSTREAM_ROOTS_CHANGED "notifications/roots/list_changed"
+#define UPSTREAM_TASK_STATUS "notifications/tasks/status" /* of a client's own */
 
 struct mn_buf *upstream_message_initialized(struct upstream *server);
-struct mn_buf *upstream_message_roots_changed(struct upstream *server);
+struct mn_buf *upstream_message_notification(struct upstream *server, const char *method,
+                                             const struct json *params);
 struct mn_buf *upstream_message_ping(struct upstream *server, uint64_t id);
 struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const char *method,
                                      struct mn_span cursor);

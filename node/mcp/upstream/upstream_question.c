@@ -10,14 +10,21 @@
 
 #define CANCELLED "{\"action\":\"cancel\"}"
 
-/* What can be asked, and the capability it takes. */
+/* What can be asked, and the capability it takes, perhaps with a member. What begins with a task at
+ * the client (2025-11-25) takes a member of the capability "tasks". */
 static const struct {
-    const char *method, *capability;
-} kinds[] = {{"sampling/createMessage", "sampling"},
-             {"elicitation/create", "elicitation"},
-             {"roots/list", "roots"}};
+    const char *method, *capability, *member, *tasks;
+} kinds[] = {{"sampling/createMessage", "sampling", NULL, "createMessage"},
+             {"elicitation/create", "elicitation", NULL, "create"},
+             {"roots/list", "roots", NULL, NULL},
+             {"tasks/get", "tasks", "requests", NULL},
+             {"tasks/result", "tasks", "requests", NULL},
+             {"tasks/cancel", "tasks", "cancel", NULL},
+             {"tasks/list", "tasks", "list", NULL}};
 
 #define KINDS_COUNT (sizeof kinds / sizeof *kinds)
+#define KIND_ELICITATION 1
+#define KIND_TASK_RESULT 4
 
 static size_t upstream_question_kind(struct mn_span method)
 {
@@ -243,19 +250,32 @@ bool upstream_question_may(struct upstream_host *host, struct mn_span capabiliti
         return false;
     capability = json_find_str(all, kinds[kind].capability);
     if (!json_is(capability, JSON_OBJECT)) return false;
+    if (kinds[kind].member != NULL) return json_find_str(capability, kinds[kind].member) != NULL;
     if (mn_span_is(json_text(json_find_str(message->params, "mode")), "url"))
         return json_find_str(capability, "url") != NULL;
     return true;
 }
 
-/* What its client said it can do. */
-static struct mn_span upstream_question_capabilities(struct upstream_request *request)
+bool upstream_question_is_patient(struct mn_span method)
 {
-    const Meshnode__Gateway__Request *payload =
-        pb_unpack(&meshnode__gateway__request__descriptor, &request->server->host->scratch,
-                  mn_buf_span(request->payload));
+    return upstream_question_kind(method) == KIND_TASK_RESULT;
+}
 
-    return payload == NULL ? mn_span(NULL, 0) : pb_span(payload->client_capabilities);
+bool upstream_question_is_cancelled(struct upstream *lease, struct mn_span method,
+                                    const struct json *params)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 4, JSON_NODES_MAX};
+    size_t kind = upstream_question_kind(method);
+    const struct json *all, *requests;
+
+    if (kind != KIND_ELICITATION) return false;
+    if (json_find_str(params, "task") == NULL ||
+        json_parse_copy(lease->host->parser, mn_buf_span(lease->lease.capabilities), limits,
+                        &lease->host->scratch, &all) != MN_OK)
+        return true;
+    requests = json_find_str(json_find_str(all, "tasks"), "requests");
+    return json_find_str(json_find_str(requests, kinds[kind].capability), kinds[kind].tasks) ==
+           NULL;
 }
 
 /* A name for it within the call. */
@@ -271,9 +291,26 @@ static void upstream_question_pass_on(struct upstream_request *request,
                                       const struct upstream_question *question)
 {
     struct mn_span name = upstream_question_name(request, upstream_question_kind(question->method));
+    struct upstream_question *next =
+        upstream_question_add(request, name, question->id, question->method, question->params);
 
-    upstream_question_tell(request, upstream_question_add(request, name, question->id,
-                                                          question->method, question->params));
+    next->is_cancelled = question->is_cancelled;
+    upstream_question_tell(request, next);
+}
+
+/* The params without what the modern era does not have. */
+static struct mn_span upstream_question_modern(struct upstream_host *host, struct mn_span text)
+{
+    static const char *const names[] = {"elicitationId", "task"};
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json *params;
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (text.size > 0 &&
+            json_parse_copy(host->parser, text, limits, &host->scratch, &params) == MN_OK &&
+            json_find_str(params, names[i]) != NULL)
+            text = upstream_message_without(host, params, names[i]);
+    return text;
 }
 
 bool upstream_question_ask(struct upstream_request *request, const struct jsonrpc_message *message)
@@ -285,15 +322,15 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
 
     if (request == NULL) return false;
     host = request->server->host;
-    if (!upstream_question_may(host, upstream_question_capabilities(request), message))
+    if (!upstream_question_may(host, mn_buf_span(request->server->lease.capabilities), message))
         return false;
     asked = upstream_question_asked(request);
     if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) return false;
-    /* It names something that the modern era does not have. */
-    if (!request->is_live && json_find_str(message->params, "elicitationId") != NULL)
-        params = upstream_message_without(host, message->params, "elicitationId");
+    if (!request->is_live) params = upstream_question_modern(host, params);
     struct upstream_question *question = upstream_question_add(
         request, upstream_question_name(request, kind), message->id, message->method, params);
+    question->is_cancelled =
+        upstream_question_is_cancelled(request->server, message->method, message->params);
     if (request->is_live) {
         upstream_question_tell(request, question);
     } else if (!asked->is_parked && !asked->is_collecting) {
@@ -311,12 +348,12 @@ void upstream_question_reply(struct upstream *server, struct mn_span id, struct 
     upstream_message_reply(server, &writer);
 }
 
-void upstream_question_refuse(struct upstream *server, struct mn_span id, struct mn_span method,
+void upstream_question_refuse(struct upstream *server, struct mn_span id, bool is_cancelled,
                               int64_t code, struct mn_span text, struct mn_span data)
 {
     struct mn_writer writer = {0};
 
-    if (upstream_question_kind(method) == 1) {
+    if (is_cancelled) {
         upstream_question_reply(server, id, mn_span_str(CANCELLED));
         return;
     }
@@ -328,7 +365,8 @@ static void upstream_question_reply_error(struct upstream_request *request,
                                           const struct upstream_question *question, int64_t code,
                                           struct mn_span text, struct mn_span data)
 {
-    upstream_question_refuse(request->server, question->id, question->method, code, text, data);
+    upstream_question_refuse(request->server, question->id, question->is_cancelled, code, text,
+                             data);
 }
 
 /* A child asks without saying for which of its client's calls: what is open when the newest one,
@@ -535,7 +573,7 @@ static void upstream_question_on_refusal(struct upstream_request *request,
         upstream_question_reply_error(request, question, code, text, data);
         upstream_question_drop(request->asked, question);
         if (request->asked->open_count == 0) upstream_question_settled(request);
-    } else if (upstream_question_kind(question->method) == 1) {
+    } else if (upstream_question_kind(question->method) == KIND_ELICITATION) {
         upstream_question_collect(request, question, mn_span_str(CANCELLED));
     } else {
         upstream_call_answer_error(request, code, text, data);
@@ -664,6 +702,16 @@ bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struc
     return true;
 }
 
+/* Whether it is asked for the result of its client's task, which is there when that is over. */
+static bool upstream_question_waits(const struct upstream_asked *asked)
+{
+    MN_LIST_FOR_EACH (link, &asked->questions)
+        if (upstream_question_is_patient(
+                MN_CONTAINER(link, struct upstream_question, link)->method))
+            return true;
+    return false;
+}
+
 bool upstream_question_on_timer(struct upstream_request *request)
 {
     struct upstream_host *host = request->server->host;
@@ -686,7 +734,8 @@ bool upstream_question_on_timer(struct upstream_request *request)
         upstream_question_again(request);
     } else if (asked->open_count == 0) {
         return false;
-    } else if (host->now.mono - asked->since >= UPSTREAM_QUESTION_TTL) {
+    } else if (host->now.mono - asked->since >= UPSTREAM_QUESTION_TTL &&
+               !upstream_question_waits(asked)) {
         upstream_question_decline(request);
         if (request->is_sent)
             upstream_question_settled(request);

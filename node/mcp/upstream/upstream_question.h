@@ -1,14 +1,15 @@
 /* upstream_question.h: what a server wants to know from the client in the middle of a call
- * (sampling, elicitation, roots). A legacy server asks by a request of its own, and its call goes
- * on; a modern one answers input_required, and wants the call once more with the answers in it
- * (MCP 2026-07-28, multi round-trip requests). Towards the caller it looks the same either way:
+ * (sampling, elicitation, roots; of a legacy client that makes tasks of these, how they are). A
+ * legacy server asks by a request of its own, and its call goes on; a modern one answers
+ * input_required, and wants the call once more with the answers in it (MCP 2026-07-28, multi
+ * round-trip requests). Towards the caller it looks the same either way:
  *
  *   live     each question is an event, each answer an input; the call stays open
  *   rounds   the call ends with the result input_required; a legacy server's own call is parked
  *            meanwhile, and the next request, which brings the answers, goes on with it
  *
- * A question nobody answers within UPSTREAM_QUESTION_TTL is declined in the client's name, and a
- * parked call that nobody takes up is cancelled. */
+ * A question nobody answers within UPSTREAM_QUESTION_TTL is declined in the client's name, unless
+ * it is for the result of a task, and a parked call that nobody takes up is cancelled. */
 #ifndef UPSTREAM_QUESTION_H
 #define UPSTREAM_QUESTION_H
 
@@ -29,6 +30,7 @@ struct upstream_question {
     struct mn_span method; /* as asked */
     struct mn_span params; /* JSON, or empty */
     struct mn_buf *answer; /* modern: kept until all are there */
+    bool is_cancelled;     /* that nobody answers is said as its client would */
 };
 
 /* The part of a request that few have: what it asked, and where it waits. */
@@ -58,10 +60,17 @@ bool upstream_question_may(struct upstream_host *host, struct mn_span capabiliti
 /* A JSON object that can be passed on as such. */
 bool upstream_question_is_object(struct upstream_host *host, struct mn_span text);
 
-/* Answers the legacy server's request [id]: [result]; or that nobody does, which is said of an
- * elicitation as its client would. */
+/* Whether it may be long until it is answered: when a task of the client's is over. */
+bool upstream_question_is_patient(struct mn_span method);
+
+/* Whether that nobody answers is said as its client would: of an elicitation of which it makes no
+ * task. */
+bool upstream_question_is_cancelled(struct upstream *lease, struct mn_span method,
+                                    const struct json *params);
+
+/* Answers the legacy server's request [id]: [result]; or that nobody does. */
 void upstream_question_reply(struct upstream *server, struct mn_span id, struct mn_span result);
-void upstream_question_refuse(struct upstream *server, struct mn_span id, struct mn_span method,
+void upstream_question_refuse(struct upstream *server, struct mn_span id, bool is_cancelled,
                               int64_t code, struct mn_span text, struct mn_span data);
 
 /* A request of a legacy server; [request] is the call it belongs to, NULL: none. False: it is

@@ -73,8 +73,10 @@ static void upstream_send_post(struct upstream_request *request,
 static bool upstream_send_is_carried(const char *method)
 {
     static const char *const methods[] = {
-        "tools/call",   "prompts/get",  "resources/read", "completion/complete",  "tasks/get",
-        "tasks/result", "tasks/update", "tasks/cancel",   UPSTREAM_ROOTS_CHANGED, ASIDE_ANSWER};
+        "tools/call",          "prompts/get",  "resources/read",
+        "completion/complete", "tasks/get",    "tasks/result",
+        "tasks/update",        "tasks/cancel", UPSTREAM_ROOTS_CHANGED,
+        UPSTREAM_TASK_STATUS,  ASIDE_ANSWER};
 
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
         if (strcmp(method, methods[i]) == 0) return true;
@@ -127,12 +129,13 @@ static bool upstream_send_judge(struct upstream_request *request,
     return true;
 }
 
-static void upstream_send_roots_changed(struct upstream *lease)
+static void upstream_send_told(struct upstream *lease, const char *method,
+                               const struct json *params)
 {
-    struct mn_buf *text = upstream_message_roots_changed(lease);
+    struct mn_buf *text = upstream_message_notification(lease, method, params);
 
     if (lease->is_http)
-        upstream_http_notify(lease, text, UPSTREAM_ROOTS_CHANGED, false);
+        upstream_http_notify(lease, text, method, false);
     else
         upstream_stdio_write(lease, text);
 }
@@ -140,16 +143,19 @@ static void upstream_send_roots_changed(struct upstream *lease)
 /* Something of the client's that is no call but travels as one: for the session of its own that it
  * has here. Who has none was never asked anything. */
 static bool upstream_send_notification(struct upstream_request *request,
-                                       const Meshnode__Gateway__Request *payload)
+                                       const Meshnode__Gateway__Request *payload,
+                                       const struct json *params)
 {
     bool is_answer = strcmp(payload->method, ASIDE_ANSWER) == 0;
     struct upstream *lease;
 
-    if (!is_answer && strcmp(payload->method, UPSTREAM_ROOTS_CHANGED) != 0) return false;
+    if (!is_answer && strcmp(payload->method, UPSTREAM_ROOTS_CHANGED) != 0 &&
+        strcmp(payload->method, UPSTREAM_TASK_STATUS) != 0)
+        return false;
     lease = upstream_lease_has(request->server, payload);
     if (lease != NULL && lease->state == UPSTREAM_READY) {
         if (!is_answer)
-            upstream_send_roots_changed(lease);
+            upstream_send_told(lease, payload->method, params);
         else if (payload->answer != NULL)
             upstream_asked_on_answer(lease, payload->answer);
     }
@@ -223,7 +229,7 @@ void upstream_send_call(struct upstream_request *request)
         return;
     }
     if (!upstream_send_judge(request, payload, &params)) return;
-    if (upstream_send_notification(request, payload)) return;
+    if (upstream_send_notification(request, payload, params)) return;
     if (payload->resume.len > 0) {
         upstream_send_resume(request, payload, params);
         return;
