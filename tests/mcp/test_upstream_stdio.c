@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "node/mcp/upstream/upstream.h"
+#include "node/mcp/upstream/upstream_list.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/suite.h"
 
@@ -270,6 +271,25 @@ START_TEST(repeated_cursor_ends_the_list)
     ck_assert_ptr_null(world_line(&w));
     ck_assert_str_eq(world_offer(&w)->tools, "a b ");
     assert_has(world_log(&w, "s"), "repeats a cursor");
+}
+END_TEST
+
+/* Pages of nothing, each with a cursor of its own. */
+START_TEST(pages_without_end_end_the_list)
+{
+    const char *line;
+    uint32_t pages = 0;
+
+    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_LEGACY), MN_OK);
+    world_answer(&w, world_line(&w), WORLD_LEGACY);
+    world_line(&w);
+    for (; (line = world_line(&w)) != NULL && pages <= 2 * UPSTREAM_LIST_PAGES_MAX; pages++)
+        world_answer(&w, line,
+                     world_format(&w, "{\"tools\":[%s],\"nextCursor\":\"%u\"}",
+                                  pages == 0 ? "{\"name\":\"a\"}" : "", pages));
+    ck_assert_uint_eq(pages, UPSTREAM_LIST_PAGES_MAX + 1);
+    ck_assert_str_eq(world_offer(&w)->tools, "a ");
+    assert_has(world_log(&w, "s"), "too many pages");
 }
 END_TEST
 
@@ -1165,6 +1185,7 @@ static Suite *suite(void)
     tcase_add_test(tc, server_without_tools_is_offered_empty);
     tcase_add_test(tc, pages_are_drained_and_an_empty_cursor_is_a_cursor);
     tcase_add_test(tc, repeated_cursor_ends_the_list);
+    tcase_add_test(tc, pages_without_end_end_the_list);
     tcase_add_loop_test(tc, more_than_5000_tools_are_refused, 0, 2);
     tcase_add_test(tc, bad_tools_are_left_out_and_counted);
     tcase_add_test(tc, only_exported_tools_are_offered_and_callable);
