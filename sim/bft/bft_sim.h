@@ -4,8 +4,9 @@
  * synced, and tears the last record. Only signatures are modelled (bft_sign.c), because a run makes
  * tens of thousands of them; the unit tests use the real ones.
  *
- * bft_world.c: time, net, disks, crashes. bft_simplex.c, bft_decide.c: a core each, as a host runs
- * it, with its liars and its checks. bft_main.c: seeds, replay. */
+ * bft_world.c: time, net, disks, crashes; bft_plan.c: what goes wrong, and when. bft_simplex*.c,
+ * bft_decide*.c: a core each, as a host runs it, with its liars and its checks. bft_main.c: seeds,
+ * replay. */
 #ifndef BFT_SIM_H
 #define BFT_SIM_H
 

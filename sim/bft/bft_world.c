@@ -1,8 +1,8 @@
-/* Time, hosts, their disks, the net between them, and what goes wrong with them. */
+/* Time, hosts, their disks, and the net between them. */
 #include <stdio.h>
 
 #include "proto/base/check.h"
-#include "sim/bft/bft_sim.h"
+#include "sim/bft/bft_world.h"
 #include "sim/common/trace.h"
 
 #define CLOCK_START MN_SEC
@@ -101,7 +101,7 @@ static void net_remember(struct bft_world *world, uint32_t from, uint32_t to, st
     world->old[at].to = to;
 }
 
-static void net_send(struct bft_world *world, uint32_t from, uint32_t to, struct mn_buf *buf)
+void bft_net_send(struct bft_world *world, uint32_t from, uint32_t to, struct mn_buf *buf)
 {
     uint32_t copies = 1 + (rng_below(&world->rng_net, 1000) < world->duplicate_permille);
 
@@ -125,14 +125,13 @@ void bft_host_send(struct bft_host *host, uint32_t to, struct mn_buf *buf)
     if (bft_draw(&world->rng_net, 16) == 0)
         net_remember(world, host->index, to == UINT32_MAX ? 0 : to, buf);
     for (uint32_t i = 0; i < world->hosts_count; i++)
-        if (i != host->index && (to == UINT32_MAX || to == i)) net_send(world, host->index, i, buf);
+        if (i != host->index && (to == UINT32_MAX || to == i))
+            bft_net_send(world, host->index, i, buf);
 }
 
 /* ---- the disk ---- */
 
-static void plan_on_write(struct bft_host *host);
-
-static void record_free(struct bft_record *record)
+void bft_record_free(struct bft_record *record)
 {
     mn_list_remove(&record->list);
     mn_buf_unref(record->buf);
@@ -145,7 +144,7 @@ static void disk_forget(struct bft_host *host, const mn_id *key)
     MN_LIST_FOR_EACH_SAFE (item, &host->durable) {
         struct bft_record *record = MN_CONTAINER(item, struct bft_record, list);
         if (!mn_id_equal(&record->key, key)) continue;
-        record_free(record);
+        bft_record_free(record);
         host->durable_count--;
     }
 }
@@ -154,7 +153,7 @@ static void disk_apply(struct bft_host *host, struct bft_record *record)
 {
     disk_forget(host, &record->key);
     if (record->buf == NULL) {
-        record_free(record);
+        bft_record_free(record);
         return;
     }
     mn_list_remove(&record->list);
@@ -203,7 +202,7 @@ void bft_host_persist(struct bft_host *host, uint64_t write, const mn_id *key,
     if (key != NULL) item->key = *key;
     item->buf = mn_buf_ref(record);
     mn_list_push_back(&host->pending, &item->list);
-    plan_on_write(host);
+    bft_plan_on_write(host);
     if (!host->is_syncing) disk_begin(host);
 }
 
@@ -222,7 +221,7 @@ const struct mn_span *bft_host_records(struct bft_host *host, uint32_t *ret_coun
 
 /* ---- life ---- */
 
-static void host_start(struct bft_host *host)
+void bft_host_start(struct bft_host *host)
 {
     if (host->core != NULL) return;
     host->boot++;
@@ -235,7 +234,7 @@ static void host_start(struct bft_host *host)
 
 /* The process ends. Of what was not synced, the oldest records may have reached the disk, and half
  * of the next one. */
-static void host_crash(struct bft_host *host)
+void bft_host_crash(struct bft_host *host)
 {
     struct bft_world *world = host->world;
     uint32_t kept = bft_draw(&world->rng_disk, 3);
@@ -249,7 +248,7 @@ static void host_crash(struct bft_host *host)
         struct bft_record *record = MN_CONTAINER(host->pending.next, struct bft_record, list);
         bool is_torn = kept == 1 && bft_draw(&world->rng_disk, 2) == 0;
         if (kept == 0) {
-            record_free(record);
+            bft_record_free(record);
             continue;
         }
         kept--;
@@ -264,212 +263,10 @@ static void host_crash(struct bft_host *host)
     }
 }
 
-static void host_restart(struct bft_world *world, struct bft_event *event)
+void bft_host_restart(struct bft_world *world, struct bft_event *event)
 {
     (void)world;
-    host_start(event->host);
-}
-
-/* ---- faults ---- */
-
-const char *const bft_decision_names[BFT_DECISIONS] = {"loss",    "duplicates",  "delay",  "cut",
-                                                       "crash",   "pause",       "replay", "junk",
-                                                       "restore", "crash-write", "lie",    "op"};
-
-static uint32_t plan_draw(struct bft_world *world, uint32_t bound)
-{
-    return bft_draw(&world->rng_strike, bound);
-}
-
-static void plan_heal(struct bft_world *world, struct bft_event *event)
-{
-    for (uint32_t i = 0; i < world->hosts_count; i++)
-        world->cut[event->number][i] = world->cut[i][event->number] = 0;
-}
-
-static void plan_cut(struct bft_world *world, uint32_t host)
-{
-    uint32_t way = plan_draw(world, 3);
-
-    for (uint32_t i = 0; i < world->hosts_count; i++) {
-        if (plan_draw(world, 4) == 0) continue;
-        if (way != 0) world->cut[host][i] = 1;
-        if (way != 1) world->cut[i][host] = 1;
-    }
-    bft_world_at(world, world->time + 50 * MN_MS + plan_draw(world, 1500000), plan_heal, NULL)
-        ->number = host;
-}
-
-/* A disk as it was at some time before: the validator must only look on from now on. Only while
- * the liars leave room for one more that says nothing. */
-static void plan_restore(struct bft_world *world, struct bft_host *host)
-{
-    uint64_t silent = world->liars_weight;
-    uint32_t kept;
-
-    for (uint32_t i = 0; i < world->hosts_count; i++)
-        if (world->hosts[i].is_restored) silent += world->hosts[i].weight;
-    if (host->is_liar || host->is_restored || host->core == NULL) return;
-    if (3 * (silent + host->weight) >= world->total) return;
-    host_crash(host);
-    host->is_restored = true;
-    kept = plan_draw(world, host->durable_count + 1);
-    while (host->durable_count > kept) {
-        record_free(MN_CONTAINER(host->durable.prev, struct bft_record, list));
-        host->durable_count--;
-    }
-    host_start(host);
-}
-
-static void plan_replay(struct bft_world *world, bool is_junk)
-{
-    uint32_t at = plan_draw(world, BFT_OLD);
-    struct mn_buf *buf = mn_buf_ref(world->old[at].buf);
-
-    if (buf == NULL) return;
-    if (is_junk && buf->size > 0) {
-        struct mn_buf *other = mn_buf_copy(mn_buf_span(buf));
-        for (uint32_t i = plan_draw(world, 4); i < 4; i++)
-            other->bytes[plan_draw(world, other->size)] ^= (uint8_t)(1u << plan_draw(world, 8));
-        mn_buf_unref(buf);
-        buf = other;
-    }
-    net_send(world, world->old[at].from, plan_draw(world, world->hosts_count), buf);
-    mn_buf_unref(buf);
-}
-
-static void plan_crash(struct bft_world *world, struct bft_host *host, uint32_t most)
-{
-    host_crash(host);
-    bft_world_at(world, world->time + MN_MS + plan_draw(world, most), host_restart, host);
-}
-
-static void plan_do(struct bft_world *world, enum bft_fault fault, struct bft_host *host)
-{
-    switch (fault) {
-    case BFT_FAULT_CUT: plan_cut(world, host->index); break;
-    case BFT_FAULT_CRASH: plan_crash(world, host, 800000); break;
-    case BFT_FAULT_CRASH_WRITE: plan_crash(world, host, 50000); break;
-    case BFT_FAULT_PAUSE:
-        host->paused_until = world->time + 50 * MN_MS + plan_draw(world, 1000000);
-        break;
-    case BFT_FAULT_REPLAY: plan_replay(world, false); break;
-    case BFT_FAULT_JUNK: plan_replay(world, true); break;
-    case BFT_FAULT_RESTORE: plan_restore(world, host); break;
-    case BFT_FAULT_LIE:
-        if (host->core != NULL && host->is_liar && !world->has_failed) world->scenario->lie(host);
-        break;
-    case BFT_OP:
-        if (world->scenario->propose != NULL) world->scenario->propose(world);
-        break;
-    case BFT_FAULT_LOSS:
-    case BFT_FAULT_DUPLICATE:
-    case BFT_FAULT_DELAY:
-    case BFT_DECISIONS: break; /* last for the whole run */
-    }
-}
-
-void bft_world_decide(struct bft_world *world, uint32_t kind, uint32_t arg, uint64_t seed)
-{
-    struct bft_host *host;
-
-    story_note(world->options.notes, world->time, kind, arg, seed);
-    story_rng(&world->rng_strike, seed);
-    host = &world->hosts[arg == 0 ? plan_draw(world, world->hosts_count)
-                                  : (arg - 1) % world->hosts_count];
-    if (kind < BFT_FAULT_COUNT) world->stats.faults[kind]++;
-    if (world->options.is_verbose && kind != BFT_FAULT_LIE)
-        printf("%10.6f n%u: %s\n", (double)world->time / 1e6, host->index,
-               bft_decision_names[kind]);
-    plan_do(world, (enum bft_fault)kind, host);
-}
-
-static void plan_next(struct bft_world *world, struct bft_event *event)
-{
-    uint32_t fault = bft_draw(&world->rng_fault, BFT_FAULT_CRASH_WRITE);
-
-    (void)event;
-    if (world->is_quiet) return;
-    if ((world->faults >> fault & 1) != 0 && fault > BFT_FAULT_DELAY)
-        bft_world_decide(world, fault, 0, rng_u64(&world->rng_fault));
-    bft_world_at(world, world->time + bft_draw(&world->rng_fault, world->fault_every), plan_next,
-                 NULL);
-}
-
-/* A crash that finds a record on its way to the disk, and a process that is soon back. */
-static void plan_crash_now(struct bft_world *world, struct bft_event *event)
-{
-    if (!world->is_quiet)
-        bft_world_decide(world, BFT_FAULT_CRASH_WRITE, event->host->index + 1, event->number);
-}
-
-static void plan_on_write(struct bft_host *host)
-{
-    struct bft_world *world = host->world;
-    struct bft_event *event;
-
-    if (world->is_quiet || (world->faults >> BFT_FAULT_CRASH & 1) == 0) return;
-    if (world->options.is_told) return; /* it stands in the story when it came to that */
-    if (bft_draw(&world->rng_fault, 12) != 0) return;
-    event =
-        bft_world_at(world, world->time + bft_draw(&world->rng_fault, 3000), plan_crash_now, host);
-    event->boot = host->boot;
-    event->number = rng_u64(&world->rng_fault);
-}
-
-static void plan_told(struct bft_world *world, struct bft_event *event)
-{
-    const struct story_decision *decision = &world->options.story->items[event->number];
-
-    if (!world->is_quiet || decision->kind >= BFT_FAULT_LIE)
-        bft_world_decide(world, decision->kind, decision->arg, decision->seed);
-}
-
-/* What lasts for the whole run. */
-static void plan_start_lasting(struct bft_world *world)
-{
-    struct rng *rng = &world->rng_fault;
-    uint32_t loss, duplicate, delay;
-    mn_time delay_max;
-
-    world->faults = rng_u32(rng) & ~(world->options.story->left_out & 7u);
-    loss = bft_draw(rng, 400);
-    duplicate = bft_draw(rng, 300);
-    delay_max = bft_draw(rng, 1500000);
-    delay = bft_draw(rng, 1000);
-    if (world->faults >> BFT_FAULT_LOSS & 1) world->loss_permille = loss;
-    if (world->faults >> BFT_FAULT_DUPLICATE & 1) world->duplicate_permille = duplicate;
-    if (world->faults >> BFT_FAULT_DELAY & 1) {
-        world->delay_max = delay_max;
-        world->delay_permille = delay;
-    }
-    for (uint32_t fault = 0; fault < BFT_LASTING_COUNT; fault++)
-        world->stats.faults[fault] += world->faults >> fault & 1;
-}
-
-static void plan_start(struct bft_world *world)
-{
-    const struct story *story = world->options.story;
-
-    _Static_assert(BFT_FAULT_DELAY + 1 == BFT_LASTING_COUNT, "they come first");
-    plan_start_lasting(world);
-    world->fault_every = 2000 + bft_draw(&world->rng_fault, 60000);
-    if (!world->options.is_told)
-        bft_world_at(world, bft_draw(&world->rng_fault, 20000), plan_next, NULL);
-    for (uint32_t i = 0; world->options.is_told && i < story->count; i++)
-        bft_world_at(world, story->items[i].at, plan_told, NULL)->number = i;
-}
-
-static void plan_stop(struct bft_world *world)
-{
-    world->is_quiet = true;
-    world->loss_permille = world->duplicate_permille = 0;
-    world->delay_max = 0;
-    memset(world->cut, 0, sizeof world->cut);
-    for (uint32_t i = 0; i < world->hosts_count; i++) {
-        world->hosts[i].paused_until = 0;
-        host_start(&world->hosts[i]);
-    }
+    bft_host_start(event->host);
 }
 
 /* ---- a run ---- */
@@ -536,9 +333,9 @@ void bft_world_free(struct bft_world *world)
 
     for (uint32_t i = 0; i < world->hosts_count; i++) {
         struct bft_host *host = &world->hosts[i];
-        host_crash(host);
+        bft_host_crash(host);
         while (!mn_list_is_empty(&host->durable))
-            record_free(MN_CONTAINER(host->durable.next, struct bft_record, list));
+            bft_record_free(MN_CONTAINER(host->durable.next, struct bft_record, list));
     }
     world->scenario->finish(world);
     while ((entry = mn_heap_peek(&world->events)) != NULL) {
@@ -590,11 +387,11 @@ static void world_run_until(struct bft_world *world, mn_time until, bool stops_w
 bool bft_world_run(struct bft_world *world)
 {
     world->scenario->begin(world);
-    plan_start(world);
+    bft_plan_start(world);
     for (uint32_t i = 0; i < world->hosts_count; i++)
-        host_start(&world->hosts[i]);
+        bft_host_start(&world->hosts[i]);
     world_run_until(world, world->options.story->faults_for, false);
-    plan_stop(world);
+    bft_plan_stop(world);
     world_run_until(world, world->options.story->faults_for + SETTLE, false);
     if (world->has_failed) return false;
     world->scenario->quiet(world);

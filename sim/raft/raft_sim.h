@@ -3,9 +3,9 @@
  * generator per concern. Real encoded messages cross the virtual wire; the disk loses what was not
  * synced. Checks run after every event; at the end the histories are judged.
  *
- * The files: raft_world.c time, hosts, disk, net; raft_kv.c the state machine; raft_client.c the
- * load; raft_plan.c the faults; raft_memory.c one of them; raft_checks.c invariants across nodes;
- * raft_linear.c linearizability. */
+ * The files: raft_world.c time, hosts, net; raft_disk.c disks; raft_kv.c the state machine;
+ * raft_client.c the load; raft_plan.c the faults; raft_memory.c one of them; raft_checks.c
+ * invariants across nodes; raft_linear.c linearizability. */
 #ifndef RAFT_SIM_H
 #define RAFT_SIM_H
 
@@ -264,6 +264,15 @@ void raft_world_crash(struct raft_host *host);
 /* From now on its clock shows [leap] more, and runs at [permille] of true time. */
 void raft_world_set_clock(struct raft_host *host, mn_time leap, uint32_t permille);
 struct raft_host *raft_world_leader(struct raft_world *world); /* of the highest term, or NULL */
+
+void raft_net_send(struct raft_host *from, uint32_t to, struct mn_buf *buf);
+
+/* raft_disk.c */
+void raft_disk_write(struct raft_host *host, const struct raft_persist *persist);
+void raft_disk_crash(struct raft_host *host); /* its process ends */
+/* Reads the log back, up to what does not read. */
+void raft_disk_read(struct raft_host *host, enum raft_unread unread);
+void raft_disk_done(struct raft_disk *disk);
 
 /* raft_client.c */
 void raft_client_start(struct raft_world *world);

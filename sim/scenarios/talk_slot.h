@@ -1,5 +1,5 @@
-/* talk_slot.h: what the files of a calling client share: talk_client.c (its calls) and
- * talk_answer.c (what it is asked). */
+/* talk_slot.h: what the files of a calling client share: talk_client.c (when it calls, and where),
+ * talk_call.c (its calls) and talk_answer.c (what it is asked). */
 #ifndef SIM_TALK_SLOT_H
 #define SIM_TALK_SLOT_H
 
@@ -71,7 +71,11 @@ bool talk_answer(const struct slot *slot, struct mn_writer *writer, struct mn_sp
 /* A request of the server's, to a legacy client. */
 void talk_asked(struct slot *slot, const struct json *root, struct mn_span method);
 
-/* ---- talk_client.c ---- */
+/* ---- talk_call.c ---- */
+
+void talk_slot_ask(struct slot *slot, struct sim_host *host);
+/* It may be cancelled in a while: drawn. */
+void talk_slot_plan_cancel(struct slot *slot);
 
 /* It goes on within that time; or ends, with an answer, or because it was refused. */
 void talk_slot_later(struct slot *slot, mn_time most);
@@ -98,5 +102,10 @@ void talk_task_found_over(const struct slot *slot);
 /* Legacy: opens the stream of its session, if it has none. */
 void talk_stream_open(struct talk_client *client);
 void talk_stream_close(struct talk_client *client); /* it may have none */
+
+/* ---- talk_client.c ---- */
+
+void talk_client_again(struct talk_client *client);   /* with another call, in a moment */
+void talk_slot_go_on(struct sim *sim, void *context); /* the next round, or word about a task */
 
 #endif

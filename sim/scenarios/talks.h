@@ -1,6 +1,7 @@
 /* talks.h: MCP beyond plain calls, as the scenario `talks` has it. talk_client.c: clients that
- * call; talk_batch.c: those that post batches; talk_follow.c: clients that follow resources;
- * talk_session.c: their sessions; talks.c: the run. The servers and the ledger: sim/mesh/talker.h.
+ * call, talk_call.c: their calls; talk_batch.c: those that post batches; talk_follow.c: clients
+ * that follow resources; talk_session.c: their sessions; talks.c: the run. The servers and the
+ * ledger: sim/mesh/talker.h.
  */
 #ifndef SIM_TALKS_H
 #define SIM_TALKS_H

@@ -120,7 +120,7 @@ MUTANTS = {
     "bft-child-changes-value": [
         (RULES, "        if (!simplex_hash_equal(&parent->value_hash, &block->value_hash)) "
                 "return false;\n", ""),
-        ("sim/bft/bft_simplex.c", "        block->value_hash = parent->block.value_hash;\n",
+        ("sim/bft/bft_simplex_liars.c", "        block->value_hash = parent->block.value_hash;\n",
          "        block->value_hash = simplex_value_hash(mn_span_str(\"v\"));\n")],
     "bft-words-forgotten": [(RULES,
         "    if (statement->signer != simplex->config.self) return;\n    at =",
