@@ -64,6 +64,7 @@ static const char *name_doubtful(struct ctl *ctl, const struct json *root)
     const struct json *votes = json_find_str(root, "votes");
     const char *names = NULL;
 
+    if (!json_is(votes, JSON_ARRAY)) return NULL;
     for (const struct json *vote = json_first(votes); vote != NULL; vote = json_next(votes, vote))
         if (is_doubtful(vote))
             names = mn_arena_format(&ctl->arena, "%s%s%s", names == NULL ? "" : names,
