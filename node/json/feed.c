@@ -55,6 +55,7 @@ struct json_feed {
     enum feed_number number;
     bool is_key, has_escapes; /* of the string that is not over */
     bool has_lines;
+    size_t values;
     size_t at, token; /* looked at up to here; where the unfinished string or number begins */
     mn_status failure;
 };
@@ -86,6 +87,11 @@ void json_feed_free(struct json_feed *feed)
 size_t json_feed_place(const struct json_feed *feed)
 {
     return feed->at;
+}
+
+size_t json_feed_values(const struct json_feed *feed)
+{
+    return feed->values;
 }
 
 bool json_feed_has_lines(const struct json_feed *feed)
@@ -147,6 +153,7 @@ static void feed_scalar(struct json_feed *feed, enum json_type type, size_t begi
 {
     struct feed_level *top = feed_top(feed);
 
+    feed->values++;
     if (top != NULL && !top->is_object) feed_count(feed);
     if (feed_is_recorded(feed)) {
         struct feed_node *node = feed_record(feed, type, begin, end);
@@ -161,6 +168,7 @@ static void feed_open(struct json_feed *feed, bool is_object)
     bool is_recorded = feed_is_recorded(feed);
     bool is_kept = is_recorded && feed->depth < feed->limits.depth_kept;
 
+    feed->values++;
     if (feed->depth >= feed->limits.depth_max) {
         feed_fail(feed, MN_TOO_BIG);
         return;
@@ -224,6 +232,7 @@ static void feed_string_is_over(struct json_feed *feed)
         feed_scalar(feed, JSON_STRING, feed->token, feed->at);
         return;
     }
+    feed->values++;
     feed_count(feed);
     if (feed_is_recorded(feed)) {
         struct feed_node *node = feed_record(feed, JSON_STRING, feed->token, feed->at);

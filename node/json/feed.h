@@ -25,6 +25,9 @@ MN_MUST_USE mn_status json_feed_check(struct json_feed *feed, struct mn_span tex
 MN_MUST_USE mn_status json_feed_end(struct json_feed *feed, struct mn_span text,
                                     struct mn_arena *arena, const struct json **ret);
 
+/* Values and keys that were seen so far, those that are not kept too. */
+size_t json_feed_values(const struct json_feed *feed);
+
 /* Bytes that were looked at so far. */
 size_t json_feed_place(const struct json_feed *feed);
 

@@ -14,6 +14,7 @@
 #define PIECE ((size_t)64 << 10)   /* bytes of one input */
 #define STEP_MAX ((size_t)1 << 20) /* bytes that one step may handle */
 #define TICKS_MAX 4096             /* until it is answered */
+#define COPIES_MAX 2               /* of a whole request, in the step of its end */
 #define FIRST_TICKET 7
 
 static struct world w;
@@ -246,15 +247,106 @@ END_TEST
     "{\"jsonrpc\":\"2.0\",\"id\":5,\"method\":\"tools/call\",\"params\":{\"name\":\"srv__echo\"," \
     "\"arguments\":{}}}"
 
+static const char *const versions[] = {"2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"};
+
 START_TEST(legacy_client_gets_it_in_slices)
 {
-    const char *session = client_initialize("/mcp", "2025-11-25");
+    const char *session = client_initialize("/mcp", versions[_i]);
     uint64_t id = client_legacy(session, CALL_LEGACY)->id;
 
     work_reset();
     client_result(ticket(), result(0));
     work_off();
     assert_answer(client_response(id), "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":", 0, "}");
+}
+END_TEST
+
+/* The name of what a revision does not know may stand across two slices. */
+START_TEST(old_client_gets_what_it_knows)
+{
+    const char *session = client_initialize("/mcp", "2025-03-26");
+    uint64_t id = client_legacy(session, CALL_LEGACY)->id;
+    size_t before = strlen(IMAGE_HEAD) + strlen("\"},{\"type\":\"resource_");
+
+    client_result(ticket(),
+                  made(IMAGE_HEAD, "A", LARGE - before + (size_t)_i,
+                       "\"},{\"type\":\"resource_link\",\"name\":\"n\",\"uri\":\"u:1\"}]}"));
+    work_off();
+    ck_assert(client_response(id)->is_ended);
+    ck_assert_ptr_nonnull(
+        strstr(client_response(id)->body, "{\"type\":\"text\",\"text\":\"n <u:1>\"}]}}"));
+}
+END_TEST
+
+/* ---- from the client ---- */
+
+static const struct {
+    const char *head, *unit, *tail;
+} requests[] = {
+    {"{\"text\":\"", "A", "\"}"},
+    {"{\"x\":[0", ",1", "]}"},
+    {"{\"text\":\"", "\\n\\u00e9\xc3\xa9", "\"}"},
+};
+#define REQUESTS_COUNT (int)(sizeof requests / sizeof *requests)
+#define REQUEST ((size_t)15 << 20)
+
+/* Posts a call with large arguments, as they come. */
+static uint64_t posted(int index, const char *path, const char *name)
+{
+    char head[512], tail[16], line[64];
+    const char *const headers[] = {"mcp-protocol-version: 2026-07-28", "mcp-method: tools/call",
+                                   line, NULL};
+    uint64_t id;
+    const char *bytes;
+
+    snprintf(line, sizeof line, "mcp-name: %s", name);
+    snprintf(head, sizeof head,
+             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/"
+             "call\",\"params\":{\"name\":\"%s\"," MODERN_META("") ",\"arguments\":%s",
+             name, requests[index].head);
+    snprintf(tail, sizeof tail, "%s}}", requests[index].tail);
+    bytes = made(head, requests[index].unit, REQUEST, tail);
+    id = client_open("POST", path, headers);
+    work_reset();
+    for (size_t left = strlen(bytes), size; left > 0; bytes += size, left -= size) {
+        size = left < PIECE ? left : PIECE;
+        client_body(id, bytes, size, size == left);
+        if (size < left) ck_assert_uint_le(work_worst(), STEP_MAX);
+    }
+    return id;
+}
+
+/* Its JSON was judged while it came. What is left for its end is copying it for the mesh. */
+START_TEST(request_is_checked_as_it_comes)
+{
+    posted(_i, "/mcp/servers/srv", "echo");
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_uint_le(work_worst(), COPIES_MAX * REQUEST + STEP_MAX);
+}
+END_TEST
+
+/* The arguments are not even looked for. */
+START_TEST(request_of_too_many_values_is_refused_at_once)
+{
+    uint64_t id = posted(1, "/mcp", "srv__echo");
+
+    ck_assert_uint_eq(client_calls_count, 0);
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, "too many values"));
+    ck_assert_uint_le(work_worst(), STEP_MAX);
+}
+END_TEST
+
+START_TEST(request_that_is_wrong_says_where)
+{
+    char *bytes = made("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"", "x", REQUEST, "\"]");
+    uint64_t id = client_open("POST", "/mcp", NULL);
+    char place[64];
+
+    client_body(id, bytes, REQUEST, false);
+    client_body(id, bytes + REQUEST, strlen(bytes) - REQUEST, true);
+    snprintf(place, sizeof place, "(at byte %zu)", strlen(bytes) - 1);
+    ck_assert_uint_eq(client_response(id)->code, 400);
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, place));
 }
 END_TEST
 
@@ -376,7 +468,11 @@ int main(void)
     tcase_add_test(from, what_is_wrong_in_the_end_is_no_answer);
     tcase_add_checked_fixture(to, front_setup, front_teardown);
     tcase_add_loop_test(to, modern_client_gets_it_in_slices, 0, RESULTS_COUNT);
-    tcase_add_test(to, legacy_client_gets_it_in_slices);
+    tcase_add_loop_test(to, legacy_client_gets_it_in_slices, 0, 4);
+    tcase_add_loop_test(to, old_client_gets_what_it_knows, 0, 10);
+    tcase_add_loop_test(to, request_is_checked_as_it_comes, 0, REQUESTS_COUNT);
+    tcase_add_test(to, request_of_too_many_values_is_refused_at_once);
+    tcase_add_test(to, request_that_is_wrong_says_where);
     tcase_add_test(to, stream_gets_it_in_slices);
     tcase_add_test(to, legacy_client_gets_its_own_shape);
     tcase_add_test(to, what_becomes_small_is_an_answer_as_any);

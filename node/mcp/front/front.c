@@ -85,6 +85,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
     mn_map_remove(&front->exchanges, &exchange->by_id);
     front->bodies_size -= mn_writer_size(&exchange->body);
     mn_writer_drop(&exchange->body);
+    json_feed_free(exchange->feed);
     front->batches_size -= mn_writer_size(&exchange->batch);
     mn_writer_drop(&exchange->batch);
     mn_buf_unref(exchange->listen_id);
@@ -262,6 +263,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     front->now = now;
     front->outbox = outbox;
     front->body = mn_span(NULL, 0);
+    front->body_values = 0;
     switch (input->type) {
     case MCP_IN_EDGE: front_on_edge(front, input->edge); break;
     case MCP_IN_CALL: front_on_call(front, input->call); break;

@@ -82,8 +82,6 @@ static void front_answer_on_failed(struct front *front, struct front_call *call,
     mn_writer_drop(&data);
 }
 
-static void front_answer_on_result(struct front *front, struct front_call *call,
-                                   struct mn_span text, const mn_id *node, struct mn_span resume);
 static struct mn_span front_answer_padded(struct front *front, struct mn_span text);
 
 /* A modern client is asked by a result, and calls again. False: it cannot be asked. */
@@ -378,8 +376,8 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
 }
 
 /* [text] is part of a buffer, or padded: it is read once, where it is. */
-static void front_answer_on_result(struct front *front, struct front_call *call,
-                                   struct mn_span text, const mn_id *node, struct mn_span resume)
+void front_answer_on_result(struct front *front, struct front_call *call, struct mn_span text,
+                            const mn_id *node, struct mn_span resume)
 {
     struct front_answer answer = {.node = *node, .resume = resume};
     struct mn_span known;

@@ -354,10 +354,12 @@ static bool front_call_refuses(struct front *front, struct front_exchange *excha
                                const struct jsonrpc_message *message, struct names_item *tool,
                                const struct json *arguments)
 {
-    struct mn_span why;
+    struct mn_span why = mn_span_str("there are too many values in the request");
     struct mn_writer result = {0};
 
-    if (names_judge(&front->names, tool, arguments, &front->scratch, &why) != NAMES_BAD)
+    /* To find that out of the arguments takes long, and nobody may hold up others by it. */
+    if (front->body_values <= JSON_NODES_MAX &&
+        names_judge(&front->names, tool, arguments, &front->scratch, &why) != NAMES_BAD)
         return false;
     mn_writer_str(&result,
                   session == NULL ? "{\"resultType\":\"complete\",\"content\":" : "{\"content\":");

@@ -64,8 +64,7 @@ static void content_judge_list(struct splice *splice, struct front *front, const
         content_judge(splice, front, version, item);
 }
 
-/* True when it may have such contents: looking for them costs a parse of all of it. */
-static bool content_may_have(const char *version, struct mn_span text)
+bool front_content_may_have(const char *version, struct mn_span text)
 {
     for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
         if (strcmp(version, newer[i].since) < 0 && mn_text_has(text, mn_span_str(newer[i].type)))
@@ -83,7 +82,7 @@ struct mn_span front_content_known(struct front *front, const struct front_call 
 
     if (call->session == NULL) return text;
     version = call->session->version;
-    if (!content_may_have(version, text) ||
+    if (!front_content_may_have(version, text) ||
         json_parse_copy(front->parser, text, deep, &front->scratch, &result) != MN_OK)
         return text;
     splice.at = result->raw.data;

@@ -312,6 +312,7 @@ void front_http_body(struct front *front, struct front_exchange *exchange,
     }
     mn_writer_add(&exchange->body, bytes);
     front->bodies_size += bytes.size;
+    front_message_ahead(exchange);
     if (!input->is_last) return;
     front->bodies_size -= mn_writer_size(&exchange->body);
     body = mn_writer_done(&exchange->body);

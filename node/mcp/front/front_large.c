@@ -14,6 +14,7 @@ struct front_large {
     struct mn_span text, resume;
     mn_id node;
     uint32_t depth; /* that is kept */
+    bool is_newer;  /* it may have contents that the client's revision does not know */
     struct json_feed *feed;
 };
 
@@ -26,12 +27,10 @@ static void large_start(struct front_large *large, uint32_t depth)
     large->depth = depth;
 }
 
-/* Revisions before this one miss kinds of content, for which all of it is looked through; and a URI
- * that is another one here stands deep inside. */
+/* A URI that is another one here stands deep inside. */
 bool front_large_is_one(const struct front_call *call, struct mn_span text)
 {
-    return text.size >= JSONRPC_LARGE && call->uri.size == 0 &&
-           (call->session == NULL || strcmp(call->session->version, "2025-06-18") >= 0);
+    return text.size >= JSONRPC_LARGE && call->uri.size == 0;
 }
 
 void front_large_begin(struct front *front, struct front_call *call, const struct call_event *event,
@@ -65,6 +64,20 @@ void front_large_drop(struct front *front, struct front_call *call)
     mn_free(large);
 }
 
+/* Contents that its client does not know are taken out of all of it at once. */
+static void large_give(struct front *front, struct front_large *large)
+{
+    struct mn_buf *payload = mn_buf_ref(large->payload);
+    struct mn_span text = large->text, resume = large->resume;
+    struct front_call *call = large->call;
+    mn_id node = large->node;
+
+    MN_PROBE("front: a large answer with contents that the client does not know");
+    front_large_drop(front, call);
+    front_answer_on_result(front, call, text, &node, resume);
+    mn_buf_unref(payload);
+}
+
 static void large_finish(struct front *front, struct front_large *large)
 {
     struct front_answer answer = {
@@ -83,10 +96,28 @@ static void large_finish(struct front *front, struct front_large *large)
     mn_buf_unref(answer.source);
 }
 
+/* Between two places of its text, and of a name that ends there. */
+static bool large_has_newer(const struct front_large *large, size_t from, size_t to)
+{
+    const struct front_session *session = large->call->session;
+
+    if (session == NULL) return false;
+    from -= from < FRONT_CONTENT_NAME_MAX ? from : FRONT_CONTENT_NAME_MAX;
+    return front_content_may_have(session->version, mn_span(large->text.data + from, to - from));
+}
+
 /* A slice of the one that has waited longest. */
 static void large_step(struct front *front, struct front_large *large, size_t size)
 {
-    if (json_feed_check(large->feed, large->text, size) != MN_NOT_YET) large_finish(front, large);
+    size_t before = json_feed_place(large->feed);
+    mn_status status = json_feed_check(large->feed, large->text, size);
+
+    large->is_newer |= large_has_newer(large, before, json_feed_place(large->feed));
+    if (status == MN_NOT_YET) return;
+    if (status == MN_OK && large->is_newer)
+        large_give(front, large);
+    else
+        large_finish(front, large);
 }
 
 void front_large_on_tick(struct front *front)

@@ -1,5 +1,6 @@
 /* What was posted: a message or a batch, of which era, and in which session. */
 #include "node/mcp/front/front_parts.h"
+#include "proto/base/check.h"
 
 #define NS "io.modelcontextprotocol/"
 
@@ -180,8 +181,36 @@ static void front_message_batch(struct front *front, struct front_exchange *exch
         front_message_run_batch(front, exchange, session, array);
 }
 
+void front_message_ahead(struct front_exchange *exchange)
+{
+    if (mn_writer_size(&exchange->body) < JSONRPC_LARGE) return;
+    if (exchange->feed == NULL) exchange->feed = json_feed_new(JSONRPC_LIMITS);
+    if (json_feed_check(exchange->feed, mn_buf_span(exchange->body.buf), SIZE_MAX) != MN_OK)
+        MN_PROBE("front: a large body is no JSON, which its end will tell");
+}
+
+/* [ret_at]: where it failed. */
+static mn_status front_message_parse(struct front *front, struct front_exchange *exchange,
+                                     struct mn_span body, const struct json **ret, size_t *ret_at)
+{
+    struct json_feed *feed = exchange->feed;
+    mn_status status;
+
+    if (feed == NULL) {
+        status = json_parse(front->parser, body, JSONRPC_LIMITS, &front->scratch, ret);
+        *ret_at = json_error_offset(front->parser);
+        return status;
+    }
+    exchange->feed = NULL;
+    status = json_feed_end(feed, body, &front->scratch, ret);
+    *ret_at = json_feed_place(feed);
+    front->body_values = json_feed_values(feed);
+    json_feed_free(feed);
+    return status;
+}
+
 static void front_message_refuse(struct front *front, struct front_exchange *exchange,
-                                 mn_status status)
+                                 mn_status status, size_t at)
 {
     const char *text;
 
@@ -190,8 +219,7 @@ static void front_message_refuse(struct front *front, struct front_exchange *exc
                          "the body is nested deeper than 128 levels, or has too many values");
         return;
     }
-    text = mn_arena_format(&front->scratch, "the body is not JSON in UTF-8 (at byte %zu)",
-                           json_error_offset(front->parser));
+    text = mn_arena_format(&front->scratch, "the body is not JSON in UTF-8 (at byte %zu)", at);
     front_reply_fail(front, exchange, 400, mn_span(NULL, 0), JSONRPC_PARSE_ERROR, text);
 }
 
@@ -200,12 +228,13 @@ void front_message_receive(struct front *front, struct front_exchange *exchange,
 {
     struct jsonrpc_message message;
     const struct json *value;
-    mn_status status = json_parse(front->parser, body, JSONRPC_LIMITS, &front->scratch, &value);
+    size_t at;
+    mn_status status = front_message_parse(front, exchange, body, &value, &at);
 
     front->body = body;
     exchange->pending_count = 1;
     if (status != MN_OK)
-        front_message_refuse(front, exchange, status);
+        front_message_refuse(front, exchange, status, at);
     else if (value->type == JSON_ARRAY)
         front_message_batch(front, exchange, value);
     else if (jsonrpc_decode(value, &message) != MN_OK)

@@ -185,8 +185,9 @@ const char *front_modern_param_fault(struct front *front, const struct front_exc
     const struct json_limits deep = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 
     if (tool->params.count == 0) return NULL;
-    if (json_is(arguments, JSON_OBJECT) &&
-        json_parse(front->parser, arguments->raw, deep, &front->scratch, &arguments) != MN_OK)
+    if (front->body_values > JSON_NODES_MAX ||
+        (json_is(arguments, JSON_OBJECT) &&
+         json_parse(front->parser, arguments->raw, deep, &front->scratch, &arguments) != MN_OK))
         return "the arguments have too many values";
     for (uint32_t i = 0; i < tool->params.count; i++) {
         const struct param_header *param = &tool->params.items[i];

@@ -96,6 +96,9 @@ void front_reply_end(struct front *front, struct front_exchange *exchange);
 void front_message_receive(struct front *front, struct front_exchange *exchange,
                            struct mn_span body);
 
+/* Checks what is there of a large body, so that its end is no long step. */
+void front_message_ahead(struct front_exchange *exchange);
+
 /* The client's own members of a request's _meta. */
 struct front_meta {
     const struct json *version, *capabilities, *info, *log_level, *progress, *trace;
@@ -329,6 +332,9 @@ struct front_answer {
 };
 
 /* Answers the client and forgets the call. [status]: of reading it. */
+/* All of it in one step. */
+void front_answer_on_result(struct front *front, struct front_call *call, struct mn_span text,
+                            const mn_id *node, struct mn_span resume);
 void front_answer_parsed(struct front *front, struct front_call *call, mn_status status,
                          struct front_answer *answer);
 
@@ -369,6 +375,11 @@ bool front_round_of_urls(struct front *front, const struct front_call *call, str
 struct mn_span front_links(struct front *front, const struct front_call *call, struct mn_span text);
 
 /* ---- front_content.c ---- */
+/* Whether a text may have contents that a revision does not know: looking for them costs a parse of
+ * all of it. What gives them away is no longer than FRONT_CONTENT_NAME_MAX. */
+#define FRONT_CONTENT_NAME_MAX 16u
+bool front_content_may_have(const char *version, struct mn_span text);
+
 /* A result as the client's revision knows contents; what it does not know is text. */
 struct mn_span front_content_known(struct front *front, const struct front_call *call,
                                    struct mn_span text);

@@ -69,6 +69,7 @@ struct front_exchange {
     struct edge_header *headers; /* those named mcp-*, and meshnode-trail */
     uint32_t headers_count;
     struct mn_writer body;
+    struct json_feed *feed; /* of a large one, checked as it comes; or NULL */
 
     /* The response. */
     bool is_stream;                         /* its head is out: events follow */
@@ -270,6 +271,7 @@ struct front {
     /* Of the step under way. */
     struct mn_now now;
     struct mn_span body; /* of the POST that is being served; else empty */
+    size_t body_values;  /* in it, if it is large */
     struct mcp_outbox *outbox;
 };
 
