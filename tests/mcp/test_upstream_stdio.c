@@ -769,6 +769,28 @@ START_TEST(child_of_another_era_is_asked_again_and_the_call_sent_again)
 }
 END_TEST
 
+/* A tool that says them was executed, and the session it ran in is as good as before. */
+START_TEST(codes_of_the_protocol_are_a_legacy_servers_own)
+{
+    static const int codes[] = {-32020, -32021, -32022};
+
+    world_up_legacy(&w, "s");
+    for (uint64_t i = 0; i < 3; i++) {
+        world_call_echo(&w, 10 + i, "s");
+        world_error(&w, world_line(&w), codes[i], "{\"supported\":[\"x\"]}");
+        ck_assert_int_eq(world_event(&w)->code, -32603); /* what a modern client would misread */
+        world_call(&w, &(struct world_call){.ticket = 20 + i,
+                                            .service = "s",
+                                            .is_live = true,
+                                            .params = "{\"name\":\"echo\"}"});
+        world_error(&w, world_line(&w), codes[i], "{}");
+        ck_assert_int_eq(world_event(&w)->code, codes[i]);
+        ck_assert_ptr_null(world_line(&w));
+        assert_state("s", UPSTREAM_READY);
+    }
+}
+END_TEST
+
 /* What children do. */
 
 START_TEST(server_requests_are_answered)
@@ -1208,6 +1230,7 @@ static Suite *suite(void)
     tcase_add_test(tc, calls_beyond_the_limit_are_busy);
     tcase_add_test(tc, child_that_does_not_read_makes_calls_busy);
     tcase_add_test(tc, call_timeout_gives_up_unless_there_is_progress);
+    tcase_add_test(tc, codes_of_the_protocol_are_a_legacy_servers_own);
     tcase_add_test(tc, child_of_another_era_is_asked_again_and_the_call_sent_again);
     tcase_add_test(tc, server_requests_are_answered);
     tcase_add_test(tc, messages_may_be_cut_anywhere);

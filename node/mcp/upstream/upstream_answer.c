@@ -101,12 +101,37 @@ static void upstream_answer_on_status(struct upstream_request *request, uint32_t
     if (code == 401) upstream_break_auth(server, code);
 }
 
+/* A code of a legacy server's own that a modern client would take for one of the protocol's. */
+static bool upstream_answer_misleads(const struct upstream_request *request, int64_t code)
+{
+    return !request->was_modern && !request->is_live && code <= JSONRPC_HEADER_MISMATCH &&
+           code >= JSONRPC_UNSUPPORTED_VERSION;
+}
+
+/* By two codes a modern server refuses a request for what stands around it, and over HTTP says so
+ * by its status, too. Without that they are what a method that was executed says: servers of before
+ * use them as they like, and nothing is executed twice for it. */
+static bool upstream_answer_has_supported(struct upstream *server,
+                                          const struct jsonrpc_message *message)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    struct upstream_host *host = server->host;
+    const struct json *data;
+
+    return message->data.size > 0 &&
+           json_parse_copy(host->parser, message->data, limits, &host->scratch, &data) == MN_OK &&
+           json_is(json_find_str(data, "supported"), JSON_ARRAY);
+}
+
 static void upstream_answer_on_error(struct upstream_request *request,
                                      const struct jsonrpc_message *message, uint32_t code)
 {
     struct upstream *server = request->server;
-    bool is_version = message->code == JSONRPC_UNSUPPORTED_VERSION;
-    bool is_header = message->code == JSONRPC_HEADER_MISMATCH;
+    bool is_refused = server->is_http && code == 400;
+    bool is_version =
+        message->code == JSONRPC_UNSUPPORTED_VERSION &&
+        (is_refused || (request->was_modern && upstream_answer_has_supported(server, message)));
+    bool is_header = is_refused && message->code == JSONRPC_HEADER_MISMATCH;
 
     /* Not a few legacy servers answer 400 without an id, not 404, for a session they forgot. */
     if (request->had_session && code == 400 && message->id.size == 0 && !is_version && !is_header &&
@@ -123,7 +148,8 @@ static void upstream_answer_on_error(struct upstream_request *request,
     }
     /* These speak of our hop; the caller did nothing wrong. */
     bool is_ours = is_version || is_header;
-    upstream_call_answer_error(request, is_ours ? JSONRPC_INTERNAL : message->code,
+    bool is_internal = is_ours || upstream_answer_misleads(request, message->code);
+    upstream_call_answer_error(request, is_internal ? JSONRPC_INTERNAL : message->code,
                                message->message, is_ours ? (struct mn_span){0} : message->data);
 }
 
