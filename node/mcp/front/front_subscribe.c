@@ -105,7 +105,8 @@ void front_subscription_add(struct front *front, struct mn_list *owner, struct m
     subscription->session = session;
     subscription->exchange = listen;
     subscription->uri = mn_span(subscription + 1, uri.size);
-    memcpy(subscription + 1, uri.data, uri.size);
+    if (uri.size > 0)
+        memcpy(subscription + 1, uri.data, uri.size); /* what a server says of itself has none */
     subscription->topic = topic;
     mn_list_push_back(&topic->subscriptions, &subscription->in_topic);
     mn_list_push_back(owner, &subscription->in_owner);
