@@ -110,6 +110,7 @@ void talker_work_answer(struct work *work)
         mn_writer_format(&body, ",\"_meta\":{\"" NS "related-task\":{\"taskId\":\"%s\"}}",
                          work->task->id);
     talker_line_answer(work->line, work->exchange, mn_buf_span(work->id), "result", &body);
+    talker_aside_plan(work->line, talk);
     talker_work_free(work);
 }
 
@@ -254,6 +255,7 @@ static void line_answered(struct talker_line *line, const struct json *root)
             return;
         }
     }
+    talker_aside_answered(line, root);
 }
 
 /* Modern: by a result that asks for input, and a state that says how far we are. */
@@ -550,6 +552,7 @@ struct talker_line *talker_open(struct sim_server *server, talker_say *say, void
     mn_list_init(&line->works);
     mn_list_init(&line->listens);
     mn_list_init(&line->tasks);
+    mn_list_init(&line->asides);
     mn_list_push_back(&server->lines, &line->list);
     return line;
 }
@@ -565,6 +568,7 @@ void talker_close(struct talker_line *line)
     while (!mn_list_is_empty(&line->listens))
         talker_listen_free(MN_CONTAINER(line->listens.next, struct listen, list));
     talker_tasks_drop(line);
+    talker_asides_drop(line);
     mn_list_remove(&line->list);
     mn_buf_unref(line->declared);
     mn_free(line);

@@ -17,6 +17,7 @@
 #define TALK_KEY_SIZE 24
 #define TALK_LIMITS ((struct json_limits){.depth_max = 64, .depth_kept = 10, .nodes_max = 65536})
 #define TALK_TASKS "io.modelcontextprotocol/tasks"
+#define TALK_ASIDE "aside " /* what is logged between calls begins so; the call before follows */
 
 enum talk_script {
     TALK_PLAIN,   /* works, answers */
@@ -51,6 +52,8 @@ struct talk {
     mn_time task_over;     /* since when */
     mn_time task_reported; /* legacy: its last progress */
     uint32_t task_reports;
+    bool is_aside_asked;
+    mn_time aside_said; /* when something was said to its client of no call; 0: nothing */
 
     /* at the client */
     enum talk_state state;
@@ -58,6 +61,7 @@ struct talk {
     const struct sim_host *cancelled_at;
     uint64_t cancelled_boots; /* of that host, then */
     uint32_t steps;           /* progress heard of */
+    uint32_t asides_heard;    /* or answered */
     char reason[64];
 };
 
@@ -84,7 +88,8 @@ struct talks {
     bool has_left;     /* a question to a modern client was left unanswered, by whatever fault */
     bool has_died;     /* a node, while calls ran */
     bool may_abandon;  /* clients may leave a question unanswered, and not come back */
-    uint64_t answered[TALK_SCRIPTS], asked, elsewhere, updates, moves, resumed; /* what was tried */
+    uint64_t answered[TALK_SCRIPTS], asked, elsewhere, updates, moves, resumed, asides,
+        asides_asked; /* what was tried */
 };
 
 /* The first of an array; NULL: there is none, or it is no array. */

@@ -52,7 +52,7 @@ struct talker_line {
     struct mn_buf *declared; /* legacy: what */
     bool topics[TALK_RESOURCES];
     uint64_t question_last;
-    struct mn_list works, listens, tasks;
+    struct mn_list works, listens, tasks, asides;
 };
 
 struct sim *talker_sim(const struct talker_line *line);
@@ -94,5 +94,14 @@ void talker_subscribe(struct talker_line *line, uint64_t exchange, struct mn_spa
 
 /* A task changed; [params]: the inside of what is told. */
 void talker_tell_task(struct talker_line *line, const char *id, struct mn_span params);
+
+/* ---- talker_aside.c ---- */
+
+/* A legacy session of one client alone is told something of no call, some time later. Nothing is
+ * drawn for that. */
+void talker_aside_plan(struct talker_line *line, struct talk *talk);
+/* The client's response to a question of that kind; nothing if it is to none. */
+void talker_aside_answered(struct talker_line *line, const struct json *root);
+void talker_asides_drop(struct talker_line *line);
 
 #endif

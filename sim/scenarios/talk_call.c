@@ -190,6 +190,7 @@ static void slot_logged(struct slot *slot, const struct json *params)
     struct mn_span key = json_text(json_find_str(params, "data"));
     const struct talk *talk = talk_find(slot_sim(slot), key);
 
+    if (talk_aside_heard(slot->client, params)) return;
     if (talk == NULL || talk->client != slot->client->index)
         sim_fail(slot_sim(slot), "client %u hears a log line of %.*s", slot->client->index,
                  (int)key.size, (const char *)key.data);
@@ -213,7 +214,8 @@ static void slot_hears(struct sim *sim, void *context, struct mn_span message)
         slot_progress(slot, params);
     else if (mn_span_is(method, "notifications/message"))
         slot_logged(slot, params);
-    else if (method.size > 0 && json_find_str(root, "id") != NULL)
+    else if (method.size > 0 && json_find_str(root, "id") != NULL &&
+             !talk_aside_asked(slot->client, slot->host, root))
         talk_asked(slot, root, method);
     mn_arena_done(&arena);
 }

@@ -55,7 +55,7 @@ struct talk_client {
     uint64_t stream;              /* this exchange there, */
     mn_time streams_since;        /* since then; 0: it has none */
     struct slot slots[TALK_SLOTS];
-    struct sim_event next;
+    struct sim_event next, listen;
 };
 
 static inline struct sim *slot_sim(const struct slot *slot)
@@ -70,6 +70,14 @@ bool talk_answer(const struct slot *slot, struct mn_writer *writer, struct mn_sp
 
 /* A request of the server's, to a legacy client. */
 void talk_asked(struct slot *slot, const struct json *root, struct mn_span method);
+
+/* ---- talk_aside.c ---- */
+
+/* Whether a log message is of no call; it is judged. */
+bool talk_aside_heard(struct talk_client *client, const struct json *params);
+
+/* Whether a question is of no call; it is judged, and answered. */
+bool talk_aside_asked(struct talk_client *client, struct sim_host *host, const struct json *root);
 
 /* ---- talk_call.c ---- */
 

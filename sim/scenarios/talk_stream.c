@@ -1,5 +1,6 @@
 /* The stream of a legacy client's session, on which it hears of its tasks: how far they are, and
- * that they are over. talk_task.c judges whether it heard all.
+ * that they are over; and what is said to it between calls. talk_task.c and talk_aside.c judge
+ * whether it heard all.
  *
  *   never  what it hears is of another's task, or has another token */
 #include "proto/base/check.h"
@@ -66,6 +67,10 @@ static void stream_heard(struct sim *sim, void *context, struct mn_span message)
             stream_progress(client, json_find_str(root, "params"));
         else if (mn_span_is(method, "notifications/tasks/status"))
             stream_status(client, json_find_str(root, "params"));
+        else if (mn_span_is(method, "notifications/message"))
+            (void)talk_aside_heard(client, json_find_str(root, "params"));
+        else if (method.size > 0 && json_find_str(root, "id") != NULL)
+            (void)talk_aside_asked(client, client->stream_host, root);
     }
     mn_arena_done(&arena);
 }

@@ -137,6 +137,7 @@ static void act_faults(struct talks *talks)
     talk_clients_start(talks);
     talk_batchers_start(talks);
     talk_followers_start(talks);
+    talk_listeners_start(talks);
     if (sim->options.has_faults) sim_plan_start(sim);
     run_touching(talks, sim->options.story->faults_for);
     sim_plan_stop(sim);
@@ -155,6 +156,7 @@ static void act_whole(struct talks *talks)
     talk_followers_renew(talks);
     if (!sim->has_failed) run_touching(talks, STRICT_TIME);
     act_news(talks, "in a whole world");
+    if (!sim->has_failed) talk_asides_check(talks);
 }
 
 /* Calls run, and their nodes die: their clients go on elsewhere. */
@@ -304,6 +306,7 @@ static void act_nothing_left(struct talks *talks)
     say(talks, "nothing is left");
     talks->is_over = true;
     talk_followers_stop(talks);
+    talk_listeners_stop(talks);
     talk_clients_leave(talks, talks->may_abandon);
     if (!talks->may_abandon) talk_batchers_leave(talks);
     if (!sim->has_failed)
@@ -328,6 +331,8 @@ static void check_tried(struct talks *talks)
                      (unsigned long long)talks->count, i);
     if (talks->count > 100 && (talks->asked == 0 || talks->updates == 0))
         sim_fail(sim, "nobody was asked anything, or nobody told of a change");
+    if (talk_asides_said(talks) > 100 && (talks->asides == 0 || talks->asides_asked == 0))
+        sim_fail(sim, "nobody heard anything aside, or nobody was asked");
     if (talks->count > 100 && sim->hosts_count > 2 && talks->elsewhere == 0)
         sim_fail(sim, "nobody went on at another node");
     if (sim->options.is_verbose)

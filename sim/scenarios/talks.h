@@ -41,6 +41,14 @@ void talk_batchers_leave(struct talks *talks);
 bool talk_batchers_are_idle(const struct talks *talks);
 void talk_batchers_done(struct talks *talks);
 
+/* ---- talk_aside.c ---- */
+
+void talk_listeners_start(struct talks *talks);
+void talk_listeners_stop(struct talks *talks);
+/* In a whole world: each has heard what was said to it. */
+void talk_asides_check(struct talks *talks);
+uint32_t talk_asides_said(const struct talks *talks);
+
 /* ---- talk_session.c ---- */
 
 /* [host] has said that it knows no such session: the run fails if it could have. */
