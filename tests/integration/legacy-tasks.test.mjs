@@ -98,7 +98,7 @@ async function taskMaker(transport, name, capabilities = asked) {
   const answer = result => async (request, extra) => {
     if (!request.params.task) return result;
     const task = await extra.taskStore.createTask({ttl: extra.taskRequestedTtl, pollInterval: 50});
-    setTimeout(() => extra.taskStore.storeTaskResult(task.taskId, 'completed', result), 300);
+    setTimeout(() => extra.taskStore.storeTaskResult(task.taskId, 'completed', result).catch(() => {}), 300); // unless it is cancelled
     client.made.push(task.taskId);
     return {task};
   };
@@ -134,6 +134,35 @@ test('SDK v1: what a server asks becomes a task of its client, the same directly
     const plain = await taskMaker(at(n1, '/mcp/servers/child'), 'plain', {sampling: {}, elicitation: {}}); // its server is not told of tasks
     assert.equal((await plain.callTool({name: 'trigger-elicitation-request-async', arguments: {}})).isError, true);
     for (const client of [...clients.slice(1), plain]) await client.close();
+  } finally {
+    await direct.close();
+  }
+}));
+
+test('what a server asks between calls becomes a task, too; at /mcp each server hears of its own', withMesh('between-calls', async mesh => {
+  const server = {command: nodejs, args: [join(import.meta.dirname, 'lib', 'asker.mjs')], era: 'legacy'};
+  const direct = await taskMaker(new Stdio({...server, stderr: 'ignore'}), 'direct');
+  try {
+    const [n1, n2] = await mesh.cluster(2, {n1: {near: server}, n2: {far: server}});
+    for (const node of [n1, n2]) for (const name of ['near__told', 'far__told']) await listed(node, name);
+    const one = await taskMaker(at(n1, '/mcp/servers/far'), 'one'), many = await taskMaker(at(n1, '/mcp'), 'many');
+    const begun = [[direct, ''], [one, ''], [many, 'near__'], [many, 'far__']];
+    for (const [client, prefix] of begun) await client.callTool({name: `${prefix}begin`, arguments: {}});
+    const said = await Promise.all(begun.map(async ([client, prefix]) => {
+      let told;
+      await waitFor(`all was asked of ${client.made.length}`, async () => {
+        told = JSON.parse((await client.callTool({name: `${prefix}told`, arguments: {}})).content[0].text);
+        return told.isDone;
+      });
+      const ids = [...new Set(told.lines.join().match(/[0-9a-f]{32}/g))];
+      assert.equal(ids.length, 2, 'no task but those that this server began');
+      for (const id of ids) assert.ok(client.made.includes(id));
+      return told.lines.filter(line => !line.startsWith('told')).map(line => line.replace(/"(createdAt|lastUpdatedAt)":"[^"]*"/g, '"$1"')
+        .replaceAll(ids[0], 'FIRST').replaceAll(ids[1], 'SECOND').replaceAll(/direct|one|many/g, 'NAME')).concat(told.lines.filter(line => /^told: .* completed/.test(line)).length);
+    }));
+    assert.match(said[0].join('\n'), /list: .*FIRST[^]*result: .*NAME[^]*unknown: -3260/);
+    for (const lines of said) assert.deepEqual(lines, said[0]);
+    for (const client of [one, many]) await client.close();
   } finally {
     await direct.close();
   }

@@ -240,6 +240,28 @@ START_TEST(a_client_is_asked_on_its_stream)
 }
 END_TEST
 
+/* Then the server asks about that one, and no other. */
+START_TEST(a_client_makes_a_task_of_what_it_is_asked)
+{
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+    const struct client_call *answer;
+
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, "k-1", ASK, "{\"task\":{}}");
+    respond(ann, id_in(stream->body), "\"result\":{\"task\":{\"taskId\":\"c-1\"}}");
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, "k-2", "tasks/get", "{\"taskId\":\"c-2\"}");
+    client_assert_body(stream, "");
+    answer = &client_calls[client_calls_count - 1];
+    ck_assert_str_eq(answer->request->answer->key, "k-2");
+    ck_assert_int_eq(answer->request->answer->error->code, -32602);
+    client_aside_question(feed()->ticket, whose, "k-3", "tasks/get", "{\"taskId\":\"c-1\"}");
+    assert_has(stream->body, "\"method\":\"tasks/get\",\"params\":{\"_meta\":{"
+                             "\"meshnode/server\":\"srv\"},\"taskId\":\"c-1\"}");
+}
+END_TEST
+
 START_TEST(an_answer_finds_its_server_when_the_stream_is_gone)
 {
     const struct client_response *stream = stream_of(ann);
@@ -342,6 +364,7 @@ int main(void)
     tcase_add_loop_test(tc, urls_are_done_with_where_they_have_ids, 0, 2);
     tcase_add_test(tc, who_does_not_read_misses_it);
     tcase_add_test(tc, a_client_is_asked_on_its_stream);
+    tcase_add_test(tc, a_client_makes_a_task_of_what_it_is_asked);
     tcase_add_test(tc, an_answer_finds_its_server_when_the_stream_is_gone);
     tcase_add_test(tc, a_question_taken_back_is_cancelled);
     tcase_add_loop_test(tc, what_cannot_be_asked_is_refused, 0,
