@@ -62,6 +62,10 @@ test('one URI on two servers, overlapping templates, links and resources that no
       await client.close();
     }
 
+  // The id of a session is nothing to a modern request.
+  const stray = await modern(nodes[0], 'resources/read', {uri: 'meshnode://nobody/x'}, {headers: {'mcp-session-id': 'stray'}});
+  assert.deepEqual([stray.status, stray.message.error.code], [200, -32602]);
+
   // Alone, a server's links are as it wrote them.
   servers[0].close();
   await mesh.kill(nodes[0]);

@@ -416,7 +416,7 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, fault);
         return;
     }
-    if (!front_route(front, exchange, method, message, &target)) return;
+    if (!front_route(front, exchange, session != NULL, method, message, &target)) return;
     is_small = front_small_is(&target);
     if (is_small) {
         if (!front_call_small(front, exchange, session, message, &target, parts[0], capabilities))

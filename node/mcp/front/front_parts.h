@@ -133,7 +133,7 @@ const struct front_method *front_route_extension(struct front *front, struct mn_
 const struct front_method *front_route_noted(struct mn_span name);
 
 /* Who is asked. False: nobody, which has been answered. */
-bool front_route(struct front *front, struct front_exchange *exchange,
+bool front_route(struct front *front, struct front_exchange *exchange, bool is_legacy,
                  const struct front_method *method, const struct jsonrpc_message *message,
                  struct front_target *ret);
 

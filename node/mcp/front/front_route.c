@@ -173,17 +173,17 @@ static bool front_route_ambiguous(struct front *front, struct front_exchange *ex
 
 /* A resource nobody has: legacy clients know a code of its own for that. */
 static bool front_route_no_resource(struct front *front, struct front_exchange *exchange,
-                                    struct mn_span id, struct mn_span uri)
+                                    bool is_legacy, struct mn_span id, struct mn_span uri)
 {
-    bool is_legacy = front_header(exchange, "mcp-session-id").data != NULL;
+    int64_t code = is_legacy ? JSONRPC_RESOURCE_NOT_FOUND : JSONRPC_INVALID_PARAMS;
     struct mn_writer data = {0};
 
     mn_writer_str(&data, "{\"reason\":\"not_found\",\"uri\":");
     json_write_string(&data, uri);
     mn_writer_str(&data, "}");
-    front_reply_error(
-        front, exchange, 200, id, is_legacy ? JSONRPC_RESOURCE_NOT_FOUND : JSONRPC_INVALID_PARAMS,
-        mn_span_str("resource not found: no server of the mesh has it"), mn_buf_span(data.buf));
+    front_reply_error(front, exchange, 200, id, code,
+                      mn_span_str("resource not found: no server of the mesh has it"),
+                      mn_buf_span(data.buf));
     mn_writer_drop(&data);
     return false;
 }
@@ -206,14 +206,15 @@ void front_route_find(struct front *front, struct mn_span endpoint, struct mn_sp
     ret->is_ambiguous = ret->is_ambiguous && kept > 0;
 }
 
-static bool front_route_uri(struct front *front, struct front_exchange *exchange, struct mn_span id,
-                            struct mn_span uri, bool is_template, struct front_target *ret)
+static bool front_route_uri(struct front *front, struct front_exchange *exchange, bool is_legacy,
+                            struct mn_span id, struct mn_span uri, bool is_template,
+                            struct front_target *ret)
 {
     struct names_route route;
 
     front_route_find(front, exchange->service, uri, is_template, &route);
     if (route.is_ambiguous) return front_route_ambiguous(front, exchange, id, &route);
-    if (route.count == 0) return front_route_no_resource(front, exchange, id, uri);
+    if (route.count == 0) return front_route_no_resource(front, exchange, is_legacy, id, uri);
     for (uint32_t i = 0; i < route.count; i++)
         ret->services[i] = route.services[i]->name;
     ret->count = route.count;
@@ -221,7 +222,7 @@ static bool front_route_uri(struct front *front, struct front_exchange *exchange
     return true;
 }
 
-static bool front_route_ref(struct front *front, struct front_exchange *exchange,
+static bool front_route_ref(struct front *front, struct front_exchange *exchange, bool is_legacy,
                             const struct jsonrpc_message *message, struct front_target *ret)
 {
     const struct json *ref = json_find_str(message->params, "ref");
@@ -232,28 +233,28 @@ static bool front_route_ref(struct front *front, struct front_exchange *exchange
     if (mn_span_is(type, "ref/prompt") && name.size > 0)
         return front_route_prompt(front, exchange, message->id, name, ret);
     if (mn_span_is(type, "ref/resource") && uri.size > 0)
-        return front_route_uri(front, exchange, message->id, uri, true, ret);
+        return front_route_uri(front, exchange, is_legacy, message->id, uri, true, ret);
     FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
          "params.ref must be a ref/prompt with a name or a ref/resource with a uri");
     return false;
 }
 
 static bool front_route_aggregated(struct front *front, struct front_exchange *exchange,
-                                   const struct front_method *method,
+                                   bool is_legacy, const struct front_method *method,
                                    const struct jsonrpc_message *message, struct front_target *ret)
 {
     struct mn_span name;
 
-    if (method->member == NULL) return front_route_ref(front, exchange, message, ret);
+    if (method->member == NULL) return front_route_ref(front, exchange, is_legacy, message, ret);
     name = json_text(json_find_str(message->params, method->member));
     if (method->kind == NAMES_TOOLS)
         return front_route_tool(front, exchange, message->id, name, ret);
     if (method->kind == NAMES_PROMPTS)
         return front_route_prompt(front, exchange, message->id, name, ret);
-    return front_route_uri(front, exchange, message->id, name, false, ret);
+    return front_route_uri(front, exchange, is_legacy, message->id, name, false, ret);
 }
 
-bool front_route(struct front *front, struct front_exchange *exchange,
+bool front_route(struct front *front, struct front_exchange *exchange, bool is_legacy,
                  const struct front_method *method, const struct jsonrpc_message *message,
                  struct front_target *ret)
 {
@@ -279,7 +280,7 @@ bool front_route(struct front *front, struct front_exchange *exchange,
         return front_route_unknown(front, exchange, message->id, "task", name->text);
     }
     if (front_about_is_aggregated(exchange->service))
-        return front_route_aggregated(front, exchange, method, message, ret);
+        return front_route_aggregated(front, exchange, is_legacy, method, message, ret);
     ret->services[0] = exchange->service;
     ret->count = 1;
     service = names_service(&front->names, exchange->service);
