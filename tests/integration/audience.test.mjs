@@ -8,7 +8,7 @@ import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
 import {Client, StreamableHTTPClientTransport} from '@modelcontextprotocol/client';
-import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingHttp, url, sleep, root} from './lib/mesh.mjs';
+import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingHttp, descendants, url, sleep, root} from './lib/mesh.mjs';
 
 const shy = join(root, 'tests', 'integration', 'lib', 'shy.mjs');
 const modernOnly = {pin: '2026-07-28'};
@@ -87,6 +87,7 @@ const overStdio = ([command, args]) => capabilities => v1(new StdioClientTranspo
 test('the reference server on stdio shows each client its own lists', withMesh('audience', async mesh => {
   const nodes = await mesh.cluster(2, {n2: {everything: {command: reference[0], args: reference[1]}}});
   for (const node of nodes) await known(node, 'everything', 6);
+  await waitFor('one process is left: its helper and the server', () => descendants(nodes[1].pid).length === 2);
   await compare(nodes, 'everything', overStdio(reference));
   const needs = Object.fromEntries((await ctlJson(nodes[0], 'tools', 'ls')).items.filter(tool => tool.needs).map(tool => [tool.tool, tool.needs]));
   assert.deepEqual(needs, {'get-roots-list': 'roots', 'trigger-elicitation-request': 'elicitation or elicitation.url',

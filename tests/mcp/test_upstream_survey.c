@@ -566,6 +566,23 @@ END_TEST
 
 /* ---- ends ---- */
 
+/* The child that was asked is slow to go, and its server is removed meanwhile. */
+START_TEST(a_child_that_was_asked_may_outlive_its_server)
+{
+    shows = same_for_all;
+    serve_session(start());
+    ck_assert_uint_eq(serve_sessions(), 1);
+    ck_assert_int_eq(upstreams_remove(w.upstreams, w.now, mn_span_str("s"), &w.outbox, &w.why),
+                     MN_OK);
+    world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    first_child();
+    world_exit(&w, 143);
+    ck_assert(!upstreams_is_idle(w.upstreams));
+    let_stopped_go();
+    ck_assert(upstreams_is_idle(w.upstreams));
+}
+END_TEST
+
 START_TEST(a_server_of_which_that_is_known_is_not_asked)
 {
     w.is_surveyed = false;
@@ -630,6 +647,7 @@ int main(void)
     tcase_add_test(tcase, an_endpoint_that_fails_it_stays_as_it_is);
     tcase_add_test(tcase, calls_of_what_only_some_see_have_what_they_need);
     tcase_add_test(tcase, a_server_of_which_that_is_known_is_not_asked);
+    tcase_add_test(tcase, a_child_that_was_asked_may_outlive_its_server);
     tcase_add_test(tcase, who_stops_or_removes_a_server_stops_what_asks_it);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);

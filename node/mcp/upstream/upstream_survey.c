@@ -63,8 +63,9 @@ static void survey_close_probe(struct upstream *server)
     struct upstream *probe = server->survey.probe;
 
     server->survey.probe = NULL;
-    if (probe == NULL || probe->state == UPSTREAM_STOPPED) return;
-    upstream_stop(probe, UPSTREAM_AFTER_NOTHING);
+    if (probe == NULL) return;
+    if (probe->state != UPSTREAM_STOPPED) upstream_stop(probe, UPSTREAM_AFTER_NOTHING);
+    probe->lease.origin = NULL; /* its child may outlive the server */
     server->host->has_ended = true;
 }
 
