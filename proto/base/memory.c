@@ -54,7 +54,7 @@ static struct kept_class *kept_class(size_t size)
 
 /* Who grows a block may get one that is so many times as large: it most likely grows on. But not
  * when more than this is to be copied: the kernel moves pages faster. */
-#define GROWTH_MAX 8
+#define GROWTH_MAX 12
 #define GROWTH_COPY_MAX ((size_t)3 << 20)
 
 /* Not cleared; never NULL. */
