@@ -769,6 +769,16 @@ START_TEST(child_of_another_era_is_asked_again_and_the_call_sent_again)
 }
 END_TEST
 
+/* Unless it says which capability is missing, as the modern protocol has it. */
+START_TEST(a_capability_that_is_missing_is_said_as_such)
+{
+    world_up_legacy(&w, "s");
+    world_call_echo(&w, 10, "s");
+    world_error(&w, world_line(&w), -32021, "{\"requiredCapabilities\":{\"sampling\":{}}}");
+    ck_assert_int_eq(world_event(&w)->code, -32021);
+}
+END_TEST
+
 /* A tool that says them was executed, and the session it ran in is as good as before. */
 START_TEST(codes_of_the_protocol_are_a_legacy_servers_own)
 {
@@ -1231,6 +1241,7 @@ static Suite *suite(void)
     tcase_add_test(tc, child_that_does_not_read_makes_calls_busy);
     tcase_add_test(tc, call_timeout_gives_up_unless_there_is_progress);
     tcase_add_test(tc, codes_of_the_protocol_are_a_legacy_servers_own);
+    tcase_add_test(tc, a_capability_that_is_missing_is_said_as_such);
     tcase_add_test(tc, child_of_another_era_is_asked_again_and_the_call_sent_again);
     tcase_add_test(tc, server_requests_are_answered);
     tcase_add_test(tc, messages_may_be_cut_anywhere);

@@ -101,18 +101,11 @@ static void upstream_answer_on_status(struct upstream_request *request, uint32_t
     if (code == 401) upstream_break_auth(server, code);
 }
 
-/* A code of a legacy server's own that a modern client would take for one of the protocol's. */
-static bool upstream_answer_misleads(const struct upstream_request *request, int64_t code)
-{
-    return !request->was_modern && !request->is_live && code <= JSONRPC_HEADER_MISMATCH &&
-           code >= JSONRPC_UNSUPPORTED_VERSION;
-}
-
 /* By two codes a modern server refuses a request for what stands around it, and over HTTP says so
  * by its status, too. Without that they are what a method that was executed says: servers of before
  * use them as they like, and nothing is executed twice for it. */
-static bool upstream_answer_has_supported(struct upstream *server,
-                                          const struct jsonrpc_message *message)
+static bool upstream_answer_has(struct upstream *server, const struct jsonrpc_message *message,
+                                const char *name, enum json_type type)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
     struct upstream_host *host = server->host;
@@ -120,7 +113,22 @@ static bool upstream_answer_has_supported(struct upstream *server,
 
     return message->data.size > 0 &&
            json_parse_copy(host->parser, message->data, limits, &host->scratch, &data) == MN_OK &&
-           json_is(json_find_str(data, "supported"), JSON_ARRAY);
+           json_is(json_find_str(data, name), type);
+}
+
+/* A code of a legacy server's own that a modern client would take for one of the protocol's. One
+ * that also says which capability it misses means what the protocol does: there are servers that
+ * speak both eras, and are spoken to in the older one. */
+static bool upstream_answer_misleads(const struct upstream_request *request,
+                                     const struct jsonrpc_message *message)
+{
+    int64_t code = message->code;
+
+    if (request->was_modern || request->is_live || code > JSONRPC_HEADER_MISMATCH ||
+        code < JSONRPC_UNSUPPORTED_VERSION)
+        return false;
+    return code != JSONRPC_MISSING_CAPABILITY ||
+           !upstream_answer_has(request->server, message, "requiredCapabilities", JSON_OBJECT);
 }
 
 static void upstream_answer_on_error(struct upstream_request *request,
@@ -130,7 +138,8 @@ static void upstream_answer_on_error(struct upstream_request *request,
     bool is_refused = server->is_http && code == 400;
     bool is_version =
         message->code == JSONRPC_UNSUPPORTED_VERSION &&
-        (is_refused || (request->was_modern && upstream_answer_has_supported(server, message)));
+        (is_refused ||
+         (request->was_modern && upstream_answer_has(server, message, "supported", JSON_ARRAY)));
     bool is_header = is_refused && message->code == JSONRPC_HEADER_MISMATCH;
 
     /* Not a few legacy servers answer 400 without an id, not 404, for a session they forgot. */
@@ -148,7 +157,7 @@ static void upstream_answer_on_error(struct upstream_request *request,
     }
     /* These speak of our hop; the caller did nothing wrong. */
     bool is_ours = is_version || is_header;
-    bool is_internal = is_ours || upstream_answer_misleads(request, message->code);
+    bool is_internal = is_ours || upstream_answer_misleads(request, message);
     upstream_call_answer_error(request, is_internal ? JSONRPC_INTERNAL : message->code,
                                message->message, is_ours ? (struct mn_span){0} : message->data);
 }
