@@ -328,12 +328,23 @@ START_TEST(they_are_bounded)
 }
 END_TEST
 
+START_TEST(a_node_that_stops_does_not_wait_for_those_that_nobody_has)
+{
+    say_progress(call_as("0123456789abcdef", NULL));
+    world_lose(&w, ticket_last);
+    world_stop(&w);
+    world_pass(&w, UPSTREAMS_DRAIN + MN_MS);
+    ck_assert(world_child(&w)->is_stopped);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("upstream_orphan");
     TCase *all = tcase_create("all");
 
     tcase_add_checked_fixture(all, setup, teardown);
+    tcase_add_test(all, a_node_that_stops_does_not_wait_for_those_that_nobody_has);
     tcase_add_test(all, an_answer_waits_for_who_comes_for_the_call);
     tcase_add_test(all, an_answer_that_was_given_is_given_again);
     tcase_add_test(all, an_answer_without_a_stream_is_given_once);

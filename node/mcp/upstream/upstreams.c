@@ -231,7 +231,7 @@ mn_time upstreams_deadline(const struct upstreams *upstreams)
     const struct upstream_host *host = &upstreams->host;
     mn_time deadline = mn_heap_deadline(&host->timers);
 
-    if (host->is_stopping && host->tickets.count > 0)
+    if (host->is_stopping && host->tickets.count + host->parked.count > 0)
         deadline = mn_time_min(deadline, host->stop_at);
     return deadline;
 }
