@@ -88,7 +88,9 @@ START_TEST(replicas_are_equal_and_a_damaged_one_is_not)
         ck_assert_mem_eq(world_positions[i].digest, world_positions[0].digest, STRONG_DIGEST_SIZE);
     }
     ck_assert_int_eq(survey(2, rev + 1000), MN_OK); /* no such: nobody has a digest of it */
-    ck_assert_uint_eq(world_answer.positions_count, 0);
+    ck_assert_uint_eq(world_answer.positions_count, 3);
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert(!world_positions[i].has_digest);
 }
 END_TEST
 
