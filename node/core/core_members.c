@@ -171,6 +171,7 @@ static void core_list_member(struct core *core, const struct member *member)
     const struct catalog_offer *offers = catalog_offers(core->catalog, &member->node_id, &count);
 
     services_set(core->services, &member->node_id, core_member_name(member), offers, count);
+    services_set_suspect(core->services, &member->node_id, member->status == MEMBER_SUSPECT);
 }
 
 /* Remembers its addresses, and wishes for a link to it. */
@@ -215,6 +216,7 @@ static void core_tell_routable(struct core *core, const struct member *member)
 {
     core_push_calls(core, CALLS_IN_ROUTABLE, &member->node_id)->flag =
         member->status == MEMBER_ALIVE && !member->is_conflicted;
+    services_set_suspect(core->services, &member->node_id, member->status == MEMBER_SUSPECT);
 }
 
 static void core_on_alive(struct core *core, const struct member *member)

@@ -57,19 +57,31 @@ static bool services_is_equal(const struct services_provider *a, const struct se
     return memcmp(a->offer->hash, b->offer->hash, CATALOG_HASH_SIZE) == 0;
 }
 
+/* How many have the body of main[i]: those that are not suspect; and all, from main[i] on. */
+static uint32_t services_part_size(const struct base *base, uint32_t i, uint32_t *ret_all)
+{
+    uint32_t sound = 0;
+
+    *ret_all = 0;
+    for (uint32_t j = i; j < base->main_count; j++) {
+        if (!services_is_equal(&base->main[i], &base->main[j])) continue;
+        (*ret_all)++;
+        sound += !base->main[j].is_suspect;
+    }
+    return sound;
+}
+
 /* The first provider of the largest part with equal bodies. Parts are few, or small. */
 static struct services_provider services_largest_part(const struct base *base)
 {
-    uint32_t best = 0, best_count = 0;
+    uint32_t best = 0, best_all, best_sound = services_part_size(base, 0, &best_all);
 
-    for (uint32_t i = 0; i < base->main_count && best_count < base->main_count - i; i++) {
-        uint32_t count = 0;
-        for (uint32_t j = i; j < base->main_count; j++)
-            count += services_is_equal(&base->main[i], &base->main[j]);
-        if (count > best_count) {
-            best = i;
-            best_count = count;
-        }
+    for (uint32_t i = 1; i < base->main_count && best_sound < base->main_count - i; i++) {
+        uint32_t all, sound = services_part_size(base, i, &all);
+        if (sound < best_sound || (sound == best_sound && all <= best_all)) continue;
+        best = i;
+        best_sound = sound;
+        best_all = all;
     }
     return base->main[best];
 }
@@ -136,8 +148,8 @@ static void services_attach(struct services *services, struct node *node)
         }
         memmove(base->providers + at + 1, base->providers + at,
                 (base->count - at) * sizeof *base->providers);
-        base->providers[at] =
-            (struct services_provider){node->id, mn_span_str(node->label), &node->offers[i]};
+        base->providers[at] = (struct services_provider){node->id, mn_span_str(node->label),
+                                                         &node->offers[i], node->is_suspect};
         base->count++;
         services_mark(services, base);
     }
@@ -275,6 +287,16 @@ void services_set(struct services *services, const mn_id *id, struct mn_span nod
         services_group_join(services, node, node_name);
     }
     services_offers_set(node, offers, count);
+    services_attach(services, node);
+}
+
+void services_set_suspect(struct services *services, const mn_id *id, bool is_suspect)
+{
+    struct node *node = services_node(services, id);
+
+    if (node == NULL || node->is_suspect == is_suspect) return;
+    services_detach(services, node);
+    node->is_suspect = is_suspect;
     services_attach(services, node);
 }
 

@@ -8,7 +8,8 @@
  *       NAME is a listed service; NAME.NODE, one per node, is there but not listed
  *   equal replica keys, but different bodies, as while replicas are replaced one by one:
  *       NAME belongs to the largest part with equal bodies (of equal ones, to that of the lowest
- *       node id); NAME.NODE of the others is listed
+ *       node id); NAME.NODE of the others is listed. Suspects count only where all are suspect: a
+ *       node that was just killed does not hold the name against a replica that lives
  *   anything else: NAME is a conflict and belongs to nobody; each NAME.NODE is listed
  *
  * NODE is the node's name; two live nodes of one name both become NAME-<8 hex digits of the id>. */
@@ -35,6 +36,9 @@ void services_free(struct services *services);
 void services_set(struct services *services, const mn_id *node, struct mn_span node_name,
                   const struct catalog_offer *offers, uint32_t count);
 
+/* Whether the node may be dead; ignored for one that is not known. False after its first offers. */
+void services_set_suspect(struct services *services, const mn_id *node, bool is_suspect);
+
 /* The node is dead, or has left. */
 void services_drop(struct services *services, const mn_id *node);
 
@@ -45,6 +49,7 @@ struct services_provider {
     mn_id node;
     struct mn_span node_name; /* as in NAME.NODE */
     const struct catalog_offer *offer;
+    bool is_suspect;
 };
 
 /* Whose a name is, as the mesh has agreed (node/node_owners.c): the server's of that node, and its

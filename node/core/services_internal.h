@@ -22,6 +22,7 @@ struct node {
     char label[SERVICES_NODE_NAME_MAX + 1]; /* NODE of NAME.NODE */
     struct catalog_offer *offers;           /* names are our own copies */
     uint32_t offers_count;
+    bool is_suspect;
 };
 
 /* All that is offered under one server name. */

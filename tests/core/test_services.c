@@ -155,6 +155,24 @@ START_TEST(the_largest_part_has_the_name)
 }
 END_TEST
 
+START_TEST(a_part_of_suspects_gives_the_name_to_those_that_live)
+{
+    set(0, "files", 'x', 'k');
+    set(1, "files", 'x', 'k');
+    set(2, "files", 'y', 'k');
+    (void)told();
+    services_set_suspect(services, &ids[0], true); /* one each that is sound; the larger has it */
+    ck_assert_str_eq(told(), "");
+    services_set_suspect(services, &ids[1], true);
+    ck_assert_str_eq(told(), "files=y*1 files.n0=x*1 files.n1=x*1 files.n2=y*1?");
+    services_set_suspect(services, &ids[2], true); /* nobody is sound */
+    ck_assert_str_eq(told(), "files=x*2 files.n0=x*1? files.n1=x*1? files.n2=y*1");
+    services_set_suspect(services, &ids[2], false);
+    services_set_suspect(services, &ids[0], false); /* one each again */
+    ck_assert_str_eq(told(), "");
+}
+END_TEST
+
 START_TEST(one_other_key_is_a_conflict_of_all)
 {
     set(0, "files", 'x', 'k');
@@ -519,6 +537,7 @@ int main(void)
     tcase_add_test(tcase, different_keys_are_no_replicas);
     tcase_add_test(tcase, a_replica_with_another_body_is_kept_apart);
     tcase_add_test(tcase, the_largest_part_has_the_name);
+    tcase_add_test(tcase, a_part_of_suspects_gives_the_name_to_those_that_live);
     tcase_add_test(tcase, one_other_key_is_a_conflict_of_all);
     tcase_add_test(tcase, what_goes_is_told);
     tcase_add_test(tcase, what_comes_and_goes_unpublished_is_not_told);
