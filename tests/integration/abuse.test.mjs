@@ -30,7 +30,7 @@ function attack(node) {
   const child = spawn('nice', [nodejs, attacker, host, port, String(COUNT), String(SECONDS)], {stdio: ['ignore', 'pipe', 'inherit']});
   const state = {text: '', over: false};
   child.stdout.on('data', bytes => { state.text += bytes; });
-  state.done = new Promise(done => child.on('exit', () => { state.over = true; done(JSON.parse(state.text)); }));
+  state.done = new Promise(done => child.on('close', () => { state.over = true; done(JSON.parse(state.text)); }));
   return state;
 }
 

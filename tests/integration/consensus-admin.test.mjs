@@ -80,7 +80,7 @@ function follow(node, ...args) {
     said.lines.push(...parts);
   });
   child.stderr.on('data', bytes => { said.errors += bytes; });
-  said.done = new Promise(done => child.on('exit', code => done(code)));
+  said.done = new Promise(done => child.on('close', code => done(code)));
   said.stop = () => { child.kill('SIGTERM'); return said.done; };
   return said;
 }

@@ -12,7 +12,7 @@ function follow(mesh, node, ...args) {
   const told = {child, out: '', err: ''};
   child.stdout.on('data', bytes => { told.out += bytes; });
   child.stderr.on('data', bytes => { told.err += bytes; });
-  told.ended = new Promise(done => child.on('exit', (code, signal) => done(told.exit = {code, signal})));
+  told.ended = new Promise(done => child.on('close', (code, signal) => done(told.exit = {code, signal})));
   mesh.processes.push(child);
   return told;
 }

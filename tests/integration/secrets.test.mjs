@@ -150,7 +150,7 @@ function dies(command, args, directory, signal, ready) {
     let text = '';
     shell.stdout.on('data', bytes => { text += bytes; });
     shell.stderr.on('data', bytes => { text += bytes; });
-    shell.on('exit', () => done(text));
+    shell.on('close', () => done(text));
     waitFor('it runs', () => existsSync(join(directory, 'pid')) && ready()).then(() => process.kill(Number(readFileSync(join(directory, 'pid'), 'utf8')), signal));
   });
 }

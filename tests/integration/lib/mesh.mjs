@@ -74,7 +74,10 @@ export class Mesh {
     node.process.stderr.on('data', bytes => { node.log += bytes; });
     node.exited = new Promise(done => {
       const end = (code, signal) => done(node.exit ??= {code, signal});
-      node.process.on('exit', end);
+      // 'close': all that it wrote is read. What it started may hold its pipes open for longer.
+      let limit;
+      node.process.on('exit', (code, signal) => { limit = setTimeout(end, 2000, code, signal); });
+      node.process.on('close', (code, signal) => { clearTimeout(limit); end(code, signal); });
       node.process.on('error', error => end(127, error.message));
     });
     this.nodes.push(node);
@@ -97,6 +100,7 @@ export class Mesh {
     if (!options.dev) {
       await waitFor(`${name} made its token`, () => existsSync(join(node.data, 'join-token')));
       node.token = `@${join(node.data, 'join-token')}`;
+      await this.ready(node, 1);
     }
     return node;
   }
