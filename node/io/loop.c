@@ -202,8 +202,10 @@ static void io_on_prepare(uv_prepare_t *handle)
 
 size_t io_share(const struct io *io, enum io_way way)
 {
-    size_t moved = io->moved[way];
-    return moved + IO_SHARE_MIN >= IO_SHARE_MAX ? IO_SHARE_MIN : IO_SHARE_MAX - moved;
+    size_t times = way == IO_WRITE ? IO_SHARE_WRITES : 1, moved = io->moved[way];
+    size_t max = times * IO_SHARE_MAX, min = times * IO_SHARE_MIN;
+
+    return moved + min >= max ? min : max - moved;
 }
 
 void io_moved(struct io *io, enum io_way way, size_t bytes)

@@ -48,10 +48,12 @@ void io_apply(struct io *io,
 
 /* A turn of the loop is short only if nobody moves much in it: this many bytes should a wrapper
  * read or write at once, which gets fewer the more were moved in this turn, and never less than
- * IO_SHARE_MIN. What was moved is said to io_moved(). */
+ * IO_SHARE_MIN. Of writes four times as much: the kernel copies what is written, whereas what is
+ * read is opened and parsed. What was moved is said to io_moved(). */
 enum io_way { IO_READ = 0, IO_WRITE };
 #define IO_SHARE_MAX ((size_t)64 << 10)
 #define IO_SHARE_MIN ((size_t)16 << 10)
+#define IO_SHARE_WRITES 4
 size_t io_share(const struct io *io, enum io_way way);
 void io_moved(struct io *io, enum io_way way, size_t bytes);
 

@@ -158,7 +158,9 @@ START_TEST(who_moves_bytes_leaves_fewer_to_others_of_the_turn)
     ck_assert_uint_eq(io_share(machine.io, IO_READ), IO_SHARE_MAX / 2);
     io_moved(machine.io, IO_READ, IO_SHARE_MAX);
     ck_assert_uint_eq(io_share(machine.io, IO_READ), IO_SHARE_MIN);
-    ck_assert_uint_eq(io_share(machine.io, IO_WRITE), IO_SHARE_MAX);
+    ck_assert_uint_eq(io_share(machine.io, IO_WRITE), IO_SHARE_WRITES * IO_SHARE_MAX);
+    io_moved(machine.io, IO_WRITE, IO_SHARE_WRITES * IO_SHARE_MAX);
+    ck_assert_uint_eq(io_share(machine.io, IO_WRITE), IO_SHARE_WRITES * IO_SHARE_MIN);
     machine.deadline = 0;
     machine.ticks_max = 1;
     io_run(machine.io);
