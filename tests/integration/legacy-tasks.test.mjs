@@ -94,7 +94,9 @@ const asked = {sampling: {}, elicitation: {}, tasks: {list: {}, cancel: {}, requ
 
 // A client that makes a task of what it is asked, and is done with it a moment later.
 async function taskMaker(transport, name, capabilities = asked) {
-  const client = new Client({name, version: '0'}, {capabilities, taskStore: capabilities.tasks && new InMemoryTaskStore()});
+  const taskStore = capabilities.tasks && new InMemoryTaskStore();
+  const client = new Client({name, version: '0'}, {capabilities, taskStore});
+  client.onclose = () => taskStore?.cleanup(); // its timers would keep the program waiting
   const answer = result => async (request, extra) => {
     if (!request.params.task) return result;
     const task = await extra.taskStore.createTask({ttl: extra.taskRequestedTtl, pollInterval: 50});
