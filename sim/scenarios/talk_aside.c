@@ -130,7 +130,9 @@ void talk_asides_check(struct talks *talks)
     for (struct mn_map_entry *e = mn_map_next(&talks->by_key, NULL); e != NULL;
          e = mn_map_next(&talks->by_key, e)) {
         const struct talk *talk = MN_CONTAINER(e, struct talk, by_key);
-        mn_time since = talks->clients[talk->client].streams_since;
+        /* Those that post batches come after the others, and do not listen. */
+        mn_time since =
+            talk->client < talks->clients_count ? talks->clients[talk->client].streams_since : 0;
         if (!talk->is_strict || talk->aside_said == 0 || talk->asides_heard > 0 || since == 0 ||
             talk->aside_said < since + SETTLED || sim->time < talk->aside_said + SETTLED)
             continue;
