@@ -310,7 +310,8 @@ static void upstream_break_as(struct upstream *server, enum upstream_state state
     if (was_ready && host->now.mono - server->ready_at >= UPSTREAM_HEALTHY)
         server->failures_count = 0;
     if (!is_kept && (!was_ready || server->is_era_guessed)) server->era = server->config->era;
-    server->is_era_guessed = server->is_modern_only = false;
+    server->is_era_guessed = false;
+    server->modern_until = 0;
     server->ready_at = MN_TIME_NEVER;
     server->failures_count++;
 
@@ -386,7 +387,8 @@ void upstream_stop(struct upstream *server, enum upstream_after_exit after)
     if (after == UPSTREAM_AFTER_NOTHING) upstream_watch_fail_all(server, why);
     upstream_timer_clear(host, &server->start_timer);
     server->era = server->config->era;
-    server->is_era_guessed = server->is_modern_only = false;
+    server->is_era_guessed = false;
+    server->modern_until = 0;
     server->ready_at = MN_TIME_NEVER;
     server->failures_count = 0;
     server->after_exit = after;

@@ -218,9 +218,9 @@ struct upstream {
     mn_time since;
     mn_time ready_at, handshake_at; /* MN_TIME_NEVER: not ready; no handshake yet */
 
-    enum upstream_era era;               /* as configured or found out; AUTO: not known */
-    bool is_era_guessed;                 /* legacy only because it exited when asked */
-    bool is_modern_only;                 /* it refused a legacy session */
+    enum upstream_era era; /* as configured or found out; AUTO: not known */
+    bool is_era_guessed;   /* legacy only because it exited when asked */
+    mn_time modern_until;  /* until then it is asked for no legacy session: it refused one */
     char version[UPSTREAM_VERSION_SIZE]; /* spoken in this session; empty: not yet */
     struct mn_buf *server_info, *capabilities, *instructions; /* JSON, JSON, text; NULL: none */
     bool has_tools, has_prompts, has_resources, has_logging;  /* as it declared */

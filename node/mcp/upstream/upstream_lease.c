@@ -170,7 +170,7 @@ static bool upstream_lease_fits(const struct upstream *server,
     if (server->lease.origin != NULL) return false;
     if (server->era == UPSTREAM_ERA_LEGACY) return true;
     return payload->session.len > 0 && server->config->era == UPSTREAM_ERA_AUTO &&
-           !server->is_modern_only;
+           server->host->now.mono >= server->modern_until;
 }
 
 struct upstream *upstream_lease_has(struct upstream *server,
@@ -260,16 +260,21 @@ static void upstream_lease_move_queue(struct upstream *lease)
                            lease->lease.origin);
 }
 
-/* A modern server that has no legacy sessions: what waits for this one is asked in the other era.
- */
+/* What waits for a legacy session of a modern server is asked in the other era. */
 static void upstream_lease_give_back(struct upstream *lease)
+{
+    if (lease->ready_at == MN_TIME_NEVER && lease->lease.origin->era == UPSTREAM_ERA_MODERN)
+        upstream_lease_move_queue(lease);
+}
+
+/* Perhaps it has none; it is asked for one again later, for it may only have been busy. */
+static void upstream_lease_refused(struct upstream *lease)
 {
     struct upstream *server = lease->lease.origin;
 
     if (lease->ready_at != MN_TIME_NEVER || server->era != UPSTREAM_ERA_MODERN) return;
     MN_PROBE("upstream: a modern server refuses a legacy session");
-    server->is_modern_only = true;
-    upstream_lease_move_queue(lease);
+    server->modern_until = mn_time_after(lease->host->now.mono, UPSTREAM_LEASE_ALONE);
 }
 
 void upstream_lease_broke(struct upstream *lease, const char *why)
@@ -281,6 +286,7 @@ void upstream_lease_broke(struct upstream *lease, const char *why)
         server->alone_until = mn_time_after(lease->host->now.mono, UPSTREAM_LEASE_ALONE);
         upstream_lease_move_queue(lease);
     }
+    if (server != NULL) upstream_lease_refused(lease);
     upstream_lease_end(lease, why);
 }
 
