@@ -137,6 +137,26 @@ START_TEST(a_server_without_legacy_sessions_is_asked_in_the_modern_era)
 }
 END_TEST
 
+START_TEST(a_session_that_made_room_before_it_was_ready_says_nothing_of_its_server)
+{
+    char session[16];
+    struct world_call call = {.service = "s",
+                              .params = ECHO,
+                              .capabilities = CAPABILITIES,
+                              .session = session,
+                              .is_live = true};
+
+    up_both_eras();
+    for (uint64_t i = 1; i <= UPSTREAM_LEASES_MAX + 2; i++) {
+        snprintf(session, sizeof session, "c%u", (unsigned)i);
+        if (i > UPSTREAM_LEASES_MAX) world_cancel(&w, i - UPSTREAM_LEASES_MAX);
+        call.ticket = i;
+        world_call(&w, &call);
+        ck_assert_ptr_nonnull(fetch_of("\"initialize\""));
+    }
+}
+END_TEST
+
 START_TEST(live_questions_are_events_and_answers_go_to_the_server)
 {
     struct world_event *event;
@@ -574,6 +594,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_server_of_both_eras_is_asked_in_that_of_the_client);
     tcase_add_test(tc, a_server_without_legacy_sessions_is_asked_in_the_modern_era);
+    tcase_add_test(tc, a_session_that_made_room_before_it_was_ready_says_nothing_of_its_server);
     tcase_add_test(tc, a_client_that_can_be_asked_has_a_session_of_its_own);
     tcase_add_test(tc, live_questions_are_events_and_answers_go_to_the_server);
     tcase_add_test(tc, a_question_outlives_the_call_it_was_put_down_to);
