@@ -23,10 +23,14 @@ bench_end() {
   rm -rf "$work"
 }
 
+# Where what is started next runs: a prefix of its command (ip netns exec NAME), and its address.
+bench_place=()
+bench_address=127.0.0.1
+
 bench_run() { # LOG COMMAND...: in the background; its id is $bench_pid
   local log=$1
   shift
-  "$@" >"$work/$log.log" 2>&1 </dev/null &
+  "${bench_place[@]}" "$@" >"$work/$log.log" 2>&1 </dev/null &
   bench_pid=$!
   bench_pids+=("$bench_pid")
 }
@@ -50,7 +54,7 @@ bench_wait() { # WHAT COMMAND...: until it succeeds, at most 20 s
 bench_node() { # NAME HTTP-PORT OPTIONS...: a node with data in $work/NAME; its id is $bench_pid
   local name=$1 http=$2
   shift 2
-  bench_run "$name" "$bin/meshnode" --name "$name" --data "$work/$name" --listen 127.0.0.1:0 \
+  bench_run "$name" "$bin/meshnode" --name "$name" --data "$work/$name" --listen "$bench_address:0" \
     --http "127.0.0.1:$http" --log-level warn "$@"
   bench_wait "node $name" test -e "$work/$name/run.json"
 }
@@ -82,7 +86,7 @@ bench_rss() { # PID...: of the trees, in KiB
 # One run of wrk: "REQUESTS/S P50-US P99-US REQUESTS ERRORS". The script has no response function: that
 # would make wrk the bound.
 bench_wrk() { # CONNECTIONS SECONDS SCRIPT URL
-  wrk -t1 -c"$1" -d"$2s" --latency -s "$3" "$4" | awk '/^RESULT/ { print $2, $3, $4, $5, $6 }'
+  "${bench_place[@]}" wrk -t1 -c"$1" -d"$2s" --latency -s "$3" "$4" | awk '/^RESULT/ { print $2, $3, $4, $5, $6 }'
 }
 
 bench_lua_end() { # appended to every script

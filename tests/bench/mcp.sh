@@ -26,12 +26,15 @@ start_tool() { # NAME OPTIONS...: the HTTP tool
   bench_wait "$name" grep -q listening "$work/$name.log"
 }
 
+pair_half() { :; } # front|back: where that node runs; a script with several hosts says it
+
 start_pair() { # SERVING ENTRY OPTIONS...: node SERVING with these servers, node ENTRY of the same mesh
   local serving=$1 entry=$2
   shift 2
+  pair_half back
   bench_node "$serving" "${ports[$serving]}" "$@"
   pids[$serving]=$bench_pid
-  bench_wait "the token" test -s "$work/$serving/join-token"
+  pair_half front
   bench_node "$entry" "${ports[$entry]}" --join "$(jq -r '.mesh[0]' "$work/$serving/run.json")" \
     --token "@$work/$serving/join-token"
   pids[$entry]=$bench_pid
@@ -160,7 +163,7 @@ check() { # TARGET [PATTERN]
   while read -r header; do headers+=(-H "$header"); done < <(sed -nE 's/^ *wrk.headers\["(.*)"\] = "(.*)"$/\1: \2/p' "$script")
   body=$(sed -nE "s/^wrk.body = '(.*)'$/\1/p" "$script")
   [ -n "$body" ] || body='{"jsonrpc":"2.0","id":"check","method":"tools/call","params":{"name":"echo","arguments":'$echo_arguments'}}'
-  curl -sS --max-time 5 "${headers[@]}" --data "$body" "${url[$1]}" >"$work/answer" && grep -Eq "${2:-\"text\":\"hello\"|\"supportedVersions\"}" "$work/answer" && return
+  "${bench_place[@]}" curl -sS --max-time 5 "${headers[@]}" --data "$body" "${url[$1]}" >"$work/answer" && grep -Eq "${2:-\"text\":\"hello\"|\"supportedVersions\"}" "$work/answer" && return
   head -c 2000 "$work/answer" >&2
   bench_fail "$1: this is not the answer"
 }
