@@ -16,7 +16,6 @@ struct talk *talk_find(struct sim *sim, struct mn_span key)
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct talk, by_key);
 }
 
-#define STEPS 4u
 #define STEP_ENDLESS (5 * MN_SEC)
 
 void talker_init(struct sim_server *server)
@@ -150,7 +149,7 @@ static void work_act(struct sim *sim, void *context)
     struct work *work = context;
     bool is_endless = work->talk->script == TALK_ENDLESS;
 
-    if (is_endless || (work->talk->script == TALK_STEPS && work->done < STEPS)) {
+    if (is_endless || (work->talk->script == TALK_STEPS && work->done < TALK_STEPS_COUNT)) {
         work_report(work);
         sim_at(sim, &work->next,
                sim->time +

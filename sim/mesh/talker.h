@@ -19,6 +19,8 @@
 #define TALK_TASKS "io.modelcontextprotocol/tasks"
 #define TALK_ASIDE "aside " /* what is logged between calls begins so; the call before follows */
 
+#define TALK_STEPS_COUNT 4u
+
 enum talk_script {
     TALK_PLAIN,   /* works, answers */
     TALK_ASK,     /* asks its client before it answers, if it may */
@@ -61,6 +63,7 @@ struct talk {
     const struct sim_host *cancelled_at;
     uint64_t cancelled_boots; /* of that host, then */
     uint32_t steps;           /* progress heard of */
+    uint32_t logs;            /* log messages heard, of those */
     uint32_t asides_heard;    /* or answered */
     char reason[64];
 };

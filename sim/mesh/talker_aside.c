@@ -1,5 +1,5 @@
-/* What a legacy server says to a client of no call, and asks it: some time after one has ended, in
- * the session that is this client's alone. Each third is a question.
+/* What a legacy server says of no call, some time after one has ended. In a session that is one
+ * client's alone each third is a question; in others it only logs, and whose that is nobody knows.
  *
  *   never  another client answers */
 #include <stdio.h>
@@ -12,6 +12,7 @@ struct aside {
     struct mn_list list; /* in line->asides */
     struct talker_line *line;
     struct talk *talk;
+    bool is_own;    /* said in a session of that client alone */
     uint64_t asked; /* id of the question, once it is open; else 0 */
     struct sim_event say;
 };
@@ -43,7 +44,7 @@ static void aside_say(struct sim *sim, void *context)
     struct aside *aside = context;
     struct mn_writer message = {0};
 
-    if (aside->talk->started % 3 == 0) {
+    if (aside->is_own && aside->talk->started % 3 == 0) {
         if (mn_list_is_empty(&aside->line->works)) aside->talk->aside_said = sim->time;
         aside_ask(aside);
         return;
@@ -52,8 +53,8 @@ static void aside_say(struct sim *sim, void *context)
                      "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{"
                      "\"level\":\"warning\",\"data\":\"" TALK_ASIDE "%s\"}}",
                      aside->talk->key);
-    if (mn_list_is_empty(&aside->line->works)) /* a call may have been dropped by its client */
-        aside->talk->aside_said = sim->time;
+    /* A call may have been dropped by its client. */
+    if (aside->is_own && mn_list_is_empty(&aside->line->works)) aside->talk->aside_said = sim->time;
     talker_line_say(aside->line, 0, &message, false);
     aside_free(aside);
 }
@@ -63,10 +64,11 @@ void talker_aside_plan(struct talker_line *line, struct talk *talk)
     struct sim *sim = talker_sim(line);
     struct aside *aside;
 
-    if (line->server->is_modern || !line->can_be_asked || talk->is_modern) return;
+    if (line->server->is_modern) return;
     aside = mn_alloc(sizeof *aside);
     aside->line = line;
     aside->talk = talk;
+    aside->is_own = line->can_be_asked && !talk->is_modern;
     mn_list_push_back(&line->asides, &aside->list);
     sim_at(sim, &aside->say, sim->time + 100 * MN_MS + talk->started % (2 * MN_SEC), aside_say,
            aside);

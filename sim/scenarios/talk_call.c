@@ -6,7 +6,8 @@
  *          answer with another id; a call that was cancelled goes on at its server; who comes for a
  *          stream whose node died hears nothing, or that the outcome is unknown though the server
  *          has it and nothing else went wrong
- *   in a world that is whole, every call is answered, and every question in it */
+ *   in a world that is whole, every call is answered, and every question in it; who asks a legacy
+ *   server for log messages hears all those of its call */
 #include <stdio.h>
 
 #include "proto/base/check.h"
@@ -81,6 +82,11 @@ void talk_slot_answered(struct slot *slot, const struct json *result, struct mn_
         talk->answers != talk->questions)
         sim_fail(sim, "%s: %u of %u questions were answered, in a whole world", talk->key,
                  talk->answers, talk->questions);
+    /* It asks for them with each call. */
+    if (talk->is_strict && talk->script == TALK_STEPS && talk->is_modern &&
+        !talk->server->is_modern && talk->logs != TALK_STEPS_COUNT)
+        sim_fail(sim, "%s: its client has heard %u of %u log lines, in a whole world", talk->key,
+                 talk->logs, TALK_STEPS_COUNT);
     slot->client->talks->answered[talk->script]++;
     if (slot->is_resuming) slot->client->talks->resumed++;
     talk_slot_end(slot, TALK_ANSWERED, mn_span(NULL, 0));
@@ -188,12 +194,13 @@ static void slot_progress(struct slot *slot, const struct json *params)
 static void slot_logged(struct slot *slot, const struct json *params)
 {
     struct mn_span key = json_text(json_find_str(params, "data"));
-    const struct talk *talk = talk_find(slot_sim(slot), key);
+    struct talk *talk = talk_find(slot_sim(slot), key);
 
     if (talk_aside_heard(slot->client, params)) return;
     if (talk == NULL || talk->client != slot->client->index)
         sim_fail(slot_sim(slot), "client %u hears a log line of %.*s", slot->client->index,
                  (int)key.size, (const char *)key.data);
+    if (talk != NULL) talk->logs++;
 }
 
 static void slot_hears(struct sim *sim, void *context, struct mn_span message)

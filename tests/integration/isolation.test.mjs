@@ -124,6 +124,38 @@ test('progress and log messages go to the caller that they are for', async () =>
   });
 });
 
+// The log messages that a call is told.
+const logsOf = messages => messages.filter(({method}) => method === 'notifications/message').map(({params}) => params.data);
+const wish = {_meta: {'io.modelcontextprotocol/logLevel': 'debug'}};
+const modernCall = async (node, name, given, more) => (await modern(node, 'tools/call', {name: `old__${name}`, arguments: given, ...more})).messages;
+
+test('what a server logs between calls, or for another call, is told to nobody else', async () => {
+  const uma = await Client.open(n1, 'uma'), viv = await Client.open(n3, 'viv'); // they declare nothing, and set no level
+  const murmurs = {
+    'a client that wants nothing': () => uma.call(1, 'murmur', {text: 'of uma', loud: true}),
+    'a modern client that wants no logs': () => modernCall(n1, 'murmur', {text: 'of nobody', loud: true}),
+    'a modern client that wants logs': () => modernCall(n1, 'murmur', {text: 'of somebody', loud: true}, wish),
+  };
+  for (const [who, murmur] of Object.entries(murmurs)) {
+    await murmur(); // it logs 0.3 s later; the others' calls take a second
+    const [one, two] = [viv.call(2, 'slow', {name: 'viv', steps: 20}), modernCall(n3, 'slow', {name: 'xia', steps: 20}, wish)];
+    assert.deepEqual([textOf(await one), textOf(await two)], ['slow for viv', 'slow for xia']);
+    assert.deepEqual([logsOf(await one), logsOf(await two)], [[], []], who);
+    await murmur(); // and where only one call runs
+    assert.deepEqual(logsOf(await modernCall(n1, 'slow', {name: 'xia', steps: 20}, wish)), [], who);
+    await murmur();
+    assert.deepEqual(logsOf(await viv.call(3, 'slow', {steps: 20})), [], who);
+  }
+});
+
+test('who asks for log messages hears those of its own call, among others', async () => {
+  const zoe = await Client.open(n1, 'zoe');
+  await zoe.request(1, 'logging/setLevel', {level: 'info'});
+  const all = await Promise.all([zoe.call(2, 'talk'), ...['xia', 'yul'].map(name => modernCall(n3, 'talk', {name}, wish)), modernCall(n1, 'talk', {name: 'quiet'})]);
+  assert.deepEqual(all.map(textOf), ['zoe', 'xia', 'yul', 'quiet'].map(name => `talked to ${name}`));
+  assert.deepEqual(all.map(logsOf), [...['zoe', 'xia', 'yul'].map(name => Array(5).fill(`for ${name}`)), []]);
+});
+
 test('a log level is one client\'s own', async () => {
   const loud = await Client.open(n1, 'loud', {capabilities: asking}), quiet = await Client.open(n1, 'quiet', {capabilities: asking});
   await quiet.request(1, 'logging/setLevel', {level: 'emergency'});

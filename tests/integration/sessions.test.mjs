@@ -65,7 +65,8 @@ test('what a client said about its session holds at another node: log level, sub
     protocolVersion: '2025-11-25', capabilities: {}, clientInfo: {name: 'ann', version: '1'}}}, path)).session;
   const [quiet, loud, over] = [await begin(), await begin(), await begin()];
   const log = (node, session) => post(node, session, {id: 5, method: 'tools/call', params: {name: 'test_tool_with_logging', arguments: {}}}, path);
-  assert.deepEqual((await post(n1, quiet, {id: 2, method: 'logging/setLevel', params: {level: 'emergency'}}, path)).message.result, {});
+  for (const [session, level] of [[quiet, 'emergency'], [loud, 'info']])
+    assert.deepEqual((await post(n1, session, {id: 2, method: 'logging/setLevel', params: {level}}, path)).message.result, {});
   assert.deepEqual((await post(n1, quiet, {id: 3, method: 'resources/subscribe', params: {uri}}, path)).message.result, {});
   assert.match((await log(n1, loud)).text, /notifications\/message/);
   assert.doesNotMatch((await log(n1, quiet)).text, /notifications\/message/);

@@ -517,8 +517,10 @@ START_TEST(log_level_is_set_in_the_session_that_follows_a_forgotten_one)
     ck_assert_int_eq(world_add_url(&w, "h", "http://up.example/mcp", UPSTREAM_ERA_LEGACY), MN_OK);
     open_logging(next_request("initialize"), "sess-1");
     world_pass(&w, 10 * MN_SEC);
-    world_call(&w, &(struct world_call){
-                       .ticket = 1, .service = "h", .params = "{}", .log_level = "warning"});
+    world_call(
+        &w,
+        &(struct world_call){
+            .ticket = 1, .service = "h", .params = "{}", .session = "ann", .log_level = "warning"});
     for (int i = 0; i < 2; i++) {
         call = next_request("logging/setLevel");
         assert_has(call->body, "\"level\":\"warning\"");

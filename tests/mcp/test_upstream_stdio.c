@@ -573,7 +573,7 @@ START_TEST(what_is_said_of_a_call_that_was_given_up_is_nobodys)
     const char *text = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/message\",\"params\":{"
                        "\"level\":\"warning\",\"data\":\"of the other one\"}}\n";
 
-    world_up_legacy(&w, "s");
+    world_up_modern(&w, "s");
     (void)call_with_log(1);
     (void)call_with_log(2);
     world_say(&w, text);
@@ -983,23 +983,6 @@ static void come_up_again(const char *name)
     come_up_as(name, WORLD_LEGACY);
 }
 
-START_TEST(log_level_is_set_in_each_session_anew)
-{
-    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_LEGACY), MN_OK);
-    come_up_as("s", WORLD_LEGACY_LOGS);
-    assert_has(call_with_log(1), "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"info\"}");
-    assert_has(world_line(&w), "tools/call");
-    assert_has(call_with_log(2), "tools/call"); /* as it is set already */
-    world_exit(&w, 1);
-    (void)call_with_log(3); /* waits */
-    world_pass(&w, 500 * MN_MS);
-    come_up_as("s", WORLD_LEGACY_LOGS);
-    assert_has(world_line(&w), "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"info\"}");
-    assert_has(world_line(&w), "tools/call");
-    ck_assert_ptr_null(world_line(&w));
-}
-END_TEST
-
 START_TEST(crash_fails_calls_as_unknown_and_a_quick_restart_does_not_show)
 {
     world_up_legacy(&w, "s");
@@ -1251,7 +1234,6 @@ static Suite *suite(void)
     tcase_add_test(tc, message_over_32_mib_is_a_break);
     tcase_add_test(tc, batches_are_accepted_where_the_revision_has_them);
     tcase_add_test(tc, stderr_is_kept_in_numbered_lines_of_bounded_size);
-    tcase_add_test(tc, log_level_is_set_in_each_session_anew);
     tcase_add_test(tc, crash_fails_calls_as_unknown_and_a_quick_restart_does_not_show);
     tcase_add_test(tc, offer_is_withdrawn_when_it_does_not_come_back_in_time);
     tcase_add_test(tc, backoff_doubles_to_a_minute_and_starts_over_after_health);

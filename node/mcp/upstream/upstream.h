@@ -161,8 +161,10 @@ struct upstream_lease {
     struct mn_list link;     /* in origin->leases */
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
     bool is_exclusive; /* one call at a time */
-    bool is_spoilt;    /* it was told to give a call up, and may still speak of it */
-    bool is_optional;  /* its client could do without, but for log messages between calls */
+    bool is_fresh;     /* no call has been in it */
+    bool is_logging;   /* exclusive: for the log messages of one call; no other gets it */
+    bool is_spoilt;    /* exclusive: it may still speak of a call that is over; no other gets it */
+    bool is_optional;  /* its client could do without, but for log messages */
     mn_time used_at;
     struct mn_buf *session;                    /* of its client, opaque; empty: it has none */
     struct mn_buf *capabilities, *client_info; /* JSON objects; info may be NULL */

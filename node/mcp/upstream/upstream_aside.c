@@ -141,9 +141,11 @@ static void aside_tell_held(struct upstream *lease)
 void upstream_aside_set_level(struct upstream *server, enum loglevel level)
 {
     bool is_own = server->is_lease && !server->lease.is_exclusive;
+    bool is_mute = !server->is_lease && !server->is_http; /* nobody hears what it logs */
     struct upstream_request *request;
 
-    if (upstream_is_modern(server) || !server->has_logging || level == LOGLEVEL_NONE) return;
+    if (upstream_is_modern(server) || !server->has_logging || level == LOGLEVEL_NONE || is_mute)
+        return;
     if (server->log_level == level) return;
     if (!is_own && server->log_level != LOGLEVEL_NONE && server->log_level < level) return;
     server->log_level = level;
@@ -292,8 +294,8 @@ void upstream_aside_on_notification(struct upstream *server, struct mn_span meth
 {
     struct mn_span text = params == NULL ? mn_span(NULL, 0) : params->raw;
 
-    if (mn_list_is_empty(&server->lease.link) || server->lease.is_exclusive ||
-        !aside_is_carried(method) || text.size > ASIDE_PARAMS_MAX)
+    if (!upstream_lease_is_apart(server) || mn_list_is_empty(&server->lease.link) ||
+        server->lease.is_exclusive || !aside_is_carried(method) || text.size > ASIDE_PARAMS_MAX)
         return;
     if (server->aside.hearer == NULL)
         aside_hold(server, method, text);

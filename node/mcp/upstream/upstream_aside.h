@@ -39,8 +39,8 @@ void upstream_aside_emit(struct upstream *lease, Meshnode__Gateway__Aside *aside
 void upstream_aside_on_notification(struct upstream *server, struct mn_span method,
                                     const struct json *params);
 
-/* A lease logs exactly as much as its client wants; any other session as much as the most curious
- * of its callers wants. */
+/* A lease logs exactly as much as its client wants; a session that all share as much as the most
+ * curious of its callers wants, or is told nothing, if nobody can hear it. */
 void upstream_aside_set_level(struct upstream *server, enum loglevel level);
 
 #endif

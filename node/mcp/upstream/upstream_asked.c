@@ -1,6 +1,7 @@
 #include "node/mcp/upstream/upstream_asked.h"
 
 #include "node/mcp/upstream/upstream_aside.h"
+#include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
@@ -117,8 +118,8 @@ static void asked_new(struct upstream *lease, struct mn_span id, struct mn_span 
 /* Whether one more can be asked of its client. */
 static bool asked_may(const struct upstream *server, struct mn_span params)
 {
-    return !mn_list_is_empty(&server->lease.link) && !server->lease.is_exclusive &&
-           server->aside.questions_count < UPSTREAM_QUESTIONS_MAX &&
+    return upstream_lease_is_apart(server) && !mn_list_is_empty(&server->lease.link) &&
+           !server->lease.is_exclusive && server->aside.questions_count < UPSTREAM_QUESTIONS_MAX &&
            params.size <= ASIDE_PARAMS_MAX;
 }
 

@@ -41,12 +41,24 @@ static bool upstream_lease_is_needed(const Meshnode__Gateway__Request *payload,
            json_find_str(declared, "roots") != NULL;
 }
 
-/* It wants to hear what a server logs between calls, which is known to be for it only in a session
- * of its own; while its server has none for it, it goes without. */
+static bool upstream_lease_has_session(const Meshnode__Gateway__Request *payload)
+{
+    return payload->session.len > 0;
+}
+
+/* It asks for log messages: by a level that it has set for its session, or along with the call. */
+static bool upstream_lease_wants_logs(const Meshnode__Gateway__Request *payload)
+{
+    if (upstream_lease_has_session(payload)) return payload->wants_logs;
+    return loglevel_parse(pb_text(payload->log_level)) != LOGLEVEL_NONE;
+}
+
+/* What a server logs is known to be for that client only in a session of its own; while its server
+ * has none for it, it goes without. */
 static bool upstream_lease_is_of_use(const struct upstream *server,
                                      const Meshnode__Gateway__Request *payload)
 {
-    return payload->wants_logs && payload->session.len > 0 && server->has_logging &&
+    return server->has_logging && upstream_lease_wants_logs(payload) &&
            server->host->now.mono >= server->alone_until;
 }
 
@@ -69,6 +81,7 @@ static struct mn_buf *upstream_lease_capabilities(const Meshnode__Gateway__Reque
     return mn_writer_done(&writer);
 }
 
+/* Who has no session is known by what it says of itself. */
 static void upstream_lease_key(const Meshnode__Gateway__Request *payload, struct mn_span wanted,
                                uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
 {
@@ -78,6 +91,8 @@ static void upstream_lease_key(const Meshnode__Gateway__Request *payload, struct
     digest_variable(&digest, wanted);
     digest_variable(&digest, pb_span(payload->principal));
     digest_variable(&digest, pb_span(payload->session));
+    if (!upstream_lease_has_session(payload))
+        digest_variable(&digest, pb_span(payload->client_info));
     digest_end(&digest, key);
 }
 
@@ -95,14 +110,22 @@ static void upstream_lease_key_of(const Meshnode__Gateway__Request *payload,
     mn_buf_unref(capabilities);
 }
 
+/* [is_fresh]: in which nothing was called. */
+static bool upstream_lease_is_spare(const struct upstream *lease, bool is_fresh)
+{
+    return lease->calls_count == 0 && !lease->lease.is_spoilt && !lease->lease.is_logging &&
+           (lease->lease.is_fresh || !is_fresh);
+}
+
 static struct upstream *upstream_lease_find(struct upstream *server,
-                                            const uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
+                                            const uint8_t key[UPSTREAM_LEASE_KEY_SIZE],
+                                            bool is_fresh)
 {
     MN_LIST_FOR_EACH (link, &server->leases) {
         struct upstream *lease = upstream_lease_at(link);
-        if (memcmp(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE) != 0) continue;
-        if (!lease->lease.is_exclusive) return lease;
-        if (lease->calls_count == 0 && !lease->lease.is_spoilt) return lease;
+        if (memcmp(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE) == 0 &&
+            (!lease->lease.is_exclusive || upstream_lease_is_spare(lease, is_fresh)))
+            return lease;
     }
     return NULL;
 }
@@ -115,22 +138,60 @@ static bool upstream_lease_is_less(const struct upstream *a, const struct upstre
     return a_heard != b_heard ? b_heard : a->lease.used_at < b->lease.used_at;
 }
 
-/* Room for one more: the one unused for longest goes, for an optional one only if nobody hears. */
-static bool upstream_lease_make_room(struct upstream *server, bool is_optional)
+/* How many more than a call may have for its log messages alone. */
+static bool upstream_lease_has_loggers(const struct upstream *server)
 {
-    struct upstream *oldest = NULL;
     uint32_t count = 0;
 
     MN_LIST_FOR_EACH (link, &server->leases) {
-        struct upstream *lease = upstream_lease_at(link);
+        const struct upstream *lease = upstream_lease_at(link);
+        if (lease->lease.is_exclusive && lease->lease.is_optional && lease->calls_count > 0)
+            count++;
+    }
+    return count >= UPSTREAM_LEASE_LOGGERS_MAX;
+}
+
+/* Without an end for another. */
+static bool upstream_lease_has_room(const struct upstream *server)
+{
+    uint32_t count = 0;
+
+    MN_LIST_FOR_EACH (link, &server->leases)
         count++;
+    return count < UPSTREAM_LEASES_MAX;
+}
+
+/* Room for one more: the one unused for longest goes. One that can be done without takes no place
+ * of a client that hears, for one call alone not that of any session. */
+static bool upstream_lease_make_room(struct upstream *server, bool is_optional, bool is_exclusive)
+{
+    struct upstream *oldest = NULL;
+
+    if (is_optional && is_exclusive && upstream_lease_has_loggers(server)) return false;
+    if (upstream_lease_has_room(server)) return true;
+    MN_LIST_FOR_EACH (link, &server->leases) {
+        struct upstream *lease = upstream_lease_at(link);
         if (lease->calls_count > 0) continue;
+        if (is_optional && is_exclusive && !lease->lease.is_exclusive) continue;
         if (oldest == NULL || upstream_lease_is_less(lease, oldest)) oldest = lease;
     }
-    if (count < UPSTREAM_LEASES_MAX) return true;
     if (oldest == NULL || (is_optional && oldest->aside.hearer != NULL)) return false;
     upstream_lease_end(oldest, "another client needs its place");
     return true;
+}
+
+static struct upstream *upstream_lease_new(struct upstream *server,
+                                           const uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
+{
+    struct upstream *lease = upstream_new(server->host, server->config);
+
+    lease->is_removed = lease->is_lease = true; /* it has no name of its own */
+    lease->era = UPSTREAM_ERA_LEGACY;
+    lease->lease.origin = server;
+    lease->lease.is_fresh = true;
+    memcpy(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE);
+    mn_list_push_back(&server->leases, &lease->lease.link);
+    return lease;
 }
 
 static struct upstream *upstream_lease_open(struct upstream *server,
@@ -138,24 +199,19 @@ static struct upstream *upstream_lease_open(struct upstream *server,
                                             const struct json *declared,
                                             const uint8_t key[UPSTREAM_LEASE_KEY_SIZE])
 {
-    struct upstream *lease = upstream_new(server->host, server->config);
+    struct upstream *lease = upstream_lease_new(server, key);
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     const struct json *info;
 
-    lease->is_removed = lease->is_lease = true; /* it has no name of its own */
-    lease->era = UPSTREAM_ERA_LEGACY;
-    lease->lease.origin = server;
-    lease->lease.is_exclusive = payload->session.len == 0;
+    lease->lease.is_exclusive = !upstream_lease_has_session(payload);
     lease->lease.is_optional = !upstream_lease_is_needed(payload, declared);
     lease->lease.capabilities = upstream_lease_capabilities(payload, declared);
-    memcpy(lease->lease.key, key, UPSTREAM_LEASE_KEY_SIZE);
     lease->lease.session = mn_buf_copy(pb_span(payload->session));
     if (payload->client_info.len > 0 &&
         json_parse_copy(server->host->parser, pb_span(payload->client_info), limits,
                         &server->host->scratch, &info) == MN_OK &&
         info->type == JSON_OBJECT)
         lease->lease.client_info = mn_buf_copy(info->raw);
-    mn_list_push_back(&server->leases, &lease->lease.link);
     upstream_aside_begin(lease);
     MN_PROBE("upstream: a client has a session of its own");
     upstream_start(lease);
@@ -169,7 +225,7 @@ static bool upstream_lease_fits(const struct upstream *server,
 {
     if (server->lease.origin != NULL) return false;
     if (server->era == UPSTREAM_ERA_LEGACY) return true;
-    return payload->session.len > 0 && server->config->era == UPSTREAM_ERA_AUTO &&
+    return upstream_lease_has_session(payload) && server->config->era == UPSTREAM_ERA_AUTO &&
            server->host->now.mono >= server->modern_until;
 }
 
@@ -180,45 +236,74 @@ struct upstream *upstream_lease_has(struct upstream *server,
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
 
     if (declared == NULL || !upstream_lease_is_needed(payload, declared) ||
-        payload->session.len == 0)
+        !upstream_lease_has_session(payload))
         return NULL;
     upstream_lease_key_of(payload, declared, key);
-    return upstream_lease_find(server, key);
+    return upstream_lease_find(server, key, false);
+}
+
+/* [wants_logs]: of calls without sessions; a lease in which there was another will not do, for its
+ * server may still speak of that. */
+static struct upstream *upstream_lease_take(struct upstream *server,
+                                            const Meshnode__Gateway__Request *payload,
+                                            const struct json *declared, bool wants_logs)
+{
+    bool is_needed = upstream_lease_is_needed(payload, declared);
+    bool is_exclusive = !upstream_lease_has_session(payload);
+    struct upstream *lease;
+    uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
+
+    upstream_lease_key_of(payload, declared, key);
+    lease = upstream_lease_find(server, key, wants_logs);
+    /* Without one, a task is in the session that all share. */
+    if (lease == NULL && !is_needed && strncmp(payload->method, "tasks/", 6) == 0) return server;
+    if (lease == NULL && upstream_lease_make_room(server, !is_needed, is_exclusive))
+        lease = upstream_lease_open(server, payload, declared, key);
+    if (lease == NULL) return is_needed ? NULL : server;
+    lease->lease.is_logging = is_exclusive && wants_logs;
+    lease->lease.is_fresh = false;
+    lease->lease.used_at = server->host->now.mono;
+    upstream_timer_clear(server->host, &lease->lease.timer);
+    return lease;
 }
 
 struct upstream *upstream_lease_for(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload)
 {
     const struct json *declared;
-    struct upstream *lease;
-    uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
-    bool is_needed;
+    bool wants_logs;
 
-    if (!upstream_lease_fits(server, payload) || !upstream_lease_may_ask(payload->method) ||
-        (payload->client_capabilities.len <= 2 && !payload->wants_logs &&
-         !extension_is_method(mn_span_str(payload->method))))
+    if (!upstream_lease_fits(server, payload) || !upstream_lease_may_ask(payload->method))
+        return server;
+    wants_logs = upstream_lease_is_of_use(server, payload);
+    if (payload->client_capabilities.len <= 2 && !wants_logs &&
+        !extension_is_method(mn_span_str(payload->method)))
         return server;
     declared = upstream_lease_declared(server->host, payload);
-    is_needed = declared != NULL && upstream_lease_is_needed(payload, declared);
-    if (declared == NULL || (!is_needed && !upstream_lease_is_of_use(server, payload)))
+    if (declared == NULL || (!wants_logs && !upstream_lease_is_needed(payload, declared)))
         return server;
-    upstream_lease_key_of(payload, declared, key);
-    lease = upstream_lease_find(server, key);
-    /* Without one, a task is in the session that all share. */
-    if (lease == NULL && !is_needed && strncmp(payload->method, "tasks/", 6) == 0) return server;
-    if (lease == NULL && upstream_lease_make_room(server, !is_needed))
-        lease = upstream_lease_open(server, payload, declared, key);
-    if (lease == NULL) return is_needed ? NULL : server;
-    lease->lease.used_at = server->host->now.mono;
-    upstream_timer_clear(server->host, &lease->lease.timer);
-    return lease;
+    return upstream_lease_take(server, payload, declared, wants_logs);
+}
+
+bool upstream_lease_is_apart(const struct upstream *server)
+{
+    return server->is_lease && !server->is_probe &&
+           (!server->is_http || server->http.session_id != NULL);
+}
+
+void upstream_lease_strayed(struct upstream *lease)
+{
+    if (!lease->lease.is_exclusive || lease->lease.is_spoilt || lease->lease.origin == NULL) return;
+    MN_PROBE("upstream: a server asks about a call that is over");
+    lease->lease.is_spoilt = true;
+    upstream_lease_used(lease);
 }
 
 /* Of an exclusive one the next client would be asked what a call that was given up still asks. */
 static mn_time upstream_lease_life(const struct upstream *lease)
 {
     if (!lease->lease.is_exclusive) return UPSTREAM_LEASE_IDLE;
-    return lease->lease.is_spoilt ? UPSTREAM_LEASE_SPOILT : UPSTREAM_LEASE_SPARE;
+    return upstream_lease_is_spare(lease, false) ? UPSTREAM_LEASE_SPARE : UPSTREAM_LEASE_SPOILT;
 }
 
 bool upstream_lease_is_of(const struct upstream *server, struct mn_span session)
@@ -230,9 +315,30 @@ bool upstream_lease_is_of(const struct upstream *server, struct mn_span session)
     return true;
 }
 
+/* Who asks for log messages does so again, and should not wait for a session to begin. */
+static void upstream_lease_prepare(struct upstream *lease)
+{
+    struct upstream *server = lease->lease.origin, *next;
+
+    if (!lease->lease.is_logging || mn_list_is_empty(&lease->lease.link) ||
+        server->state != UPSTREAM_READY || server->host->is_stopping ||
+        upstream_lease_find(server, lease->lease.key, true) != NULL ||
+        !upstream_lease_has_room(server))
+        return;
+    MN_PROBE("upstream: a session begins ahead of its call");
+    next = upstream_lease_new(server, lease->lease.key);
+    next->lease.is_exclusive = true;
+    next->lease.is_optional = lease->lease.is_optional;
+    next->lease.capabilities = mn_buf_ref(lease->lease.capabilities);
+    next->lease.client_info = mn_buf_ref(lease->lease.client_info);
+    upstream_start(next);
+    upstream_lease_used(next);
+}
+
 void upstream_lease_used(struct upstream *lease)
 {
     if (lease->lease.origin == NULL || lease->calls_count > 0) return;
+    upstream_lease_prepare(lease);
     lease->lease.used_at = lease->host->now.mono;
     upstream_timer_set(lease->host, &lease->lease.timer, upstream_lease_life(lease));
 }

@@ -5,10 +5,15 @@
  * session of its own (legacy) keeps its lease for all its calls; any other (modern) has one for as
  * long as the call lasts. Leases offer nothing and list nothing.
  *
- * A client with a session that has set a log level has a lease of a server with logging, too, since
- * what that logs outside of calls can be told only where it is known whose it is. It can do
- * without: when all leases are in use, or its server cannot be had twice, it shares the session of
- * all others. */
+ * A client with a session that has set a log level has a lease of a server with logging, too, and
+ * so has a call of any other that asks for log messages, since what is logged can be told only
+ * where it is known whose it is. They can do without: when all leases are in use, or the server
+ * cannot be had twice, they share the session of all others.
+ *
+ * After a call without a session the next such call may take its lease, if that is of the same
+ * principal and declares the same. But who asks for log messages has one in which no other call
+ * has been, for the server may still speak of that; when it is over, another one begins, for the
+ * next. */
 #ifndef UPSTREAM_LEASE_H
 #define UPSTREAM_LEASE_H
 
@@ -16,6 +21,7 @@
 #include "proto/gateway.pb-c.h"
 
 #define UPSTREAM_LEASES_MAX 32               /* per server; the one unused for longest makes room */
+#define UPSTREAM_LEASE_LOGGERS_MAX 16        /* of these, of calls that only want log messages */
 #define UPSTREAM_LEASE_IDLE (30 * MN_MINUTE) /* of a client's session */
 #define UPSTREAM_LEASE_HEARD (12 * MN_HOUR)  /* of one whose client has a stream open */
 #define UPSTREAM_LEASE_ALONE \
@@ -31,6 +37,13 @@ struct upstream *upstream_lease_for(struct upstream *server,
 /* The one that this client's session has already; NULL: none. */
 struct upstream *upstream_lease_has(struct upstream *server,
                                     const Meshnode__Gateway__Request *payload);
+
+/* Whether all that is said in this session is for one client: it is a lease, and its server knows
+ * it from others. */
+bool upstream_lease_is_apart(const struct upstream *server);
+
+/* Its server asks something between calls: the next call is not asked such things. */
+void upstream_lease_strayed(struct upstream *lease);
 
 /* It has served a call, and may be idle now. */
 void upstream_lease_used(struct upstream *lease);

@@ -4,6 +4,7 @@
 #include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
+#include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_survey.h"
@@ -434,7 +435,9 @@ static void upstream_message_on_request(struct upstream *server, struct upstream
         upstream_message_to_nobody(server, message);
         return;
     }
-    if (request == NULL && server->is_lease) request = upstream_call_newest(server);
+    if (request == NULL && upstream_lease_is_apart(server)) request = upstream_call_newest(server);
+    if (request == NULL && !mn_span_is(message->method, "roots/list"))
+        upstream_lease_strayed(server);
     if (server->is_lease && request != NULL && request->kind == UPSTREAM_REQUEST_CALL &&
         upstream_question_ask(request, message))
         return;
@@ -460,17 +463,19 @@ static void upstream_message_on_cancelled(struct upstream *server, const struct 
     upstream_stream_ended(server, true);
 }
 
-/* The call whose caller hears a notification; NULL: none. Without a stream of its own it belongs to
- * the only call there is; among several nobody can tell, and other clients' messages are nobody's
- * business. In a session of one client alone all calls are that one's. */
+/* The call whose caller hears a notification; NULL: it is not certain. What is said on a call's own
+ * stream is that call's, and in a session of one client alone all calls are that one's. In the
+ * session that all share a legacy server may speak of any call, also of one that is over; a modern
+ * one speaks of those that run, so there it is the only one's. */
 static struct upstream_request *upstream_message_hearer(struct upstream *server,
                                                         struct upstream_exchange *exchange)
 {
     struct upstream_request *request = exchange == NULL ? NULL : upstream_http_request_of(exchange);
-    bool is_own = server->is_lease && !server->lease.is_exclusive;
 
-    if (request == NULL)
-        request = is_own ? upstream_call_newest(server) : upstream_call_only(server);
+    if (request == NULL && upstream_lease_is_apart(server))
+        request = upstream_call_newest(server);
+    else if (request == NULL && upstream_is_modern(server))
+        request = upstream_call_only(server);
     if (request == NULL || request->kind != UPSTREAM_REQUEST_CALL) return NULL;
     return request->is_sent && request->ticket != 0 ? request : NULL;
 }

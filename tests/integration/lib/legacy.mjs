@@ -83,11 +83,11 @@ const tools = {
     while (!existsSync(given.file) && !cancelled.has(id)) await new Promise(done => setTimeout(done, 20));
     return cancelled.has(id) ? undefined : text(`waited for ${given.name}`);
   },
-  // Between calls: logs on each level, tells what no revision knows.
+  // Between calls: logs on each level (loud: also below the one that was set), tells what no revision knows.
   async murmur(id, given) {
     setTimeout(() => {
       for (const each of ['debug', 'info', 'warning', 'error'])
-        if (severity.indexOf(each) >= severity.indexOf(level)) say({method: 'notifications/message', params: {level: each, logger: 'murmur', data: `${given.text ?? 'murmur'} for ${client}`}});
+        if (given.loud || severity.indexOf(each) >= severity.indexOf(level)) say({method: 'notifications/message', params: {level: each, logger: 'murmur', data: `${given.text ?? 'murmur'} for ${client}`}});
       say({method: 'notifications/vendor/told', params: {to: client}});
     }, given.ms ?? 300);
     return text('later');
