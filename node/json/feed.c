@@ -42,6 +42,7 @@ struct feed_level {
     bool is_object;
     bool is_kept;
     uint32_t node; /* its index and one; 0: it is not recorded */
+    size_t begin;
 };
 
 struct json_feed {
@@ -56,6 +57,9 @@ struct json_feed {
     bool is_key, has_escapes; /* of the string that is not over */
     bool has_lines;
     size_t values;
+    uint32_t watch_depth;
+    void (*watch)(void *owner, const struct json_feed_seen *seen); /* NULL: nobody */
+    void *watch_owner;
     size_t at, token; /* looked at up to here; where the unfinished string or number begins */
     mn_status failure;
 };
@@ -99,9 +103,34 @@ bool json_feed_has_lines(const struct json_feed *feed)
     return feed->has_lines;
 }
 
+void json_feed_watch(struct json_feed *feed, uint32_t depth_max,
+                     void (*seen)(void *owner, const struct json_feed_seen *seen), void *owner)
+{
+    MN_ASSERT(feed->at == 0);
+    feed->watch_depth = depth_max;
+    feed->watch = seen;
+    feed->watch_owner = owner;
+}
+
 static void feed_fail(struct json_feed *feed, mn_status status)
 {
     feed->failure = status;
+}
+
+/* ---- what is told ---- */
+
+static void feed_tell(struct json_feed *feed, enum json_feed_part part, enum json_type type,
+                      size_t begin, size_t end)
+{
+    const struct json_feed_seen seen = {.part = part,
+                                        .type = type,
+                                        .has_escapes = type == JSON_STRING && feed->has_escapes,
+                                        .depth = feed->depth,
+                                        .begin = begin,
+                                        .end = end};
+
+    if (feed->watch != NULL && feed->depth <= feed->watch_depth)
+        feed->watch(feed->watch_owner, &seen);
 }
 
 /* ---- what is recorded ---- */
@@ -154,6 +183,7 @@ static void feed_scalar(struct json_feed *feed, enum json_type type, size_t begi
     struct feed_level *top = feed_top(feed);
 
     feed->values++;
+    feed_tell(feed, JSON_FEED_SCALAR, type, begin, end);
     if (top != NULL && !top->is_object) feed_count(feed);
     if (feed_is_recorded(feed)) {
         struct feed_node *node = feed_record(feed, type, begin, end);
@@ -173,6 +203,7 @@ static void feed_open(struct json_feed *feed, bool is_object)
         feed_fail(feed, MN_TOO_BIG);
         return;
     }
+    feed_tell(feed, JSON_FEED_OPEN, is_object ? JSON_OBJECT : JSON_ARRAY, feed->at, 0);
     if (top != NULL && !top->is_object) feed_count(feed);
     if (is_recorded) {
         struct feed_node *node =
@@ -181,7 +212,7 @@ static void feed_open(struct json_feed *feed, bool is_object)
         node->is_kept = is_kept;
     }
     feed->levels[feed->depth++] =
-        (struct feed_level){is_object, is_kept, is_recorded ? feed->nodes_count : 0};
+        (struct feed_level){is_object, is_kept, is_recorded ? feed->nodes_count : 0, feed->at};
     feed->want = is_object ? WANT_MEMBER : WANT_ITEM;
     feed->at++;
 }
@@ -197,6 +228,8 @@ static void feed_close(struct json_feed *feed)
         node->skip = feed->nodes_count - (top->node - 1);
     }
     feed->depth--;
+    feed_tell(feed, JSON_FEED_CLOSE, top->is_object ? JSON_OBJECT : JSON_ARRAY, top->begin,
+              feed->at);
     feed_value_is_over(feed);
 }
 
@@ -233,6 +266,7 @@ static void feed_string_is_over(struct json_feed *feed)
         return;
     }
     feed->values++;
+    feed_tell(feed, JSON_FEED_KEY, JSON_STRING, feed->token, feed->at);
     feed_count(feed);
     if (feed_is_recorded(feed)) {
         struct feed_node *node = feed_record(feed, JSON_STRING, feed->token, feed->at);

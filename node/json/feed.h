@@ -16,6 +16,22 @@ struct json_feed;
 struct json_feed *json_feed_new(struct json_limits limits);
 void json_feed_free(struct json_feed *feed); /* NULL is none */
 
+/* What is told of the upper levels while a text is looked at, in the order in which it ends; of an
+ * array or object also where it begins. */
+enum json_feed_part { JSON_FEED_KEY = 1, JSON_FEED_SCALAR, JSON_FEED_OPEN, JSON_FEED_CLOSE };
+struct json_feed_seen {
+    enum json_feed_part part;
+    enum json_type type;
+    bool has_escapes;  /* a string or key */
+    uint32_t depth;    /* arrays and objects around it; a key has those of its value */
+    size_t begin, end; /* places in the text; OPEN: no end yet */
+};
+
+/* Tells [seen] of all that has at most [depth_max] around it, however much that is: it need not be
+ * kept. Before the first check; [owner] is handed back. */
+void json_feed_watch(struct json_feed *feed, uint32_t depth_max,
+                     void (*seen)(void *owner, const struct json_feed_seen *seen), void *owner);
+
 /* [text] is all that is there so far: what was there before, which may have moved, and more. Looks
  * at [size_max] bytes more, give or take a few. MN_OK: at all that is there; MN_NOT_YET: there is
  * more to look at; MN_MALFORMED, MN_TOO_BIG: it is no such JSON, and will not become any. */

@@ -41,6 +41,11 @@ bool mn_buf_has(const struct mn_buf *buf, struct mn_span part)
            (size_t)(part.data - buf->bytes) <= buf->size - part.size;
 }
 
+bool mn_buf_is_alone(const struct mn_buf *buf)
+{
+    return buf->refs == 1 && (buf->whole == NULL || buf->whole->refs == 1);
+}
+
 struct mn_buf *mn_buf_part(struct mn_buf *buf, struct mn_span part)
 {
     struct mn_buf *ret = mn_realloc(NULL, sizeof *ret);

@@ -35,6 +35,9 @@ struct mn_buf *mn_buf_ref(struct mn_buf *buf);
 /* Whether [part] lies in [buf]. */
 bool mn_buf_has(const struct mn_buf *buf, struct mn_span part);
 
+/* Whether nobody else has a ref to its bytes: then they may be changed. */
+bool mn_buf_is_alone(const struct mn_buf *buf);
+
 /* A buffer that is [part] of [buf], and keeps all of that alive: nothing is copied. */
 struct mn_buf *mn_buf_part(struct mn_buf *buf, struct mn_span part);
 

@@ -164,15 +164,41 @@ static void compare(const struct json *one, const struct json *other)
     }
 }
 
+/* Who is told of everything: what is open is closed, and all of it is in order. */
+struct told {
+    size_t values, at;
+    uint32_t open;
+};
+
+static void told_seen(void *owner, const struct json_feed_seen *seen)
+{
+    struct told *told = owner;
+
+    told->values += seen->part == JSON_FEED_KEY || seen->part == JSON_FEED_SCALAR ||
+                    seen->part == JSON_FEED_CLOSE;
+    if (seen->part == JSON_FEED_CLOSE) {
+        if (told->open-- == 0) abort();
+    } else if (seen->begin < told->at) {
+        abort();
+    }
+    if (seen->depth != told->open) abort();
+    if (seen->part == JSON_FEED_OPEN)
+        told->open++;
+    else
+        told->at = seen->end;
+}
+
 /* In steps of [step] bytes, of which there are [step] more each time. */
 static void feed(const uint8_t *data, size_t size, size_t step, struct json_limits limits,
                  mn_status status, const struct json *value)
 {
     struct json_feed *feed = json_feed_new(limits);
     struct mn_arena arena = {0};
+    struct told told = {0};
     const struct json *other;
     mn_status mine = MN_OK;
 
+    json_feed_watch(feed, JSON_DEPTH_MAX, told_seen, &told);
     for (size_t there = 0; there < size && mine == MN_OK; there += step) {
         uint8_t *copy = malloc(there + 1); /* what is not there yet cannot be read */
         if (copy == NULL) abort();
@@ -185,6 +211,7 @@ static void feed(const uint8_t *data, size_t size, size_t step, struct json_limi
     if (mine == MN_OK) mine = json_feed_end(feed, mn_span(data, size), &arena, &other);
     if ((mine == MN_OK) != (status == MN_OK)) abort();
     if (mine == MN_OK) compare(value, other);
+    if (mine == MN_OK && (told.open != 0 || told.values != json_feed_values(feed))) abort();
     json_feed_free(feed);
     mn_arena_done(&arena);
 }

@@ -6,39 +6,15 @@
 #include <string.h>
 
 #include "tests/mcp/client.h"
+#include "tests/mcp/large.h"
 #include "tests/mcp/upstream_world.h"
 #include "tests/mcp/work.h"
 #include "tests/suite.h"
 
-#define LARGE ((size_t)20 << 20)
-#define PIECE ((size_t)64 << 10)   /* bytes of one input */
-#define STEP_MAX ((size_t)1 << 20) /* bytes that one step may handle */
-#define TICKS_MAX 4096             /* until it is answered */
-#define COPIES_MAX 2               /* of a whole request, in the step of its end */
+#define COPIES_MAX 2 /* of a whole request, in the step of its end */
 #define FIRST_TICKET 7
 
 static struct world w;
-static char *text; /* of the test; freed by its end */
-
-static void teardown(void)
-{
-    free(text);
-    text = NULL;
-}
-
-/* HEAD, then a text of [size] bytes made of [unit], then TAIL. */
-static char *made(const char *head, const char *unit, size_t size, const char *tail)
-{
-    size_t unit_size = strlen(unit), count = size / unit_size;
-    char *at = text = malloc(strlen(head) + count * unit_size + strlen(tail) + 1);
-
-    ck_assert_ptr_nonnull(text);
-    at += sprintf(at, "%s", head);
-    for (size_t i = 0; i < count; i++, at += unit_size)
-        memcpy(at, unit, unit_size);
-    sprintf(at, "%s", tail);
-    return text;
-}
 
 #define IMAGE_HEAD "{\"content\":[{\"type\":\"image\",\"mimeType\":\"image/png\",\"data\":\""
 #define IMAGE_TAIL "\"}]}"
@@ -59,7 +35,7 @@ static const struct {
 static void assert_carried(void)
 {
     struct world_event *event = world_event(&w);
-    const char *result = strstr(text, "\"result\":") + strlen("\"result\":");
+    const char *result = strstr(large_text(), "\"result\":") + strlen("\"result\":");
     size_t size;
 
     ck_assert_ptr_nonnull(event);
@@ -68,7 +44,7 @@ static void assert_carried(void)
     ck_assert_uint_ge(size, LARGE - 8);
     ck_assert(memcmp(event->json, result, size) == 0);
     ck_assert_str_eq(result + size, strchr(result + size, '}'));
-    ck_assert_uint_le(work_worst(), STEP_MAX);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
 }
 
 static char *answered(int index, uint64_t id, const char *before, const char *after)
@@ -78,7 +54,7 @@ static char *answered(int index, uint64_t id, const char *before, const char *af
     snprintf(head, sizeof head, "%s{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":%s", before,
              (unsigned long long)id, results[index].head);
     snprintf(tail, sizeof tail, "%s}%s", results[index].tail, after);
-    return made(head, results[index].unit, LARGE, tail);
+    return large_made(head, results[index].unit, LARGE, tail);
 }
 
 static struct world_fetch *called(void)
@@ -99,7 +75,7 @@ static struct world_fetch *called(void)
 static void give(struct world_fetch *fetch, const char *bytes)
 {
     for (size_t left = strlen(bytes), size; left > 0; bytes += size, left -= size) {
-        size = left < PIECE ? left : PIECE;
+        size = left < LARGE_PIECE ? left : LARGE_PIECE;
         world_edge(&w, &(struct edge_input){.type = EDGE_IN_FETCH_BODY,
                                             .id = fetch->id,
                                             .bytes = mn_span(bytes, size)});
@@ -143,7 +119,7 @@ START_TEST(line_is_handled_as_it_comes)
     work_reset();
     bytes = answered(_i, world_id(call), "", "\n");
     for (size_t left = strlen(bytes), size; left > 0; bytes += size, left -= size) {
-        size = left < PIECE ? left : PIECE;
+        size = left < LARGE_PIECE ? left : LARGE_PIECE;
         world_say_bytes(&w, 1, mn_span(bytes, size));
     }
     assert_carried();
@@ -166,7 +142,7 @@ START_TEST(what_is_wrong_in_the_end_is_no_answer)
     ck_assert_ptr_nonnull(event);
     ck_assert_int_eq(event->kind, CALL_EVENT_FAILED);
     ck_assert_int_eq(event->failure, CALL_UPSTREAM);
-    ck_assert_uint_le(work_worst(), STEP_MAX);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     world_done(&w);
 }
 END_TEST
@@ -185,34 +161,25 @@ static void front_setup(void)
 static void front_teardown(void)
 {
     client_teardown();
-    teardown();
-}
-
-/* Ticks until nothing is left to be checked. */
-static void work_off(void)
-{
-    for (int i = 0; front_deadline(client_front) <= client_now.mono; i++) {
-        ck_assert_int_lt(i, TICKS_MAX);
-        client_at(client_now.mono);
-    }
+    large_done();
 }
 
 static const char *result(int index)
 {
-    return made(results[index].head, results[index].unit, LARGE, results[index].tail);
+    return large_made(results[index].head, results[index].unit, LARGE, results[index].tail);
 }
 
 /* [head] and the result without its first [skip] bytes, and [tail]: what the client got. */
 static void assert_answer(const struct client_response *response, const char *head, size_t skip,
                           const char *tail)
 {
-    size_t size = strlen(text + skip);
+    size_t size = strlen(large_text() + skip);
 
     ck_assert_uint_eq(response->body_size, strlen(head) + size + strlen(tail));
     ck_assert(memcmp(response->body, head, strlen(head)) == 0);
-    ck_assert(memcmp(response->body + strlen(head), text + skip, size) == 0);
+    ck_assert(memcmp(response->body + strlen(head), large_text() + skip, size) == 0);
     ck_assert_str_eq(response->body + strlen(head) + size, tail);
-    ck_assert_uint_le(work_worst(), STEP_MAX);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
 }
 
 static uint64_t asked_modern(void)
@@ -236,7 +203,7 @@ START_TEST(modern_client_gets_it_in_slices)
 
     client_result(ticket(), result(_i));
     ck_assert(!client_response(id)->is_ended);
-    work_off();
+    large_work_off();
     ck_assert(client_response(id)->is_ended);
     assert_answer(client_response(id),
                   "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\",", 1, "}");
@@ -256,7 +223,7 @@ START_TEST(legacy_client_gets_it_in_slices)
 
     work_reset();
     client_result(ticket(), result(0));
-    work_off();
+    large_work_off();
     assert_answer(client_response(id), "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":", 0, "}");
 }
 END_TEST
@@ -269,9 +236,9 @@ START_TEST(old_client_gets_what_it_knows)
     size_t before = strlen(IMAGE_HEAD) + strlen("\"},{\"type\":\"resource_");
 
     client_result(ticket(),
-                  made(IMAGE_HEAD, "A", LARGE - before + (size_t)_i,
-                       "\"},{\"type\":\"resource_link\",\"name\":\"n\",\"uri\":\"u:1\"}]}"));
-    work_off();
+                  large_made(IMAGE_HEAD, "A", LARGE - before + (size_t)_i,
+                             "\"},{\"type\":\"resource_link\",\"name\":\"n\",\"uri\":\"u:1\"}]}"));
+    large_work_off();
     ck_assert(client_response(id)->is_ended);
     ck_assert_ptr_nonnull(
         strstr(client_response(id)->body, "{\"type\":\"text\",\"text\":\"n <u:1>\"}]}}"));
@@ -305,13 +272,13 @@ static uint64_t posted(int index, const char *path, const char *name)
              "call\",\"params\":{\"name\":\"%s\"," MODERN_META("") ",\"arguments\":%s",
              name, requests[index].head);
     snprintf(tail, sizeof tail, "%s}}", requests[index].tail);
-    bytes = made(head, requests[index].unit, REQUEST, tail);
+    bytes = large_made(head, requests[index].unit, REQUEST, tail);
     id = client_open("POST", path, headers);
     work_reset();
     for (size_t left = strlen(bytes), size; left > 0; bytes += size, left -= size) {
-        size = left < PIECE ? left : PIECE;
+        size = left < LARGE_PIECE ? left : LARGE_PIECE;
         client_body(id, bytes, size, size == left);
-        if (size < left) ck_assert_uint_le(work_worst(), STEP_MAX);
+        if (size < left) ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     }
     return id;
 }
@@ -321,7 +288,7 @@ START_TEST(request_is_checked_as_it_comes)
 {
     posted(_i, "/mcp/servers/srv", "echo");
     ck_assert_uint_eq(client_calls_count, 1);
-    ck_assert_uint_le(work_worst(), COPIES_MAX * REQUEST + STEP_MAX);
+    ck_assert_uint_le(work_worst(), COPIES_MAX * REQUEST + LARGE_STEP_MAX);
 }
 END_TEST
 
@@ -332,13 +299,13 @@ START_TEST(request_of_too_many_values_is_refused_at_once)
 
     ck_assert_uint_eq(client_calls_count, 0);
     ck_assert_ptr_nonnull(strstr(client_response(id)->body, "too many values"));
-    ck_assert_uint_le(work_worst(), STEP_MAX);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
 }
 END_TEST
 
 START_TEST(request_that_is_wrong_says_where)
 {
-    char *bytes = made("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"", "x", REQUEST, "\"]");
+    char *bytes = large_made("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"", "x", REQUEST, "\"]");
     uint64_t id = client_open("POST", "/mcp", NULL);
     char place[64];
 
@@ -361,7 +328,7 @@ START_TEST(stream_gets_it_in_slices)
     client_forget(id);
     work_reset();
     client_result(ticket(), result(0));
-    work_off();
+    large_work_off();
     ck_assert(client_response(id)->is_ended);
     assert_answer(client_response(id),
                   "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":5,\"result\":", 0, "}\n\n");
@@ -376,15 +343,15 @@ START_TEST(legacy_client_gets_its_own_shape)
     const struct client_response *response;
 
     work_reset();
-    client_result(ticket(), made("{\"resultType\":\"complete\",\"content\":[],\"x\":\"", "A", LARGE,
-                                 "\",\"structuredContent\":[1]}"));
-    work_off();
+    client_result(ticket(), large_made("{\"resultType\":\"complete\",\"content\":[],\"x\":\"", "A",
+                                       LARGE, "\",\"structuredContent\":[1]}"));
+    large_work_off();
     response = client_response(id);
     ck_assert(response->is_ended);
     ck_assert_ptr_nonnull(strstr(
         response->body, "{\"jsonrpc\":\"2.0\",\"id\":5,\"result\":{\"content\":[],\"x\":\"A"));
     ck_assert_str_eq(response->body + response->body_size - strlen(tail), tail);
-    ck_assert_uint_le(work_worst(), STEP_MAX);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
 }
 END_TEST
 
@@ -398,8 +365,9 @@ START_TEST(what_becomes_small_is_an_answer_as_any)
 
     client_at(client_now.mono + 20 * MN_SEC);
     client_forget(id);
-    client_result(ticket(), made("{\"resultType\":\"complete\",", " ", LARGE, "\"content\":[]}"));
-    work_off();
+    client_result(ticket(),
+                  large_made("{\"resultType\":\"complete\",", " ", LARGE, "\"content\":[]}"));
+    large_work_off();
     client_assert_body(client_response(id), "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":5,"
                                             "\"result\":{\"content\":[]}}\n\n");
     ck_assert(client_response(id)->is_ended);
@@ -414,10 +382,10 @@ START_TEST(what_is_no_json_goes_to_nobody)
 {
     uint64_t id = asked_modern();
 
-    client_result(ticket(), made(IMAGE_HEAD, "A", LARGE, "\"}]"));
-    work_off();
+    client_result(ticket(), large_made(IMAGE_HEAD, "A", LARGE, "\"}]"));
+    large_work_off();
     ck_assert_ptr_nonnull(strstr(client_response(id)->body, "not usable JSON"));
-    ck_assert_uint_le(work_worst(), STEP_MAX);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
 }
 END_TEST
 
@@ -429,7 +397,7 @@ START_TEST(client_that_leaves_meanwhile_leaves_nothing)
     client_result(ticket(), result(0));
     client_at(client_now.mono);
     client_gone(id);
-    work_off();
+    large_work_off();
     front_stats(client_front, &stats);
     ck_assert_uint_eq(stats.calls_count, 0);
     ck_assert_uint_eq(stats.exchanges_count, 0);
@@ -444,11 +412,11 @@ START_TEST(memory_of_those_that_wait_is_bounded)
     result(0);
     for (int i = 0; i < 4; i++) {
         ids[i] = asked_modern();
-        client_result(ticket(), text);
+        client_result(ticket(), large_text());
     }
     ck_assert(client_response(ids[0])->is_ended);
     ck_assert(!client_response(ids[1])->is_ended);
-    work_off();
+    large_work_off();
     for (int i = 0; i < 4; i++)
         ck_assert(client_response(ids[i])->is_ended);
 }
@@ -461,7 +429,7 @@ int main(void)
 
     tcase_set_timeout(from, 60);
     tcase_set_timeout(to, 60);
-    tcase_add_checked_fixture(from, NULL, teardown);
+    tcase_add_checked_fixture(from, NULL, large_done);
     tcase_add_loop_test(from, body_is_handled_as_it_comes, 0, RESULTS_COUNT);
     tcase_add_loop_test(from, event_is_handled_as_it_comes, 0, RESULTS_COUNT);
     tcase_add_loop_test(from, line_is_handled_as_it_comes, 0, RESULTS_COUNT);

@@ -86,8 +86,8 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
     front->bodies_size -= mn_writer_size(&exchange->body);
     mn_writer_drop(&exchange->body);
     json_feed_free(exchange->feed);
-    front->batches_size -= mn_writer_size(&exchange->batch);
-    mn_writer_drop(&exchange->batch);
+    front->batches_size -= pieces_size(&exchange->batch);
+    pieces_drop(&exchange->batch);
     mn_buf_unref(exchange->listen_id);
     mn_free(exchange);
 }
@@ -348,7 +348,7 @@ void front_check(const struct front *front)
         struct front_exchange *exchange = MN_CONTAINER(entry, struct front_exchange, by_id);
         front_check_exchange(front, exchange);
         bodies_size += mn_writer_size(&exchange->body);
-        batches_size += mn_writer_size(&exchange->batch);
+        batches_size += pieces_size(&exchange->batch);
         streams_count += !mn_list_is_empty(&exchange->in_streams);
     }
     usage_check(&front->usage);

@@ -1,5 +1,6 @@
 /* What servers answer, on its way back to the client: in the shape of its era, and spliced, never
  * rebuilt. */
+#include "node/mcp/front/front_edit.h"
 #include "node/mcp/front/front_parts.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
@@ -201,34 +202,6 @@ static void front_answer_write_modern(struct pieces *to, const struct json *resu
     pieces_add(to, mn_span(result->raw.data + 1, result->raw.size - 1));
 }
 
-/* The contents of a resource under the URI that the client knows it by. */
-static struct mn_span front_answer_renamed(struct front *front, const struct front_call *call,
-                                           struct mn_span text)
-{
-    const struct json_limits deep = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
-    const struct json *result, *contents, *uri;
-    struct mn_writer writer = {0};
-    const uint8_t *at = text.data;
-    struct mn_span changed;
-
-    if (json_parse_copy(front->parser, text, deep, &front->scratch, &result) != MN_OK) return text;
-    contents = json_find_str(result, "contents");
-    if (!json_is(contents, JSON_ARRAY)) return text;
-    at = result->raw.data;
-    for (const struct json *item = json_first(contents); item != NULL;
-         item = json_next(contents, item)) {
-        uri = json_find_str(item, "uri");
-        if (!mn_span_equal(json_text(uri), call->own)) continue;
-        mn_writer_add(&writer, mn_span(at, (size_t)(uri->raw.data - at)));
-        json_write_string(&writer, call->uri);
-        at = uri->raw.data + uri->raw.size;
-    }
-    mn_writer_add(&writer, mn_span(at, (size_t)(result->raw.data + result->raw.size - at)));
-    changed = mn_arena_copy(&front->scratch, mn_buf_span(writer.buf));
-    mn_writer_drop(&writer);
-    return changed;
-}
-
 /* True: [to] has what goes out instead. */
 static bool front_answer_translate(const struct front_call *call, const struct json *result,
                                    const struct json *const parts[4], struct pieces *to)
@@ -312,18 +285,23 @@ static void front_answer_say(struct front *front, struct front_call *call,
     struct front_session *noted = call->is_noted ? call->session : NULL;
     struct mn_span id = mn_arena_copy(&front->scratch, call->id), text = answer->result->raw;
 
-    if (to->source != NULL && !is_changed) pieces_add(to, text);
+    if (!is_changed && (to->source != NULL || to->change != NULL)) {
+        pieces_add(to, text);
+        is_changed = true;
+    }
     /* A task is known to others before its client knows it. */
     if (began != NULL && (exchange == NULL || exchange->is_stream || to->source != NULL)) {
         front_record_save(front, began);
         began = NULL;
     }
     if (to->source != NULL && pieces_size(to) >= JSONRPC_LARGE) {
+        front_answer_late(front, call, mn_span(NULL, pieces_size(to)));
         front_call_free(front, call);
-        front_reply_pieces(front, exchange, id, to);
+        if (exchange != NULL) front_reply_pieces(front, exchange, id, to);
     } else {
         if (is_changed)
-            text = to->source == NULL ? mn_buf_span(to->writer.buf) : front_answer_whole(front, to);
+            text =
+                to->done_count == 0 ? mn_buf_span(to->writer.buf) : front_answer_whole(front, to);
         front_answer_late(front, call, text);
         front_call_free(front, call);
         if (exchange != NULL && began != NULL)
@@ -337,9 +315,9 @@ static void front_answer_say(struct front *front, struct front_call *call,
 /* Whether it can go on as part of the buffer it is in. */
 static bool front_answer_in_pieces(const struct front_call *call, const struct front_answer *answer)
 {
-    return answer->source != NULL && call->exchange != NULL &&
-           answer->result->raw.size >= JSONRPC_LARGE && front_reply_takes_pieces(call->exchange) &&
-           !(call->exchange->is_stream && answer->has_lines);
+    return answer->source != NULL && answer->result->raw.size >= JSONRPC_LARGE &&
+           !(answer->has_lines && call->exchange != NULL &&
+             front_reply_is_in_lines(call->exchange));
 }
 
 void front_answer_parsed(struct front *front, struct front_call *call, mn_status status,
@@ -352,7 +330,8 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
 
     if (status == MN_OK &&
         !front_task_begun(front, call, &answer->node, &answer->result, &answer->is_task)) {
-        front_answer_broken(front, call, "the server's task has an id that is too long");
+        front_answer_broken(front, call,
+                            "the server's task cannot go on: it, or its id, is too long");
         return;
     }
     if (status != MN_OK || answer->result->type != JSON_OBJECT ||
@@ -361,6 +340,7 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
         return;
     }
     if (front_answer_in_pieces(call, answer)) to.source = answer->source;
+    to.change = answer->change;
     if (parts[0] == NULL || mn_span_is(json_text(parts[0]), "complete")) {
         is_changed = front_answer_translate(call, answer->result, parts, &to);
     } else if (front_answer_incomplete(front, call, answer->result, &answer->node, answer->resume,
@@ -380,18 +360,9 @@ void front_answer_on_result(struct front *front, struct front_call *call, struct
                             const mn_id *node, struct mn_span resume)
 {
     struct front_answer answer = {.node = *node, .resume = resume};
-    struct mn_span known;
-    mn_status status;
+    mn_status status =
+        front_answer_parse(front, call, front_edit_result(front, call, text), &answer.result);
 
-    known = front_links(front, call, text);
-    if (known.data != text.data) text = front_answer_padded(front, known);
-    if (call->uri.size > 0)
-        text = front_answer_padded(front, call->method->kind == NAMES_UI
-                                              ? front_task_renamed(front, call, text)
-                                              : front_answer_renamed(front, call, text));
-    known = front_content_known(front, call, text);
-    if (known.data != text.data) text = front_answer_padded(front, known);
-    status = front_answer_parse(front, call, text, &answer.result);
     front_answer_parsed(front, call, status, &answer);
 }
 
@@ -499,7 +470,7 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
         payload = pb_view(&meshnode__gateway__event__descriptor, &front->scratch,
                           mn_buf_span(event->payload));
     if (payload != NULL && is_last && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT &&
-        front_large_is_one(call, pb_span(payload->result)))
+        pb_span(payload->result).size >= JSONRPC_LARGE)
         front_large_begin(front, call, event, pb_span(payload->result), pb_span(payload->resume));
     else if (payload != NULL && is_last &&
              payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_RESULT)

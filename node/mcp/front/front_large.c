@@ -1,11 +1,13 @@
 /* Large results are checked in slices, one per tick: what another node says need not be JSON, and
  * looking at all of it at once would hold up everybody else. The call is over for the core, but
  * stays in its table until its client has the answer. */
+#include "node/mcp/front/front_edit.h"
 #include "node/mcp/front/front_parts.h"
 #include "proto/base/check.h"
 
-#define LARGE_SLICE ((size_t)32 << 10)       /* bytes of one tick; the loop takes 16 in a turn */
-#define LARGE_WAITING_MAX ((size_t)64 << 20) /* of all; more are not let wait */
+#define LARGE_SLICE ((size_t)32 << 10)        /* bytes of one tick; the loop takes 16 in a turn */
+#define LARGE_LINES_SLICE ((size_t)256 << 10) /* where lines are joined: quick */
+#define LARGE_WAITING_MAX ((size_t)64 << 20)  /* of all; more are not let wait */
 
 struct front_large {
     struct mn_list link; /* in front->large */
@@ -14,23 +16,23 @@ struct front_large {
     struct mn_span text, resume;
     mn_id node;
     uint32_t depth; /* that is kept */
-    bool is_newer;  /* it may have contents that the client's revision does not know */
     struct json_feed *feed;
+    struct front_edit edit;
+    bool is_alone;   /* nobody else has a ref to the text */
+    bool is_joining; /* it is JSON; its lines become one, up to: */
+    size_t joined;
 };
 
-static void large_start(struct front_large *large, uint32_t depth)
+static void large_start(struct front *front, struct front_large *large, uint32_t depth)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, depth, JSON_NODES_MAX};
 
     json_feed_free(large->feed);
+    front_edit_done(&large->edit);
     large->feed = json_feed_new(limits);
     large->depth = depth;
-}
-
-/* A URI that is another one here stands deep inside. */
-bool front_large_is_one(const struct front_call *call, struct mn_span text)
-{
-    return text.size >= JSONRPC_LARGE && call->uri.size == 0;
+    if (front_edit_begin(front, large->call, &large->edit))
+        front_edit_watch(&large->edit, large->feed, large->text, large->payload);
 }
 
 void front_large_begin(struct front *front, struct front_call *call, const struct call_event *event,
@@ -45,10 +47,25 @@ void front_large_begin(struct front *front, struct front_call *call, const struc
     large->text = text;
     large->resume = resume;
     large->node = event->node;
-    large_start(large, front_task_may_begin(call) ? 2 : 1);
+    large_start(front, large, front_task_may_begin(call) ? 2 : 1);
     call->large = large;
     mn_list_push_back(&front->large, &large->link);
     front->large_size += large->payload->size;
+}
+
+static void large_free(struct front_large *large)
+{
+    json_feed_free(large->feed);
+    front_edit_done(&large->edit);
+    mn_buf_unref(large->payload);
+    mn_free(large);
+}
+
+static void large_take(struct front *front, struct front_large *large)
+{
+    large->call->large = NULL;
+    front->large_size -= large->payload->size;
+    mn_list_remove(&large->link);
 }
 
 void front_large_drop(struct front *front, struct front_call *call)
@@ -56,68 +73,66 @@ void front_large_drop(struct front *front, struct front_call *call)
     struct front_large *large = call->large;
 
     if (large == NULL) return;
-    call->large = NULL;
-    front->large_size -= large->payload->size;
-    mn_list_remove(&large->link);
-    json_feed_free(large->feed);
-    mn_buf_unref(large->payload);
-    mn_free(large);
-}
-
-/* Contents that its client does not know are taken out of all of it at once. */
-static void large_give(struct front *front, struct front_large *large)
-{
-    struct mn_buf *payload = mn_buf_ref(large->payload);
-    struct mn_span text = large->text, resume = large->resume;
-    struct front_call *call = large->call;
-    mn_id node = large->node;
-
-    MN_PROBE("front: a large answer with contents that the client does not know");
-    front_large_drop(front, call);
-    front_answer_on_result(front, call, text, &node, resume);
-    mn_buf_unref(payload);
+    large_take(front, large);
+    large_free(large);
 }
 
 static void large_finish(struct front *front, struct front_large *large)
 {
     struct front_answer answer = {
-        .source = mn_buf_ref(large->payload), .node = large->node, .resume = large->resume};
+        .source = large->payload, .node = large->node, .resume = large->resume};
     struct front_call *call = large->call;
     mn_status status = json_feed_end(large->feed, large->text, &front->scratch, &answer.result);
+    struct pieces_change change;
 
     if (status == MN_TOO_BIG && large->depth > 1) { /* an upper level is all that is needed */
-        large_start(large, 1);
-        mn_buf_unref(answer.source);
+        large_start(front, large, 1);
         return;
     }
-    answer.has_lines = json_feed_has_lines(large->feed);
-    front_large_drop(front, call);
+    change = front_edit_change(&large->edit);
+    answer.change = change.begin == NULL ? NULL : &change;
+    answer.has_lines = json_feed_has_lines(large->feed) && !large->is_joining;
+    large_take(front, large);
     front_answer_parsed(front, call, status, &answer);
-    mn_buf_unref(answer.source);
+    large_free(large);
 }
 
-/* Between two places of its text, and of a name that ends there. */
-static bool large_has_newer(const struct front_large *large, size_t from, size_t to)
+/* An event, or an answer of a batch, is one line: spaces take the place of CR and LF, which JSON
+ * has only between tokens. Nobody else may have the text. */
+static bool large_must_join(const struct front_large *large)
 {
-    const struct front_session *session = large->call->session;
+    return json_feed_has_lines(large->feed) && large->call->exchange != NULL &&
+           front_reply_is_in_lines(large->call->exchange) && large->is_alone;
+}
 
-    if (session == NULL) return false;
-    from -= from < FRONT_CONTENT_NAME_MAX ? from : FRONT_CONTENT_NAME_MAX;
-    return front_content_may_have(session->version, mn_span(large->text.data + from, to - from));
+/* True: all of it is one line. */
+static bool large_join(struct front_large *large, size_t size)
+{
+    uint8_t *text = large->payload->bytes + (large->text.data - large->payload->bytes);
+    size_t left = large->text.size - large->joined,
+           end = large->joined + (left < size ? left : size);
+
+    for (size_t i = large->joined; i < end; i++)
+        if (text[i] == '\n' || text[i] == '\r') text[i] = ' ';
+    large->joined = end;
+    return end == large->text.size;
 }
 
 /* A slice of the one that has waited longest. */
 static void large_step(struct front *front, struct front_large *large, size_t size)
 {
-    size_t before = json_feed_place(large->feed);
-    mn_status status = json_feed_check(large->feed, large->text, size);
+    mn_status status;
 
-    large->is_newer |= large_has_newer(large, before, json_feed_place(large->feed));
-    if (status == MN_NOT_YET) return;
-    if (status == MN_OK && large->is_newer)
-        large_give(front, large);
-    else
-        large_finish(front, large);
+    if (!large->is_joining) {
+        if (json_feed_place(large->feed) == 0) large->is_alone = mn_buf_is_alone(large->payload);
+        status = json_feed_check(large->feed, large->text, size);
+        if (status == MN_NOT_YET) return;
+        large->is_joining = status == MN_OK && large_must_join(large);
+        if (large->is_joining) return;
+    } else if (!large_join(large, size < LARGE_LINES_SLICE ? LARGE_LINES_SLICE : size)) {
+        return;
+    }
+    large_finish(front, large);
 }
 
 void front_large_on_tick(struct front *front)

@@ -56,11 +56,12 @@ void front_reply_refuse(struct front *front, uint64_t exchange_id, uint32_t code
 void front_reply_result(struct front *front, struct front_exchange *exchange, struct mn_span id,
                         struct mn_span result);
 
-/* Whether a result can go out in pieces, of which none is copied: not in the middle of a batch. */
-bool front_reply_takes_pieces(const struct front_exchange *exchange);
+/* Whether what goes out on it must be on one line: it is a stream of events, or may become one that
+ * has answers already. */
+bool front_reply_is_in_lines(const struct front_exchange *exchange);
 
-/* The same for one of JSONRPC_LARGE bytes or more, on one line where the response is a stream.
- * Takes the pieces. */
+/* The same for one of JSONRPC_LARGE bytes or more, in pieces of which none is copied; on one line,
+ * if it must be. Takes the pieces. */
 void front_reply_pieces(struct front *front, struct front_exchange *exchange, struct mn_span id,
                         struct pieces *result);
 void front_reply_error(struct front *front, struct front_exchange *exchange, uint32_t http_code,
@@ -323,10 +324,11 @@ void front_answer_write_progress(struct mn_writer *writer, struct mn_span token,
 
 /* A result whose JSON was read. */
 struct front_answer {
-    const struct json *result; /* nothing when it is not to be read */
-    struct mn_buf *source;     /* NULL, or what it is part of: then it goes on as such */
-    bool has_lines;            /* it is not on one line */
-    bool is_task;              /* a legacy session began one */
+    const struct json *result;    /* nothing when it is not to be read */
+    struct mn_buf *source;        /* NULL, or what it is part of: then it goes on as such */
+    struct pieces_change *change; /* NULL, or what part of it is said otherwise */
+    bool has_lines;               /* it is not on one line */
+    bool is_task;                 /* a legacy session began one */
     mn_id node;
     struct mn_span resume;
 };
@@ -339,9 +341,6 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
                          struct front_answer *answer);
 
 /* ---- front_large.c ---- */
-
-/* Whether a result is so large that it must not be looked at in one step. */
-bool front_large_is_one(const struct front_call *call, struct mn_span text);
 
 /* [text] and [resume] are parts of the event's payload. front_answer_parsed() follows, some ticks
  * later, unless the call ends before. */
@@ -371,18 +370,16 @@ bool front_round_of_urls(struct front *front, const struct front_call *call, str
                          struct mn_writer *writer);
 
 /* ---- front_links.c ---- */
-/* A result whose links lead to the server that gave them, at the endpoint of the call. */
-struct mn_span front_links(struct front *front, const struct front_call *call, struct mn_span text);
+
+/* Whether links in what that call's server says may lead elsewhere. */
+bool front_links_are_ours(struct front *front, const struct front_call *call);
+
+/* The URI by which a link of the server's leads to it at the endpoint of the call: [uri] itself, or
+ * its long form, in the scratch. */
+struct mn_span front_links_lead(struct front *front, const struct front_call *call,
+                                struct mn_span uri);
 
 /* ---- front_content.c ---- */
-/* Whether a text may have contents that a revision does not know: looking for them costs a parse of
- * all of it. What gives them away is no longer than FRONT_CONTENT_NAME_MAX. */
-#define FRONT_CONTENT_NAME_MAX 16u
-bool front_content_may_have(const char *version, struct mn_span text);
-
-/* A result as the client's revision knows contents; what it does not know is text. */
-struct mn_span front_content_known(struct front *front, const struct front_call *call,
-                                   struct mn_span text);
 
 /* Params that say whose they are: a member of _meta. */
 struct mn_span front_content_of_server(struct front *front, struct mn_span service,

@@ -102,19 +102,46 @@ void front_reply_event(struct front *front, struct front_exchange *exchange, str
     front_reply_said(front, exchange, json, mn_span(NULL, 0));
 }
 
+static void front_reply_put_pieces(struct front *front, uint64_t exchange_id, struct pieces *pieces)
+{
+    struct mn_buf *piece;
+
+    while ((piece = pieces_take(pieces)) != NULL)
+        front_reply_body(front, exchange_id, piece, false);
+}
+
 static void front_reply_batch(struct front *front, struct front_exchange *exchange)
 {
-    front->batches_size -= mn_writer_size(&exchange->batch);
-    mn_writer_str(&exchange->batch, "]");
-    front_reply_whole(front, exchange, 200, mn_writer_done(&exchange->batch));
+    const uint64_t id = exchange->id;
+
+    front->batches_size -= pieces_size(&exchange->batch);
+    front_reply_head(front, id, 200, reply_json, 1, front_reply_session(front, exchange), false);
+    front_reply_put_pieces(front, id, &exchange->batch);
+    front_reply_body(front, id, mn_buf_copy(mn_span_str("]")), true);
+    front_exchange_free(front, exchange);
+}
+
+/* One answer more of a batch that has no response yet: what [writer] has, then [pieces]. */
+static void front_reply_collect(struct front *front, struct front_exchange *exchange,
+                                struct mn_writer *writer, struct pieces *pieces)
+{
+    size_t before = pieces_size(&exchange->batch);
+
+    pieces_str(&exchange->batch, before == 0 ? "[" : ",");
+    json_write_line(&exchange->batch.writer, mn_buf_span(writer->buf)); /* as an event has it */
+    mn_writer_drop(writer);
+    if (pieces != NULL) {
+        pieces_move(&exchange->batch, pieces);
+        pieces_str(&exchange->batch, "}");
+    }
+    front->batches_size += pieces_size(&exchange->batch) - before;
+    if (exchange->pending_count == 0) front_reply_batch(front, exchange);
 }
 
 /* The answer to [id], whose text is in [writer]; takes it. */
 static void front_reply_answer(struct front *front, struct front_exchange *exchange, uint32_t code,
                                struct mn_span id, struct mn_writer *writer)
 {
-    size_t collected = mn_writer_size(&exchange->batch);
-
     MN_ASSERT(exchange->pending_count > 0);
     exchange->pending_count--;
     if (exchange->is_stream) {
@@ -123,39 +150,41 @@ static void front_reply_answer(struct front *front, struct front_exchange *excha
         if (exchange->pending_count == 0) front_reply_end(front, exchange);
         return;
     }
-    if (!exchange->is_batch) {
+    if (!exchange->is_batch)
         front_reply_whole(front, exchange, code, mn_writer_done(writer));
-        return;
-    }
-    mn_writer_str(&exchange->batch, collected == 0 ? "[" : ",");
-    mn_writer_add(&exchange->batch, mn_buf_span(writer->buf));
-    front->batches_size += mn_writer_size(&exchange->batch) - collected;
-    mn_writer_drop(writer);
-    if (exchange->pending_count == 0) front_reply_batch(front, exchange);
+    else
+        front_reply_collect(front, exchange, writer, NULL);
+}
+
+/* False: it was answered otherwise, for the response of its batch would be too large. */
+static bool front_reply_fits(struct front *front, struct front_exchange *exchange,
+                             struct mn_span id, size_t size)
+{
+    size_t collected = pieces_size(&exchange->batch);
+
+    if (!exchange->is_batch || exchange->is_stream ||
+        (collected + size <= MCP_BATCH_ANSWERS_MAX && front->batches_size + size <= MCP_BODIES_MAX))
+        return true;
+    MN_PROBE("front: an answer does not fit into its batch");
+    front_reply_fail(front, exchange, 200, id, JSONRPC_INTERNAL,
+                     "it was done, but its answer does not fit into the batch's response; post "
+                     "fewer messages at once");
+    return false;
 }
 
 void front_reply_result(struct front *front, struct front_exchange *exchange, struct mn_span id,
                         struct mn_span result)
 {
     struct mn_writer writer = {0};
-    size_t collected = mn_writer_size(&exchange->batch);
 
-    if (exchange->is_batch && !exchange->is_stream &&
-        (collected + result.size > MCP_BATCH_ANSWERS_MAX ||
-         front->batches_size + result.size > MCP_BODIES_MAX)) {
-        MN_PROBE("front: an answer does not fit into its batch");
-        front_reply_fail(front, exchange, 200, id, JSONRPC_INTERNAL,
-                         "it was done, but its answer does not fit into the batch's response; post "
-                         "fewer messages at once");
-        return;
-    }
+    if (!front_reply_fits(front, exchange, id, result.size)) return;
     jsonrpc_write_result(&writer, id, result);
     front_reply_answer(front, exchange, 200, id, &writer);
 }
 
-bool front_reply_takes_pieces(const struct front_exchange *exchange)
+bool front_reply_is_in_lines(const struct front_exchange *exchange)
 {
-    return exchange->is_stream || !exchange->is_batch;
+    return exchange->is_stream || exchange->is_batch;
 }
 
 /* What stands around the data of an event. */
@@ -174,10 +203,15 @@ void front_reply_pieces(struct front *front, struct front_exchange *exchange, st
     const bool is_stream = exchange->is_stream;
     const size_t size = pieces_size(result);
     struct mn_writer begin = {0}, end = {0};
-    struct mn_buf *piece;
 
-    MN_ASSERT(exchange->pending_count > 0 && front_reply_takes_pieces(exchange));
+    if (!front_reply_fits(front, exchange, id, size)) return;
+    MN_ASSERT(exchange->pending_count > 0);
     exchange->pending_count--;
+    if (!is_stream && exchange->is_batch) {
+        jsonrpc_begin_result(&begin, id);
+        front_reply_collect(front, exchange, &begin, result);
+        return;
+    }
     if (is_stream)
         front_reply_begin_event(front, exchange, id, &begin, size);
     else
@@ -187,8 +221,7 @@ void front_reply_pieces(struct front *front, struct front_exchange *exchange, st
     mn_writer_str(&end, is_stream ? "}" SSE_END : "}");
     exchange->unread += mn_writer_size(&begin) + size + mn_writer_size(&end);
     front_reply_body(front, exchange_id, mn_writer_done(&begin), false);
-    while ((piece = pieces_take(result)) != NULL)
-        front_reply_body(front, exchange_id, piece, false);
+    front_reply_put_pieces(front, exchange_id, result);
     front_reply_body(front, exchange_id, mn_writer_done(&end), !is_stream);
     if (!is_stream)
         front_exchange_free(front, exchange);
@@ -216,7 +249,7 @@ void front_reply_nothing(struct front *front, struct front_exchange *exchange)
 {
     MN_ASSERT(exchange->pending_count > 0);
     if (--exchange->pending_count > 0) return;
-    if (!exchange->is_stream && mn_writer_size(&exchange->batch) > 0) {
+    if (!exchange->is_stream && pieces_size(&exchange->batch) > 0) {
         front_reply_batch(front, exchange);
         return;
     }
@@ -242,6 +275,26 @@ void front_reply_wait(struct front *front, struct front_exchange *exchange)
                 mn_time_after(front->now.mono, is_new ? FRONT_NOTE : MCP_KEEPALIVE));
 }
 
+/* The answers of a batch that there are so far, as one event. */
+static void front_reply_collected(struct front *front, struct front_exchange *exchange)
+{
+    struct pieces *batch = &exchange->batch;
+    struct mn_writer begin = {0};
+
+    front->batches_size -= pieces_size(batch);
+    pieces_str(batch, "]");
+    if (batch->done_count == 0) { /* none of them is large */
+        front_reply_event(front, exchange, mn_buf_span(batch->writer.buf));
+    } else {
+        pieces_str(batch, SSE_END);
+        front_reply_begin_event(front, exchange, mn_span(NULL, 0), &begin, pieces_size(batch));
+        exchange->unread += mn_writer_size(&begin) + pieces_size(batch);
+        front_reply_body(front, exchange->id, mn_writer_done(&begin), false);
+        front_reply_put_pieces(front, exchange->id, batch);
+    }
+    pieces_drop(batch);
+}
+
 void front_reply_open(struct front *front, struct front_exchange *exchange)
 {
     if (exchange->is_stream) return;
@@ -250,12 +303,7 @@ void front_reply_open(struct front *front, struct front_exchange *exchange)
     exchange->is_stream = true;
     front_reply_wait(front, exchange);
     front_reply_first(front, exchange);
-    if (mn_writer_size(&exchange->batch) > 0) {
-        front->batches_size -= mn_writer_size(&exchange->batch);
-        mn_writer_str(&exchange->batch, "]");
-        front_reply_event(front, exchange, mn_buf_span(exchange->batch.buf));
-        mn_writer_drop(&exchange->batch);
-    }
+    if (pieces_size(&exchange->batch) > 0) front_reply_collected(front, exchange);
 }
 
 void front_reply_again(struct front *front, struct front_exchange *exchange, struct mn_span id,

@@ -76,7 +76,7 @@ struct front_exchange {
     size_t unread;                          /* bytes of events since it last kept up */
     bool is_batch;                          /* answers are collected in an array */
     uint32_t pending_count;                 /* requests without their answer */
-    struct mn_writer batch;                 /* answers so far: [a,b */
+    struct pieces batch;                    /* answers so far: [a,b */
     char new_session[FRONT_SESSION_ID_MAX]; /* told in the head; empty: none */
     struct mn_list calls;                   /* front_call.in_exchange */
     struct front_session *legacy;           /* whose call it waits for; NULL: modern, or GET */

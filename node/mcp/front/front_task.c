@@ -5,6 +5,7 @@
  * and the tasks that are part of revision 2025-11-25, of legacy clients and servers. Neither is
  * shown to clients of the other era; a legacy tool that only runs as a task is run as one by the
  * node that serves it (upstream_task.c). */
+#include "node/mcp/front/front_edit.h"
 #include "node/mcp/front/front_parts.h"
 
 #define TASK_FORMAT 1
@@ -87,6 +88,7 @@ bool front_task_created(struct front *front, const struct front_call *call, cons
     struct mn_span own = json_text(json_find_str(result, "taskId")), id;
 
     if (call->session != NULL || call->exchange == NULL || own.size == 0 ||
+        result->raw.size >= JSONRPC_LARGE ||
         !front_call_is_declared(front, call, "extensions", EXTENSION))
         return false;
     id = task_seal(front, call, node, own);
@@ -97,56 +99,10 @@ bool front_task_created(struct front *front, const struct front_call *call, cons
 
 /* ---- the tasks of 2025-11-25, and ids wherever they stand ---- */
 
-#define RELATED "io.modelcontextprotocol/related-task"
-#define PLACES_MAX 3
-
-static void task_place(const struct json *holder, struct mn_span id, struct mn_span *places,
-                       uint32_t *count)
-{
-    const struct json *found = json_find_str(holder, "taskId");
-    uint32_t at = *count;
-
-    if (found == NULL || !mn_span_equal(json_text(found), id)) return;
-    while (at > 0 && places[at - 1].data > found->raw.data)
-        at--;
-    for (uint32_t i = *count; i > at; i--)
-        places[i] = places[i - 1];
-    places[at] = found->raw;
-    (*count)++;
-}
-
-/* [is_about]: also where the text is about that task. */
-static struct mn_span task_rename(struct front *front, struct mn_span text, struct mn_span from,
-                                  struct mn_span to, bool is_about)
-{
-    const struct json_limits limits = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
-    struct mn_span places[PLACES_MAX], changed;
-    struct mn_writer writer = {0};
-    const struct json *whole;
-    const uint8_t *at;
-    uint32_t count = 0;
-
-    if (json_parse_copy(front->parser, text, limits, &front->scratch, &whole) != MN_OK) return text;
-    if (is_about) task_place(whole, from, places, &count);
-    if (is_about) task_place(json_find_str(whole, "task"), from, places, &count);
-    task_place(json_find_str(json_find_str(whole, "_meta"), RELATED), from, places, &count);
-    if (count == 0) return text;
-    at = whole->raw.data;
-    for (uint32_t i = 0; i < count; i++) {
-        mn_writer_add(&writer, mn_span(at, (size_t)(places[i].data - at)));
-        json_write_string(&writer, to);
-        at = places[i].data + places[i].size;
-    }
-    mn_writer_add(&writer, mn_span(at, (size_t)(whole->raw.data + whole->raw.size - at)));
-    changed = mn_arena_copy(&front->scratch, mn_buf_span(writer.buf));
-    mn_writer_drop(&writer);
-    return changed;
-}
-
 struct mn_span front_task_rename(struct front *front, struct mn_span text, struct mn_span from,
                                  struct mn_span to)
 {
-    return task_rename(front, text, from, to, true);
+    return front_edit_task(front, text, from, to, true);
 }
 
 bool front_task_is_core(const char *version)
@@ -176,6 +132,7 @@ bool front_task_begun(struct front *front, const struct front_call *call, const 
     if (!front_task_may_begin(call) || task == NULL || !task->is_kept) return true;
     own = json_text(json_find_str(task, "taskId"));
     if (own.size == 0 || json_find_str(*result, "content") != NULL) return true;
+    if ((*result)->raw.size >= JSONRPC_LARGE) return false; /* it would be copied at once */
     id = task_seal(front, call, node, own);
     if (id.size == 0) return false;
     front_task_remember(
@@ -201,7 +158,7 @@ struct mn_span front_task_renamed(struct front *front, const struct front_call *
 struct mn_span front_task_related(struct front *front, const struct front_call *call,
                                   struct mn_span text)
 {
-    return task_rename(front, text, call->own, call->uri, false);
+    return front_edit_task(front, text, call->own, call->uri, false);
 }
 
 struct mn_span front_task_own(struct front *front, const struct front_call *call,

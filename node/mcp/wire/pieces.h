@@ -6,13 +6,22 @@
 
 #include "proto/base/buf.h"
 
-#define PIECES_MAX 16
+struct pieces;
 
+/* What is said instead of a part of the source; used up when that part is added. */
+struct pieces_change {
+    const uint8_t *begin, *end; /* NULL: nothing is */
+    struct pieces *pieces;
+};
+
+/* Zero-initialised is empty and ready. */
 struct pieces {
-    struct mn_buf *source;   /* borrowed; NULL: everything is written out */
-    struct mn_writer writer; /* what follows the pieces */
-    struct mn_buf *done[PIECES_MAX];
-    uint32_t done_count;
+    struct mn_buf *source;        /* borrowed; NULL: everything is written out */
+    bool is_line;                 /* what is written out gets no CR and LF: it is JSON */
+    struct pieces_change *change; /* borrowed; NULL: none */
+    struct mn_writer writer;      /* what follows the pieces */
+    struct mn_buf **done;
+    uint32_t done_count, done_capacity, taken_count;
     size_t done_size;
 };
 
@@ -20,9 +29,19 @@ void pieces_add(struct pieces *pieces, struct mn_span bytes);
 void pieces_str(struct pieces *pieces, const char *text);
 size_t pieces_size(const struct pieces *pieces);
 
+/* All that [from] has follows what [to] has, none of it copied but what is short; [from] is empty
+ * then. */
+void pieces_move(struct pieces *to, struct pieces *from);
+
 /* The next piece, whose ref is the caller's; NULL: there are no more. Nothing can be added to what
  * is being taken. */
 struct mn_buf *pieces_take(struct pieces *pieces);
+
+/* Copies about [size_max] bytes of it to [to], from [*at] on, which becomes the next place; as one
+ * line of JSON, if it [is_line]. True: that was all. */
+bool pieces_copy(const struct pieces *pieces, size_t *at, size_t size_max, bool is_line,
+                 struct mn_writer *to);
+
 void pieces_drop(struct pieces *pieces);
 
 #endif

@@ -1,0 +1,329 @@
+/* Large results that are said to the client in other words than the server said them: no step
+ * handles much of one there either. Counted in bytes (work.h). */
+#include <check.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/mcp/client.h"
+#include "tests/mcp/large.h"
+#include "tests/mcp/work.h"
+#include "tests/suite.h"
+
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+#define RESOURCE(uri) "{\"uri\":\"" uri "\",\"name\":\"n\"}"
+#define TOOL "{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}"
+#define IMAGE "{\"type\":\"image\",\"mimeType\":\"image/png\",\"data\":\""
+#define LINK(name, uri) "{\"type\":\"resource_link\",\"name\":\"" name "\",\"uri\":\"" uri "\"}"
+#define EMBEDDED(uri) "{\"type\":\"resource\",\"resource\":{\"uri\":\"" uri "\",\"text\":\"t\"}}"
+#define CALL(id)                                                                         \
+    "{\"jsonrpc\":\"2.0\",\"id\":" id ",\"method\":\"tools/call\",\"params\":{\"name\":" \
+    "\"srv__echo\",\"arguments\":{}}}"
+
+static void setup(void)
+{
+    client_setup();
+    client_service_offer("other", true,
+                         &(struct client_offer){.resources = LIST(RESOURCE("x://1"))});
+    client_service_offer("srv", true,
+                         &(struct client_offer){.tools = LIST(TOOL),
+                                                .prompts = LIST("{\"name\":\"p\"}"),
+                                                .resources = LIST(RESOURCE("x://both")),
+                                                .capabilities = "{\"tools\":{\"listChanged\":true},"
+                                                                "\"prompts\":{},\"resources\":{},"
+                                                                "\"tasks\":{}}"});
+    client_service_offer("third", true,
+                         &(struct client_offer){.resources = LIST(RESOURCE("x://both"))});
+}
+
+static void teardown(void)
+{
+    client_teardown();
+    large_done();
+}
+
+static uint64_t ticket(void)
+{
+    return client_calls[client_calls_count - 1].ticket;
+}
+
+static uint64_t asked(const char *method, const char *name, const char *params)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, "{%s,%s}", params, MODERN_META(""));
+    return client_modern(method, name, text)->id;
+}
+
+/* The newest call's answer; how much it was. */
+static const struct client_response *answered(uint64_t id, const char *result)
+{
+    work_reset();
+    client_result(ticket(), result);
+    ck_assert(!client_response(id)->is_ended);
+    large_work_off();
+    ck_assert(client_response(id)->is_ended);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    return client_response(id);
+}
+
+static uint32_t count(const char *text, const char *what)
+{
+    uint32_t ret = 0;
+
+    for (; (text = strstr(text, what)) != NULL; text += strlen(what))
+        ret++;
+    return ret;
+}
+
+/* [result], and the same with what changes, between HEAD and TAIL. */
+static void assert_changed(const struct client_response *response, const char *head,
+                           const char *result, const char *from, const char *to, const char *tail)
+{
+    const char *got = response->body + strlen(head);
+
+    ck_assert_int_eq(strncmp(response->body, head, strlen(head)), 0);
+    for (const char *at; (at = strstr(result, from)) != NULL;
+         got += (size_t)(at - result) + strlen(to), result = at + strlen(from)) {
+        ck_assert(memcmp(got, result, (size_t)(at - result)) == 0);
+        ck_assert(memcmp(got + (at - result), to, strlen(to)) == 0);
+    }
+    ck_assert(memcmp(got, result, strlen(result)) == 0);
+    ck_assert_str_eq(got + strlen(result), tail);
+}
+
+#define MODERN_HEAD "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\","
+
+static const struct {
+    const char *head, *unit, *tail, *from, *to;
+} links[] = {
+    /* after, before and between what is large */
+    {"{\"content\":[" IMAGE, "A", "\"}," LINK("n", "x://1") "]}", "x://1", "meshnode://srv/x://1"},
+    {"{\"content\":[" LINK("n", "x://both") "," IMAGE, "A", "\"}]}", "x://both",
+     "meshnode://srv/x://both"},
+    {"{\"content\":[" EMBEDDED("x://1") "," LINK("n", "x://1") "," IMAGE, "A",
+     "\"},{\"type\":\"text\",\"text\":\"x:1\"}," LINK("n",
+                                                      "https://own") "," EMBEDDED("x://1") "]}",
+     "x://1", "meshnode://srv/x://1"},
+    /* hundreds of thousands of them */
+    {"{\"content\":[" LINK("n", "x://1"), "," LINK("n", "x://1"), "]}", "x://1",
+     "meshnode://srv/x://1"},
+    /* values that are none of the places, however many */
+    {"{\"content\":[" LINK("n", "x://both") "],\"structuredContent\":{\"content\":[[0", ",1",
+     "]]}}", "x://both", "meshnode://srv/x://both"},
+};
+#define LINKS_COUNT (int)(sizeof links / sizeof *links)
+
+START_TEST(links_lead_to_their_server)
+{
+    uint64_t id = asked("tools/call", "srv__echo", "\"name\":\"srv__echo\",\"arguments\":{}");
+    const struct client_response *response =
+        answered(id, large_made(links[_i].head, links[_i].unit, LARGE, links[_i].tail));
+
+    assert_changed(response, MODERN_HEAD, large_text() + 1, links[_i].from, links[_i].to, "}");
+}
+END_TEST
+
+START_TEST(links_of_prompts_lead_there_too)
+{
+    uint64_t id = asked("prompts/get", "srv__p", "\"name\":\"srv__p\"");
+    const struct client_response *response =
+        answered(id, large_made("{\"messages\":[{\"role\":\"user\",\"content\":" IMAGE, "A", LARGE,
+                                "\"}},{\"role\":\"user\",\"content\":" EMBEDDED("x://1") "}]}"));
+
+    assert_changed(response, MODERN_HEAD, large_text() + 1, "x://1", "meshnode://srv/x://1", "}");
+}
+END_TEST
+
+/* A resource that several servers have goes by another URI here; so do all parts of it. */
+START_TEST(resources_come_under_the_uri_that_was_asked_for)
+{
+    uint64_t id =
+        asked("resources/read", "meshnode://srv/x://both", "\"uri\":\"meshnode://srv/x://both\"");
+    const struct client_response *response =
+        answered(id, large_made("{\"contents\":[{\"uri\":\"x://both\",\"blob\":\"", "A", LARGE,
+                                "\"},{\"uri\":\"x://both\",\"text\":\"\"},{\"uri\":\"x://1\"}]}"));
+
+    assert_changed(response, MODERN_HEAD "\"ttlMs\":0,\"cacheScope\":\"private\",",
+                   large_text() + 1, "x://both", "meshnode://srv/x://both", "}");
+}
+END_TEST
+
+/* ---- legacy clients ---- */
+
+static const struct client_response *posted(const char *session, const char *body)
+{
+    char line[400];
+    const char *const headers[] = {line, NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session);
+    return client_send("POST", "/mcp", headers, body);
+}
+
+START_TEST(results_of_tasks_name_them_as_their_client_does)
+{
+    char session[300], body[2048], task[1024], named[1100];
+    const struct client_response *response;
+
+    strcpy(session, client_initialize("/mcp", "2025-11-25"));
+    response = posted(session, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":"
+                               "{\"name\":\"srv__echo\",\"task\":{\"ttl\":9}}}");
+    client_result(ticket(), "{\"task\":{\"status\":\"working\",\"taskId\":\"t-1\",\"ttl\":null}}");
+    ck_assert_int_eq(
+        sscanf(strstr(response->body, "\"taskId\":\""), "\"taskId\":\"%1000[^\"]", task), 1);
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tasks/result\",\"params\":{\"taskId\":"
+             "\"%s\"}}",
+             task);
+    response =
+        answered(posted(session, body)->id,
+                 large_made("{\"content\":[" IMAGE, "A", LARGE,
+                            "\"}],\"_meta\":{\"io.modelcontextprotocol/related-task\":{\"taskId\":"
+                            "\"t-1\"}}}"));
+    snprintf(named, sizeof named, "\"%s\"", task);
+    assert_changed(response, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":", large_text(), "\"t-1\"",
+                   named, "}");
+}
+END_TEST
+
+/* Hundreds of thousands of them, and each is said otherwise. */
+START_TEST(contents_of_newer_revisions_are_text)
+{
+    char session[300];
+    const struct client_response *response;
+
+    strcpy(session, client_initialize("/mcp", "2025-03-26"));
+    response = answered(
+        posted(session, CALL("1"))->id,
+        large_made("{\"content\":[" LINK("m", "x://1"), "," LINK("m", "https://2"), LARGE, "]}"));
+    ck_assert_uint_eq(count(response->body, "resource_link"), 0);
+    ck_assert_uint_eq(count(response->body, ",{\"type\":\"text\",\"text\":\"m <https://2>\"}"),
+                      count(large_text(), "https://2"));
+    ck_assert_uint_eq(count(response->body, "meshnode://srv/x://1"),
+                      1); /* a link is one there, too */
+}
+END_TEST
+
+/* Two of them in one response; and one more that is small. */
+START_TEST(answers_of_a_batch_are_not_copied)
+{
+    const char *const order[] = {"1", "2"};
+    const struct client_response *response;
+    char session[300];
+    size_t size;
+
+    strcpy(session, client_initialize("/mcp", "2025-03-26"));
+    response = posted(session, "[" CALL("1") "," CALL("2") "," CALL("3") "]");
+    large_made("{\"content\":[" IMAGE, "A", LARGE, "\"}],\n\"x\":1}");
+    size = strlen(large_text());
+    work_reset();
+    for (uint32_t i = 0; i < 2; i++) {
+        client_result(client_calls[client_calls_count - 3 + i].ticket, large_text());
+        large_work_off();
+    }
+    ck_assert(!response->is_ended);
+    client_result(ticket(), "{\n}");
+    ck_assert(response->is_ended);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    for (uint32_t i = 0; i < 2; i++) {
+        const char *at = response->body + i * (size + strlen(",{\"jsonrpc\":\"2.0\",\"id\":1,"
+                                                             "\"result\":}"));
+        char head[64];
+        snprintf(head, sizeof head,
+                 "%s{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"content\":", i == 0 ? "[" : ",",
+                 order[i]);
+        ck_assert_int_eq(strncmp(at, head, strlen(head)), 0);
+        ck_assert_int_eq(
+            strncmp(at + strlen(head) + size - strlen("{\"content\":") - 11, "\"}], \"x\":1}}", 12),
+            0);
+    }
+    ck_assert_ptr_nonnull(
+        strstr(response->body, ",{\"jsonrpc\":\"2.0\",\"id\":3,\"result\":{ }}]"));
+}
+END_TEST
+
+START_TEST(batch_that_becomes_a_stream_has_them_in_one_event)
+{
+    const struct client_response *response;
+    char session[300];
+
+    strcpy(session, client_initialize("/mcp", "2025-03-26"));
+    response = posted(session, "[" CALL("1") "," CALL("2") "]");
+    work_reset();
+    client_result(client_calls[client_calls_count - 2].ticket,
+                  large_made("{\"content\":[" IMAGE, "A", LARGE, "\"}],\n\"x\":1}"));
+    large_work_off();
+    client_at(client_now.mono + 20 * MN_SEC);
+    ck_assert(response->is_stream);
+    client_result(ticket(), "{}");
+    ck_assert(response->is_ended);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    ck_assert_int_eq(
+        strncmp(response->body, "event: message\ndata: [{\"jsonrpc\":\"2.0\",\"id\":1,", 40), 0);
+    ck_assert_uint_eq(count(response->body, "data: "), 2);
+    ck_assert_uint_eq(count(response->body, "\"}], \"x\":1}}]\n\n"), 1);
+}
+END_TEST
+
+/* Pretty-printed, on a stream: each event is one line. */
+START_TEST(lines_become_one_on_a_stream)
+{
+    uint64_t id;
+    char session[300];
+
+    strcpy(session, client_initialize("/mcp", "2025-06-18"));
+    id = client_legacy(session, CALL("1"))->id;
+    client_at(client_now.mono + 20 * MN_SEC);
+    ck_assert(client_response(id)->is_stream);
+    client_forget(id);
+    answered(id, large_made("{\n\"content\":[],\"structuredContent\":{\"x\":[0", ",\r\n1", LARGE,
+                            "]}}"));
+    assert_changed(client_response(id),
+                   "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{ ",
+                   strchr(large_text(), '\n') + 1, "\r\n", "  ", "}\n\n");
+}
+END_TEST
+
+/* Nobody is there any more: nothing is made for nobody. */
+START_TEST(client_that_is_away_costs_no_copy)
+{
+    struct mcp_stats stats;
+    char session[300];
+    uint64_t id;
+
+    strcpy(session, client_initialize("/mcp", "2025-06-18"));
+    id = client_legacy(session, CALL("1"))->id;
+    client_at(client_now.mono + 20 * MN_SEC);
+    client_gone(id);
+    work_reset();
+    client_result(ticket(), large_made("{\"resultType\":\"complete\",\"content\":[" IMAGE, "A",
+                                       LARGE, "\"}]}"));
+    large_work_off();
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    front_stats(client_front, &stats);
+    ck_assert_uint_eq(stats.calls_count, 0);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("large results, said otherwise");
+    TCase *modern = tcase_create("modern"), *legacy = tcase_create("legacy");
+
+    tcase_set_timeout(modern, 60);
+    tcase_set_timeout(legacy, 60);
+    tcase_add_checked_fixture(modern, setup, teardown);
+    tcase_add_checked_fixture(legacy, setup, teardown);
+    tcase_add_loop_test(modern, links_lead_to_their_server, 0, LINKS_COUNT);
+    tcase_add_test(modern, links_of_prompts_lead_there_too);
+    tcase_add_test(modern, resources_come_under_the_uri_that_was_asked_for);
+    tcase_add_test(legacy, results_of_tasks_name_them_as_their_client_does);
+    tcase_add_test(legacy, contents_of_newer_revisions_are_text);
+    tcase_add_test(legacy, answers_of_a_batch_are_not_copied);
+    tcase_add_test(legacy, batch_that_becomes_a_stream_has_them_in_one_event);
+    tcase_add_test(legacy, lines_become_one_on_a_stream);
+    tcase_add_test(legacy, client_that_is_away_costs_no_copy);
+    suite_add_tcase(suite, modern);
+    suite_add_tcase(suite, legacy);
+    return suite_run(suite);
+}
