@@ -493,6 +493,7 @@ void client_service_offer(const char *name, bool is_listed, const struct client_
     offer.capabilities = pb_bytes(mn_span_str(
         from->capabilities == NULL ? "{\"tools\":{},\"prompts\":{}}" : from->capabilities));
     offer.instructions = instructions;
+    offer.is_streaming = from->is_streaming;
     while (from->tools != NULL && from->tools[offer.n_tools] != NULL)
         offer.n_tools++;
     list = mn_arena_alloc(&kept, (offer.n_tools + 1) * sizeof(*list));
@@ -688,6 +689,15 @@ void client_progress(uint64_t ticket, const char *json)
 
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_PROGRESS;
     event.progress = pb_bytes(mn_span_str(json));
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_away(uint64_t ticket, uint32_t retry_ms)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_AWAY;
+    event.away = retry_ms;
     client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 

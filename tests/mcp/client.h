@@ -104,6 +104,7 @@ void client_service(const char *name, bool is_listed, const char *const *tools);
 struct client_offer {
     const char *const *tools, *const *prompts, *const *resources, *const *templates;
     const char *capabilities;
+    bool is_streaming;
     const uint64_t *audiences[4]; /* of each item of these lists; NULL: all are for everybody */
 };
 void client_service_offer(const char *name, bool is_listed, const struct client_offer *offer);
@@ -112,6 +113,8 @@ void client_result(uint64_t ticket, const char *json);
 void client_error(uint64_t ticket, int code, const char *message, const char *data);
 void client_progress(uint64_t ticket, const char *json);
 void client_log(uint64_t ticket, const char *json);
+/* The server ended its stream in the middle of the call. */
+void client_away(uint64_t ticket, uint32_t retry_ms);
 void client_served(uint64_t ticket);
 /* What a server tells of a task, in params, for the client of that session. */
 void client_task(uint64_t ticket, const char *params, struct mn_span session);

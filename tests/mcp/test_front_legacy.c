@@ -656,7 +656,7 @@ START_TEST(a_broken_stream_goes_on_where_it_broke)
     client_keeps_ids = true;
     response = client_legacy(id, TOOL_CALL("1", ",\"_meta\":{\"progressToken\":\"t\"}"));
     client_progress(client_calls[0].ticket, "{\"progress\":1}");
-    client_assert_body(response, "id: p1-1.31\ndata: \n\n"
+    client_assert_body(response, "id: p1-1.31\nretry: 1000\ndata: \n\n"
                                  "event: message\nid: p1-2.31\n" PROGRESS_LINE("1"));
     client_gone(response->id);
     client_progress(client_calls[0].ticket, "{\"progress\":2}");

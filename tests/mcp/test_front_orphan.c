@@ -92,7 +92,7 @@ static void setup(void)
     stream_id = post(CALL);
     client_progress(client_calls[0].ticket, "{\"progress\":1}");
     client_assert_body(client_response(stream_id),
-                       "id: p1-1." NINE "\ndata: \n\nevent: message\nid: p1-2." NINE
+                       "id: p1-1." NINE "\nretry: 1000\ndata: \n\nevent: message\nid: p1-2." NINE
                        "\n" PROGRESS("1"));
 }
 

@@ -596,6 +596,78 @@ START_TEST(broken_stream_is_resumed_with_its_last_event)
 }
 END_TEST
 
+static struct world_fetch *call_that_ends(uint64_t ticket, bool is_live, mn_status status)
+{
+    world_call(&w, &(struct world_call){.ticket = ticket,
+                                        .service = "h",
+                                        .params = "{\"name\":\"echo\"}",
+                                        .is_live = is_live});
+    struct world_fetch *call = next_request("tools/call");
+    world_head(&w, call, 200, SSE, NULL);
+    world_body(&w, call, "id: e-1\nretry: 3000\ndata:\n\n");
+    world_end(&w, call, status, "");
+    return call;
+}
+
+START_TEST(who_ends_its_stream_is_mirrored_to_clients_of_sessions)
+{
+    world_up_http(&w, "h");
+    world_reply(&w, world_fetch(&w), 405, NULL, NULL); /* GET */
+    call_that_ends(1, true, MN_IO);                    /* broken off: the client need not know */
+    ck_assert_ptr_null(world_event(&w));
+    call_that_ends(2, false, MN_OK);
+    ck_assert_ptr_null(world_event(&w));
+    struct world_fetch *call = call_that_ends(3, true, MN_OK);
+    struct world_event *event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 3);
+    ck_assert_str_eq(event->what, "away");
+    ck_assert_str_eq(event->json, "3000");
+    world_cancel(&w, 1);
+    world_cancel(&w, 2);
+    for (int i = 0; i < 2; i++)
+        world_reply(&w, next_request("notifications/cancelled"), 202, NULL, NULL);
+    world_pass(&w, 3200 * MN_MS); /* the client comes first */
+    ck_assert_ptr_null(world_fetch(&w));
+    world_pass(&w, 100 * MN_MS);
+    struct world_fetch *fetch = world_fetch(&w);
+    assert_header(fetch, "last-event-id", "e-1");
+    world_head(&w, fetch, 200, SSE, NULL);
+    world_body(&w, fetch, world_format(&w, "data: %s\n\n", result_of(call, "{\"content\":[]}")));
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    world_end(&w, fetch, MN_OK, "");
+}
+END_TEST
+
+/* Up to READY, with lists that come as a stream or as JSON. */
+static bool is_streaming(const char *name, bool is_stream)
+{
+    struct world_fetch *fetch;
+
+    ck_assert_int_eq(world_add_url(&w, name, "http://up.example/mcp", UPSTREAM_ERA_LEGACY), MN_OK);
+    fetch = next_request("initialize");
+    world_head(&w, fetch, 200, JSON, "sess-1");
+    world_body(&w, fetch, result_of(fetch, WORLD_LEGACY));
+    world_end(&w, fetch, MN_OK, "");
+    world_reply(&w, next_request("notifications/initialized"), 202, NULL, NULL);
+    fetch = next_request("tools/list");
+    const char *text = result_of(fetch, world_tools_result(&w, WORLD_TOOLS));
+    world_reply(&w, fetch, 200, is_stream ? SSE : JSON, is_stream ? event(text) : text);
+    world_reply(&w, world_fetch(&w), 405, NULL, NULL); /* GET */
+    ck_assert_str_eq(world_offer(&w)->name, name);
+    return world_offer(&w)->is_streaming;
+}
+
+START_TEST(an_offer_says_how_its_server_answers)
+{
+    ck_assert(is_streaming("a", true));
+    ck_assert(!is_streaming("b", false));
+    world_up_http_modern(&w, "c");
+    ck_assert(world_offer(&w)->is_streaming); /* in sessions, for all that is known */
+    world_up_legacy(&w, "d");
+    ck_assert(world_offer(&w)->is_streaming);
+}
+END_TEST
+
 START_TEST(stream_that_cannot_be_resumed_has_an_unknown_outcome)
 {
     world_up_http(&w, "h");
@@ -1080,6 +1152,8 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, forgotten_session_is_opened_again_and_the_call_sent_again, 0, 2);
     tcase_add_test(tc, endpoint_that_changed_its_era_is_asked_again);
     tcase_add_test(tc, broken_stream_is_resumed_with_its_last_event);
+    tcase_add_test(tc, who_ends_its_stream_is_mirrored_to_clients_of_sessions);
+    tcase_add_test(tc, an_offer_says_how_its_server_answers);
     tcase_add_test(tc, stream_that_cannot_be_resumed_has_an_unknown_outcome);
     tcase_add_test(tc, endless_resuming_ends);
     tcase_add_test(tc, answer_may_come_on_another_stream);

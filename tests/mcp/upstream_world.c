@@ -173,6 +173,10 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->what = "elicited";
         kept->json = world_keep(w, pb_span(payload->elicited));
         break;
+    case MESHNODE__GATEWAY__EVENT__KIND_AWAY:
+        kept->what = "away";
+        kept->json = world_format(w, "%u", payload->away);
+        break;
     case MESHNODE__GATEWAY__EVENT__KIND_TASK:
         kept->what = "task";
         kept->key = world_keep(w, pb_span(payload->task->session));
@@ -243,6 +247,7 @@ static void world_on_offer(struct world *w, const struct call_offer *offer)
     world_write_items(&names, body->templates, body->n_templates);
     kept->items = world_keep(w, mn_buf_span(names.buf));
     kept->instructions = body->instructions;
+    kept->is_streaming = body->is_streaming;
     kept->server_info = world_keep(w, pb_span(body->server_info));
     mn_writer_drop(&names);
 }

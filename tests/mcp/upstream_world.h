@@ -27,7 +27,7 @@ struct world_event {
     enum call_event_kind kind;
     enum call_failure failure;
     const char *text; /* of a failure */
-    const char *what; /* "progress", "log", "result", "error", "question", "task",
+    const char *what; /* "progress", "log", "result", "error", "question", "task", "away",
                          "aside", "aside question", "aside withdrawn", "" */
     const char *key;  /* of a question, aside; [message] is its method; or whose it is */
     struct mn_span resume;
@@ -44,6 +44,7 @@ struct world_offer {
                           stands "(NEEDS)" */
     const char *items; /* alike, of prompts, resources and templates */
     const char *instructions, *server_info;
+    bool is_streaming;
     uint8_t replica_key[CALL_KEY_SIZE];
 };
 

@@ -428,6 +428,17 @@ static void front_answer_on_elicited(struct front *front, struct front_call *cal
     front_answer_notify(front, call, "notifications/elicitation/complete", text);
 }
 
+/* What the server does with its stream, that of the client does where it stands for the server's.
+ */
+static void front_answer_on_away(struct front *front, struct front_call *call, uint32_t delay_ms)
+{
+    struct front_exchange *exchange = call->exchange;
+
+    if (exchange != NULL && !call->is_aggregated && !exchange->is_batch &&
+        front_replay_is_known(call->session))
+        front_reply_pause(front, exchange, delay_ms);
+}
+
 /* Its server's answer, or the mesh's refusal: the latter's time says nothing of the tool. */
 static void front_answer_count(struct front *front, struct front_call *call, bool has_answer)
 {
@@ -491,4 +502,6 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
         front_question_withdraw(front, call, pb_text(payload->withdrawn));
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_ELICITED)
         front_answer_on_elicited(front, call, pb_span(payload->elicited));
+    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_AWAY)
+        front_answer_on_away(front, call, payload->away);
 }

@@ -127,6 +127,19 @@ static bool front_legacy_endpoint(struct front *front, struct front_exchange *ex
     return false;
 }
 
+void front_legacy_stream(struct front *front, struct front_exchange *exchange,
+                         struct front_session *session)
+{
+    struct names_endpoint at;
+
+    if (!front_replay_is_known(session) || exchange->is_batch ||
+        !front_about_find(front, session->service, &at) || at.service == NULL ||
+        !at.service->is_streaming)
+        return;
+    exchange->legacy = session;
+    front_reply_open(front, exchange);
+}
+
 static void front_legacy_list(struct front *front, struct front_exchange *exchange,
                               struct front_session *session, const struct jsonrpc_message *message,
                               enum names_kind kind)
@@ -136,6 +149,7 @@ static void front_legacy_list(struct front *front, struct front_exchange *exchan
     if (!front_legacy_endpoint(front, exchange, session, message->id, &at)) return;
     at.set = session->known.set;
     front_stream_know(front, session->service, &session->known, kind);
+    front_legacy_stream(front, exchange, session);
     front_list(front, exchange, false, message, at, kind);
 }
 

@@ -91,6 +91,9 @@ void front_reply_notification(struct front *front, struct front_exchange *exchan
 /* Sets the timer of a stream: to its note, then to the next sign of life. */
 void front_reply_wait(struct front *front, struct front_exchange *exchange);
 void front_reply_keepalive(struct front *front, struct front_exchange *exchange);
+
+/* The client is to come back for the rest; its calls go on. Ends the response. */
+void front_reply_pause(struct front *front, struct front_exchange *exchange, uint32_t retry_ms);
 void front_reply_end(struct front *front, struct front_exchange *exchange);
 
 /* ---- front_message.c ---- */
@@ -219,6 +222,11 @@ void front_legacy_touch(struct front *front, struct front_session *session);
 
 /* Room for one more session. */
 bool front_legacy_make_room(struct front *front);
+
+/* The answer is a stream from its begin on, if those of its server are, so that the client can come
+ * back for it at any time. */
+void front_legacy_stream(struct front *front, struct front_exchange *exchange,
+                         struct front_session *session);
 
 /* Its calls are cancelled, its stream ends, and it is gone. */
 void front_legacy_end(struct front *front, struct front_session *session, const char *why);
@@ -601,8 +609,13 @@ bool front_replay_is_id(struct front *front, struct mn_span text);
 bool front_replay_has_answer(const struct front_session *session, uint64_t stream,
                              struct mn_span request);
 
-/* The id that a stream begins with, before there is any event; empty: it does not. */
-struct mn_span front_replay_first(struct front *front, struct front_exchange *exchange);
+/* Whether that client comes back to a stream that ended before its answer, and takes an event
+ * without data; older ones choke on that. */
+bool front_replay_is_known(const struct front_session *session);
+
+/* An id with which the stream of a POST can be taken up again from where it is; the first one
+ * begins it. */
+struct mn_span front_replay_place(struct front *front, struct front_exchange *exchange);
 
 /* An event of a call whose client is away: kept for when it comes back, if it can. */
 void front_replay_late(struct front *front, struct front_call *call, struct mn_span json,

@@ -167,15 +167,17 @@ struct mn_span front_replay_event(struct front *front, struct front_exchange *ex
     return replay_id(front, kind, exchange->stream, session->place_last, &waiting);
 }
 
-struct mn_span front_replay_first(struct front *front, struct front_exchange *exchange)
+bool front_replay_is_known(const struct front_session *session)
+{
+    return session != NULL && strcmp(session->version, "2025-11-25") == 0;
+}
+
+struct mn_span front_replay_place(struct front *front, struct front_exchange *exchange)
 {
     struct front_session *session = exchange->legacy;
     struct waiting waiting;
 
-    /* Older clients choke on an event without data. */
-    if (session == NULL || exchange->stream != 0 || strcmp(session->version, "2025-11-25") != 0)
-        return mn_span(NULL, 0);
-    exchange->stream = ++session->stream_last;
+    if (exchange->stream == 0) exchange->stream = ++session->stream_last;
     waiting_begin(&waiting, exchange, mn_span(NULL, 0));
     return replay_id(front, 'p', exchange->stream, ++session->place_last, &waiting);
 }

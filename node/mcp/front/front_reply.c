@@ -5,6 +5,7 @@
 
 /* clang-format off */
 #define SPAN(text) {(const uint8_t *)(text), sizeof(text) - 1}
+#define RETRY_MS 1000 /* as long as clients wait by themselves at first */
 #define HEADER(name, value) {SPAN(name), SPAN(value)}
 /* clang-format on */
 
@@ -257,13 +258,13 @@ void front_reply_nothing(struct front *front, struct front_exchange *exchange)
     front_reply_end(front, exchange);
 }
 
-static void front_reply_first(struct front *front, struct front_exchange *exchange)
+/* With this, the client can come back for what follows. */
+static void front_reply_place(struct front *front, struct front_exchange *exchange,
+                              uint32_t retry_ms)
 {
-    struct mn_span id = front_replay_first(front, exchange);
     struct mn_writer writer = {0};
 
-    if (id.size == 0) return;
-    sse_write_priming(&writer, id);
+    sse_write_priming(&writer, front_replay_place(front, exchange), retry_ms);
     front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
 }
 
@@ -302,7 +303,8 @@ void front_reply_open(struct front *front, struct front_exchange *exchange)
                      front_reply_session(front, exchange), true);
     exchange->is_stream = true;
     front_reply_wait(front, exchange);
-    front_reply_first(front, exchange);
+    if (exchange->stream == 0 && front_replay_is_known(exchange->legacy))
+        front_reply_place(front, exchange, RETRY_MS);
     if (pieces_size(&exchange->batch) > 0) front_reply_collected(front, exchange);
 }
 
@@ -335,6 +337,15 @@ void front_reply_keepalive(struct front *front, struct front_exchange *exchange)
     MN_ASSERT(exchange->is_stream);
     sse_write_keepalive(&writer);
     front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+}
+
+void front_reply_pause(struct front *front, struct front_exchange *exchange, uint32_t retry_ms)
+{
+    MN_PROBE("front: a stream ends in the middle of its call, as its server's did");
+    front_reply_open(front, exchange);
+    front_orphan_note(front, exchange); /* its client may come back at any node */
+    front_reply_place(front, exchange, retry_ms);
+    front_reply_end(front, exchange);
 }
 
 void front_reply_end(struct front *front, struct front_exchange *exchange)

@@ -105,6 +105,7 @@ struct names_service {
     struct mn_map_entry by_name;
     struct mn_span name; /* behind this struct */
     bool is_listed, is_conflict, is_kept;
+    bool is_streaming; /* answers in a session are streams */
     uint32_t providers_count;
     struct mn_span server_info;            /* JSON object */
     struct mn_span capabilities;           /* JSON object, may be empty */

@@ -158,6 +158,7 @@ static void names_offer_about(struct names_service *service, uint8_t **to,
     service->capabilities =
         names_offer_keep(to, names_offer_object(pb_span(offer->capabilities), parser, scratch));
     service->instructions = names_offer_keep(to, pb_text(offer->instructions));
+    service->is_streaming = offer->is_streaming;
 }
 
 static void names_offer_digest(struct names_service *service, enum names_kind kind)

@@ -253,6 +253,18 @@ void upstream_answer_on_elicited(struct upstream_request *request, const struct 
     upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_ELICITED, params->raw);
 }
 
+bool upstream_answer_on_away(struct upstream_request *request, mn_time delay)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+
+    if (request->kind != UPSTREAM_REQUEST_CALL || !request->is_live || request->task != NULL)
+        return false;
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_AWAY;
+    event.away = (uint32_t)(delay / MN_MS);
+    upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
+    return true;
+}
+
 void upstream_answer_result(struct upstream_request *request, struct mn_span result)
 {
     upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_RESULT, result);

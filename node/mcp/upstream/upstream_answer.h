@@ -17,6 +17,10 @@ void upstream_answer_on_log(struct upstream_request *request, const struct json 
 /* notifications/elicitation/complete: what the client was sent to a URL for is done. */
 void upstream_answer_on_elicited(struct upstream_request *request, const struct json *params);
 
+/* The server ended the stream of the call, and goes on when it is asked again after [delay]. False:
+ * its client need not know. */
+bool upstream_answer_on_away(struct upstream_request *request, mn_time delay);
+
 /* A result made here. */
 void upstream_answer_result(struct upstream_request *request, struct mn_span result);
 

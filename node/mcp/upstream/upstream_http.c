@@ -1,5 +1,6 @@
 #include "node/mcp/upstream/upstream_http.h"
 
+#include "node/mcp/upstream/upstream_answer.h"
 #include "node/mcp/upstream/upstream_exchange.h"
 #include "node/mcp/upstream/upstream_handshake.h"
 #include "node/mcp/upstream/upstream_message.h"
@@ -13,7 +14,8 @@
 #define LINGER_TIMEOUT MN_SEC /* for the end of a stream whose answer has come */
 #define ERROR_BODY_MAX 1048576
 #define RESUMES_MAX 20
-#define RESUME_DELAY MN_SEC /* when the server names none */
+#define RESUME_DELAY MN_SEC      /* when the server names none */
+#define AWAY_GRACE (250 * MN_MS) /* for a client that comes back when we do: it may be asked */
 
 static const struct upstream_http_about upstream_http_plain = {.method = ""};
 
@@ -153,19 +155,28 @@ void upstream_http_free_dead(struct upstream_host *host)
 
 /* Resuming. */
 
-/* A stream with event ids can be taken up again where it broke off (legacy revisions only). */
-static bool upstream_http_resume_later(struct upstream_exchange *exchange)
+static mn_time upstream_http_retry(const struct upstream_exchange *exchange)
 {
-    mn_time delay = exchange->sse.retry_ms == 0 ? RESUME_DELAY : exchange->sse.retry_ms * MN_MS;
+    uint64_t retry_ms = exchange->sse.retry_ms;
+
+    if (retry_ms == 0) return RESUME_DELAY;
+    return retry_ms > UPSTREAM_BACKOFF_MAX / MN_MS ? UPSTREAM_BACKOFF_MAX : retry_ms * MN_MS;
+}
+
+/* A stream with event ids can be taken up again where it broke off (legacy revisions only).
+ * [ended]: it did not break, the server wants to be asked again; so do the clients that know such
+ * streams. */
+static bool upstream_http_resume_later(struct upstream_exchange *exchange, bool ended)
+{
+    mn_time delay = upstream_http_retry(exchange);
 
     if (upstream_is_modern(exchange->server) || exchange->event_id == NULL ||
         exchange->resumes_count >= RESUMES_MAX)
         return false;
     MN_PROBE("upstream: stream broke off, to be resumed");
     exchange->resumes_count++;
-    upstream_timer_set(exchange->host, &exchange->timer,
-                       exchange->sse.retry_ms > UPSTREAM_BACKOFF_MAX / MN_MS ? UPSTREAM_BACKOFF_MAX
-                                                                             : delay);
+    if (ended && upstream_answer_on_away(exchange->request, delay)) delay += AWAY_GRACE;
+    upstream_timer_set(exchange->host, &exchange->timer, delay);
     return true;
 }
 
@@ -225,6 +236,8 @@ static void upstream_http_on_head(struct upstream_exchange *exchange,
             server->http.session_id = mn_buf_copy(value);
         }
     }
+    if (exchange->request != NULL && exchange->request->kind == UPSTREAM_REQUEST_LIST)
+        server->http.is_plain = exchange->type == UPSTREAM_BODY_JSON;
     if (exchange->kind == UPSTREAM_EXCHANGE_STREAM && server != NULL && input->code == 200 &&
         exchange->type == UPSTREAM_BODY_SSE)
         upstream_watch_on_stream(server);
@@ -313,7 +326,8 @@ static void upstream_http_on_unreachable(struct upstream_exchange *exchange, con
     upstream_break_off(server, text);
 }
 
-static void upstream_http_on_broken_off(struct upstream_exchange *exchange, const char *text)
+static void upstream_http_on_broken_off(struct upstream_exchange *exchange, mn_status status,
+                                        const char *text)
 {
     struct upstream_request *request = exchange->request;
     bool had_event = exchange->had_event;
@@ -322,7 +336,9 @@ static void upstream_http_on_broken_off(struct upstream_exchange *exchange, cons
     bool was_stream = exchange->type == UPSTREAM_BODY_SSE && code == 200;
     bool is_resuming = exchange->resumes_count > 0 && code == 0; /* it could not be reached again */
 
-    if ((was_stream || is_resuming) && upstream_http_resume_later(exchange)) return;
+    if ((was_stream || is_resuming) &&
+        upstream_http_resume_later(exchange, was_stream && status == MN_OK))
+        return;
     upstream_http_end(exchange);
     if (request->kind == UPSTREAM_REQUEST_LISTEN)
         upstream_request_failed(request, had_event ? CALL_OUTCOME_UNKNOWN : CALL_UPSTREAM, text);
@@ -362,9 +378,9 @@ static void upstream_http_on_post_done(struct upstream_exchange *exchange, mn_st
     else if (status == MN_UNREACHABLE && exchange->resumes_count == 0)
         upstream_http_on_unreachable(exchange, text);
     else if (status != MN_OK)
-        upstream_http_on_broken_off(exchange, text);
+        upstream_http_on_broken_off(exchange, status, text);
     else if (exchange->type == UPSTREAM_BODY_SSE && exchange->code < 300)
-        upstream_http_on_broken_off(exchange, "its answer broke off");
+        upstream_http_on_broken_off(exchange, MN_OK, "its answer broke off");
     else
         upstream_http_on_whole(exchange);
     if (!exchange->is_dead && exchange->request == NULL) upstream_http_end(exchange);

@@ -24,6 +24,7 @@ struct upstream_http {
     struct upstream_exchange *stream; /* the legacy GET stream, while open */
     bool has_no_stream;               /* this session offers none */
     bool had_stream;                  /* this session did open one */
+    bool is_plain;                    /* its lists came as JSON, not on streams */
 };
 
 void upstream_http_init(struct upstream *server);

@@ -253,6 +253,8 @@ static struct mn_buf *upstream_list_pack(struct upstream *server)
     offer.resources = list->items[UPSTREAM_LIST_RESOURCES].rows;
     offer.n_templates = list->items[UPSTREAM_LIST_TEMPLATES].count;
     offer.templates = list->items[UPSTREAM_LIST_TEMPLATES].rows;
+    /* Where nothing is known of that, its answers can be taken up again, as they should. */
+    offer.is_streaming = !server->is_http || upstream_is_modern(server) || !server->http.is_plain;
     return pb_pack(&offer.base);
 }
 

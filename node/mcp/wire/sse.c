@@ -20,11 +20,11 @@ void sse_write_message(struct mn_writer *writer, struct mn_span id, struct mn_sp
     mn_writer_str(writer, SSE_END);
 }
 
-void sse_write_priming(struct mn_writer *writer, struct mn_span id)
+void sse_write_priming(struct mn_writer *writer, struct mn_span id, uint32_t retry_ms)
 {
     mn_writer_str(writer, "id: ");
     mn_writer_add(writer, id);
-    mn_writer_str(writer, "\ndata: \n\n");
+    mn_writer_format(writer, "\nretry: %u\ndata: \n\n", retry_ms);
 }
 
 void sse_write_keepalive(struct mn_writer *writer)

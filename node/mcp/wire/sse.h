@@ -18,8 +18,9 @@ void sse_write_message(struct mn_writer *writer, struct mn_span id, struct mn_sp
 void sse_begin_message(struct mn_writer *writer, struct mn_span id);
 #define SSE_END "\n\n"
 
-/* An event without data: tells [id], with which the stream can be taken up again from here. */
-void sse_write_priming(struct mn_writer *writer, struct mn_span id);
+/* An event without data: tells [id], with which the stream can be taken up again from here, and how
+ * long a client should wait until it does. */
+void sse_write_priming(struct mn_writer *writer, struct mn_span id, uint32_t retry_ms);
 
 /* A comment line: keeps proxies from closing an idle stream. */
 void sse_write_keepalive(struct mn_writer *writer);
