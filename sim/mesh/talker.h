@@ -1,7 +1,7 @@
 /* talker.h: scripted MCP servers of both eras that do more than answer plain calls: they ask their
  * clients, report, keep tasks and tell of changes; and the ledger in which the world notes both
- * sides of every call. talker.c: calls and questions; talker_task.c: tasks; talker_resources.c:
- * resources.
+ * sides of every call. talker_call.c: calls and questions; talker_task.c: tasks;
+ * talker_resources.c: resources.
  *
  * A server learns from the ledger what a call wants of it, so that a call's arguments are its key
  * and nothing else. What is said about a call always names its key, and what a client says always

@@ -1,5 +1,6 @@
-/* talker_line.h: what the files of a talker share: talker.c (calls, questions) and
- * talker_task.c (tasks), talker_resources.c (resources, and what it tells unasked). */
+/* talker_line.h: what the files of a talker share: talker.c (its lines, and what it is asked),
+ * talker_call.c (calls, questions), talker_task.c (tasks), talker_resources.c (resources, and what
+ * it tells unasked), talker_aside.c (what is of no call). */
 #ifndef SIM_TALKER_LINE_H
 #define SIM_TALKER_LINE_H
 
@@ -64,6 +65,15 @@ void talker_line_answer(struct talker_line *line, uint64_t exchange, struct mn_s
                         const char *kind, struct mn_writer *body);
 void talker_line_answer_text(struct talker_line *line, uint64_t exchange, struct mn_span id,
                              const char *kind, const char *text);
+
+/* ---- talker_call.c ---- */
+
+void talker_call(struct talker_line *line, uint64_t exchange, struct mn_span id,
+                 const struct json *params);
+/* A response to one of our questions; one that nobody waits for is late. */
+void talker_answered(struct talker_line *line, const struct json *root);
+/* Who declares these capabilities can be asked all that a talker asks. */
+bool talker_may_be_asked(const struct json *capabilities);
 
 /* What waits there is the talk's, too; an answer ends it. */
 struct work *talker_work_new(struct talker_line *line, uint64_t exchange, struct mn_span id,
