@@ -143,10 +143,19 @@ void talker_gone(struct talker_line *line, uint64_t exchange)
     }
 }
 
+/* Elicitation as a task, 2025-11-25. */
+static bool knows_tasks(const struct json *declared)
+{
+    const struct json *requests = json_find_str(json_find_str(declared, "tasks"), "requests");
+
+    return json_find_str(json_find_str(requests, "elicitation"), "create") != NULL;
+}
+
 static void line_keep_declared(struct talker_line *line, const struct json *declared)
 {
     if (line->server->is_modern) return;
     line->can_be_asked = talker_may_be_asked(declared);
+    line->has_tasks = knows_tasks(declared);
     line->declared = mn_buf_unref(line->declared);
     if (declared != NULL) line->declared = mn_buf_copy(declared->raw);
 }

@@ -49,6 +49,7 @@ struct talk {
     uint32_t runs, ends;        /* began; answered */
     uint32_t open;              /* requests about it that wait there */
     uint32_t answers, refusals; /* to its questions */
+    uint32_t theirs_began;      /* tasks that its client has made of one */
     bool was_cut;               /* a process or session that worked on it ended */
     bool is_task_over;
     mn_time task_over;     /* since when */
@@ -92,7 +93,7 @@ struct talks {
     bool has_died;     /* a node, while calls ran */
     bool may_abandon;  /* clients may leave a question unanswered, and not come back */
     uint64_t answered[TALK_SCRIPTS], asked, elsewhere, updates, moves, resumed, asides,
-        asides_asked; /* what was tried */
+        asides_asked, theirs_asked; /* what was tried */
 };
 
 /* The first of an array; NULL: there is none, or it is no array. */

@@ -114,15 +114,16 @@ static void work_later(struct work *work)
 static const char *const question_methods[TALK_QUESTIONS_MAX] = {
     "elicitation/create", "sampling/createMessage", "roots/list"};
 
-/* The params of question [n] about a call; roots have none. */
-static void question_write(struct mn_writer *writer, const struct talk *talk, uint32_t n)
+/* Question [n] about a call; roots have no params. */
+static void question_write(struct mn_writer *writer, const struct talk *talk, uint32_t n,
+                           bool as_task)
 {
     mn_writer_format(writer, "\"method\":\"%s\"", question_methods[n]);
     if (n == 0)
         mn_writer_format(writer,
                          ",\"params\":{\"message\":\"%s/%u\",\"requestedSchema\":{\"type\":"
-                         "\"object\",\"properties\":{\"answer\":{\"type\":\"string\"}}}}",
-                         talk->key, n);
+                         "\"object\",\"properties\":{\"answer\":{\"type\":\"string\"}}}%s}",
+                         talk->key, n, as_task ? ",\"task\":{\"ttl\":60000}" : "");
     else if (n == 1)
         mn_writer_format(writer,
                          ",\"params\":{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":"
@@ -163,7 +164,7 @@ static void work_ask(struct work *work, uint32_t n)
     work->open_questions++;
     mn_writer_format(&message, "{\"jsonrpc\":\"2.0\",\"id\":%llu,",
                      (unsigned long long)work->asked[n]);
-    question_write(&message, work->talk, n);
+    question_write(&message, work->talk, n, work->line->has_tasks);
     mn_writer_str(&message, "}");
     talker_line_say(work->line, work->exchange, &message, false);
 }
@@ -189,6 +190,7 @@ void talker_answered(struct talker_line *line, const struct json *root)
             snprintf(id, sizeof id, "%llu", (unsigned long long)work->asked[n]);
             if (work->asked[n] == 0 || !mn_span_is(raw, id)) continue;
             work->asked[n] = 0;
+            if (n == 0 && talker_theirs_answered(work, json_find_str(root, "result"))) return;
             work->open_questions--;
             question_judge(line, work->talk, n, json_find_str(root, "result"));
             work_ask_next(work);
@@ -209,7 +211,7 @@ static void round_ask(struct talker_line *line, uint64_t exchange, struct mn_spa
     mn_writer_str(&body, "\"resultType\":\"input_required\",\"inputRequests\":{");
     for (uint32_t n = from; n < to; n++) {
         mn_writer_format(&body, "%s\"q%u\":{", n == from ? "" : ",", n);
-        question_write(&body, talk, n);
+        question_write(&body, talk, n, false);
         mn_writer_str(&body, "}");
     }
     mn_writer_format(&body, "},\"requestState\":\"%s/%u\"", talk->key, from);

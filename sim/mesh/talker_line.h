@@ -8,6 +8,10 @@
 
 #define NS "io.modelcontextprotocol/"
 
+/* What was asked last about a task that a client made of a question: nothing, how it is, what came
+ * of it. */
+enum theirs_step { THEIRS_NONE, THEIRS_GET, THEIRS_RESULT };
+
 /* A request that waits for its answer. */
 struct work {
     struct mn_list list; /* in line->works */
@@ -16,6 +20,8 @@ struct work {
     struct mn_buf *id, *token; /* raw; token NULL: no progress is wanted */
     uint64_t exchange;
     uint64_t asked[TALK_QUESTIONS_MAX]; /* legacy: ids of our questions; 0: not open */
+    enum theirs_step theirs;            /* legacy: of the first question, if its client */
+    char theirs_id[24];                 /* makes this task of it */
     uint32_t open_questions, done;
     bool is_logged;
     struct task *task; /* tasks/result */
@@ -50,6 +56,7 @@ struct talker_line {
     void *context;
     bool is_initialized;
     bool can_be_asked;       /* legacy: its client, as initialize said */
+    bool has_tasks;          /* legacy: its client may make tasks of what it is asked */
     struct mn_buf *declared; /* legacy: what */
     bool topics[TALK_RESOURCES];
     uint64_t question_last;
@@ -80,6 +87,12 @@ struct work *talker_work_new(struct talker_line *line, uint64_t exchange, struct
                              struct talk *talk);
 void talker_work_answer(struct work *work);
 void talker_work_free(struct work *work);
+
+/* ---- talker_theirs.c ---- */
+
+/* A response to the first question of a call, or about the task that its client has made of it.
+ * True: that goes on; false: it is the answer. */
+bool talker_theirs_answered(struct work *work, const struct json *result);
 
 /* ---- talker_task.c ---- */
 

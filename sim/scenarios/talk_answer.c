@@ -81,30 +81,38 @@ static void reply_post(struct sim *sim, void *context)
     mn_free(reply);
 }
 
-void talk_asked(struct slot *slot, const struct json *root, struct mn_span method)
+void talk_reply(struct talk_client *client, struct sim_host *host, const struct json *root,
+                struct mn_writer *result)
 {
-    struct sim *sim = slot_sim(slot);
-    struct mn_writer answer = {0}, message = {0};
-    struct mn_buf *inside;
-    struct reply *reply;
-    bool is_ours = talk_answer(slot, &answer, method, json_find_str(root, "params"));
+    struct sim *sim = client->talks->sim;
+    struct mn_buf *inside = mn_writer_done(result);
+    struct reply *reply = mn_alloc(sizeof *reply);
+    struct mn_writer message = {0};
 
-    inside = mn_writer_done(&answer);
     mn_writer_str(&message, "{\"jsonrpc\":\"2.0\",\"id\":");
     mn_writer_add(&message, json_find_str(root, "id")->raw);
     mn_writer_str(&message, ",\"result\":");
     mn_writer_add(&message, mn_buf_span(inside));
     mn_writer_str(&message, "}");
     mn_buf_unref(inside);
-    if (!is_ours) {
-        mn_writer_drop(&message);
-        return;
-    }
-    reply = mn_alloc(sizeof *reply);
-    reply->client = slot->client;
-    reply->host = slot->host;
-    memcpy(reply->session, slot->client->session, sizeof reply->session);
+    reply->client = client;
+    reply->host = host;
+    memcpy(reply->session, client->session, sizeof reply->session);
     reply->body = mn_writer_done(&message);
     sim_at(sim, &reply->event, sim->time + rng_below_u64(&sim->rng_work, 3 * MN_SEC), reply_post,
            reply);
+}
+
+void talk_asked(struct slot *slot, const struct json *root, struct mn_span method)
+{
+    const struct json *params = json_find_str(root, "params");
+    struct mn_writer answer = {0};
+
+    if (talk_theirs_asked(slot->client, slot->host, root)) return;
+    if (!talk_answer(slot, &answer, method, params)) {
+        mn_writer_drop(&answer);
+        return;
+    }
+    if (json_find_str(params, "task") != NULL) talk_theirs_begin(slot->client, &answer);
+    talk_reply(slot->client, slot->host, root, &answer);
 }

@@ -121,13 +121,14 @@ static void client_initialize(struct talk_client *client, struct sim_host *host)
     struct mn_writer body = {0};
     struct mn_buf *text;
 
-    mn_writer_format(&body,
-                     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
-                     "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{%s},\"clientInfo\":{"
-                     "\"name\":\"sim\",\"version\":\"1\"}}}",
-                     client->can_be_asked
-                         ? "\"elicitation\":{},\"sampling\":{},\"roots\":{\"listChanged\":true}"
-                         : "");
+    mn_writer_format(
+        &body,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
+        "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{%s%s},\"clientInfo\":{"
+        "\"name\":\"sim\",\"version\":\"1\"}}}",
+        client->can_be_asked ? "\"elicitation\":{},\"sampling\":{},\"roots\":{\"listChanged\":true}"
+                             : "",
+        client->has_tasks ? ",\"tasks\":{\"requests\":{\"elicitation\":{\"create\":{}}}}" : "");
     text = mn_writer_done(&body);
     client->is_initializing = true;
     talk_stream_close(client); /* of the session before */
@@ -175,7 +176,9 @@ void talk_clients_start(struct talks *talks)
         *client = (struct talk_client){.talks = talks,
                                        .index = i,
                                        .is_modern = i % 2 == 0,
-                                       .can_be_asked = i % 4 < 2 || i % 8 == 7};
+                                       .can_be_asked = i % 4 < 2 || i % 8 == 7,
+                                       .has_tasks = i % 8 == 1 || i % 8 == 7};
+        mn_list_init(&client->theirs);
         for (uint32_t k = 0; k < TALK_SLOTS; k++) {
             client->slots[k].client = client;
             client->slots[k].index = k;
@@ -209,10 +212,12 @@ bool talk_clients_are_idle(const struct talks *talks)
 
 void talk_clients_done(struct talks *talks)
 {
-    for (uint32_t i = 0; i < talks->clients_count; i++)
+    for (uint32_t i = 0; i < talks->clients_count; i++) {
         for (uint32_t k = 0; k < TALK_SLOTS; k++) {
             mn_buf_unref(talks->clients[i].slots[k].state);
             mn_buf_unref(talks->clients[i].slots[k].responses);
         }
+        talk_theirs_done(&talks->clients[i]);
+    }
     mn_free(talks->clients);
 }

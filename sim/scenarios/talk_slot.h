@@ -47,6 +47,9 @@ struct talk_client {
     struct talks *talks;
     uint32_t index;
     bool is_modern, can_be_asked;
+    bool has_tasks;        /* legacy: it makes them of what it is asked to elicit */
+    struct mn_list theirs; /* these */
+    uint32_t theirs_last;
     struct sim_host *home;          /* legacy: where its session is now */
     char session[SIM_SESSION_SIZE]; /* empty: none */
     bool is_initializing;
@@ -70,6 +73,18 @@ bool talk_answer(const struct slot *slot, struct mn_writer *writer, struct mn_sp
 
 /* A request of the server's, to a legacy client. */
 void talk_asked(struct slot *slot, const struct json *root, struct mn_span method);
+
+/* A legacy client answers the request [root] there, a while later. [result]: owned. */
+void talk_reply(struct talk_client *client, struct sim_host *host, const struct json *root,
+                struct mn_writer *result);
+
+/* ---- talk_theirs.c ---- */
+
+/* What a client answers is the result of a task: [result] becomes the answer that says so. */
+void talk_theirs_begin(struct talk_client *client, struct mn_writer *result);
+/* Whether a request is about one, which is then answered. */
+bool talk_theirs_asked(struct talk_client *client, struct sim_host *host, const struct json *root);
+void talk_theirs_done(struct talk_client *client);
 
 /* ---- talk_aside.c ---- */
 

@@ -70,7 +70,8 @@ static void stream_heard(struct sim *sim, void *context, struct mn_span message)
         else if (mn_span_is(method, "notifications/message"))
             (void)talk_aside_heard(client, json_find_str(root, "params"));
         else if (method.size > 0 && json_find_str(root, "id") != NULL)
-            (void)talk_aside_asked(client, client->stream_host, root);
+            (void)(talk_theirs_asked(client, client->stream_host, root) ||
+                   talk_aside_asked(client, client->stream_host, root));
     }
     mn_arena_done(&arena);
 }

@@ -333,15 +333,18 @@ static void check_tried(struct talks *talks)
         sim_fail(sim, "nobody was asked anything, or nobody told of a change");
     if (talk_asides_said(talks) > 100 && (talks->asides == 0 || talks->asides_asked == 0))
         sim_fail(sim, "nobody heard anything aside, or nobody was asked");
+    if (talks->count > 1000 && talks->theirs_asked == 0)
+        sim_fail(sim, "nobody made a task of what it was asked");
     if (talks->count > 100 && sim->hosts_count > 2 && talks->elsewhere == 0)
         sim_fail(sim, "nobody went on at another node");
     if (sim->options.is_verbose)
         printf("%9.3f %llu calls, %llu questions, %llu went on at another node, %llu updates, "
-               "%llu sessions moved, %llu streams answered at another node\n",
+               "%llu sessions moved, %llu streams answered at another node, %llu questions about "
+               "tasks of clients\n",
                (double)sim->time / 1e6, (unsigned long long)talks->count,
                (unsigned long long)talks->asked, (unsigned long long)talks->elsewhere,
                (unsigned long long)talks->updates, (unsigned long long)talks->moves,
-               (unsigned long long)talks->resumed);
+               (unsigned long long)talks->resumed, (unsigned long long)talks->theirs_asked);
 }
 
 bool sim_run_talks(struct sim *sim)
