@@ -49,7 +49,6 @@ struct talk {
     uint32_t runs, ends;        /* began; answered */
     uint32_t open;              /* requests about it that wait there */
     uint32_t answers, refusals; /* to its questions */
-    uint32_t theirs_began;      /* tasks that its client has made of one */
     bool was_cut;               /* a process or session that worked on it ended */
     bool is_task_over;
     mn_time task_over;     /* since when */

@@ -33,7 +33,6 @@ static bool theirs_began(struct work *work, const struct json *task)
     struct sim *sim = talker_sim(work->line);
 
     if (task == NULL) return false;
-    work->talk->theirs_began++;
     snprintf(work->theirs_id, sizeof work->theirs_id, "%.*s", (int)id.size,
              id.size == 0 ? "" : (const char *)id.data);
     sim_at(sim, &work->next, sim->time + POLL_TIME, theirs_poll, work);
