@@ -40,4 +40,7 @@ size_t schema_size(const struct schema *schema);
 MN_MUST_USE mn_status schema_validate(const struct schema *schema, const struct json *value,
                                       struct mn_arena *arena, struct mn_span *why);
 
+/* Order of two numbers, as JSON, by value, whatever their spelling. */
+int schema_number_compare(struct mn_span a, struct mn_span b);
+
 #endif

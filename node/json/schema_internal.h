@@ -129,8 +129,6 @@ static inline struct schema_place *schema_place(const struct schema *schema,
 
 /* ---- schema_value.c ---- */
 
-/* Order of two numbers by value, whatever their spelling. */
-int schema_number_compare(struct mn_span a, struct mn_span b);
 bool schema_number_is_integer(struct mn_span number);
 
 /* False also when the divisor has more than 18 digits; schema_compile.c refuses those. */

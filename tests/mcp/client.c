@@ -41,6 +41,7 @@ void client_config_reset(void)
 
 void client_setup(void)
 {
+    client_server = (mn_id){{9}};
     if (client_config.seed == NULL) client_config_reset();
     client_now = (struct mn_now){1000 * MN_SEC, 1700000000 * MN_SEC};
     edge = (struct edge_outbox){.arena = &arena};
@@ -527,13 +528,15 @@ void client_service_gone(const char *name, bool is_conflict)
     client_call_message(&message);
 }
 
+mn_id client_server;
+
 static void client_event(uint64_t ticket, enum call_event_kind kind,
                          const Meshnode__Gateway__Event *event)
 {
     struct call_message message = {.type = CALL_MESSAGE_EVENT};
 
     message.event = (struct call_event){
-        .ticket = ticket, .kind = kind, .payload = pb_pack(&event->base), .node = {{9}}};
+        .ticket = ticket, .kind = kind, .payload = pb_pack(&event->base), .node = client_server};
     client_call_message(&message);
     mn_buf_unref(message.event.payload);
 }

@@ -113,6 +113,8 @@ void client_result(uint64_t ticket, const char *json);
 void client_error(uint64_t ticket, int code, const char *message, const char *data);
 void client_progress(uint64_t ticket, const char *json);
 void client_log(uint64_t ticket, const char *json);
+/* Whose events these are, from now on. */
+extern mn_id client_server;
 /* The server ended its stream in the middle of the call. */
 void client_away(uint64_t ticket, uint32_t retry_ms);
 void client_served(uint64_t ticket);

@@ -75,6 +75,44 @@ START_TEST(a_call_that_ends_takes_its_questions_back)
 }
 END_TEST
 
+START_TEST(what_a_lost_node_asked_is_not_answered_at_the_next)
+{
+    const struct client_response *response = client_legacy(ann, CALL);
+
+    client_question(1, "e-1", "elicitation/create", "{}");
+    client_forget(response->id);
+    client_server = (mn_id){{8}};
+    client_question(1, "e-1", "elicitation/create", "{}"); /* the same tool, run again */
+    ck_assert_ptr_nonnull(strstr(response->body, "\"requestId\":" FIRST));
+    ck_assert_ptr_nonnull(strstr(response->body, "\"id\":" SECOND));
+    client_legacy(ann, ANSWER(FIRST) "\"result\":{}}");
+    ck_assert_uint_eq(client_input.ticket, 0);
+    client_legacy(ann, ANSWER(SECOND) "\"result\":{}}");
+    ck_assert_uint_eq(client_input.ticket, 1);
+}
+END_TEST
+
+START_TEST(progress_never_goes_back_when_a_call_runs_again)
+{
+    static const char *const said[] = {"0", "50", "0", "5e1", "50.5"};
+    const struct client_response *response = client_legacy(
+        ann, ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\",\"_meta\":{"
+                "\"progressToken\":7}}}");
+    char json[64];
+
+    for (size_t i = 0; i < 5; i++) {
+        snprintf(json, sizeof json, "{\"progress\":%s}", said[i]);
+        client_forget(response->id);
+        client_progress(1, json);
+        if (i == 1) client_server = (mn_id){{8}};
+        ck_assert_int_eq(response->body_size > 0, i < 2 || i == 4);
+    }
+    client_forget(response->id);
+    client_progress(1, "{\"progress\":50.5}"); /* what one run says is its own matter, */
+    ck_assert_uint_eq(response->body_size, 0); /* but in the second one nobody can tell */
+}
+END_TEST
+
 START_TEST(what_cannot_be_asked_is_refused_for_the_client)
 {
     uint64_t id = client_legacy(ann, CALL)->id;
@@ -527,6 +565,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, client_teardown);
     tcase_add_test(tc, a_question_is_a_request_on_the_stream_of_its_call);
     tcase_add_test(tc, a_call_that_ends_takes_its_questions_back);
+    tcase_add_test(tc, what_a_lost_node_asked_is_not_answered_at_the_next);
+    tcase_add_test(tc, progress_never_goes_back_when_a_call_runs_again);
     tcase_add_test(tc, what_cannot_be_asked_is_refused_for_the_client);
     tcase_add_test(tc, urls_have_an_id_in_the_revision_that_wants_one);
     tcase_add_test(tc,

@@ -386,6 +386,7 @@ static void front_answer_on_progress(struct front *front, struct front_call *cal
     if (json_parse_copy(front->parser, text, kept_members, &front->scratch, &value) != MN_OK)
         return;
     if (value->type != JSON_OBJECT || json_find_str(value, "progressToken") != NULL) return;
+    if (!front_again_is_further(call, json_find_str(value, "progress"))) return;
     front_answer_write_progress(&params, call->progress, value);
     jsonrpc_write_notification(&message, "notifications/progress", mn_buf_span(params.buf));
     if (call->exchange != NULL)
@@ -460,7 +461,7 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (is_last) front_answer_count(front, call, event->kind == CALL_EVENT_RESULT);
     if (call->session != NULL && front_roots_note(call->session, call->service, &event->node))
         front_aside_served(front, call->session);
-    if (!mn_id_is_zero(&event->node)) call->node = event->node;
+    front_again_runs_at(front, call, &event->node);
     if (call->is_doomed && !is_last && event->payload != NULL) { /* it is here */
         front_call_cancel(front, call);
         return;

@@ -323,6 +323,14 @@ bool front_call_is_declared(struct front *front, const struct front_call *call, 
 /* A member of an object, verbatim. */
 void front_call_write_member(struct mn_writer *writer, const struct json *key, bool *is_first);
 
+/* ---- front_again.c ---- */
+
+/* The call runs there (zero: nobody knows), by now. */
+void front_again_runs_at(struct front *front, struct front_call *call, const mn_id *node);
+
+/* Whether that progress (NULL: none) is more than the client was told of; it is told now. */
+bool front_again_is_further(struct front_call *call, const struct json *progress);
+
 /* ---- front_answer.c ---- */
 void front_answer_on_event(struct front *front, const struct call_event *event);
 

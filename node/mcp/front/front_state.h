@@ -210,6 +210,9 @@ struct front_call {
     uint64_t stream;                   /* legacy: whose client went away; 0: it had no stream */
     uint8_t handle[FRONT_DIGEST_SIZE]; /* legacy: under this its serving node may keep it */
     mn_id node;                        /* legacy: where it runs, as far as is known */
+    char told[22];                     /* the newest progress that its client was told of, JSON; */
+    uint8_t told_size;                 /* 0: none, or too long a number */
+    bool is_again;                     /* it runs for the second time, its node was lost */
     bool is_noted;                     /* in the session's record */
     bool is_claim;                     /* it came through another node */
     bool is_doomed;                    /* and is cancelled once it is here */
