@@ -410,6 +410,7 @@ static void calls_on_link_down(struct calls *calls, const mn_id *node)
 
     if (peer == NULL || calls_peer_is_self(calls, peer)) return;
     peer->is_linked = false;
+    peer->lost_at = calls->now.mono;
     while (!mn_list_is_empty(&peer->attempts)) {
         struct call *call = MN_CONTAINER(peer->attempts.next, struct call, in_peer);
         const char *text = mn_arena_format(

@@ -10,6 +10,8 @@
  *       else CALL_OUTCOME_UNKNOWN at once
  *   not sent, since the only candidates are suspects: waits until one is alive again, is lost, or
  *       verdict_max is over; then CALL_UNAVAILABLE
+ *   the link to the only candidates was just lost, and replicas with other definitions have the
+ *       name when those are dead: waits likewise
  *   out of time: CALL_TIMED_OUT, and the callee is told to cancel
  * A callee tells its gateway in the same step in which the link to a caller goes down that what it
  * executes for it is lost: nobody could hear the answer this way.

@@ -142,12 +142,19 @@ static struct balance_candidate calls_candidate(const struct calls_peer *peer)
     return (struct balance_candidate){peer->node, peer->rtt, peer->load};
 }
 
+static bool calls_was_just_lost(const struct calls *calls, const struct calls_peer *peer)
+{
+    return peer != NULL && !peer->is_linked && peer->lost_at != 0 &&
+           calls->now.mono - peer->lost_at < calls->config.verdict_max;
+}
+
 /* Those providers that could take the call now, with their index in the view. */
 struct candidates {
     struct balance_candidate *items;
     uint32_t *index;
     uint32_t count;
     bool has_suspect; /* another could, should it turn out to be alive */
+    bool has_lost; /* the link to one was just lost, and others will have its name if it is dead */
 };
 
 static struct candidates calls_candidates(struct calls *calls, const struct call *call,
@@ -155,12 +162,15 @@ static struct candidates calls_candidates(struct calls *calls, const struct call
 {
     struct mn_arena *arena = calls->outbox->arena;
     struct candidates found = {mn_arena_alloc(arena, view->count * sizeof *found.items),
-                               mn_arena_alloc(arena, view->count * sizeof *found.index), 0, false};
+                               mn_arena_alloc(arena, view->count * sizeof *found.index), 0, false,
+                               false};
 
     for (uint32_t i = 0; i < view->count; i++) {
         const mn_id *node = &view->providers[i].node;
         const struct calls_peer *peer = calls_peer(calls, node);
         enum calls_reason reason = calls_reason(calls, peer);
+        if (view->may_move && mn_id_is_zero(&call->only) && calls_was_just_lost(calls, peer))
+            found.has_lost = true;
         if (calls_was_tried(call, node)) continue;
         if (!mn_id_is_zero(&call->only) && !mn_id_equal(&call->only, node)) continue;
         if (reason == CALLS_REASON_SUSPECT) found.has_suspect = true;
@@ -220,6 +230,17 @@ static struct refusal calls_refuse_view(struct calls *calls, const struct call *
                         "no node that offers the server %s can take a call now: %s; nothing was "
                         "executed",
                         name, calls_names(calls, view, true));
+}
+
+/* Why nobody takes it, after what came of it before. */
+static struct refusal calls_refuse_now(struct calls *calls, const struct call *call,
+                                       const struct services_view *view)
+{
+    if (!call->was_lost) return calls_refuse_view(calls, call, view);
+    return CALLS_REFUSE(calls, CALL_OUTCOME_UNKNOWN,
+                        "the link to node %s was lost while it had the call: it may have been "
+                        "executed",
+                        call->node_name);
 }
 
 /* ---- attempts ---- */
@@ -283,6 +304,7 @@ static void calls_attempt(struct calls *calls, struct call *call,
     call->node_name[provider->node_name.size] = '\0';
     call->sent_at = calls->now.mono;
     call->took = 0;
+    call->waits_verdict = false;
     call->idle_at = mn_time_after(calls->now.mono, call->timeout);
     calls_arm(calls, call);
     mn_list_push_back(&peer->attempts, &call->in_peer);
@@ -321,7 +343,7 @@ static bool calls_wait(struct calls *calls, struct call *call)
 }
 
 /* What a call without a provider may wait for. */
-enum hope { HOPE_NONE, HOPE_ROOM, HOPE_VERDICT };
+enum hope { HOPE_NONE, HOPE_ROOM, HOPE_VERDICT, HOPE_HEIR };
 
 /* Chooses a provider; NULL: none, and *ret_hope says why there may be one soon. */
 static const struct services_provider *calls_choose(struct calls *calls, struct call *call,
@@ -337,11 +359,14 @@ static const struct services_provider *calls_choose(struct calls *calls, struct 
         *ret_hope = HOPE_ROOM;
     else if (candidates.has_suspect)
         *ret_hope = HOPE_VERDICT;
+    else if (candidates.has_lost)
+        *ret_hope = HOPE_HEIR;
     return NULL;
 }
 
 /* The only node that could serve the call is under suspicion, most often because of a bad moment on
- * its path: the call waits until that is refuted or true, but not longer than verdict_max. */
+ * its path; or its link was just lost, and if it is dead another node has its name: the call waits
+ * until that is refuted or true, but not longer than verdict_max. */
 static bool calls_wait_verdict(struct calls *calls, struct call *call)
 {
     if (!calls_wait(calls, call)) return false;
@@ -361,7 +386,7 @@ void calls_wait_timeout(struct calls *calls, struct call *call)
 
     calls_wait_end(calls, call);
     if (call->waits_verdict)
-        refusal = calls_refuse_view(calls, call, &view);
+        refusal = calls_refuse_now(calls, call, &view);
     else
         refusal = CALLS_REFUSE(
             calls, CALL_BUSY, "no node had room for the call of %.*s in time; nothing was executed",
@@ -386,6 +411,7 @@ enum calls_dispatched calls_dispatch(struct calls *calls, struct call *call,
         if (hope == HOPE_ROOM && calls_wait(calls, call)) return CALLS_WAITS;
         if (hope == HOPE_VERDICT && last == NULL && calls_wait_verdict(calls, call))
             return CALLS_WAITS;
+        if (hope == HOPE_HEIR && calls_wait_verdict(calls, call)) return CALLS_WAITS;
     }
     if (call->state == CALL_WAITING) calls_wait_end(calls, call);
     if (provider != NULL) {
@@ -396,7 +422,7 @@ enum calls_dispatched calls_dispatch(struct calls *calls, struct call *call,
         refusal = CALLS_REFUSE(calls, CALL_BUSY, "too many calls of %.*s wait already",
                                (int)call->service_size, call->service);
     else
-        refusal = last != NULL ? *last : calls_refuse_view(calls, call, &view);
+        refusal = last != NULL ? *last : calls_refuse_now(calls, call, &view);
     calls_fail(calls, call, &refusal);
     return CALLS_SETTLED;
 }
@@ -468,5 +494,6 @@ void calls_on_failed(struct calls *calls, struct call *call, enum call_failure f
         return;
     }
     call->tried[call->tried_count++] = peer->node;
+    call->was_lost = call->was_lost || !not_started;
     (void)calls_dispatch(calls, call, &refusal);
 }

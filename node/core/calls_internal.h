@@ -29,6 +29,7 @@ struct calls_peer {
     struct mn_map_entry in_map;
     mn_id node;
     bool is_linked, is_routable;
+    mn_time lost_at;   /* when its link was lost; 0: it never was */
     bool is_forgotten; /* no member any more: goes with its link */
     mn_time rtt;
     uint32_t load;
@@ -85,6 +86,7 @@ struct call {
     /* Where it was refused. */
     mn_id tried[CALLS_ATTEMPTS_LIMIT];
     uint32_t tried_count;
+    bool was_lost; /* one of them was lost while it had the call, and may have executed it */
 };
 
 /* Those that wait for room at the nodes of one service. */

@@ -37,6 +37,7 @@ static void services_choose_owners(struct services *services, struct base *base)
     for (uint32_t i = 0; i < base->count; i++)
         if (services_is_owners(owner, &base->providers[i]))
             base->main[base->main_count++] = base->providers[i];
+    base->owners_count = base->main_count;
     base->is_kept = base->count > 0 && base->main_count == 0;
 }
 
@@ -506,6 +507,7 @@ struct services_view services_find(const struct services *services, struct mn_sp
         } else {
             view.providers = base->main;
             view.count = base->main_count;
+            view.may_move = base->owners_count > base->main_count;
         }
         return view;
     }

@@ -99,7 +99,8 @@ struct services_view {
     struct mn_span name;                       /* of the server on its node: NAME */
     const struct services_provider *providers; /* by node id; of a conflict: those that claim it */
     uint32_t count;
-    bool is_kept; /* of a conflict: none of them is the owner's */
+    bool is_kept;  /* of a conflict: none of them is the owner's */
+    bool may_move; /* of NAME: replicas with other definitions have it when these are gone */
 };
 
 /* Who can serve [name], which is NAME or NAME.NODE. Borrowed until the next change. */

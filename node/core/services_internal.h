@@ -31,6 +31,7 @@ struct base {
     struct mn_list in_dirty;                    /* changed since the last publish */
     struct services_provider *providers, *main; /* main: those of NAME itself */
     uint32_t count, capacity, main_count;       /* main_count 0: a conflict */
+    uint32_t owners_count;                      /* those that NAME was chosen from */
     bool is_kept; /* none of them is the owner's: NAME is nobody's until that one is back */
     char name[CATALOG_OFFER_NAME_MAX + 1];
 };

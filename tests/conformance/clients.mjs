@@ -2,15 +2,13 @@
 // (client -> A -> encrypted link -> B -> server): the mesh may not change a single check, not even while a replica dies.
 // usage: node clients.mjs [VARIANT...] (BIN_UNDER_TEST: the programs' folder)
 import {mkdirSync, readdirSync, readFileSync} from 'node:fs';
-import {spawn} from 'node:child_process';
-import {createInterface} from 'node:readline';
 import {dirname, join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import {withMesh, waitFor, modern, run, nodejs, sleep, url} from '../integration/lib/mesh.mjs';
+import {fixture, main} from './fixture/start.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const suite = join(here, 'node_modules', '@modelcontextprotocol', 'conformance', 'dist', 'index.js');
-const main = join(here, 'fixture', 'main.mjs');
 
 // Per revision, how many scenarios the suite has that are judged here.
 const revisions = {'2025-03-26': 1, '2025-06-18': 27, '2025-11-25': 33, '2026-07-28': 40};
@@ -64,13 +62,6 @@ function missing(a, b) {
     left.set(key, count - 1);
     return count <= 0;
   });
-}
-
-async function fixture(mesh) {
-  const child = spawn(nodejs, ['--no-warnings', main], {stdio: ['ignore', 'pipe', 'inherit']});
-  mesh.processes.push(child);
-  for await (const line of createInterface({input: child.stdout})) return line;
-  throw new Error('the fixture did not start');
 }
 
 // What one has and the other has not, but for what must differ: {line, label}. What did differ so is added to [seen].

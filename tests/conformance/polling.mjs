@@ -2,23 +2,15 @@
 // clients of both SDKs get their answer, also one that comes back at another node, and one that does not know of it is spared.
 // usage: node polling.mjs (BIN_UNDER_TEST: the programs' folder)
 import assert from 'node:assert/strict';
-import {spawn} from 'node:child_process';
-import {createInterface} from 'node:readline';
-import {dirname, join} from 'node:path';
-import {fileURLToPath, pathToFileURL} from 'node:url';
+import {join} from 'node:path';
+import {pathToFileURL} from 'node:url';
 import * as v2 from '@modelcontextprotocol/client';
-import {withMesh, waitFor, modern, modules, nodejs, sleep, url} from '../integration/lib/mesh.mjs';
+import {withMesh, waitFor, modern, modules, sleep, url} from '../integration/lib/mesh.mjs';
+import {fixture} from './fixture/start.mjs';
 
-const here = dirname(fileURLToPath(import.meta.url)), path = '/mcp/servers/polls', tool = 'test_reconnection';
+const path = '/mcp/servers/polls', tool = 'test_reconnection';
 const v1 = name => import(pathToFileURL(join(modules, '@modelcontextprotocol', 'sdk', 'dist', 'esm', 'client', `${name}.js`)));
 const good = /Reconnection test completed successfully/;
-
-async function fixture(mesh) {
-  const child = spawn(nodejs, ['--no-warnings', join(here, 'fixture', 'main.mjs')], {stdio: ['ignore', 'pipe', 'inherit']});
-  mesh.processes.push(child);
-  for await (const line of createInterface({input: child.stdout})) return line;
-  throw new Error('the fixture did not start');
-}
 
 // What a client of an SDK sees: its calls side by side, and one after them.
 async function bySdk(name, {Client, StreamableHTTPClientTransport}, node) {

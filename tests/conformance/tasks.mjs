@@ -2,22 +2,11 @@
 // not be able to tell them apart. The official suite does not judge tasks; these checks are ours.
 // usage: node tasks.mjs (BIN_UNDER_TEST: the programs' folder)
 import assert from 'node:assert/strict';
-import {spawn} from 'node:child_process';
-import {createInterface} from 'node:readline';
-import {dirname, join} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {withMesh, waitFor, modern, nodejs, url} from '../integration/lib/mesh.mjs';
+import {fixture, main} from './fixture/start.mjs';
 
-const main = join(dirname(fileURLToPath(import.meta.url)), 'fixture', 'main.mjs');
 const extension = 'io.modelcontextprotocol/tasks', related = 'io.modelcontextprotocol/related-task';
 const json = {'content-type': 'application/json', accept: 'application/json, text/event-stream'};
-
-async function fixture(mesh) {
-  const child = spawn(nodejs, ['--no-warnings', main], {env: {...process.env, PORT: '0'}, stdio: ['ignore', 'pipe', 'inherit']});
-  mesh.processes.push(child);
-  for await (const line of createInterface({input: child.stdout})) return line;
-  throw new Error('the fixture did not start');
-}
 
 // The messages of a response, as they come.
 async function* messagesOf(response) {

@@ -29,6 +29,61 @@ START_TEST(a_suspect_gets_no_new_calls)
 }
 END_TEST
 
+/* Two replicas with other definitions: the name is the first one's. */
+static void offer_in_two_parts(void)
+{
+    offer_as(1, "files", 'x', 7);
+    offer_as(2, "files", 'y', 7);
+}
+
+/* The word that it may be dead: the name is the other one's. */
+static void suspect(uint32_t node)
+{
+    services_set_suspect(services[0], &ids[node], true);
+    routable_set(0, node, false);
+    deliver();
+}
+
+START_TEST(a_call_waits_for_the_heir_of_a_node_that_was_just_lost)
+{
+    uint64_t calls_of[3];
+
+    offer_in_two_parts();
+    calls_of[0] = request_idempotent(0, "files");
+    calls_of[1] = request(0, "files");
+    deliver();
+    link_set(0, 1, false);
+    assert_failed(0, calls_of[1], CALL_OUTCOME_UNKNOWN); /* it may not be executed again */
+    calls_of[2] = request(0, "files");
+    ck_assert_uint_eq(calls_stats(calls[0]).queued, 2);
+    suspect(1);
+    ck_assert_uint_eq(calls_stats(calls[0]).queued, 0);
+    result(2, served(2), "again");
+    assert_result(0, calls_of[0], "again", 2);
+    result(2, served(2), "late");
+    assert_result(0, calls_of[2], "late", 2);
+}
+END_TEST
+
+START_TEST(nobody_waits_long_for_an_heir)
+{
+    uint64_t begun, waiting;
+    const struct told *item;
+
+    offer_in_two_parts();
+    begun = request_idempotent(0, "files");
+    deliver();
+    link_set(0, 1, false); /* cut, and alive for the others */
+    waiting = request(0, "files");
+    run(5 * MN_SEC + 1);
+    item = assert_failed(0, begun, CALL_OUTCOME_UNKNOWN);
+    ck_assert_ptr_nonnull(strstr(item->text, "it may have been executed"));
+    item = assert_failed(0, waiting, CALL_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(item->text, "nothing was executed"));
+    assert_failed(0, request(0, "files"), CALL_UNAVAILABLE); /* that is not news any more */
+}
+END_TEST
+
 START_TEST(a_suspect_that_is_lost_ends_the_wait)
 {
     uint64_t call;
@@ -288,6 +343,8 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, world_setup, world_teardown);
     tcase_add_test(tcase, a_suspect_gets_no_new_calls);
+    tcase_add_test(tcase, a_call_waits_for_the_heir_of_a_node_that_was_just_lost);
+    tcase_add_test(tcase, nobody_waits_long_for_an_heir);
     tcase_add_test(tcase, a_suspect_that_is_lost_ends_the_wait);
     tcase_add_test(tcase, nobody_waits_long_for_a_suspect);
     tcase_add_test(tcase, a_replica_is_better_than_a_suspect);
