@@ -67,7 +67,7 @@ mn_status mcp_describe_server(const struct mcp *mcp, struct mn_now now, struct m
 }
 
 /* What a client must have declared to be shown the tool; null: nothing. */
-static void write_needs(struct mn_writer *writer, uint64_t audience)
+static void write_needs(struct mn_writer *writer, const struct audience *audience)
 {
     struct mn_writer needs = {0};
 
@@ -89,7 +89,7 @@ static void describe_tool(const struct mcp_tool *tool, struct mn_writer *writer)
         mn_writer_str(writer, ",\"held\":null");
     else
         write_str(writer, "held", mn_span_str(tool->held));
-    write_needs(writer, tool->audience);
+    write_needs(writer, &tool->audience);
     write_u64(writer, "nodes", tool->providers_count);
     write_u64(writer, "calls_per_minute", tool->calls_per_minute);
     if (tool->p95 == MN_TIME_NEVER)

@@ -16,6 +16,7 @@
 
 #include "node/mcp/gateway.h"
 #include "node/mcp/upstream/upstreams.h"
+#include "node/mcp/wire/audience.h"
 
 struct mcp; /* opaque */
 
@@ -54,7 +55,7 @@ struct mcp_tool {
     struct mn_span service;    /* who has it: NAME or NAME.NODE */
     struct mn_span tool;       /* what that server calls it */
     struct mn_span definition; /* JSON object with the server's own name in it */
-    uint64_t audience;         /* to whom it is shown: node/mcp/wire/audience.h */
+    struct audience audience;  /* to whom it is shown */
     const char *held;          /* NULL; "quarantined", "changed": why a call of it is refused */
     uint32_t providers_count;  /* nodes that can serve it now */
     uint32_t calls_per_minute; /* of clients of this node, that ended within the last minute */

@@ -199,6 +199,21 @@ static void listed(struct sim *sim, void *context, const struct sim_response *re
         sim_fail(sim, "two nodes answer tools/list with other bytes");
 }
 
+/* How one server defines its first tool for some. */
+static const char *check_variant(struct sim_server *server, struct mn_span body, uint32_t declared,
+                                 char text[512])
+{
+    char first[SIM_NAME_MAX], picture[SIM_NAME_MAX], word[160];
+
+    if (sim_server_tools(server) == 0 || server->edition > 0) return NULL;
+    snprintf(word, sizeof word, "{\"name\":\"%s__%s\",\"description\":\"does the work 0%s\"",
+             server->name, sim_server_tool(0, first),
+             sim_server_variant(server, declared, picture));
+    if (has_text(body, word)) return NULL;
+    snprintf(text, 512, "it does not say %s", word);
+    return text;
+}
+
 /* What only some see of one server. */
 static const char *check_secrets(struct sim_server *server, struct mn_span body, uint32_t declared,
                                  char text[512])
@@ -212,7 +227,7 @@ static const char *check_secrets(struct sim_server *server, struct mn_span body,
         snprintf(text, 512, "it lacks %s of %s", name, server->name);
         return text;
     }
-    return NULL;
+    return check_variant(server, body, declared, text);
 }
 
 const char *sim_check_shown(struct sim *sim, struct mn_span body, uint32_t declared, char text[512])

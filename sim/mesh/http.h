@@ -86,6 +86,9 @@ void sim_http_do(struct sim_host *host, const struct edge_output *output);
     "\"protocolVersion\":\"2025-11-25\",\"capabilities\":" capabilities    \
     ",\"clientInfo\":{\"name\":\"sim\",\"version\":\"1\"}}}"
 #define SIM_INITIALIZE SIM_INITIALIZE_OF("{}")
-#define SIM_CAN_ALL "{\"elicitation\":{},\"sampling\":{},\"roots\":{}}"
+#define SIM_CAN_SHOW                                                         \
+    "\"extensions\":{\"io.modelcontextprotocol/ui\":{\"mimeTypes\":[\"text/" \
+    "html;profile=mcp-app\"]}}"
+#define SIM_CAN_ALL "{\"elicitation\":{},\"sampling\":{},\"roots\":{}," SIM_CAN_SHOW "}"
 
 #endif

@@ -6,6 +6,7 @@
 #include "node/json/json.h"
 #include "proto/base/check.h"
 #include "proto/base/memory.h"
+#include "sim/mesh/http.h"
 #include "sim/mesh/talker.h"
 
 #define LIMITS ((struct json_limits){.depth_max = 64, .depth_kept = 8, .nodes_max = 4096})
@@ -170,24 +171,42 @@ static bool is_shy(const struct sim_server *server)
 uint32_t sim_server_secrets(struct sim_server *server, uint32_t declared)
 {
     if (!is_shy(server)) return 0;
-    return ((declared & SIM_ASKED) != 0 ? 1u : 0u) + ((declared & SIM_PAIRED) != 0 ? 1u : 0u);
+    return ((declared & SIM_ASKED) != 0 ? 1u : 0u) + ((declared & SIM_PAIRED) != 0 ? 1u : 0u) +
+           ((declared & SIM_SHOWN) != 0 ? 1u : 0u);
 }
 
 const char *sim_server_secret(struct sim_server *server, uint32_t declared, uint32_t index,
                               char name[SIM_NAME_MAX])
 {
-    bool is_first = index == 0 && (declared & SIM_ASKED) != 0;
+    static const char *const kinds[] = {"ask", "pair", "app"};
+    uint32_t kind = 0;
 
-    snprintf(name, SIM_NAME_MAX, SIM_SHY "%s-%u", is_first ? "ask" : "pair",
-             sim_server_itself(server)->secrets);
+    for (uint32_t seen = 0;; kind++)
+        if ((declared >> kind & 1) != 0 && seen++ == index) break;
+    snprintf(name, SIM_NAME_MAX, SIM_SHY "%s-%u", kinds[kind], sim_server_itself(server)->secrets);
     return name;
+}
+
+const char *sim_server_variant(struct sim_server *server, uint32_t declared,
+                               char text[SIM_NAME_MAX])
+{
+    text[0] = '\0';
+    if (is_shy(server) && (declared & SIM_SHOWN) != 0)
+        snprintf(text, SIM_NAME_MAX, SIM_SHY "picture %u", sim_server_itself(server)->secrets);
+    return text;
 }
 
 const char *sim_declaration(uint32_t declared)
 {
     static const char *const texts[SIM_DECLARATIONS] = {
-        "{}", "{\"elicitation\":{}}", "{\"sampling\":{},\"roots\":{}}",
-        "{\"elicitation\":{},\"sampling\":{},\"roots\":{}}"};
+        "{}",
+        "{\"elicitation\":{}}",
+        "{\"sampling\":{},\"roots\":{}}",
+        "{\"elicitation\":{},\"sampling\":{},\"roots\":{}}",
+        "{" SIM_CAN_SHOW "}",
+        "{\"elicitation\":{}," SIM_CAN_SHOW "}",
+        "{\"sampling\":{},\"roots\":{}," SIM_CAN_SHOW "}",
+        SIM_CAN_ALL};
 
     return texts[declared];
 }
@@ -197,8 +216,11 @@ static uint32_t declared_bits(const struct json *declared)
     bool is_paired = json_is(json_find_str(declared, "sampling"), JSON_OBJECT) &&
                      json_is(json_find_str(declared, "roots"), JSON_OBJECT);
 
+    const struct json *shown =
+        json_find_str(json_find_str(declared, "extensions"), "io.modelcontextprotocol/ui");
+
     return (json_is(json_find_str(declared, "elicitation"), JSON_OBJECT) ? SIM_ASKED : 0) |
-           (is_paired ? SIM_PAIRED : 0);
+           (is_paired ? SIM_PAIRED : 0) | (json_is(shown, JSON_OBJECT) ? SIM_SHOWN : 0);
 }
 
 void sim_server_change_secrets(struct sim_host *host, uint32_t which)
@@ -238,17 +260,19 @@ static void write_secrets(struct sim_server *server, uint32_t declared, struct m
 void sim_server_write_tools(struct sim_server *server, const struct json *declared,
                             struct mn_writer *writer)
 {
-    char name[SIM_NAME_MAX], edition[24] = "";
+    char name[SIM_NAME_MAX], picture[SIM_NAME_MAX], edition[24] = "";
 
     if (server->edition > 0) snprintf(edition, sizeof edition, " anew (%u)", server->edition);
     mn_writer_str(writer, "\"tools\":[");
     write_secrets(server, declared_bits(declared), writer);
+    sim_server_variant(server, declared_bits(declared), picture);
     for (uint32_t i = 0; i < sim_server_tools(server); i++)
         mn_writer_format(writer,
-                         "%s{\"name\":\"%s\",\"description\":\"does the work %u%s\","
+                         "%s{\"name\":\"%s\",\"description\":\"does the work %u%s%s\","
                          "\"inputSchema\":{\"type\":\"object\",\"properties\":{\"key\":{\"type\":"
                          "\"string\"},\"pad\":{\"type\":\"string\"}}}%s}",
                          i == 0 ? "" : ",", sim_server_tool(i, name), i, edition,
+                         i == 0 ? picture : "",
                          i == 1 ? ",\"annotations\":{\"readOnlyHint\":true}" : "");
     mn_writer_str(writer, "]");
 }

@@ -307,15 +307,20 @@ uint32_t sim_server_tools(struct sim_server *server); /* how many it has now */
 const char *sim_server_tool(uint32_t index, char name[SIM_NAME_MAX]);
 void sim_server_change(struct sim_host *host); /* one of its servers gets other tools */
 void sim_server_change_one(struct sim_host *host, uint32_t which); /* 0: its child, which says so */
-/* What only some are shown, where sim->is_shy: tools of names that all begin with SIM_SHY.
- * [declared]: SIM_ASKED and SIM_PAIRED; how many such clients see, and the name of one. */
+/* What only some are shown, where sim->is_shy: tools of names that all begin with SIM_SHY, and of
+ * the first one of all a definition that has that in it. [declared]: SIM_ASKED, SIM_PAIRED and
+ * SIM_SHOWN; how many such clients see, and the name of one. */
 #define SIM_SHY "shy-"
 #define SIM_ASKED 1u  /* elicitation */
 #define SIM_PAIRED 2u /* sampling and roots */
-#define SIM_DECLARATIONS 4u
+#define SIM_SHOWN 4u  /* the extension of user interfaces */
+#define SIM_DECLARATIONS 8u
 uint32_t sim_server_secrets(struct sim_server *server, uint32_t declared);
 const char *sim_server_secret(struct sim_server *server, uint32_t declared, uint32_t index,
                               char name[SIM_NAME_MAX]);
+/* How it says to those with SIM_SHOWN what the first of all does; empty: as to everybody. */
+const char *sim_server_variant(struct sim_server *server, uint32_t declared,
+                               char text[SIM_NAME_MAX]);
 /* The object that declares that. */
 const char *sim_declaration(uint32_t declared);
 void sim_server_change_secrets(struct sim_host *host, uint32_t which);

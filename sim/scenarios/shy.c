@@ -1,6 +1,7 @@
 /* Servers of either era, children and at URLs, with tools that they show only to clients that
- * declare certain capabilities, in a world of faults: these tools change, servers and nodes die,
- * and what a node asks its servers about them is lost.
+ * declare certain capabilities, or an extension, or define otherwise for these, in a world of
+ * faults: these tools change, servers and nodes die, and what a node asks its servers about them is
+ * lost.
  *
  *   never  a client that cannot be asked is shown one of them (watch.c)
  *   in the end  each node answers each kind of client with the same bytes, which have what is for

@@ -1,20 +1,25 @@
-// What a server shows only to clients with certain capabilities: each client sees through two nodes what it sees of the
-// server itself, in all eras, and hears of changes to that alone.
+// What a server shows only to clients with certain capabilities or extensions: each client sees through two nodes what it
+// sees of the server itself, in all eras, and hears of changes to that alone.
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
 import {readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
 import {Client, StreamableHTTPClientTransport} from '@modelcontextprotocol/client';
-import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingHttp, descendants, url, sleep, root} from './lib/mesh.mjs';
+import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingHttp, descendants, url, sleep, root, freePort} from './lib/mesh.mjs';
 
-const shy = join(root, 'tests', 'integration', 'lib', 'shy.mjs');
+const shy = join(root, 'tests', 'integration', 'lib', 'shy.mjs'), apps = join(root, 'tests', 'integration', 'lib', 'apps.mjs');
+const ui = {'io.modelcontextprotocol/ui': {mimeTypes: ['text/html;profile=mcp-app']}}, own = {'com.example/own': {level: 1}};
 const modernOnly = {pin: '2026-07-28'};
 const sets = [{}, {sampling: {}}, {elicitation: {}}, {elicitation: {url: {}}}, {elicitation: {form: {}, url: {}}}, {roots: {}},
   {sampling: {}, elicitation: {}}, {sampling: {}, tasks: {requests: {sampling: {createMessage: {}}}}},
   {sampling: {}, elicitation: {}, tasks: {requests: {sampling: {createMessage: {}}, elicitation: {create: {}}}}}, {sampling: {}, roots: {listChanged: true}}, {sampling: {}, elicitation: {form: {}, url: {}}, roots: {}}];
+const extended = [{extensions: ui}, {extensions: {'io.modelcontextprotocol/ui': {mimeTypes: ['text/plain']}}}, {extensions: {'io.modelcontextprotocol/tasks': {}}},
+  {extensions: own}, {experimental: {try: {}}}, {extensions: {'com.example/unknown': {}}, experimental: {unknown: {}}}, {extensions: ui, elicitation: {}},
+  {extensions: {...own, ...ui}, experimental: {try: {}}}, {extensions: {...own, ...ui}, roots: {}, sampling: {}}];
 
 async function v1(transport, capabilities) {
   const client = new ClientV1({name: 'test', version: '0'}, {capabilities});
@@ -37,7 +42,7 @@ async function all(client) {
 // Modern clients know no `execution`; at /mcp a name begins with its server's.
 const plain = (seen, prefix = '') => JSON.parse(JSON.stringify(seen), (key, value) =>
   key === 'execution' ? undefined : key === 'name' && typeof value === 'string' && value.startsWith(prefix) ? value.slice(prefix.length) : value);
-const own = (seen, server) => plain(Object.fromEntries(kinds.map(([member]) => [member, seen[member].filter(({name, uri}) =>
+const ofServer = (seen, server) => plain(Object.fromEntries(kinds.map(([member]) => [member, seen[member].filter(({name, uri}) =>
   !(name ?? '').startsWith('mesh_') && !(uri ?? '').startsWith('mesh://') && !(uri ?? '').startsWith('ui://meshnode'))])), `${server}__`);
 const withoutMesh = seen => ({...seen, resourceTemplates: seen.resourceTemplates.filter(({uriTemplate}) => !uriTemplate.startsWith('mesh://'))});
 
@@ -58,8 +63,8 @@ async function known(node, name, count) {
 }
 
 // [direct]: a client of the server itself, by capabilities.
-async function compare(nodes, server, direct) {
-  for (const capabilities of sets) {
+async function compare(nodes, server, direct, declared = sets) {
+  for (const capabilities of declared) {
     const what = JSON.stringify(capabilities);
     const itself = await direct(capabilities), expected = await all(itself);
     await itself.close();
@@ -71,7 +76,7 @@ async function compare(nodes, server, direct) {
         if (era === 'legacy') assert.deepEqual(seen, expected, `${what} at ${node.name}, ${era}`);
         assert.deepEqual(plain(seen), plain(expected), `${what} at ${node.name}, ${era}`);
         const many = await open(node, '/mcp', capabilities);
-        const {tools, prompts, resources, resourceTemplates} = own(withoutMesh(await all(many)), server);
+        const {tools, prompts, resources, resourceTemplates} = ofServer(withoutMesh(await all(many)), server);
         await many.close();
         const wanted = plain(expected);
         assert.deepEqual({tools, prompts}, {tools: wanted.tools, prompts: wanted.prompts}, `${what} at /mcp of ${node.name}, ${era}`);
@@ -120,13 +125,64 @@ test('the reference server at a URL shows each client its own lists', withMesh('
   await compare(nodes, 'everything', capabilities => v1(new HttpV1(new URL(address)), capabilities));
 }));
 
+// What is called reaches the server as from a client that declares what its caller does.
+async function calls(nodes, server, direct) {
+  for (const capabilities of [{}, ...extended]) {
+    const itself = await direct(capabilities);
+    for (const [name, needed] of [['weather'], ['refresh', 'mcp-app'], ['own', 'com.example/own'], ['try', '"try"'], ['last']]) {
+      const expected = await outcome(itself, name);
+      assert.equal(expected.result !== undefined, !needed || JSON.stringify(capabilities).includes(needed), `${name} for ${JSON.stringify(capabilities)}`);
+      for (const [path, called] of [[`/mcp/servers/${server}`, name], ['/mcp', `${server}__${name}`]])
+        for (const open of [legacyAt, modernAt]) {
+          const client = await open(nodes[0], path, capabilities);
+          assert.deepEqual(await outcome(client, called), expected, `${called} at ${path}, ${open.name}, for ${JSON.stringify(capabilities)}`);
+          await client.close();
+        }
+    }
+    await itself.close();
+  }
+}
+
+test('a server of MCP Apps shows user interfaces to those that can show them', withMesh('audience-apps', async mesh => {
+  const nodes = await mesh.cluster(2, {n2: {apps: {command: nodejs, args: [apps]}}});
+  for (const node of nodes) await known(node, 'apps', 1);
+  const direct = overStdio([nodejs, [apps]]);
+  await compare(nodes, 'apps', direct, [{}, {extensions: ui}, {extensions: {'io.modelcontextprotocol/ui': {}}}, {extensions: ui, sampling: {}}]);
+  for (const capabilities of [{}, {extensions: ui}]) {
+    const itself = await direct(capabilities), expected = [await outcome(itself, 'weather'), await outcome(itself, 'refresh')];
+    await itself.close();
+    for (const open of [legacyAt, modernAt]) {
+      const client = await open(nodes[0], '/mcp/servers/apps', capabilities);
+      assert.deepEqual([await outcome(client, 'weather'), await outcome(client, 'refresh')], expected, `${open.name} ${JSON.stringify(capabilities)}`);
+      await client.close();
+    }
+  }
+  const host = await legacyAt(nodes[0], '/mcp', {extensions: ui});
+  const shown = (await host.listTools()).tools.find(({name}) => name === 'apps__weather')._meta.ui.resourceUri;
+  assert.equal((await host.readResource({uri: shown})).contents[0].text, '<!doctype html>');
+  await host.close();
+}));
+
+for (const era of ['legacy', 'modern'])
+  test(`a ${era} server at a URL with more of that kind`, withMesh(`audience-url-${era}`, async mesh => {
+    const port = await freePort(), diary = join(mesh.dir, 'diary');
+    mesh.processes.push(spawn(nodejs, [shy, diary, era, `${port}`], {stdio: 'ignore'}));
+    const nodes = await mesh.cluster(2, {n2: {shy: {url: `http://127.0.0.1:${port}/mcp`}}});
+    for (const node of nodes) await known(node, 'shy', 11);
+    const direct = overStdio([nodejs, [shy, diary, 'legacy']]);
+    await compare(nodes, 'shy', direct, [{}, {elicitation: {}}, ...extended]);
+    await calls(nodes, 'shy', direct);
+  }));
+
 for (const era of ['legacy', 'modern'])
   test(`a ${era} server with more of that kind, and what changes`, withMesh(`audience-${era}`, async mesh => {
     const diary = join(mesh.dir, 'diary');
     const server = [nodejs, [shy, diary, era]];
     const nodes = await mesh.cluster(2, {n2: {shy: {command: server[0], args: server[1]}}});
-    for (const node of nodes) await known(node, 'shy', 6);
-    await compare(nodes, 'shy', overStdio([nodejs, [shy, diary, 'legacy']]));
+    for (const node of nodes) await known(node, 'shy', 11);
+    const direct = overStdio([nodejs, [shy, diary, 'legacy']]);
+    await compare(nodes, 'shy', direct, [...sets, ...extended]);
+    await calls(nodes, 'shy', direct);
     // mesh_find finds it for those that may see it.
     const find = async capabilities => (await modern(nodes[0], 'tools/call', {name: 'mesh_find', arguments: {text: 'shy__ask'},
       _meta: {'io.modelcontextprotocol/clientCapabilities': capabilities}})).message.result.structuredContent.total;
@@ -167,5 +223,5 @@ for (const how of ['exit', 'hang', 'refuse'])
       await waitFor('n1 lists it', async () => (await modern(nodes[0], 'tools/list')).message.result.tools.some(({name}) => name === 'shy__echo'));
       await waitFor('what was tried is told', async () => (await ctlJson(nodes[1], 'servers', 'show', 'shy')).lists_error, {limit: 90_000});
       await waitFor('it serves', async () => (await modern(nodes[0], 'tools/call', {name: 'shy__echo', arguments: {}})).message.result?.content[0].text === 'echo');
-      assert.deepEqual((await modern(nodes[0], 'tools/list', {}, {path: '/mcp/servers/shy'})).message.result.tools.map(({name}) => name), ['echo', 'change', 'alone']);
+      assert.deepEqual((await modern(nodes[0], 'tools/list', {}, {path: '/mcp/servers/shy'})).message.result.tools.map(({name}) => name), ['echo', 'change', 'alone', 'weather', 'last']);
     }));

@@ -507,6 +507,7 @@ void client_service_offer(const char *name, bool is_listed, const struct client_
     offer.n_resources = offered_items(from->resources, from->audiences[2], "uri", &offer.resources);
     offer.n_templates =
         offered_items(from->templates, from->audiences[3], "uriTemplate", &offer.templates);
+    if (from->amend != NULL) from->amend(&offer);
     message.service = (struct call_service){.name = mn_span_str(name),
                                             .body = pb_pack(&offer.base),
                                             .providers_count = 1,

@@ -106,6 +106,7 @@ struct client_offer {
     const char *capabilities;
     bool is_streaming;
     const uint64_t *audiences[4]; /* of each item of these lists; NULL: all are for everybody */
+    void (*amend)(Meshnode__Gateway__Offer *offer); /* NULL: it is as it is */
 };
 void client_service_offer(const char *name, bool is_listed, const struct client_offer *offer);
 void client_service_gone(const char *name, bool is_conflict);

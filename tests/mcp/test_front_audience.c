@@ -6,6 +6,8 @@
 
 #include "node/mcp/names/curation.h"
 #include "node/mcp/wire/audience.h"
+#include "proto/gateway.pb-c.h"
+#include "proto/pb.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 
@@ -314,6 +316,156 @@ START_TEST(pages_are_of_what_the_client_sees)
 }
 END_TEST
 
+/* ---- extensions ---- */
+
+#define UI "{\"extensions\":{\"io.modelcontextprotocol/ui\":" AUDIENCE_UI_SETTINGS "}}"
+#define MUTE_UI "{\"extensions\":{\"io.modelcontextprotocol/ui\":{}}}"
+#define OTHER "{\"extensions\":{\"com.example/e\":{}},\"experimental\":{\"x\":{}}}"
+#define APP(name)                                                            \
+    "{\"name\":\"" name "\",\"_meta\":{\"ui\":{\"resourceUri\":\"ui://" name \
+    "\"}},\"inputSchema\":{\"type\":\"object\",\"required\":[\"app\"]}}"
+
+static char ui_name[] = AUDIENCE_UI, own_name[] = "extensions/com.example/e";
+static char *extension_names[] = {ui_name, own_name};
+static Meshnode__Gateway__With with_ui, with_own, *shown_with_ui[] = {&with_ui},
+                                                  *shown_with_own[] = {&with_own};
+static Meshnode__Gateway__Variant variant, *variants[] = {&variant};
+static const char *variant_text = APP("weather");
+
+/* "weather" has a user interface for those that can show one, "refresh" is for these alone, "own"
+ * for those with another extension, and what is said of extensions that have no name is nothing. */
+static void extend(Meshnode__Gateway__Offer *offer)
+{
+    meshnode__gateway__with__init(&with_ui);
+    meshnode__gateway__with__init(&with_own);
+    with_own.extension = 1;
+    meshnode__gateway__variant__init(&variant);
+    variant.definition = pb_bytes(mn_span_str(variant_text));
+    variant.audience = AUDIENCE_NOBODY;
+    variant.with = shown_with_ui;
+    offer->extensions = extension_names;
+    offer->n_extensions = 2;
+    variant.n_with = offer->tools[1]->n_with = offer->tools[2]->n_with = 1;
+    offer->tools[0]->variants = variants;
+    offer->tools[0]->n_variants = 1;
+    offer->tools[1]->audience = offer->tools[2]->audience = AUDIENCE_NOBODY;
+    offer->tools[1]->with = shown_with_ui;
+    offer->tools[2]->with = shown_with_own;
+}
+
+static void extend_badly(Meshnode__Gateway__Offer *offer)
+{
+    extend(offer);
+    offer->n_extensions = 0;
+    variant.definition = pb_bytes(mn_span_str("{\"name\":\"another\",\"inputSchema\":{}}"));
+}
+
+static void serve_apps(void (*amend)(Meshnode__Gateway__Offer *))
+{
+    client_service_offer(
+        "s", true,
+        &(struct client_offer){.tools = LIST(TOOL("weather"), APP("refresh"), TOOL("own")),
+                               .amend = amend});
+}
+
+START_TEST(apps_are_listed_for_those_that_can_show_them)
+{
+    static const char *const paths[] = {"/mcp/servers/s", "/mcp"};
+
+    serve_apps(extend);
+    ck_assert_str_eq(names_at("/mcp/servers/s", NONE), "weather");
+    ck_assert_str_eq(names_at("/mcp/servers/s", MUTE_UI), "weather");
+    ck_assert_str_eq(names_at("/mcp/servers/s", UI), "weather refresh");
+    ck_assert_str_eq(legacy_names_at("/mcp/servers/s", UI), "weather refresh");
+    ck_assert_str_eq(names_at("/mcp/servers/s", OTHER), "weather own");
+    ck_assert_str_eq(names_at("/mcp", UI), "mesh_find mesh_call s__weather s__refresh");
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert_ptr_null(strstr(modern(paths[i], "tools/list", NULL, NONE, "")->body, "ui://w"));
+        ck_assert_ptr_nonnull(strstr(modern(paths[i], "tools/list", NULL, UI, "")->body, "ui://w"));
+    }
+}
+END_TEST
+
+/* The schema by which arguments are judged is that of the definition that the client has seen. */
+START_TEST(arguments_are_judged_by_what_the_client_has_seen)
+{
+    const char *call = "\"name\":\"s__weather\",\"arguments\":{},";
+
+    serve_apps(extend);
+    modern("/mcp", "tools/call", "s__weather", NONE, call);
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_ptr_nonnull(
+        strstr(modern("/mcp", "tools/call", "s__weather", UI, call)->body, "app"));
+    ck_assert_uint_eq(client_calls_count, 1);
+}
+END_TEST
+
+START_TEST(only_those_hear_of_another_definition_who_see_it)
+{
+    uint64_t none, ui;
+
+    serve_apps(extend);
+    none = listen_at("/mcp", NONE);
+    ui = listen_at("/mcp", UI);
+    variant_text = "{\"name\":\"weather\",\"title\":\"New\",\"inputSchema\":{}}";
+    serve_apps(extend);
+    variant_text = APP("weather");
+    ck_assert(!is_told(none));
+    ck_assert(is_told(ui));
+}
+END_TEST
+
+START_TEST(what_an_offer_says_wrongly_of_extensions_is_not_believed)
+{
+    serve_apps(extend_badly);
+    ck_assert_str_eq(names_at("/mcp/servers/s", UI), "weather");
+    ck_assert_str_eq(names_at("/mcp/servers/s", NONE), "weather");
+}
+END_TEST
+
+static char many_names[8][16], *many_extensions[8];
+static Meshnode__Gateway__With many_with[8], *shown_with_many[8];
+
+static void extend_much(Meshnode__Gateway__Offer *offer)
+{
+    for (uint32_t i = 0; i < 8; i++) {
+        snprintf(many_names[i], sizeof many_names[i], "extensions/%c", (char)('a' + i));
+        many_extensions[i] = many_names[i];
+        meshnode__gateway__with__init(&many_with[i]);
+        many_with[i].extension = i;
+        shown_with_many[i] = &many_with[i];
+        offer->tools[i]->audience = AUDIENCE_NOBODY;
+        offer->tools[i]->with = &shown_with_many[i];
+        offer->tools[i]->n_with = 1;
+    }
+    offer->extensions = many_extensions;
+    offer->n_extensions = 8;
+}
+
+/* However many kinds of clients come, each sees what is for it. */
+START_TEST(very_many_kinds_of_clients_are_told_apart)
+{
+    client_service_offer(
+        "s", true,
+        &(struct client_offer){.tools = LIST(TOOL("a"), TOOL("b"), TOOL("c"), TOOL("d"), TOOL("e"),
+                                             TOOL("f"), TOOL("g"), TOOL("h")),
+                               .amend = extend_much});
+    for (int i = 0; i < 600; i++) {
+        char declared[512] = "{\"extensions\":{\"none\":{}", expected[32] = "";
+        for (int k = 0; k < 8; k++) {
+            if ((i >> k & 1) == 0) continue;
+            snprintf(declared + strlen(declared), sizeof declared - strlen(declared), ",\"%c\":{}",
+                     'a' + k);
+            snprintf(expected + strlen(expected), sizeof expected - strlen(expected), "%s%c",
+                     expected[0] == '\0' ? "" : " ", 'a' + k);
+        }
+        strcat(declared, "}}");
+        ck_assert_str_eq(names_at("/mcp/servers/s", declared), expected);
+        client_forget_all();
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("front_audience");
@@ -330,6 +482,11 @@ int main(void)
     tcase_add_test(tcase, differences_that_come_and_go_are_no_change_to_others);
     tcase_add_test(tcase, an_audience_is_a_matter_of_each_set);
     tcase_add_test(tcase, pages_are_of_what_the_client_sees);
+    tcase_add_test(tcase, apps_are_listed_for_those_that_can_show_them);
+    tcase_add_test(tcase, arguments_are_judged_by_what_the_client_has_seen);
+    tcase_add_test(tcase, only_those_hear_of_another_definition_who_see_it);
+    tcase_add_test(tcase, what_an_offer_says_wrongly_of_extensions_is_not_believed);
+    tcase_add_test(tcase, very_many_kinds_of_clients_are_told_apart);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

@@ -128,7 +128,8 @@ START_TEST(the_list_depends_on_the_set_alone)
             struct mn_span text =
                 names_list(names, (struct names_endpoint){0}, NAMES_TOOLS, (enum names_era)era, 0);
             uint8_t digest[NAMES_DIGEST_SIZE];
-            names_digest(names, mn_span(NULL, 0), 0, NAMES_TOOLS, digest);
+            names_digest(names, mn_span(NULL, 0), &(struct audience_client){0}, NAMES_TOOLS,
+                         digest);
             if (i == 0) {
                 snprintf(first[era], sizeof first[era], "%.*s", (int)text.size, text.data);
                 memcpy(first_digest, digest, sizeof digest);

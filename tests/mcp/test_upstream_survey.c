@@ -128,8 +128,9 @@ START_TEST(what_each_tool_needs_is_found_out)
 {
     shows = as_asked;
     serve_session(start());
-    /* All, five alone, and some together until the one that needs two is explained. */
-    ck_assert_uint_eq(serve_sessions(), 1 + 5 + 3);
+    /* All, all but extensions, all extensions, five alone, and some together until the one that
+     * needs two is explained. */
+    ck_assert_uint_eq(serve_sessions(), 1 + 2 + 5 + 3);
     ck_assert_str_eq(world_offer(&w)->tools, as_asked_offer);
     ck_assert_str_eq(world_offer(&w)->items, "r(roots) p ");
     ck_assert_uint_eq(w.offers_count, 1);
@@ -147,7 +148,7 @@ START_TEST(some_tools_are_for_those_that_cannot_be_asked)
 {
     shows = for_those_that_cannot;
     serve_session(start());
-    ck_assert_uint_eq(serve_sessions(), 6);
+    ck_assert_uint_eq(serve_sessions(), 1 + 2 + 5);
     ck_assert_str_eq(world_offer(&w)->tools, "b(not roots) a ");
     ck_assert_uint_eq(world_info(&w, "s").tools_count, 2);
 }
@@ -160,14 +161,83 @@ static const char *defined_otherwise(const char *message)
                : "[{\"name\":\"a\",\"description\":\"short\",\"inputSchema\":{}}]";
 }
 
-START_TEST(of_two_definitions_all_see_the_one_without_capabilities)
+static bool offer_has(const char *text)
+{
+    return memmem(world_offer(&w)->body->bytes, world_offer(&w)->body->size, text, strlen(text)) !=
+           NULL;
+}
+
+START_TEST(of_two_definitions_each_client_has_its_own)
 {
     shows = defined_otherwise;
     serve_session(start());
-    ck_assert_uint_eq(serve_sessions(), 1);
+    /* All, none once more, all but extensions, all extensions, and five alone. */
+    ck_assert_uint_eq(serve_sessions(), 1 + 1 + 1 + 1 + 5);
+    ck_assert_str_eq(world_offer(&w)->tools, "a/(sampling) ");
+    ck_assert(offer_has("short") && offer_has("long"));
+}
+END_TEST
+
+static const char *never_the_same(const char *message)
+{
+    static int count;
+
+    (void)message;
+    return world_format(&w, "[{\"name\":\"a\",\"description\":\"%d\",\"inputSchema\":{}}]",
+                        ++count);
+}
+
+START_TEST(definitions_that_change_by_themselves_are_no_matter_of_who_asks)
+{
+    shows = never_the_same;
+    serve_session(start());
+    ck_assert_uint_eq(serve_sessions(), 2);
     ck_assert_str_eq(world_offer(&w)->tools, "a ");
-    ck_assert_ptr_nonnull(
-        memmem(world_offer(&w)->body->bytes, world_offer(&w)->body->size, "short", 5));
+}
+END_TEST
+
+/* ---- extensions ---- */
+
+#define UI "\"io.modelcontextprotocol/ui\":{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}"
+
+static const char *as_app(const char *message)
+{
+    return declares(message, UI)
+               ? "[" TOOL("a") ",{\"name\":\"w\",\"_meta\":{\"ui\":{\"resourceUri\":\"ui://w\"}},"
+                               "\"inputSchema\":{}}," TOOL("refresh") "]"
+               : "[" TOOL("a") "," TOOL("w") "," TOOL("text") "]";
+}
+
+START_TEST(apps_are_for_clients_that_can_show_them)
+{
+    const char *expected =
+        "a w/(io.modelcontextprotocol/ui) "
+        "refresh(io.modelcontextprotocol/ui) text(not io.modelcontextprotocol/ui) ";
+
+    shows = as_app;
+    serve_session(start());
+    /* All, none once more, all but extensions, all extensions, and each of two. */
+    ck_assert_uint_eq(serve_sessions(), 1 + 1 + 1 + 1 + 2);
+    ck_assert_str_eq(world_offer(&w)->tools, expected);
+    ck_assert_uint_eq(world_info(&w, "s").lists_error.size, 0);
+}
+END_TEST
+
+static const char *together(const char *message)
+{
+    return declares(message, UI) && declares(message, "\"elicitation\"")
+               ? "[" TOOL("a") "," TOOL("both") "]"
+               : "[" TOOL("a") "]";
+}
+
+START_TEST(an_extension_and_a_capability_may_be_needed_together)
+{
+    shows = together;
+    serve_session(start());
+    /* As before, but for none; this extension with all, and with each of five. */
+    ck_assert_uint_eq(serve_sessions(), 1 + 1 + 1 + 2 + 1 + 5);
+    ck_assert_str_eq(world_offer(&w)->tools,
+                     "a both(io.modelcontextprotocol/ui+elicitation or elicitation.url) ");
 }
 END_TEST
 
@@ -185,7 +255,7 @@ START_TEST(older_revisions_are_not_asked_for_what_they_do_not_know)
         world_answer(&w, world_line(&w), world_tools_result(&w, as_asked(line)));
         if (world_child(&w)->is_stopped) break;
     }
-    ck_assert_uint_eq(w.children_count, 1 + 1 + 3 + 1);
+    ck_assert_uint_eq(w.children_count, 1 + 1 + 2 + 3 + 1);
     ck_assert_ptr_nonnull(strstr(world_offer(&w)->tools, "ask(elicitation) "));
 }
 END_TEST
@@ -201,7 +271,7 @@ START_TEST(some_tools_are_for_those_whose_answers_may_be_tasks)
 {
     shows = with_tasks;
     serve_session(start());
-    ck_assert_uint_eq(serve_sessions(), 1 + 5 + 1);
+    ck_assert_uint_eq(serve_sessions(), 1 + 2 + 5 + 1);
     ck_assert_str_eq(world_offer(&w)->tools, "a later(sampling+tasks) ");
 }
 END_TEST
@@ -211,6 +281,19 @@ END_TEST
 static const char discovered[] =
     "{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"]," CAPABILITIES
     ",\"ttlMs\":0,\"cacheScope\":\"private\"}";
+
+static const char extended[] = "{\"resultType\":\"complete\",\"supportedVersions\":[\"2026-07-28\"]"
+                               ",\"capabilities\":{\"tools\":{},"
+                               "\"extensions\":{\"com.example/"
+                               "e\":{\"v\":2}},\"experimental\":{\"x\":{},\"no\":1}},\"ttlMs\":0,"
+                               "\"cacheScope\":\"private\"}";
+
+static const char *by_its_own(const char *message)
+{
+    return world_format(&w, "[" TOOL("a") "%s%s]",
+                        declares(message, "\"com.example/e\":{\"v\":2}") ? "," TOOL("e") : "",
+                        declares(message, "\"experimental\":{\"x\":{}}") ? "," TOOL("x") : "");
+}
 
 static void serve_modern_lists(void)
 {
@@ -236,6 +319,16 @@ START_TEST(a_modern_server_is_asked_in_its_own_process)
     ck_assert_uint_eq(w.children_count, 1);
     ck_assert_uint_eq(w.offers_count, 1);
     ck_assert_str_eq(world_offer(&w)->tools, as_asked_offer);
+}
+END_TEST
+
+START_TEST(a_server_is_asked_about_what_it_declares_itself)
+{
+    shows = by_its_own;
+    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_MODERN), MN_OK);
+    world_answer(&w, world_line(&w), extended);
+    serve_modern_lists();
+    ck_assert_str_eq(world_offer(&w)->tools, "a e(com.example/e) x(experimental/x) ");
 }
 END_TEST
 
@@ -628,7 +721,11 @@ int main(void)
     tcase_add_test(tcase, a_server_that_is_the_same_for_all_is_asked_once_more);
     tcase_add_test(tcase, what_each_tool_needs_is_found_out);
     tcase_add_test(tcase, some_tools_are_for_those_that_cannot_be_asked);
-    tcase_add_test(tcase, of_two_definitions_all_see_the_one_without_capabilities);
+    tcase_add_test(tcase, of_two_definitions_each_client_has_its_own);
+    tcase_add_test(tcase, definitions_that_change_by_themselves_are_no_matter_of_who_asks);
+    tcase_add_test(tcase, apps_are_for_clients_that_can_show_them);
+    tcase_add_test(tcase, an_extension_and_a_capability_may_be_needed_together);
+    tcase_add_test(tcase, a_server_is_asked_about_what_it_declares_itself);
     tcase_add_test(tcase, older_revisions_are_not_asked_for_what_they_do_not_know);
     tcase_add_test(tcase, some_tools_are_for_those_whose_answers_may_be_tasks);
     tcase_add_test(tcase, a_modern_server_is_asked_in_its_own_process);

@@ -201,22 +201,43 @@ static void world_on_event(struct world *w, const struct call_event *event)
     kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
 }
 
-static void world_write_needs(struct mn_writer *names, uint64_t audience)
+static void world_write_needs(struct mn_writer *names, const Meshnode__Gateway__Offer *offer,
+                              uint64_t table, Meshnode__Gateway__With *const *with,
+                              size_t with_count)
 {
-    if (audience != 0) {
-        mn_writer_str(names, "(");
-        audience_describe(names, audience);
-        mn_writer_str(names, ")");
+    struct audience_with rows[AUDIENCE_EXTENSIONS_MAX];
+    struct audience audience = {.table = table, .with = rows, .with_count = (uint32_t)with_count};
+
+    ck_assert_uint_le(with_count, AUDIENCE_EXTENSIONS_MAX);
+    if (table == 0 && with_count == 0) return;
+    for (size_t i = 0; i < with_count; i++) {
+        ck_assert_uint_lt(with[i]->extension, offer->n_extensions);
+        rows[i].name = mn_span_str(offer->extensions[with[i]->extension]);
+        rows[i].table = with[i]->audience;
+    }
+    mn_writer_str(names, "(");
+    audience_describe(names, &audience);
+    mn_writer_str(names, ")");
+}
+
+static void world_write_variants(struct mn_writer *names, const Meshnode__Gateway__Offer *offer,
+                                 Meshnode__Gateway__Variant *const *variants, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        mn_writer_str(names, "/");
+        world_write_needs(names, offer, variants[i]->audience, variants[i]->with,
+                          variants[i]->n_with);
     }
     mn_writer_str(names, " ");
 }
 
-static void world_write_items(struct mn_writer *names, Meshnode__Gateway__Item **items,
-                              size_t count)
+static void world_write_items(struct mn_writer *names, const Meshnode__Gateway__Offer *offer,
+                              Meshnode__Gateway__Item **items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         mn_writer_str(names, items[i]->key);
-        world_write_needs(names, items[i]->audience);
+        world_write_needs(names, offer, items[i]->audience, items[i]->with, items[i]->n_with);
+        world_write_variants(names, offer, items[i]->variants, items[i]->n_variants);
     }
 }
 
@@ -238,13 +259,15 @@ static void world_on_offer(struct world *w, const struct call_offer *offer)
     for (size_t i = 0; i < body->n_tools; i++) {
         mn_writer_str(&names, body->tools[i]->name);
         mn_writer_str(&names, body->tools[i]->read_only ? "(ro)" : "");
-        world_write_needs(&names, body->tools[i]->audience);
+        world_write_needs(&names, body, body->tools[i]->audience, body->tools[i]->with,
+                          body->tools[i]->n_with);
+        world_write_variants(&names, body, body->tools[i]->variants, body->tools[i]->n_variants);
     }
     kept->tools = world_keep(w, mn_buf_span(names.buf));
     mn_writer_drop(&names);
-    world_write_items(&names, body->prompts, body->n_prompts);
-    world_write_items(&names, body->resources, body->n_resources);
-    world_write_items(&names, body->templates, body->n_templates);
+    world_write_items(&names, body, body->prompts, body->n_prompts);
+    world_write_items(&names, body, body->resources, body->n_resources);
+    world_write_items(&names, body, body->templates, body->n_templates);
     kept->items = world_keep(w, mn_buf_span(names.buf));
     kept->instructions = body->instructions;
     kept->is_streaming = body->is_streaming;

@@ -24,15 +24,15 @@ bool front_about_find(struct front *front, struct mn_span endpoint, struct names
     return ret->service != NULL && !ret->service->is_conflict;
 }
 
-uint32_t front_about_set(struct front *front, struct mn_span capabilities)
+struct audience_client front_about_client(struct front *front, struct mn_span capabilities)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, AUDIENCE_DEPTH, JSON_NODES_MAX};
     const struct json *declared;
 
     if (capabilities.size <= 2 || /* {} is what most clients can do */
         json_parse_copy(front->parser, capabilities, limits, &front->scratch, &declared) != MN_OK)
-        return 0;
-    return audience_set(declared);
+        return (struct audience_client){0};
+    return audience_client(declared);
 }
 
 bool front_about_endpoint(struct front *front, struct front_exchange *exchange, struct mn_span id,

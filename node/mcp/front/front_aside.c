@@ -20,7 +20,7 @@ static const struct mn_span nothing = {0};
 
 static bool aside_may_hear(const struct front_session *session)
 {
-    return session->wants_logs || session->known.set != 0;
+    return session->wants_logs || session->known.client.set != 0;
 }
 
 static struct subscription *aside_subscription(const struct topic *topic,

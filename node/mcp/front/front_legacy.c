@@ -61,7 +61,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
     if (!json_is(version, JSON_STRING)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.protocolVersion must be a string");
     } else if (capabilities != NULL && (capabilities->type != JSON_OBJECT ||
-                                        capabilities->raw.size > FRONT_CLIENT_CAPABILITIES_MAX)) {
+                                        capabilities->raw.size > AUDIENCE_DECLARED_MAX)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
              "params.capabilities must be an object of at most 16 KiB");
     } else if (front_message_is_loop(front, exchange)) {
@@ -147,7 +147,7 @@ static void front_legacy_list(struct front *front, struct front_exchange *exchan
     struct names_endpoint at;
 
     if (!front_legacy_endpoint(front, exchange, session, message->id, &at)) return;
-    at.set = session->known.set;
+    at.client = session->known.client;
     front_stream_know(front, session->service, &session->known, kind);
     front_legacy_stream(front, exchange, session);
     front_list(front, exchange, false, message, at, kind);

@@ -66,7 +66,7 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
         FAIL(is_modern ? 404 : 200, message->id, JSONRPC_METHOD_NOT_FOUND, "Method not found");
         return;
     }
-    names_digest(&front->names, exchange->service, at.set, kind, digest);
+    names_digest(&front->names, exchange->service, &at.client, kind, digest);
     status = front_list_page(front, exchange, &context, kind, digest,
                              json_find_str(message->params, "cursor"), &page);
     if (status != MN_OK) {

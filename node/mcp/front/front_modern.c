@@ -80,6 +80,8 @@ static const char *front_modern_meta_fault(const struct front_meta *meta)
         return "params._meta must have io.modelcontextprotocol/protocolVersion, a string";
     if (!json_is(meta->capabilities, JSON_OBJECT))
         return "params._meta must have io.modelcontextprotocol/clientCapabilities, an object";
+    if (meta->capabilities->raw.size > AUDIENCE_DECLARED_MAX)
+        return "io.modelcontextprotocol/clientCapabilities must have at most 16 KiB";
     if (meta->info != NULL && meta->info->type != JSON_OBJECT)
         return "io.modelcontextprotocol/clientInfo must be an object";
     if (meta->log_level == NULL || loglevel_parse(json_text(meta->log_level)) != LOGLEVEL_NONE)
@@ -211,7 +213,7 @@ static void front_modern_list(struct front *front, struct front_exchange *exchan
                               const struct jsonrpc_message *message, const struct front_meta *meta,
                               struct names_endpoint at, enum names_kind kind)
 {
-    at.set = front_about_set(front, meta->capabilities->raw);
+    at.client = front_about_client(front, meta->capabilities->raw);
     front_list(front, exchange, true, message, at, kind);
 }
 

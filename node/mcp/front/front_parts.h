@@ -141,8 +141,9 @@ bool front_route(struct front *front, struct front_exchange *exchange, bool is_l
                  const struct front_method *method, const struct jsonrpc_message *message,
                  struct front_target *ret);
 
-/* What a client is not shown it can call all the same, as it could its server: that one answers,
- * and nothing is judged here by a definition that the client does not know. */
+/* The tool as its client sees it. What a client is not shown it can call all the same, as it could
+ * its server: that one answers, and nothing is judged here by a definition that the client does not
+ * know. */
 void front_route_hide(struct front *front, struct front_target *target,
                       struct mn_span capabilities);
 
@@ -186,8 +187,8 @@ bool front_about_find(struct front *front, struct mn_span endpoint, struct names
 bool front_about_endpoint(struct front *front, struct front_exchange *exchange, struct mn_span id,
                           struct names_endpoint *ret);
 
-/* The set of what a client declared, as of audience.h, which says what it is shown. */
-uint32_t front_about_set(struct front *front, struct mn_span capabilities);
+/* What a client declared, which says what it is shown. */
+struct audience_client front_about_client(struct front *front, struct mn_span capabilities);
 
 /* Whether an endpoint shows many servers, under names that are ours. */
 bool front_about_is_aggregated(struct mn_span endpoint);

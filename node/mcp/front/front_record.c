@@ -221,7 +221,7 @@ static const Meshnode__Record__Session *record_read(struct front *front, struct 
     if (!mn_id_equal(&whose, principal) || !mn_span_equal(pb_span(record->service), service))
         return NULL;
     if (record->client_info.len > FRONT_CLIENT_INFO_MAX ||
-        record->client_capabilities.len > FRONT_CLIENT_CAPABILITIES_MAX ||
+        record->client_capabilities.len > AUDIENCE_DECLARED_MAX ||
         record->n_subscriptions > SUBSCRIPTIONS_SAVED)
         return NULL;
     return front_session_version(pb_text(record->version)) == NULL ? NULL : record;

@@ -126,9 +126,14 @@ bool front_route_tool(struct front *front, struct front_exchange *exchange, stru
 
 void front_route_hide(struct front *front, struct front_target *target, struct mn_span capabilities)
 {
-    if (target->tool == NULL || target->tool->audience == 0 ||
-        audience_has(target->tool->audience, front_about_set(front, capabilities)))
+    struct audience_client client;
+
+    if (target->tool == NULL || !names_depends(target->tool)) return;
+    client = front_about_client(front, capabilities);
+    if (audience_shows(&target->tool->audience, &client)) {
+        target->tool = names_as_seen(target->tool, &client);
         return;
+    }
     MN_PROBE("front: a call of a tool that its client is not shown");
     target->tool = NULL;
 }

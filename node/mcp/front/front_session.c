@@ -87,7 +87,7 @@ static struct front_session *session_add(struct front *front, const struct front
     mn_list_init(&session->questions);
     mn_list_init(&session->orphans);
     session->log_level = LOGLEVEL_INFO;
-    session->known.set = front_about_set(front, session->client_capabilities);
+    session->known.client = front_about_client(front, session->client_capabilities);
     for (int kind = 0; kind < NAMES_LISTS; kind++) {
         session->known.wants[kind] = true;
         front_stream_know(front, session->service, &session->known, (enum names_kind)kind);

@@ -24,7 +24,7 @@ bool front_small_is(const struct front_target *target)
 struct search {
     struct mn_span words[WORDS_MAX];
     uint32_t words_count, limit, found_count;
-    uint32_t set; /* of what its client declared */
+    struct audience_client client; /* what its client declared */
     struct mn_writer items;
 };
 
@@ -96,11 +96,13 @@ static void search_run(struct front *front, struct search *search, struct names_
 
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < count; i++) {
-            const struct names_item *tool = view == NULL ? tools[i] : rows[i].item;
+            struct names_item *tool = view == NULL ? tools[i] : rows[i].item;
             struct mn_span name = view == NULL ? tool->exposed : rows[i].exposed;
-            struct front_target target = {.tool = (struct names_item *)(uintptr_t)tool};
-            if (!front_small_is(&target) && audience_has(tool->audience, search->set) &&
-                search_fits(front, search, tool, name, pass))
+            struct front_target target = {.tool = tool};
+            if (front_small_is(&target) || !audience_shows(&tool->audience, &search->client))
+                continue;
+            tool = names_as_seen(tool, &search->client);
+            if (search_fits(front, search, tool, name, pass))
                 search_add(front, search, tool, name, era);
         }
 }
@@ -128,7 +130,8 @@ void front_small_find(struct front *front, struct front_exchange *exchange,
                       struct mn_span capabilities)
 {
     const struct json *arguments = json_find_str(message->params, "arguments");
-    struct search search = {.limit = FOUND_DEFAULT, .set = front_about_set(front, capabilities)};
+    struct search search = {.limit = FOUND_DEFAULT,
+                            .client = front_about_client(front, capabilities)};
     struct names_endpoint at;
     struct mn_writer result = {0};
     int64_t limit;

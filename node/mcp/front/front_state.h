@@ -29,7 +29,6 @@
 #define FRONT_SESSION_LIFE (7 * MN_DAY) /* from its begin on an id is good so long */
 #define FRONT_SESSION_ID_MAX 257        /* characters of a sealed id, with its NUL */
 #define FRONT_CLIENT_INFO_MAX 4096      /* bytes; a longer one is not kept: it is for display */
-#define FRONT_CLIENT_CAPABILITIES_MAX 16384 /* bytes */
 #define FRONT_DIGEST_SIZE 16
 #define FRONT_TASKS_MAX 64       /* of which one session, or one listen, is told */
 #define FRONT_TASKS_KEPT 128     /* that one session can list */
@@ -46,7 +45,7 @@ enum front_verb { FRONT_VERB_POST = 1, FRONT_VERB_GET, FRONT_VERB_DELETE };
 
 /* Lists as a client knows them; those it asked to be told of. */
 struct front_known {
-    uint32_t set; /* of capabilities that it declared: what it is shown */
+    struct audience_client client; /* what it declared, which says what it is shown */
     bool wants[NAMES_LISTS];
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
 };

@@ -81,7 +81,7 @@ static void front_stream_acknowledge(struct front *front, struct front_exchange 
 void front_stream_know(struct front *front, struct mn_span service, struct front_known *known,
                        enum names_kind kind)
 {
-    names_digest(&front->names, service, known->set, kind, known->digests[kind]);
+    names_digest(&front->names, service, &known->client, kind, known->digests[kind]);
 }
 
 void front_stream_listen(struct front *front, struct front_exchange *exchange,
@@ -99,7 +99,7 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
         return;
     }
     exchange->listen_id = mn_buf_copy(message->id);
-    exchange->known.set = front_about_set(front, meta->capabilities->raw);
+    exchange->known.client = front_about_client(front, meta->capabilities->raw);
     for (int kind = 0; kind < NAMES_LISTS; kind++) {
         exchange->known.wants[kind] = kind == NAMES_TEMPLATES
                                           ? exchange->known.wants[NAMES_RESOURCES]
@@ -122,7 +122,8 @@ static void front_stream_refresh(struct front *front, struct front_exchange *exc
 
     for (int kind = 0; kind < NAMES_LISTS; kind++) {
         uint8_t digest[NAMES_DIGEST_SIZE];
-        names_digest(&front->names, exchange->service, known->set, (enum names_kind)kind, digest);
+        names_digest(&front->names, exchange->service, &known->client, (enum names_kind)kind,
+                     digest);
         if (memcmp(known->digests[kind], digest, sizeof digest) == 0) continue;
         memcpy(known->digests[kind], digest, sizeof digest);
         if (!known->wants[kind] || (kind == NAMES_TEMPLATES && is_told)) continue;

@@ -6,7 +6,6 @@
 #include "node/mcp/names/names_offer.h"
 #include "node/mcp/names/names_schema.h"
 #include "node/mcp/names/names_view.h"
-#include "node/mcp/wire/audience.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
 
@@ -203,6 +202,8 @@ static bool names_expose(struct names *names, enum names_kind kind, struct names
     item->exposed = mn_span(NULL, 0);
     if (mn_map_find(table, name) != NULL) return false;
     item->exposed = name;
+    for (uint32_t i = 0; i < item->variants_count; i++)
+        item->variants[i].exposed = name;
     mn_map_insert(table, &item->by_exposed, name);
     return true;
 }
@@ -277,12 +278,12 @@ static void names_digest_listed(struct names *names, enum names_kind kind)
     struct digest digest;
 
     digest_begin(&digest, DIGEST_TOOL, NAMES_DIGEST_SIZE);
-    names->relevant[kind] = 0;
+    names->relevant[kind] = (struct audience_relevant){0};
     for (uint32_t i = 0; i < names->listed_counts[kind]; i++) {
         const struct names_item *item = names->listed[kind][i];
         digest_variable(&digest, item->exposed);
         digest_variable(&digest, item->definition);
-        names->relevant[kind] |= audience_relevant(item->audience);
+        names_add_relevant(&names->relevant[kind], item);
     }
     digest_end(&digest, names->digests[kind]);
 }

@@ -17,9 +17,10 @@
  * than the one that is pinned. They keep their names, so that nobody else gets them, but they are
  * in no list and cannot be called.
  *
- * A server may show an item only to clients that declare certain capabilities (audience.h). Each
- * client is shown what its own server would show it, and each list has its digest for each set of
- * capabilities. Names depend on all items, so that they are the same for all clients.
+ * A server may show an item only to clients that declare certain capabilities, or show them another
+ * definition of it (audience.h). Each client is shown what its own server would show it, and each
+ * list has its digest for each kind of client. Names depend on all items, so that they are the same
+ * for all.
  *
  * Services that are not listed can be called under names made the same way, as far as listed ones
  * leave them free. Offers come from other nodes, so everything in them is judged: what is no valid
@@ -32,6 +33,7 @@
 
 #include "node/json/json.h"
 #include "node/mcp/names/curation.h"
+#include "node/mcp/wire/audience.h"
 #include "node/mcp/wire/param_headers.h"
 #include "proto/base/map.h"
 #include "proto/base/memory.h"
@@ -70,13 +72,15 @@ const char *names_held_name(enum names_held held); /* "ok", "quarantined", "chan
 struct names_item {
     struct mn_map_entry by_exposed, by_own;
     struct names_service *service;
-    struct mn_span exposed;    /* as clients of /mcp call it; empty: they cannot */
-    struct mn_span own;        /* as its server calls it: name, URI, template */
-    struct mn_span definition; /* JSON object, as the server listed it */
-    bool is_idempotent;        /* tool: may be executed again when its outcome is unknown */
-    bool is_ambiguous;         /* shares its plain name or URI with another one */
-    uint64_t audience;         /* to whom it is shown */
-    bool has_digest;           /* tool: its pin, once needed */
+    struct mn_span exposed;      /* as clients of /mcp call it; empty: they cannot */
+    struct mn_span own;          /* as its server calls it: name, URI, template */
+    struct mn_span definition;   /* JSON object, as the server listed it */
+    bool is_idempotent;          /* tool: may be executed again when its outcome is unknown */
+    bool is_ambiguous;           /* shares its plain name or URI with another one */
+    struct audience audience;    /* to whom it is shown */
+    struct names_item *variants; /* what some see instead: the first one that is for them */
+    uint32_t variants_count;
+    bool has_digest; /* tool: its pin, once needed */
     uint8_t digest[CURATION_PIN_SIZE];
     enum names_held held;        /* tool */
     uint64_t chosen;             /* by the newest view that was built */
@@ -85,11 +89,11 @@ struct names_item {
     struct schema *schema;       /* tool: of its arguments, once needed; see names_schema.h */
 };
 
-/* A list as clients with that set of capabilities see it, of those that not all see alike. */
+/* A list as clients that declared that see it, of those that not all see alike. */
 struct names_shown {
     struct names_shown *next;
-    uint32_t set;
-    uint32_t *indexes; /* of its items in the list of all */
+    struct audience_client client; /* as far as it makes a difference */
+    uint32_t *indexes;             /* of its items in the list of all */
     uint32_t count;
     uint8_t digest[NAMES_DIGEST_SIZE];
     struct mn_buf *lists[NAMES_ERAS]; /* first pages, made when first asked for */
@@ -114,7 +118,7 @@ struct names_service {
     struct names_item *all;                /* one block for items and texts */
     struct names_item *items[NAMES_LISTS]; /* in the server's order */
     uint32_t counts[NAMES_LISTS];
-    uint32_t relevant[NAMES_LISTS]; /* capabilities that make a difference to the list */
+    struct audience_relevant relevant[NAMES_LISTS]; /* what makes a difference to the list */
     struct mn_map by_own[NAMES_KINDS];
     struct mn_arena arena; /* of what few services have: params of tools, NAMES_UI */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
@@ -125,11 +129,11 @@ struct names_service {
 };
 
 /* What a client sees: one service, one view, or (both NULL) all there is; of that, what is shown to
- * clients with its set of capabilities. */
+ * clients that declare what it does. */
 struct names_endpoint {
     struct names_service *service;
     struct names_view *view;
-    uint32_t set; /* see audience.h */
+    struct audience_client client;
 };
 
 /* A tool that its server defines otherwise than before. */
@@ -150,8 +154,8 @@ struct names {
                                           first one of its listed services */
     struct names_item **listed[NAMES_LISTS]; /* in the order of the aggregated list */
     uint32_t listed_counts[NAMES_LISTS];
-    struct names_service **sorted;  /* all of them, by name */
-    uint32_t relevant[NAMES_LISTS]; /* as of a service */
+    struct names_service **sorted;                  /* all of them, by name */
+    struct audience_relevant relevant[NAMES_LISTS]; /* as of a service */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
     struct names_lists lists;
     struct mn_buf *page; /* the newest one that was no first page */
@@ -195,11 +199,21 @@ struct mn_span names_list(struct names *names, struct names_endpoint at, enum na
 /* How many items that list has, over all its pages. */
 uint32_t names_count(struct names *names, struct names_endpoint at, enum names_kind kind);
 
-/* Changes when, and only when, that list does, as clients with that set of capabilities see it.
+/* Changes when, and only when, that list does, as clients that declare that see it.
  * [endpoint]: name of a service, "views/NAME", or empty for /mcp. What does not exist has the
  * digest zero. */
-void names_digest(struct names *names, struct mn_span endpoint, uint32_t set, enum names_kind kind,
+void names_digest(struct names *names, struct mn_span endpoint,
+                  const struct audience_client *client, enum names_kind kind,
                   uint8_t ret[NAMES_DIGEST_SIZE]);
+
+/* Whether it is not the same for all clients. */
+static inline bool names_depends(const struct names_item *item)
+{
+    return item->audience.table != 0 || item->audience.with_count > 0 || item->variants_count > 0;
+}
+
+/* [item] as such a client sees it, be it shown to it or not. */
+struct names_item *names_as_seen(struct names_item *item, const struct audience_client *client);
 
 /* What operators agreed on, all of it. */
 void names_curate(struct names *names, const struct curation_pair *pairs, uint32_t count);

@@ -7,11 +7,32 @@
 
 /* ---- held back ---- */
 
+/* With everything that somebody sees of it, so that nothing changes behind a pin. A tool that has
+ * one definition for all has its digest alone. */
+static bool names_held_pin(struct names *names, const struct names_item *tool,
+                           uint8_t ret[CURATION_PIN_SIZE])
+{
+    uint8_t one[CURATION_PIN_SIZE];
+    struct digest digest;
+
+    if (curation_digest(names->parser, tool->definition, &names->scratch, ret) != MN_OK)
+        return false;
+    if (tool->variants_count == 0) return true;
+    digest_begin(&digest, DIGEST_DEFINITION, CURATION_PIN_SIZE);
+    digest_fixed(&digest, mn_span(ret, CURATION_PIN_SIZE));
+    for (uint32_t i = 0; i < tool->variants_count; i++) {
+        if (curation_digest(names->parser, tool->variants[i].definition, &names->scratch, one) !=
+            MN_OK)
+            return false;
+        digest_fixed(&digest, mn_span(one, sizeof one));
+    }
+    digest_end(&digest, ret);
+    return true;
+}
+
 bool names_pin(struct names *names, struct names_item *tool, uint8_t ret[CURATION_PIN_SIZE])
 {
-    if (!tool->has_digest)
-        tool->has_digest = curation_digest(names->parser, tool->definition, &names->scratch,
-                                           tool->digest) == MN_OK;
+    if (!tool->has_digest) tool->has_digest = names_held_pin(names, tool, tool->digest);
     mn_arena_reset(&names->scratch);
     memcpy(ret, tool->digest, CURATION_PIN_SIZE);
     return tool->has_digest;
@@ -113,6 +134,17 @@ static struct names_seen *names_seen_find(const struct names *names, struct mn_s
     return entry == NULL ? NULL : MN_CONTAINER(entry, struct names_seen, by_key);
 }
 
+static void names_seen_digest(const struct names_item *tool, uint8_t ret[SEEN_SIZE])
+{
+    struct digest digest;
+
+    digest_begin(&digest, DIGEST_DEFINITION, SEEN_SIZE);
+    digest_variable(&digest, tool->definition);
+    for (uint32_t i = 0; i < tool->variants_count; i++)
+        digest_variable(&digest, tool->variants[i].definition);
+    digest_end(&digest, ret);
+}
+
 static void names_note_change(struct names *names, const struct names_item *tool)
 {
     struct mn_span service = tool->service->name;
@@ -139,7 +171,7 @@ static void names_notice_tool(struct names *names, const struct names_item *tool
     const uint8_t *dot = memchr(service.data, '.', service.size);
     uint8_t digest[SEEN_SIZE];
 
-    digest_one(DIGEST_DEFINITION, tool->definition, digest, sizeof digest);
+    names_seen_digest(tool, digest);
     if (seen == NULL && dot != NULL)
         before = names_seen_find(names, mn_span(service.data, (size_t)(dot - service.data)),
                                  tool->own, &names->scratch, &base_key);

@@ -3,15 +3,15 @@
 #include "crypto/digest.h"
 #include "node/mcp/names/names_offer.h"
 #include "node/mcp/names/names_view.h"
-#include "node/mcp/wire/audience.h"
+#include "proto/base/check.h"
 
 /* ---- lives ---- */
 
-static struct names_shown *names_shown_new(uint32_t set, uint32_t count)
+static struct names_shown *names_shown_new(const struct audience_client *client, uint32_t count)
 {
     struct names_shown *shown = mn_alloc(sizeof *shown + count * sizeof *shown->indexes);
 
-    shown->set = set;
+    shown->client = *client;
     shown->indexes = (uint32_t *)(void *)(shown + 1);
     return shown;
 }
@@ -37,6 +37,20 @@ void names_lists_drop(struct names_lists *lists)
 }
 
 /* ---- whom it is shown to ---- */
+
+void names_add_relevant(struct audience_relevant *relevant, const struct names_item *item)
+{
+    audience_add_relevant(relevant, &item->audience);
+    for (uint32_t i = 0; i < item->variants_count; i++)
+        audience_add_relevant(relevant, &item->variants[i].audience);
+}
+
+struct names_item *names_as_seen(struct names_item *item, const struct audience_client *client)
+{
+    for (uint32_t i = 0; i < item->variants_count; i++)
+        if (audience_shows(&item->variants[i].audience, client)) return &item->variants[i];
+    return item;
+}
 
 static void names_bring_up_to_date(struct names *names)
 {
@@ -81,26 +95,45 @@ static void names_shown_digest(const struct names *names, struct names_endpoint 
     if (at.view != NULL) digest_variable(&digest, at.view->wish->name);
     for (uint32_t i = 0; i < shown->count; i++) {
         struct mn_span exposed;
-        const struct names_item *item = names_at(names, at, kind, shown->indexes[i], &exposed);
+        struct names_item *item = names_at(names, at, kind, shown->indexes[i], &exposed);
         if (at.service == NULL) digest_variable(&digest, exposed);
-        digest_variable(&digest, item->definition);
+        digest_variable(&digest, names_as_seen(item, &shown->client)->definition);
     }
     digest_end(&digest, shown->digest);
 }
 
 static struct names_shown *names_shown_make(const struct names *names, struct names_endpoint at,
-                                            enum names_kind kind, uint32_t set)
+                                            enum names_kind kind,
+                                            const struct audience_client *client)
 {
     uint32_t count = names_count_all(names, at, kind);
-    struct names_shown *shown = names_shown_new(set, count);
+    struct names_shown *shown = names_shown_new(client, count);
 
     for (uint32_t i = 0; i < count; i++) {
         struct mn_span exposed;
-        if (audience_has(names_at(names, at, kind, i, &exposed)->audience, set))
+        if (audience_shows(&names_at(names, at, kind, i, &exposed)->audience, client))
             shown->indexes[shown->count++] = i;
     }
     names_shown_digest(names, at, kind, shown);
     return shown;
+}
+
+/* Clients may declare what they like: of what is kept for one of them, there is an end. */
+static void names_shown_add(struct names_shown **list, struct names_shown *shown)
+{
+    uint32_t count = 1;
+
+    shown->next = *list;
+    *list = shown;
+    while (shown->next != NULL) {
+        if (++count > NAMES_SHOWN_MAX) {
+            MN_ASSERT(shown->next->next == NULL);
+            names_shown_free(shown->next);
+            shown->next = NULL;
+            return;
+        }
+        shown = shown->next;
+    }
 }
 
 static struct names_shown *names_shown(struct names *names, struct names_endpoint at,
@@ -109,27 +142,29 @@ static struct names_shown *names_shown(struct names *names, struct names_endpoin
     struct names_lists *lists = at.service != NULL ? &at.service->lists
                                 : at.view != NULL  ? &at.view->lists
                                                    : &names->lists;
-    uint32_t relevant = at.service != NULL ? at.service->relevant[kind]
-                        : at.view != NULL  ? at.view->relevant[kind]
-                                           : names->relevant[kind];
+    const struct audience_relevant *relevant = at.service != NULL ? &at.service->relevant[kind]
+                                               : at.view != NULL  ? &at.view->relevant[kind]
+                                                                  : &names->relevant[kind];
     struct names_shown *shown = lists->shown[kind];
+    struct audience_client client;
 
-    if (relevant == 0) return NULL;
-    while (shown != NULL && shown->set != (at.set & relevant))
+    if (!relevant->is_any) return NULL;
+    client = audience_part(&at.client, relevant);
+    while (shown != NULL && !audience_is_equal(&shown->client, &client))
         shown = shown->next;
     if (shown == NULL) {
-        shown = names_shown_make(names, at, kind, at.set & relevant);
-        shown->next = lists->shown[kind];
-        lists->shown[kind] = shown;
+        shown = names_shown_make(names, at, kind, &client);
+        names_shown_add(&lists->shown[kind], shown);
     }
     return shown;
 }
 
-void names_digest(struct names *names, struct mn_span endpoint, uint32_t set, enum names_kind kind,
+void names_digest(struct names *names, struct mn_span endpoint,
+                  const struct audience_client *client, enum names_kind kind,
                   uint8_t ret[NAMES_DIGEST_SIZE])
 {
     const size_t prefix = sizeof NAMES_VIEW_PREFIX - 1;
-    struct names_endpoint at = {.set = set};
+    struct names_endpoint at = {.client = *client};
     struct names_service *service = names_service(names, endpoint);
     const struct names_shown *shown;
     const uint8_t *digest = names->digests[kind];
@@ -180,7 +215,8 @@ static struct mn_buf *names_write(struct names *names, struct names_endpoint at,
     for (uint32_t i = first; i < end; i++) {
         uint32_t index = shown == NULL ? i : shown->indexes[i];
         struct mn_span exposed;
-        const struct names_item *item = names_at(names, at, kind, index, &exposed);
+        struct names_item *item = names_at(names, at, kind, index, &exposed);
+        if (shown != NULL) item = names_as_seen(item, &shown->client);
         if (i > first) mn_writer_str(&writer, ",");
         names_offer_write(&writer, names, item, kind, exposed, era);
     }

@@ -1,13 +1,14 @@
 #include "node/mcp/names/names_offer.h"
 
 #include "crypto/digest.h"
-#include "node/mcp/wire/audience.h"
+#include "node/mcp/names/names_list.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
 #define OWN_NAME_MAX 4096 /* bytes of a name, URI or template */
 #define UI_PREFIX "ui://"
+#define VARIANTS_MAX 8 /* of one item; more are dropped and counted */
 
 static const struct json_limits kept_shallow = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
 static const struct json_limits kept_all = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
@@ -75,9 +76,8 @@ static void names_offer_ui(struct names_service *service, struct names_item *too
     tool->ui = item->own;
 }
 
-static bool names_offer_is_item(const struct names_service *service, enum names_kind kind,
-                                struct mn_span own, struct mn_span text, struct json_parser *parser,
-                                struct mn_arena *scratch)
+static bool names_offer_is_item(enum names_kind kind, struct mn_span own, struct mn_span text,
+                                struct json_parser *parser, struct mn_arena *scratch)
 {
     const char *names[] = {names_key(kind), "inputSchema"};
     const struct json *definition, *parts[2];
@@ -87,44 +87,114 @@ static bool names_offer_is_item(const struct names_service *service, enum names_
     if (json_pick(definition, names, 2, parts) != MN_OK) return false;
     if (own.size == 0 || own.size > OWN_NAME_MAX) return false;
     if (!json_is(parts[0], JSON_STRING) || !mn_span_equal(parts[0]->text, own)) return false;
-    if (kind == NAMES_TOOLS && !json_is(parts[1], JSON_OBJECT)) return false;
-    return mn_map_find(&service->by_own[kind], own) == NULL;
+    return kind != NAMES_TOOLS || json_is(parts[1], JSON_OBJECT);
+}
+
+/* What an offer says of whom an item is shown to. Extensions that it does not name are none. */
+static struct audience names_offer_audience(struct names_service *service,
+                                            const Meshnode__Gateway__Offer *offer, uint64_t table,
+                                            Meshnode__Gateway__With *const *with, size_t with_count)
+{
+    struct audience audience = {.table = table};
+    struct audience_with *rows;
+
+    if (with_count == 0) return audience;
+    rows = mn_arena_alloc(&service->arena, AUDIENCE_EXTENSIONS_MAX * sizeof *rows);
+    for (size_t i = 0; i < with_count && audience.with_count < AUDIENCE_EXTENSIONS_MAX; i++) {
+        struct mn_span name;
+        if (with[i]->extension >= offer->n_extensions) continue;
+        name = pb_text(offer->extensions[with[i]->extension]);
+        rows[audience.with_count++] =
+            (struct audience_with){.extension = audience_id(name),
+                                   .name = mn_arena_copy(&service->arena, name),
+                                   .table = with[i]->audience};
+    }
+    audience.with = rows;
+    return audience;
+}
+
+/* What is known of a tool from its definition. */
+static void names_offer_read_tool(struct names_service *service, struct names_item *tool,
+                                  bool is_idempotent, struct json_parser *parser,
+                                  struct mn_arena *scratch)
+{
+    tool->is_idempotent = is_idempotent;
+    names_offer_params(service, tool, parser, scratch);
+    names_offer_ui(service, tool, parser, scratch);
+}
+
+/* Other definitions of [item]; how many were dropped. */
+static uint64_t names_offer_load_variants(struct names_service *service, enum names_kind kind,
+                                          struct names_item *item,
+                                          const Meshnode__Gateway__Offer *offer,
+                                          Meshnode__Gateway__Variant *const *from, size_t count,
+                                          struct json_parser *parser, struct mn_arena *scratch)
+{
+    uint64_t dropped_count = 0;
+
+    if (count == 0) return 0;
+    item->variants = mn_arena_alloc(&service->arena, VARIANTS_MAX * sizeof *item->variants);
+    for (size_t i = 0; i < count; i++) {
+        struct names_item *variant = &item->variants[item->variants_count];
+        struct mn_span definition = pb_span(from[i]->definition);
+        if (item->variants_count == VARIANTS_MAX ||
+            !names_offer_is_item(kind, item->own, definition, parser, scratch)) {
+            dropped_count++;
+            continue;
+        }
+        *variant =
+            (struct names_item){.service = service,
+                                .own = item->own,
+                                .definition = mn_arena_copy(&service->arena, definition),
+                                .audience = names_offer_audience(service, offer, from[i]->audience,
+                                                                 from[i]->with, from[i]->n_with)};
+        if (kind == NAMES_TOOLS)
+            names_offer_read_tool(service, variant, from[i]->read_only || from[i]->idempotent,
+                                  parser, scratch);
+        item->variants_count++;
+    }
+    names_add_relevant(&service->relevant[kind], item);
+    return dropped_count;
 }
 
 /* NULL: it is none. */
 static struct names_item *names_offer_load_item(struct names_service *service, enum names_kind kind,
                                                 uint8_t **to, struct mn_span own,
-                                                struct mn_span definition, uint64_t audience,
+                                                struct mn_span definition, struct audience audience,
                                                 struct json_parser *parser,
                                                 struct mn_arena *scratch)
 {
     struct names_item *item = &service->items[kind][service->counts[kind]];
 
     if (service->counts[kind] == NAMES_SERVICE_ITEMS_MAX) return NULL;
-    if (!names_offer_is_item(service, kind, own, definition, parser, scratch)) return NULL;
+    if (!names_offer_is_item(kind, own, definition, parser, scratch)) return NULL;
+    if (mn_map_find(&service->by_own[kind], own) != NULL) return NULL;
     *item = (struct names_item){.service = service,
                                 .own = names_offer_keep(to, own),
                                 .definition = names_offer_keep(to, definition),
                                 .audience = audience};
-    service->relevant[kind] |= audience_relevant(audience);
+    names_add_relevant(&service->relevant[kind], item);
     mn_map_insert(&service->by_own[kind], &item->by_own, item->own);
     service->counts[kind]++;
     return item;
 }
 
-static bool names_offer_load_tool(struct names_service *service, uint8_t **to,
-                                  const Meshnode__Gateway__Tool *from, struct json_parser *parser,
-                                  struct mn_arena *scratch)
+/* How many of it were dropped. */
+static uint64_t names_offer_load_tool(struct names_service *service, uint8_t **to,
+                                      const Meshnode__Gateway__Offer *offer,
+                                      const Meshnode__Gateway__Tool *from,
+                                      struct json_parser *parser, struct mn_arena *scratch)
 {
+    struct audience audience =
+        names_offer_audience(service, offer, from->audience, from->with, from->n_with);
     struct names_item *tool =
         names_offer_load_item(service, NAMES_TOOLS, to, pb_text(from->name),
-                              pb_span(from->definition), from->audience, parser, scratch);
+                              pb_span(from->definition), audience, parser, scratch);
 
-    if (tool == NULL) return false;
-    tool->is_idempotent = from->read_only || from->idempotent;
-    names_offer_params(service, tool, parser, scratch);
-    names_offer_ui(service, tool, parser, scratch);
-    return true;
+    if (tool == NULL) return 1;
+    names_offer_read_tool(service, tool, from->read_only || from->idempotent, parser, scratch);
+    return names_offer_load_variants(service, NAMES_TOOLS, tool, offer, from->variants,
+                                     from->n_variants, parser, scratch);
 }
 
 /* [text] if it is a JSON object, else nothing. */
@@ -214,6 +284,21 @@ static uint8_t *names_offer_block(struct names_service *service,
     return (uint8_t *)(service->all + count);
 }
 
+static uint64_t names_offer_load_row(struct names_service *service, enum names_kind kind,
+                                     uint8_t **to, const Meshnode__Gateway__Offer *offer,
+                                     const Meshnode__Gateway__Item *row, struct json_parser *parser,
+                                     struct mn_arena *scratch)
+{
+    struct audience audience =
+        names_offer_audience(service, offer, row->audience, row->with, row->n_with);
+    struct names_item *item = names_offer_load_item(
+        service, kind, to, pb_text(row->key), pb_span(row->definition), audience, parser, scratch);
+
+    if (item == NULL) return 1;
+    return names_offer_load_variants(service, kind, item, offer, row->variants, row->n_variants,
+                                     parser, scratch);
+}
+
 static uint64_t names_offer_load_rows(struct names_service *service, enum names_kind kind,
                                       uint8_t **to, const Meshnode__Gateway__Offer *offer,
                                       struct json_parser *parser, struct mn_arena *scratch)
@@ -222,10 +307,8 @@ static uint64_t names_offer_load_rows(struct names_service *service, enum names_
     uint64_t dropped_count = 0;
 
     for (size_t i = 0; i < rows.count; i++) {
-        const Meshnode__Gateway__Item *row = rows.rows[i];
         dropped_count +=
-            names_offer_load_item(service, kind, to, pb_text(row->key), pb_span(row->definition),
-                                  row->audience, parser, scratch) == NULL;
+            names_offer_load_row(service, kind, to, offer, rows.rows[i], parser, scratch);
         mn_arena_reset(scratch);
     }
     return dropped_count;
@@ -247,7 +330,8 @@ uint64_t names_offer_load(struct names_service *service, struct mn_buf *body,
     }
     to = names_offer_block(service, offer);
     for (size_t i = 0; i < offer->n_tools; i++) {
-        dropped_count += !names_offer_load_tool(service, &to, offer->tools[i], parser, scratch);
+        dropped_count +=
+            names_offer_load_tool(service, &to, offer, offer->tools[i], parser, scratch);
         mn_arena_reset(scratch);
     }
     for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++)

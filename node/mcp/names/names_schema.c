@@ -2,15 +2,20 @@
 
 static const struct json_limits kept_all = {JSON_DEPTH_MAX, JSON_DEPTH_MAX, JSON_NODES_MAX};
 
+static void forget(struct names *names, struct names_item *tool)
+{
+    for (uint32_t i = 0; i < tool->variants_count; i++)
+        forget(names, &tool->variants[i]);
+    if (tool->schema == NULL) return;
+    names->schemas_size -= schema_size(tool->schema);
+    schema_free(tool->schema);
+    tool->schema = NULL;
+}
+
 void names_schema_forget(struct names *names, struct names_service *service)
 {
-    for (uint32_t i = 0; i < service->counts[NAMES_TOOLS]; i++) {
-        struct names_item *tool = &service->items[NAMES_TOOLS][i];
-        if (tool->schema == NULL) continue;
-        names->schemas_size -= schema_size(tool->schema);
-        schema_free(tool->schema);
-        tool->schema = NULL;
-    }
+    for (uint32_t i = 0; i < service->counts[NAMES_TOOLS]; i++)
+        forget(names, &service->items[NAMES_TOOLS][i]);
 }
 
 static void forget_all(struct names *names)

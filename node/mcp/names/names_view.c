@@ -2,7 +2,6 @@
 
 #include "crypto/digest.h"
 #include "node/mcp/names/names_list.h"
-#include "node/mcp/wire/audience.h"
 #include "node/mcp/wire/uritemplate.h"
 #include "proto/base/check.h"
 
@@ -189,12 +188,12 @@ static void digest_rows(struct names_view *view, enum names_kind kind)
 
     digest_begin(&digest, DIGEST_TOOL, NAMES_DIGEST_SIZE);
     digest_variable(&digest, view->wish->name); /* so that no view has the digest zero */
-    view->relevant[kind] = 0;
+    view->relevant[kind] = (struct audience_relevant){0};
     for (uint32_t i = 0; i < view->counts[kind]; i++) {
         const struct names_row *row = &view->rows[kind][i];
         digest_variable(&digest, row->exposed);
         digest_variable(&digest, row->item->definition);
-        view->relevant[kind] |= audience_relevant(row->item->audience);
+        names_add_relevant(&view->relevant[kind], row->item);
     }
     digest_end(&digest, view->digests[kind]);
 }
@@ -285,6 +284,13 @@ struct names_row *names_view_prompt(struct names_view *view, struct mn_span expo
     return view_find(view, NAMES_PROMPTS, exposed);
 }
 
+static bool has_ui(const struct names_item *tool, struct mn_span uri)
+{
+    for (uint32_t i = 0; i < tool->variants_count; i++)
+        if (mn_span_equal(tool->variants[i].ui, uri)) return true;
+    return mn_span_equal(tool->ui, uri);
+}
+
 bool names_view_allows(const struct names_view *view, const struct names_service *service,
                        struct mn_span own)
 {
@@ -295,10 +301,8 @@ bool names_view_allows(const struct names_view *view, const struct names_service
         const struct names_item *item = view->rows[NAMES_TEMPLATES][i].item;
         if (item->service == service && uritemplate_match(item->own, own, &literals)) return true;
     }
-    for (uint32_t i = 0; i < view->all_count; i++)
-        if (view->all[i].item->service == service && mn_span_equal(view->all[i].item->ui, own) &&
-            own.size > 0)
-            return true;
+    for (uint32_t i = 0; i < view->all_count && own.size > 0; i++)
+        if (view->all[i].item->service == service && has_ui(view->all[i].item, own)) return true;
     return false;
 }
 

@@ -25,7 +25,7 @@ struct names_view {
     uint32_t counts[NAMES_LISTS];
     struct names_row *all; /* tools, whatever the surface is */
     uint32_t all_count;
-    uint32_t relevant[NAMES_LISTS]; /* as of a service */
+    struct audience_relevant relevant[NAMES_LISTS]; /* as of a service */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
     struct names_lists lists;
     struct mn_arena arena;

@@ -186,14 +186,15 @@ struct upstream_aside {
 struct upstream_survey {
     bool is_active, is_due;
     bool was_done;              /* once, however it ended */
-    uint32_t set;               /* active: of the lists that are asked for */
+    struct upstream_ask ask;    /* active: of the lists that are asked for */
     struct upstream *probe;     /* legacy: the session they are asked in; NULL: none is open */
     struct upstream_shown seen; /* active: so far */
     struct upstream_tools seen_tools;
-    struct upstream_shown known; /* by the last one */
-    struct upstream_tools tools; /* which clients with all capabilities see, if that is others */
-    struct mn_buf *of;           /* the plain lists it was made beside; NULL: none was made */
-    struct mn_buf *error;        /* why what is known may be wrong; NULL: nothing */
+    struct upstream_shown known;    /* by the last one */
+    struct upstream_tools tools;    /* which clients with all capabilities see, if that is others */
+    struct audience_relevant minds; /* extensions that clients had better declare to it */
+    struct mn_buf *of;              /* the plain lists it was made beside; NULL: none was made */
+    struct mn_buf *error;           /* why what is known may be wrong; NULL: nothing */
     mn_time next_at, pause;
     mn_time look_at;           /* HTTP: may have changed by then without a word */
     uint32_t failures, breaks; /* in a row; breaks: of the server */

@@ -19,23 +19,26 @@ static bool upstream_lease_may_ask(const char *method)
 static const struct json *upstream_lease_declared(struct upstream_host *host,
                                                   const Meshnode__Gateway__Request *payload)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json_limits limits = {JSON_DEPTH_MAX, AUDIENCE_DEPTH, JSON_NODES_MAX};
     struct mn_span raw = pb_span(payload->client_capabilities);
     const struct json *all;
 
     if (raw.size == 0) raw = mn_span_str("{}");
+    if (raw.size > AUDIENCE_DECLARED_MAX) return NULL;
     if (json_parse_copy(host->parser, raw, limits, &host->scratch, &all) != MN_OK ||
         all->type != JSON_OBJECT)
         return NULL;
     return all;
 }
 
-/* It can be asked something. What an extension keeps in a session is unknown, so its methods are
- * for sessions of the client's own. */
-static bool upstream_lease_is_needed(const Meshnode__Gateway__Request *payload,
+/* It can be asked something, or declared what makes a difference to its server. What an extension
+ * keeps in a session is unknown, so its methods are for sessions of the client's own. */
+static bool upstream_lease_is_needed(const struct upstream *server,
+                                     const Meshnode__Gateway__Request *payload,
                                      const struct json *declared)
 {
-    return extension_is_method(mn_span_str(payload->method)) ||
+    return upstream_survey_minds(server, declared) ||
+           extension_is_method(mn_span_str(payload->method)) ||
            json_find_str(declared, "sampling") != NULL ||
            json_find_str(declared, "elicitation") != NULL ||
            json_find_str(declared, "roots") != NULL;
@@ -204,7 +207,7 @@ static struct upstream *upstream_lease_open(struct upstream *server,
     const struct json *info;
 
     lease->lease.is_exclusive = !upstream_lease_has_session(payload);
-    lease->lease.is_optional = !upstream_lease_is_needed(payload, declared);
+    lease->lease.is_optional = !upstream_lease_is_needed(server, payload, declared);
     lease->lease.capabilities = upstream_lease_capabilities(payload, declared);
     lease->lease.session = mn_buf_copy(pb_span(payload->session));
     if (payload->client_info.len > 0 &&
@@ -235,7 +238,7 @@ struct upstream *upstream_lease_has(struct upstream *server,
     const struct json *declared = upstream_lease_declared(server->host, payload);
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
 
-    if (declared == NULL || !upstream_lease_is_needed(payload, declared) ||
+    if (declared == NULL || !upstream_lease_is_needed(server, payload, declared) ||
         !upstream_lease_has_session(payload))
         return NULL;
     upstream_lease_key_of(payload, declared, key);
@@ -248,7 +251,7 @@ static struct upstream *upstream_lease_take(struct upstream *server,
                                             const Meshnode__Gateway__Request *payload,
                                             const struct json *declared, bool wants_logs)
 {
-    bool is_needed = upstream_lease_is_needed(payload, declared);
+    bool is_needed = upstream_lease_is_needed(server, payload, declared);
     bool is_exclusive = !upstream_lease_has_session(payload);
     struct upstream *lease;
     uint8_t key[UPSTREAM_LEASE_KEY_SIZE];
@@ -280,7 +283,7 @@ struct upstream *upstream_lease_for(struct upstream *server,
         !extension_is_method(mn_span_str(payload->method)))
         return server;
     declared = upstream_lease_declared(server->host, payload);
-    if (declared == NULL || (!wants_logs && !upstream_lease_is_needed(payload, declared)))
+    if (declared == NULL || (!wants_logs && !upstream_lease_is_needed(server, payload, declared)))
         return server;
     return upstream_lease_take(server, payload, declared, wants_logs);
 }

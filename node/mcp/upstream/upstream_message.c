@@ -10,7 +10,6 @@
 #include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_task.h"
 #include "node/mcp/upstream/upstream_watch.h"
-#include "node/mcp/wire/audience.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
@@ -140,7 +139,7 @@ struct mn_buf *upstream_message_list(struct upstream *server, uint64_t id, const
     struct mn_writer writer = {0}, capabilities = {0};
     const char *comma = "";
 
-    if (server->list.is_survey) audience_write(&capabilities, server->survey.set);
+    if (server->list.is_survey) upstream_survey_write(server, &capabilities);
     upstream_message_begin(&writer, id, method);
     mn_writer_str(&writer, "{");
     if (cursor.size > 0) {
@@ -262,7 +261,7 @@ static struct mn_span upstream_message_checked(struct upstream *server, struct m
     const struct json *value;
 
     if (mn_span_is(raw, "{}")) return raw; /* what most clients can do */
-    if (raw.size == 0 ||
+    if (raw.size == 0 || raw.size > AUDIENCE_DECLARED_MAX ||
         json_parse_copy(server->host->parser, raw, limits, &server->host->scratch, &value) !=
             MN_OK ||
         value->type != JSON_OBJECT)

@@ -26,6 +26,48 @@ static struct upstream *survey_origin(struct upstream *server)
 
 /* ---- asking ---- */
 
+/* Those that servers are known to go by, and what this one says of itself: who acts on what a
+ * client declares of an extension has reason to declare it, too. */
+static void survey_know(struct upstream *server)
+{
+    static const char *const groups_known[] = {"extensions", "experimental"};
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    struct upstream_host *host = server->host;
+    struct upstream_shown *seen = &server->survey.seen;
+    const struct json *all = NULL;
+
+    upstream_shown_know(seen, mn_span_str(AUDIENCE_UI), mn_span_str(AUDIENCE_UI_SETTINGS));
+    upstream_shown_know(seen, mn_span_str(AUDIENCE_LATER), mn_span_str("{}"));
+    if (server->capabilities == NULL ||
+        json_parse_copy(host->parser, mn_buf_span(server->capabilities), limits, &host->scratch,
+                        &all) != MN_OK)
+        return;
+    for (size_t i = 0; i < sizeof groups_known / sizeof *groups_known; i++) {
+        const struct json *group = json_find_str(all, groups_known[i]);
+        if (!json_is(group, JSON_OBJECT)) continue;
+        for (const struct json *key = json_first(group); key != NULL; key = json_next(group, key)) {
+            const struct json *settings = json_value(key);
+            if (!json_is(settings, JSON_OBJECT) || key->text.size > AUDIENCE_NAME_MAX ||
+                settings->raw.size > AUDIENCE_SETTINGS_MAX ||
+                memchr(key->text.data, 0, key->text.size) != NULL)
+                continue;
+            upstream_shown_know(
+                seen,
+                mn_span_str(mn_arena_format(&host->scratch, "%s/%.*s", groups_known[i],
+                                            (int)key->text.size, (const char *)key->text.data)),
+                settings->raw);
+        }
+    }
+}
+
+void upstream_survey_write(const struct upstream *server, struct mn_writer *writer)
+{
+    const struct upstream_survey *survey = &server->survey;
+
+    audience_write(writer, survey->ask.set, survey->seen.extensions, survey->seen.extensions_count,
+                   survey->ask.extensions);
+}
+
 /* All capabilities of which its revision knows. */
 static uint32_t survey_full(const struct upstream *server)
 {
@@ -36,19 +78,19 @@ static uint32_t survey_full(const struct upstream *server)
     return AUDIENCE_FULL & ~(young | AUDIENCE_TASKS);
 }
 
-static void survey_ask(struct upstream *server, uint32_t set)
+static void survey_ask(struct upstream *server, struct upstream_ask ask)
 {
     struct upstream_survey *survey = &server->survey;
     struct mn_writer capabilities = {0};
     struct upstream *probe;
 
-    survey->set = set;
+    survey->ask = ask;
     upstream_timer_set(server->host, &survey->timer, UPSTREAM_SURVEY_TIMEOUT);
     if (upstream_is_modern(server)) {
         upstream_list_survey(server);
         return;
     }
-    audience_write(&capabilities, set);
+    upstream_survey_write(server, &capabilities);
     probe = upstream_new(server->host, server->config);
     probe->is_removed = probe->is_lease = probe->is_probe = true; /* it has no name of its own */
     probe->era = UPSTREAM_ERA_LEGACY;
@@ -101,29 +143,85 @@ static void survey_begin(struct upstream *server)
     survey->is_active = true;
     survey->is_due = false;
     upstream_shown_begin(&survey->seen, server->plain, rng_u64(&server->host->rng));
-    survey_ask(server, survey_full(server));
+    survey_know(server);
+    survey_ask(server, (struct upstream_ask){survey_full(server),
+                                             (1u << survey->seen.extensions_count) - 1});
 }
 
-static uint32_t survey_first_of(const struct upstream *server, const uint32_t *sets, size_t count)
+static bool survey_is_wanted(const struct upstream *server, struct upstream_ask ask)
 {
-    for (size_t i = 0; i < count; i++)
-        if ((sets[i] & ~survey_full(server)) == 0 &&
-            (server->survey.seen.asked >> sets[i] & 1) == 0)
-            return sets[i];
-    return 0;
+    return (ask.set & ~survey_full(server)) == 0 &&
+           upstream_shown_times(&server->survey.seen, ask) == 0;
 }
 
-/* What is left to ask; 0: nothing. */
-static uint32_t survey_next(const struct upstream *server)
+/* The first of [sets] with these extensions that was not asked for. */
+static bool survey_first_of(const struct upstream *server, const uint32_t *sets, size_t count,
+                            uint32_t extensions, struct upstream_ask *ret)
+{
+    for (size_t i = 0; i < count; i++) {
+        *ret = (struct upstream_ask){sets[i], extensions};
+        if (survey_is_wanted(server, *ret)) return true;
+    }
+    return false;
+}
+
+#define FIRST_OF(sets, extensions, ret) \
+    survey_first_of(server, sets, sizeof(sets) / sizeof *(sets), extensions, ret)
+
+static bool survey_next_set(const struct upstream *server, struct upstream_ask *ret)
 {
     const struct upstream_shown *seen = &server->survey.seen;
-    uint32_t set;
+    struct upstream_ask full = {survey_full(server), 0};
 
-    if (server->survey.set == survey_full(server) && upstream_shown_is_plain(seen)) return 0;
-    set = survey_first_of(server, singles, sizeof singles / sizeof *singles);
-    if (set == 0 && upstream_shown_is_only(seen, survey_full(server)))
-        set = survey_first_of(server, groups, sizeof groups / sizeof *groups);
-    return set;
+    if (!upstream_shown_differs(seen, full)) return false;
+    return FIRST_OF(singles, 0, ret) ||
+           (upstream_shown_is_only(seen, full) && FIRST_OF(groups, 0, ret));
+}
+
+static bool survey_next_extension(const struct upstream *server, uint32_t set,
+                                  struct upstream_ask *ret)
+{
+    for (uint32_t i = 0; i < server->survey.seen.extensions_count; i++) {
+        *ret = (struct upstream_ask){set, 1u << i};
+        if (survey_is_wanted(server, *ret)) return true;
+    }
+    return false;
+}
+
+/* What takes an extension and a capability. */
+static bool survey_next_together(const struct upstream *server, struct upstream_ask *ret)
+{
+    const struct upstream_shown *seen = &server->survey.seen;
+    uint32_t full = survey_full(server);
+
+    for (uint32_t i = 0; i < seen->extensions_count; i++) {
+        struct upstream_ask with = {full, 1u << i}, first = {singles[0], 1u << i};
+        bool is_begun = upstream_shown_times(seen, first) > 0;
+        if ((is_begun || upstream_shown_is_only(seen, with)) && FIRST_OF(singles, 1u << i, ret))
+            return true;
+    }
+    return !upstream_shown_is_explained(seen) &&
+           (survey_next_extension(server, 0, ret) || survey_next_extension(server, full, ret));
+}
+
+/* What is left to ask; false: nothing. */
+static bool survey_next(const struct upstream *server, struct upstream_ask *ret)
+{
+    const struct upstream_shown *seen = &server->survey.seen;
+    uint32_t all = (1u << seen->extensions_count) - 1;
+    struct upstream_ask plain = {0, 0}, full = {survey_full(server), 0}, known = {0, all};
+
+    if (!upstream_shown_differs(seen, seen->asks[1]) || seen->asks_count == UPSTREAM_ASKS_MAX)
+        return false;
+    *ret = plain;
+    if (upstream_shown_has_variants(seen) && upstream_shown_times(seen, plain) < 2) return true;
+    *ret = full;
+    if (survey_is_wanted(server, full)) return true;
+    *ret = known;
+    if (survey_is_wanted(server, known)) return true;
+    return survey_next_set(server, ret) ||
+           (upstream_shown_differs(seen, known) && survey_next_extension(server, 0, ret)) ||
+           survey_next_together(server, ret);
 }
 
 /* ---- when ---- */
@@ -206,6 +304,40 @@ static void survey_fail(struct upstream *server, const char *why)
     survey->error = mn_buf_copy(mn_span_str(why));
 }
 
+/* What the server declares itself. */
+static struct audience_client survey_declared(struct upstream *server)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, AUDIENCE_DEPTH, JSON_NODES_MAX};
+    const struct json *all;
+
+    if (server->capabilities == NULL ||
+        json_parse_copy(server->host->parser, mn_buf_span(server->capabilities), limits,
+                        &server->host->scratch, &all) != MN_OK)
+        return (struct audience_client){0};
+    return audience_client(all);
+}
+
+static void survey_mind(struct upstream *server)
+{
+    struct upstream_survey *survey = &server->survey;
+    struct audience_client own = survey_declared(server);
+
+    survey->minds = (struct audience_relevant){0};
+    memcpy(survey->minds.extensions, own.extensions, sizeof own.extensions);
+    survey->minds.extensions_count = own.extensions_count;
+    upstream_shown_add_relevant(&survey->known, &survey->minds);
+}
+
+bool upstream_survey_minds(const struct upstream *server, const struct json *declared)
+{
+    struct audience_client client, part;
+
+    if (server->survey.minds.extensions_count == 0) return false;
+    client = audience_client(declared);
+    part = audience_part(&client, &server->survey.minds);
+    return part.extensions_count > 0;
+}
+
 static void survey_conclude(struct upstream *server)
 {
     struct upstream_survey *survey = &server->survey;
@@ -219,6 +351,7 @@ static void survey_conclude(struct upstream *server)
         survey->tools = survey->seen_tools;
         survey->seen_tools = (struct upstream_tools){0};
     }
+    survey_mind(server);
     survey_remember(server);
     survey_close(server);
     survey->was_done = true;
@@ -270,11 +403,11 @@ void upstream_survey_on_lists(struct upstream *from)
     struct upstream *server = survey_origin(from);
     struct upstream_survey *survey = &server->survey;
     bool is_stale = !from->is_probe && from->list.is_stale;
-    uint32_t set;
+    struct upstream_ask next;
 
     if (survey_reads_again(from)) return;
-    upstream_shown_note(&survey->seen, survey->set, &from->list);
-    if (survey->set == survey_full(server)) {
+    upstream_shown_note(&survey->seen, survey->ask, &from->list);
+    if (survey->seen.asks_count == 2) { /* of everything */
         survey->seen_tools = from->list.found;
         from->list.found = (struct upstream_tools){0};
     }
@@ -286,11 +419,10 @@ void upstream_survey_on_lists(struct upstream *from)
         upstream_relist_soon(server);
         return;
     }
-    set = survey_next(server);
-    if (set == 0)
-        survey_conclude(server);
+    if (survey_next(server, &next))
+        survey_ask(server, next);
     else
-        survey_ask(server, set);
+        survey_conclude(server);
 }
 
 void upstream_survey_offer(struct upstream *server)

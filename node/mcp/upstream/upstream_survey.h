@@ -1,8 +1,9 @@
-/* upstream_survey.h: asks a server for its lists as clients with certain capabilities see them,
- * beside those that it shows to us. A modern server hears them in the request; of a legacy one each
- * set needs a session of its own: a child, or HTTP session, that is opened for its lists and closed
- * after them. First all capabilities are declared; only if that makes a difference, each alone, and
- * only if that explains not all, some together.
+/* upstream_survey.h: asks a server for its lists as clients with certain capabilities, or which
+ * know certain extensions, see them, beside those that it shows to us. A modern server hears them
+ * in the request; of a legacy one each ask needs a session of its own: a child, or HTTP session,
+ * that is opened for its lists and closed after them. First everything is declared; only if that
+ * makes a difference, each alone, and only if that explains not all, some together. The extensions
+ * are MCP Apps, tasks, and those that the server declares itself.
  *
  * What breaks because of a survey costs the server nothing but the survey: time is bounded, its
  * normal lists stay, and one that breaks twice is left in peace for an hour. Its first offer
@@ -35,6 +36,9 @@ void upstream_survey_wish(struct upstream *server);
  * a survey. */
 bool upstream_survey_asks(const struct upstream *server);
 
+/* What is declared in the ask under way. */
+void upstream_survey_write(const struct upstream *server, struct mn_writer *writer);
+
 /* They are complete; or could not be had. */
 void upstream_survey_on_lists(struct upstream *server);
 void upstream_survey_lost(struct upstream *server, const char *why);
@@ -47,6 +51,10 @@ void upstream_survey_reset(struct upstream *server);
 
 void upstream_survey_on_timer(struct upstream *server);
 void upstream_survey_on_hold(struct upstream *server);
+
+/* Whether clients that declare such a thing of an extension are others than those that do not to
+ * this server: it shows them other lists, or declares the same extension. */
+bool upstream_survey_minds(const struct upstream *server, const struct json *declared);
 
 /* A session that was opened for lists goes; the server goes. */
 void upstream_survey_probe_done(struct upstream *probe);

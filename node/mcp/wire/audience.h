@@ -1,10 +1,15 @@
-/* audience.h: to which clients a server shows an item. A client declares what it can be asked; some
- * servers list a tool only for those that can answer its questions.
+/* audience.h: to which clients a server shows an item. A client declares what it can be asked, and
+ * which extensions it knows; some servers list a tool only for those that can answer its questions,
+ * or show its user interface.
  *
- * What a client declared is a set, AUDIENCE_* or-ed together. An audience is a table of all sets:
+ * What a client can be asked is a set, AUDIENCE_* or-ed together. A table has a bit for each set:
  * bit i is set if the item is shown to clients whose set is i. So it can say anything, also that
  * one of two capabilities is enough, or that a tool is for those that have none. Zero, which no
- * item would have, stands for everybody. */
+ * item would have, stands for everybody.
+ *
+ * Extensions have names, of which there may be any number. An audience is a table for clients
+ * without extensions, and for each extension that makes a difference the table of those that
+ * declare it. Of a client that declares several the first that makes one decides. */
 #ifndef AUDIENCE_H
 #define AUDIENCE_H
 
@@ -26,13 +31,73 @@ enum audience_capability {
 #define AUDIENCE_SETS 64 /* as many as a table has bits */
 #define AUDIENCE_FULL (AUDIENCE_SETS - 1)
 #define AUDIENCE_ALL UINT64_MAX
+#define AUDIENCE_NOBODY ((uint64_t)1 << AUDIENCE_SAMPLING_TOOLS) /* of a set that no client has */
+#define AUDIENCE_DECLARED_MAX 16384 /* bytes of a ClientCapabilities object */
 #define AUDIENCE_DEPTH 4 /* levels of a ClientCapabilities object that say what it declares */
+#define AUDIENCE_EXTENSIONS_MAX 16 /* of a client, and of a list; more count as not declared */
+#define AUDIENCE_NAME_MAX 256      /* bytes of an extension's name */
+#define AUDIENCE_SETTINGS_MAX 1024 /* bytes of what is declared of one */
+#define AUDIENCE_UI "extensions/io.modelcontextprotocol/ui"
+#define AUDIENCE_UI_SETTINGS "{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}"
+#define AUDIENCE_LATER "extensions/io.modelcontextprotocol/tasks"
 
-/* The set that such an object declares, kept so deep; NULL: none. */
+/* What a client declared. */
+struct audience_client {
+    uint32_t set;
+    uint32_t extensions_count;
+    uint64_t extensions[AUDIENCE_EXTENSIONS_MAX]; /* ids */
+};
+
+/* What it declares of an extension. */
+struct audience_extension {
+    struct mn_span name;     /* "extensions/NAME" or "experimental/NAME" */
+    struct mn_span settings; /* JSON object */
+};
+
+struct audience_with {
+    uint64_t extension; /* id */
+    struct mn_span name;
+    uint64_t table; /* of clients that declare it */
+};
+
+struct audience {
+    uint64_t table;
+    const struct audience_with *with;
+    uint32_t with_count;
+};
+
+/* What makes a difference to a list, or a server. */
+struct audience_relevant {
+    bool is_any; /* something is not for everybody */
+    uint32_t set;
+    uint32_t extensions_count;
+    uint64_t extensions[AUDIENCE_EXTENSIONS_MAX];
+};
+
+/* The set that a ClientCapabilities object declares, kept so deep; NULL: none. */
 uint32_t audience_set(const struct json *capabilities);
 
-/* The object that declares that set. */
-void audience_write(struct mn_writer *writer, uint32_t set);
+/* The same with its extensions. The user interfaces of MCP Apps count as declared by who can show
+ * HTML, for that is what they are. */
+struct audience_client audience_client(const struct json *capabilities);
+
+/* By what a name is known: equal for equal names, everywhere. */
+uint64_t audience_id(struct mn_span name);
+
+/* The object that declares that set, and those extensions: of [count], the ones whose bit is set in
+ * [chosen]. */
+void audience_write(struct mn_writer *writer, uint32_t set, const struct audience_extension *list,
+                    uint32_t count, uint32_t chosen);
+
+bool audience_shows(const struct audience *audience, const struct audience_client *client);
+
+/* Adds what makes a difference to [audience]. */
+void audience_add_relevant(struct audience_relevant *relevant, const struct audience *audience);
+
+/* The part of what a client declared that makes a difference: equal parts see equal lists. */
+struct audience_client audience_part(const struct audience_client *client,
+                                     const struct audience_relevant *relevant);
+bool audience_is_equal(const struct audience_client *a, const struct audience_client *b);
 
 static inline bool audience_has(uint64_t audience, uint32_t set)
 {
@@ -49,6 +114,6 @@ uint64_t audience_infer(uint64_t asked, uint64_t shown);
 
 /* For people: "sampling or elicitation+roots", each enough alone; "not " before those that must not
  * be there. Nothing for an item that is for everybody. */
-void audience_describe(struct mn_writer *writer, uint64_t audience);
+void audience_describe(struct mn_writer *writer, const struct audience *audience);
 
 #endif
