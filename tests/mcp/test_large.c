@@ -11,12 +11,12 @@
 #include "tests/mcp/work.h"
 #include "tests/suite.h"
 
-#define COPIES_MAX 2 /* of a whole request, in the step of its end */
 #define FIRST_TICKET 7
 
 static struct world w;
 
 #define IMAGE_HEAD "{\"content\":[{\"type\":\"image\",\"mimeType\":\"image/png\",\"data\":\""
+#define RELATED "\"io.modelcontextprotocol/related-task\":{\"taskId\":\"t-1\"}"
 #define IMAGE_TAIL "\"}]}"
 
 /* What servers answer at length: one string, many small values, text that is all escapes. */
@@ -123,6 +123,48 @@ START_TEST(line_is_handled_as_it_comes)
         world_say_bytes(&w, 1, mn_span(bytes, size));
     }
     assert_carried();
+    world_done(&w);
+}
+END_TEST
+
+/* The result of a task that its client does not know of, without saying of which it is. */
+START_TEST(result_of_a_task_of_ours_is_not_copied)
+{
+    static const struct {
+        const char *meta, *left;
+    } metas[] = {{"\"_meta\":{" RELATED "}", "\"_meta\":{"},
+                 {"\"_meta\":{\"a\":1 , " RELATED ",\"b\":2}", ",\"b\":2}"},
+                 {"\"_meta\":{" RELATED " ,\"b\":2}", "\"b\":2}"},
+                 {"\"_meta\":{\"a\":1}", "\"_meta\":{\"a\":1}"}};
+    char tail[256], head[128];
+    struct world_event *event;
+    const char *line;
+
+    world_init(&w);
+    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_LEGACY), MN_OK);
+    world_answer(&w, world_line(&w), WORLD_LEGACY);
+    world_line(&w);
+    world_answer(&w, world_line(&w),
+                 world_tools_result(&w, "[{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"},"
+                                        "\"execution\":{\"taskSupport\":\"required\"}}]"));
+    world_call_echo(&w, FIRST_TICKET, "s");
+    world_answer(&w, world_line(&w), "{\"task\":{\"taskId\":\"t-1\",\"status\":\"working\"}}");
+    line = world_line(&w);
+    ck_assert_ptr_nonnull(strstr(line, "tasks/result"));
+    work_reset();
+    snprintf(head, sizeof head, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":" IMAGE_HEAD,
+             (unsigned long long)world_id(line));
+    snprintf(tail, sizeof tail, "\"}],%s}}\n", metas[_i].meta);
+    line = large_made(head, "A", LARGE, tail);
+    for (size_t left = strlen(line), size; left > 0; line += size, left -= size) {
+        size = left < LARGE_PIECE ? left : LARGE_PIECE;
+        world_say_bytes(&w, 1, mn_span(line, size));
+    }
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "result");
+    ck_assert_ptr_null(strstr(event->json, "related-task"));
+    ck_assert_ptr_nonnull(strstr(event->json + LARGE, metas[_i].left));
     world_done(&w);
 }
 END_TEST
@@ -283,12 +325,35 @@ static uint64_t posted(int index, const char *path, const char *name)
     return id;
 }
 
-/* Its JSON was judged while it came. What is left for its end is copying it for the mesh. */
-START_TEST(request_is_checked_as_it_comes)
+/* Its JSON was judged while it came; then it is copied for the mesh. */
+START_TEST(request_is_handled_in_slices)
 {
+    const char *arguments, *params;
+
     posted(_i, "/mcp/servers/srv", "echo");
+    ck_assert_uint_eq(client_calls_count, 0);
+    large_work_off();
     ck_assert_uint_eq(client_calls_count, 1);
-    ck_assert_uint_le(work_worst(), COPIES_MAX * REQUEST + LARGE_STEP_MAX);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    arguments = strstr(large_text(), "\"arguments\":") + strlen("\"arguments\":");
+    params = client_calls[0].params;
+    ck_assert_int_eq(strncmp(params, "{\"name\":\"echo\",\"arguments\":", 27), 0);
+    ck_assert_uint_eq(strlen(params + 27), strlen(arguments) - 1); /* without the message's end */
+    ck_assert(memcmp(params + 27, arguments, strlen(arguments) - 1) == 0);
+}
+END_TEST
+
+START_TEST(client_that_leaves_while_it_is_copied_leaves_nothing)
+{
+    uint64_t id = posted(0, "/mcp/servers/srv", "echo");
+    struct mcp_stats stats;
+
+    client_at(client_now.mono);
+    client_gone(id);
+    large_work_off();
+    ck_assert_uint_eq(client_calls_count, 0);
+    front_stats(client_front, &stats);
+    ck_assert_uint_eq(stats.calls_count, 0);
 }
 END_TEST
 
@@ -433,12 +498,14 @@ int main(void)
     tcase_add_loop_test(from, body_is_handled_as_it_comes, 0, RESULTS_COUNT);
     tcase_add_loop_test(from, event_is_handled_as_it_comes, 0, RESULTS_COUNT);
     tcase_add_loop_test(from, line_is_handled_as_it_comes, 0, RESULTS_COUNT);
+    tcase_add_loop_test(from, result_of_a_task_of_ours_is_not_copied, 0, 4);
     tcase_add_test(from, what_is_wrong_in_the_end_is_no_answer);
     tcase_add_checked_fixture(to, front_setup, front_teardown);
     tcase_add_loop_test(to, modern_client_gets_it_in_slices, 0, RESULTS_COUNT);
     tcase_add_loop_test(to, legacy_client_gets_it_in_slices, 0, 4);
     tcase_add_loop_test(to, old_client_gets_what_it_knows, 0, 10);
-    tcase_add_loop_test(to, request_is_checked_as_it_comes, 0, REQUESTS_COUNT);
+    tcase_add_loop_test(to, request_is_handled_in_slices, 0, REQUESTS_COUNT);
+    tcase_add_test(to, client_that_leaves_while_it_is_copied_leaves_nothing);
     tcase_add_test(to, request_of_too_many_values_is_refused_at_once);
     tcase_add_test(to, request_that_is_wrong_says_where);
     tcase_add_test(to, stream_gets_it_in_slices);

@@ -316,7 +316,8 @@ void world_pass(struct world *w, mn_time time)
         w->now.mono = next;
         if (deadline > end) return;
         world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
-        ck_assert(upstreams_deadline(w->upstreams) > w->now.mono);
+        deadline = upstreams_deadline(w->upstreams);
+        ck_assert(deadline == 0 || deadline > w->now.mono); /* 0: it goes on with something large */
     }
 }
 

@@ -53,6 +53,7 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->listed, rng_u64(&front->rng));
     mn_list_init(&front->streams);
     mn_list_init(&front->large);
+    mn_list_init(&front->packs);
     front->changed_at = MN_TIME_NEVER;
     return front;
 }
@@ -61,6 +62,7 @@ void front_call_free(struct front *front, struct front_call *call)
 {
     front_question_drop(front, call);
     front_large_drop(front, call);
+    front_pack_drop(front, call);
     usage_drop(&front->usage, call->usage);
     mn_heap_remove(&front->retries, &call->retry);
     mn_map_remove(&front->calls, &call->by_ticket);
@@ -263,6 +265,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     front->now = now;
     front->outbox = outbox;
     front->body = mn_span(NULL, 0);
+    front->body_whole = NULL;
     front->body_values = 0;
     switch (input->type) {
     case MCP_IN_EDGE: front_on_edge(front, input->edge); break;
@@ -283,7 +286,10 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
         front->is_stopping = true;
         front_stream_stop(front);
         break;
-    case MCP_IN_TICK: front_large_on_tick(front); break;
+    case MCP_IN_TICK:
+        front_large_on_tick(front);
+        front_pack_on_tick(front);
+        break;
     }
     front_large_bound(front);
     front_on_time(front);
@@ -298,7 +304,7 @@ mn_time front_deadline(const struct front *front)
     at = mn_time_min(at, mn_heap_deadline(&front->feeds_timers));
     at = mn_time_min(at, mn_heap_deadline(&front->retries));
     at = mn_time_min(at, records_deadline(front->records));
-    if (!mn_list_is_empty(&front->large)) return 0;
+    if (!mn_list_is_empty(&front->large) || !mn_list_is_empty(&front->packs)) return 0;
     return mn_time_min(at, front->changed_at);
 }
 
@@ -355,7 +361,7 @@ void front_check(const struct front *front)
     records_check(front->records);
     MN_ASSERT(front->sessions.count == front->sessions_by_handle.count);
     front_subscribe_check(front);
-    MN_ASSERT(bodies_size == front->bodies_size);
+    MN_ASSERT(bodies_size + front_pack_size(front) == front->bodies_size);
     MN_ASSERT(batches_size == front->batches_size);
     MN_ASSERT(streams_count == front->streams_count);
     MN_ASSERT(front->streams_count <= MCP_STREAMS_MAX);

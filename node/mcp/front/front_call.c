@@ -48,83 +48,92 @@ void front_call_write_member(struct mn_writer *writer, const struct json *key, b
     mn_writer_add(writer, mn_span(key->raw.data, (size_t)(end - key->raw.data)));
 }
 
+static void front_call_put_member(struct pieces *to, const struct json *key, bool *is_first)
+{
+    const struct json *value = json_value(key);
+    const uint8_t *end = value->raw.data + value->raw.size;
+
+    if (!*is_first) pieces_str(to, ",");
+    *is_first = false;
+    pieces_add(to, mn_span(key->raw.data, (size_t)(end - key->raw.data)));
+}
+
 /* "_meta" with what is not about this hop; nothing when nothing is left. */
-static void front_call_write_meta(struct mn_writer *writer, const struct json *meta, bool *is_first)
+static void front_call_write_meta(struct pieces *to, const struct json *meta, bool *is_first)
 {
     bool is_empty = true, is_first_inside = true;
 
     for (const struct json *key = json_first(meta); key != NULL; key = json_next(meta, key))
         is_empty = is_empty && front_call_is_hop_key(key->text);
     if (is_empty) return;
-    mn_writer_str(writer, *is_first ? "\"_meta\":{" : ",\"_meta\":{");
+    pieces_str(to, *is_first ? "\"_meta\":{" : ",\"_meta\":{");
     *is_first = false;
     for (const struct json *key = json_first(meta); key != NULL; key = json_next(meta, key))
-        if (!front_call_is_hop_key(key->text))
-            front_call_write_member(writer, key, &is_first_inside);
-    mn_writer_str(writer, "}");
+        if (!front_call_is_hop_key(key->text)) front_call_put_member(to, key, &is_first_inside);
+    pieces_str(to, "}");
 }
 
-static void front_call_write_key(struct mn_writer *writer, const struct json *key, bool *is_first)
+static void front_call_write_key(struct pieces *to, const struct json *key, bool *is_first)
 {
-    if (!*is_first) mn_writer_str(writer, ",");
+    if (!*is_first) pieces_str(to, ",");
     *is_first = false;
-    mn_writer_add(writer, key->raw);
-    mn_writer_str(writer, ":");
+    pieces_add(to, key->raw);
+    pieces_str(to, ":");
 }
 
 /* An object whose member [name], or [other], says [own] instead of what the client wrote. */
-static void front_call_write_renamed(struct mn_writer *writer, const struct json *object,
-                                     const char *name, const char *other, struct mn_span own)
+static void front_call_write_renamed(struct pieces *to, const struct json *object, const char *name,
+                                     const char *other, struct mn_span own)
 {
     bool is_first = true;
 
-    mn_writer_str(writer, "{");
+    pieces_str(to, "{");
     for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key)) {
         bool is_name =
             mn_span_is(key->text, name) || (other != NULL && mn_span_is(key->text, other));
         if (is_name) {
-            front_call_write_key(writer, key, &is_first);
-            json_write_string(writer, own);
+            front_call_write_key(to, key, &is_first);
+            json_write_string(&to->writer, own);
         } else if (mn_span_is(key->text, "_meta")) {
-            front_call_write_meta(writer, json_value(key), &is_first);
+            front_call_write_meta(to, json_value(key), &is_first);
         } else {
-            front_call_write_member(writer, key, &is_first);
+            front_call_put_member(to, key, &is_first);
         }
     }
-    mn_writer_str(writer, "}");
+    pieces_str(to, "}");
 }
 
 /* The params as the server shall see them: its own name for what is asked, no _meta of this hop. */
-static void front_call_write_params(struct mn_writer *writer, const struct front_method *method,
+static void front_call_write_params(struct pieces *to, const struct front_method *method,
                                     const struct json *params, const struct front_target *target,
                                     const struct front_round *round)
 {
     bool is_first = true;
 
     if (target->own.data != NULL && method->member != NULL && !round->is_next) {
-        front_call_write_renamed(writer, params, method->member, NULL, target->own);
+        front_call_write_renamed(to, params, method->member, NULL, target->own);
         return;
     }
-    mn_writer_str(writer, "{");
+    pieces_str(to, "{");
     for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key)) {
         if (mn_span_is(key->text, "_meta")) {
-            front_call_write_meta(writer, json_value(key), &is_first);
+            front_call_write_meta(to, json_value(key), &is_first);
         } else if (round->is_next && mn_span_is(key->text, "requestState")) {
             if (!round->has_state) continue; /* it was ours alone */
-            front_call_write_key(writer, key, &is_first);
-            json_write_string(writer, round->state);
+            front_call_write_key(to, key, &is_first);
+            json_write_string(&to->writer, round->state);
         } else if (target->own.data != NULL && method->member != NULL &&
                    mn_span_is(key->text, method->member)) {
-            front_call_write_key(writer, key, &is_first);
-            json_write_string(writer, target->own);
+            front_call_write_key(to, key, &is_first);
+            json_write_string(&to->writer, target->own);
         } else if (target->own.data != NULL && mn_span_is(key->text, "ref")) {
-            front_call_write_key(writer, key, &is_first);
-            front_call_write_renamed(writer, json_value(key), "name", "uri", target->own);
+            front_call_write_key(to, key, &is_first);
+            front_call_write_renamed(to, json_value(key), "name", "uri", target->own);
         } else {
-            front_call_write_member(writer, key, &is_first);
+            front_call_put_member(to, key, &is_first);
         }
     }
-    mn_writer_str(writer, "}");
+    pieces_str(to, "}");
 }
 
 /* The nodes a call went out of already, from the header that our own kind sends to HTTP servers. */
@@ -154,30 +163,28 @@ static char *front_call_string(struct front *front, struct mn_span text)
     return copy;
 }
 
-/* Everything the serving node has to know, as bytes. */
-static struct mn_buf *front_call_payload(struct front *front, const struct front_exchange *exchange,
-                                         const struct front_call *call,
-                                         const struct jsonrpc_message *message,
-                                         const struct front_meta *meta,
-                                         const struct front_target *target,
-                                         const struct front_round *round)
+/* Everything the serving node has to know, in call->payload, or there once it is packed: if it is
+ * large, it is copied in slices. False: it is not the next round of what it says it is. */
+static bool front_call_pack(struct front *front, const struct front_exchange *exchange,
+                            struct front_call *call, const struct jsonrpc_message *message,
+                            const struct front_meta *meta, const struct front_target *target,
+                            const struct front_round *round)
 {
     Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
-    struct mn_writer params = {0};
+    struct pieces params = {.source = round->is_next ? NULL : front->body_whole};
     mn_id ids[TRAIL_MAX];
     ProtobufCBinaryData trail[TRAIL_MAX];
-    struct mn_buf *payload;
 
     front_call_write_params(&params, call->method, message->params, target, round);
-    if (round->is_next && !front_round_fits(front, round, mn_buf_span(params.buf))) {
-        mn_writer_drop(&params);
-        return NULL;
+    if (round->is_next && !front_round_fits(front, round, mn_buf_span(params.writer.buf))) {
+        pieces_drop(&params);
+        return false;
     }
     request.resume = pb_bytes(round->resume);
     request.method = call->method->what == FRONT_EXTENSION
                          ? front_call_string(front, message->method)
                          : (char *)(uintptr_t)call->method->name;
-    request.params = pb_bytes(mn_buf_span(params.buf));
+    if (params.done_count == 0) request.params = pb_bytes(mn_buf_span(params.writer.buf));
     if (call->session != NULL) {
         request.is_live = true;
         request.orphan = pb_bytes(mn_span(call->handle, sizeof call->handle));
@@ -198,9 +205,10 @@ static struct mn_buf *front_call_payload(struct front *front, const struct front
     request.principal = pb_id_bytes(&exchange->principal);
     request.n_trail = front_call_trail(exchange, ids, trail);
     request.trail = trail;
-    payload = pb_pack(&request.base);
-    mn_writer_drop(&params);
-    return payload;
+    call->payload = pb_pack(&request.base);
+    if (params.done_count > 0) front_pack_begin(front, call, front->body_whole, &params);
+    pieces_drop(&params);
+    return true;
 }
 
 static struct mn_span front_call_keep(uint8_t **to, struct mn_span text)
@@ -300,15 +308,17 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
         method->what == FRONT_CALL && method->kind != NAMES_TOOLS && method->kind != NAMES_UI;
     bool is_idempotent = is_reading || (target->tool != NULL && target->tool->is_idempotent);
 
-    call->payload = front_call_payload(front, exchange, call, message, meta, target, round);
-    if (call->payload == NULL) {
+    if (!front_call_pack(front, exchange, call, message, meta, target, round)) {
         front_call_free(front, call);
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, bad_state);
         return;
     }
     call->started = front->now.mono;
-    front_call_emit(front, call, round->is_next ? &round->node : &target->node,
-                    is_idempotent && !round->is_next, front_call_trace(meta));
+    if (call->pack != NULL)
+        front_pack_send(call, &target->node, is_idempotent, front_call_trace(meta));
+    else
+        front_call_emit(front, call, round->is_next ? &round->node : &target->node,
+                        is_idempotent && !round->is_next, front_call_trace(meta));
     if (target->tool != NULL) call->usage = usage_begin(&front->usage, target->tool->exposed);
     /* What becomes a task is answered soon, and that answer waits until others know of the task. */
     if (session != NULL && json_find_str(message->params, "task") == NULL)
@@ -450,6 +460,7 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
 
 void front_call_cancel(struct front *front, struct front_call *call)
 {
-    call_emit(front->outbox->calls, CALL_MESSAGE_CANCEL)->ticket = call->ticket;
+    if (call->pack == NULL)
+        call_emit(front->outbox->calls, CALL_MESSAGE_CANCEL)->ticket = call->ticket;
     front_call_free(front, call);
 }

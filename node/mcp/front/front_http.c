@@ -316,6 +316,7 @@ void front_http_body(struct front *front, struct front_exchange *exchange,
     if (!input->is_last) return;
     front->bodies_size -= mn_writer_size(&exchange->body);
     body = mn_writer_done(&exchange->body);
+    if (body->size >= JSONRPC_LARGE) front->body_whole = body;
     front_message_receive(front, exchange, mn_buf_span(body));
     mn_buf_unref(body);
 }

@@ -369,6 +369,19 @@ void front_large_on_tick(struct front *front);
 /* Memory is bounded: what is too much is checked now. */
 void front_large_bound(struct front *front);
 
+/* ---- front_pack.c ---- */
+
+/* [params], pieces of [source], follow what the call's payload has, in slices; takes them. */
+void front_pack_begin(struct front *front, struct front_call *call, struct mn_buf *source,
+                      struct pieces *params);
+
+/* front_call_emit() with these, once all is there. */
+void front_pack_send(struct front_call *call, const mn_id *node, bool is_idempotent,
+                     struct mn_span trace);
+void front_pack_drop(struct front *front, struct front_call *call);
+void front_pack_on_tick(struct front *front);
+size_t front_pack_size(const struct front *front); /* bytes that are kept for it */
+
 /* ---- front_round.c ---- */
 
 /* Opens the requestState of a request (NULL: none), as front_unseal() says. */

@@ -334,6 +334,7 @@ static void adoption_serve(struct front *front, struct front_exchange *exchange)
     }
     front->bodies_size -= mn_writer_size(&exchange->body);
     body = mn_writer_done(&exchange->body);
+    front->body_whole = body->size >= JSONRPC_LARGE ? body : NULL;
     exchange->pending_count = 0;
     front_message_receive(front, exchange, mn_buf_span(body));
     mn_buf_unref(body);

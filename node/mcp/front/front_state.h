@@ -224,6 +224,7 @@ struct front_call {
     struct usage_tool *usage; /* NULL: not counted */
     mn_time started;
     struct front_large *large;  /* its answer, while that is being checked */
+    struct front_pack *pack;    /* while it is large, and its params are not all in the payload */
     struct mn_heap_entry retry; /* of a claim that could not be asked for */
 };
 
@@ -266,14 +267,16 @@ struct front {
     size_t batches_size;  /* answers that wait for the rest of their batch */
     struct mn_list large; /* of front_large.c */
     size_t large_size;
+    struct mn_list packs; /* of front_pack.c */
     uint64_t ticket_last, question_last;
     bool is_stopping;
     struct mcp_stats stats; /* its totals */
 
     /* Of the step under way. */
     struct mn_now now;
-    struct mn_span body; /* of the POST that is being served; else empty */
-    size_t body_values;  /* in it, if it is large */
+    struct mn_span body;       /* of the POST that is being served; else empty */
+    struct mn_buf *body_whole; /* whose text it is, if it is large; else NULL */
+    size_t body_values;        /* in it, if it is large */
     struct mcp_outbox *outbox;
 };
 

@@ -106,6 +106,7 @@ struct upstream_host {
     struct mn_map watches; /* lasting calls, by ticket */
     uint64_t hearer_last;  /* see upstream_aside.c */
     struct mn_list dead;   /* exchanges to be freed at the end of the step */
+    struct mn_list large;  /* of upstream_large.c */
     uint64_t edge_id_last, request_id_last;
     bool is_stopping;
     bool has_ended;  /* leases that are over are freed at the end of the step */
@@ -151,6 +152,7 @@ struct upstream_request {
     struct mn_buf *payload;       /* call: the gateway's request; a subscription: its URI */
     struct upstream_exchange *exchange; /* HTTP, while sent */
     uint64_t written_end;               /* stdio: where it ends in the stream to the child */
+    struct upstream_large *large;       /* call: of upstream_large.c, if it is large; else NULL */
 };
 
 /* See upstream_lease.h. */

@@ -169,9 +169,11 @@ static void upstream_answer_on_result(struct upstream_request *request, const st
 
     if (request->is_task_ours && request->task == NULL && upstream_task_on_created(request, result))
         return;
-    if (request->task != NULL)
+    if (request->task != NULL && upstream_task_blank(server->host, result))
+        upstream_answer_whole(request, result);
+    else if (request->task != NULL)
         upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_RESULT,
-                              upstream_task_result(server->host, result->raw));
+                              upstream_task_result(server->host, result));
     else if (upstream_is_modern(server) && request->is_live && mn_span_is(type, "input_required"))
         upstream_question_on_round(request, result);
     else if (upstream_is_modern(server) && type.size > 0 && !mn_span_is(type, "complete") &&

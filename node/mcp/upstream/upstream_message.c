@@ -231,13 +231,12 @@ struct mn_buf *upstream_message_cancelled(struct upstream *server, uint64_t id)
 
 /* Calls. */
 
-static void upstream_message_member(const struct upstream *server, struct mn_writer *writer,
-                                    const struct json *key, const char **comma)
+static void upstream_message_member(struct pieces *text, const struct json *key, const char **comma)
 {
-    mn_writer_str(writer, *comma);
-    mn_writer_add(writer, key->raw);
-    mn_writer_str(writer, ":");
-    upstream_message_splice(server, writer, json_value(key)->raw);
+    pieces_str(text, *comma);
+    pieces_add(text, key->raw);
+    pieces_str(text, ":");
+    pieces_add(text, json_value(key)->raw);
     *comma = ",";
 }
 
@@ -269,19 +268,19 @@ static struct mn_span upstream_message_checked(struct upstream *server, struct m
     return value->raw;
 }
 
-static void upstream_message_call_meta(struct upstream *server, struct mn_writer *writer,
+static void upstream_message_call_meta(struct upstream *server, struct pieces *text,
                                        const struct upstream_request *call,
                                        const Meshnode__Gateway__Request *payload,
                                        const struct json *meta)
 {
+    struct mn_writer *writer = &text->writer;
     const char *comma = "";
     char token[ID_TEXT_SIZE];
 
     mn_writer_str(writer, "\"_meta\":{");
     if (json_is(meta, JSON_OBJECT))
         for (const struct json *key = json_first(meta); key != NULL; key = json_next(meta, key))
-            if (!upstream_message_is_hop_key(key->text))
-                upstream_message_member(server, writer, key, &comma);
+            if (!upstream_message_is_hop_key(key->text)) upstream_message_member(text, key, &comma);
     if (call->wants_progress) {
         mn_writer_str(writer, comma);
         mn_writer_str(writer, "\"progressToken\":");
@@ -324,11 +323,10 @@ static void upstream_message_round(const struct upstream *server, struct mn_writ
     }
 }
 
-struct mn_buf *upstream_message_call(struct upstream *server, const struct upstream_request *call,
-                                     const Meshnode__Gateway__Request *payload,
-                                     const struct json *params)
+void upstream_message_call(struct upstream *server, const struct upstream_request *call,
+                           const Meshnode__Gateway__Request *payload, const struct json *params,
+                           struct pieces *text)
 {
-    struct mn_writer writer = {0};
     const struct json *meta = json_find_str(params, "_meta");
     const char *comma = "";
     /* Members of a round belong to whoever asked: a legacy server never did. */
@@ -337,28 +335,30 @@ struct mn_buf *upstream_message_call(struct upstream *server, const struct upstr
     bool is_round_ours = !upstream_is_modern(server) || call->asked != NULL;
 
     MN_ASSERT(params->type == JSON_OBJECT);
-    mn_writer_reserve(&writer, params->raw.size + 512); /* enough for nearly every call */
-    upstream_message_begin(&writer, call->id, payload->method);
+    text->is_line = !server->is_http;
+    if (text->source == NULL)
+        mn_writer_reserve(&text->writer, params->raw.size + 512); /* enough for nearly every call */
+    upstream_message_begin(&text->writer, call->id, payload->method);
     if (meta == NULL && !call->wants_progress && !upstream_is_modern(server) && is_plain &&
         !call->is_task_ours) {
-        upstream_message_splice(server, &writer, params->raw);
-        return upstream_message_end(server, &writer);
+        pieces_add(text, params->raw);
+        pieces_str(text, "}");
+        return;
     }
-    mn_writer_str(&writer, "{");
+    pieces_str(text, "{");
     for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key))
         if (!mn_span_is(key->text, "_meta") &&
             !(is_round_ours && upstream_message_is_of_round(key->text)) &&
             !(call->is_task_ours && mn_span_is(key->text, "task")))
-            upstream_message_member(server, &writer, key, &comma);
+            upstream_message_member(text, key, &comma);
     if (call->is_task_ours) {
-        mn_writer_format(&writer, "%s\"task\":{\"ttl\":%u}", comma, UPSTREAM_TASK_TTL_MS);
+        mn_writer_format(&text->writer, "%s\"task\":{\"ttl\":%u}", comma, UPSTREAM_TASK_TTL_MS);
         comma = ",";
     }
-    if (call->asked != NULL) upstream_message_round(server, &writer, call->asked, &comma);
-    mn_writer_str(&writer, comma);
-    upstream_message_call_meta(server, &writer, call, payload, meta);
-    mn_writer_str(&writer, "}");
-    return upstream_message_end(server, &writer);
+    if (call->asked != NULL) upstream_message_round(server, &text->writer, call->asked, &comma);
+    pieces_str(text, comma);
+    upstream_message_call_meta(server, text, call, payload, meta);
+    pieces_str(text, "}}");
 }
 
 struct mn_span upstream_message_without(struct upstream_host *host, const struct json *params,

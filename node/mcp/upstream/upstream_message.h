@@ -5,6 +5,7 @@
 
 #include "node/json/feed.h"
 #include "node/mcp/upstream/upstream.h"
+#include "node/mcp/wire/pieces.h"
 #include "proto/gateway.pb-c.h"
 
 #define UPSTREAM_NS "io.modelcontextprotocol/"
@@ -36,10 +37,11 @@ struct mn_buf *upstream_message_task(struct upstream *server, uint64_t id, const
 void upstream_message_reply(struct upstream *server, struct mn_writer *writer);
 
 /* [params] (kept to one level inside _meta) go verbatim, but for the keys in _meta that belong to a
- * hop: those are dropped, and ours put in. */
-struct mn_buf *upstream_message_call(struct upstream *server, const struct upstream_request *call,
-                                     const Meshnode__Gateway__Request *payload,
-                                     const struct json *params);
+ * hop: those are dropped, and ours put in. To [text], without the end of a line, whose source is
+ * what they are part of, if that is large. */
+void upstream_message_call(struct upstream *server, const struct upstream_request *call,
+                           const Meshnode__Gateway__Request *payload, const struct json *params,
+                           struct pieces *text);
 
 /* [params] without its member [name], verbatim otherwise. */
 struct mn_span upstream_message_without(struct upstream_host *host, const struct json *params,

@@ -3,6 +3,7 @@
 #include "node/mcp/upstream/upstream_answer.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_handshake.h"
+#include "node/mcp/upstream/upstream_large.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_survey.h"
@@ -41,6 +42,7 @@ void upstream_request_carry(struct upstream_request *request, struct mn_buf *tex
 void upstream_request_recall(struct upstream_request *request)
 {
     if (!request->is_sent) return;
+    upstream_large_recall(request);
     mn_map_remove(&request->server->host->requests, &request->by_id);
     mn_list_remove(&request->link);
     if (request->exchange != NULL) upstream_http_release(request->exchange);
@@ -85,6 +87,7 @@ void upstream_request_free(struct upstream_request *request)
         server->calls_count--;
         upstream_lease_used(server);
     }
+    upstream_large_free(request);
     mn_buf_unref(request->payload);
     mn_buf_unref(request->task);
     mn_free(request);

@@ -4,6 +4,7 @@
 #include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
+#include "node/mcp/upstream/upstream_large.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_orphan.h"
@@ -90,7 +91,6 @@ static bool upstream_send_judge(struct upstream_request *request,
 {
     struct upstream *server = request->server;
     struct upstream_host *host = server->host;
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
     const struct mn_span none = {0};
 
     if (payload == NULL) {
@@ -108,8 +108,7 @@ static bool upstream_send_judge(struct upstream_request *request,
                                    mn_span_str("the mesh does not carry this method"), none);
         return false;
     }
-    if (json_parse(host->parser, pb_span(payload->params), limits, &host->scratch, params) !=
-            MN_OK ||
+    if (upstream_large_parse(request, pb_span(payload->params), params) != MN_OK ||
         (*params)->type != JSON_OBJECT) {
         upstream_call_answer_error(request, JSONRPC_INVALID_PARAMS,
                                    mn_span_str("params must be a JSON object"), none);
@@ -211,6 +210,21 @@ static bool upstream_send_lease(struct upstream_request *request,
     return false;
 }
 
+static void upstream_send_out(struct upstream_request *request,
+                              const Meshnode__Gateway__Request *payload, const struct json *params,
+                              struct mn_writer *text)
+{
+    struct upstream *server = request->server;
+
+    if (server->is_http) {
+        upstream_send_post(request, payload, params, mn_writer_done(text));
+        return;
+    }
+    mn_writer_str(text, "\n");
+    upstream_stdio_write(server, mn_writer_done(text));
+    request->written_end = server->stdio.written;
+}
+
 void upstream_send_call(struct upstream_request *request)
 {
     struct upstream_host *host = request->server->host;
@@ -226,6 +240,10 @@ void upstream_send_call(struct upstream_request *request)
     }
     if (payload != NULL && payload->is_live && payload->resume.len > 0) {
         upstream_orphan_claim(request, payload);
+        return;
+    }
+    if (payload != NULL && upstream_large_waits(request, pb_span(payload->params))) {
+        upstream_send_later(request);
         return;
     }
     if (!upstream_send_judge(request, payload, &params)) return;
@@ -254,13 +272,25 @@ void upstream_send_call(struct upstream_request *request)
     upstream_aside_set_level(server, request->wants_log);
     upstream_request_enter(request);
     upstream_call_watch_time(request);
-    struct mn_buf *text = upstream_message_call(server, request, payload, params);
-    if (server->is_http) {
-        upstream_send_post(request, payload, params, text);
-        return;
-    }
-    upstream_stdio_write(server, text);
-    request->written_end = server->stdio.written;
+    struct pieces text = {.source = request->large == NULL ? NULL : request->payload};
+    upstream_message_call(server, request, payload, params, &text);
+    if (request->large == NULL)
+        upstream_send_out(request, payload, params, &text.writer);
+    else
+        upstream_large_write(request, &text);
+    pieces_drop(&text);
+}
+
+void upstream_send_written(struct upstream_request *request, struct mn_writer *text)
+{
+    Meshnode__Gateway__Request *payload =
+        pb_view(&meshnode__gateway__request__descriptor, &request->server->host->scratch,
+                mn_buf_span(request->payload));
+    const struct json *params;
+    mn_status status = upstream_large_parse(request, pb_span(payload->params), &params);
+
+    MN_ASSERT(request->is_sent && status == MN_OK); /* it was when it was judged */
+    upstream_send_out(request, payload, params, text);
 }
 
 /* Waits for the server to come up. */

@@ -8,6 +8,9 @@
 /* The server is ready, and the call is in no list. It is sent, answered, or waits for a session. */
 void upstream_send_call(struct upstream_request *request);
 
+/* The rest of that for a large one: [text] is its message, which is taken. */
+void upstream_send_written(struct upstream_request *request, struct mn_writer *text);
+
 /* It waits until its server is ready. */
 void upstream_send_later(struct upstream_request *request);
 

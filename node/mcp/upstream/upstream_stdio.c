@@ -1,6 +1,7 @@
 #include "node/mcp/upstream/upstream_stdio.h"
 
 #include "node/mcp/upstream/upstream.h"
+#include "node/mcp/upstream/upstream_large.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "proto/base/check.h"
 
@@ -78,7 +79,8 @@ void upstream_stdio_write(struct upstream *server, struct mn_buf *text)
 
 bool upstream_stdio_is_full(const struct upstream *server)
 {
-    return server->stdio.written - server->stdio.consumed > UPSTREAM_QUEUE_MAX;
+    return server->stdio.written - server->stdio.consumed + upstream_large_size(server) >
+           UPSTREAM_QUEUE_MAX;
 }
 
 void upstream_stdio_on_consumed(struct upstream *server, uint64_t written_end)

@@ -37,14 +37,8 @@ bool upstream_task_is_refused(const struct upstream *server,
 
 bool upstream_task_on_created(struct upstream_request *request, const struct json *result)
 {
-    struct upstream_host *host = request->server->host;
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const struct json *whole;
-    struct mn_span id;
+    struct mn_span id = json_text(json_find_str(json_find_str(result, "task"), "taskId"));
 
-    if (json_parse(host->parser, result->raw, limits, &host->scratch, &whole) != MN_OK)
-        return false;
-    id = json_text(json_find_str(json_find_str(whole, "task"), "taskId"));
     if (id.size == 0 || id.size > UPSTREAM_TASK_ID_SIZE_MAX) return false;
     MN_PROBE("upstream: a call runs as a task of ours");
     request->task = mn_buf_copy(id);
@@ -122,18 +116,36 @@ void upstream_task_cancel(struct upstream_request *request)
         "tasks/cancel");
 }
 
-struct mn_span upstream_task_result(struct upstream_host *host, struct mn_span result)
+bool upstream_task_blank(struct upstream_host *host, const struct json *result)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const struct json *whole, *meta;
+    const struct json *meta = json_find_str(result, "_meta"), *key;
+    const uint8_t *begin, *end;
+
+    if (result->raw.size < JSONRPC_LARGE || host->text == NULL || !mn_buf_is_alone(host->text) ||
+        !mn_buf_has(host->text, result->raw))
+        return false;
+    if (json_find_str(meta, UPSTREAM_NS "related-task") == NULL) return true;
+    key = json_find_str(meta, UPSTREAM_NS "related-task") - 1;
+    begin = key->raw.data;
+    end = json_value(key)->raw.data + json_value(key)->raw.size;
+    if (key != json_first(meta)) /* with the comma before it, or the one behind it */
+        while (*begin != ',')
+            begin--;
+    else if (meta->count > 1)
+        while (*end++ != ',')
+            continue;
+    memset(host->text->bytes + (begin - host->text->bytes), ' ', (size_t)(end - begin));
+    return true;
+}
+
+struct mn_span upstream_task_result(struct upstream_host *host, const struct json *result)
+{
+    const struct json *meta = json_find_str(result, "_meta");
     struct mn_writer writer = {0};
     struct mn_span bare, other;
 
-    if (json_parse(host->parser, result, limits, &host->scratch, &whole) != MN_OK) return result;
-    meta = json_find_str(whole, "_meta");
-    if (!json_is(meta, JSON_OBJECT) || json_find_str(meta, UPSTREAM_NS "related-task") == NULL)
-        return result;
-    bare = upstream_message_without(host, whole, "_meta");
+    if (json_find_str(meta, UPSTREAM_NS "related-task") == NULL) return result->raw;
+    bare = upstream_message_without(host, result, "_meta");
     other = upstream_message_without(host, meta, UPSTREAM_NS "related-task");
     if (other.size == 2) return bare;                          /* {} */
     mn_writer_add(&writer, mn_span(bare.data, bare.size - 1)); /* without its last brace */

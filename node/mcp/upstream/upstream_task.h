@@ -38,6 +38,10 @@ bool upstream_task_on_timer(struct upstream_request *request);
 void upstream_task_cancel(struct upstream_request *request);
 
 /* The result of a task without saying of which: its client knows of none. */
-struct mn_span upstream_task_result(struct upstream_host *host, struct mn_span result);
+struct mn_span upstream_task_result(struct upstream_host *host, const struct json *result);
+
+/* The same for a large result, which is not copied for it: blanks take the place of what it says of
+ * the task. False: that cannot be. */
+bool upstream_task_blank(struct upstream_host *host, const struct json *result);
 
 #endif

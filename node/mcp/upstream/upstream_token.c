@@ -23,18 +23,12 @@ static void token_free(struct upstream *server, struct token *token)
 
 void upstream_token_note(struct upstream_request *request, const struct json *result)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
     struct upstream *server = request->server;
-    struct upstream_host *host = server->host;
-    const struct json *whole;
     struct token *token;
     struct mn_span id;
 
-    if (!request->wants_progress || upstream_is_modern(server) ||
-        json_find_str(result, "task") == NULL ||
-        json_parse_copy(host->parser, result->raw, limits, &host->scratch, &whole) != MN_OK)
-        return;
-    id = json_text(json_find_str(json_find_str(whole, "task"), "taskId"));
+    if (!request->wants_progress || upstream_is_modern(server)) return;
+    id = json_text(json_find_str(json_find_str(result, "task"), "taskId"));
     if (id.size == 0 || id.size > UPSTREAM_TASK_ID_SIZE_MAX) return;
     if (server->tokens_count == UPSTREAM_TOKENS_MAX)
         token_free(server, token_at(server->tokens.next));
