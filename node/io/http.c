@@ -9,9 +9,10 @@
 #include "proto/base/check.h"
 
 /* Memory that libmicrohttpd takes for each connection: the largest head with its table (64 bytes
- * per line), and a response head. It zeroes all of it between two requests, so more would cost
- * time; and whoever only listens for hours holds all of it. */
-#define HTTP_CONNECTION_MEMORY ((size_t)12 * 1024)
+ * per line) for as many lines as such have, or the most lines with less in each, and a response
+ * head. It zeroes all of it between two requests, so more would cost time; and whoever only listens
+ * for hours holds all of it. */
+#define HTTP_CONNECTION_MEMORY ((size_t)11 * 1024)
 
 #define HTTP_GROUPS_MAX 256 /* supplementary groups of a peer */
 

@@ -14,7 +14,7 @@
 
 /* Bytes that libmicrohttpd keeps for a stream beside the connection's memory, out of which it makes
  * chunks: only a client of HTTP/1.0, which has no chunks, is sent its stream through them. */
-#define HTTP_STREAM_BLOCK 1024
+#define HTTP_STREAM_BLOCK 256
 
 /* Bytes of a body that are given to the kernel at a time. It would take megabytes of a long one,
  * while all others wait. */
@@ -174,6 +174,8 @@ static void http_exchange_open(struct http_conn *conn, const char *method, const
     };
     http_exchange_input(conn, &(struct edge_input){.type = EDGE_IN_HTTP_OPEN, .http = &request});
     mn_arena_reset(&http->arena);
+    mn_free(exchange->target); /* who only listens would keep it for hours */
+    exchange->target = NULL;
 }
 
 static void http_exchange_give_body(struct http_conn *conn, struct mn_span bytes, bool is_last)
@@ -308,6 +310,7 @@ static enum MHD_Result http_exchange_reply(struct http_conn *conn)
         MHD_add_response_header(response, at, value); /* refuses what would break the head */
         at = value + strlen(value) + 1;
     }
+    exchange->head = mn_buf_unref(exchange->head);
     if (exchange->is_ambiguous) MHD_add_response_header(response, "Connection", "close");
     http_exchange_set_phase(conn, HTTP_PHASE_REPLY);
     http_unsettle(conn);

@@ -529,6 +529,28 @@ START_TEST(too_large_head_is_refused_here)
 }
 END_TEST
 
+/* The largest head, in few lines; and the most lines, of a usual size. */
+START_TEST(largest_heads_are_served)
+{
+    static const struct {
+        int lines, size;
+    } heads[] = {{16, 496}, {HTTP_HEADERS_MAX - 2, 48}};
+    struct client client;
+    char line[512];
+
+    world.handle = echo;
+    client_connect(&client, address);
+    client_send(&world, &client, "GET / HTTP/1.1\r\nHost: x\r\n");
+    for (int i = 0; i < heads[_i].lines; i++) {
+        snprintf(line, sizeof line, "X-%02d: %0*d\r\n", i, heads[_i].size, 0);
+        client_send(&world, &client, line);
+    }
+    client_send(&world, &client, "\r\n");
+    client_expect(&world, &client, "HTTP/1.1 200 ", 1);
+    client_done(&client);
+}
+END_TEST
+
 START_TEST(too_many_headers_are_refused_here)
 {
     struct client client;
@@ -1085,6 +1107,7 @@ int main(void)
     tcase_add_test(all, early_refusal_of_a_large_body_reaches_the_client);
     tcase_add_test(all, early_refusal_of_a_small_body_keeps_the_connection);
     tcase_add_test(all, too_large_head_is_refused_here);
+    tcase_add_loop_test(all, largest_heads_are_served, 0, 2);
     tcase_add_test(all, too_many_headers_are_refused_here);
     tcase_add_test(all, a_request_of_uncertain_host_or_length_ends_its_connection);
     tcase_add_test(all, garbage_opens_nothing);

@@ -91,6 +91,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
     front->batches_size -= pieces_size(&exchange->batch);
     pieces_drop(&exchange->batch);
     mn_buf_unref(exchange->listen_id);
+    mn_buf_unref(exchange->new_session);
     mn_free(exchange);
 }
 

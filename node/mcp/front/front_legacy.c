@@ -76,7 +76,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
         session = front_session_open(front, exchange, chosen, kept_info,
                                      capabilities == NULL ? mn_span(NULL, 0) : capabilities->raw);
         front_legacy_touch(front, session);
-        memcpy(exchange->new_session, session->id, sizeof exchange->new_session);
+        exchange->new_session = mn_buf_copy(mn_span_str(session->id));
         front_legacy_welcome(front, exchange, session, message->id, at);
     }
 }

@@ -51,10 +51,10 @@ static const struct edge_header *front_reply_session(struct front *front,
     struct mn_arena *arena = front->outbox->edge->arena;
     struct edge_header *header;
 
-    if (exchange->new_session[0] == 0) return NULL;
+    if (exchange->new_session == NULL) return NULL;
     header = mn_arena_alloc(arena, sizeof *header);
     header->name = mn_span_str("mcp-session-id");
-    header->value = mn_arena_copy(arena, mn_span_str(exchange->new_session));
+    header->value = mn_arena_copy(arena, mn_buf_span(exchange->new_session));
     return header;
 }
 

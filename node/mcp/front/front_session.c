@@ -64,11 +64,10 @@ static struct front_session *session_add(struct front *front, const struct front
                                          struct mn_span id, const char *version,
                                          struct mn_span info, struct mn_span capabilities)
 {
-    struct front_session *session =
-        mn_alloc(sizeof *session + exchange->service.size + info.size + capabilities.size);
+    struct front_session *session = mn_alloc(sizeof *session + exchange->service.size + info.size +
+                                             capabilities.size + id.size + 1);
     uint8_t *to = (uint8_t *)(session + 1);
 
-    memcpy(session->id, id.data, id.size);
     front_session_handle(id, session->handle);
     digest_one(DIGEST_SESSION, mn_span(session->handle, sizeof session->handle), session->alias,
                sizeof session->alias);
@@ -77,6 +76,7 @@ static struct front_session *session_add(struct front *front, const struct front
     session->service = session_keep(&to, exchange->service);
     session->client_info = session_keep(&to, info);
     session->client_capabilities = session_keep(&to, capabilities);
+    session->id = (const char *)session_keep(&to, id).data; /* a NUL is behind it */
     mn_list_init(&session->calls);
     mn_list_init(&session->subscriptions);
     mn_list_init(&session->tasks);

@@ -71,16 +71,16 @@ struct front_exchange {
     struct json_feed *feed; /* of a large one, checked as it comes; or NULL */
 
     /* The response. */
-    bool is_stream;                         /* its head is out: events follow */
-    size_t unread;                          /* bytes of events since it last kept up */
-    bool is_batch;                          /* answers are collected in an array */
-    uint32_t pending_count;                 /* requests without their answer */
-    struct pieces batch;                    /* answers so far: [a,b */
-    char new_session[FRONT_SESSION_ID_MAX]; /* told in the head; empty: none */
-    struct mn_list calls;                   /* front_call.in_exchange */
-    struct front_session *legacy;           /* whose call it waits for; NULL: modern, or GET */
-    uint64_t stream;                        /* its number in that session; 0: not yet */
-    bool is_noted;                          /* its calls are in the session's record */
+    bool is_stream;               /* its head is out: events follow */
+    size_t unread;                /* bytes of events since it last kept up */
+    bool is_batch;                /* answers are collected in an array */
+    uint32_t pending_count;       /* requests without their answer */
+    struct pieces batch;          /* answers so far: [a,b */
+    struct mn_buf *new_session;   /* its id, told in the head; NULL: none */
+    struct mn_list calls;         /* front_call.in_exchange */
+    struct front_session *legacy; /* whose call it waits for; NULL: modern, or GET */
+    uint64_t stream;              /* its number in that session; 0: not yet */
+    bool is_noted;                /* its calls are in the session's record */
 
     /* LISTEN and GET. */
     struct mn_list in_streams;
@@ -105,7 +105,7 @@ struct front_guesser {
 /* A legacy session. */
 struct front_session {
     struct mn_map_entry by_id, by_handle;
-    char id[FRONT_SESSION_ID_MAX];
+    const char *id;
     mn_id principal;
     const char *version;
     uint8_t handle[FRONT_DIGEST_SIZE]; /* digest of the id: key of its record */
