@@ -5,7 +5,7 @@ them live is not worth its verdict on the real code.
 
 usage: consensus.py BUILD_DIR [SEEDS] [NAME...] [--shrink DIR]
        consensus.py --fits    whether each of them still fits the source, and nothing else
-       (the build must have raftsim; default 2000 seeds; NAME: of a mutant, or the beginning of several)
+       (the build must have raftsim and bftsim; default 2000 seeds; NAME: of a mutant, or the beginning of several)
 
 Prints one line per mutant: name, seeds to kill, what was seen. With --shrink also what the failing run
 was shortened to, as a story in DIR that the same simulator replays: it fails with the mutant, and holds
@@ -202,34 +202,25 @@ def plant(tree, changes):
     return True
 
 
-def compile_one(tree, libs, name, objects):
+def compile_one(tree, libs, name):
     """The object of one source below [tree]."""
-    target = objects / name.replace("/", "_").replace(".c", ".o")
+    target = tree / name.replace("/", "_").replace(".c", ".o")
     subprocess.run([*CACHE, "cc", "-std=gnu17", "-O2", "-w", "-D_GNU_SOURCE", f"-I{tree}", f"-I{libs}/pb",
                     f"-I{ROOT}", "-c", str(tree / name), "-o", str(target)], check=True)
     return target
 
 
-def sources_of(world):
-    names = [f"sim/common/{name}.c" for name in ("campaign", "shrink", "story", "trace")]
-    for pattern in ("consensus/*.c", f"sim/{world}/{world}_*.c"):
-        names += [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(pattern))]
-    return names
-
-
-def build(tree, libs, world, changed, healthy, target):
-    """A program out of the healthy objects, but for the sources that were changed in [tree]."""
-    objects = []
-    for name in sources_of(world):
-        if name in changed:
-            objects.append(compile_one(tree, libs, name, tree))
-        else:
-            if name not in healthy:
-                healthy[name] = compile_one(ROOT, libs, name, healthy["folder"])
-            objects.append(healthy[name])
-    subprocess.run(["cc", *map(str, objects), f"{libs}/crypto/libmn_crypto.a",
-                    f"{libs}/proto/libmn_proto.a", f"{libs}/proto/libmn_base.a", "-lprotobuf-c",
-                    *["-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"] * (world == "raft"), "-lsodium", "-o", str(target)], check=True)
+def build(tree, libs, world, changed, target):
+    """A program out of what was built, but for the sources that were changed in [tree]."""
+    own = libs / "sim" / "CMakeFiles" / f"{world}sim.dir"
+    objects = [compile_one(tree, libs, name) for name in sorted(changed)]
+    objects += [path for path in sorted(own.rglob("*.o"))
+                if f"sim/{path.relative_to(own)}".removesuffix(".o") not in changed]
+    archives = ["sim/libsimcampaign.a", "consensus/libmn_consensus.a", "crypto/libmn_crypto.a",
+                "proto/libmn_proto.a", "proto/libmn_base.a"]
+    subprocess.run(["cc", *map(str, objects), *[str(libs / name) for name in archives], "-lprotobuf-c",
+                    *["-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc"] * (world == "raft"),
+                    "-lsodium", "-o", str(target)], check=True)
 
 
 def hunt(name, program, seeds):
@@ -278,8 +269,6 @@ def main():
     names = [name for name in MUTANTS if any(name.startswith(n) for n in arguments[2:] or [""])]
     alive = 0
     print(f"| {'mutant':32} | seeds | seen as |\n|{'-' * 34}|-------|---------|", flush=True)
-    keep = tempfile.TemporaryDirectory()
-    healthy = {"folder": pathlib.Path(keep.name)}
     for name in names:
         with tempfile.TemporaryDirectory() as directory:
             tree = pathlib.Path(directory)
@@ -289,7 +278,7 @@ def main():
                 return 2
             world = "bft" if name.startswith(("bft", "decision")) else "raft"
             program = tree / f"{world}sim"
-            build(tree, libs, world, {change[0] for change in MUTANTS[name]}, healthy, program)
+            build(tree, libs, world, {change[0] for change in MUTANTS[name]}, program)
             seen = hunt(name, program, seeds)
             alive += seen is None
             seed, what = seen or ("alive", f"not in {seeds} seeds")
