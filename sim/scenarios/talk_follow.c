@@ -1,7 +1,8 @@
 /* Clients that follow a resource: a modern one listens at whatever node it meets; a legacy one
  * subscribes in its session and hears on its stream, and when its node dies it goes on with the
- * same session at another one. They look at the resource when they are told of a change, so a
- * change that they are not told of shows.
+ * same session at another one. Every other legacy one can be asked something, so that a legacy
+ * server has a session for it alone, and tells it there. They look at the resource when they are
+ * told of a change, so a change that they are not told of shows.
  *
  *   in the end, and after each death of a node in a world that is else whole, each has seen the
  *   last content; a legacy one without having subscribed again, in the session that it had */
@@ -285,7 +286,8 @@ static void follower_act(struct sim *sim, void *context)
         follower_listen(follower);
     } else if (follower->session[0] == '\0') {
         follower->is_subscribed = false;
-        follower_ask(follower, SIM_INITIALIZE);
+        follower_ask(follower, follower->index % 4 == 1 ? SIM_INITIALIZE_OF("{\"elicitation\":{}}")
+                                                        : SIM_INITIALIZE);
     } else if (!follower->is_subscribed) {
         follower_subscribe(follower);
     } else {

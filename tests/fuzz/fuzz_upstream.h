@@ -243,18 +243,21 @@ static inline void fuzz_upstream_call(struct fuzz_upstream *fuzz, struct mn_span
     mn_buf_unref(message.request.payload);
 }
 
-/* The newest call is a lasting one, and wishes for the session; with bytes, at that level. */
+/* The newest call is a lasting one, and wishes for the session; with bytes, at that level, and for
+ * a resource of that name. */
 static inline void fuzz_upstream_wish(struct fuzz_upstream *fuzz, struct mn_span level)
 {
     struct call_message message = {.type = CALL_MESSAGE_INPUT, .more = {.ticket = fuzz->ticket}};
     Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
     Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
     Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT, *one = &wish;
-    char text[16] = {0};
+    char text[16] = {0}, *uri = text;
 
     memcpy(text, level.data, level.size < sizeof text - 1 ? level.size : sizeof text - 1);
     wish.session = pb_bytes(mn_span_str(FUZZ_SESSION));
     wish.log_level = text;
+    wish.uris = &uri;
+    wish.n_uris = 1;
     wishes.sessions = &one;
     wishes.n_sessions = 1;
     input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;

@@ -59,6 +59,46 @@ test('simulated logging of the reference server: on stdio and at a URL, directly
   for (const client of [...Object.values(clients), ...others]) await client.close();
 }));
 
+test('simulated updates of the reference server: for who has subscribed, on stdio and at a URL, directly and through two nodes', withMesh('subscribed', async mesh => {
+  const port = await everythingHttp(mesh), command = {command: nodejs, args: [everything, 'stdio']};
+  const [n1] = await mesh.cluster(2, {n2: {child: command, remote: {url: `http://127.0.0.1:${port}/mcp`}}});
+  await listed(n1, 'child__echo');
+  await listed(n1, 'remote__echo');
+  const uri = 'demo://resource/dynamic/text/1', other = 'demo://resource/dynamic/text/2';
+  const ways = {
+    'directly, stdio': () => new StdioClientTransport(command),
+    'directly, URL': () => new StreamableHTTPClientTransport(new URL(`http://127.0.0.1:${port}/mcp`)),
+    'through two nodes, stdio': () => through(n1, 'child'),
+    'through two nodes, URL': () => through(n1, 'remote'),
+  };
+  const updates = client => client.told.filter(({method}) => method === 'notifications/resources/updated').map(({params}) => params.uri);
+  const toggle = client => client.callTool({name: 'toggle-subscriber-updates', arguments: {}});
+  const clients = [], quiet = [];
+  for (const [way, transport] of Object.entries(ways)) {
+    const client = await open(transport(), way, {elicitation: {}}), bystander = await open(transport(), way, {elicitation: {}});
+    for (const each of [client, bystander]) await each.subscribeResource({uri});
+    if (way.includes('two nodes')) await bystander.callTool({name: 'echo', arguments: {message: 'here'}}); // has a session of its own, too
+    clients.push([way, client]);
+    quiet.push(bystander);
+  }
+  // A node tells once of each resource when its server has taken the subscription.
+  await sleep(2000);
+  for (const client of [...clients.map(([, client]) => client), ...quiet]) client.told = [];
+  for (const [, client] of clients) await toggle(client); // the first call of each: it tells at once, and each five seconds
+  await waitFor('each hears it three times', () => clients.every(([, client]) => updates(client).length >= 3), {limit: 30_000});
+  for (const [way, client] of clients) assert.deepEqual(new Set(updates(client)), new Set([uri]), way);
+  // What is subscribed to later is told as well; what is not any more is not.
+  for (const [, client] of clients) await client.subscribeResource({uri: other});
+  for (const [, client] of clients) await client.unsubscribeResource({uri});
+  await sleep(1000);
+  for (const [, client] of clients) client.told = [];
+  await waitFor('each hears of the other one', () => clients.every(([, client]) => updates(client).length >= 2), {limit: 30_000});
+  for (const [way, client] of clients) assert.deepEqual(new Set(updates(client)), new Set([other]), way);
+  for (const client of quiet) assert.deepEqual(updates(client), []);
+  for (const [, client] of clients) await toggle(client);
+  for (const client of [...clients.map(([, client]) => client), ...quiet]) await client.close();
+}));
+
 test('what one server by hand says between calls: directly and through two nodes, and to nobody else', withMesh('between', async mesh => {
   const command = fixture(mesh);
   const [n1, n2] = await mesh.cluster(2, {n2: {old: {...command, era: 'legacy'}}});

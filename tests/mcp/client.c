@@ -202,7 +202,8 @@ static void on_input(const struct call_more *more)
 
     ck_assert_ptr_nonnull(input);
     if (input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_WISHES) {
-        client_input = (struct client_input){.ticket = more->ticket, .wishes = "", .levels = ""};
+        client_input =
+            (struct client_input){.ticket = more->ticket, .wishes = "", .levels = "", .own = ""};
         for (size_t i = 0; i < input->wishes->n_uris; i++)
             client_input.wishes =
                 mn_arena_format(&kept, "%s%s ", client_input.wishes, input->wishes->uris[i]);
@@ -216,6 +217,9 @@ static void on_input(const struct call_more *more)
             client_input.levels =
                 mn_arena_format(&kept, "%s%s ", client_input.levels, wish->log_level);
             client_input.session = pb_span(wish->session);
+            client_input.stream = wish->stream;
+            for (size_t k = 0; k < wish->n_uris; k++)
+                client_input.own = mn_arena_format(&kept, "%s%s ", client_input.own, wish->uris[k]);
         }
         return;
     }

@@ -196,6 +196,24 @@ START_TEST(a_session_that_was_used_does_not_do_for_log_messages)
 }
 END_TEST
 
+/* Since its server could not be had twice lately, no session begins only for logs. */
+START_TEST(a_session_of_several_calls_is_not_heard_to_log)
+{
+    up();
+    call(1, "info", NULL, NULL);
+    world_exit(&w, 1);
+    w.child_chosen = 1;
+    end_call();
+    w.child_chosen = 0;
+    call_apart(2, NULL, CAN, NULL);
+    end_call();
+    call(3, "info", CAN, NULL);
+    ck_assert_uint_eq(w.children_count, 3);
+    log_of(3);
+    assert_nothing_heard();
+}
+END_TEST
+
 START_TEST(another_program_does_not_take_a_session)
 {
     up();
@@ -369,6 +387,7 @@ int main(void)
     tcase_add_test(tc, one_that_began_for_the_next_call_is_not_kept_for_long);
     tcase_add_test(tc, one_that_another_call_has_taken_does_not_do);
     tcase_add_test(tc, a_session_that_was_used_does_not_do_for_log_messages);
+    tcase_add_test(tc, a_session_of_several_calls_is_not_heard_to_log);
     tcase_add_test(tc, another_program_does_not_take_a_session);
     tcase_add_test(tc, where_the_server_asked_between_calls_nobody_is_asked_next);
     tcase_add_test(tc, calls_for_log_messages_leave_room_for_others);

@@ -538,6 +538,8 @@ void world_call(struct world *w, const struct world_call *call)
     request.is_live = call->is_live;
     request.wants_progress = call->wants_progress;
     request.wants_logs = call->wants_logs;
+    request.uris = (char **)(uintptr_t)&call->uri;
+    request.n_uris = call->uri != NULL;
     request.n_trail = call->trail_count;
     request.trail = trail;
     for (uint32_t i = 0; i < call->trail_count; i++)
@@ -594,24 +596,41 @@ void world_wish_task(struct world *w, uint64_t ticket, const char *id, const cha
     mn_buf_unref(message.more.payload);
 }
 
-void world_wish_session(struct world *w, uint64_t ticket, const char *session, const char *level)
+static void world_wish_as(struct world *w, uint64_t ticket, Meshnode__Gateway__SessionWish *wish)
 {
     Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
     Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
-    Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT, *one = &wish;
     struct call_message message = {.type = CALL_MESSAGE_INPUT, .more = {.ticket = ticket}};
 
-    if (session != NULL) {
-        wish.session = pb_bytes(mn_span_str(session));
-        wish.log_level = (char *)(uintptr_t)level;
-        wishes.sessions = &one;
-        wishes.n_sessions = 1;
-    }
+    wishes.sessions = &wish;
+    wishes.n_sessions = wish->session.len > 0;
     input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
     input.wishes = &wishes;
     message.more.payload = pb_pack(&input.base);
     world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
     mn_buf_unref(message.more.payload);
+}
+
+void world_wish_session(struct world *w, uint64_t ticket, const char *session, const char *level)
+{
+    Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT;
+
+    wish.session = pb_bytes(mn_span_str(session));
+    if (level != NULL) wish.log_level = (char *)(uintptr_t)level;
+    world_wish_as(w, ticket, &wish);
+}
+
+void world_wish_own(struct world *w, uint64_t ticket, const char *session, uint64_t stream,
+                    const char *const *uris)
+{
+    Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT;
+
+    wish.session = pb_bytes(mn_span_str(session));
+    wish.stream = stream;
+    wish.uris = (char **)(uintptr_t)uris;
+    while (uris[wish.n_uris] != NULL)
+        wish.n_uris++;
+    world_wish_as(w, ticket, &wish);
 }
 
 void world_answer_aside(struct world *w, const struct world_call *as, const char *key,

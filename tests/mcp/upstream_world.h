@@ -108,7 +108,7 @@ const char *world_header(struct world *w, const struct world_fetch *fetch, const
 struct world_call {
     uint64_t ticket;
     const char *service, *params, *method, *log_level, *client_info, *capabilities, *session,
-        *version;
+        *version, *uri; /* uri: a resource that its session is subscribed to */
     struct mn_span resume, orphan;
     bool wants_progress, is_live, wants_logs;
     const mn_id *trail;
@@ -121,6 +121,10 @@ void world_wish(struct world *w, uint64_t ticket, const char *const *uris); /* N
 void world_wish_task(struct world *w, uint64_t ticket, const char *id, const char *session);
 /* The only session whose client hears what is said outside of calls; NULL: none. */
 void world_wish_session(struct world *w, uint64_t ticket, const char *session, const char *level);
+/* The same, by its stream of that number: with resources that it is subscribed to, NULL-terminated.
+ */
+void world_wish_own(struct world *w, uint64_t ticket, const char *session, uint64_t stream,
+                    const char *const *uris);
 /* The client of a session answers what it was asked outside of calls; [code] 0: with [result]. */
 void world_answer_aside(struct world *w, const struct world_call *as, const char *key,
                         const char *result, int code);

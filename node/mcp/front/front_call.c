@@ -195,6 +195,10 @@ static bool front_call_pack(struct front *front, const struct front_exchange *ex
         request.log_level =
             front_call_string(front, mn_span_str(loglevel_name(call->session->log_level)));
         request.wants_logs = call->session->wants_logs;
+        if (target->count == 1 && !mn_list_is_empty(&call->session->subscriptions) &&
+            !front_roots_has(call->session, target->services[0]))
+            request.uris =
+                front_subscribe_own(front, call->session, target->services[0], &request.n_uris);
     } else {
         if (meta->info != NULL) request.client_info = pb_bytes(meta->info->raw);
         request.client_capabilities = pb_bytes(meta->capabilities->raw);

@@ -458,6 +458,9 @@ void front_question_drop(struct front *front, struct front_call *call);
  * not known. */
 bool front_roots_note(struct front_session *session, struct mn_span service, const mn_id *node);
 
+/* Whether any node is known to serve calls of that service for it. */
+bool front_roots_has(const struct front_session *session, struct mn_span service);
+
 /* Walks these: starts and ends with NULL. */
 void *front_roots_next(const struct front_session *session, void *at, struct mn_span *service,
                        mn_id *node);
@@ -658,6 +661,11 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
 /* resourceSubscriptions of a listen (NULL: none); appends "uri","uri" that are honoured. */
 void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
                             const struct json *uris, struct mn_writer *honoured);
+
+/* The resources of [service] that a session is subscribed to, as that knows them, in scratch
+ * memory. */
+char **front_subscribe_own(struct front *front, const struct front_session *session,
+                           struct mn_span service, size_t *count);
 
 /* Walks the URIs a session is subscribed to: starts and ends with NULL. */
 void *front_subscribe_next(const struct front_session *session, void *at, struct mn_span *uri);

@@ -42,6 +42,14 @@ bool front_roots_note(struct front_session *session, struct mn_span service, con
     return true;
 }
 
+bool front_roots_has(const struct front_session *session, struct mn_span service)
+{
+    MN_LIST_FOR_EACH (link, &session->servers)
+        if (mn_span_equal(MN_CONTAINER(link, struct server, in_session)->service, service))
+            return true;
+    return false;
+}
+
 void *front_roots_next(const struct front_session *session, void *at, struct mn_span *service,
                        mn_id *node)
 {

@@ -2,6 +2,7 @@
  * (told on its stream) or a modern listen. When the lasting call to a server was lost and is made
  * again, every URI is reported once: something may have been missed. */
 #include "node/mcp/front/front_feed.h"
+#include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -34,10 +35,14 @@ static void subscription_tell(struct front *front, struct subscription *subscrip
     mn_writer_drop(&message);
 }
 
-static void topic_tell(struct front *front, const struct topic *topic)
+/* [are_all]: also those whose server tells them elsewhere. */
+static void topic_tell(struct front *front, const struct topic *topic, bool are_all)
 {
-    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions)
-        subscription_tell(front, MN_CONTAINER(entry, struct subscription, in_topic));
+    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions) {
+        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_topic);
+        bool is_told_there = subscription->is_own && subscription->session->stream != NULL;
+        if (are_all || !is_told_there) subscription_tell(front, subscription);
+    }
 }
 
 void front_subscription_free(struct front *front, struct subscription *subscription)
@@ -149,9 +154,11 @@ static void subscription_move(struct front *front, struct subscription *subscrip
     mn_list_remove(&subscription->in_topic);
     subscription->topic = front_feed_topic(front, front_feed_get(front, service->name, &anywhere),
                                            own, mn_span(NULL, 0));
+    subscription->is_own = false;
     mn_list_push_back(&subscription->topic->subscriptions, &subscription->in_topic);
     front_feed_left(front, before);
     subscription_tell(front, subscription); /* something may have been missed */
+    if (subscription->session != NULL) front_aside_follow(front, subscription->session);
 }
 
 void front_subscribe_changed(struct front *front)
@@ -188,15 +195,67 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
         return;
     }
     subscription = front_subscription_find(&session->subscriptions, uri);
-    if (!is_on && subscription != NULL) front_subscription_free(front, subscription);
+    if (!is_on && subscription != NULL) {
+        front_subscription_free(front, subscription);
+        front_aside_follow(front, session);
+    }
     if (is_on && !subscribe_add(front, exchange->service, uri, session, NULL))
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
              "nobody tells of updates of this resource: unknown, of several servers, or of one "
              "without subscriptions");
-    else if (is_on == (subscription == NULL))
+    else if (is_on == (subscription == NULL)) {
+        front_aside_follow(front, session);
         front_record_reply(front, exchange, session, message->id, mn_span_str("{}"));
-    else
+    } else
         front_reply_result(front, exchange, message->id, mn_span_str("{}"));
+}
+
+/* ---- in the session that a client has of a server for itself ---- */
+
+char **front_subscribe_own(struct front *front, const struct front_session *session,
+                           struct mn_span service, size_t *count)
+{
+    size_t size = 1;
+    char **uris;
+
+    MN_LIST_FOR_EACH (entry, &session->subscriptions)
+        size++;
+    uris = mn_arena_alloc(&front->scratch, size * sizeof *uris);
+    *count = 0;
+    MN_LIST_FOR_EACH (entry, &session->subscriptions) {
+        const struct topic *topic = MN_CONTAINER(entry, struct subscription, in_owner)->topic;
+        if (mn_span_equal(topic->feed->service, service))
+            uris[(*count)++] = (char *)(uintptr_t)mn_arena_copy(&front->scratch, topic->uri).data;
+    }
+    return uris;
+}
+
+void front_subscribe_own_again(struct front_session *session, struct mn_span service)
+{
+    MN_LIST_FOR_EACH (entry, &session->subscriptions) {
+        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
+        if (mn_span_equal(subscription->topic->feed->service, service))
+            subscription->is_own = false;
+    }
+}
+
+void front_subscribe_on_own(struct front *front, struct front_session *session,
+                            struct mn_span service, struct mn_span method, struct mn_span own)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions) {
+        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
+        const struct topic *topic = subscription->topic;
+        if (!mn_span_equal(topic->feed->service, service)) continue;
+        if (own.size > 0 && !mn_span_equal(topic->uri, own)) continue;
+        if (mn_span_is(method, ASIDE_SUBSCRIBED)) {
+            subscription->is_own = true;
+        } else if (mn_span_is(method, ASIDE_UPDATED)) {
+            subscription_tell(front, subscription);
+        } else if (subscription->is_own) {
+            subscription->is_own = false;
+            subscription_tell(front, subscription); /* something may have been missed */
+        }
+    }
 }
 
 void *front_subscribe_next(const struct front_session *session, void *at, struct mn_span *uri)
@@ -254,18 +313,19 @@ void front_subscribe_stream(struct front *front, struct front_session *session)
 
 /* ---- what servers say ---- */
 
-static void feed_on_updated(struct front *front, struct feed *feed, struct mn_span uri)
+static void feed_on_updated(struct front *front, struct feed *feed, struct mn_span uri,
+                            bool is_begun)
 {
     struct mn_map_entry *entry = mn_map_find(&feed->topics, uri);
 
     if (entry != NULL) {
-        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri));
+        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri), is_begun);
         return;
     }
     while ((entry = mn_map_next(&feed->topics, entry)) != NULL) { /* a part of what was wanted */
         const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
         if (uri.size > topic->uri.size && memcmp(uri.data, topic->uri.data, topic->uri.size) == 0)
-            topic_tell(front, topic);
+            topic_tell(front, topic, is_begun);
     }
 }
 
@@ -281,7 +341,7 @@ static void feed_on_served(struct front *front, struct feed *feed)
     MN_PROBE("front: subscriptions taken up again");
     for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
          entry = mn_map_next(&feed->topics, entry))
-        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri));
+        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri), true);
 }
 
 bool front_subscribe_on_event(struct front *front, const struct call_event *event)
@@ -304,7 +364,7 @@ bool front_subscribe_on_event(struct front *front, const struct call_event *even
     /* Of what it was not asked for, a node says nothing here. */
     if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_UPDATED &&
         !front_feed_is_at_node(feed))
-        feed_on_updated(front, feed, pb_text(payload->updated));
+        feed_on_updated(front, feed, pb_text(payload->updated), payload->is_begun);
     else if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_TASK &&
              front_feed_is_at_node(feed))
         front_subscribe_on_task(front, feed, payload->task);

@@ -42,6 +42,7 @@ struct upstream *upstream_new(struct upstream_host *host, const struct upstream_
     server->survey.hold.kind = UPSTREAM_TIMER_HOLD;
     mn_list_init(&server->watches);
     mn_map_init(&server->topics, rng_u64(&host->rng));
+    mn_map_init(&server->aside.own, rng_u64(&host->rng));
     line_init(&server->stdio.out, UPSTREAM_MESSAGE_MAX);
     upstream_http_init(server);
     upstream_log_init(&server->log, UPSTREAM_LOG_SIZE);
@@ -90,6 +91,7 @@ void upstream_free(struct upstream *server)
     if (server->is_probe) upstream_survey_probe_done(server);
     upstream_survey_done(server);
     upstream_lease_done(server);
+    mn_map_done(&server->aside.own);
     upstream_watch_done(server);
     upstream_clear_timers(server);
     upstream_http_done(server);
@@ -249,7 +251,7 @@ void upstream_ready(struct upstream *server)
         upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN) == NULL)
         upstream_listen(server);
     if (is_new) upstream_watch_renew(server);
-    upstream_call_flush_queue(server);
+    upstream_call_flush_ready(server);
 }
 
 /* The wait before the next start: doubling, with up to a quarter of it taken off at random so that

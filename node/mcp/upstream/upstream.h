@@ -19,6 +19,7 @@
  *   upstream_watch      resources and tasks that others want to hear of
  *   upstream_aside      what it says to one client outside of any call
  *   upstream_asked      what it asks one there
+ *   upstream_own        resources that one has subscribed to there
  *   upstream_message    JSON-RPC texts to it and from it
  *   upstream_stdio      carries them to a child
  *   upstream_http       carries them to a Streamable HTTP endpoint
@@ -182,6 +183,7 @@ struct upstream_aside {
     struct mn_list questions;
     uint32_t questions_count;
     struct upstream_timer timer; /* then one of them is not waited for any longer */
+    struct mn_map own;           /* of upstream_own.c */
 };
 
 /* See upstream_survey.h. */

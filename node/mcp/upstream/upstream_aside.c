@@ -3,6 +3,7 @@
 #include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
+#include "node/mcp/upstream/upstream_own.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_watch.h"
 #include "node/mcp/wire/aside.h"
@@ -24,6 +25,8 @@ struct upstream_hearer {
     struct upstream_hearers *of;
     struct mn_span session; /* behind this struct */
     enum loglevel level;    /* NONE: no logs */
+    struct mn_buf *own;     /* resources it has subscribed to: see upstream_own.h */
+    uint64_t stream;        /* on which it hears */
     uint64_t number;        /* the later the higher */
     bool is_new;            /* scratch: of the newest set */
 };
@@ -154,10 +157,13 @@ void upstream_aside_set_level(struct upstream *server, enum loglevel level)
                            "logging/setLevel");
 }
 
-static void aside_heard(struct upstream *lease, struct upstream_hearer *hearer, bool is_new)
+static void aside_heard(struct upstream *lease, struct upstream_hearer *hearer, bool is_new,
+                        bool is_other_stream)
 {
     lease->aside.hearer = hearer;
     if (lease->state == UPSTREAM_READY) upstream_aside_set_level(lease, hearer->level);
+    if (is_other_stream) upstream_own_heard(lease);
+    upstream_own_wish(lease, mn_buf_span(hearer->own));
     aside_tell_held(lease);
     if (is_new) upstream_asked_again(lease);
 }
@@ -187,9 +193,11 @@ static void aside_free_hearer(struct upstream_hearer *hearer)
         struct upstream *lease = aside_lease_at(link);
         if (lease->aside.hearer != hearer) continue;
         lease->aside.hearer = aside_find(server, aside_session(lease));
+        upstream_own_heard(lease);
         upstream_asked_again(lease);
         if (lease->aside.hearer == NULL) upstream_lease_unheard(lease);
     }
+    mn_buf_unref(hearer->own);
     mn_free(hearer);
 }
 
@@ -209,23 +217,30 @@ static void aside_wish(struct upstream_hearers *hearers, const Meshnode__Gateway
 {
     struct mn_span session = pb_span(wish->session);
     enum loglevel level = loglevel_parse(pb_text(wish->log_level));
+    struct mn_span own =
+        upstream_own_pack(&hearers->server->host->scratch, wish->uris, wish->n_uris);
     struct mn_map_entry *entry;
     struct upstream_hearer *hearer;
-    bool is_changed;
+    bool is_changed, is_other_stream;
 
     if (session.size == 0 || session.size > SESSION_MAX) return;
     entry = mn_map_find(&hearers->sessions, session);
     hearer = entry == NULL ? aside_new_hearer(hearers, session)
                            : MN_CONTAINER(entry, struct upstream_hearer, by_session);
-    is_changed = entry == NULL || hearer->level != level;
+    is_other_stream = entry == NULL || hearer->stream != wish->stream;
+    is_changed =
+        is_other_stream || hearer->level != level || !mn_span_equal(mn_buf_span(hearer->own), own);
     hearer->is_new = true;
-    hearer->level = level;
     if (!is_changed) return;
+    hearer->level = level;
+    hearer->stream = wish->stream;
+    mn_buf_unref(hearer->own);
+    hearer->own = mn_buf_copy(own);
     MN_LIST_FOR_EACH (link, &hearers->server->leases) {
         struct upstream *lease = aside_lease_at(link);
         if (mn_span_equal(aside_session(lease), session) &&
             (entry == NULL || lease->aside.hearer == hearer))
-            aside_heard(lease, hearer, entry == NULL);
+            aside_heard(lease, hearer, entry == NULL, is_other_stream);
     }
 }
 
@@ -275,15 +290,18 @@ void upstream_aside_leave(struct upstream_hearers *hearers)
 
 /* ---- leases ---- */
 
-void upstream_aside_begin(struct upstream *lease)
+void upstream_aside_begin(struct upstream *lease, struct mn_span own)
 {
-    if (!lease->lease.is_exclusive)
-        lease->aside.hearer = aside_find(lease->lease.origin, aside_session(lease));
+    if (lease->lease.is_exclusive) return;
+    lease->aside.hearer = aside_find(lease->lease.origin, aside_session(lease));
+    if (lease->aside.hearer != NULL) own = mn_buf_span(lease->aside.hearer->own);
+    upstream_own_wish(lease, own);
 }
 
 void upstream_aside_done(struct upstream *lease)
 {
     upstream_asked_forget(lease);
+    upstream_own_end(lease);
     lease->aside.hearer = NULL;
     while (!mn_list_is_empty(&lease->aside.held))
         aside_drop(lease, aside_oldest(lease));

@@ -27,8 +27,9 @@ void upstream_aside_on_wishes(struct upstream *server, uint64_t ticket,
 /* The lasting call has ended; [hearers] may be NULL. */
 void upstream_aside_leave(struct upstream_hearers *hearers);
 
-/* A lease begins: somebody may wish for it already. Or it is over. */
-void upstream_aside_begin(struct upstream *lease);
+/* A lease begins: somebody may wish for it already; else its client has subscribed to [own]
+ * (upstream_own.h). Or it is over. */
+void upstream_aside_begin(struct upstream *lease, struct mn_span own);
 void upstream_aside_done(struct upstream *lease);
 
 /* To whoever hears [lease], of whom there is one. */

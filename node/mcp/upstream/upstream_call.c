@@ -332,6 +332,14 @@ void upstream_call_flush_queue(struct upstream *server)
     }
 }
 
+/* A client has subscribed before it calls: so its calls wait until its own session has that, too.
+ */
+void upstream_call_flush_ready(struct upstream *server)
+{
+    if (server->is_lease && upstream_request_of_kind(server, UPSTREAM_REQUEST_SIDE) != NULL) return;
+    upstream_call_flush_queue(server);
+}
+
 void upstream_call_fail_queue(struct upstream *server, const char *text)
 {
     while (!mn_list_is_empty(&server->queue))

@@ -52,6 +52,8 @@ struct upstream_request *upstream_call_newest(struct upstream *server);
 
 /* Sends what waits; fails what waits; fails what was sent. */
 void upstream_call_flush_queue(struct upstream *server);
+void upstream_call_flush_ready(
+    struct upstream *server); /* unless its session is not yet as it was */
 void upstream_call_fail_asking(struct upstream *server, const char *text);
 void upstream_call_fail_queue(struct upstream *server, const char *text);
 void upstream_call_fail_sent(struct upstream *server, enum call_failure failure, const char *text);

@@ -3,6 +3,7 @@
 #include "crypto/digest.h"
 #include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_call.h"
+#include "node/mcp/upstream/upstream_own.h"
 #include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
@@ -215,7 +216,8 @@ static struct upstream *upstream_lease_open(struct upstream *server,
                         &server->host->scratch, &info) == MN_OK &&
         info->type == JSON_OBJECT)
         lease->lease.client_info = mn_buf_copy(info->raw);
-    upstream_aside_begin(lease);
+    upstream_aside_begin(lease,
+                         upstream_own_pack(&server->host->scratch, payload->uris, payload->n_uris));
     MN_PROBE("upstream: a client has a session of its own");
     upstream_start(lease);
     return lease;
@@ -292,6 +294,12 @@ bool upstream_lease_is_apart(const struct upstream *server)
 {
     return server->is_lease && !server->is_probe &&
            (!server->is_http || server->http.session_id != NULL);
+}
+
+bool upstream_lease_is_of_one(const struct upstream *server)
+{
+    return upstream_lease_is_apart(server) &&
+           (!server->lease.is_exclusive || server->lease.is_logging);
 }
 
 void upstream_lease_strayed(struct upstream *lease)

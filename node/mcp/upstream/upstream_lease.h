@@ -42,6 +42,9 @@ struct upstream *upstream_lease_has(struct upstream *server,
  * it from others. */
 bool upstream_lease_is_apart(const struct upstream *server);
 
+/* The same, and it was never another's: calls without sessions may share one, in turn. */
+bool upstream_lease_is_of_one(const struct upstream *server);
+
 /* Its server asks something between calls: the next call is not asked such things. */
 void upstream_lease_strayed(struct upstream *lease);
 

@@ -471,7 +471,7 @@ static struct upstream_request *upstream_message_hearer(struct upstream *server,
 {
     struct upstream_request *request = exchange == NULL ? NULL : upstream_http_request_of(exchange);
 
-    if (request == NULL && upstream_lease_is_apart(server))
+    if (request == NULL && upstream_lease_is_of_one(server))
         request = upstream_call_newest(server);
     else if (request == NULL && upstream_is_modern(server))
         request = upstream_call_only(server);
@@ -520,7 +520,7 @@ static void upstream_message_on_notification(struct upstream *server,
         upstream_relist_soon(server);
     } else if (mn_span_is(method, "notifications/resources/updated")) {
         struct mn_span uri = json_text(json_find_str(message->params, "uri"));
-        if (uri.size > 0 && !server->is_lease) upstream_watch_on_updated(server, uri);
+        if (uri.size > 0) upstream_watch_on_updated(server, uri);
     } else if (mn_span_is(method, upstream_is_modern(server) ? "notifications/tasks"
                                                              : "notifications/tasks/status")) {
         if (message->params != NULL) upstream_watch_on_task(server, message->params);

@@ -112,6 +112,11 @@ struct upstream_request *upstream_request_of_kind(struct upstream *server,
     return NULL;
 }
 
+static void upstream_request_side_over(struct upstream *server)
+{
+    if (server->is_lease && server->state == UPSTREAM_READY) upstream_call_flush_ready(server);
+}
+
 void upstream_request_answered(struct upstream_request *request,
                                const struct jsonrpc_message *message, uint32_t code)
 {
@@ -143,6 +148,8 @@ void upstream_request_answered(struct upstream_request *request,
         upstream_stream_ended(server, message != NULL && message->kind == JSONRPC_RESULT);
         break;
     case UPSTREAM_REQUEST_SIDE: /* refused: then it logs as it likes, and we filter */
+        upstream_request_side_over(server);
+        break;
     case UPSTREAM_REQUEST_CALL: break;
     }
 }
@@ -168,7 +175,7 @@ void upstream_request_failed(struct upstream_request *request, enum call_failure
     if (kind == UPSTREAM_REQUEST_LISTEN)
         upstream_stream_ended(server, failure == CALL_OUTCOME_UNKNOWN);
     else if (kind == UPSTREAM_REQUEST_SIDE)
-        return;
+        upstream_request_side_over(server);
     else if (kind == UPSTREAM_REQUEST_LIST && server->list.is_survey)
         upstream_request_no_survey(server, text);
     else if (failure == CALL_OUTCOME_UNKNOWN)
@@ -199,7 +206,10 @@ void upstream_request_on_timer(struct upstream_request *request)
         upstream_break(server, mn_arena_format(&server->host->scratch, "does not answer %s",
                                                upstream_list_method(server->list.kind)));
         break;
-    case UPSTREAM_REQUEST_SIDE: upstream_request_free(request); break;
+    case UPSTREAM_REQUEST_SIDE:
+        upstream_request_free(request);
+        upstream_request_side_over(server);
+        break;
     case UPSTREAM_REQUEST_LISTEN: break; /* has no timer */
     }
 }

@@ -204,7 +204,7 @@ static bool upstream_send_lease(struct upstream_request *request,
     server->calls_count--;
     request->server = lease;
     lease->calls_count++;
-    if (lease->state == UPSTREAM_READY) return true;
+    if (lease->state == UPSTREAM_READY && mn_list_is_empty(&lease->queue)) return true;
     upstream_send_later(request);
     upstream_timer_set(lease->host, &request->timer, UPSTREAM_HANDSHAKE_TIMEOUT);
     return false;

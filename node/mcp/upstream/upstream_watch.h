@@ -33,7 +33,7 @@ bool upstream_watch_end(struct upstream_host *host, uint64_t ticket);
 void upstream_watch_emit(struct upstream *server, uint64_t ticket,
                          const Meshnode__Gateway__Event *payload);
 
-/* notifications/resources/updated */
+/* notifications/resources/updated; of a lease, as all that follows: see upstream_own.h. */
 void upstream_watch_on_updated(struct upstream *server, struct mn_span uri);
 
 /* notifications/tasks, notifications/tasks/status; [server] may be a lease. */

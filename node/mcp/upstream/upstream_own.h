@@ -1,0 +1,34 @@
+/* upstream_own.h: resources that one client has subscribed to, in the session of a legacy server
+ * that it has for itself. They are subscribed to in the session that all share as well
+ * (upstream_watch.h), which tells what all see; but servers know who subscribed, and may tell of a
+ * change only there. Whoever hears for the client is told, by asides, that a resource is subscribed
+ * to here, of each update from then on, and that this is over. */
+#ifndef UPSTREAM_OWN_H
+#define UPSTREAM_OWN_H
+
+#include "node/mcp/upstream/upstream.h"
+
+#define UPSTREAM_OWN_MAX 256          /* of one client; more are not subscribed to here */
+#define UPSTREAM_OWN_SIZE_MAX 0x10000 /* bytes of their URIs */
+
+/* As one text, in [arena]; what is too much is left out. */
+struct mn_span upstream_own_pack(struct mn_arena *arena, char **uris, size_t count);
+
+/* From now on it wants these, packed. */
+void upstream_own_wish(struct upstream *lease, struct mn_span packed);
+
+/* Somebody else hears for it, or on another stream. */
+void upstream_own_heard(struct upstream *lease);
+
+/* The lease has a new session; or a new stream. */
+void upstream_own_renew(struct upstream *lease);
+void upstream_own_on_stream(struct upstream *lease);
+
+/* Its server has taken a subscription; tells of an update. */
+void upstream_own_on_subscribed(struct upstream *lease, struct mn_span uri);
+void upstream_own_on_updated(struct upstream *lease, struct mn_span uri);
+
+/* The lease is over. */
+void upstream_own_end(struct upstream *lease);
+
+#endif

@@ -1,0 +1,188 @@
+/* Resources that a client has subscribed to, and of which a server tells in the session that the
+ * client has there for itself. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/mcp/wire/aside.h"
+#include "proto/pb.h"
+#include "tests/mcp/client.h"
+#include "tests/suite.h"
+
+#define ID "{\"jsonrpc\":\"2.0\",\"id\":1,"
+#define CALL ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\"}}"
+#define LEVEL ID "\"method\":\"logging/setLevel\",\"params\":{\"level\":\"info\"}}"
+#define ON(uri) ID "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"" uri "\"}}"
+#define OFF(uri) ID "\"method\":\"resources/unsubscribe\",\"params\":{\"uri\":\"" uri "\"}}"
+#define LISTEN "subscriptions/listen"
+
+static const char *const tools[] = {"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}", NULL};
+static const char *const resources[] = {"{\"uri\":\"x://1\",\"name\":\"1\"}",
+                                        "{\"uri\":\"x://2\",\"name\":\"2\"}", NULL};
+static char ann[300];
+static const struct client_response *stream;
+static uint64_t shared, own; /* lasting calls: of the resources; of what is at the node */
+static struct mn_span whose;
+
+static const struct client_response *open_stream(void)
+{
+    char line[400];
+    const char *const headers[] = {line, NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", ann);
+    return client_send("GET", "/mcp", headers, NULL);
+}
+
+static uint64_t last_feed(void)
+{
+    for (uint32_t i = client_calls_count; i > 0; i--)
+        if (strcmp(client_calls[i - 1].request->method, LISTEN) == 0)
+            return client_calls[i - 1].ticket;
+    return 0;
+}
+
+static void call(void)
+{
+    client_legacy(ann, CALL);
+    client_result(client_calls[client_calls_count - 1].ticket, "{\"content\":[]}");
+}
+
+static void tell(void)
+{
+    client_at(client_now.mono + MN_MS);
+}
+
+/* She has subscribed to one resource, and was served at a node. */
+static void setup(void)
+{
+    const struct client_offer offer = {.tools = tools,
+                                       .resources = resources,
+                                       .capabilities =
+                                           "{\"tools\":{},\"resources\":{\"subscribe\":true}}"};
+
+    client_setup();
+    client_service_offer("srv", true, &offer);
+    strcpy(ann, client_initialize("/mcp", "2025-11-25"));
+    client_legacy(ann, LEVEL);
+    client_legacy(ann, ON("x://1"));
+    shared = last_feed();
+    client_served(shared);
+    stream = open_stream();
+    client_legacy(ann, CALL);
+    ck_assert_uint_eq(client_calls[client_calls_count - 1].request->n_uris, 1);
+    client_result(client_calls[client_calls_count - 1].ticket, "{\"content\":[]}");
+    own = last_feed();
+    client_served(own);
+    tell();
+    whose = client_input.session;
+    client_forget(stream->id);
+}
+
+static void aside(const char *method, const char *uri)
+{
+    char params[64];
+
+    snprintf(params, sizeof params, "{\"uri\":\"%s\"}", uri);
+    client_aside(own, whose, method, params);
+}
+
+static bool was_told(const char *uri)
+{
+    bool was = strstr(stream->body, uri) != NULL &&
+               strstr(stream->body, "notifications/resources/updated") != NULL;
+
+    client_forget(stream->id);
+    return was;
+}
+
+START_TEST(the_node_hears_what_is_subscribed_to)
+{
+    ck_assert_uint_ne(own, shared);
+    ck_assert_str_eq(client_input.own, "x://1 ");
+    client_legacy(ann, ON("x://2"));
+    tell();
+    ck_assert_uint_eq(strlen(client_input.own), strlen("x://1 x://2 "));
+    client_legacy(ann, OFF("x://1"));
+    tell();
+    ck_assert_str_eq(client_input.own, "x://2 ");
+    call();
+    ck_assert_uint_eq(client_calls[client_calls_count - 1].request->n_uris, 0);
+}
+END_TEST
+
+START_TEST(an_update_is_told_once)
+{
+    client_updated(shared, "x://1");
+    ck_assert(was_told("x://1")); /* until it is subscribed to there */
+    aside(ASIDE_SUBSCRIBED, "x://1");
+    ck_assert_str_eq(stream->body, "");
+    client_updated(shared, "x://1");
+    ck_assert(!was_told("x://1"));
+    aside(ASIDE_UPDATED, "x://1");
+    ck_assert(was_told("x://1"));
+    aside(ASIDE_UPDATED, "x://2"); /* to which she has not subscribed */
+    ck_assert(!was_told("x://2"));
+}
+END_TEST
+
+START_TEST(when_that_is_over_all_tell_again)
+{
+    aside(ASIDE_SUBSCRIBED, "x://1");
+    if (_i == 0)
+        client_aside(own, whose, ASIDE_UNSUBSCRIBED, "{\"uri\":\"\"}");
+    else
+        client_failed(own, CALL_UNAVAILABLE, "its node is lost");
+    ck_assert(was_told("x://1")); /* something may have been missed */
+    client_updated(shared, "x://1");
+    ck_assert(was_told("x://1"));
+}
+END_TEST
+
+START_TEST(what_was_missed_without_a_stream_is_told_later)
+{
+    uint64_t before = client_input.stream;
+
+    aside(ASIDE_SUBSCRIBED, "x://1");
+    client_gone(stream->id);
+    client_updated(shared, "x://1");
+    stream = open_stream();
+    ck_assert(was_told("x://1"));
+    own = last_feed();
+    client_served(own);
+    tell();
+    ck_assert_uint_ne(client_input.stream, before);
+    client_updated(shared, "x://1"); /* that it is told elsewhere is to be said anew */
+    ck_assert(was_told("x://1"));
+}
+END_TEST
+
+/* Nodes say what they like. */
+START_TEST(what_is_nonsense_is_ignored)
+{
+    static const char *const texts[] = {"{}", "{\"uri\":7}", "[]", "{\"uri\":\"\"}"};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        client_aside(own, whose, ASIDE_SUBSCRIBED, texts[i]);
+        client_aside(own, whose, ASIDE_UPDATED, texts[i]);
+    }
+    ck_assert_str_eq(stream->body, "");
+    client_updated(shared, "x://1");
+    ck_assert(was_told("x://1"));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("all");
+    TCase *tc = tcase_create("all");
+
+    tcase_add_checked_fixture(tc, setup, client_teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, the_node_hears_what_is_subscribed_to);
+    tcase_add_test(tc, an_update_is_told_once);
+    tcase_add_loop_test(tc, when_that_is_over_all_tell_again, 0, 2);
+    tcase_add_test(tc, what_was_missed_without_a_stream_is_told_later);
+    tcase_add_test(tc, what_is_nonsense_is_ignored);
+    suite_add_tcase(suite, tc);
+    return suite_run(suite);
+}

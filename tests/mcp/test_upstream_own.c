@@ -1,0 +1,231 @@
+/* Resources that a client has subscribed to, in the session of a legacy server that it has for
+ * itself. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "node/mcp/upstream/upstream_lease.h"
+#include "node/mcp/upstream/upstream_own.h"
+#include "node/mcp/wire/aside.h"
+#include "tests/mcp/upstream_world.h"
+#include "tests/suite.h"
+
+#define FEED 90 /* the lasting call */
+#define CAN "{\"elicitation\":{}}"
+#define UPDATED(uri)                                             \
+    "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/" \
+    "updated\",\"params\":{\"uri\":\"" uri "\"}}\n"
+
+static struct world w;
+static const char *const none[] = {NULL}, *const one[] = {"x://1", NULL},
+                         *const other[] = {"x://2", NULL};
+
+#define assert_has(text, part) \
+    ck_assert_msg(strstr((text), (part)) != NULL, "%s is not in %s", (part), (text))
+
+static void come_up(void)
+{
+    world_answer(&w, world_line(&w), WORLD_LEGACY);
+    assert_has(world_line(&w), "notifications/initialized");
+}
+
+static void setup(void)
+{
+    world_init(&w);
+    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_LEGACY), MN_OK);
+    come_up();
+    world_answer(&w, world_line(&w), world_tools_result(&w, WORLD_TOOLS));
+    for (uint64_t i = 0; i < 2; i++) {
+        world_call(&w, &(struct world_call){.ticket = FEED + i,
+                                            .service = "s",
+                                            .method = "subscriptions/listen",
+                                            .params = "{}"});
+        ck_assert_str_eq(world_event(&w)->what, "");
+    }
+}
+
+static void teardown(void)
+{
+    world_done(&w);
+}
+
+static void call(uint64_t ticket, const char *uri)
+{
+    world_call(&w, &(struct world_call){.ticket = ticket,
+                                        .service = "s",
+                                        .params = "{\"name\":\"echo\"}",
+                                        .session = "ann",
+                                        .capabilities = CAN,
+                                        .uri = uri,
+                                        .is_live = true});
+}
+
+static void end_call(void)
+{
+    world_answer(&w, world_line(&w), "{\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+}
+
+static void assert_said(uint64_t feed, const char *method, const char *uri)
+{
+    struct world_event *event = world_event(&w);
+
+    ck_assert_ptr_nonnull(event);
+    ck_assert_uint_eq(event->ticket, feed);
+    ck_assert_str_eq(event->what, "aside");
+    ck_assert_str_eq(event->message, method);
+    ck_assert_str_eq(event->json, world_format(&w, "{\"uri\":\"%s\"}", uri));
+}
+
+static void take(const char *method, const char *uri)
+{
+    const char *line = world_line(&w);
+
+    ck_assert_ptr_nonnull(line);
+    assert_has(line, world_format(&w, "\"method\":\"resources/%s\",\"params\":{\"uri\":\"%s\"}",
+                                  method, uri));
+    world_answer(&w, line, "{}");
+}
+
+/* Ann has a session of her own, in which that resource is subscribed to. */
+static void up(void)
+{
+    world_wish_own(&w, FEED, "ann", 1, one);
+    call(1, NULL);
+    come_up();
+    take("subscribe", "x://1");
+    assert_said(FEED, ASIDE_SUBSCRIBED, "x://1");
+    end_call();
+}
+
+START_TEST(it_is_subscribed_to_before_the_first_call)
+{
+    world_wish_own(&w, FEED, "ann", 1, one);
+    call(1, NULL);
+    come_up();
+    const char *line = world_line(&w);
+    assert_has(line, "resources/subscribe");
+    ck_assert_ptr_null(world_line(&w)); /* the call waits for it */
+    world_answer(&w, line, "{}");
+    assert_said(FEED, ASIDE_SUBSCRIBED, "x://1");
+    assert_has(world_line(&w), "tools/call");
+}
+END_TEST
+
+START_TEST(a_server_that_does_not_answer_is_called_nevertheless)
+{
+    world_wish_own(&w, FEED, "ann", 1, one);
+    call(1, NULL);
+    come_up();
+    assert_has(world_line(&w), "resources/subscribe");
+    world_pass(&w, 11 * MN_SEC);
+    assert_has(world_line(&w), "tools/call");
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
+START_TEST(the_first_call_says_it_where_nobody_has_wished)
+{
+    call(1, "x://1");
+    come_up();
+    take("subscribe", "x://1");
+    end_call();
+    world_say(&w, UPDATED("x://1"));
+    ck_assert_ptr_null(world_event(&w)); /* nobody hears */
+    world_wish_own(&w, FEED, "ann", 1, one);
+    assert_said(FEED, ASIDE_SUBSCRIBED, "x://1");
+    ck_assert_ptr_null(world_line(&w)); /* not once more */
+}
+END_TEST
+
+START_TEST(updates_in_it_are_for_that_client)
+{
+    up();
+    world_say(&w, UPDATED("x://1"));
+    assert_said(FEED, ASIDE_UPDATED, "x://1");
+    world_say(&w, UPDATED("x://1/part"));
+    assert_said(FEED, ASIDE_UPDATED, "x://1");
+    world_say(&w, UPDATED("x://2"));
+    ck_assert_ptr_null(world_event(&w));
+    w.child_chosen = 1; /* in the session of all */
+    world_say(&w, UPDATED("x://1"));
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
+START_TEST(what_is_wished_for_changes)
+{
+    up();
+    world_wish_own(&w, FEED, "ann", 1, other);
+    take("subscribe", "x://2");
+    assert_said(FEED, ASIDE_SUBSCRIBED, "x://2");
+    take("unsubscribe", "x://1");
+    world_wish_own(&w, FEED, "ann", 1, none);
+    take("unsubscribe", "x://2");
+    world_wish_own(&w, FEED, "ann", 1, none);
+    ck_assert_ptr_null(world_line(&w));
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
+START_TEST(who_hears_next_is_told_what_there_is)
+{
+    up();
+    world_wish_own(&w, FEED, "ann", 2, one); /* another stream */
+    assert_said(FEED, ASIDE_SUBSCRIBED, "x://1");
+    world_wish_own(&w, FEED + 1, "ann", 7, one); /* at another node */
+    assert_said(FEED + 1, ASIDE_SUBSCRIBED, "x://1");
+    world_say(&w, UPDATED("x://1"));
+    assert_said(FEED + 1, ASIDE_UPDATED, "x://1");
+    world_cancel(&w, FEED + 1);
+    assert_said(FEED, ASIDE_SUBSCRIBED, "x://1");
+    ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
+
+START_TEST(when_the_session_is_over_that_is_said)
+{
+    up();
+    world_exit(&w, 1);
+    assert_said(FEED, ASIDE_UNSUBSCRIBED, "");
+    ck_assert_ptr_null(world_event(&w));
+    call(2, NULL); /* a new one */
+    come_up();
+    take("subscribe", "x://1");
+    assert_said(FEED, ASIDE_SUBSCRIBED, "x://1");
+}
+END_TEST
+
+START_TEST(there_is_an_end_to_it)
+{
+    const char *uris[2 * UPSTREAM_OWN_MAX + 1] = {NULL};
+
+    up();
+    for (uint32_t i = 0; i < 2 * UPSTREAM_OWN_MAX; i++)
+        uris[i] = world_format(&w, "y://%u", i);
+    world_wish_own(&w, FEED, "ann", 1, uris);
+    for (uint32_t i = 0; i < UPSTREAM_OWN_MAX; i++)
+        assert_has(world_line(&w), "resources/subscribe");
+    assert_has(world_line(&w), "resources/unsubscribe");
+    ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("all");
+    TCase *tc = tcase_create("all");
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_set_timeout(tc, 60);
+    tcase_add_test(tc, it_is_subscribed_to_before_the_first_call);
+    tcase_add_test(tc, a_server_that_does_not_answer_is_called_nevertheless);
+    tcase_add_test(tc, the_first_call_says_it_where_nobody_has_wished);
+    tcase_add_test(tc, updates_in_it_are_for_that_client);
+    tcase_add_test(tc, what_is_wished_for_changes);
+    tcase_add_test(tc, who_hears_next_is_told_what_there_is);
+    tcase_add_test(tc, when_the_session_is_over_that_is_said);
+    tcase_add_test(tc, there_is_an_end_to_it);
+    suite_add_tcase(suite, tc);
+    return suite_run(suite);
+}
