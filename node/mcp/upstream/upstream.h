@@ -200,6 +200,7 @@ struct upstream_survey {
     struct mn_buf *of;              /* the plain lists it was made beside; NULL: none was made */
     struct mn_buf *error;           /* why what is known may be wrong; NULL: nothing */
     mn_time next_at, pause;
+    uint32_t spent;            /* surveys in a row that did not wait */
     mn_time look_at;           /* HTTP: may have changed by then without a word */
     uint32_t failures, breaks; /* in a row; breaks: of the server */
     uint32_t relists;          /* of a session for lists */

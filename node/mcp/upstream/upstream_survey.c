@@ -123,15 +123,24 @@ static void survey_close(struct upstream *server)
     upstream_tools_done(&survey->seen_tools);
 }
 
-/* A change now and then is seen at once; who changes all the time is asked ever more seldom. */
-static mn_time survey_pause(const struct upstream *server)
+/* Changes are seen at once, also some in a row; who changes all the time is asked ever more seldom.
+ */
+static mn_time survey_pause(struct upstream *server)
 {
-    const struct upstream_survey *survey = &server->survey;
-    mn_time least =
-        upstream_is_modern(server) ? UPSTREAM_SURVEY_PAUSE_MODERN : UPSTREAM_SURVEY_PAUSE;
-    bool is_calm = server->host->now.mono >= mn_time_after(survey->next_at, survey->pause);
+    struct upstream_survey *survey = &server->survey;
+    bool is_modern = upstream_is_modern(server);
+    mn_time least = is_modern ? UPSTREAM_SURVEY_PAUSE_MODERN : UPSTREAM_SURVEY_PAUSE;
+    mn_time each = is_modern ? UPSTREAM_SURVEY_EARNED_MODERN : UPSTREAM_SURVEY_EARNED;
+    uint64_t earned = 0;
 
-    if (is_calm) return least;
+    if (server->host->now.mono > survey->next_at)
+        earned = (server->host->now.mono - survey->next_at) / each;
+    survey->spent -= earned < survey->spent ? (uint32_t)earned : survey->spent;
+    if (survey->spent < UPSTREAM_SURVEY_BURST) {
+        if (survey->spent > 0) MN_PROBE("upstream: a second change in a row is asked for at once");
+        survey->spent++;
+        return UPSTREAM_SURVEY_PAUSE_MODERN;
+    }
     return mn_time_min(mn_time_max(2 * survey->pause, least), UPSTREAM_SURVEY_PAUSES * least);
 }
 
@@ -214,7 +223,10 @@ static bool survey_next(const struct upstream *server, struct upstream_ask *ret)
     if (!upstream_shown_differs(seen, seen->asks[1]) || seen->asks_count == UPSTREAM_ASKS_MAX)
         return false;
     *ret = plain;
-    if (upstream_shown_has_variants(seen) && upstream_shown_times(seen, plain) < 2) return true;
+    if (upstream_shown_has_variants(seen) && upstream_shown_times(seen, plain) < 2) {
+        MN_PROBE("upstream: a server defines something otherwise for some clients");
+        return true;
+    }
     *ret = full;
     if (survey_is_wanted(server, full)) return true;
     *ret = known;
@@ -326,6 +338,8 @@ static void survey_mind(struct upstream *server)
     memcpy(survey->minds.extensions, own.extensions, sizeof own.extensions);
     survey->minds.extensions_count = own.extensions_count;
     upstream_shown_add_relevant(&survey->known, &survey->minds);
+    if (survey->minds.extensions_count > own.extensions_count)
+        MN_PROBE("upstream: a server shows other lists to clients that declare an extension");
 }
 
 bool upstream_survey_minds(const struct upstream *server, const struct json *declared)

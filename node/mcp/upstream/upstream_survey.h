@@ -14,10 +14,13 @@
 
 #include "node/mcp/upstream/upstream.h"
 
-#define UPSTREAM_SURVEY_TIMEOUT (30 * MN_SEC) /* for the lists of one set */
-#define UPSTREAM_SURVEY_HOLD (5 * MN_SEC)     /* that a first offer waits */
-#define UPSTREAM_SURVEY_PAUSE (2 * MN_SEC)    /* between two surveys that cost sessions */
-#define UPSTREAM_SURVEY_PAUSE_MODERN (250 * MN_MS)
+#define UPSTREAM_SURVEY_TIMEOUT (30 * MN_SEC)      /* for the lists of one set */
+#define UPSTREAM_SURVEY_HOLD (5 * MN_SEC)          /* that a first offer waits */
+#define UPSTREAM_SURVEY_PAUSE (2 * MN_SEC)         /* between two surveys that cost sessions, */
+#define UPSTREAM_SURVEY_PAUSE_MODERN (250 * MN_MS) /* or that do not, or one of a few in a row */
+#define UPSTREAM_SURVEY_BURST 4u                   /* so few */
+#define UPSTREAM_SURVEY_EARNED MN_MINUTE           /* of quiet, for one more of these */
+#define UPSTREAM_SURVEY_EARNED_MODERN (5 * MN_SEC)
 #define UPSTREAM_SURVEY_LOOK (10 * MN_MINUTE) /* at an endpoint that costs sessions */
 #define UPSTREAM_SURVEY_PAUSES 32       /* it grows to so many while lists change all the time */
 #define UPSTREAM_SURVEY_RETRY MN_MINUTE /* after a failure, doubling */
