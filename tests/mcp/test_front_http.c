@@ -177,7 +177,12 @@ START_TEST(paths_and_methods)
         uint32_t code;
     } table[] = {{"POST", "/", 404},
                  {"POST", "/mcpx", 404},
-                 {"POST", "/mcp/", 404},
+                 {"POST", "/mcp//", 404},
+                 {"POST", "/mcp/", 200},
+                 {"POST", "/mcp/?token=x", 200},
+                 {"POST", "/mcp/servers/srv/", 200},
+                 {"POST", "/mcp/servers/srv//", 404},
+                 {"POST", "/mcp/views/", 404},
                  {"POST", "/mcp/servers", 404},
                  {"POST", "/mcp/servers/", 404},
                  {"POST", "/mcp/servers/a/b", 404},

@@ -80,13 +80,15 @@ static bool front_http_is_json(struct mn_span content_type)
     return front_http_take_type(&content_type, &type) && front_http_equal(type, "application/json");
 }
 
-/* The server a path names: empty for /mcp. False: no path of ours. */
+/* The server a path names: empty for /mcp. Some clients and proxies put a slash behind. False: no
+ * path of ours. */
 static bool front_http_endpoint(struct mn_span target, struct mn_span *service)
 {
     const size_t prefix = sizeof PATH_SERVERS - 1;
     const uint8_t *query = target.size == 0 ? NULL : memchr(target.data, '?', target.size);
 
     if (query != NULL) target.size = (size_t)(query - target.data);
+    if (target.size > 0 && target.data[target.size - 1] == '/') target.size--;
     *service = mn_span(NULL, 0);
     if (mn_span_is(target, PATH)) return true;
     if (target.size > sizeof PATH_VIEWS - 1 &&
