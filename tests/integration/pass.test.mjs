@@ -21,12 +21,13 @@ async function legacy(target) {
   const first = await post('{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}');
   const session = first.headers.get('mcp-session-id');
   const more = {'mcp-protocol-version': '2025-11-25', ...(session ? {'mcp-session-id': session} : {})};
-  await first.text();
+  const welcome = await messages(first);
   await post('{"jsonrpc":"2.0","method":"notifications/initialized"}', more);
-  return async (method, params, meta) => {
+  const ask = async (method, params, meta) => {
     const members = [params, meta ? `"_meta":{${meta}}` : ''].filter(Boolean).join();
     return messages(await post(`{"jsonrpc":"2.0","id":"i","method":"${method}"${members ? `,"params":{${members}}` : ''}}`, more));
   };
+  return Object.assign(ask, {welcome: JSON.parse(welcome.find(text => text.includes('"result"'))).result});
 }
 
 const stateless = target => async (method, params, meta) => {
@@ -41,6 +42,12 @@ const stateless = target => async (method, params, meta) => {
 // What both ends may say in their own way: result members that only one era has, and their place.
 const plain = text => text.replace(/"resultType":"complete",?/, '').replace(/"ttlMs":0,"cacheScope":"private",|,"ttlMs":0,"cacheScope":"private"/, '')
   .replace(/,?"_meta":\{"io\.modelcontextprotocol\/serverInfo":.*?\}\}(?=\}\}$)/, '').replace(/,\}\}$/, '}}');
+
+// What a server says of itself, without what only one era has.
+function about({protocolVersion, supportedVersions, serverInfo, resultType, ttlMs, cacheScope, ...rest}) {
+  const {[`${NS}serverInfo`]: info, ...meta} = rest._meta ?? {};
+  return {...rest, serverInfo: serverInfo ?? info, _meta: meta};
+}
 
 const asked = [
   ['tools/list', ''], ['resources/list', ''], ['resources/templates/list', ''], ['prompts/list', ''],
@@ -64,7 +71,14 @@ test('the same bytes through two nodes as from the server itself, in all combina
     const path = `/mcp/servers/${name}`;
     await waitFor(`${path} is served`, async () => (await modern(n1, 'tools/list', {}, {path})).message.result);
     const direct = name === 'old' ? await legacy(servers.old.url) : stateless(servers.new.url);
-    for (const [era, client] of [['legacy', await legacy(url(n1, path))], ['modern', stateless(url(n1, path))]])
+    const old = await legacy(url(n1, path)), discover = async ask => JSON.parse((await ask('server/discover', ''))[0]).result;
+    const itself = name === 'old' ? direct.welcome : await discover(direct);
+    assert.deepEqual(about(old.welcome), about(itself), `initialize, ${name} server`);
+    assert.deepEqual(about(await discover(stateless(url(n1, path)))), about(itself), `server/discover, ${name} server`);
+    // The same era knows the same members.
+    if (name === 'new') assert.deepEqual(await discover(stateless(url(n1, path))), itself);
+    else assert.deepEqual(old.welcome, itself);
+    for (const [era, client] of [['legacy', old], ['modern', stateless(url(n1, path))]])
       for (const [method, params, meta] of asked) {
         const what = `${era} client, ${name} server: ${method} ${params}`;
         const expected = await direct(method, params, meta), found = await client(method, params, meta);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/mcp/front/front_state.h"
+#include "proto/pb.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 
@@ -456,6 +457,100 @@ START_TEST(a_lost_call_for_updates_is_made_again_and_all_are_told)
 }
 END_TEST
 
+/* ---- what a server says in its results ---- */
+
+static const char *about_text = "{\"_meta\":{\"k\":1},\"x\":2}",
+                  *list_text = "{\"_meta\":{\"n\":3}}";
+
+static void say_more(Meshnode__Gateway__Offer *offer)
+{
+    static ProtobufCBinaryData lists[1];
+
+    lists[0] = pb_bytes(mn_span_str(list_text));
+    offer->about = pb_bytes(mn_span_str(about_text));
+    offer->about_lists = lists;
+    offer->n_about_lists = 1;
+}
+
+static const char *said_at(const char *path, const char *method)
+{
+    const char *const headers[] = {
+        "mcp-protocol-version: 2026-07-28",
+        method[0] == 's' ? "mcp-method: server/discover" : "mcp-method: tools/list", NULL};
+    char body[512];
+
+    snprintf(body, sizeof body,
+             "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"%s\",\"params\":{\"_meta\":{"
+             "\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\","
+             "\"io.modelcontextprotocol/clientCapabilities\":{}}}}",
+             method);
+    return client_send("POST", path, headers, body)->body;
+}
+
+static const char *welcome_at(const char *path)
+{
+    return client_send("POST", path, NULL,
+                       "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
+                       "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{}}}")
+        ->body;
+}
+
+static void serve_more(void)
+{
+    client_service_offer(
+        "more", true,
+        &(struct client_offer){
+            .tools = (const char *const[]){"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}",
+                                           NULL},
+            .amend = say_more});
+}
+
+START_TEST(a_server_says_of_itself_what_it_does)
+{
+    const char *path = "/mcp/servers/more", *own = "\"x\":2,\"_meta\":{\"k\":1}}}";
+
+    serve_more();
+    ck_assert_ptr_nonnull(strstr(welcome_at(path), own));
+    ck_assert_ptr_nonnull(strstr(said_at(path, "server/discover"), ",\"k\":1}}}"));
+    ck_assert_ptr_nonnull(strstr(said_at(path, "server/discover"), ",\"x\":2,"));
+    ck_assert_ptr_nonnull(strstr(said_at(path, "tools/list"), ",\"_meta\":{\"n\":3}}}"));
+}
+END_TEST
+
+/* Of many servers each says something else. */
+START_TEST(many_servers_say_nothing_together)
+{
+    serve_more();
+    ck_assert_ptr_null(strstr(welcome_at("/mcp"), "\"k\""));
+    ck_assert_ptr_null(strstr(said_at("/mcp", "server/discover"), "\"k\""));
+    ck_assert_ptr_null(strstr(said_at("/mcp", "tools/list"), "\"n\":3"));
+}
+END_TEST
+
+START_TEST(what_is_not_a_servers_to_say_is_not_said)
+{
+    static const char *const wrong[] = {"[]",
+                                        "{\"capabilities\":{\"x\":{}}}",
+                                        "{\"tools\":[]}",
+                                        "{\"_meta\":{\"k\":1},\"_meta\":{}}",
+                                        "{\"nextCursor\":\"x\"}",
+                                        "no"};
+
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        about_text = list_text = wrong[i];
+        serve_more();
+        ck_assert_ptr_nonnull(
+            strstr(welcome_at("/mcp/servers/more"), "\"serverInfo\":{\"name\":\"up\""));
+        ck_assert_ptr_null(strstr(welcome_at("/mcp/servers/more"), "_meta"));
+        ck_assert_ptr_null(strstr(said_at("/mcp/servers/more", "tools/list"), "_meta"));
+        ck_assert_ptr_null(strstr(said_at("/mcp/servers/more", "tools/list"), "nextCursor"));
+        client_forget_all();
+    }
+    about_text = "{\"_meta\":{\"k\":1},\"x\":2}";
+    list_text = "{\"_meta\":{\"n\":3}}";
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("items");
@@ -476,6 +571,9 @@ int main(void)
     tcase_add_test(tc, changes_are_told_by_the_list_that_changed);
     tcase_add_test(tc, clients_share_one_call_per_server_for_updates);
     tcase_add_test(tc, a_lost_call_for_updates_is_made_again_and_all_are_told);
+    tcase_add_test(tc, a_server_says_of_itself_what_it_does);
+    tcase_add_test(tc, many_servers_say_nothing_together);
+    tcase_add_test(tc, what_is_not_a_servers_to_say_is_not_said);
     suite_add_tcase(suite, tc);
     return suite_run(suite);
 }

@@ -46,7 +46,7 @@ static const char *world_keep(struct world *w, struct mn_span text)
 
 const char *world_format(struct world *w, const char *format, ...)
 {
-    char text[16384];
+    char text[32768];
     va_list args;
 
     va_start(args, format);

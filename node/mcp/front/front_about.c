@@ -76,6 +76,33 @@ void front_about_server(struct mn_writer *writer, const struct names_service *se
     }
 }
 
+void front_about_rest(struct front *front, struct mn_writer *writer, struct names_endpoint at,
+                      bool is_modern)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json *about = NULL, *meta;
+    bool is_first = false;
+
+    if (at.service != NULL && at.service->about.size > 0 &&
+        json_parse_copy(front->parser, at.service->about, limits, &front->scratch, &about) != MN_OK)
+        about = NULL;
+    meta = json_find_str(about, "_meta");
+    for (const struct json *key = about == NULL ? NULL : json_first(about); key != NULL;
+         key = json_next(about, key))
+        if (!mn_span_is(key->text, "_meta")) front_call_write_member(writer, key, &is_first);
+    if (!is_modern && meta == NULL) return;
+    is_first = !is_modern;
+    mn_writer_str(writer, ",\"_meta\":{");
+    if (is_modern) {
+        mn_writer_str(writer, "\"io.modelcontextprotocol/serverInfo\":");
+        front_about_server(writer, at.service);
+    }
+    for (const struct json *key = meta == NULL ? NULL : json_first(meta); key != NULL;
+         key = json_next(meta, key))
+        front_call_write_member(writer, key, &is_first);
+    mn_writer_str(writer, "}");
+}
+
 #define EXTENSIONS_MAX 32
 #define INSTRUCTIONS_MAX 16384    /* bytes of all servers together at /mcp and at a view */
 #define INSTRUCTIONS_ONE_MAX 4096 /* of one of them; more is cut */

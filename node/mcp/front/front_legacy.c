@@ -42,6 +42,7 @@ static void front_legacy_welcome(struct front *front, struct front_exchange *exc
     mn_writer_str(&result, ",\"serverInfo\":");
     front_about_server(&result, at.service);
     front_about_instructions(front, &result, at);
+    front_about_rest(front, &result, at, false);
     mn_writer_str(&result, "}");
     front_record_reply(front, exchange, session, id, mn_buf_span(result.buf));
     mn_writer_drop(&result);

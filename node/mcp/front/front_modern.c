@@ -138,10 +138,9 @@ static void front_modern_discover(struct front *front, struct front_exchange *ex
     mn_writer_str(&result, "{\"resultType\":\"complete\",\"supportedVersions\":[\"" VERSION "\"],");
     front_about_capabilities(front, &result, at.service, NULL);
     front_about_instructions(front, &result, at);
-    mn_writer_str(&result, ",\"ttlMs\":0,\"cacheScope\":\"private\","
-                           "\"_meta\":{\"io.modelcontextprotocol/serverInfo\":");
-    front_about_server(&result, at.service);
-    mn_writer_str(&result, "}}");
+    mn_writer_str(&result, ",\"ttlMs\":0,\"cacheScope\":\"private\"");
+    front_about_rest(front, &result, at, true);
+    mn_writer_str(&result, "}");
     front_reply_result(front, exchange, id, mn_buf_span(result.buf));
     mn_writer_drop(&result);
 }

@@ -200,6 +200,11 @@ void front_about_capabilities(struct front *front, struct mn_writer *writer,
 void front_about_instructions(struct front *front, struct mn_writer *writer,
                               struct names_endpoint at);
 
+/* ,"_meta":{...} and whatever else a server says of itself; of /mcp and views, where the words of
+ * many would stand beside each other, only what is ours. */
+void front_about_rest(struct front *front, struct mn_writer *writer, struct names_endpoint at,
+                      bool is_modern);
+
 /* Whether the session was told that it can list its tasks. */
 bool front_about_lists_tasks(struct front *front, const struct front_session *session);
 

@@ -111,12 +111,14 @@ struct names_service {
     bool is_listed, is_conflict, is_kept;
     bool is_streaming; /* answers in a session are streams */
     uint32_t providers_count;
-    struct mn_span server_info;            /* JSON object */
-    struct mn_span capabilities;           /* JSON object, may be empty */
-    struct mn_span instructions;           /* text, may be empty */
-    bool has[NAMES_LISTS];                 /* declares the capability, or has some */
-    struct names_item *all;                /* one block for items and texts */
-    struct names_item *items[NAMES_LISTS]; /* in the server's order */
+    struct mn_span server_info;  /* JSON object */
+    struct mn_span capabilities; /* JSON object, may be empty */
+    struct mn_span instructions; /* text, may be empty */
+    struct mn_span about;        /* JSON object: what else it says of itself; or empty */
+    struct mn_span about_lists[NAMES_LISTS]; /* the same of its lists */
+    bool has[NAMES_LISTS];                   /* declares the capability, or has some */
+    struct names_item *all;                  /* one block for items and texts */
+    struct names_item *items[NAMES_LISTS];   /* in the server's order */
     uint32_t counts[NAMES_LISTS];
     struct audience_relevant relevant[NAMES_LISTS]; /* what makes a difference to the list */
     struct mn_map by_own[NAMES_KINDS];

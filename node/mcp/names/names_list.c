@@ -225,7 +225,13 @@ static struct mn_buf *names_write(struct names *names, struct names_endpoint at,
         /* Nothing tells how long a list stays true; those who listen are told. */
         mn_writer_str(&writer, ",\"resultType\":\"complete\",\"ttlMs\":0,"
                                "\"cacheScope\":\"private\"");
-    mn_writer_str(&writer, "}");
+    if (at.service != NULL && at.service->about_lists[kind].size > 2) {
+        struct mn_span about = at.service->about_lists[kind];
+        mn_writer_str(&writer, ",");
+        mn_writer_add(&writer, mn_span(about.data + 1, about.size - 1));
+    } else {
+        mn_writer_str(&writer, "}");
+    }
     return mn_writer_done(&writer);
 }
 

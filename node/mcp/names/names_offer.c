@@ -2,6 +2,7 @@
 
 #include "crypto/digest.h"
 #include "node/mcp/names/names_list.h"
+#include "node/mcp/wire/result.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -209,6 +210,21 @@ static struct mn_span names_offer_object(struct mn_span text, struct json_parser
     return text;
 }
 
+/* [text] if it is an object of members that are not ours to write. */
+static struct mn_span names_offer_said(struct mn_span text, struct json_parser *parser,
+                                       struct mn_arena *scratch)
+{
+    static const char *const once[] = {"_meta"};
+    const struct json *value, *meta;
+
+    if (json_parse_copy(parser, text, kept_shallow, scratch, &value) != MN_OK ||
+        value->type != JSON_OBJECT || json_pick(value, once, 1, &meta) != MN_OK)
+        return mn_span(NULL, 0);
+    for (const struct json *key = json_first(value); key != NULL; key = json_next(value, key))
+        if (result_is_known(key->text)) return mn_span(NULL, 0);
+    return text;
+}
+
 static void names_offer_about(struct names_service *service, uint8_t **to,
                               const Meshnode__Gateway__Offer *offer, struct json_parser *parser,
                               struct mn_arena *scratch)
@@ -228,6 +244,10 @@ static void names_offer_about(struct names_service *service, uint8_t **to,
     service->capabilities =
         names_offer_keep(to, names_offer_object(pb_span(offer->capabilities), parser, scratch));
     service->instructions = names_offer_keep(to, pb_text(offer->instructions));
+    service->about = names_offer_keep(to, names_offer_said(pb_span(offer->about), parser, scratch));
+    for (size_t i = 0; i < offer->n_about_lists && i < NAMES_LISTS; i++)
+        service->about_lists[i] =
+            names_offer_keep(to, names_offer_said(pb_span(offer->about_lists[i]), parser, scratch));
     service->is_streaming = offer->is_streaming;
 }
 
@@ -266,6 +286,9 @@ static uint8_t *names_offer_block(struct names_service *service,
     size_t size =
         offer->server_info.len + offer->capabilities.len + pb_text(offer->instructions).size;
 
+    size += offer->about.len;
+    for (size_t i = 0; i < offer->n_about_lists && i < NAMES_LISTS; i++)
+        size += offer->about_lists[i].len;
     for (size_t i = 0; i < offer->n_tools; i++)
         size += offer->tools[i]->definition.len + pb_text(offer->tools[i]->name).size;
     for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++) {

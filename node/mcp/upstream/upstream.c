@@ -98,6 +98,7 @@ void upstream_free(struct upstream *server)
     upstream_stdio_done(server);
     upstream_list_drop(&server->list);
     upstream_tools_done(&server->tools);
+    upstream_said_done(&server->said);
     upstream_log_done(&server->log);
     upstream_forget_session(server);
     mn_buf_unref(server->plain);

@@ -6,6 +6,7 @@
  *   upstream_list       its four lists, page by page, into an offer
  *   upstream_survey     the same lists as clients see them that can be asked
  *   upstream_shown      what of them is shown to whom
+ *   upstream_said       what their results say beside them
  *   upstream_request    what was asked of it and is not answered yet
  *   upstream_call       the calls of the core, from begin to end
  *   upstream_send       how they get to the server
@@ -36,6 +37,7 @@
 #include "node/mcp/upstream/upstream_http.h"
 #include "node/mcp/upstream/upstream_list.h"
 #include "node/mcp/upstream/upstream_log.h"
+#include "node/mcp/upstream/upstream_said.h"
 #include "node/mcp/upstream/upstream_shown.h"
 #include "node/mcp/upstream/upstream_stdio.h"
 #include "node/mcp/upstream/upstreams.h"
@@ -244,6 +246,7 @@ struct upstream {
     struct upstream_list list;
     struct upstream_tools tools;
     struct upstream_survey survey;
+    struct upstream_said said;
     struct mn_buf *plain; /* the newest lists, as everybody sees them: an offer */
     struct mn_buf *offer; /* newest one made: the same, and what only some see */
     bool is_offered;

@@ -41,6 +41,7 @@ static void upstream_handshake_initialize(struct upstream *server)
 
 void upstream_handshake_begin(struct upstream *server)
 {
+    upstream_said_again(&server->said);
     if (server->era == UPSTREAM_ERA_LEGACY)
         upstream_handshake_initialize(server);
     else
@@ -168,6 +169,11 @@ static void upstream_handshake_modern(struct upstream *server, const struct json
         MN_PROBE("upstream: slow modern server, taken for a legacy one meanwhile");
     upstream_request_drop_own(server);
     server->era = UPSTREAM_ERA_MODERN;
+    upstream_said_note(server, UPSTREAM_SAID_ABOUT, result);
+    if (upstream_said_is_open(server, UPSTREAM_SAID_ABOUT)) {
+        upstream_handshake_discover(server); /* once more, to hear whether it says the same */
+        return;
+    }
     upstream_handshake_keep(server, UPSTREAM_MODERN_VERSION, result, info);
     upstream_list_start(server);
 }
@@ -251,6 +257,8 @@ static void upstream_handshake_legacy(struct upstream *server, const struct json
 
     if (probe != NULL) upstream_request_free(probe);
     server->era = UPSTREAM_ERA_LEGACY;
+    if (!server->is_lease || server->is_probe)
+        upstream_said_note(server, UPSTREAM_SAID_ABOUT, result);
     upstream_handshake_keep(server, version, result, json_find_str(result, "serverInfo"));
     struct mn_buf *text = upstream_message_initialized(server);
     if (server->is_http) {

@@ -394,6 +394,7 @@ void upstream_list_on_page(struct upstream *server, const struct jsonrpc_message
         upstream_list_refused(server, fault);
         return;
     }
+    if (list->cursors_count == 0) upstream_said_note(server, list->kind, message->result);
     items = json_find_str(message->result, kinds[list->kind].member);
     count = list->kind == UPSTREAM_LIST_TOOLS ? list->found.count : list->items[list->kind].count;
     if (count + items->count > UPSTREAM_TOOLS_MAX ||

@@ -276,7 +276,7 @@ static void survey_publish(struct upstream *server)
                               "too large with it");
         offer = mn_buf_ref(server->plain);
     }
-    upstream_offer(server, offer);
+    upstream_offer(server, upstream_said_add(server, offer));
 }
 
 static bool survey_is_of(const struct upstream_survey *survey, const struct mn_buf *plain)

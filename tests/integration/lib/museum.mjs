@@ -5,6 +5,7 @@ import {createServer} from 'node:http';
 const cached = ',"ttlMs":0,"cacheScope":"private"', info = '{"name":"museum","version":"1","icons":[{"src":"https://e.example/i.png","theme":"dark"}],"x":1.0}';
 const capabilities = '{"tools":{"listChanged":true},"resources":{"subscribe":true},"prompts":{},"completions":{},"logging":{},"experimental":{"e":{"x":1.0}},"extensions":{"com.example/e":{"v":1.0}}}';
 const open = '{"type":"object"}';
+const more = '"_meta":{"m/x":1.0,"n":[1e400]},"x":{"y":"\\u00e9"}'; // of the result itself
 
 export const tools = [
   `{"name":"odd","title":"\\u00e9 \\ud83d\\ude00","inputSchema":{"type":"object","properties":{"n":{"type":"number","minimum":-1e400,"x":18446744073709551616}},"$defs":{"a":{"$anchor":"b"}}},` +
@@ -20,12 +21,12 @@ const odd = '"content":[{"type":"text","text":"a\\u0000b\\u2028 \\/ cut: \\ud83d
 function answer(era, name, method, params, token) {
   const hints = era === 'modern' ? cached : '';
   switch (method) {
-    case 'initialize': return {result: `"protocolVersion":"2025-11-25","capabilities":${capabilities},"serverInfo":${info}`};
-    case 'server/discover': return {result: `"supportedVersions":["2026-07-28"],"capabilities":${capabilities},"_meta":{"io.modelcontextprotocol/serverInfo":${info}}${hints}`};
-    case 'tools/list': return {result: `"tools":[${tools}]${hints}`};
-    case 'resources/list': return {result: `"resources":[{"uri":"x://one","name":"one","size":5.0,"icons":[],"annotations":{"priority":0.50},"_meta":{"q":1.0},"x":1}]${hints}`};
-    case 'resources/templates/list': return {result: `"resourceTemplates":[{"uriTemplate":"x://t/{id}","name":"t","x":1.0},{"uriTemplate":"x://t/${name}-{id}","name":"narrower"}]${hints}`};
-    case 'prompts/list': return {result: `"prompts":[{"name":"p q/é","arguments":[{"name":"a","required":true,"x":1.0}],"_meta":{"m":1.0}}]${hints}`};
+    case 'initialize': return {result: `"protocolVersion":"2025-11-25","capabilities":${capabilities},"serverInfo":${info},"instructions":"Look, do not touch.",${more}`};
+    case 'server/discover': return {result: `"supportedVersions":["2026-07-28"],"capabilities":${capabilities},"instructions":"Look, do not touch.",${more.replace('{', `{"io.modelcontextprotocol/serverInfo":${info},`)}${hints}`};
+    case 'tools/list': return {result: `"tools":[${tools}]${hints},${more}`};
+    case 'resources/list': return {result: `"resources":[{"uri":"x://one","name":"one","size":5.0,"icons":[],"annotations":{"priority":0.50},"_meta":{"q":1.0},"x":1}]${hints},${more}`};
+    case 'resources/templates/list': return {result: `"resourceTemplates":[{"uriTemplate":"x://t/{id}","name":"t","x":1.0},{"uriTemplate":"x://t/${name}-{id}","name":"narrower"}]${hints},${more}`};
+    case 'prompts/list': return {result: `"prompts":[{"name":"p q/é","arguments":[{"name":"a","required":true,"x":1.0}],"_meta":{"m":1.0}}]${hints},${more}`};
     case 'prompts/get': return {result: '"messages":[{"role":"user","content":{"type":"text","text":"\\ud83d"}},{"role":"user","content":{"type":"resource_link","uri":"x://one","name":"o"}}],"_meta":{"z":1.0}'};
     case 'completion/complete': return {result: `"completion":{"values":[${JSON.stringify(JSON.stringify([params.ref, params.argument, params.context]))}],"total":1000,"hasMore":true,"x":1.0}`};
     case 'resources/read':
