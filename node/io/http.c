@@ -12,7 +12,7 @@
  * per line) for as many lines as such have, or the most lines with less in each, and a response
  * head. It zeroes all of it between two requests, so more would cost time; and whoever only listens
  * for hours holds all of it. */
-#define HTTP_CONNECTION_MEMORY ((size_t)11 * 1024)
+#define HTTP_CONNECTION_MEMORY ((size_t)10 * 1024 + 768)
 
 #define HTTP_GROUPS_MAX 256 /* supplementary groups of a peer */
 

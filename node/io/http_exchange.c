@@ -16,9 +16,12 @@
  * chunks: only a client of HTTP/1.0, which has no chunks, is sent its stream through them. */
 #define HTTP_STREAM_BLOCK 256
 
-/* Bytes of a body that are given to the kernel at a time. It would take megabytes of a long one,
+/* Bytes of a long body that are given to the kernel at a time. It would take megabytes of one,
  * while all others wait. */
 #define HTTP_BODY_BLOCK (128 * 1024)
+
+/* Bytes of an answer that goes out at once, however many do in this turn. */
+#define HTTP_WHOLE_MIN ((size_t)16 << 10)
 
 static void http_exchange_set_phase(struct http_conn *conn, enum http_phase phase)
 {
@@ -430,7 +433,8 @@ static void http_exchange_add_body(struct http_conn *conn, const struct edge_out
         exchange->is_finished |= output->flag;
         return;
     }
-    if (!exchange->is_stream && output->flag && exchange->queued == 0 && size <= HTTP_BODY_BLOCK)
+    if (!exchange->is_stream && output->flag && exchange->queued == 0 &&
+        (size <= HTTP_WHOLE_MIN || io_takes_whole(conn->http->io, size)))
         exchange->body = mn_buf_ref(output->buf);
     else
         http_exchange_push(conn, output->buf);

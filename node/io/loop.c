@@ -24,13 +24,13 @@ const char *__tsan_default_suppressions(void)
 struct io {
     struct io_config config;
     uv_loop_t uv;
-    uv_prepare_t prepare; /* end of a turn */
-    uv_check_t check;     /* begin of the next one */
-    mn_time wall_ahead;   /* of the wall clock before the other one; may wrap around */
-    uv_timer_t timer;     /* armed to the machine's deadline */
-    uv_idle_t idle;       /* active while a tick is due already: the loop must not sleep */
-    mn_time armed;        /* deadline the timer stands for; MN_TIME_NEVER: stopped */
-    size_t moved[2];      /* bytes in this turn, by io_way */
+    uv_prepare_t prepare;    /* end of a turn */
+    uv_check_t check;        /* begin of the next one */
+    mn_time wall_ahead;      /* of the wall clock before the other one; may wrap around */
+    uv_timer_t timer;        /* armed to the machine's deadline */
+    uv_idle_t idle;          /* active while a tick is due already: the loop must not sleep */
+    mn_time armed;           /* deadline the timer stands for; MN_TIME_NEVER: stopped */
+    size_t moved[2], wholes; /* bytes in this turn, by io_way; of whole answers */
     bool is_stepping;
     struct mn_list queued; /* struct io_queued, reported during a step */
     struct edge_outbox outbox;
@@ -195,7 +195,7 @@ static void io_on_prepare(uv_prepare_t *handle)
         io_input(io, &tick);
         now = io_now(io).mono;
     }
-    io->moved[IO_READ] = io->moved[IO_WRITE] = 0;
+    io->moved[IO_READ] = io->moved[IO_WRITE] = io->wholes = 0;
     if (io->config.turn_end != NULL) io->config.turn_end(io->config.owner);
     io_arm(io, io->config.deadline(io->config.owner));
 }
@@ -211,6 +211,13 @@ size_t io_share(const struct io *io, enum io_way way)
 void io_moved(struct io *io, enum io_way way, size_t bytes)
 {
     io->moved[way] += bytes;
+}
+
+bool io_takes_whole(struct io *io, size_t bytes)
+{
+    if (bytes > IO_WHOLE_MAX || io->wholes + bytes > IO_WHOLES_MAX) return false;
+    io->wholes += bytes;
+    return true;
 }
 
 static void io_on_check(uv_check_t *handle)

@@ -57,6 +57,14 @@ enum io_way { IO_READ = 0, IO_WRITE };
 size_t io_share(const struct io *io, enum io_way way);
 void io_moved(struct io *io, enum io_way way, size_t bytes);
 
+/* Cutting an answer that is there as a whole costs a third of it again, in copies and in turns: one
+ * of at most IO_WHOLE_MAX bytes may go out in one write, as long as those of this turn are not more
+ * than IO_WHOLES_MAX together, which the kernel copies in a fraction of a millisecond. True: it
+ * may, and counts; it does not count as moved. */
+#define IO_WHOLE_MAX ((size_t)256 << 10)
+#define IO_WHOLES_MAX ((size_t)1 << 20)
+bool io_takes_whole(struct io *io, size_t bytes);
+
 /* Serves until io_stop(). Until the first call no tick is given: deadlines start to count here. */
 void io_run(struct io *io);
 void io_stop(struct io *io);

@@ -169,6 +169,22 @@ START_TEST(who_moves_bytes_leaves_fewer_to_others_of_the_turn)
 }
 END_TEST
 
+START_TEST(whole_answers_of_a_turn_are_bounded)
+{
+    struct machine machine;
+    make(&machine);
+    ck_assert(!io_takes_whole(machine.io, IO_WHOLE_MAX + 1));
+    for (size_t taken = 0; taken < IO_WHOLES_MAX; taken += IO_WHOLE_MAX)
+        ck_assert(io_takes_whole(machine.io, IO_WHOLE_MAX));
+    ck_assert(!io_takes_whole(machine.io, 1));
+    machine.deadline = 0;
+    machine.ticks_max = 1;
+    io_run(machine.io);
+    ck_assert(io_takes_whole(machine.io, IO_WHOLE_MAX));
+    io_free(machine.io);
+}
+END_TEST
+
 START_TEST(a_deadline_is_met_and_never_early)
 {
     struct machine machine;
@@ -212,6 +228,7 @@ int main(void)
     tcase_add_test(tcase, a_machine_that_always_has_work_does_not_starve_the_outside);
     tcase_add_test(tcase, slow_ticks_are_fewer_in_a_turn);
     tcase_add_test(tcase, who_moves_bytes_leaves_fewer_to_others_of_the_turn);
+    tcase_add_test(tcase, whole_answers_of_a_turn_are_bounded);
     tcase_add_test(tcase, a_deadline_is_met_and_never_early);
     tcase_add_test(tcase, without_a_deadline_there_is_no_tick);
     Suite *suite = suite_create("loop");
