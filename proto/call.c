@@ -44,6 +44,7 @@ const char *call_failure_name(enum call_failure failure)
         [CALL_OUTCOME_UNKNOWN] = "outcome_unknown",
         [CALL_UPSTREAM] = "upstream",
         [CALL_TOO_BIG] = "too_big",
+        [CALL_TAKEN] = "taken",
     };
     MN_ASSERT((unsigned)failure < sizeof names / sizeof *names);
     return names[failure];

@@ -25,6 +25,7 @@ static const char usage[] =
     "  --scenario voters  voters die for good, one by one and at once; the group begun anew\n"
     "  --scenario decisions  signed votes on what everybody proposes\n"
     "  --scenario shy  tools that servers show only to some clients\n"
+    "  --scenario polls  servers that end their stream in the middle of a call, to be asked again\n"
     "  --scenario talks  servers that ask, report, keep tasks and tell of changes\n"
     "  --first           end with the first failure\n";
 
@@ -40,7 +41,7 @@ static const struct scenario {
     {"names", 4, sim_run_names},   {"talks", 1, sim_run_talks},
     {"rules", 3, sim_run_rules},   {"voters", 8, sim_run_voters},
     {"views", 3, sim_run_views},   {"decisions", 4, sim_run_decisions},
-    {"shy", 3, sim_run_shy},
+    {"shy", 3, sim_run_shy},       {"polls", 4, sim_run_polls},
 };
 
 static const struct scenario *scenario_find(const char *name)

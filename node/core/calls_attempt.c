@@ -478,7 +478,7 @@ static enum balance_outcome calls_outcome(enum call_failure failure)
     bool is_refusal = failure == CALL_BUSY || failure == CALL_NOT_FOUND || failure == CALL_CONFLICT;
 
     /* What was asked for is to blame, and a client must not close a server for the others. */
-    if (failure == CALL_TOO_BIG) return BALANCE_UNKNOWN;
+    if (failure == CALL_TOO_BIG || failure == CALL_TAKEN) return BALANCE_UNKNOWN;
     return is_refusal ? BALANCE_REFUSED : BALANCE_FAILED;
 }
 
@@ -489,7 +489,8 @@ void calls_on_failed(struct calls *calls, struct call *call, enum call_failure f
     struct refusal refusal = {failure, mn_arena_copy(calls->outbox->arena, text), peer->node};
 
     calls_attempt_end(calls, call, calls_outcome(failure));
-    if (failure == CALL_TOO_BIG || !calls_may_retry(calls, call, peer, not_started)) {
+    if (failure == CALL_TOO_BIG || failure == CALL_TAKEN ||
+        !calls_may_retry(calls, call, peer, not_started)) {
         calls_fail(calls, call, &refusal);
         return;
     }

@@ -6,6 +6,7 @@
 #include "proto/base/memory.h"
 #include "sim/mesh/talker.h"
 
+#define POLL_TIMES 10u  /* as long as other calls take those for which it is asked again */
 #define PIECE_MAX 65536 /* bytes that are given at a time */
 
 struct fetch {
@@ -16,6 +17,7 @@ struct fetch {
     mn_status status;
     struct mn_buf *body; /* of the answer */
     char session[16];    /* Mcp-Session-Id of the answer; empty: none */
+    bool is_stream;      /* [body] is events */
     struct sim_event event;
     struct web *web;       /* of a talker; else NULL */
     struct mn_list pieces; /* struct piece */
@@ -90,8 +92,10 @@ static void fetch_answer(struct sim *sim, void *context)
     uint64_t id = fetch->id, boot = host->boots;
     struct mn_buf *body = mn_buf_ref(fetch->body);
     char session[sizeof fetch->session];
-    struct edge_header headers[] = {{mn_span_str("content-type"), mn_span_str("application/json")},
-                                    {mn_span_str("mcp-session-id"), mn_span(NULL, 0)}};
+    struct edge_header headers[] = {
+        {mn_span_str("content-type"),
+         mn_span_str(fetch->is_stream ? "text/event-stream" : "application/json")},
+        {mn_span_str("mcp-session-id"), mn_span(NULL, 0)}};
     uint32_t code = fetch->code, headers_count = body == NULL ? 0 : 1;
 
     (void)sim;
@@ -323,6 +327,77 @@ static bool fetch_session(struct fetch *fetch, struct sim_server *server,
     return true;
 }
 
+/* ---- servers that want to be asked again ---- */
+
+/* The answer to a call whose stream has ended; it goes with its session. */
+struct poll {
+    struct mn_list list; /* in host->polls */
+    char event[24];      /* where its stream was */
+    mn_time due;
+    struct mn_buf *body;
+};
+
+static void poll_free(struct poll *poll)
+{
+    mn_list_remove(&poll->list);
+    mn_buf_unref(poll->body);
+    mn_free(poll);
+}
+
+/* Takes [json]; NULL: an event that only says where the stream is. */
+static void fetch_event(struct fetch *fetch, const char *event, struct mn_buf *json)
+{
+    struct mn_writer text = {0};
+
+    if (event != NULL) mn_writer_format(&text, "id: %s\nretry: %u\n", event, SIM_RETRY_MS);
+    mn_writer_str(&text, "data: ");
+    mn_writer_add(&text, mn_buf_span(json));
+    mn_writer_str(&text, "\n\n");
+    mn_buf_unref(json);
+    fetch->body = mn_writer_done(&text);
+    fetch->is_stream = true;
+    fetch->code = 200;
+}
+
+/* Its answer is one more. True: it is a call, whose stream ends before that. */
+static bool fetch_polls(struct fetch *fetch, const struct edge_fetch *start, mn_time delay)
+{
+    static const char call[] = "\"tools/call\"";
+    struct mn_span body = mn_buf_span(start->body);
+    struct poll *poll;
+
+    if (memmem(body.data, body.size, call, sizeof call - 1) == NULL) {
+        fetch_event(fetch, NULL, fetch->body);
+        return false;
+    }
+    poll = mn_alloc(sizeof *poll);
+    snprintf(poll->event, sizeof poll->event, "%llu", (unsigned long long)fetch->id);
+    poll->due = fetch->host->sim->time + POLL_TIMES * delay;
+    poll->body = fetch->body;
+    mn_list_push_back(&fetch->host->polls, &poll->list);
+    fetch_event(fetch, poll->event, NULL);
+    return true;
+}
+
+/* A GET: the answer, or the stream ends once more. */
+static void fetch_poll(struct fetch *fetch, const struct edge_fetch *start)
+{
+    struct mn_span event = header_of(start, "last-event-id");
+
+    fetch->code = event.size == 0 ? 405 : 404;
+    MN_LIST_FOR_EACH_SAFE (entry, &fetch->host->polls) {
+        struct poll *poll = MN_CONTAINER(entry, struct poll, list);
+        if (!mn_span_is(event, poll->event)) continue;
+        if (poll->due > fetch->host->sim->time) {
+            fetch_event(fetch, poll->event, NULL);
+            return;
+        }
+        fetch_event(fetch, poll->event, mn_buf_ref(poll->body));
+        poll_free(poll);
+        return;
+    }
+}
+
 /* The server takes the request. False: it never answers. */
 static bool fetch_post(struct fetch *fetch, const struct edge_fetch *start, mn_time *ret_delay)
 {
@@ -338,6 +413,9 @@ static bool fetch_post(struct fetch *fetch, const struct edge_fetch *start, mn_t
     *ret_delay = reply.delay;
     fetch->code = reply.buf == NULL ? 202 : 200;
     fetch->body = reply.buf;
+    if (host->sim->is_polling && !server->is_modern && reply.buf != NULL &&
+        fetch_polls(fetch, start, reply.delay))
+        *ret_delay = 0;
     if (reply.is_break) {
         MN_PROBE("sim: a connection to a server broke in the middle of a call");
         fetch->code = 0;
@@ -365,6 +443,8 @@ static void fetch_start(struct sim_host *host, const struct edge_output *output)
         if (fetch_talk(fetch, fetch_server(host, start->url), start)) return;
     } else if (mn_span_is(start->method, "POST")) {
         is_silent = !fetch_post(fetch, start, &delay);
+    } else if (sim->is_polling && mn_span_is(start->method, "GET")) {
+        fetch_poll(fetch, start);
     } else {
         fetch->code = 405; /* no GET stream, no session to DELETE */
     }
@@ -399,4 +479,6 @@ void sim_fetch_host_down(struct sim_host *host)
             web_close(web_of(talker_line_at(host->servers[i].lines.next)));
     while (!mn_list_is_empty(&host->fetches))
         fetch_free(MN_CONTAINER(host->fetches.next, struct fetch, list));
+    while (!mn_list_is_empty(&host->polls))
+        poll_free(MN_CONTAINER(host->polls.next, struct poll, list));
 }

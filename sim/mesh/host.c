@@ -27,6 +27,7 @@ void sim_host_init(struct sim *sim, struct sim_host *host, uint32_t index)
     mn_list_init(&host->held);
     mn_list_init(&host->children);
     mn_list_init(&host->fetches);
+    mn_list_init(&host->polls);
     mn_list_init(&host->exchanges);
     sim_disk_init(host);
     sim_log_init(host);

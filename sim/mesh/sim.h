@@ -28,6 +28,7 @@
 #define SIM_NAME_MAX 16
 #define SIM_SERVERS_MAX 4              /* of one host */
 #define SIM_CALL_TIMEOUT (20 * MN_SEC) /* as the nodes are configured */
+#define SIM_RETRY_MS 300u              /* of a server that wants to be asked again */
 
 struct sim;
 
@@ -138,6 +139,7 @@ struct sim_host {
     struct mn_list held;  /* struct sim_held_input */
     uint64_t id_next;     /* odd ids for accepted connections and exchanges */
     struct mn_list children, fetches, exchanges;
+    struct mn_list polls; /* answers that servers at URLs want to be asked for */
     uint32_t servers_count;
     struct sim_server servers[SIM_SERVERS_MAX]; /* what its configuration attaches */
 };
@@ -196,13 +198,15 @@ struct sim {
     void (*on_step)(struct sim_host *host); /* of a scenario: after each step of a node; or NULL */
     struct sim_watchers *watchers;          /* those started last, or NULL */
     struct sim_watchers *asked_watchers;    /* those that declared all they can, or NULL */
-    bool is_shy;                            /* servers show some tools only to some clients */
-    char token[128];                        /* joins the mesh; made by the first host */
-    uint64_t grant_ttl_ms;                  /* of the mesh that is founded; 0: as nodes do it */
-    bool is_quiet;                          /* the faults are over */
-    bool is_load_over;                      /* no new calls */
-    bool has_lost_disk;                     /* so a node may have forgotten what it said */
-    uint64_t hash;                          /* of all that happened */
+    bool
+        is_polling; /* legacy servers at URLs answer with streams, and end that of a call at once */
+    bool is_shy;    /* servers show some tools only to some clients */
+    char token[128];       /* joins the mesh; made by the first host */
+    uint64_t grant_ttl_ms; /* of the mesh that is founded; 0: as nodes do it */
+    bool is_quiet;         /* the faults are over */
+    bool is_load_over;     /* no new calls */
+    bool has_lost_disk;    /* so a node may have forgotten what it said */
+    uint64_t hash;         /* of all that happened */
     struct sim_stats stats;
     uint64_t reported[MN_EV_COUNT]; /* how often each event was */
     bool has_failed;

@@ -9,6 +9,7 @@ bool sim_run_decisions(struct sim *sim); /* signed decisions, agreed on or not *
 bool sim_run_detect(struct sim *sim);    /* how fast failures are noticed */
 bool sim_run_names(struct sim *sim);     /* whose each server's name is */
 bool sim_run_pending(struct sim *sim);   /* who is let in without a token */
+bool sim_run_polls(struct sim *sim);     /* streams that end in the middle of a call */
 bool sim_run_rules(struct sim *sim);     /* tools that are approved, or in quarantine */
 bool sim_run_sessions(struct sim *sim);  /* sessions that go on at other nodes */
 bool sim_run_shy(struct sim *sim);       /* tools that servers show only to some clients */

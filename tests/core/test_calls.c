@@ -231,6 +231,27 @@ START_TEST(what_is_too_big_is_refused_on_both_ends)
 }
 END_TEST
 
+/* The client of a session went on at another node, which took the call along. */
+START_TEST(what_was_taken_is_no_failure_and_is_not_done_again)
+{
+    uint64_t call;
+
+    offer(1, "files", 'x');
+    offer(2, "files", 'x');
+    for (int i = 0; i < 10; i++) {
+        uint32_t at;
+        call = request_idempotent(0, "files");
+        deliver();
+        at = told_read[1] < told_written[1] ? 1 : 2;
+        refuse(at, served(at), CALL_TAKEN);
+        assert_failed(0, call, CALL_TAKEN);
+    }
+    call = request(0, "files"); /* both still take calls */
+    ck_assert_uint_eq(calls_stats(calls[0]).queued, 0);
+    cancel(0, call);
+}
+END_TEST
+
 /* All of it from some point on, the last word too: else that would overtake what was said before.
  */
 START_TEST(a_call_that_says_much_lets_others_go_first)
@@ -391,6 +412,7 @@ int main(void)
     tcase_add_test(tcase, a_conflict_names_its_servers);
     tcase_add_test(tcase, without_a_link_nothing_is_sent);
     tcase_add_test(tcase, what_is_too_big_is_refused_on_both_ends);
+    tcase_add_test(tcase, what_was_taken_is_no_failure_and_is_not_done_again);
     tcase_add_test(tcase, a_call_that_says_much_lets_others_go_first);
     tcase_add_test(tcase, malformed_messages_are_counted);
     tcase_add_test(tcase, routes_are_explained);

@@ -96,6 +96,22 @@ START_TEST(a_stream_that_its_server_ends_goes_on_when_its_client_comes_back)
 }
 END_TEST
 
+START_TEST(a_call_that_runs_again_sends_nobody_away_again)
+{
+    const char *id = client_initialize(SERVER, "2025-11-25");
+    const struct client_response *response;
+
+    in_session("POST", SERVER, id, NULL, CALL("echo", ""));
+    client_away(client_calls[0].ticket, 700);
+    response = in_session("GET", SERVER, id, "p1-2.31", NULL);
+    client_server = (mn_id){{8}}; /* the other one was lost */
+    client_away(client_calls[0].ticket, 700);
+    ck_assert(!response->is_ended);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    client_assert_body(response, "event: message\nid: p1-3\n" RESULT);
+}
+END_TEST
+
 START_TEST(others_do_not_learn_of_it)
 {
     const struct client_response *responses[] = {
@@ -145,6 +161,7 @@ int main(void)
     tcase_add_test(tcase, answers_begin_as_streams_where_those_of_the_server_do);
     tcase_add_test(tcase, other_answers_do_not);
     tcase_add_test(tcase, a_stream_that_its_server_ends_goes_on_when_its_client_comes_back);
+    tcase_add_test(tcase, a_call_that_runs_again_sends_nobody_away_again);
     tcase_add_test(tcase, others_do_not_learn_of_it);
     tcase_add_test(tcase, the_call_is_in_the_record_of_its_session);
     suite_add_tcase(suite, tcase);

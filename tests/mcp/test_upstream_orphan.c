@@ -210,7 +210,7 @@ START_TEST(a_call_is_taken_from_a_node_that_still_has_it)
     const char *line = call_as("0123456789abcdef", NULL);
 
     claim("0123456789abcdef");
-    ck_assert_int_eq(event_of(1, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(event_of(1, "")->failure, CALL_TAKEN);
     event_of(2, "");
     world_lose(&w, 1); /* it has nothing more to say */
     world_answer(&w, line, "{\"content\":[]}");

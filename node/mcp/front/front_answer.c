@@ -429,13 +429,13 @@ static void front_answer_on_elicited(struct front *front, struct front_call *cal
     front_answer_notify(front, call, "notifications/elicitation/complete", text);
 }
 
-/* What the server does with its stream, that of the client does where it stands for the server's.
- */
+/* What the server does with its stream, that of the client does where it stands for the server's;
+ * of a call that runs again the client saw it before. */
 static void front_answer_on_away(struct front *front, struct front_call *call, uint32_t delay_ms)
 {
     struct front_exchange *exchange = call->exchange;
 
-    if (exchange != NULL && !call->is_aggregated && !exchange->is_batch &&
+    if (exchange != NULL && !call->is_again && !call->is_aggregated && !exchange->is_batch &&
         front_replay_is_known(call->session))
         front_reply_pause(front, exchange, delay_ms);
 }
@@ -469,8 +469,9 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (event->kind == CALL_EVENT_FAILED && call->is_noted &&
         front_orphan_retry(front, call, event->failure))
         return;
-    if (event->kind == CALL_EVENT_FAILED && call->is_noted && call->session->is_elsewhere &&
-        event->failure == CALL_OUTCOME_UNKNOWN) {
+    if (event->kind == CALL_EVENT_FAILED && call->session != NULL &&
+        (event->failure == CALL_TAKEN || (call->is_noted && call->session->is_elsewhere &&
+                                          event->failure == CALL_OUTCOME_UNKNOWN))) {
         front_answer_leave(front, call);
         return;
     }

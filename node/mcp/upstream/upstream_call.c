@@ -98,7 +98,7 @@ void upstream_call_fail(struct upstream_request *request, enum call_failure fail
 void upstream_call_tell_taken(const struct upstream_request *request)
 {
     upstream_call_emit_failed(request->server->host, request->ticket, request->server->config->name,
-                              CALL_OUTCOME_UNKNOWN, "its client goes on with it at another node");
+                              CALL_TAKEN, "its client goes on with it at another node");
 }
 
 static bool upstream_call_may_wait(const struct upstream *server)

@@ -48,7 +48,7 @@ void upstream_orphan_given(const struct upstream_request *request, struct mn_buf
 {
     struct mn_span handle;
 
-    if (request->is_own || !orphan_has_stream(request)) return;
+    if (!orphan_has_stream(request)) return;
     handle = orphan_handle(request);
     if (handle.size > 0) upstream_given_keep(request->server->host, handle, answer);
 }
