@@ -6,6 +6,8 @@
 
 #include "node/mcp/records/records.h"
 #include "tests/mcp/client.h"
+#include "tests/mcp/large.h"
+#include "tests/mcp/work.h"
 #include "tests/suite.h"
 
 #define PING "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}"
@@ -117,6 +119,46 @@ START_TEST(a_session_of_another_node_is_asked_for_and_goes_on)
                          "{\"roots\":{},\"x\":{\"deep\":[1]}}"));
     client_result(client_calls[0].ticket, "{\"content\":[]}");
     ck_assert_uint_eq(client_response(id)->code, 200);
+}
+END_TEST
+
+/* What waits meanwhile is neither copied nor checked once more, if it is large. */
+START_TEST(large_request_waits_for_its_session_as_it_is)
+{
+    const Meshnode__Record__Record *record;
+    char session_id[300], line[400];
+    const char *const headers[] = {line, NULL};
+    const char *text;
+    uint64_t id;
+
+    client_nodes(2);
+    id = post(NULL, INITIALIZE);
+    record = client_carries[0].packet->put;
+    client_confirm_puts();
+    strcpy(session_id, client_response(id)->session);
+    client_at(client_now.mono + MCP_SESSION_IDLE);
+    client_at(client_now.mono + RECORDS_LIFE);
+    client_carries_count = 0;
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session_id);
+    text =
+        large_made("{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"tools/call\",\"params\":{\"name\":"
+                   "\"srv__echo\",\"arguments\":{\"x\":\"",
+                   "A", (size_t)15 << 20, "\"}}}");
+    id = client_open("POST", "/mcp", headers);
+    work_reset();
+    for (size_t left = strlen(text), size; left > 0; text += size, left -= size) {
+        size = left < LARGE_PIECE ? left : LARGE_PIECE;
+        client_body(id, text, size, size == left);
+    }
+    answer_ask(&client_carries[0], NULL);
+    answer_ask(&client_carries[1], record);
+    client_confirm_puts();
+    large_work_off();
+    ck_assert_uint_eq(client_calls_count, 1);
+    ck_assert_uint_gt(strlen(client_calls[0].params), (size_t)15 << 20);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    large_done();
 }
 END_TEST
 
@@ -256,6 +298,7 @@ int main(void)
     tcase_add_test(all, a_session_is_told_once_two_others_keep_it);
     tcase_add_test(all, others_that_do_not_answer_do_not_hold_a_session_up_for_ever);
     tcase_add_test(all, a_session_of_another_node_is_asked_for_and_goes_on);
+    tcase_add_test(all, large_request_waits_for_its_session_as_it_is);
     tcase_add_test(all, what_comes_while_a_session_is_told_to_others_waits_too);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     tcase_add_test(all, a_session_whose_record_nobody_has_is_over);

@@ -292,11 +292,36 @@ static void front_http_body_whole(struct front *front, struct front_exchange *ex
     front_message_receive(front, exchange, mn_span(copy, bytes.size));
 }
 
+void front_http_serve_body(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_buf *body = mn_writer_done(&exchange->body);
+
+    front->bodies_size -= body->size;
+    if (body->size >= JSONRPC_LARGE) front->body_whole = body;
+    front_message_receive(front, exchange, mn_buf_span(body));
+    front->body_whole = mn_buf_unref(body);
+    json_feed_free(front->body_feed);
+    front->body_feed = NULL;
+}
+
+void front_http_keep_body(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_buf *whole = front->body_whole;
+
+    front->bodies_size += front->body.size;
+    if (whole == NULL) {
+        mn_writer_add(&exchange->body, front->body);
+        return;
+    }
+    exchange->body = (struct mn_writer){.buf = mn_buf_ref(whole), .capacity = whole->size};
+    exchange->feed = front->body_feed; /* it need not be checked again */
+    front->body_feed = NULL;
+}
+
 void front_http_body(struct front *front, struct front_exchange *exchange,
                      const struct edge_input *input)
 {
     struct mn_span bytes = input->bytes;
-    struct mn_buf *body;
 
     if (exchange->verb != FRONT_VERB_POST) return;
     if (exchange->pending_count > 0 || exchange->is_stream) return; /* has its body already */
@@ -316,11 +341,7 @@ void front_http_body(struct front *front, struct front_exchange *exchange,
     front->bodies_size += bytes.size;
     front_message_ahead(exchange);
     if (!input->is_last) return;
-    front->bodies_size -= mn_writer_size(&exchange->body);
-    body = mn_writer_done(&exchange->body);
-    if (body->size >= JSONRPC_LARGE) front->body_whole = body;
-    front_message_receive(front, exchange, mn_buf_span(body));
-    mn_buf_unref(body);
+    front_http_serve_body(front, exchange);
 }
 
 void front_http_gone(struct front *front, struct front_exchange *exchange)

@@ -205,7 +205,7 @@ static mn_status front_message_parse(struct front *front, struct front_exchange 
     status = json_feed_end(feed, body, &front->scratch, ret);
     *ret_at = json_feed_place(feed);
     front->body_values = json_feed_values(feed);
-    json_feed_free(feed);
+    front->body_feed = feed;
     return status;
 }
 

@@ -41,6 +41,12 @@ void front_http_body(struct front *front, struct front_exchange *exchange,
                      const struct edge_input *input);
 void front_http_gone(struct front *front, struct front_exchange *exchange);
 
+/* Serves the body that the exchange has. */
+void front_http_serve_body(struct front *front, struct front_exchange *exchange);
+
+/* The exchange has the body that is being served again, for later. A large one is not copied. */
+void front_http_keep_body(struct front *front, struct front_exchange *exchange);
+
 /* ---- front_reply.c ---- */
 
 /* A whole response without body; ends the exchange. */

@@ -317,27 +317,20 @@ bool front_record_adopt(struct front *front, struct front_exchange *exchange, st
         adoption = MN_CONTAINER(entry, struct adoption, by_key);
     }
     mn_list_push_back(&adoption->waiting, &exchange->in_adoption);
-    mn_writer_add(&exchange->body, front->body);
-    front->bodies_size += front->body.size;
+    front_http_keep_body(front, exchange);
     return true;
 }
 
 /* Serves what was kept until the session was found, as if it came now. */
 static void adoption_serve(struct front *front, struct front_exchange *exchange)
 {
-    struct mn_buf *body;
-
     mn_list_remove(&exchange->in_adoption);
     if (exchange->verb != FRONT_VERB_POST) {
         front_legacy_verb(front, exchange);
         return;
     }
-    front->bodies_size -= mn_writer_size(&exchange->body);
-    body = mn_writer_done(&exchange->body);
-    front->body_whole = body->size >= JSONRPC_LARGE ? body : NULL;
     exchange->pending_count = 0;
-    front_message_receive(front, exchange, mn_buf_span(body));
-    mn_buf_unref(body);
+    front_http_serve_body(front, exchange);
 }
 
 /* This node has the word now. False: there is no such session, or no room for it. */

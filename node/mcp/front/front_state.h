@@ -274,9 +274,10 @@ struct front {
 
     /* Of the step under way. */
     struct mn_now now;
-    struct mn_span body;       /* of the POST that is being served; else empty */
-    struct mn_buf *body_whole; /* whose text it is, if it is large; else NULL */
-    size_t body_values;        /* in it, if it is large */
+    struct mn_span body;         /* of the POST that is being served; else empty */
+    struct mn_buf *body_whole;   /* whose text it is, if it is large; else NULL */
+    struct json_feed *body_feed; /* that checked it; else NULL */
+    size_t body_values;          /* in it, if it is large */
     struct mcp_outbox *outbox;
 };
 
