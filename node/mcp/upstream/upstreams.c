@@ -234,7 +234,9 @@ mn_time upstreams_deadline(const struct upstreams *upstreams)
     mn_time deadline = mn_heap_deadline(&host->timers);
 
     if (!mn_list_is_empty(&host->large)) return 0;
-    if (host->is_stopping && host->tickets.count + host->parked.count > 0)
+    /* What is left after that waits for nothing that a step could do. */
+    if (host->is_stopping && host->now.mono < host->stop_at &&
+        host->tickets.count + host->parked.count > 0)
         deadline = mn_time_min(deadline, host->stop_at);
     return deadline;
 }
