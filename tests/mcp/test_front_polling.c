@@ -56,10 +56,16 @@ START_TEST(answers_begin_as_streams_where_those_of_the_server_do)
                                                  "event: message\nid: p1-2\ndata: "));
     ck_assert_ptr_nonnull(strstr(response->body, "\"tools\":["));
     response = post(SERVER, "2025-11-25", CALL("echo", ""));
+    client_at(client_now.mono + 20 * MN_MS);
     client_assert_body(response, "id: p1-1.31\nretry: 1000\ndata: \n\n"); /* before its answer */
     client_forget(response->id);
     client_result(client_calls[0].ticket, "{\"content\":[]}");
     client_assert_body(response, "event: message\nid: p1-2\n" RESULT);
+    ck_assert(response->is_ended);
+    response = post(SERVER, "2025-11-25", CALL("echo", ""));
+    client_result(client_calls[1].ticket, "{\"content\":[]}"); /* at once: all in one go */
+    client_assert_body(response, "id: p1-1.31\nretry: 1000\ndata: \n\n"
+                                 "event: message\nid: p1-2\n" RESULT);
     ck_assert(response->is_ended);
 }
 END_TEST
@@ -80,6 +86,7 @@ START_TEST(a_stream_that_its_server_ends_goes_on_when_its_client_comes_back)
     const char *id = client_initialize(SERVER, "2025-11-25");
     const struct client_response *response = in_session("POST", SERVER, id, NULL, CALL("echo", ""));
 
+    client_at(client_now.mono + 20 * MN_MS);
     client_forget(response->id);
     client_away(client_calls[0].ticket, 700);
     client_assert_body(response, "id: p1-2.31\nretry: 700\ndata: \n\n");

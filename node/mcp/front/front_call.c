@@ -325,11 +325,12 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
                         is_idempotent && !round->is_next, front_call_trace(meta));
     if (target->tool != NULL) call->usage = usage_begin(&front->usage, target->tool->exposed);
     /* What becomes a task is answered soon, and that answer waits until others know of the task. */
-    if (session != NULL && json_find_str(message->params, "task") == NULL)
-        front_legacy_stream(front, exchange, session);
+    exchange->becomes_stream = session != NULL && json_find_str(message->params, "task") == NULL &&
+                               front_legacy_streams(front, exchange, session);
     if (exchange->timer.index_plus_one == 0)
-        mn_heap_set(&front->timers, &exchange->timer,
-                    mn_time_after(front->now.mono, FRONT_UPGRADE));
+        mn_heap_set(
+            &front->timers, &exchange->timer,
+            mn_time_after(front->now.mono, exchange->becomes_stream ? FRONT_OPEN : FRONT_UPGRADE));
     front->stats.calls_total++;
 }
 

@@ -128,17 +128,14 @@ static bool front_legacy_endpoint(struct front *front, struct front_exchange *ex
     return false;
 }
 
-void front_legacy_stream(struct front *front, struct front_exchange *exchange,
-                         struct front_session *session)
+bool front_legacy_streams(struct front *front, const struct front_exchange *exchange,
+                          const struct front_session *session)
 {
     struct names_endpoint at;
 
-    if (!front_replay_is_known(session) || exchange->is_batch ||
-        !front_about_find(front, session->service, &at) || at.service == NULL ||
-        !at.service->is_streaming)
-        return;
-    exchange->legacy = session;
-    front_reply_open(front, exchange);
+    return front_replay_is_known(session) && !exchange->is_batch &&
+           front_about_find(front, session->service, &at) && at.service != NULL &&
+           at.service->is_streaming;
 }
 
 static void front_legacy_list(struct front *front, struct front_exchange *exchange,
@@ -150,7 +147,10 @@ static void front_legacy_list(struct front *front, struct front_exchange *exchan
     if (!front_legacy_endpoint(front, exchange, session, message->id, &at)) return;
     at.client = session->known.client;
     front_stream_know(front, session->service, &session->known, kind);
-    front_legacy_stream(front, exchange, session);
+    if (front_legacy_streams(front, exchange, session)) {
+        exchange->legacy = session;
+        front_reply_open(front, exchange);
+    }
     front_list(front, exchange, false, message, at, kind);
 }
 

@@ -235,10 +235,10 @@ void front_legacy_touch(struct front *front, struct front_session *session);
 /* Room for one more session. */
 bool front_legacy_make_room(struct front *front);
 
-/* The answer is a stream from its begin on, if those of its server are, so that the client can come
- * back for it at any time. */
-void front_legacy_stream(struct front *front, struct front_exchange *exchange,
-                         struct front_session *session);
+/* Whether answers in that session are streams from their begin on, as those of its server are, so
+ * that the client can come back for one at any time. */
+bool front_legacy_streams(struct front *front, const struct front_exchange *exchange,
+                          const struct front_session *session);
 
 /* Its calls are cancelled, its stream ends, and it is gone. */
 void front_legacy_end(struct front *front, struct front_session *session, const char *why);

@@ -88,19 +88,20 @@ static void front_reply_whole(struct front *front, struct front_exchange *exchan
 }
 
 static void front_reply_said(struct front *front, struct front_exchange *exchange,
-                             struct mn_span json, struct mn_span answers)
+                             struct mn_span json, struct mn_span answers, bool is_last)
 {
     struct mn_writer writer = {0};
 
     MN_ASSERT(exchange->is_stream);
     sse_write_message(&writer, front_replay_event(front, exchange, json, answers), json);
     exchange->unread += mn_writer_size(&writer);
-    front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), is_last);
+    if (is_last) front_exchange_free(front, exchange);
 }
 
 void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json)
 {
-    front_reply_said(front, exchange, json, mn_span(NULL, 0));
+    front_reply_said(front, exchange, json, mn_span(NULL, 0), false);
 }
 
 static void front_reply_put_pieces(struct front *front, uint64_t exchange_id, struct pieces *pieces)
@@ -146,9 +147,9 @@ static void front_reply_answer(struct front *front, struct front_exchange *excha
     MN_ASSERT(exchange->pending_count > 0);
     exchange->pending_count--;
     if (exchange->is_stream) {
-        front_reply_said(front, exchange, mn_buf_span(writer->buf), id);
+        front_reply_said(front, exchange, mn_buf_span(writer->buf), id,
+                         exchange->pending_count == 0);
         mn_writer_drop(writer);
-        if (exchange->pending_count == 0) front_reply_end(front, exchange);
         return;
     }
     if (!exchange->is_batch)

@@ -25,6 +25,7 @@
 #include "proto/base/map.h"
 
 #define FRONT_UPGRADE (15 * MN_SEC)     /* of silence before a waiting answer becomes a stream */
+#define FRONT_OPEN (20 * MN_MS)         /* the same where answers are streams anyway */
 #define FRONT_NOTE (500 * MN_MS)        /* a stream this old is in its session's record */
 #define FRONT_SESSION_LIFE (7 * MN_DAY) /* from its begin on an id is good so long */
 #define FRONT_SESSION_ID_MAX 257        /* characters of a sealed id, with its NUL */
@@ -81,6 +82,7 @@ struct front_exchange {
     struct front_session *legacy; /* whose call it waits for; NULL: modern, or GET */
     uint64_t stream;              /* its number in that session; 0: not yet */
     bool is_noted;                /* its calls are in the session's record */
+    bool becomes_stream;          /* its answer is one, from its begin on */
 
     /* LISTEN and GET. */
     struct mn_list in_streams;
