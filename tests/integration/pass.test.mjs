@@ -2,7 +2,10 @@
 // combination of eras, across two nodes.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import {withMesh, waitFor, modern, url} from './lib/mesh.mjs';
+import {spawn} from 'node:child_process';
+import {createInterface} from 'node:readline';
+import {join} from 'node:path';
+import {withMesh, waitFor, modern, url, nodejs, everything, root} from './lib/mesh.mjs';
 import {museum} from './lib/museum.mjs';
 
 const NS = 'io.modelcontextprotocol/';
@@ -125,4 +128,65 @@ test('an answer that is none ends its call', withMesh('none', async mesh => {
     assert.match((await client('tools/call', `"name":"raw","arguments":{"text":${JSON.stringify(text)}}`)).at(-1), /-32603/, text);
   assert.match((await client('tools/call', '"name":"raw","arguments":{"text":"\\"content\\":[]"}')).at(-1), /"content":\[\]/);
   server.close();
+}));
+
+// A child that is asked by hand.
+function child([command, args]) {
+  const process = spawn(command, args, {stdio: ['pipe', 'pipe', 'ignore']}), waiting = new Map();
+  createInterface({input: process.stdout}).on('line', line => { const {id, result, error} = JSON.parse(line); waiting.get(id)?.(result ?? error); });
+  return {process, ask: (method, params) => new Promise(done => {
+    waiting.set(method, done);
+    process.stdin.write(`${JSON.stringify({jsonrpc: '2.0', id: method, method, params})}\n`);
+  }), note: method => process.stdin.write(`${JSON.stringify({jsonrpc: '2.0', method})}\n`)};
+}
+
+const client = {clientInfo: {name: 'c', version: '1'}};
+const itself = {
+  async legacy(server, more) {
+    const {process, ask, note} = child(server);
+    const seen = {initialize: await ask('initialize', {protocolVersion: '2025-11-25', capabilities: {}, ...client})};
+    note('notifications/initialized');
+    for (const [method, params] of more) seen[method] = await ask(method, params);
+    process.kill();
+    return seen;
+  },
+  async modern(server, more) {
+    const {process, ask} = child(server), _meta = {[`${NS}protocolVersion`]: '2026-07-28', [`${NS}clientCapabilities`]: {}, [`${NS}clientInfo`]: client.clientInfo};
+    const seen = {};
+    for (const [method, params] of [['server/discover', {}], ...more]) seen[method] = await ask(method, {...params, _meta});
+    process.kill();
+    return seen;
+  },
+};
+const through = {
+  async legacy(target, more) {
+    const ask = await legacy(target), seen = {initialize: ask.welcome};
+    for (const [method, params] of more) seen[method] = await answered(ask, method, params);
+    return seen;
+  },
+  async modern(target, more) {
+    const ask = stateless(target), seen = {};
+    for (const [method, params] of [['server/discover', {}], ...more]) seen[method] = await answered(ask, method, params);
+    return seen;
+  },
+};
+async function answered(ask, method, params) {
+  const texts = await ask(method, JSON.stringify(params).slice(1, -1));
+  const {result, error} = texts.map(text => JSON.parse(text)).find(({id}) => id !== undefined);
+  return result ?? error;
+}
+
+test('whole results of servers on the SDK, as from the servers themselves', withMesh('pass-whole', async mesh => {
+  const lists = ['tools/list', 'prompts/list', 'resources/list', 'resources/templates/list'].map(method => [method, {}]);
+  const servers = {
+    everything: {server: [nodejs, [everything, 'stdio']], eras: ['legacy'], more: [...lists, ['tools/call', {name: 'echo', arguments: {message: 'm'}}]]},
+    both: {server: [nodejs, [join(root, 'tests', 'integration', 'lib', 'both.mjs')]], eras: ['legacy', 'modern'],
+      more: [...lists, ['tools/call', {name: 'tell', arguments: {}}], ['prompts/get', {name: 'ask'}], ['resources/read', {uri: 'both://page'}]]},
+  };
+  const [n1] = await mesh.cluster(2, {n2: Object.fromEntries(Object.entries(servers).map(([name, {server: [command, args]}]) => [name, {command, args}]))});
+  for (const [name, {server, eras, more}] of Object.entries(servers)) {
+    const path = `/mcp/servers/${name}`;
+    await waitFor(`${path} is served`, async () => (await modern(n1, 'tools/list', {}, {path})).message.result);
+    for (const era of eras) assert.deepEqual(await through[era](url(n1, path), more), await itself[era](server, more), `${era}, ${name}`);
+  }
 }));

@@ -461,6 +461,7 @@ END_TEST
 
 static const char *about_text = "{\"_meta\":{\"k\":1},\"x\":2}",
                   *list_text = "{\"_meta\":{\"n\":3}}";
+#define INFO "\"io.modelcontextprotocol/serverInfo\":{\"name\":\"up\"}"
 
 static void say_more(Meshnode__Gateway__Offer *offer)
 {
@@ -514,6 +515,36 @@ START_TEST(a_server_says_of_itself_what_it_does)
     ck_assert_ptr_nonnull(strstr(said_at(path, "server/discover"), ",\"k\":1}}}"));
     ck_assert_ptr_nonnull(strstr(said_at(path, "server/discover"), ",\"x\":2,"));
     ck_assert_ptr_nonnull(strstr(said_at(path, "tools/list"), ",\"_meta\":{\"n\":3}}}"));
+}
+END_TEST
+
+static const char *legacy_list_at(const char *path)
+{
+    char line[320];
+    const char *const headers[] = {line, NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s",
+             client_send("POST", path, NULL,
+                         "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{"
+                         "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{}}}")
+                 ->session);
+    return client_send("POST", path, headers, ID "\"method\":\"tools/list\"}")->body;
+}
+
+/* Modern servers say who they are in each result, legacy ones once. */
+START_TEST(legacy_clients_are_not_told_in_a_list_who_its_server_is)
+{
+    static const char *const texts[] = {"{\"_meta\":{" INFO "},\"x\":1}",
+                                        "{\"_meta\":{\"n\":3," INFO "}}"};
+    static const char *const expected[] = {"}],\"x\":1}}", "}],\"_meta\":{\"n\":3}}}"};
+
+    for (int i = 0; i < 2; i++) {
+        list_text = texts[i];
+        serve_more();
+        ck_assert_ptr_nonnull(strstr(said_at("/mcp/servers/more", "tools/list"), INFO));
+        ck_assert_ptr_nonnull(strstr(legacy_list_at("/mcp/servers/more"), expected[i]));
+    }
+    list_text = "{\"_meta\":{\"n\":3}}";
 }
 END_TEST
 
@@ -572,6 +603,7 @@ int main(void)
     tcase_add_test(tc, clients_share_one_call_per_server_for_updates);
     tcase_add_test(tc, a_lost_call_for_updates_is_made_again_and_all_are_told);
     tcase_add_test(tc, a_server_says_of_itself_what_it_does);
+    tcase_add_test(tc, legacy_clients_are_not_told_in_a_list_who_its_server_is);
     tcase_add_test(tc, many_servers_say_nothing_together);
     tcase_add_test(tc, what_is_not_a_servers_to_say_is_not_said);
     suite_add_tcase(suite, tc);

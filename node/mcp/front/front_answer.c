@@ -164,17 +164,63 @@ static void front_run_flush(struct front_run *run)
     run->begin = NULL;
 }
 
-/* The result for a legacy client: no resultType, and structuredContent only as an object. */
-static void front_answer_write_legacy(struct pieces *to, const struct json *result)
+#define WHO "io.modelcontextprotocol/serverInfo"
+#define META_MAX 65536 /* bytes of _meta in which that is looked for */
+
+/* The _meta of a modern result if it says who answers; else NULL. */
+static const struct json *front_answer_meta(struct front *front, const struct json *result)
 {
+    const struct json *meta = json_find_str(result, "_meta"), *members;
+
+    if (!json_is(meta, JSON_OBJECT) || meta->raw.size > META_MAX ||
+        json_parse_copy(front->parser, meta->raw, kept_members, &front->scratch, &members) !=
+            MN_OK ||
+        json_find_str(members, WHO) == NULL)
+        return NULL;
+    return members;
+}
+
+/* What a legacy client does not know. */
+static bool front_answer_is_modern(const struct json *key)
+{
+    return mn_span_is(key->text, "resultType") || mn_span_is(key->text, "ttlMs") ||
+           mn_span_is(key->text, "cacheScope");
+}
+
+/* _meta without who answers, of which a legacy client was told once; nothing if that was all. */
+static void front_answer_write_meta(struct front_run *run, const struct json *meta)
+{
+    const char *before = "\"_meta\":{";
+
+    for (const struct json *one = json_first(meta); one != NULL; one = json_next(meta, one)) {
+        if (mn_span_is(one->text, WHO)) continue;
+        if (!run->is_first) pieces_str(run->to, ",");
+        pieces_str(run->to, before);
+        pieces_add(run->to, one->raw);
+        pieces_str(run->to, ":");
+        pieces_add(run->to, json_value(one)->raw);
+        run->is_first = false;
+        before = "";
+    }
+    if (before[0] == '\0') pieces_str(run->to, "}");
+}
+
+/* The result for a legacy client: structuredContent only as an object, and, [is_modern], nothing
+ * that it does not know. */
+static void front_answer_write_legacy(struct front *front, struct pieces *to,
+                                      const struct json *result, bool is_modern)
+{
+    const struct json *meta = is_modern ? front_answer_meta(front, result) : NULL;
     struct front_run run = {to, NULL, NULL, true};
 
     pieces_str(to, "{");
     for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key)) {
         const struct json *value = json_value(key);
         bool is_wrapped = mn_span_is(key->text, "structuredContent") && value->type != JSON_OBJECT;
-        if (is_wrapped || mn_span_is(key->text, "resultType")) {
+        bool is_meta = meta != NULL && mn_span_is(key->text, "_meta");
+        if (is_wrapped || is_meta || (is_modern && front_answer_is_modern(key))) {
             front_run_flush(&run);
+            if (is_meta) front_answer_write_meta(&run, meta);
         } else {
             if (run.begin == NULL) run.begin = key->raw.data;
             run.end = value->raw.data + value->raw.size;
@@ -203,8 +249,9 @@ static void front_answer_write_modern(struct pieces *to, const struct json *resu
 }
 
 /* True: [to] has what goes out instead. */
-static bool front_answer_translate(const struct front_call *call, const struct json *result,
-                                   const struct json *const parts[4], struct pieces *to)
+static bool front_answer_translate(struct front *front, const struct front_call *call,
+                                   const struct json *result, const struct json *const parts[4],
+                                   struct pieces *to)
 {
     bool is_read = call->method->kind == NAMES_RESOURCES && call->method->member != NULL;
     bool has_hints = !is_read || (parts[2] != NULL && parts[3] != NULL);
@@ -217,7 +264,7 @@ static bool front_answer_translate(const struct front_call *call, const struct j
         return true;
     }
     if (parts[0] == NULL && (parts[1] == NULL || parts[1]->type == JSON_OBJECT)) return false;
-    front_answer_write_legacy(to, result);
+    front_answer_write_legacy(front, to, result, parts[0] != NULL);
     return true;
 }
 
@@ -342,7 +389,7 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
     if (front_answer_in_pieces(call, answer)) to.source = answer->source;
     to.change = answer->change;
     if (parts[0] == NULL || mn_span_is(json_text(parts[0]), "complete")) {
-        is_changed = front_answer_translate(call, answer->result, parts, &to);
+        is_changed = front_answer_translate(front, call, answer->result, parts, &to);
     } else if (front_answer_incomplete(front, call, answer->result, &answer->node, answer->resume,
                                        &to.writer)) {
         is_changed = true;

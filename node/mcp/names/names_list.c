@@ -202,6 +202,50 @@ static const char *names_member(enum names_kind kind)
     return members[kind];
 }
 
+static void names_write_member(struct mn_writer *writer, const struct json *key, const char *before)
+{
+    mn_writer_str(writer, before);
+    mn_writer_add(writer, key->raw);
+    mn_writer_str(writer, ":");
+    mn_writer_add(writer, json_value(key)->raw);
+}
+
+/* _meta as legacy clients know it: who answers, they were told once. */
+static void names_write_legacy_meta(struct mn_writer *writer, const struct json *key)
+{
+    const struct json *meta = json_value(key);
+    const char *before = ",\"_meta\":{";
+
+    if (!json_is(meta, JSON_OBJECT)) {
+        names_write_member(writer, key, ",");
+        return;
+    }
+    for (const struct json *one = json_first(meta); one != NULL; one = json_next(meta, one)) {
+        if (mn_span_is(one->text, "io.modelcontextprotocol/serverInfo")) continue;
+        names_write_member(writer, one, before);
+        before = ",";
+    }
+    if (strcmp(before, ",") == 0) mn_writer_str(writer, "}");
+}
+
+/* What a server says of its list beside the items. */
+static void names_write_said(struct names *names, struct mn_writer *writer, struct mn_span said,
+                             enum names_era era)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json *all;
+    mn_status status = json_parse_copy(names->parser, said, limits, &names->scratch, &all);
+
+    MN_ASSERT(status == MN_OK); /* names_offer_load() has seen it */
+    for (const struct json *key = json_first(all); key != NULL; key = json_next(all, key)) {
+        if (era == NAMES_LEGACY && mn_span_is(key->text, "_meta"))
+            names_write_legacy_meta(writer, key);
+        else
+            names_write_member(writer, key, ",");
+    }
+    mn_arena_reset(&names->scratch);
+}
+
 static struct mn_buf *names_write(struct names *names, struct names_endpoint at,
                                   const struct names_shown *shown, enum names_kind kind,
                                   enum names_era era, uint32_t page)
@@ -225,13 +269,9 @@ static struct mn_buf *names_write(struct names *names, struct names_endpoint at,
         /* Nothing tells how long a list stays true; those who listen are told. */
         mn_writer_str(&writer, ",\"resultType\":\"complete\",\"ttlMs\":0,"
                                "\"cacheScope\":\"private\"");
-    if (at.service != NULL && at.service->about_lists[kind].size > 2) {
-        struct mn_span about = at.service->about_lists[kind];
-        mn_writer_str(&writer, ",");
-        mn_writer_add(&writer, mn_span(about.data + 1, about.size - 1));
-    } else {
-        mn_writer_str(&writer, "}");
-    }
+    if (at.service != NULL && at.service->about_lists[kind].size > 0)
+        names_write_said(names, &writer, at.service->about_lists[kind], era);
+    mn_writer_str(&writer, "}");
     return mn_writer_done(&writer);
 }
 
