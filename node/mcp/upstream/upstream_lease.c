@@ -377,10 +377,12 @@ static void upstream_lease_move_queue(struct upstream *lease)
                            lease->lease.origin);
 }
 
-/* What waits for a legacy session of a modern server is asked in the other era. */
+/* What waits for a legacy session of a modern server that refuses it is asked in the other era. If
+ * we ended it, it would be asked for such a session again, without end. */
 static void upstream_lease_give_back(struct upstream *lease)
 {
-    if (lease->ready_at == MN_TIME_NEVER && lease->lease.origin->era == UPSTREAM_ERA_MODERN)
+    if (lease->ready_at == MN_TIME_NEVER &&
+        lease->host->now.mono < lease->lease.origin->modern_until)
         upstream_lease_move_queue(lease);
 }
 
