@@ -222,6 +222,22 @@ void sim_http_drop(struct sim_host *host, uint64_t id)
     sim_host_input(host, &(struct edge_input){.type = EDGE_IN_HTTP_GONE, .id = id});
 }
 
+static void forgotten(struct sim *sim, void *context, const struct sim_response *response)
+{
+    (void)sim;
+    (void)context;
+    (void)response;
+}
+
+void sim_http_forget(struct sim_host *host, uint64_t id)
+{
+    struct sim_exchange *exchange = exchange_find(host, id);
+
+    if (exchange == NULL) return;
+    exchange->request.on_message = NULL;
+    exchange->request.on_end = forgotten;
+}
+
 void sim_http_give_up(struct sim_host *host)
 {
     struct sim_exchange *chosen = NULL;

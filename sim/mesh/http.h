@@ -43,6 +43,9 @@ uint64_t sim_http_ask(struct sim_host *host, const struct sim_request *request);
 /* The client goes away in the middle of it, as far as it is not over. */
 void sim_http_drop(struct sim_host *host, uint64_t exchange);
 
+/* The same without a word to the node, for which its connection stays open. */
+void sim_http_forget(struct sim_host *host, uint64_t exchange);
+
 /* ---- operator.c ---- */
 
 struct sim_answer {

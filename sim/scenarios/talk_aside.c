@@ -11,6 +11,7 @@
 #include "sim/scenarios/talk_slot.h"
 
 #define AGAIN (300 * MN_MS)
+#define MOVES_OF 20u
 #define SETTLED (3 * MN_SEC) /* after a stream was opened, or something said */
 
 /* The call of a client's own after which that was said; NULL: none, and the run has failed. */
@@ -95,13 +96,35 @@ static void listener_again(struct talk_client *client)
         sim_at(sim, &client->listen, sim->time + AGAIN, listener_act, client);
 }
 
+/* A client that goes on at another node, though its own lives, and its stream there stays open. */
+static bool listener_moves(struct talk_client *client)
+{
+    struct sim *sim = client->talks->sim;
+    struct sim_host *host;
+
+    if (client->talks->is_strict || client->streams_since == 0 || client->is_initializing)
+        return false;
+    for (uint32_t i = 0; i < TALK_SLOTS; i++)
+        if (client->slots[i].talk != NULL || client->slots[i].is_waiting) return false;
+    if (rng_below(&sim->rng_work, MOVES_OF) > 0) return false;
+    host = sim_pick_ready_host(sim);
+    if (host == NULL || host == client->home) return false;
+    MN_PROBE("sim: a client goes to another node, and its stream stays open");
+    talk_stream_leave(client);
+    client->home = host;
+    client->talks->moves++;
+    return true;
+}
+
 /* It is where the session is. */
 static void listener_act(struct sim *sim, void *context)
 {
     struct talk_client *client = context;
 
     (void)sim;
-    if (client->streams_since != 0 && client->stream_host != client->home)
+    if (listener_moves(client))
+        talk_stream_open(client);
+    else if (client->streams_since != 0 && client->stream_host != client->home)
         talk_stream_close(client);
     else if (client->home != NULL && !client->home->is_frozen && client->session[0] != '\0')
         talk_stream_open(client);

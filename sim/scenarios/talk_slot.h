@@ -57,6 +57,8 @@ struct talk_client {
     struct sim_host *stream_host; /* legacy: of its session's stream, */
     uint64_t stream;              /* this exchange there, */
     mn_time streams_since;        /* since then; 0: it has none */
+    struct sim_host *left_host;   /* of which is not known there that it is gone: the one before; */
+    uint64_t left;                /* NULL: of none */
     struct slot slots[TALK_SLOTS];
     struct sim_event next, listen;
 };
@@ -125,6 +127,9 @@ void talk_task_found_over(const struct slot *slot);
 /* Legacy: opens the stream of its session, if it has none. */
 void talk_stream_open(struct talk_client *client);
 void talk_stream_close(struct talk_client *client); /* it may have none */
+
+/* Its connection is gone, and the node does not see it. */
+void talk_stream_leave(struct talk_client *client);
 
 /* ---- talk_client.c ---- */
 

@@ -104,5 +104,16 @@ void talk_stream_open(struct talk_client *client)
 
 void talk_stream_close(struct talk_client *client)
 {
+    if (client->left_host != NULL) sim_http_drop(client->left_host, client->left);
+    client->left_host = NULL;
     if (client->streams_since != 0) sim_http_drop(client->stream_host, client->stream);
+}
+
+void talk_stream_leave(struct talk_client *client)
+{
+    if (client->left_host != NULL) sim_http_drop(client->left_host, client->left);
+    client->left_host = client->stream_host;
+    client->left = client->stream;
+    client->streams_since = 0;
+    sim_http_forget(client->left_host, client->left);
 }

@@ -39,7 +39,6 @@ extern struct client_input {
     const char *wishes;     /* URIs and ids of tasks, each followed by a blank */
     const char *levels;     /* of sessions that hear, likewise */
     const char *own;        /* URIs of these, likewise */
-    uint64_t stream;        /* of the last of these */
     struct mn_span session; /* of the last task, or session that hears */
 } client_input;
 

@@ -78,12 +78,12 @@ static void setup(void)
     client_forget(stream->id);
 }
 
-static void aside(const char *method, const char *uri)
+static void aside(const char *uri)
 {
     char params[64];
 
     snprintf(params, sizeof params, "{\"uri\":\"%s\"}", uri);
-    client_aside(own, whose, method, params);
+    client_aside(own, whose, ASIDE_UPDATED, params);
 }
 
 static bool was_told(const char *uri)
@@ -110,49 +110,44 @@ START_TEST(the_node_hears_what_is_subscribed_to)
 }
 END_TEST
 
-START_TEST(an_update_is_told_once)
+START_TEST(what_both_sessions_tell_is_told_once)
 {
     client_updated(shared, "x://1");
-    ck_assert(was_told("x://1")); /* until it is subscribed to there */
-    aside(ASIDE_SUBSCRIBED, "x://1");
     ck_assert_str_eq(stream->body, "");
-    client_updated(shared, "x://1");
-    ck_assert(!was_told("x://1"));
-    aside(ASIDE_UPDATED, "x://1");
+    client_at(client_now.mono + 20 * MN_MS);
+    aside("x://1");
+    client_at(client_now.mono + 40 * MN_MS);
     ck_assert(was_told("x://1"));
-    aside(ASIDE_UPDATED, "x://2"); /* to which she has not subscribed */
-    ck_assert(!was_told("x://2"));
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_str_eq(stream->body, "");
 }
 END_TEST
 
-START_TEST(when_that_is_over_all_tell_again)
+START_TEST(what_either_tells_is_told)
 {
-    aside(ASIDE_SUBSCRIBED, "x://1");
     if (_i == 0)
-        client_aside(own, whose, ASIDE_UNSUBSCRIBED, "{\"uri\":\"\"}");
+        aside("x://1");
     else
-        client_failed(own, CALL_UNAVAILABLE, "its node is lost");
-    ck_assert(was_told("x://1")); /* something may have been missed */
-    client_updated(shared, "x://1");
+        client_updated(shared, "x://1");
+    client_at(client_now.mono + 60 * MN_MS);
     ck_assert(was_told("x://1"));
+    aside("x://2"); /* to which she has not subscribed */
+    client_at(client_now.mono + 60 * MN_MS);
+    ck_assert_str_eq(stream->body, "");
 }
 END_TEST
 
-START_TEST(what_was_missed_without_a_stream_is_told_later)
+START_TEST(who_goes_meanwhile_is_told_on_the_next_stream)
 {
-    uint64_t before = client_input.stream;
-
-    aside(ASIDE_SUBSCRIBED, "x://1");
-    client_gone(stream->id);
     client_updated(shared, "x://1");
+    client_gone(stream->id);
+    client_at(client_now.mono + 60 * MN_MS);
     stream = open_stream();
     ck_assert(was_told("x://1"));
-    own = last_feed();
-    client_served(own);
-    tell();
-    ck_assert_uint_ne(client_input.stream, before);
-    client_updated(shared, "x://1"); /* that it is told elsewhere is to be said anew */
-    ck_assert(was_told("x://1"));
+    aside("x://1");
+    client_legacy(ann, OFF("x://1"));
+    client_at(client_now.mono + 60 * MN_MS);
+    ck_assert_str_eq(stream->body, "");
 }
 END_TEST
 
@@ -161,13 +156,10 @@ START_TEST(what_is_nonsense_is_ignored)
 {
     static const char *const texts[] = {"{}", "{\"uri\":7}", "[]", "{\"uri\":\"\"}"};
 
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        client_aside(own, whose, ASIDE_SUBSCRIBED, texts[i]);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         client_aside(own, whose, ASIDE_UPDATED, texts[i]);
-    }
+    client_at(client_now.mono + 60 * MN_MS);
     ck_assert_str_eq(stream->body, "");
-    client_updated(shared, "x://1");
-    ck_assert(was_told("x://1"));
 }
 END_TEST
 
@@ -179,9 +171,9 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, client_teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, the_node_hears_what_is_subscribed_to);
-    tcase_add_test(tc, an_update_is_told_once);
-    tcase_add_loop_test(tc, when_that_is_over_all_tell_again, 0, 2);
-    tcase_add_test(tc, what_was_missed_without_a_stream_is_told_later);
+    tcase_add_test(tc, what_both_sessions_tell_is_told_once);
+    tcase_add_loop_test(tc, what_either_tells_is_told, 0, 2);
+    tcase_add_test(tc, who_goes_meanwhile_is_told_on_the_next_stream);
     tcase_add_test(tc, what_is_nonsense_is_ignored);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

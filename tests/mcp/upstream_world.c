@@ -620,16 +620,25 @@ void world_wish_session(struct world *w, uint64_t ticket, const char *session, c
     world_wish_as(w, ticket, &wish);
 }
 
-void world_wish_own(struct world *w, uint64_t ticket, const char *session, uint64_t stream,
-                    const char *const *uris)
+void world_wish_own(struct world *w, uint64_t ticket, const char *session, const char *const *uris)
 {
     Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT;
 
     wish.session = pb_bytes(mn_span_str(session));
-    wish.stream = stream;
     wish.uris = (char **)(uintptr_t)uris;
     while (uris[wish.n_uris] != NULL)
         wish.n_uris++;
+    world_wish_as(w, ticket, &wish);
+}
+
+void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uint64_t moves)
+{
+    Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT;
+    char level[] = "info";
+
+    wish.session = pb_bytes(mn_span_str(session));
+    wish.log_level = level;
+    wish.moves = moves;
     world_wish_as(w, ticket, &wish);
 }
 

@@ -123,8 +123,9 @@ void world_wish_task(struct world *w, uint64_t ticket, const char *id, const cha
 void world_wish_session(struct world *w, uint64_t ticket, const char *session, const char *level);
 /* The same, by its stream of that number: with resources that it is subscribed to, NULL-terminated.
  */
-void world_wish_own(struct world *w, uint64_t ticket, const char *session, uint64_t stream,
-                    const char *const *uris);
+void world_wish_own(struct world *w, uint64_t ticket, const char *session, const char *const *uris);
+/* The same, where the session went after so many others. */
+void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uint64_t moves);
 /* The client of a session answers what it was asked outside of calls; [code] 0: with [result]. */
 void world_answer_aside(struct world *w, const struct world_call *as, const char *key,
                         const char *result, int code);

@@ -131,6 +131,7 @@ void front_free(struct front *front)
     mn_map_done(&front->feeds);
     mn_map_done(&front->feeds_by_ticket);
     mn_heap_done(&front->feeds_timers);
+    mn_heap_done(&front->updates_timers);
     mn_map_done(&front->exchanges);
     mn_map_done(&front->sessions);
     mn_map_done(&front->sessions_by_handle);
@@ -251,6 +252,7 @@ static void front_on_time(struct front *front)
         front_on_idle(front,
                       MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry));
     front_feed_on_time(front);
+    front_subscribe_on_time(front);
     front_orphan_on_time(front);
     front_record_on_time(front);
     if (front->changed_at <= now) {
@@ -303,6 +305,7 @@ mn_time front_deadline(const struct front *front)
 {
     mn_time at = mn_time_min(mn_heap_deadline(&front->timers), mn_heap_deadline(&front->expiries));
     at = mn_time_min(at, mn_heap_deadline(&front->feeds_timers));
+    at = mn_time_min(at, mn_heap_deadline(&front->updates_timers));
     at = mn_time_min(at, mn_heap_deadline(&front->retries));
     at = mn_time_min(at, records_deadline(front->records));
     if (!mn_list_is_empty(&front->large) || !mn_list_is_empty(&front->packs)) return 0;

@@ -40,11 +40,9 @@ static void aside_wish(struct front *front, struct front_session *session, struc
     struct feed *feed = front_feed_get(front, service, node);
     struct topic *topic = front_feed_topic(front, feed, nothing, whose);
 
-    if (aside_subscription(topic, session->stream) == NULL) {
-        front_subscribe_own_again(session, service);
+    if (aside_subscription(topic, session->stream) == NULL)
         front_subscription_add(front, &session->stream->subscriptions, nothing, NULL,
                                session->stream, topic);
-    }
     front_feed_changed(front, feed); /* its level, its subscriptions */
 }
 
@@ -111,34 +109,18 @@ static void aside_tell(struct front *front, const struct subscription *subscript
     mn_writer_drop(&message);
 }
 
-/* Something of a resource, or that nothing is said of any; false: it is none of that. */
-static bool aside_on_resource(struct front *front, struct front_session *session,
-                              const struct feed *feed, const Meshnode__Gateway__Aside *aside)
+static void aside_on_updated(struct front *front, struct front_session *session,
+                             const struct feed *feed, const Meshnode__Gateway__Aside *aside)
 {
-    struct mn_span method = pb_text(aside->method), uri;
     const struct json *params;
 
-    if (!mn_span_is(method, ASIDE_UPDATED) && !mn_span_is(method, ASIDE_SUBSCRIBED) &&
-        !mn_span_is(method, ASIDE_UNSUBSCRIBED))
-        return false;
-    if (!aside_parse(front, pb_span(aside->params), &params)) return true;
-    uri = json_text(json_find_str(params, "uri"));
-    if (uri.size > 0 || mn_span_is(method, ASIDE_UNSUBSCRIBED))
-        front_subscribe_on_own(front, session, feed->service, method, uri);
-    return true;
+    if (!aside_parse(front, pb_span(aside->params), &params)) return;
+    front_subscribe_on_own(front, session, feed->service, json_text(json_find_str(params, "uri")));
 }
 
-void front_aside_on_lost(struct front *front, struct feed *feed)
+bool front_aside_is_heard(const struct front_session *session, struct mn_span service)
 {
-    for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
-         entry = mn_map_next(&feed->topics, entry)) {
-        const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
-        if (topic->uri.size > 0) continue;
-        MN_LIST_FOR_EACH (link, &topic->subscriptions)
-            front_subscribe_on_own(
-                front, MN_CONTAINER(link, struct subscription, in_topic)->exchange->session,
-                feed->service, mn_span_str(ASIDE_UNSUBSCRIBED), nothing);
-    }
+    return aside_may_hear(session) && front_roots_has(session, service);
 }
 
 /* ---- what they ask ---- */
@@ -293,7 +275,10 @@ void front_aside_on_event(struct front *front, struct feed *feed,
         aside_ask(front, subscription->exchange, feed, aside);
         return;
     }
-    if (aside_on_resource(front, subscription->exchange->session, feed, aside)) return;
+    if (mn_span_is(method, ASIDE_UPDATED)) {
+        aside_on_updated(front, subscription->exchange->session, feed, aside);
+        return;
+    }
     if (!aside_parse(front, pb_span(aside->params), &params) ||
         !aside_is_for(subscription->exchange->session, method, params)) {
         MN_PROBE("front: what is not for a client outside of calls is dropped");

@@ -71,7 +71,7 @@ static Meshnode__Gateway__SessionWish *wish_of_session(struct front *front,
     meshnode__gateway__session_wish__init(wish);
     wish->session = pb_bytes(topic->session);
     wish->log_level = (char *)(uintptr_t)loglevel_name(first->exchange->session->log_level);
-    wish->stream = first->exchange->id;
+    wish->moves = front_record_moves(first->exchange->session);
     wish->uris =
         front_subscribe_own(front, first->exchange->session, topic->feed->service, &wish->n_uris);
     return wish;
@@ -204,7 +204,6 @@ void front_feed_on_lost(struct front *front, struct feed *feed)
     feed_end_call(front, feed);
     feed->is_served = false;
     feed->was_lost = true;
-    if (front_feed_is_at_node(feed)) front_aside_on_lost(front, feed);
     for (uint32_t i = 0; i < feed->failures_count && delay < RETRY_MAX; i++)
         delay *= 2;
     feed->failures_count++;

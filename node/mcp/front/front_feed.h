@@ -38,8 +38,8 @@ struct subscription {
     struct front_session *session;   /* one of */
     struct front_exchange *exchange; /* them */
     bool is_due;                     /* legacy: updated while no stream was open */
-    bool is_own; /* legacy: its server tells of it in the session that this client has there */
-    struct mn_span uri; /* as the client knows it */
+    struct mn_heap_entry timer;      /* legacy: then it is told of an update */
+    struct mn_span uri;              /* as the client knows it */
 };
 
 /* ---- front_feed.c ---- */
@@ -75,21 +75,18 @@ void front_subscription_add(struct front *front, struct mn_list *owner, struct m
                             struct topic *topic);
 void front_subscription_free(struct front *front, struct subscription *subscription);
 
-/* What a server says of resources in the session that a client has for itself; or says no more
- * there. [own]: the resource as the server knows it; empty: all. */
+/* A server tells of an update in the session that a client has for itself; [own]: the resource as
+ * the server knows it. */
 void front_subscribe_on_own(struct front *front, struct front_session *session,
-                            struct mn_span service, struct mn_span method, struct mn_span own);
-
-/* Whether it does is said anew, on a new stream. */
-void front_subscribe_own_again(struct front_session *session, struct mn_span service);
+                            struct mn_span service, struct mn_span own);
 
 /* ---- front_aside.c ---- */
 
 void front_aside_on_event(struct front *front, struct feed *feed,
                           const struct Meshnode__Gateway__Aside *aside);
 
-/* The feed at a node was lost, and with it what servers say there. */
-void front_aside_on_lost(struct front *front, struct feed *feed);
+/* Whether that session may hear what such a server says in a session of its own. */
+bool front_aside_is_heard(const struct front_session *session, struct mn_span service);
 
 /* ---- front_subscribe_task.c ---- */
 

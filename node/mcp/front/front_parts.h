@@ -301,6 +301,9 @@ void front_record_end(struct front *front, struct front_session *session);
  */
 bool front_record_is_elsewhere(const struct front *front, const struct front_session *session);
 
+/* How often it went to another node, to be here now; 0: it is at another one. */
+uint64_t front_record_moves(const struct front_session *session);
+
 /* Looks for the session of that id at other nodes; the exchange is served again when it is found,
  * or nobody has it. False: it is no id of ours. */
 bool front_record_adopt(struct front *front, struct front_exchange *exchange, struct mn_span id);
@@ -689,6 +692,9 @@ void front_subscribe_forget(struct front *front, struct front_session *session, 
 /* The session has a stream: says what became due meanwhile. */
 void front_subscribe_stream(struct front *front, struct front_session *session);
 void front_subscribe_drop(struct front *front, struct mn_list *subscriptions);
+
+/* Tells of what was updated a moment ago. */
+void front_subscribe_on_time(struct front *front);
 
 /* False: the event is none of ours. */
 bool front_subscribe_on_event(struct front *front, const struct call_event *event);

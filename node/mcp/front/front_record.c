@@ -287,6 +287,11 @@ static void record_number(struct front *front, struct front_session *session,
     session->stream_last = session->place_last = session->generation << GENERATION_SHIFT;
 }
 
+uint64_t front_record_moves(const struct front_session *session)
+{
+    return session->is_elsewhere ? 0 : 1 + (session->generation >> CHANCE_BITS);
+}
+
 /* ---- a session of another node ---- */
 
 bool front_record_is_elsewhere(const struct front *front, const struct front_session *session)

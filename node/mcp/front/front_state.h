@@ -256,7 +256,7 @@ struct front {
     struct mn_map ended;     /* ids of deleted sessions */
     struct mn_list ended_order;
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
-    struct mn_heap feeds_timers;
+    struct mn_heap feeds_timers, updates_timers;
     uint32_t subscriptions_count;
     struct mn_map listed; /* by ticket, of front_task_list.c */
     struct mn_list streams;

@@ -2,13 +2,13 @@
  * (told on its stream) or a modern listen. When the lasting call to a server was lost and is made
  * again, every URI is reported once: something may have been missed. */
 #include "node/mcp/front/front_feed.h"
-#include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
-#define URI_MAX 4096 /* bytes */
+#define URI_MAX 4096               /* bytes */
+#define MERGED_WITHIN (50 * MN_MS) /* two sessions of a server tell of one change */
 
 /* ---- clients ---- */
 
@@ -35,20 +35,41 @@ static void subscription_tell(struct front *front, struct subscription *subscrip
     mn_writer_drop(&message);
 }
 
-/* [are_all]: also those whose server tells them elsewhere. */
-static void topic_tell(struct front *front, const struct topic *topic, bool are_all)
+/* A server may tell of one change twice: in the session that all share, and in that which the
+ * client has for itself. What comes within a moment is told once, after it. */
+static void subscription_tell_soon(struct front *front, struct subscription *subscription)
 {
-    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions) {
-        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_topic);
-        bool is_told_there = subscription->is_own && subscription->session->stream != NULL;
-        if (are_all || !is_told_there) subscription_tell(front, subscription);
+    const struct front_session *session = subscription->session;
+
+    if (session == NULL || session->stream == NULL ||
+        !front_aside_is_heard(session, subscription->topic->feed->service))
+        subscription_tell(front, subscription);
+    else if (subscription->timer.index_plus_one == 0)
+        mn_heap_set(&front->updates_timers, &subscription->timer,
+                    mn_time_after(front->now.mono, MERGED_WITHIN));
+}
+
+void front_subscribe_on_time(struct front *front)
+{
+    while (mn_heap_deadline(&front->updates_timers) <= front->now.mono) {
+        struct subscription *subscription =
+            MN_CONTAINER(mn_heap_peek(&front->updates_timers), struct subscription, timer);
+        mn_heap_remove(&front->updates_timers, &subscription->timer);
+        subscription_tell(front, subscription);
     }
+}
+
+static void topic_tell(struct front *front, const struct topic *topic)
+{
+    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions)
+        subscription_tell_soon(front, MN_CONTAINER(entry, struct subscription, in_topic));
 }
 
 void front_subscription_free(struct front *front, struct subscription *subscription)
 {
     struct topic *topic = subscription->topic;
 
+    mn_heap_remove(&front->updates_timers, &subscription->timer);
     mn_list_remove(&subscription->in_topic);
     mn_list_remove(&subscription->in_owner);
     front->subscriptions_count--;
@@ -154,7 +175,6 @@ static void subscription_move(struct front *front, struct subscription *subscrip
     mn_list_remove(&subscription->in_topic);
     subscription->topic = front_feed_topic(front, front_feed_get(front, service->name, &anywhere),
                                            own, mn_span(NULL, 0));
-    subscription->is_own = false;
     mn_list_push_back(&subscription->topic->subscriptions, &subscription->in_topic);
     front_feed_left(front, before);
     subscription_tell(front, subscription); /* something may have been missed */
@@ -230,31 +250,14 @@ char **front_subscribe_own(struct front *front, const struct front_session *sess
     return uris;
 }
 
-void front_subscribe_own_again(struct front_session *session, struct mn_span service)
-{
-    MN_LIST_FOR_EACH (entry, &session->subscriptions) {
-        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
-        if (mn_span_equal(subscription->topic->feed->service, service))
-            subscription->is_own = false;
-    }
-}
-
 void front_subscribe_on_own(struct front *front, struct front_session *session,
-                            struct mn_span service, struct mn_span method, struct mn_span own)
+                            struct mn_span service, struct mn_span own)
 {
     MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions) {
         struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
         const struct topic *topic = subscription->topic;
-        if (!mn_span_equal(topic->feed->service, service)) continue;
-        if (own.size > 0 && !mn_span_equal(topic->uri, own)) continue;
-        if (mn_span_is(method, ASIDE_SUBSCRIBED)) {
-            subscription->is_own = true;
-        } else if (mn_span_is(method, ASIDE_UPDATED)) {
-            subscription_tell(front, subscription);
-        } else if (subscription->is_own) {
-            subscription->is_own = false;
-            subscription_tell(front, subscription); /* something may have been missed */
-        }
+        if (mn_span_equal(topic->feed->service, service) && mn_span_equal(topic->uri, own))
+            subscription_tell_soon(front, subscription);
     }
 }
 
@@ -313,19 +316,18 @@ void front_subscribe_stream(struct front *front, struct front_session *session)
 
 /* ---- what servers say ---- */
 
-static void feed_on_updated(struct front *front, struct feed *feed, struct mn_span uri,
-                            bool is_begun)
+static void feed_on_updated(struct front *front, struct feed *feed, struct mn_span uri)
 {
     struct mn_map_entry *entry = mn_map_find(&feed->topics, uri);
 
     if (entry != NULL) {
-        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri), is_begun);
+        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri));
         return;
     }
     while ((entry = mn_map_next(&feed->topics, entry)) != NULL) { /* a part of what was wanted */
         const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
         if (uri.size > topic->uri.size && memcmp(uri.data, topic->uri.data, topic->uri.size) == 0)
-            topic_tell(front, topic, is_begun);
+            topic_tell(front, topic);
     }
 }
 
@@ -341,7 +343,7 @@ static void feed_on_served(struct front *front, struct feed *feed)
     MN_PROBE("front: subscriptions taken up again");
     for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
          entry = mn_map_next(&feed->topics, entry))
-        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri), true);
+        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri));
 }
 
 bool front_subscribe_on_event(struct front *front, const struct call_event *event)
@@ -364,7 +366,7 @@ bool front_subscribe_on_event(struct front *front, const struct call_event *even
     /* Of what it was not asked for, a node says nothing here. */
     if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_UPDATED &&
         !front_feed_is_at_node(feed))
-        feed_on_updated(front, feed, pb_text(payload->updated), payload->is_begun);
+        feed_on_updated(front, feed, pb_text(payload->updated));
     else if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_TASK &&
              front_feed_is_at_node(feed))
         front_subscribe_on_task(front, feed, payload->task);

@@ -26,7 +26,7 @@ struct upstream_hearer {
     struct mn_span session; /* behind this struct */
     enum loglevel level;    /* NONE: no logs */
     struct mn_buf *own;     /* resources it has subscribed to: see upstream_own.h */
-    uint64_t stream;        /* on which it hears */
+    uint64_t moves;         /* of the session, to there */
     uint64_t number;        /* the later the higher */
     bool is_new;            /* scratch: of the newest set */
 };
@@ -157,15 +157,21 @@ void upstream_aside_set_level(struct upstream *server, enum loglevel level)
                            "logging/setLevel");
 }
 
-static void aside_heard(struct upstream *lease, struct upstream_hearer *hearer, bool is_new,
-                        bool is_other_stream)
+static void aside_heard(struct upstream *lease, struct upstream_hearer *hearer, bool is_new)
 {
     lease->aside.hearer = hearer;
     if (lease->state == UPSTREAM_READY) upstream_aside_set_level(lease, hearer->level);
-    if (is_other_stream) upstream_own_heard(lease);
+    if (is_new) upstream_own_heard(lease);
     upstream_own_wish(lease, mn_buf_span(hearer->own));
     aside_tell_held(lease);
     if (is_new) upstream_asked_again(lease);
+}
+
+/* Where a session was before, its stream may not be known to be gone, and be wished for anew. */
+static bool aside_is_later(const struct upstream_hearer *a, const struct upstream_hearer *b)
+{
+    if (b == NULL) return true;
+    return a->moves != b->moves ? a->moves > b->moves : a->number > b->number;
 }
 
 /* The newest of those that hear for that session; NULL: none. */
@@ -179,7 +185,7 @@ static struct upstream_hearer *aside_find(const struct upstream *server, struct 
         struct mn_map_entry *entry = mn_map_find(&hearers->sessions, session);
         struct upstream_hearer *hearer =
             entry == NULL ? NULL : MN_CONTAINER(entry, struct upstream_hearer, by_session);
-        if (hearer != NULL && (newest == NULL || hearer->number > newest->number)) newest = hearer;
+        if (hearer != NULL && aside_is_later(hearer, newest)) newest = hearer;
     }
     return newest;
 }
@@ -220,27 +226,27 @@ static void aside_wish(struct upstream_hearers *hearers, const Meshnode__Gateway
     struct mn_span own =
         upstream_own_pack(&hearers->server->host->scratch, wish->uris, wish->n_uris);
     struct mn_map_entry *entry;
-    struct upstream_hearer *hearer;
-    bool is_changed, is_other_stream;
+    struct upstream_hearer *hearer, *newest;
+    bool is_changed;
 
     if (session.size == 0 || session.size > SESSION_MAX) return;
     entry = mn_map_find(&hearers->sessions, session);
     hearer = entry == NULL ? aside_new_hearer(hearers, session)
                            : MN_CONTAINER(entry, struct upstream_hearer, by_session);
-    is_other_stream = entry == NULL || hearer->stream != wish->stream;
-    is_changed =
-        is_other_stream || hearer->level != level || !mn_span_equal(mn_buf_span(hearer->own), own);
+    is_changed = entry == NULL || hearer->moves != wish->moves || hearer->level != level ||
+                 !mn_span_equal(mn_buf_span(hearer->own), own);
     hearer->is_new = true;
     if (!is_changed) return;
     hearer->level = level;
-    hearer->stream = wish->stream;
+    hearer->moves = wish->moves;
     mn_buf_unref(hearer->own);
     hearer->own = mn_buf_copy(own);
     MN_LIST_FOR_EACH (link, &hearers->server->leases) {
         struct upstream *lease = aside_lease_at(link);
-        if (mn_span_equal(aside_session(lease), session) &&
-            (entry == NULL || lease->aside.hearer == hearer))
-            aside_heard(lease, hearer, entry == NULL, is_other_stream);
+        if (!mn_span_equal(aside_session(lease), session)) continue;
+        newest = aside_find(hearers->server, session);
+        if (newest == hearer || newest != lease->aside.hearer)
+            aside_heard(lease, newest, newest != lease->aside.hearer);
     }
 }
 

@@ -30,25 +30,20 @@ static struct own *own_find(const struct upstream *lease, struct mn_span uri)
 
 /* ---- to the client ---- */
 
-static void own_tell(struct upstream *lease, const char *method, struct mn_span uri)
+static void own_tell(struct upstream *lease, struct mn_span uri)
 {
     Meshnode__Gateway__Aside aside = MESHNODE__GATEWAY__ASIDE__INIT;
     struct mn_writer params = {0};
+    char method[] = ASIDE_UPDATED;
 
     if (lease->aside.hearer == NULL) return;
     mn_writer_str(&params, "{\"uri\":");
     json_write_string(&params, uri);
     mn_writer_str(&params, "}");
-    aside.method = (char *)(uintptr_t)method;
+    aside.method = method;
     aside.params = pb_bytes(mn_buf_span(params.buf));
     upstream_aside_emit(lease, &aside);
     mn_writer_drop(&params);
-}
-
-void upstream_own_heard(struct upstream *lease)
-{
-    for (struct own *own = own_next(lease, NULL); own != NULL; own = own_next(lease, own))
-        if (own->is_in_force) own_tell(lease, ASIDE_SUBSCRIBED, own->uri);
 }
 
 /* ---- to the server ---- */
@@ -144,10 +139,10 @@ void upstream_own_renew(struct upstream *lease)
     }
 }
 
-void upstream_own_on_stream(struct upstream *lease)
+void upstream_own_heard(struct upstream *lease)
 {
     for (struct own *own = own_next(lease, NULL); own != NULL; own = own_next(lease, own))
-        if (own->is_in_force) own_tell(lease, ASIDE_UPDATED, own->uri);
+        if (own->is_in_force) own_tell(lease, own->uri);
 }
 
 void upstream_own_on_subscribed(struct upstream *lease, struct mn_span uri)
@@ -156,8 +151,7 @@ void upstream_own_on_subscribed(struct upstream *lease, struct mn_span uri)
 
     if (own == NULL) return;
     own->is_in_force = true;
-    own_tell(lease, ASIDE_SUBSCRIBED, uri);
-    if (own->was_in_force) own_tell(lease, ASIDE_UPDATED, uri); /* something may have been missed */
+    if (own->was_in_force) own_tell(lease, uri); /* something may have been missed */
     own->was_in_force = true;
 }
 
@@ -166,19 +160,18 @@ void upstream_own_on_updated(struct upstream *lease, struct mn_span uri)
     struct own *own = own_find(lease, uri);
 
     if (own != NULL) {
-        own_tell(lease, ASIDE_UPDATED, uri);
+        own_tell(lease, uri);
         return;
     }
     while ((own = own_next(lease, own)) != NULL) /* perhaps a part of what it subscribed to */
         if (uri.size > own->uri.size && memcmp(uri.data, own->uri.data, own->uri.size) == 0)
-            own_tell(lease, ASIDE_UPDATED, own->uri);
+            own_tell(lease, own->uri);
 }
 
 void upstream_own_end(struct upstream *lease)
 {
-    struct own *own = own_next(lease, NULL);
+    struct own *own;
 
-    if (own != NULL) own_tell(lease, ASIDE_UNSUBSCRIBED, mn_span(NULL, 0));
     while ((own = own_next(lease, NULL)) != NULL)
         own_free(lease, own);
 }

@@ -1,8 +1,7 @@
 /* upstream_own.h: resources that one client has subscribed to, in the session of a legacy server
  * that it has for itself. They are subscribed to in the session that all share as well
- * (upstream_watch.h), which tells what all see; but servers know who subscribed, and may tell of a
- * change only there. Whoever hears for the client is told, by asides, that a resource is subscribed
- * to here, of each update from then on, and that this is over. */
+ * (upstream_watch.h), since on stdio the two are processes, of which each may tell only of what it
+ * did itself. Whoever hears for the client has both (front_subscribe.c makes one of them). */
 #ifndef UPSTREAM_OWN_H
 #define UPSTREAM_OWN_H
 
@@ -17,12 +16,12 @@ struct mn_span upstream_own_pack(struct mn_arena *arena, char **uris, size_t cou
 /* From now on it wants these, packed. */
 void upstream_own_wish(struct upstream *lease, struct mn_span packed);
 
-/* Somebody else hears for it, or on another stream. */
+/* Somebody else hears for it, or its server tells on another stream: something may have been
+ * missed. */
 void upstream_own_heard(struct upstream *lease);
 
-/* The lease has a new session; or a new stream. */
+/* The lease has a new session. */
 void upstream_own_renew(struct upstream *lease);
-void upstream_own_on_stream(struct upstream *lease);
 
 /* Its server has taken a subscription; tells of an update. */
 void upstream_own_on_subscribed(struct upstream *lease, struct mn_span uri);

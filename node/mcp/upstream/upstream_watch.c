@@ -69,21 +69,19 @@ static void watch_emit(struct watch *watch, const Meshnode__Gateway__Event *payl
     upstream_watch_emit(watch->server, watch->ticket, payload);
 }
 
-/* [is_begun]: only now the server tells of it. */
-static void watch_tell(struct watch *watch, struct mn_span uri, bool is_begun)
+static void watch_tell(struct watch *watch, struct mn_span uri)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
 
-    event.is_begun = is_begun;
     event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_UPDATED;
     event.updated = (char *)(uintptr_t)mn_arena_copy(&watch->server->host->scratch, uri).data;
     watch_emit(watch, &event);
 }
 
-static void topic_tell(const struct topic *topic, struct mn_span uri, bool is_begun)
+static void topic_tell(const struct topic *topic, struct mn_span uri)
 {
     MN_LIST_FOR_EACH (entry, &topic->wishes)
-        watch_tell(MN_CONTAINER(entry, struct wish, in_topic)->watch, uri, is_begun);
+        watch_tell(MN_CONTAINER(entry, struct wish, in_topic)->watch, uri);
 }
 
 /* ---- to the server ---- */
@@ -197,7 +195,7 @@ static void watch_want(struct watch *watch, struct mn_span uri)
         mn_list_push_back(&watch->wishes, &wish->in_watch);
         watch->wishes_count++;
         /* Its client was told before we heard of it: it looks once more. */
-        if (topic->is_in_force) watch_tell(watch, topic->uri, true);
+        if (topic->is_in_force) watch_tell(watch, topic->uri);
     }
     wish->is_new = true;
 }
@@ -281,14 +279,14 @@ void upstream_watch_on_updated(struct upstream *server, struct mn_span uri)
         return;
     }
     if (entry != NULL) {
-        topic_tell(MN_CONTAINER(entry, struct topic, by_uri), uri, false);
+        topic_tell(MN_CONTAINER(entry, struct topic, by_uri), uri);
         return;
     }
     /* Perhaps a part of what was subscribed to. */
     while ((entry = mn_map_next(&server->topics, entry)) != NULL) {
         const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
         if (uri.size > topic->uri.size && memcmp(uri.data, topic->uri.data, topic->uri.size) == 0)
-            topic_tell(topic, uri, false);
+            topic_tell(topic, uri);
     }
 }
 
@@ -349,7 +347,7 @@ void upstream_watch_on_task_progress(struct upstream *server, struct mn_span id,
 static void topic_begin(struct topic *topic)
 {
     topic->is_in_force = true;
-    topic_tell(topic, topic->uri, true);
+    topic_tell(topic, topic->uri);
 }
 
 void upstream_watch_on_subscribed(struct upstream *server, struct mn_span uri)
@@ -371,7 +369,7 @@ void upstream_watch_on_acknowledged(struct upstream *server)
 
 void upstream_watch_on_stream(struct upstream *server)
 {
-    if (server->is_lease) upstream_own_on_stream(server);
+    if (server->is_lease) upstream_own_heard(server);
     for (struct mn_map_entry *entry = mn_map_next(&server->topics, NULL); entry != NULL;
          entry = mn_map_next(&server->topics, entry))
         topic_begin(MN_CONTAINER(entry, struct topic, by_uri));
@@ -386,7 +384,7 @@ void upstream_watch_renew(struct upstream *server)
         struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
         topic->is_in_force = false;
         if (upstream_is_modern(server))
-            topic_tell(topic, topic->uri, true); /* there are servers that do not acknowledge */
+            topic_tell(topic, topic->uri); /* there are servers that do not acknowledge */
         else
             topic_ask(server, topic, SUBSCRIBE);
     }

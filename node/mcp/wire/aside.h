@@ -15,10 +15,6 @@
 #define ASIDE_UPDATED "notifications/resources/updated" /* of one in that session */
 #define ASIDE_ANSWER "meshnode#answer" /* to a question outside of calls; no client can say it */
 
-/* Whether updates of a resource are told in that session, from now on; no server can say it. */
-#define ASIDE_SUBSCRIBED "meshnode#subscribed"
-#define ASIDE_UNSUBSCRIBED "meshnode#unsubscribed" /* of none any more */
-
 /* Also whether it is the name of a method at all, which needs no escapes in JSON. */
 bool aside_is_carried(struct mn_span method);
 
