@@ -75,6 +75,25 @@ function compare(expected, found, differs, seen) {
   return differences;
 }
 
+// Checks for which the suite waits a fixed time, which a busy machine may not keep: what differs there is judged five times more, directly
+// and through nodes, and all ten outcomes are printed; the sets of both must be equal then.
+const waits = {
+  'server-stateless sep-2575-server-sends-tools-list-changed-on-subscription': '1.5 s in all; through two nodes the announcement took 0.26 to 0.43 s at a load of 10 on two cores',
+  'server-stateless sep-2575-server-sends-prompts-list-changed-on-subscription': 'the same',
+};
+
+async function differsAgain({scenario, check}, direct, target, revision, output) {
+  const outcomes = {directly: [], 'through nodes': []};
+  for (let i = 0; i < 5; i++)
+    for (const [label, at] of [['directly', direct], ['through nodes', target]]) {
+      const {lines} = await judge(at, revision, join(output, `${i}-${label.replace(' ', '-')}`), scenario);
+      outcomes[label].push(lines.filter(line => line.check === check).map(({key}) => key.split(' ').at(-1)).join('+') || 'none');
+    }
+  const sets = Object.values(outcomes).map(all => [...new Set(all)].sort().join());
+  console.log(`  it waits ${waits[check]}; again: ${Object.entries(outcomes).map(([label, all]) => `${label} ${all.join(' ')}`).join('; ')}`);
+  return sets[0] !== sets[1];
+}
+
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(variants);
 
 // Kills the node with the second replica in the middle of the suite, and starts it again.
@@ -108,7 +127,10 @@ await withMesh('conformance', async mesh => {
       if (isReplicated) ({result: found, again: third} = await whileKilled(mesh, third, found));
       found = await found;
       console.log(`${revision}: as ${name}, through two nodes: ${found.lines.length} checks`);
-      differences += compare(expected, found, differs, seen[name]).length;
+      const all = compare(expected, found, differs, seen[name]).map(({line}) => line), isWait = ({check}) => Object.hasOwn(waits, check);
+      differences += all.filter(line => !isWait(line)).length;
+      for (const line of new Map(all.filter(isWait).map(line => [line.check, line])).values())
+        differences += await differsAgain(line, direct, url(a, path), revision, `${output}-again`) ? 1 : 0;
     }
   }
   for (const name of names)
