@@ -21,7 +21,8 @@
  *   upstream_aside      what it says to one client outside of any call
  *   upstream_asked      what it asks one there
  *   upstream_own        resources that one has subscribed to there
- *   upstream_message    JSON-RPC texts to it and from it
+ *   upstream_message    JSON-RPC texts to it
+ *   upstream_receive    those from it, and to whom they go
  *   upstream_stdio      carries them to a child
  *   upstream_http       carries them to a Streamable HTTP endpoint
  *

@@ -3,7 +3,7 @@
 #include "node/mcp/upstream/upstream_answer.h"
 #include "node/mcp/upstream/upstream_exchange.h"
 #include "node/mcp/upstream/upstream_handshake.h"
-#include "node/mcp/upstream/upstream_message.h"
+#include "node/mcp/upstream/upstream_receive.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_watch.h"
 #include "proto/base/check.h"
@@ -250,7 +250,7 @@ static void upstream_http_receive(struct upstream_exchange *exchange, struct mn_
     struct upstream *server = exchange->server;
 
     exchange->is_receiving = true;
-    if (!upstream_message_receive(server, exchange, text, &exchange->feed)) {
+    if (!upstream_receive(server, exchange, text, &exchange->feed)) {
         server->noise_count++;
         if (server->noise_count <= UPSTREAM_NOISE_LOGGED)
             upstream_log_line(&server->log, server->host->now.wall, "not MCP", mn_buf_span(text));
@@ -299,7 +299,7 @@ static void upstream_http_on_body(struct upstream_exchange *exchange, struct mn_
         if (sse_reader_status(&exchange->sse) != MN_OK)
             upstream_http_refuse(exchange);
         else
-            upstream_message_ahead(&exchange->feed, &exchange->sse.data);
+            upstream_receive_ahead(&exchange->feed, &exchange->sse.data);
     } else if (exchange->type == UPSTREAM_BODY_JSON && exchange->request != NULL) {
         size_t size = mn_writer_size(&exchange->body) + bytes.size;
         if (size > (is_good ? UPSTREAM_MESSAGE_MAX : ERROR_BODY_MAX)) {
@@ -307,7 +307,7 @@ static void upstream_http_on_body(struct upstream_exchange *exchange, struct mn_
             return;
         }
         mn_writer_add(&exchange->body, bytes);
-        upstream_message_ahead(&exchange->feed, &exchange->body);
+        upstream_receive_ahead(&exchange->feed, &exchange->body);
     }
 }
 

@@ -1,9 +1,7 @@
-/* upstream_message.h: JSON-RPC texts to a server, in the shape of its era, and what comes from it.
- */
+/* upstream_message.h: JSON-RPC texts to a server, in the shape of its era. */
 #ifndef UPSTREAM_MESSAGE_H
 #define UPSTREAM_MESSAGE_H
 
-#include "node/json/feed.h"
 #include "node/mcp/upstream/upstream.h"
 #include "node/mcp/wire/pieces.h"
 #include "proto/gateway.pb-c.h"
@@ -46,16 +44,5 @@ void upstream_message_call(struct upstream *server, const struct upstream_reques
 /* [params] without its member [name], verbatim otherwise. */
 struct mn_span upstream_message_without(struct upstream_host *host, const struct json *params,
                                         const char *name);
-
-/* More of a text that is not whole yet: if it is a large one, what came is checked at once, so that
- * its end is no more work than its other parts. *[feed] is NULL before, and the caller's. */
-void upstream_message_ahead(struct json_feed **feed, const struct mn_writer *so_far);
-
-/* A text from the server: one message, or where its version has them, several. [exchange]: the HTTP
- * exchange it came on, NULL for a child. *[feed] knows what was checked ahead, and is NULL
- * afterwards. A large answer is not copied, but goes on as part of [text], when nobody else has a
- * ref to that. False: it is no JSON-RPC message. */
-bool upstream_message_receive(struct upstream *server, struct upstream_exchange *exchange,
-                              struct mn_buf *text, struct json_feed **feed);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include "node/mcp/upstream/upstream.h"
 #include "node/mcp/upstream/upstream_large.h"
-#include "node/mcp/upstream/upstream_message.h"
+#include "node/mcp/upstream/upstream_receive.h"
 #include "proto/base/check.h"
 
 #define STDIN_LOW_MARK 65536 /* bytes queued, at most, when the driver says WRITABLE */
@@ -106,7 +106,7 @@ static void upstream_stdio_on_noise(struct upstream *server, struct mn_span text
 static void upstream_stdio_on_line(struct upstream *server, struct mn_buf *text)
 {
     if (server->state == UPSTREAM_STARTING) upstream_set_state(server, UPSTREAM_PROBING);
-    if (!upstream_message_receive(server, NULL, text, &server->stdio.feed))
+    if (!upstream_receive(server, NULL, text, &server->stdio.feed))
         upstream_stdio_on_noise(server, mn_buf_span(text));
 }
 
@@ -128,7 +128,7 @@ static void upstream_stdio_on_out(struct upstream *server, struct mn_span bytes)
         mn_buf_unref(text);
     }
     if (server->stdio.child == child)
-        upstream_message_ahead(&server->stdio.feed, &server->stdio.out.partial);
+        upstream_receive_ahead(&server->stdio.feed, &server->stdio.out.partial);
 }
 
 static void upstream_stdio_on_exited(struct upstream *server, const struct edge_input *input)
