@@ -12,6 +12,7 @@
  *   upstream_send       how they get to the server
  *   upstream_answer     what the server says to them
  *   upstream_question   what it asks the client in the middle of a call
+ *   upstream_parked     calls that have no caller now
  *   upstream_orphan     calls whose caller's node is lost
  *   upstream_given      answers that may not have reached the caller's node
  *   upstream_lease      sessions of a legacy server that belong to one client alone

@@ -2,6 +2,7 @@
 
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_orphan.h"
+#include "node/mcp/upstream/upstream_parked.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_send.h"
@@ -34,7 +35,7 @@ void upstream_call_emit_packed(struct upstream_request *request, enum call_event
     struct call_event *event;
 
     if (request->ticket == 0) { /* parked */
-        if (kind != CALL_EVENT_RESULT || !upstream_question_keep(request, payload))
+        if (kind != CALL_EVENT_RESULT || !upstream_parked_keep(request, payload))
             mn_buf_unref(payload);
         return;
     }
@@ -249,7 +250,7 @@ void upstream_call_watch_time(struct upstream_request *request)
     mn_time timeout = request->server->config->call_timeout, now = request->server->host->now.mono;
 
     if (request->ticket == 0) { /* however long its server takes */
-        upstream_question_watch_parked(request);
+        upstream_parked_watch(request);
         return;
     }
     if (request->is_patient) timeout = UPSTREAM_HEARTBEAT;

@@ -2,6 +2,7 @@
 
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_given.h"
+#include "node/mcp/upstream/upstream_parked.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "proto/base/check.h"
@@ -40,7 +41,7 @@ bool upstream_orphan_keep(struct upstream_host *host, uint64_t ticket)
     handle = orphan_handle(request);
     if (handle.size == 0 || mn_map_find(&host->parked, handle) != NULL) return false;
     MN_PROBE("upstream: a call runs on without its caller");
-    upstream_question_leave_alone(request, handle);
+    upstream_parked_leave_alone(request, handle);
     return true;
 }
 
@@ -108,15 +109,15 @@ void upstream_orphan_claim(struct upstream_request *request,
     bool is_parked = mn_map_find(&host->parked, handle) != NULL;
     struct upstream_request *running = is_parked ? NULL : orphan_find(request->server, handle);
 
-    if (is_parked ? !upstream_question_is_alone(host, handle) : running == NULL) {
+    if (is_parked ? !upstream_parked_is_alone(host, handle) : running == NULL) {
         orphan_claim_given(request, handle);
         return;
     }
     if (running != NULL) {
         MN_PROBE("upstream: a call is taken from the node that it came through");
         upstream_call_tell_taken(running);
-        upstream_question_leave_alone(running, handle);
+        upstream_parked_leave_alone(running, handle);
     }
     upstream_request_free(request);
-    upstream_question_take_up(host, ticket, handle);
+    upstream_parked_take_up(host, ticket, handle);
 }

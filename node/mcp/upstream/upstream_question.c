@@ -3,7 +3,7 @@
 #include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_message.h"
-#include "node/mcp/upstream/upstream_orphan.h"
+#include "node/mcp/upstream/upstream_parked.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -35,7 +35,7 @@ static size_t upstream_question_kind(struct mn_span method)
     return kind;
 }
 
-static struct upstream_asked *upstream_question_asked(struct upstream_request *request)
+struct upstream_asked *upstream_question_asked(struct upstream_request *request)
 {
     if (request->asked == NULL) {
         request->asked = mn_alloc(sizeof *request->asked);
@@ -45,7 +45,7 @@ static struct upstream_asked *upstream_question_asked(struct upstream_request *r
     return request->asked;
 }
 
-static void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question)
+void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question)
 {
     mn_list_remove(&question->link);
     mn_buf_unref(question->answer);
@@ -56,19 +56,6 @@ static void upstream_question_drop(struct upstream_asked *asked, struct upstream
 
 static void upstream_question_leave(struct upstream_request *request);
 
-/* It is not parked any more; what came meanwhile is let go. */
-static void upstream_question_unmap(struct upstream_request *request)
-{
-    struct upstream_host *host = request->server->host;
-    struct upstream_asked *asked = request->asked;
-
-    mn_map_remove(&host->parked, &asked->by_handle);
-    if (asked->is_orphan) host->orphans_count--;
-    host->answers_size -= mn_buf_span(asked->last).size;
-    asked->last = mn_buf_unref(asked->last);
-    asked->is_parked = asked->is_orphan = false;
-}
-
 void upstream_question_free(struct upstream_request *request)
 {
     struct upstream_asked *asked = request->asked;
@@ -78,7 +65,7 @@ void upstream_question_free(struct upstream_request *request)
     while (!mn_list_is_empty(&asked->questions))
         upstream_question_drop(asked,
                                MN_CONTAINER(asked->questions.next, struct upstream_question, link));
-    if (asked->is_parked) upstream_question_unmap(request);
+    if (asked->is_parked) upstream_parked_forget(request);
     mn_buf_unref(asked->state);
     mn_buf_unref(asked->responses);
     mn_free(asked);
@@ -119,8 +106,8 @@ static char *upstream_question_string(struct upstream_host *host, struct mn_span
     return (char *)(uintptr_t)mn_arena_copy(&host->scratch, text).data;
 }
 
-static void upstream_question_tell(struct upstream_request *request,
-                                   const struct upstream_question *question)
+void upstream_question_tell(struct upstream_request *request,
+                            const struct upstream_question *question)
 {
     struct upstream_host *host = request->server->host;
     Meshnode__Gateway__Question told = MESHNODE__GATEWAY__QUESTION__INIT;
@@ -134,106 +121,6 @@ static void upstream_question_tell(struct upstream_request *request,
     if (request->ticket == 0) return; /* told once somebody comes for the call */
     upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
     upstream_timer_set(host, &request->timer, UPSTREAM_HEARTBEAT);
-}
-
-/* The result that asks for input: all questions that are open. */
-static struct mn_buf *upstream_question_result(const struct upstream_asked *asked)
-{
-    struct mn_writer writer = {0};
-    const char *comma = "";
-
-    mn_writer_str(&writer, "{\"resultType\":\"input_required\",\"inputRequests\":{");
-    MN_LIST_FOR_EACH (link, &asked->questions) {
-        const struct upstream_question *question =
-            MN_CONTAINER(link, struct upstream_question, link);
-        mn_writer_str(&writer, comma);
-        json_write_string(&writer, question->key);
-        mn_writer_str(&writer, ":{\"method\":");
-        json_write_string(&writer, question->method);
-        if (question->params.size > 0) {
-            mn_writer_str(&writer, ",\"params\":");
-            mn_writer_add(&writer, question->params);
-        }
-        mn_writer_str(&writer, "}");
-        comma = ",";
-    }
-    mn_writer_str(&writer, "}}");
-    return mn_writer_done(&writer);
-}
-
-/* From now on it has no caller. */
-static void upstream_question_map(struct upstream_request *request, mn_time ttl)
-{
-    struct upstream_host *host = request->server->host;
-    struct upstream_asked *asked = request->asked;
-
-    mn_map_remove(&host->tickets, &request->by_ticket);
-    request->ticket = 0;
-    asked->is_collecting = false;
-    asked->is_parked = true;
-    asked->until = mn_time_after(host->now.mono, ttl);
-    mn_map_insert(&host->parked, &asked->by_handle, mn_span(asked->handle, sizeof asked->handle));
-    upstream_question_watch_parked(request);
-}
-
-void upstream_question_watch_parked(struct upstream_request *request)
-{
-    struct upstream_host *host = request->server->host;
-    mn_time now = host->now.mono, until = request->asked->until;
-
-    if (request->task_at != 0) until = mn_time_min(until, request->task_at);
-    upstream_timer_set(host, &request->timer, until > now ? until - now : 0);
-}
-
-/* Ends the caller's request with what is to be asked; the server's call waits for the next one. */
-static void upstream_question_park(struct upstream_request *request)
-{
-    struct upstream_host *host = request->server->host;
-    struct upstream_asked *asked = request->asked;
-    struct mn_buf *result = upstream_question_result(asked);
-    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
-
-    MN_ASSERT(!asked->is_parked && request->ticket != 0);
-    rng_bytes(&host->rng, asked->handle, sizeof asked->handle);
-    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
-    event.result = pb_bytes(mn_buf_span(result));
-    event.resume = pb_bytes(mn_span(asked->handle, sizeof asked->handle));
-    upstream_call_emit(request, CALL_EVENT_RESULT, &event);
-    mn_buf_unref(result);
-    request->wants_progress = false; /* its token died with the caller's request */
-    upstream_question_map(request, UPSTREAM_QUESTION_TTL);
-    MN_PROBE("upstream: call parked until its client has answered");
-}
-
-bool upstream_question_keep(struct upstream_request *request, struct mn_buf *event)
-{
-    struct upstream_host *host = request->server->host;
-    struct upstream_asked *asked = request->asked;
-
-    if (asked == NULL || !asked->is_parked) return false;
-    host->answers_size -= mn_buf_span(asked->last).size;
-    asked->last = mn_buf_unref(asked->last);
-    if (host->answers_size + event->size > UPSTREAM_ANSWERS_SIZE_MAX) return false;
-    asked->last = event;
-    host->answers_size += event->size;
-    return true;
-}
-
-void upstream_question_leave_alone(struct upstream_request *request, struct mn_span handle)
-{
-    struct upstream_asked *asked = upstream_question_asked(request);
-
-    MN_ASSERT(!asked->is_parked && request->ticket != 0 && handle.size == sizeof asked->handle);
-    memcpy(asked->handle, handle.data, sizeof asked->handle);
-    asked->is_orphan = true;
-    request->server->host->orphans_count++;
-    upstream_question_map(request, UPSTREAM_ORPHAN_TTL);
-}
-
-bool upstream_question_is_alone(struct upstream_host *host, struct mn_span handle)
-{
-    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
-    return entry != NULL && MN_CONTAINER(entry, struct upstream_asked, by_handle)->is_orphan;
 }
 
 /* ---- from a legacy server ---- */
@@ -287,8 +174,8 @@ static struct mn_span upstream_question_name(struct upstream_request *request, s
                                        kinds[kind].capability, ++asked->number_last));
 }
 
-static void upstream_question_pass_on(struct upstream_request *request,
-                                      const struct upstream_question *question)
+void upstream_question_pass_on(struct upstream_request *request,
+                               const struct upstream_question *question)
 {
     struct mn_span name = upstream_question_name(request, upstream_question_kind(question->method));
     struct upstream_question *next =
@@ -395,7 +282,7 @@ static void upstream_question_leave(struct upstream_request *request)
 }
 
 /* Nobody waits for people any more: the server's own time counts again. */
-static void upstream_question_settled(struct upstream_request *request)
+void upstream_question_settled(struct upstream_request *request)
 {
     upstream_call_watch_time(request);
 }
@@ -608,100 +495,6 @@ void upstream_question_on_answer(struct upstream_request *request,
     }
 }
 
-/* A caller is there again: what came meanwhile is for it. True: that was the answer. */
-static bool upstream_question_unpark(struct upstream_request *request, uint64_t ticket)
-{
-    struct upstream_host *host = request->server->host;
-    struct mn_buf *last = mn_buf_ref(request->asked->last);
-
-    upstream_question_unmap(request);
-    request->ticket = ticket;
-    mn_map_insert(&host->tickets, &request->by_ticket, upstream_u64_key(&request->ticket));
-    if (last == NULL) return false;
-    upstream_call_emit_packed(request, CALL_EVENT_RESULT, last);
-    upstream_request_free(request);
-    return true;
-}
-
-/* The questions of that call go to [request], whose client it is too. */
-static void upstream_question_hand_over(struct upstream_asked *from,
-                                        struct upstream_request *request)
-{
-    MN_LIST_FOR_EACH_SAFE (link, &from->questions) {
-        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
-        if (question->id.size == 0 || request->asked->open_count >= UPSTREAM_QUESTIONS_MAX)
-            continue;
-        MN_PROBE("upstream: a question put down to a call that nobody comes for is asked");
-        upstream_question_pass_on(request, question);
-        upstream_question_drop(from, question);
-    }
-}
-
-/* A child's questions are put down to the newest call of its client, which need not be the one that
- * they are about: what waits at calls that nobody has come for is asked on the first that has a
- * caller. */
-static void upstream_question_gather(struct upstream_request *request)
-{
-    struct upstream *server = request->server;
-
-    if (!server->is_lease || server->is_http || !request->is_sent || !request->is_live) return;
-    MN_LIST_FOR_EACH (link, &server->sent) {
-        struct upstream_request *other = MN_CONTAINER(link, struct upstream_request, link);
-        if (other != request && other->asked != NULL && other->asked->is_orphan)
-            upstream_question_hand_over(other->asked, request);
-    }
-}
-
-void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, struct mn_span handle)
-{
-    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
-    struct upstream_asked *asked = MN_CONTAINER(entry, struct upstream_asked, by_handle);
-    struct upstream_request *request = asked->request;
-    Meshnode__Gateway__Event nothing = MESHNODE__GATEWAY__EVENT__INIT;
-
-    MN_PROBE("upstream: a call has a caller again");
-    if (upstream_question_unpark(request, ticket)) return;
-    upstream_call_emit(request, CALL_EVENT_PROGRESS, &nothing); /* it is here */
-    if (asked->open_count == 0 && !asked->is_aside) upstream_call_watch_time(request);
-    if (asked->open_count == 0 && asked->is_aside)
-        upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_COLLECT);
-    MN_LIST_FOR_EACH (link, &asked->questions) {
-        const struct upstream_question *question =
-            MN_CONTAINER(link, struct upstream_question, link);
-        if (question->answer == NULL) upstream_question_tell(request, question);
-    }
-    upstream_question_gather(request);
-}
-
-bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
-                              const struct json *params)
-{
-    struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
-    const struct json *responses = json_find_str(params, "inputResponses");
-    struct upstream_asked *asked;
-    struct upstream_request *request;
-
-    if (entry == NULL) return false;
-    asked = MN_CONTAINER(entry, struct upstream_asked, by_handle);
-    if (asked->is_orphan) return false; /* that is no round */
-    request = asked->request;
-    if (upstream_question_unpark(request, ticket)) return true;
-    if (json_is(responses, JSON_OBJECT))
-        MN_LIST_FOR_EACH_SAFE (link, &asked->questions) {
-            struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
-            const struct json *answer = json_find(responses, question->key);
-            if (!json_is(answer, JSON_OBJECT)) continue;
-            upstream_question_reply(request->server, question->id, answer->raw);
-            upstream_question_drop(asked, question);
-        }
-    asked->is_collecting = asked->open_count > 0;
-    if (asked->is_collecting) /* what is missing is asked for again */
-        upstream_timer_set(host, &request->timer, UPSTREAM_QUESTION_COLLECT);
-    else
-        upstream_question_settled(request);
-    return true;
-}
-
 /* Whether it is asked for the result of its client's task, which is there when that is over. */
 static bool upstream_question_waits(const struct upstream_asked *asked)
 {
@@ -719,12 +512,12 @@ bool upstream_question_on_timer(struct upstream_request *request)
     Meshnode__Gateway__Event nothing = MESHNODE__GATEWAY__EVENT__INIT;
 
     if (asked->is_collecting) {
-        upstream_question_park(request);
+        upstream_parked_begin(request);
     } else if (asked->is_parked && host->now.mono < asked->until) {
         if (asked->open_count == 0 && asked->is_aside)
             upstream_question_again(request);
         else
-            upstream_question_watch_parked(request);
+            upstream_parked_watch(request);
     } else if (asked->is_parked) {
         MN_PROBE("upstream: nobody came back for a parked call");
         upstream_question_decline(request);

@@ -87,27 +87,18 @@ void upstream_question_on_round(struct upstream_request *request, const struct j
 void upstream_question_on_answer(struct upstream_request *request,
                                  const Meshnode__Gateway__Answer *answer);
 
-/* The request that goes on with a parked call: [params] may bring answers. False: there is none
- * under this handle. */
-bool upstream_question_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
-                              const struct json *params);
-
-/* The call of a live client has no caller now, and is kept under that handle; or one again, who
- * hears of what is open, and of the answer if that came meanwhile. */
-void upstream_question_leave_alone(struct upstream_request *request, struct mn_span handle);
-void upstream_question_take_up(struct upstream_host *host, uint64_t ticket, struct mn_span handle);
-
-/* Whether such a call is there; others that are parked wait for a round's answers. */
-bool upstream_question_is_alone(struct upstream_host *host, struct mn_span handle);
-
-/* Its timer, while it has no caller. */
-void upstream_question_watch_parked(struct upstream_request *request);
-
 /* True when the timer was about questions. */
 bool upstream_question_on_timer(struct upstream_request *request);
 
-/* What the caller of a parked call will be told once it comes; takes the ref. False: the call is
- * not parked, or there is no room for it. */
-bool upstream_question_keep(struct upstream_request *request, struct mn_buf *event);
+/* For upstream_parked.c: what is known of the questions of a call, made if there was nothing; takes
+ * one off it; tells the caller one; gives one to another call of the same client; none is open any
+ * more. */
+struct upstream_asked *upstream_question_asked(struct upstream_request *request);
+void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question);
+void upstream_question_tell(struct upstream_request *request,
+                            const struct upstream_question *question);
+void upstream_question_pass_on(struct upstream_request *request,
+                               const struct upstream_question *question);
+void upstream_question_settled(struct upstream_request *request);
 
 #endif

@@ -8,7 +8,7 @@
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_orphan.h"
-#include "node/mcp/upstream/upstream_question.h"
+#include "node/mcp/upstream/upstream_parked.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_task.h"
@@ -182,7 +182,7 @@ static void upstream_send_resume(struct upstream_request *request,
     }
     kept = mn_buf_ref(request->payload);
     upstream_request_free(request);
-    (void)upstream_question_resume(host, ticket, handle, params);
+    (void)upstream_parked_resume(host, ticket, handle, params);
     mn_buf_unref(kept);
 }
 
