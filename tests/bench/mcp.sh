@@ -131,20 +131,21 @@ post() { # URL BODY [CURL OPTIONS...]
 }
 
 # Opens a session and writes the script of its calls; every one has an id of its own.
-session() { # NAME
-  local initialize='{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}'
+session() { # NAME [REVISION]
+  local revision=${2:-2025-06-18}
+  local initialize='{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"'$revision'","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}'
   local id
   id=$(post "${url[$1]}" "$initialize" -o /dev/null -D - | tr -d '\r' |
     awk 'tolower($1) == "mcp-session-id:" { print $2 }')
   [ -n "$id" ] || return 1
-  local headers=(-H "Mcp-Session-Id: $id" -H 'MCP-Protocol-Version: 2025-06-18')
+  local headers=(-H "Mcp-Session-Id: $id" -H "MCP-Protocol-Version: $revision")
   post "${url[$1]}" '{"jsonrpc":"2.0","method":"notifications/initialized"}' "${headers[@]}" || return 1
   cat >"$work/session-$1.lua" <<LUA
 local id = 0
 wrk.headers["Content-Type"] = "application/json"
 wrk.headers["Accept"] = "application/json, text/event-stream"
 wrk.headers["Mcp-Session-Id"] = "$id"
-wrk.headers["MCP-Protocol-Version"] = "2025-06-18"
+wrk.headers["MCP-Protocol-Version"] = "$revision"
 request = function()
   id = id + 1
   return wrk.format("POST", nil, nil, '{"jsonrpc":"2.0","id":' .. id ..
