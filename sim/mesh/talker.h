@@ -92,7 +92,7 @@ struct talks {
     bool has_died;     /* a node, while calls ran */
     bool may_abandon;  /* clients may leave a question unanswered, and not come back */
     uint64_t answered[TALK_SCRIPTS], asked, elsewhere, updates, moves, resumed, asides,
-        asides_asked, theirs_asked; /* what was tried */
+        asides_asked, theirs_wanted, theirs_asked; /* what was tried */
 };
 
 /* The first of an array; NULL: there is none, or it is no array. */

@@ -162,6 +162,7 @@ static void work_ask(struct work *work, uint32_t n)
 
     work->asked[n] = ++work->line->question_last;
     work->open_questions++;
+    talker_sim(work->line)->talks->theirs_wanted += n == 0 && work->line->has_tasks;
     mn_writer_format(&message, "{\"jsonrpc\":\"2.0\",\"id\":%llu,",
                      (unsigned long long)work->asked[n]);
     question_write(&message, work->talk, n, work->line->has_tasks);

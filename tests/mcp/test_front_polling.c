@@ -52,7 +52,7 @@ START_TEST(answers_begin_as_streams_where_those_of_the_server_do)
 
     ck_assert_str_eq(response->type, "text/event-stream");
     ck_assert(response->is_ended);
-    ck_assert_ptr_nonnull(strstr(response->body, "id: p1-1\nretry: 1000\ndata: \n\n"
+    ck_assert_ptr_nonnull(strstr(response->body, "id: p1-1.31\nretry: 1000\ndata: \n\n"
                                                  "event: message\nid: p1-2\ndata: "));
     ck_assert_ptr_nonnull(strstr(response->body, "\"tools\":["));
     response = post(SERVER, "2025-11-25", CALL("echo", ""));

@@ -509,8 +509,6 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (call->session != NULL && front_roots_note(call->session, call->service, &event->node))
         front_aside_served(front, call->session);
     front_again_runs_at(front, call, &event->node);
-    if (is_last && call->exchange != NULL && call->exchange->becomes_stream)
-        front_reply_open(front, call->exchange);
     if (call->is_doomed && !is_last && event->payload != NULL) { /* it is here */
         front_call_cancel(front, call);
         return;

@@ -147,10 +147,8 @@ static void front_legacy_list(struct front *front, struct front_exchange *exchan
     if (!front_legacy_endpoint(front, exchange, session, message->id, &at)) return;
     at.client = session->known.client;
     front_stream_know(front, session->service, &session->known, kind);
-    if (front_legacy_streams(front, exchange, session)) {
-        exchange->legacy = session;
-        front_reply_open(front, exchange);
-    }
+    exchange->becomes_stream = front_legacy_streams(front, exchange, session);
+    if (exchange->becomes_stream) exchange->legacy = session;
     front_list(front, exchange, false, message, at, kind);
 }
 

@@ -653,8 +653,9 @@ bool front_replay_has_answer(const struct front_session *session, uint64_t strea
 bool front_replay_is_known(const struct front_session *session);
 
 /* An id with which the stream of a POST can be taken up again from where it is; the first one
- * begins it. */
-struct mn_span front_replay_place(struct front *front, struct front_exchange *exchange);
+ * begins it. [answered]: a request whose answer follows at once, or empty. */
+struct mn_span front_replay_place(struct front *front, struct front_exchange *exchange,
+                                  struct mn_span answered);
 
 /* An event of a call whose client is away: kept for when it comes back, if it can. */
 void front_replay_late(struct front *front, struct front_call *call, struct mn_span json,

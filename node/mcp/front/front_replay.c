@@ -172,13 +172,15 @@ bool front_replay_is_known(const struct front_session *session)
     return session != NULL && strcmp(session->version, "2025-11-25") == 0;
 }
 
-struct mn_span front_replay_place(struct front *front, struct front_exchange *exchange)
+struct mn_span front_replay_place(struct front *front, struct front_exchange *exchange,
+                                  struct mn_span answered)
 {
     struct front_session *session = exchange->legacy;
     struct waiting waiting;
 
     if (exchange->stream == 0) exchange->stream = ++session->stream_last;
     waiting_begin(&waiting, exchange, mn_span(NULL, 0));
+    waiting_add(&waiting, answered);
     return replay_id(front, 'p', exchange->stream, ++session->place_last, &waiting);
 }
 

@@ -140,6 +140,21 @@ static void front_reply_collect(struct front *front, struct front_exchange *exch
     if (exchange->pending_count == 0) front_reply_batch(front, exchange);
 }
 
+/* A stream of which all is there: one response of known length, which goes out in one write. */
+static void front_reply_whole_stream(struct front *front, struct front_exchange *exchange,
+                                     struct mn_span json, struct mn_span answers)
+{
+    struct mn_writer writer = {0};
+
+    exchange->is_stream = true;
+    sse_write_priming(&writer, front_replay_place(front, exchange, answers), RETRY_MS);
+    sse_write_message(&writer, front_replay_event(front, exchange, json, answers), json);
+    front_reply_head(front, exchange->id, 200, reply_stream, 3,
+                     front_reply_session(front, exchange), false);
+    front_reply_body(front, exchange->id, mn_writer_done(&writer), true);
+    front_exchange_free(front, exchange);
+}
+
 /* The answer to [id], whose text is in [writer]; takes it. */
 static void front_reply_answer(struct front *front, struct front_exchange *exchange, uint32_t code,
                                struct mn_span id, struct mn_writer *writer)
@@ -152,10 +167,14 @@ static void front_reply_answer(struct front *front, struct front_exchange *excha
         mn_writer_drop(writer);
         return;
     }
-    if (!exchange->is_batch)
-        front_reply_whole(front, exchange, code, mn_writer_done(writer));
-    else
+    if (exchange->is_batch) {
         front_reply_collect(front, exchange, writer, NULL);
+    } else if (exchange->becomes_stream) {
+        front_reply_whole_stream(front, exchange, mn_buf_span(writer->buf), id);
+        mn_writer_drop(writer);
+    } else {
+        front_reply_whole(front, exchange, code, mn_writer_done(writer));
+    }
 }
 
 /* False: it was answered otherwise, for the response of its batch would be too large. */
@@ -186,7 +205,7 @@ void front_reply_result(struct front *front, struct front_exchange *exchange, st
 
 bool front_reply_is_in_lines(const struct front_exchange *exchange)
 {
-    return exchange->is_stream || exchange->is_batch;
+    return exchange->is_stream || exchange->is_batch || exchange->becomes_stream;
 }
 
 /* What stands around the data of an event. */
@@ -202,11 +221,13 @@ void front_reply_pieces(struct front *front, struct front_exchange *exchange, st
                         struct pieces *result)
 {
     const uint64_t exchange_id = exchange->id;
-    const bool is_stream = exchange->is_stream;
     const size_t size = pieces_size(result);
     struct mn_writer begin = {0}, end = {0};
+    bool is_stream;
 
     if (!front_reply_fits(front, exchange, id, size)) return;
+    if (exchange->becomes_stream) front_reply_open(front, exchange);
+    is_stream = exchange->is_stream;
     MN_ASSERT(exchange->pending_count > 0);
     exchange->pending_count--;
     if (!is_stream && exchange->is_batch) {
@@ -265,7 +286,7 @@ static void front_reply_place(struct front *front, struct front_exchange *exchan
 {
     struct mn_writer writer = {0};
 
-    sse_write_priming(&writer, front_replay_place(front, exchange), retry_ms);
+    sse_write_priming(&writer, front_replay_place(front, exchange, mn_span(NULL, 0)), retry_ms);
     front_reply_body(front, exchange->id, mn_writer_done(&writer), false);
 }
 
