@@ -10,7 +10,7 @@
  * what bounds the rate (as slow start does, and BBR: Cardwell et al., "BBR: Congestion-Based
  * Congestion Control", ACM Queue 2016). And a bit more, for those who are called late. */
 
-#define WINDOW_BASE ((int64_t)256 << 10) /* bytes */
+#define WINDOW_BASE ((int64_t)64 << 10) /* bytes */
 #define WINDOW_GAIN 4
 #define WINDOW_MAX ((uint64_t)64 << 20)
 #define RATE_FADES 16 /* a better rate that does not come again is forgotten by 1/16 per mark */
