@@ -565,6 +565,8 @@ START_TEST(what_is_not_a_servers_to_say_is_not_said)
                                         "{\"tools\":[]}",
                                         "{\"_meta\":{\"k\":1},\"_meta\":{}}",
                                         "{\"nextCursor\":\"x\"}",
+                                        "{\"_meta\":1}",
+                                        "{\"_meta\":[1]}",
                                         "no"};
 
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {

@@ -87,6 +87,7 @@ void front_about_rest(struct front *front, struct mn_writer *writer, struct name
         json_parse_copy(front->parser, at.service->about, limits, &front->scratch, &about) != MN_OK)
         about = NULL;
     meta = json_find_str(about, "_meta");
+    if (!json_is(meta, JSON_OBJECT)) meta = NULL; /* a member may offer anything */
     for (const struct json *key = about == NULL ? NULL : json_first(about); key != NULL;
          key = json_next(about, key))
         if (!mn_span_is(key->text, "_meta")) front_call_write_member(writer, key, &is_first);

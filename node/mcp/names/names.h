@@ -122,6 +122,8 @@ struct names_service {
     uint32_t counts[NAMES_LISTS];
     struct audience_relevant relevant[NAMES_LISTS]; /* what makes a difference to the list */
     struct mn_map by_own[NAMES_KINDS];
+    struct audience_with *extensions; /* that its offer names, by their place there */
+    uint32_t extensions_count;
     struct mn_arena arena; /* of what few services have: params of tools, NAMES_UI */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
     uint8_t digest_all[NAMES_DIGEST_SIZE]; /* of its tools, if none were held back */

@@ -7,6 +7,7 @@
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
+#define NAMED_MAX 64u     /* extensions that an offer may name; more are none */
 #define OWN_NAME_MAX 4096 /* bytes of a name, URI or template */
 #define UI_PREFIX "ui://"
 #define VARIANTS_MAX 8 /* of one item; more are dropped and counted */
@@ -91,24 +92,46 @@ static bool names_offer_is_item(enum names_kind kind, struct mn_span own, struct
     return kind != NAMES_TOOLS || json_is(parts[1], JSON_OBJECT);
 }
 
-/* What an offer says of whom an item is shown to. Extensions that it does not name are none. */
-static struct audience names_offer_audience(struct names_service *service,
-                                            const Meshnode__Gateway__Offer *offer, uint64_t table,
-                                            Meshnode__Gateway__With *const *with, size_t with_count)
+/* What an offer says of whom an item is shown to. */
+struct shown {
+    uint64_t audience;
+    Meshnode__Gateway__With *const *with;
+    size_t with_count;
+};
+
+/* The extensions that an offer names, once for all its items. Those that no server of an honest
+ * member has are none. */
+static void names_offer_extensions(struct names_service *service,
+                                   const Meshnode__Gateway__Offer *offer)
 {
-    struct audience audience = {.table = table};
+    uint32_t count = offer->n_extensions < NAMED_MAX ? (uint32_t)offer->n_extensions : NAMED_MAX;
+
+    service->extensions = mn_arena_alloc(&service->arena, count * sizeof *service->extensions);
+    service->extensions_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct mn_span name = pb_text(offer->extensions[i]);
+        if (name.size > AUDIENCE_TEXT_MAX) name = mn_span(NULL, 0);
+        service->extensions[i] = (struct audience_with){
+            .extension = audience_id(name), .name = mn_arena_copy(&service->arena, name)};
+    }
+}
+
+/* Extensions that the offer does not name are none. */
+static struct audience names_offer_audience(struct names_service *service, struct shown shown)
+{
+    struct audience audience = {.table = shown.audience};
     struct audience_with *rows;
 
-    if (with_count == 0) return audience;
-    rows = mn_arena_alloc(&service->arena, AUDIENCE_EXTENSIONS_MAX * sizeof *rows);
-    for (size_t i = 0; i < with_count && audience.with_count < AUDIENCE_EXTENSIONS_MAX; i++) {
-        struct mn_span name;
-        if (with[i]->extension >= offer->n_extensions) continue;
-        name = pb_text(offer->extensions[with[i]->extension]);
-        rows[audience.with_count++] =
-            (struct audience_with){.extension = audience_id(name),
-                                   .name = mn_arena_copy(&service->arena, name),
-                                   .table = with[i]->audience};
+    if (shown.with_count == 0) return audience;
+    if (shown.with_count > AUDIENCE_EXTENSIONS_MAX) shown.with_count = AUDIENCE_EXTENSIONS_MAX;
+    rows = mn_arena_alloc(&service->arena, shown.with_count * sizeof *rows);
+    for (size_t i = 0; i < shown.with_count; i++) {
+        const Meshnode__Gateway__With *with = shown.with[i];
+        if (with->extension >= service->extensions_count ||
+            service->extensions[with->extension].name.size == 0)
+            continue;
+        rows[audience.with_count] = service->extensions[with->extension];
+        rows[audience.with_count++].table = with->audience;
     }
     audience.with = rows;
     return audience;
@@ -127,7 +150,6 @@ static void names_offer_read_tool(struct names_service *service, struct names_it
 /* Other definitions of [item]; how many were dropped. */
 static uint64_t names_offer_load_variants(struct names_service *service, enum names_kind kind,
                                           struct names_item *item,
-                                          const Meshnode__Gateway__Offer *offer,
                                           Meshnode__Gateway__Variant *const *from, size_t count,
                                           struct json_parser *parser, struct mn_arena *scratch)
 {
@@ -143,12 +165,12 @@ static uint64_t names_offer_load_variants(struct names_service *service, enum na
             dropped_count++;
             continue;
         }
-        *variant =
-            (struct names_item){.service = service,
-                                .own = item->own,
-                                .definition = mn_arena_copy(&service->arena, definition),
-                                .audience = names_offer_audience(service, offer, from[i]->audience,
-                                                                 from[i]->with, from[i]->n_with)};
+        *variant = (struct names_item){
+            .service = service,
+            .own = item->own,
+            .definition = mn_arena_copy(&service->arena, definition),
+            .audience = names_offer_audience(
+                service, (struct shown){from[i]->audience, from[i]->with, from[i]->n_with})};
         if (kind == NAMES_TOOLS)
             names_offer_read_tool(service, variant, from[i]->read_only || from[i]->idempotent,
                                   parser, scratch);
@@ -161,7 +183,7 @@ static uint64_t names_offer_load_variants(struct names_service *service, enum na
 /* NULL: it is none. */
 static struct names_item *names_offer_load_item(struct names_service *service, enum names_kind kind,
                                                 uint8_t **to, struct mn_span own,
-                                                struct mn_span definition, struct audience audience,
+                                                struct mn_span definition, struct shown shown,
                                                 struct json_parser *parser,
                                                 struct mn_arena *scratch)
 {
@@ -173,7 +195,7 @@ static struct names_item *names_offer_load_item(struct names_service *service, e
     *item = (struct names_item){.service = service,
                                 .own = names_offer_keep(to, own),
                                 .definition = names_offer_keep(to, definition),
-                                .audience = audience};
+                                .audience = names_offer_audience(service, shown)};
     names_add_relevant(&service->relevant[kind], item);
     mn_map_insert(&service->by_own[kind], &item->by_own, item->own);
     service->counts[kind]++;
@@ -182,20 +204,17 @@ static struct names_item *names_offer_load_item(struct names_service *service, e
 
 /* How many of it were dropped. */
 static uint64_t names_offer_load_tool(struct names_service *service, uint8_t **to,
-                                      const Meshnode__Gateway__Offer *offer,
                                       const Meshnode__Gateway__Tool *from,
                                       struct json_parser *parser, struct mn_arena *scratch)
 {
-    struct audience audience =
-        names_offer_audience(service, offer, from->audience, from->with, from->n_with);
-    struct names_item *tool =
-        names_offer_load_item(service, NAMES_TOOLS, to, pb_text(from->name),
-                              pb_span(from->definition), audience, parser, scratch);
+    struct names_item *tool = names_offer_load_item(
+        service, NAMES_TOOLS, to, pb_text(from->name), pb_span(from->definition),
+        (struct shown){from->audience, from->with, from->n_with}, parser, scratch);
 
     if (tool == NULL) return 1;
     names_offer_read_tool(service, tool, from->read_only || from->idempotent, parser, scratch);
-    return names_offer_load_variants(service, NAMES_TOOLS, tool, offer, from->variants,
-                                     from->n_variants, parser, scratch);
+    return names_offer_load_variants(service, NAMES_TOOLS, tool, from->variants, from->n_variants,
+                                     parser, scratch);
 }
 
 /* [text] if it is a JSON object, else nothing. */
@@ -218,7 +237,8 @@ static struct mn_span names_offer_said(struct mn_span text, struct json_parser *
     const struct json *value, *meta;
 
     if (json_parse_copy(parser, text, kept_shallow, scratch, &value) != MN_OK ||
-        value->type != JSON_OBJECT || json_pick(value, once, 1, &meta) != MN_OK)
+        value->type != JSON_OBJECT || json_pick(value, once, 1, &meta) != MN_OK ||
+        (meta != NULL && meta->type != JSON_OBJECT))
         return mn_span(NULL, 0);
     for (const struct json *key = json_first(value); key != NULL; key = json_next(value, key))
         if (result_is_known(key->text)) return mn_span(NULL, 0);
@@ -308,18 +328,16 @@ static uint8_t *names_offer_block(struct names_service *service,
 }
 
 static uint64_t names_offer_load_row(struct names_service *service, enum names_kind kind,
-                                     uint8_t **to, const Meshnode__Gateway__Offer *offer,
-                                     const Meshnode__Gateway__Item *row, struct json_parser *parser,
-                                     struct mn_arena *scratch)
+                                     uint8_t **to, const Meshnode__Gateway__Item *row,
+                                     struct json_parser *parser, struct mn_arena *scratch)
 {
-    struct audience audience =
-        names_offer_audience(service, offer, row->audience, row->with, row->n_with);
     struct names_item *item = names_offer_load_item(
-        service, kind, to, pb_text(row->key), pb_span(row->definition), audience, parser, scratch);
+        service, kind, to, pb_text(row->key), pb_span(row->definition),
+        (struct shown){row->audience, row->with, row->n_with}, parser, scratch);
 
     if (item == NULL) return 1;
-    return names_offer_load_variants(service, kind, item, offer, row->variants, row->n_variants,
-                                     parser, scratch);
+    return names_offer_load_variants(service, kind, item, row->variants, row->n_variants, parser,
+                                     scratch);
 }
 
 static uint64_t names_offer_load_rows(struct names_service *service, enum names_kind kind,
@@ -330,8 +348,7 @@ static uint64_t names_offer_load_rows(struct names_service *service, enum names_
     uint64_t dropped_count = 0;
 
     for (size_t i = 0; i < rows.count; i++) {
-        dropped_count +=
-            names_offer_load_row(service, kind, to, offer, rows.rows[i], parser, scratch);
+        dropped_count += names_offer_load_row(service, kind, to, rows.rows[i], parser, scratch);
         mn_arena_reset(scratch);
     }
     return dropped_count;
@@ -352,9 +369,9 @@ uint64_t names_offer_load(struct names_service *service, struct mn_buf *body,
         return 1;
     }
     to = names_offer_block(service, offer);
+    names_offer_extensions(service, offer);
     for (size_t i = 0; i < offer->n_tools; i++) {
-        dropped_count +=
-            names_offer_load_tool(service, &to, offer, offer->tools[i], parser, scratch);
+        dropped_count += names_offer_load_tool(service, &to, offer->tools[i], parser, scratch);
         mn_arena_reset(scratch);
     }
     for (int kind = NAMES_PROMPTS; kind < NAMES_LISTS; kind++)

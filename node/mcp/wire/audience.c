@@ -62,7 +62,6 @@ uint64_t audience_id(struct mn_span name)
 static const char *const groups[] = {"extensions", "experimental"};
 
 #define GROUPS (sizeof groups / sizeof *groups)
-#define NAME_TEXT_MAX (AUDIENCE_NAME_MAX + 16)
 
 static bool shows_html(const struct json *settings)
 {
@@ -78,7 +77,7 @@ static void add_extension(struct audience_client *client, const char *group, con
 {
     const struct json *settings = json_value(key);
     size_t size = strlen(group) + 1;
-    char text[NAME_TEXT_MAX];
+    char text[AUDIENCE_TEXT_MAX];
     struct mn_span name = {(const uint8_t *)text, size + key->text.size};
 
     if (client->extensions_count == AUDIENCE_EXTENSIONS_MAX) return;

@@ -36,7 +36,8 @@ enum audience_capability {
 #define AUDIENCE_DEPTH 4 /* levels of a ClientCapabilities object that say what it declares */
 #define AUDIENCE_EXTENSIONS_MAX 16 /* of a client, and of a list; more count as not declared */
 #define AUDIENCE_NAME_MAX 256      /* bytes of an extension's name */
-#define AUDIENCE_SETTINGS_MAX 1024 /* bytes of what is declared of one */
+#define AUDIENCE_TEXT_MAX (AUDIENCE_NAME_MAX + 16) /* with what it is: "experimental" and such */
+#define AUDIENCE_SETTINGS_MAX 1024                 /* bytes of what is declared of one */
 #define AUDIENCE_UI "extensions/io.modelcontextprotocol/ui"
 #define AUDIENCE_UI_SETTINGS "{\"mimeTypes\":[\"text/html;profile=mcp-app\"]}"
 #define AUDIENCE_LATER "extensions/io.modelcontextprotocol/tasks"
