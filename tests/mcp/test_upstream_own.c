@@ -193,13 +193,13 @@ END_TEST
 
 START_TEST(there_is_an_end_to_it)
 {
-    const char *uris[2 * UPSTREAM_OWN_MAX + 1] = {NULL};
+    const char *uris[2 * ASIDE_URIS_MAX + 1] = {NULL};
 
     up();
-    for (uint32_t i = 0; i < 2 * UPSTREAM_OWN_MAX; i++)
+    for (uint32_t i = 0; i < 2 * ASIDE_URIS_MAX; i++)
         uris[i] = world_format(&w, "y://%u", i);
     world_wish_own(&w, FEED, "ann", uris);
-    for (uint32_t i = 0; i < UPSTREAM_OWN_MAX; i++)
+    for (uint32_t i = 0; i < ASIDE_URIS_MAX; i++)
         assert_has(world_line(&w), "resources/subscribe");
     assert_has(world_line(&w), "resources/unsubscribe");
     ck_assert_ptr_null(world_line(&w));

@@ -6,6 +6,8 @@
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
+#define AWAY_MAX_MS 60000u /* a server asks its clients to stay away no longer */
+
 static const struct json_limits kept_members = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
 
 /* Answers the client, if it is still there, and forgets the call. */
@@ -484,7 +486,7 @@ static void front_answer_on_away(struct front *front, struct front_call *call, u
 
     if (exchange != NULL && !call->is_again && !call->is_aggregated && !exchange->is_batch &&
         front_replay_is_known(call->session))
-        front_reply_pause(front, exchange, delay_ms);
+        front_reply_pause(front, exchange, delay_ms < AWAY_MAX_MS ? delay_ms : AWAY_MAX_MS);
 }
 
 /* Its server's answer, or the mesh's refusal: the latter's time says nothing of the tool. */
@@ -516,9 +518,9 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (event->kind == CALL_EVENT_FAILED && call->is_noted &&
         front_orphan_retry(front, call, event->failure))
         return;
-    if (event->kind == CALL_EVENT_FAILED && call->session != NULL &&
-        (event->failure == CALL_TAKEN || (call->is_noted && call->session->is_elsewhere &&
-                                          event->failure == CALL_OUTCOME_UNKNOWN))) {
+    if (event->kind == CALL_EVENT_FAILED && call->session != NULL && call->is_noted &&
+        (event->failure == CALL_TAKEN ||
+         (call->session->is_elsewhere && event->failure == CALL_OUTCOME_UNKNOWN))) {
         front_answer_leave(front, call);
         return;
     }

@@ -2,6 +2,7 @@
  * (told on its stream) or a modern listen. When the lasting call to a server was lost and is made
  * again, every URI is reported once: something may have been missed. */
 #include "node/mcp/front/front_feed.h"
+#include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -235,17 +236,16 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
 char **front_subscribe_own(struct front *front, const struct front_session *session,
                            struct mn_span service, size_t *count)
 {
-    size_t size = 1;
-    char **uris;
+    size_t room = ASIDE_URIS_SIZE_MAX;
+    char **uris = mn_arena_alloc(&front->scratch, ASIDE_URIS_MAX * sizeof *uris);
 
-    MN_LIST_FOR_EACH (entry, &session->subscriptions)
-        size++;
-    uris = mn_arena_alloc(&front->scratch, size * sizeof *uris);
     *count = 0;
     MN_LIST_FOR_EACH (entry, &session->subscriptions) {
         const struct topic *topic = MN_CONTAINER(entry, struct subscription, in_owner)->topic;
-        if (mn_span_equal(topic->feed->service, service))
-            uris[(*count)++] = (char *)(uintptr_t)mn_arena_copy(&front->scratch, topic->uri).data;
+        if (!mn_span_equal(topic->feed->service, service)) continue;
+        if (*count == ASIDE_URIS_MAX || topic->uri.size > room) break;
+        room -= topic->uri.size;
+        uris[(*count)++] = (char *)(uintptr_t)mn_arena_copy(&front->scratch, topic->uri).data;
     }
     return uris;
 }

@@ -366,7 +366,10 @@ bool upstream_rehandshake(struct upstream *server, bool forget_era)
     upstream_request_drop_own(server);
     upstream_list_drop(&server->list);
     if (server->is_http) upstream_http_close(server, false);
-    if (forget_era) server->era = server->config->era;
+    if (forget_era) {
+        server->era = server->config->era;
+        server->modern_until = 0;
+    }
     server->ready_at = MN_TIME_NEVER;
     upstream_set_state(server, UPSTREAM_PROBING);
     upstream_withdraw_later(server);

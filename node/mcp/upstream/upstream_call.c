@@ -309,8 +309,12 @@ struct upstream_request *upstream_call_newest(struct upstream *server)
         if (request->ticket != 0) return request;
         if (newest == NULL) newest = request;
     }
-    if (newest != NULL || mn_list_is_empty(&server->queue)) return newest;
-    return MN_CONTAINER(server->queue.next, struct upstream_request, link);
+    if (newest != NULL) return newest;
+    MN_LIST_FOR_EACH (link, &server->queue) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        if (!request->is_mute) return request;
+    }
+    return NULL;
 }
 
 /* All of a server. */
@@ -337,8 +341,12 @@ void upstream_call_flush_queue(struct upstream *server)
  */
 void upstream_call_flush_ready(struct upstream *server)
 {
-    if (server->is_lease && upstream_request_of_kind(server, UPSTREAM_REQUEST_SIDE) != NULL) return;
-    upstream_call_flush_queue(server);
+    if (!server->is_lease || upstream_request_of_kind(server, UPSTREAM_REQUEST_SIDE) == NULL) {
+        upstream_call_flush_queue(server);
+        return;
+    }
+    MN_LIST_FOR_EACH (link, &server->queue) /* its server may ask something meanwhile */
+        upstream_send_know(MN_CONTAINER(link, struct upstream_request, link));
 }
 
 void upstream_call_fail_queue(struct upstream *server, const char *text)

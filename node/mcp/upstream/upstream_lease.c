@@ -370,10 +370,16 @@ void upstream_lease_on_timer(struct upstream *lease)
         upstream_lease_end(lease, "was not used any more");
 }
 
+/* What its server gives back to it fails with it. */
 static void upstream_lease_move_queue(struct upstream *lease)
 {
-    while (!mn_list_is_empty(&lease->queue))
-        upstream_call_move(MN_CONTAINER(lease->queue.next, struct upstream_request, link),
+    struct mn_list waiting;
+
+    mn_list_init(&waiting);
+    for (struct mn_list *link; (link = mn_list_take(&lease->queue)) != NULL;)
+        mn_list_push_back(&waiting, link);
+    while (!mn_list_is_empty(&waiting))
+        upstream_call_move(MN_CONTAINER(waiting.next, struct upstream_request, link),
                            lease->lease.origin);
 }
 

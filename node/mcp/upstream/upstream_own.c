@@ -67,11 +67,11 @@ struct mn_span upstream_own_pack(struct mn_arena *arena, char **uris, size_t cou
     size_t all = 0, size = 0;
     uint8_t *text;
 
-    if (count > UPSTREAM_OWN_MAX) count = UPSTREAM_OWN_MAX;
+    if (count > ASIDE_URIS_MAX) count = ASIDE_URIS_MAX;
     for (size_t i = 0; i < count; i++)
         all += strlen(uris[i]) + 1;
     if (all == 0) return mn_span(NULL, 0);
-    if (all > UPSTREAM_OWN_SIZE_MAX) all = UPSTREAM_OWN_SIZE_MAX;
+    if (all > ASIDE_URIS_SIZE_MAX) all = ASIDE_URIS_SIZE_MAX;
     text = mn_arena_alloc(arena, all);
     for (size_t i = 0; i < count; i++) {
         size_t more = strlen(uris[i]) + 1;

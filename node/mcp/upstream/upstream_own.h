@@ -7,10 +7,7 @@
 
 #include "node/mcp/upstream/upstream.h"
 
-#define UPSTREAM_OWN_MAX 256          /* of one client; more are not subscribed to here */
-#define UPSTREAM_OWN_SIZE_MAX 0x10000 /* bytes of their URIs */
-
-/* As one text, in [arena]; what is too much is left out. */
+/* As one text, in [arena]; what is more than ASIDE_URIS_MAX, or longer, is left out. */
 struct mn_span upstream_own_pack(struct mn_arena *arena, char **uris, size_t count);
 
 /* From now on it wants these, packed. */

@@ -225,6 +225,17 @@ static void upstream_send_out(struct upstream_request *request,
     request->written_end = server->stdio.written;
 }
 
+void upstream_send_know(struct upstream_request *request)
+{
+    const Meshnode__Gateway__Request *payload =
+        pb_view(&meshnode__gateway__request__descriptor, &request->server->host->scratch,
+                mn_buf_span(request->payload));
+
+    if (payload == NULL) return;
+    request->is_live = payload->is_live;
+    request->is_mute = !payload->is_live && payload->session.len > 0;
+}
+
 void upstream_send_call(struct upstream_request *request)
 {
     struct upstream_host *host = request->server->host;

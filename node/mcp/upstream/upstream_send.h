@@ -8,6 +8,9 @@
 /* The server is ready, and the call is in no list. It is sent, answered, or waits for a session. */
 void upstream_send_call(struct upstream_request *request);
 
+/* Of one that waits in a session that is ready: whether its client can be asked while it does. */
+void upstream_send_know(struct upstream_request *request);
+
 /* The rest of that for a large one: [text] is its message, which is taken. */
 void upstream_send_written(struct upstream_request *request, struct mn_writer *text);
 

@@ -8,8 +8,10 @@
 
 #include "proto/base/bytes.h"
 
-#define ASIDE_METHOD_MAX 128   /* bytes */
-#define ASIDE_PARAMS_MAX 65536 /* bytes of JSON; what is longer is dropped */
+#define ASIDE_METHOD_MAX 128        /* bytes */
+#define ASIDE_PARAMS_MAX 65536      /* bytes of JSON; what is longer is dropped */
+#define ASIDE_URIS_MAX 256          /* subscriptions of one client in its own session */
+#define ASIDE_URIS_SIZE_MAX 0x10000 /* bytes of their URIs */
 #define ASIDE_LOG "notifications/message"
 #define ASIDE_ELICITED "notifications/elicitation/complete"
 #define ASIDE_UPDATED "notifications/resources/updated" /* of one in that session */
