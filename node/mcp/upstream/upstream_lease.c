@@ -423,6 +423,7 @@ void upstream_lease_end(struct upstream *lease, const char *why)
     }
     MN_ASSERT(lease->lease.origin != NULL);
     if (lease->state == UPSTREAM_STOPPED) { /* by a node that stops */
+        upstream_aside_done(lease);         /* who hears may be gone before its child is */
         mn_list_remove(&lease->lease.link);
         return;
     }
