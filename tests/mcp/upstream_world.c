@@ -119,6 +119,30 @@ static void world_on_output(struct world *w, const struct edge_output *output)
     }
 }
 
+static void world_on_task(struct world *w, const Meshnode__Gateway__TaskState *task,
+                          struct world_event *kept)
+{
+    bool is_progress = task->progress_of[0] != '\0';
+
+    kept->what = is_progress ? "task progress" : "task";
+    kept->key =
+        world_keep(w, is_progress ? mn_span_str(task->progress_of) : pb_span(task->session));
+    kept->json = world_keep(w, pb_span(task->params));
+}
+
+static void world_on_aside(struct world *w, const Meshnode__Gateway__Aside *aside,
+                           struct world_event *kept)
+{
+    bool is_question = aside->key[0] != '\0';
+
+    kept->what = !is_question          ? "aside"
+                 : aside->is_withdrawn ? "aside withdrawn"
+                                       : "aside question";
+    kept->key = world_keep(w, is_question ? mn_span_str(aside->key) : pb_span(aside->session));
+    kept->message = world_keep(w, mn_span_str(aside->method));
+    kept->json = world_keep(w, pb_span(aside->params));
+}
+
 static void world_on_event(struct world *w, const struct call_event *event)
 {
     struct world_event *kept = &w->events[w->events_count++];
@@ -177,25 +201,8 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->what = "away";
         kept->json = world_format(w, "%u", payload->away);
         break;
-    case MESHNODE__GATEWAY__EVENT__KIND_TASK:
-        kept->what = "task";
-        kept->key = world_keep(w, pb_span(payload->task->session));
-        kept->json = world_keep(w, pb_span(payload->task->params));
-        if (payload->task->progress_of[0] != '\0') {
-            kept->what = "task progress";
-            kept->key = world_keep(w, mn_span_str(payload->task->progress_of));
-        }
-        break;
-    case MESHNODE__GATEWAY__EVENT__KIND_ASIDE:
-        kept->what = "aside";
-        kept->key = world_keep(w, pb_span(payload->aside->session));
-        kept->message = world_keep(w, mn_span_str(payload->aside->method));
-        kept->json = world_keep(w, pb_span(payload->aside->params));
-        if (payload->aside->key[0] != '\0') {
-            kept->what = payload->aside->is_withdrawn ? "aside withdrawn" : "aside question";
-            kept->key = world_keep(w, mn_span_str(payload->aside->key));
-        }
-        break;
+    case MESHNODE__GATEWAY__EVENT__KIND_TASK: world_on_task(w, payload->task, kept); break;
+    case MESHNODE__GATEWAY__EVENT__KIND_ASIDE: world_on_aside(w, payload->aside, kept); break;
     default: ck_assert_int_eq(event->kind, CALL_EVENT_PROGRESS); /* a heartbeat */
     }
     kept->resume = mn_arena_copy(&w->kept, pb_span(payload->resume));
