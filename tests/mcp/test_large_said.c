@@ -67,29 +67,46 @@ static const struct client_response *answered(uint64_t id, const char *result)
     return client_response(id);
 }
 
+/* Not by strstr(): under a sanitizer each call of it goes through all that is left. */
+static bool begins(const char *text, const char *what)
+{
+    return *text == *what && strncmp(text, what, strlen(what)) == 0;
+}
+
 static uint32_t count(const char *text, const char *what)
 {
     uint32_t ret = 0;
 
-    for (; (text = strstr(text, what)) != NULL; text += strlen(what))
-        ret++;
+    for (; *text != '\0'; text++)
+        ret += begins(text, what);
     return ret;
+}
+
+/* Where [got] goes on behind [text] in which each [from] is said as [to]; NULL: it has another. */
+static const char *behind(const char *got, const char *text, const char *from, const char *to)
+{
+    while (*text != '\0') {
+        if (!begins(text, from)) {
+            if (*got++ != *text++) return NULL;
+            continue;
+        }
+        if (!begins(got, to)) return NULL;
+        got += strlen(to);
+        text += strlen(from);
+    }
+    return got;
 }
 
 /* [result], and the same with what changes, between HEAD and TAIL. */
 static void assert_changed(const struct client_response *response, const char *head,
                            const char *result, const char *from, const char *to, const char *tail)
 {
-    const char *got = response->body + strlen(head);
+    const char *end;
 
     ck_assert_int_eq(strncmp(response->body, head, strlen(head)), 0);
-    for (const char *at; (at = strstr(result, from)) != NULL;
-         got += (size_t)(at - result) + strlen(to), result = at + strlen(from)) {
-        ck_assert(memcmp(got, result, (size_t)(at - result)) == 0);
-        ck_assert(memcmp(got + (at - result), to, strlen(to)) == 0);
-    }
-    ck_assert(memcmp(got, result, strlen(result)) == 0);
-    ck_assert_str_eq(got + strlen(result), tail);
+    end = behind(response->body + strlen(head), result, from, to);
+    ck_assert_ptr_nonnull(end);
+    ck_assert_str_eq(end, tail);
 }
 
 #define MODERN_HEAD "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"resultType\":\"complete\","
