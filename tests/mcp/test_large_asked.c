@@ -188,6 +188,62 @@ START_TEST(it_can_be_sent_once_more)
 }
 END_TEST
 
+/* A node that has much to do, and a server that is ready all the time. */
+START_TEST(it_waits_for_a_busy_node)
+{
+    world_up_legacy(&w, "s");
+    call(large_made(params[0].head, "A", REQUEST, params[0].tail));
+    for (int i = 0; i < 3; i++) {
+        w.now.mono += MN_MINUTE;
+        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+        ck_assert_ptr_null(world_event(&w));
+    }
+    work_off();
+    ck_assert_ptr_nonnull(sent_line());
+}
+END_TEST
+
+/* But no longer than a call of that server may. */
+START_TEST(it_does_not_wait_for_ever)
+{
+    const struct mn_span argv[] = {mn_span_str("tool")};
+    const struct world_event *event;
+
+    ck_assert_int_eq(world_add(&w, &(struct upstream_config){.name = mn_span_str("s"),
+                                                             .argv = argv,
+                                                             .argv_count = 1,
+                                                             .era = UPSTREAM_ERA_MODERN,
+                                                             .call_timeout = 10 * MN_SEC}),
+                     MN_OK);
+    world_answer(&w, world_line(&w), WORLD_MODERN);
+    world_answer(&w, world_line(&w), world_tools_result(&w, WORLD_TOOLS));
+    call(large_made(params[0].head, "A", REQUEST, params[0].tail));
+    w.now.mono += 11 * MN_SEC;
+    world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    event = world_event(&w);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_int_eq(event->failure, CALL_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(event->text, "could not be asked in time"));
+}
+END_TEST
+
+/* It was checked while its server was away: that gets no more time than for any other call. */
+START_TEST(checked_one_waits_for_its_server_as_any_other)
+{
+    const struct world_event *event;
+
+    world_up_legacy(&w, "s");
+    call(large_made(params[0].head, "A", REQUEST, params[0].tail));
+    world_exit(&w, 1);
+    work_off();
+    ck_assert_ptr_null(world_event(&w));
+    world_pass(&w, 3 * MN_SEC); /* it is started again, and says nothing */
+    event = world_event(&w);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_int_eq(event->failure, CALL_UNAVAILABLE);
+}
+END_TEST
+
 /* While it is checked, and while it is copied. */
 START_TEST(call_that_is_given_up_leaves_nothing)
 {
@@ -226,6 +282,9 @@ int main(void)
     tcase_add_test(tc, modern_server_gets_it_with_what_is_ours);
     tcase_add_test(tc, what_is_no_object_is_refused);
     tcase_add_test(tc, it_can_be_sent_once_more);
+    tcase_add_test(tc, it_waits_for_a_busy_node);
+    tcase_add_test(tc, it_does_not_wait_for_ever);
+    tcase_add_test(tc, checked_one_waits_for_its_server_as_any_other);
     tcase_add_loop_test(tc, call_that_is_given_up_leaves_nothing, 0, 1);
     tcase_add_loop_test(tc, call_that_is_given_up_leaves_nothing, 500, 501);
     tcase_add_test(tc, server_that_goes_meanwhile_takes_it_along);

@@ -278,7 +278,10 @@ void upstream_call_on_timer(struct upstream_request *request)
         return;
     }
     if (!request->is_sent) {
-        upstream_call_fail(request, CALL_UNAVAILABLE, "it is not ready");
+        upstream_call_fail(request, CALL_UNAVAILABLE,
+                           request->server->state == UPSTREAM_READY
+                               ? "it could not be asked in time"
+                               : "it is not ready");
         return;
     }
     upstream_call_tell_cancelled(request);

@@ -94,9 +94,8 @@ static void large_check(struct upstream_large *large)
     if (json_feed_check(large->feed, large->params, CHECK_SLICE) == MN_NOT_YET) return;
     large->is_checked = true; /* what is wrong with it is said when it is sent */
     mn_list_remove(&large->link);
-    if (request->server->state != UPSTREAM_READY) return; /* then it is sent when that comes up */
     mn_list_remove(&request->link);
-    upstream_send_call(request);
+    upstream_call_resend(request);
 }
 
 static void large_copy(struct upstream_large *large)

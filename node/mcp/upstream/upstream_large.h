@@ -1,7 +1,7 @@
 /* upstream_large.h: calls with large params. Another node's word is not enough, so they are checked
  * to be JSON, and then copied into the message for the server: both in slices, one per tick, for
  * many megabytes at once would hold up everybody else. Meanwhile the call waits in its server's
- * queue, or, while it is copied, counts as sent. */
+ * queue, for as long as a call of that server may last, or, while it is copied, counts as sent. */
 #ifndef UPSTREAM_LARGE_H
 #define UPSTREAM_LARGE_H
 

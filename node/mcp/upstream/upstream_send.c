@@ -84,6 +84,12 @@ static bool upstream_send_is_carried(const char *method)
     return extension_is_method(mn_span_str(method));
 }
 
+static void upstream_send_queue(struct upstream_request *request)
+{
+    upstream_request_recall(request);
+    mn_list_push_back(&request->server->queue, &request->link);
+}
+
 /* What a call asks for; on an error the call is answered. */
 static bool upstream_send_judge(struct upstream_request *request,
                                 const Meshnode__Gateway__Request *payload,
@@ -254,7 +260,8 @@ void upstream_send_call(struct upstream_request *request)
         return;
     }
     if (payload != NULL && upstream_large_waits(request, pb_span(payload->params))) {
-        upstream_send_later(request);
+        upstream_send_queue(request);
+        upstream_call_watch_time(request); /* what it waits for is not its server */
         return;
     }
     if (!upstream_send_judge(request, payload, &params)) return;
@@ -304,12 +311,8 @@ void upstream_send_written(struct upstream_request *request, struct mn_writer *t
     upstream_send_out(request, payload, params, text);
 }
 
-/* Waits for the server to come up. */
 void upstream_send_later(struct upstream_request *request)
 {
-    struct upstream *server = request->server;
-
-    upstream_request_recall(request);
-    mn_list_push_back(&server->queue, &request->link);
-    upstream_timer_set(server->host, &request->timer, UPSTREAM_GRACE);
+    upstream_send_queue(request);
+    upstream_timer_set(request->server->host, &request->timer, UPSTREAM_GRACE);
 }

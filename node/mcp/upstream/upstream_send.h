@@ -5,7 +5,8 @@
 
 #include "node/mcp/upstream/upstream.h"
 
-/* The server is ready, and the call is in no list. It is sent, answered, or waits for a session. */
+/* The server is ready, and the call is in no list. It is sent, answered, or waits: for a session,
+ * or until all of it is checked. */
 void upstream_send_call(struct upstream_request *request);
 
 /* Of one that waits in a session that is ready: whether its client can be asked while it does. */
