@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tests/mcp/client.h"
+#include "tests/mcp/large.h"
 #include "tests/suite.h"
 
 #define ECHO_TOOL "{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"},\"x\":1e400}"
@@ -24,7 +25,10 @@ static const char *const tools[] = {ECHO_TOOL, ADD_TOOL, PARAM_TOOL, NULL};
 #define FOREIGN_TOOL                                                       \
     "{\"name\":\"foreign\",\"inputSchema\":{\"type\":\"object\",\"$ref\":" \
     "\"https://example.com/x\"}}"
-static const char *const judged_tools[] = {STRICT_TOOL, FOREIGN_TOOL, NULL};
+#define TEXT_TOOL                                                                              \
+    "{\"name\":\"text\",\"inputSchema\":{\"type\":\"object\",\"properties\":{\"t\":{\"type\":" \
+    "\"string\",\"pattern\":\"end$\"}}}}"
+static const char *const judged_tools[] = {STRICT_TOOL, FOREIGN_TOOL, TEXT_TOOL, NULL};
 
 static void setup(void)
 {
@@ -74,6 +78,28 @@ START_TEST(arguments_are_judged_before_the_call)
     client_modern("tools/call", "judge__strict",
                   "{\"name\":\"judge__strict\",\"arguments\":{\"n\":1.0}," MODERN_META("") "}");
     ck_assert_uint_eq(client_calls_count, 1);
+}
+END_TEST
+
+/* A text of many lines, in a request so large that it is checked as it comes. */
+START_TEST(long_texts_are_judged_by_all_they_say)
+{
+    static const char *const headers[] = {"mcp-protocol-version: 2026-07-28",
+                                          "mcp-method: tools/call", "mcp-name: judge__text", NULL};
+    const char *body =
+        large_made("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"
+                   "\"judge__text\"," MODERN_META("") ",\"arguments\":{\"t\":\"",
+                   "line\\n", LARGE / 32, _i == 0 ? "end\"}}}" : "en\"}}}");
+    uint64_t id;
+
+    client_service("judge", true, judged_tools);
+    id = client_open("POST", "/mcp", headers);
+    client_body(id, body, LARGE_PIECE, false);
+    client_body(id, body + LARGE_PIECE, strlen(body) - LARGE_PIECE, true);
+    large_work_off();
+    ck_assert_uint_eq(client_calls_count, _i == 0 ? 1 : 0);
+    if (_i == 1) ck_assert_ptr_nonnull(strstr(client_response(id)->body, "must match"));
+    large_done();
 }
 END_TEST
 
@@ -755,6 +781,7 @@ int main(void)
 
     tcase_add_checked_fixture(tcase, setup, client_teardown);
     tcase_add_test(tcase, arguments_are_judged_before_the_call);
+    tcase_add_loop_test(tcase, long_texts_are_judged_by_all_they_say, 0, 2);
     tcase_add_test(tcase, a_schema_that_refers_elsewhere_judges_nothing);
     tcase_add_test(tcase, discover_tells_versions_and_capabilities);
     tcase_add_test(tcase, list_is_aggregated_prefixed_and_verbatim_otherwise);

@@ -50,15 +50,20 @@ static mn_status get_schema(struct names *names, struct names_item *tool, struct
     return MN_OK;
 }
 
+/* Whether all levels were kept, and the text of every string: of a long one with escapes in a large
+ * request it was not (feed.h). */
 static bool is_whole(const struct json *value)
 {
-    for (uint32_t i = 0; i < value->skip; i++)
-        if ((value[i].type == JSON_ARRAY || value[i].type == JSON_OBJECT) && !value[i].is_kept)
+    for (uint32_t i = 0; i < value->skip; i++) {
+        bool has_inside = value[i].type == JSON_ARRAY || value[i].type == JSON_OBJECT;
+        if ((has_inside && !value[i].is_kept) ||
+            (value[i].type == JSON_STRING && value[i].text.size == 0 && value[i].raw.size > 2))
             return false;
+    }
     return true;
 }
 
-/* Arguments with levels below those that were kept are parsed once more, for all of them. */
+/* Arguments of which not all is there are parsed once more. */
 static mn_status get_arguments(struct names *names, const struct json *arguments,
                                struct mn_arena *arena, const struct json **ret)
 {
