@@ -28,7 +28,7 @@ bool front_call_is_declared(struct front *front, const struct front_call *call, 
                             const char *name)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const Meshnode__Gateway__Request *request = pb_unpack(
+    const Meshnode__Gateway__Request *request = pb_view(
         &meshnode__gateway__request__descriptor, &front->scratch, mn_buf_span(call->payload));
     const struct json *capabilities;
 
@@ -48,7 +48,7 @@ void front_call_write_member(struct mn_writer *writer, const struct json *key, b
     mn_writer_add(writer, mn_span(key->raw.data, (size_t)(end - key->raw.data)));
 }
 
-static void front_call_put_member(struct pieces *to, const struct json *key, bool *is_first)
+void front_call_put_member(struct pieces *to, const struct json *key, bool *is_first)
 {
     const struct json *value = json_value(key);
     const uint8_t *end = value->raw.data + value->raw.size;
@@ -103,32 +103,44 @@ static void front_call_write_renamed(struct pieces *to, const struct json *objec
     pieces_str(to, "}");
 }
 
+struct mn_span front_call_said(struct front *front, const struct front_method *method,
+                               const struct front_target *target, const struct json *key)
+{
+    struct mn_span raw = json_value(key)->raw;
+    struct pieces text = {0};
+
+    if (target->own.data == NULL) return raw;
+    if (method->member != NULL && mn_span_is(key->text, method->member))
+        json_write_string(&text.writer, target->own);
+    else if (method->member == NULL && mn_span_is(key->text, "ref"))
+        front_call_write_renamed(&text, json_value(key), "name", "uri", target->own);
+    else
+        return raw;
+    raw = mn_arena_copy(&front->scratch, mn_buf_span(text.writer.buf));
+    pieces_drop(&text);
+    return raw;
+}
+
 /* The params as the server shall see them: its own name for what is asked, no _meta of this hop. */
-static void front_call_write_params(struct pieces *to, const struct front_method *method,
-                                    const struct json *params, const struct front_target *target,
+static void front_call_write_params(struct front *front, struct pieces *to,
+                                    const struct front_method *method, const struct json *params,
+                                    const struct front_target *target,
                                     const struct front_round *round)
 {
     bool is_first = true;
 
-    if (target->own.data != NULL && method->member != NULL && !round->is_next) {
-        front_call_write_renamed(to, params, method->member, NULL, target->own);
-        return;
-    }
     pieces_str(to, "{");
     for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key)) {
+        struct mn_span said = front_call_said(front, method, target, key);
         if (mn_span_is(key->text, "_meta")) {
             front_call_write_meta(to, json_value(key), &is_first);
         } else if (round->is_next && mn_span_is(key->text, "requestState")) {
             if (!round->has_state) continue; /* it was ours alone */
             front_call_write_key(to, key, &is_first);
             json_write_string(&to->writer, round->state);
-        } else if (target->own.data != NULL && method->member != NULL &&
-                   mn_span_is(key->text, method->member)) {
+        } else if (said.data != json_value(key)->raw.data) {
             front_call_write_key(to, key, &is_first);
-            json_write_string(&to->writer, target->own);
-        } else if (target->own.data != NULL && mn_span_is(key->text, "ref")) {
-            front_call_write_key(to, key, &is_first);
-            front_call_write_renamed(to, json_value(key), "name", "uri", target->own);
+            pieces_add(to, said);
         } else {
             front_call_put_member(to, key, &is_first);
         }
@@ -171,15 +183,13 @@ static bool front_call_pack(struct front *front, const struct front_exchange *ex
                             const struct front_round *round)
 {
     Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
-    struct pieces params = {.source = round->is_next ? NULL : front->body_whole};
+    struct pieces params = {.source = front->body_whole};
     mn_id ids[TRAIL_MAX];
     ProtobufCBinaryData trail[TRAIL_MAX];
 
-    front_call_write_params(&params, call->method, message->params, target, round);
-    if (round->is_next && !front_round_fits(front, round, mn_buf_span(params.writer.buf))) {
-        pieces_drop(&params);
+    if (round->is_next && !front_round_fits(front, call, round, target, message->params))
         return false;
-    }
+    front_call_write_params(front, &params, call->method, message->params, target, round);
     request.resume = pb_bytes(round->resume);
     request.method = call->method->what == FRONT_EXTENSION
                          ? front_call_string(front, message->method)
@@ -311,6 +321,7 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
     bool is_reading =
         method->what == FRONT_CALL && method->kind != NAMES_TOOLS && method->kind != NAMES_UI;
     bool is_idempotent = is_reading || (target->tool != NULL && target->tool->is_idempotent);
+    const mn_id *node = round->is_next ? &round->node : &target->node;
 
     if (!front_call_pack(front, exchange, call, message, meta, target, round)) {
         front_call_free(front, call);
@@ -319,10 +330,10 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
     }
     call->started = front->now.mono;
     if (call->pack != NULL)
-        front_pack_send(call, &target->node, is_idempotent, front_call_trace(meta));
+        front_pack_send(call, node, is_idempotent && !round->is_next, front_call_trace(meta));
     else
-        front_call_emit(front, call, round->is_next ? &round->node : &target->node,
-                        is_idempotent && !round->is_next, front_call_trace(meta));
+        front_call_emit(front, call, node, is_idempotent && !round->is_next,
+                        front_call_trace(meta));
     if (target->tool != NULL) call->usage = usage_begin(&front->usage, target->tool->exposed);
     /* What becomes a task is answered soon, and that answer waits until others know of the task. */
     exchange->becomes_stream = session != NULL && json_find_str(message->params, "task") == NULL &&

@@ -335,8 +335,13 @@ void front_call_emit(struct front *front, const struct front_call *call, const m
 bool front_call_is_declared(struct front *front, const struct front_call *call, const char *group,
                             const char *name);
 
+/* What the server is told for that member of params: what the client wrote, or its own name. */
+struct mn_span front_call_said(struct front *front, const struct front_method *method,
+                               const struct front_target *target, const struct json *key);
+
 /* A member of an object, verbatim. */
 void front_call_write_member(struct mn_writer *writer, const struct json *key, bool *is_first);
+void front_call_put_member(struct pieces *to, const struct json *key, bool *is_first);
 
 /* ---- front_again.c ---- */
 
@@ -402,8 +407,9 @@ size_t front_pack_size(const struct front *front); /* bytes that are kept for it
 MN_MUST_USE mn_status front_round_open(struct front *front, const struct front_exchange *exchange,
                                        const struct json *state, struct front_round *ret);
 
-/* Whether these are the params that the round began with. */
-bool front_round_fits(struct front *front, const struct front_round *round, struct mn_span params);
+/* Whether these are the params that the round began with; the call knows it then. */
+bool front_round_fits(struct front *front, struct front_call *call, const struct front_round *round,
+                      const struct front_target *target, const struct json *params);
 
 /* Writes a result input_required with our state instead of the server's. False: it cannot. */
 bool front_round_result(struct front *front, const struct front_call *call, const mn_id *node,

@@ -20,26 +20,44 @@ struct round_head {
 
 _Static_assert(sizeof(struct round_head) == 19 + sizeof(mn_id), "no padding");
 
-/* Of all members of params that stay the same from round to round. False: it is no object. */
-static bool front_round_digest(struct front *front, struct mn_span params,
+/* Of all members of params that stay the same from round to round, as the server is told them. */
+static void front_round_digest(struct front *front, const struct front_method *method,
+                               const struct front_target *target, const struct json *params,
                                uint8_t ret[FRONT_DIGEST_SIZE])
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
-    const struct json *object;
     struct digest digest;
 
-    if (json_parse_copy(front->parser, params, limits, &front->scratch, &object) != MN_OK ||
-        object->type != JSON_OBJECT)
-        return false;
     digest_begin(&digest, DIGEST_TOOL, FRONT_DIGEST_SIZE);
-    for (const struct json *key = json_first(object); key != NULL; key = json_next(object, key)) {
+    for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key)) {
         if (mn_span_is(key->text, "_meta") || mn_span_is(key->text, "inputResponses") ||
             mn_span_is(key->text, "requestState"))
             continue;
         digest_variable(&digest, key->text);
-        digest_variable(&digest, json_value(key)->raw);
+        digest_variable(&digest, front_call_said(front, method, target, key));
     }
     digest_end(&digest, ret);
+}
+
+/* The same of a call that was sent. False: its params are no object. */
+static bool front_round_digest_sent(struct front *front, const struct front_call *call,
+                                    uint8_t ret[FRONT_DIGEST_SIZE])
+{
+    static const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    static const struct front_target as_it_is;
+    const Meshnode__Gateway__Request *request = pb_view(
+        &meshnode__gateway__request__descriptor, &front->scratch, mn_buf_span(call->payload));
+    const struct json *params;
+
+    if (call->is_round) {
+        memcpy(ret, call->round, sizeof call->round);
+        return true;
+    }
+    if (request == NULL ||
+        json_parse(front->parser, pb_span(request->params), limits, &front->scratch, &params) !=
+            MN_OK ||
+        params->type != JSON_OBJECT)
+        return false;
+    front_round_digest(front, call->method, &as_it_is, params, ret);
     return true;
 }
 
@@ -99,28 +117,24 @@ mn_status front_round_open(struct front *front, const struct front_exchange *exc
     return MN_OK;
 }
 
-bool front_round_fits(struct front *front, const struct front_round *round, struct mn_span params)
+bool front_round_fits(struct front *front, struct front_call *call, const struct front_round *round,
+                      const struct front_target *target, const struct json *params)
 {
-    uint8_t digest[FRONT_DIGEST_SIZE];
-
-    return front_round_digest(front, params, digest) &&
-           memcmp(digest, round->digest, sizeof digest) == 0;
+    front_round_digest(front, call->method, target, params, call->round);
+    call->is_round = true;
+    return memcmp(call->round, round->digest, sizeof call->round) == 0;
 }
 
 /* Sealed: the way back to [node], and what to say there. False: the call cannot go on. */
 static bool front_round_seal(struct front *front, const struct front_call *call, const mn_id *node,
                              enum round_kind kind, struct mn_span inner, struct mn_span *ret)
 {
-    const Meshnode__Gateway__Request *request = pb_unpack(
-        &meshnode__gateway__request__descriptor, &front->scratch, mn_buf_span(call->payload));
     struct round_head head = {
         .format = ROUND_FORMAT, .kind = (uint8_t)kind, .service_size = (uint8_t)call->service.size};
     struct mn_writer writer = {0};
     mn_id context;
 
-    if (request == NULL || call->exchange == NULL ||
-        !front_round_digest(front, pb_span(request->params), head.digest))
-        return false;
+    if (call->exchange == NULL || !front_round_digest_sent(front, call, head.digest)) return false;
     context = front_round_context(call->exchange);
     memcpy(head.node, node->bytes, sizeof head.node);
     mn_writer_add(&writer, mn_span(&head, sizeof head));

@@ -223,7 +223,9 @@ struct front_call {
     struct mn_list questions; /* front_question.in_call */
     struct mn_span *services; /* candidates that are left */
     uint32_t services_count;
-    struct usage_tool *usage; /* NULL: not counted */
+    bool is_round;                    /* not the first one, and this is what all have in common: */
+    uint8_t round[FRONT_DIGEST_SIZE]; /* of front_round.c */
+    struct usage_tool *usage;         /* NULL: not counted */
     mn_time started;
     struct front_large *large;  /* its answer, while that is being checked */
     struct front_pack *pack;    /* while it is large, and its params are not all in the payload */
