@@ -357,6 +357,53 @@ START_TEST(client_that_leaves_while_it_is_copied_leaves_nothing)
 }
 END_TEST
 
+#define BATCH_CALLS 30u /* so many times its size is more than there may be of all bodies */
+
+static void post_batch(const char *session)
+{
+    char line[400], *body = malloc(REQUEST + 256 * BATCH_CALLS), *end = body;
+    const char *const headers[] = {line, NULL};
+    uint64_t id;
+
+    ck_assert_ptr_nonnull(body);
+    for (uint32_t i = 0; i < BATCH_CALLS; i++)
+        end += sprintf(end,
+                       "%c{\"jsonrpc\":\"2.0\",\"id\":%u,\"method\":\"tools/call\",\"params\":"
+                       "{\"name\":\"srv__echo\",\"arguments\":{\"x\":\"%0*d\"}}}",
+                       i == 0 ? '[' : ',', i, (int)(REQUEST / BATCH_CALLS), 0);
+    *end++ = ']';
+    snprintf(line, sizeof line, "mcp-session-id: %s", session);
+    id = client_open("POST", "/mcp", headers);
+    client_body(id, body, LARGE_PIECE, false);
+    client_body(id, body + LARGE_PIECE, (size_t)(end - body) - LARGE_PIECE, true);
+    free(body);
+}
+
+/* However many calls it has: others can post meanwhile, and all of it is given back. */
+START_TEST(body_of_a_batch_counts_once)
+{
+    char session[300], cancel[128];
+    uint64_t id;
+
+    strcpy(session, client_initialize("/mcp", "2025-03-26"));
+    post_batch(session);
+    ck_assert_uint_eq(client_calls_count, 0);
+    for (uint32_t i = 0; i < BATCH_CALLS; i += 7) { /* the first one, and some in between */
+        snprintf(cancel, sizeof cancel,
+                 "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":"
+                 "{\"requestId\":%u}}",
+                 i);
+        ck_assert_uint_eq(client_legacy(session, cancel)->code, 202);
+    }
+    id = posted(0, "/mcp/servers/srv", "echo");
+    ck_assert_uint_eq(client_response(id)->code, 0);
+    large_work_off();
+    ck_assert_uint_eq(client_calls_count, BATCH_CALLS - 5 + 1);
+    id = posted(0, "/mcp/servers/srv", "echo");
+    ck_assert_uint_eq(client_response(id)->code, 0);
+}
+END_TEST
+
 /* The arguments are not even looked for. */
 START_TEST(request_of_too_many_values_is_refused_at_once)
 {
@@ -506,6 +553,7 @@ int main(void)
     tcase_add_loop_test(to, old_client_gets_what_it_knows, 0, 10);
     tcase_add_loop_test(to, request_is_handled_in_slices, 0, REQUESTS_COUNT);
     tcase_add_test(to, client_that_leaves_while_it_is_copied_leaves_nothing);
+    tcase_add_test(to, body_of_a_batch_counts_once);
     tcase_add_test(to, request_of_too_many_values_is_refused_at_once);
     tcase_add_test(to, request_that_is_wrong_says_where);
     tcase_add_test(to, stream_gets_it_in_slices);

@@ -20,6 +20,18 @@ struct front_pack {
     struct mn_buf *trace;
 };
 
+static bool pack_has(const struct front *front, struct mn_list *link, const struct mn_buf *source)
+{
+    return link != &front->packs && MN_CONTAINER(link, struct front_pack, link)->source == source;
+}
+
+/* Whether another call came in the same body, which counts once: those of one stand together. */
+static bool pack_is_shared(const struct front *front, const struct front_pack *pack)
+{
+    return pack_has(front, pack->link.prev, pack->source) ||
+           pack_has(front, pack->link.next, pack->source);
+}
+
 void front_pack_begin(struct front *front, struct front_call *call, struct mn_buf *source,
                       struct pieces *params)
 {
@@ -38,7 +50,7 @@ void front_pack_begin(struct front *front, struct front_call *call, struct mn_bu
     call->payload = mn_buf_unref(call->payload);
     call->pack = pack;
     mn_list_push_back(&front->packs, &pack->link);
-    front->bodies_size += source->size;
+    if (!pack_is_shared(front, pack)) front->bodies_size += source->size;
 }
 
 void front_pack_send(struct front_call *call, const mn_id *node, bool is_idempotent,
@@ -55,7 +67,7 @@ void front_pack_drop(struct front *front, struct front_call *call)
 
     if (pack == NULL) return;
     call->pack = NULL;
-    front->bodies_size -= pack->source->size;
+    if (!pack_is_shared(front, pack)) front->bodies_size -= pack->source->size;
     mn_list_remove(&pack->link);
     pieces_drop(&pack->params);
     mn_writer_drop(&pack->payload);
@@ -84,7 +96,8 @@ size_t front_pack_size(const struct front *front)
     size_t size = 0;
 
     MN_LIST_FOR_EACH (link, &front->packs) {
-        size += MN_CONTAINER(link, struct front_pack, link)->source->size;
+        const struct mn_buf *source = MN_CONTAINER(link, struct front_pack, link)->source;
+        if (!pack_has(front, link->next, source)) size += source->size;
     }
     return size;
 }
