@@ -45,6 +45,7 @@ const char *call_failure_name(enum call_failure failure)
         [CALL_UPSTREAM] = "upstream",
         [CALL_TOO_BIG] = "too_big",
         [CALL_TAKEN] = "taken",
+        [CALL_GONE] = "gone",
     };
     MN_ASSERT((unsigned)failure < sizeof names / sizeof *names);
     return names[failure];

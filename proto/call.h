@@ -74,7 +74,8 @@ enum call_failure {
     CALL_OUTCOME_UNKNOWN, /* the serving node or server was lost in the middle */
     CALL_UPSTREAM,        /* the server answered, but not with anything usable */
     CALL_TOO_BIG,         /* the server answered with more than a call may carry */
-    CALL_TAKEN            /* its client goes on with it at another node, which hears of it now */
+    CALL_TAKEN,           /* its client goes on with it at another node, which hears of it now */
+    CALL_GONE             /* a client goes on with it, but neither it nor its answer is there */
 };
 
 struct call_event {

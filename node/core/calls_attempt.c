@@ -473,12 +473,17 @@ void calls_on_result(struct calls *calls, struct call *call, struct mn_buf *payl
     calls_end(calls, call);
 }
 
+/* What was asked for is to blame, and a client must not close a server for the others. */
+static bool calls_is_of_client(enum call_failure failure)
+{
+    return failure == CALL_TOO_BIG || failure == CALL_TAKEN || failure == CALL_GONE;
+}
+
 static enum balance_outcome calls_outcome(enum call_failure failure)
 {
     bool is_refusal = failure == CALL_BUSY || failure == CALL_NOT_FOUND || failure == CALL_CONFLICT;
 
-    /* What was asked for is to blame, and a client must not close a server for the others. */
-    if (failure == CALL_TOO_BIG || failure == CALL_TAKEN) return BALANCE_UNKNOWN;
+    if (calls_is_of_client(failure)) return BALANCE_UNKNOWN;
     return is_refusal ? BALANCE_REFUSED : BALANCE_FAILED;
 }
 
@@ -489,8 +494,7 @@ void calls_on_failed(struct calls *calls, struct call *call, enum call_failure f
     struct refusal refusal = {failure, mn_arena_copy(calls->outbox->arena, text), peer->node};
 
     calls_attempt_end(calls, call, calls_outcome(failure));
-    if (failure == CALL_TOO_BIG || failure == CALL_TAKEN ||
-        !calls_may_retry(calls, call, peer, not_started)) {
+    if (calls_is_of_client(failure) || !calls_may_retry(calls, call, peer, not_started)) {
         calls_fail(calls, call, &refusal);
         return;
     }

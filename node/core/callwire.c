@@ -81,7 +81,7 @@ static mn_time callwire_timeout(uint64_t timeout)
 /* What a newer node may say instead is a failure like any other. */
 static enum call_failure callwire_failure(uint32_t failure)
 {
-    if (failure < CALL_NOT_FOUND || failure > CALL_TAKEN) return CALL_UPSTREAM;
+    if (failure < CALL_NOT_FOUND || failure > CALL_GONE) return CALL_UPSTREAM;
     return (enum call_failure)failure;
 }
 

@@ -304,7 +304,7 @@ START_TEST(a_call_whose_link_broke_is_asked_for_by_its_own_node)
     client_at(client_now.mono + NOTE);
     client_failed(client_calls[2].ticket, CALL_OUTCOME_UNKNOWN, "the server died");
     client_at(client_now.mono + MN_SEC);
-    client_failed(client_calls[3].ticket, CALL_OUTCOME_UNKNOWN, "it is not here any more");
+    client_failed(client_calls[3].ticket, CALL_GONE, "it is not here any more");
     assert_unknown(stream_id);
 }
 END_TEST
@@ -346,6 +346,24 @@ START_TEST(a_call_goes_to_another_node_and_comes_back)
     client_result(client_calls[1].ticket, "{\"content\":[]}");
     ck_assert_ptr_nonnull(strstr(client_response(id)->body, RESULT));
     ck_assert_ptr_null(strstr(client_response(id)->body, "error"));
+    ck_assert(client_response(id)->is_ended);
+}
+END_TEST
+
+/* Asked for here, too late: the node that the client uses now has it, or its answer. */
+START_TEST(a_call_that_is_gone_is_left_to_the_node_that_has_the_session)
+{
+    uint64_t id;
+
+    client_at(client_now.mono + NOTE);
+    take_record();
+    at_another_node();
+    id = get_after("p1-2." NINE);
+    answer_asks(true);
+    take_record();
+    take_session_elsewhere();
+    client_failed(client_calls[0].ticket, CALL_GONE, "it is not here any more");
+    client_assert_body(client_response(id), "");
     ck_assert(client_response(id)->is_ended);
 }
 END_TEST
@@ -687,6 +705,7 @@ int main(void)
     tcase_add_test(all, a_call_that_is_nowhere_any_more_is_told);
     tcase_add_test(all, a_call_whose_link_broke_is_asked_for_by_its_own_node);
     tcase_add_test(all, a_call_goes_to_another_node_and_comes_back);
+    tcase_add_test(all, a_call_that_is_gone_is_left_to_the_node_that_has_the_session);
     tcase_add_test(all, a_call_of_another_node_can_be_cancelled);
     tcase_add_test(all, who_comes_back_early_has_the_call_at_the_new_connection);
     tcase_add_test(all, answers_stay_in_their_order_from_node_to_node);

@@ -102,7 +102,7 @@ START_TEST(an_answer_waits_for_who_comes_for_the_call)
     ck_assert_str_eq(event_of(2, "result")->json, "{\"content\":[]}");
     world_pass(&w, UPSTREAM_GIVEN_TTL);
     claim("0123456789abcdef");
-    ck_assert_int_eq(event_of(3, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(event_of(3, "")->failure, CALL_GONE);
     ck_assert_uint_eq(world_info(&w, "s").in_flight_count, 0);
 }
 END_TEST
@@ -120,7 +120,7 @@ START_TEST(an_answer_that_was_given_is_given_again)
     claim("0123456789abcdef");
     ck_assert_str_eq(event_of(2, "result")->json, "{\"content\":[]}");
     claim("0123456789abcdeg"); /* another one's */
-    ck_assert_int_eq(event_of(3, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(event_of(3, "")->failure, CALL_GONE);
     ck_assert_uint_eq(world_info(&w, "s").in_flight_count, 0);
 }
 END_TEST
@@ -131,7 +131,7 @@ START_TEST(an_answer_without_a_stream_is_given_once)
     world_answer(&w, call_as("0123456789abcdef", NULL), "{\"content\":[]}");
     event_of(1, "result");
     claim("0123456789abcdef");
-    ck_assert_int_eq(event_of(2, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(event_of(2, "")->failure, CALL_GONE);
 }
 END_TEST
 
@@ -151,7 +151,7 @@ START_TEST(answers_that_were_given_are_bounded)
     claim("0000000000000001");
     event_of(ticket_last, "result");
     claim("0000000000000000"); /* the oldest */
-    ck_assert_int_eq(event_of(ticket_last, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(event_of(ticket_last, "")->failure, CALL_GONE);
 }
 END_TEST
 
@@ -200,7 +200,7 @@ START_TEST(nobody_comes_and_it_is_cancelled)
     world_pass(&w, 2 * MN_SEC);
     assert_has(world_line(&w), "notifications/cancelled");
     claim("0123456789abcdef");
-    ck_assert_int_eq(event_of(2, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(event_of(2, "")->failure, CALL_GONE);
     ck_assert_uint_eq(world_info(&w, "s").in_flight_count, 0);
 }
 END_TEST
@@ -308,7 +308,7 @@ START_TEST(a_call_that_waits_for_a_round_is_no_orphan)
                                         .session = "eve",
                                         .is_live = true,
                                         .resume = mn_span(handle, sizeof handle)});
-    ck_assert_int_eq(event_of(2, "")->failure, CALL_OUTCOME_UNKNOWN);
+    ck_assert_int_eq(event_of(2, "")->failure, CALL_GONE);
     ck_assert_ptr_null(world_event(&w));
 }
 END_TEST

@@ -57,6 +57,13 @@ static void front_answer_leave(struct front *front, struct front_call *call)
     if (exchange != NULL) front_reply_nothing(front, exchange);
 }
 
+static bool front_answer_is_elsewhere(const struct front_call *call, enum call_failure failure)
+{
+    if (call->session == NULL || !call->is_noted) return false;
+    return failure == CALL_TAKEN || (call->session->is_elsewhere &&
+                                     (failure == CALL_OUTCOME_UNKNOWN || failure == CALL_GONE));
+}
+
 static void front_answer_broken(struct front *front, struct front_call *call, const char *text)
 {
     front_answer_fail(front, call, 200, JSONRPC_INTERNAL, mn_span_str(text), mn_span(NULL, 0));
@@ -518,9 +525,7 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     if (event->kind == CALL_EVENT_FAILED && call->is_noted &&
         front_orphan_retry(front, call, event->failure))
         return;
-    if (event->kind == CALL_EVENT_FAILED && call->session != NULL && call->is_noted &&
-        (event->failure == CALL_TAKEN ||
-         (call->session->is_elsewhere && event->failure == CALL_OUTCOME_UNKNOWN))) {
+    if (event->kind == CALL_EVENT_FAILED && front_answer_is_elsewhere(call, event->failure)) {
         front_answer_leave(front, call);
         return;
     }

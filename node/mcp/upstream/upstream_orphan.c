@@ -91,8 +91,7 @@ static void orphan_claim_given(struct upstream_request *request, struct mn_span 
     struct mn_buf *answer = upstream_given_find(request->server->host, handle);
 
     if (answer == NULL) {
-        upstream_call_fail(request, CALL_OUTCOME_UNKNOWN,
-                           "the call is not here any more, nor is its answer");
+        upstream_call_fail(request, CALL_GONE, "the call is not here any more, nor is its answer");
         return;
     }
     MN_PROBE("upstream: an answer that was under way to a lost node is given again");
