@@ -135,6 +135,60 @@ START_TEST(a_resource_of_several_servers_is_read_by_its_long_form)
 }
 END_TEST
 
+#define HIDDEN                                                             \
+    ID "\"method\":\"resources/read\",\"params\":{\"uri\":\"y://hidden\"," \
+       "\"_meta\":{\"progressToken\":7}}}"
+
+static bool tells(const struct client_response *response, uint32_t call, const char *progress)
+{
+    client_forget(response->id);
+    client_progress(client_calls[call].ticket, progress);
+    return response->body_size > 0;
+}
+
+/* Who is asked next is no second run of what the first one never began. */
+START_TEST(the_next_server_tells_its_progress_as_if_it_were_the_first)
+{
+    const struct client_response *response = client_legacy(session, HIDDEN);
+
+    client_served(client_calls[0].ticket);
+    client_error(client_calls[0].ticket, -32002, "no", NULL);
+    client_server = (mn_id){{8}};
+    for (int i = 0; i < 2; i++)
+        ck_assert(tells(response, 1, "{\"progress\":50}"));
+}
+END_TEST
+
+/* On one node: what the first one said has reached the client all the same. */
+START_TEST(progress_does_not_go_back_with_the_next_server)
+{
+    const struct client_response *response = client_legacy(session, HIDDEN);
+
+    ck_assert(tells(response, 0, "{\"progress\":50}"));
+    client_error(client_calls[0].ticket, -32002, "no", NULL);
+    ck_assert(!tells(response, 1, "{\"progress\":10}"));
+    ck_assert(tells(response, 1, "{\"progress\":60}"));
+}
+END_TEST
+
+START_TEST(what_a_server_asked_is_not_answered_at_the_next)
+{
+    const struct client_response *response = client_legacy(session, HIDDEN);
+    char answer[128];
+    uint64_t id;
+
+    client_question(client_calls[0].ticket, "e-1", "elicitation/create", "{}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"id\":"));
+    id = strtoull(strstr(response->body, "\"id\":") + 5, NULL, 10);
+    client_error(client_calls[0].ticket, -32002, "no", NULL);
+    snprintf(answer, sizeof answer, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{}}",
+             (unsigned long long)id);
+    client_legacy(session, answer);
+    ck_assert_uint_eq(client_input.ticket, 0);
+    ck_assert_ptr_nonnull(strstr(response->body, "notifications/cancelled"));
+}
+END_TEST
+
 START_TEST(templates_say_who_is_asked_and_the_most_literal_one_wins)
 {
     static const char *const cases[][2] = {{"x://t/7", "a"},
@@ -596,6 +650,9 @@ int main(void)
     tcase_add_test(tc, a_resource_of_several_servers_is_read_by_its_long_form);
     tcase_add_test(tc, templates_say_who_is_asked_and_the_most_literal_one_wins);
     tcase_add_test(tc, what_nobody_lists_is_asked_for_one_by_one);
+    tcase_add_test(tc, the_next_server_tells_its_progress_as_if_it_were_the_first);
+    tcase_add_test(tc, progress_does_not_go_back_with_the_next_server);
+    tcase_add_test(tc, what_a_server_asked_is_not_answered_at_the_next);
     tcase_add_test(tc, completions_go_where_their_reference_points);
     tcase_add_test(tc, long_lists_come_in_pages_and_cursors_cannot_be_made_up);
     tcase_add_test(tc, strings_that_do_not_open_are_limited);

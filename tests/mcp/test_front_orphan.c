@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/mcp/front/front_state.h"
 #include "node/mcp/records/records.h"
 #include "proto/pb.h"
 #include "tests/mcp/client.h"
@@ -156,6 +157,26 @@ START_TEST(calls_that_last_are_noted_until_they_end)
     said = session_of_record();
     ck_assert_uint_eq(said->n_running, 0);
     ck_assert_uint_eq(said->n_kept, 1); /* its client may not have got it */
+}
+END_TEST
+
+START_TEST(where_a_call_runs_is_noted_as_soon_as_it_is_known)
+{
+    const Meshnode__Record__Session *said;
+    mn_id node;
+
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    stream_id = post(CALL);
+    client_at(client_now.mono + FRONT_UPGRADE);
+    client_at(client_now.mono + NOTE);
+    take_record();
+    ck_assert_uint_eq(session_of_record()->n_running, 1);
+    client_served(client_calls[1].ticket);
+    take_record();
+    said = session_of_record();
+    ck_assert_uint_eq(said->n_running, 1);
+    ck_assert_int_eq(pb_id(said->running[0]->node, &node), MN_OK);
+    ck_assert(mn_id_equal(&node, &client_server));
 }
 END_TEST
 
@@ -698,6 +719,7 @@ int main(void)
 
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, calls_that_last_are_noted_until_they_end);
+    tcase_add_test(all, where_a_call_runs_is_noted_as_soon_as_it_is_known);
     tcase_add_test(all, who_serves_a_call_cannot_ask_for_more);
     tcase_add_test(all, a_call_of_another_node_is_asked_for_with_its_stream);
     tcase_add_test(all, an_answer_that_its_node_had_is_had_at_the_next);

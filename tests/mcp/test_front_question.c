@@ -113,6 +113,23 @@ START_TEST(progress_never_goes_back_when_a_call_runs_again)
 }
 END_TEST
 
+/* A node that was sent the call, and refused it, did not run it. */
+START_TEST(a_call_that_was_refused_runs_for_the_first_time)
+{
+    const struct client_response *response = client_legacy(
+        ann, ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\",\"_meta\":{"
+                "\"progressToken\":7}}}");
+
+    client_served(1);
+    client_server = (mn_id){{8}};
+    for (int i = 0; i < 2; i++) {
+        client_forget(response->id);
+        client_progress(1, "{\"progress\":50}");
+        ck_assert_uint_gt(response->body_size, 0);
+    }
+}
+END_TEST
+
 START_TEST(what_cannot_be_asked_is_refused_for_the_client)
 {
     uint64_t id = client_legacy(ann, CALL)->id;
@@ -567,6 +584,7 @@ int main(void)
     tcase_add_test(tc, a_call_that_ends_takes_its_questions_back);
     tcase_add_test(tc, what_a_lost_node_asked_is_not_answered_at_the_next);
     tcase_add_test(tc, progress_never_goes_back_when_a_call_runs_again);
+    tcase_add_test(tc, a_call_that_was_refused_runs_for_the_first_time);
     tcase_add_test(tc, what_cannot_be_asked_is_refused_for_the_client);
     tcase_add_test(tc, urls_have_an_id_in_the_revision_that_wants_one);
     tcase_add_test(tc,

@@ -1,20 +1,34 @@
-/* A call whose node was lost, and which another one executes again, because it may: it only reads.
- * Its client saw a part of the first run, and is not to see from it that there were two. */
+/* A call that runs more than once: its node was lost, and another one executes it again, because it
+ * may; or who was asked first does not know what it asks for, and another server is asked. Its
+ * client may have seen a part of the first run, and is not to see from it that there were two. */
 #include "node/json/schema.h"
 #include "node/mcp/front/front_parts.h"
 #include "proto/base/check.h"
 
-void front_again_runs_at(struct front *front, struct front_call *call, const mn_id *node)
+void front_again_begin(struct front *front, struct front_call *call)
 {
-    bool has_moved = !mn_id_is_zero(&call->node) && !mn_id_equal(&call->node, node);
-
-    if (mn_id_is_zero(node)) return;
-    call->node = *node;
-    if (!has_moved) return;
-    MN_PROBE("front: a call runs again at another node");
-    call->is_again = true;
+    call->is_again = call->is_again || call->is_heard;
+    call->is_heard = false;
+    call->node = (mn_id){{0}};
     front_question_drop(front, call); /* the answers were for a run that is no more */
-    if (call->is_noted) front_orphan_save(front, call->session);
+}
+
+void front_again_on_event(struct front *front, struct front_call *call,
+                          const struct call_event *event)
+{
+    bool is_known = mn_id_is_zero(&event->node) || mn_id_equal(&call->node, &event->node);
+
+    if (!is_known) {
+        if (!mn_id_is_zero(&call->node)) {
+            MN_PROBE("front: a call runs again at another node");
+            front_again_begin(front, call);
+        }
+        call->node = event->node;
+        if (call->is_noted) front_orphan_save(front, call->session);
+    }
+    /* That it was sent there, or is not forgotten, says nothing to its client. */
+    if (event->kind == CALL_EVENT_PROGRESS && mn_buf_span(event->payload).size > 0)
+        call->is_heard = true;
 }
 
 bool front_again_is_further(struct front_call *call, const struct json *progress)

@@ -352,6 +352,7 @@ bool front_call_next(struct front *front, struct front_call *call)
     if (call->services_count == 0) return false;
     call->service = *call->services++;
     call->services_count--;
+    front_again_begin(front, call);
     mn_map_remove(&front->calls, &call->by_ticket);
     call->ticket = ++front->ticket_last;
     mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));

@@ -320,7 +320,7 @@ void front_call_start(struct front *front, struct front_exchange *exchange,
                       struct front_session *session, const struct front_method *method,
                       const struct jsonrpc_message *message, const struct front_meta *meta);
 
-/* Asks the next candidate. False: there is none left. */
+/* Asks the next candidate, of which nothing is known yet. False: there is none left. */
 bool front_call_next(struct front *front, struct front_call *call);
 
 /* Nobody wants the result any more: tells the core, and forgets the call. */
@@ -345,8 +345,12 @@ void front_call_put_member(struct pieces *to, const struct json *key, bool *is_f
 
 /* ---- front_again.c ---- */
 
-/* The call runs there (zero: nobody knows), by now. */
-void front_again_runs_at(struct front *front, struct front_call *call, const mn_id *node);
+/* The call is about to run anew, nobody knows where yet. */
+void front_again_begin(struct front *front, struct front_call *call);
+
+/* What is told of it says where it runs by now. */
+void front_again_on_event(struct front *front, struct front_call *call,
+                          const struct call_event *event);
 
 /* Whether that progress (NULL: none) is more than the client was told of; it is told now. */
 bool front_again_is_further(struct front_call *call, const struct json *progress);

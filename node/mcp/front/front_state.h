@@ -213,7 +213,8 @@ struct front_call {
     mn_id node;                        /* legacy: where it runs, as far as is known */
     char told[22];                     /* the newest progress that its client was told of, JSON; */
     uint8_t told_size;                 /* 0: none, or too long a number */
-    bool is_again;                     /* it runs for the second time, its node was lost */
+    bool is_heard;                     /* what this run says has reached its client, */
+    bool is_again;                     /* and so has what one before this said */
     bool is_noted;                     /* in the session's record */
     bool is_claim;                     /* it came through another node */
     bool is_doomed;                    /* and is cancelled once it is here */
