@@ -176,10 +176,10 @@ static void front_run_flush(struct front_run *run)
 #define WHO "io.modelcontextprotocol/serverInfo"
 #define META_MAX 65536 /* bytes of _meta in which that is looked for */
 
-/* The _meta of a modern result if it says who answers; else NULL. */
-static const struct json *front_answer_meta(struct front *front, const struct json *result)
+/* The members of a copy of a modern result's _meta if it says who answers; else NULL. */
+static const struct json *front_answer_meta(struct front *front, const struct json *meta)
 {
-    const struct json *meta = json_find_str(result, "_meta"), *members;
+    const struct json *members;
 
     if (!json_is(meta, JSON_OBJECT) || meta->raw.size > META_MAX ||
         json_parse_copy(front->parser, meta->raw, kept_members, &front->scratch, &members) !=
@@ -196,18 +196,23 @@ static bool front_answer_is_modern(const struct json *key)
            mn_span_is(key->text, "cacheScope");
 }
 
-/* _meta without who answers, of which a legacy client was told once; nothing if that was all. */
-static void front_answer_write_meta(struct front_run *run, const struct json *meta)
+/* _meta without who answers, of which a legacy client was told once; nothing if that was all. What
+ * goes out are not the [members] of a copy, but those of [meta], where something may be said
+ * otherwise. */
+static void front_answer_write_meta(struct front_run *run, struct mn_span meta,
+                                    const struct json *members)
 {
     const char *before = "\"_meta\":{";
 
-    for (const struct json *one = json_first(meta); one != NULL; one = json_next(meta, one)) {
+    for (const struct json *one = json_first(members); one != NULL; one = json_next(members, one)) {
+        const struct json *value = json_value(one);
         if (mn_span_is(one->text, WHO)) continue;
         if (!run->is_first) pieces_str(run->to, ",");
         pieces_str(run->to, before);
         pieces_add(run->to, one->raw);
         pieces_str(run->to, ":");
-        pieces_add(run->to, json_value(one)->raw);
+        pieces_add(run->to,
+                   mn_span(meta.data + (value->raw.data - members->raw.data), value->raw.size));
         run->is_first = false;
         before = "";
     }
@@ -219,17 +224,18 @@ static void front_answer_write_meta(struct front_run *run, const struct json *me
 static void front_answer_write_legacy(struct front *front, struct pieces *to,
                                       const struct json *result, bool is_modern)
 {
-    const struct json *meta = is_modern ? front_answer_meta(front, result) : NULL;
+    const struct json *meta = json_find_str(result, "_meta");
+    const struct json *members = is_modern ? front_answer_meta(front, meta) : NULL;
     struct front_run run = {to, NULL, NULL, true};
 
     pieces_str(to, "{");
     for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key)) {
         const struct json *value = json_value(key);
         bool is_wrapped = mn_span_is(key->text, "structuredContent") && value->type != JSON_OBJECT;
-        bool is_meta = meta != NULL && mn_span_is(key->text, "_meta");
+        bool is_meta = members != NULL && value == meta;
         if (is_wrapped || is_meta || (is_modern && front_answer_is_modern(key))) {
             front_run_flush(&run);
-            if (is_meta) front_answer_write_meta(&run, meta);
+            if (is_meta) front_answer_write_meta(&run, meta->raw, members);
         } else {
             if (run.begin == NULL) run.begin = key->raw.data;
             run.end = value->raw.data + value->raw.size;
@@ -341,7 +347,7 @@ static void front_answer_say(struct front *front, struct front_call *call,
     struct front_session *noted = call->is_noted ? call->session : NULL;
     struct mn_span id = mn_arena_copy(&front->scratch, call->id), text = answer->result->raw;
 
-    if (!is_changed && (to->source != NULL || to->change != NULL)) {
+    if (!is_changed && (to->source != NULL || to->changes_count > 0)) {
         pieces_add(to, text);
         is_changed = true;
     }
@@ -396,7 +402,8 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
         return;
     }
     if (front_answer_in_pieces(call, answer)) to.source = answer->source;
-    to.change = answer->change;
+    to.changes = answer->changes;
+    to.changes_count = answer->changes_count;
     if (parts[0] == NULL || mn_span_is(json_text(parts[0]), "complete")) {
         is_changed = front_answer_translate(front, call, answer->result, parts, &to);
     } else if (front_answer_incomplete(front, call, answer->result, &answer->node, answer->resume,

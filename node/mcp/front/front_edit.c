@@ -59,19 +59,35 @@ static bool edit_is_list(enum front_edit_role role)
 
 /* ---- what changes ---- */
 
-/* What follows stands instead of the text from [begin] up to [end]. */
-static void edit_replace(struct front_edit *edit, size_t begin, size_t end)
+/* The change that goes on, or begins, at [at]. */
+static struct pieces_change *edit_change(struct front_edit *edit, const uint8_t *at)
 {
-    if (edit->at == 0) edit->begin = edit->at = begin;
-    MN_ASSERT(begin >= edit->at && end > begin);
-    pieces_add(&edit->pieces, mn_span(edit->text.data + edit->at, begin - edit->at));
-    edit->at = end;
+    struct pieces_change *change;
+
+    if (edit->is_changing) return &edit->changes[edit->changes_count - 1];
+    MN_ASSERT(edit->changes_count < FRONT_EDIT_CHANGES_MAX);
+    change = &edit->changes[edit->changes_count++];
+    *change =
+        (struct pieces_change){at, at, {.source = edit->source, .is_line = edit->source != NULL}};
+    edit->is_changing = true;
+    return change;
+}
+
+/* Where to write what stands instead of the text from [begin] up to [end]. */
+static struct pieces *edit_replace(struct front_edit *edit, size_t begin, size_t end)
+{
+    const uint8_t *at = edit->text.data + begin;
+    struct pieces_change *change = edit_change(edit, at);
+
+    MN_ASSERT(at >= change->end && end > begin);
+    pieces_add(&change->pieces, mn_span(change->end, (size_t)(at - change->end)));
+    change->end = edit->text.data + end;
+    return &change->pieces;
 }
 
 static void edit_write(struct front_edit *edit, size_t begin, size_t end, struct mn_span instead)
 {
-    edit_replace(edit, begin, end);
-    json_write_string(&edit->pieces.writer, instead);
+    json_write_string(&edit_replace(edit, begin, end)->writer, instead);
 }
 
 /* The text of a string; nothing if that is too long to be one that matters. */
@@ -106,6 +122,7 @@ static void edit_describe(struct front_edit *edit, struct mn_span type, struct m
 {
     struct mn_span name = edit_of(edit, FRONT_EDIT_NAME), mime = edit_of(edit, FRONT_EDIT_MIME);
     struct mn_arena *scratch = &edit->front->scratch;
+    struct pieces *to;
     const char *text;
 
     if (mn_span_is(type, "audio"))
@@ -114,10 +131,10 @@ static void edit_describe(struct front_edit *edit, struct mn_span type, struct m
     else
         text = mn_arena_format(scratch, "%.*s <%.*s>", (int)name.size, (const char *)name.data,
                                (int)uri.size, (const char *)uri.data);
-    edit_replace(edit, edit->block, end);
-    pieces_str(&edit->pieces, "{\"type\":\"text\",\"text\":");
-    json_write_string(&edit->pieces.writer, mn_span_str(text));
-    pieces_str(&edit->pieces, "}");
+    to = edit_replace(edit, edit->block, end);
+    pieces_str(to, "{\"type\":\"text\",\"text\":");
+    json_write_string(&to->writer, mn_span_str(text));
+    pieces_str(to, "}");
 }
 
 /* The open block ends. */
@@ -201,7 +218,10 @@ static void edit_seen(void *owner, const struct json_feed_seen *seen)
     struct front_edit *edit = owner;
 
     switch (seen->part) {
-    case JSON_FEED_KEY: edit->next = edit_member(edit, seen); break;
+    case JSON_FEED_KEY:
+        edit->is_changing = edit->is_changing && seen->depth > 1;
+        edit->next = edit_member(edit, seen);
+        break;
     case JSON_FEED_SCALAR: edit_scalar(edit, seen); break;
     case JSON_FEED_OPEN: edit_open(edit, seen); break;
     case JSON_FEED_CLOSE:
@@ -230,21 +250,14 @@ void front_edit_watch(struct front_edit *edit, struct json_feed *feed, struct mn
                       struct mn_buf *source)
 {
     edit->text = text;
-    edit->pieces.source = source;
-    edit->pieces.is_line = source != NULL;
+    edit->source = source;
     json_feed_watch(feed, FRONT_EDIT_DEPTH, edit_seen, edit);
-}
-
-struct pieces_change front_edit_change(struct front_edit *edit)
-{
-    if (edit->at == 0) return (struct pieces_change){0};
-    return (struct pieces_change){edit->text.data + edit->begin, edit->text.data + edit->at,
-                                  &edit->pieces};
 }
 
 void front_edit_done(struct front_edit *edit)
 {
-    pieces_drop(&edit->pieces);
+    while (edit->changes_count > 0)
+        pieces_drop(&edit->changes[--edit->changes_count].pieces);
 }
 
 /* ---- all at once ---- */
@@ -254,21 +267,19 @@ static struct mn_span edit_whole(struct front_edit *edit, struct mn_span text)
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     struct front *front = edit->front;
     struct json_feed *feed = json_feed_new(limits);
-    struct pieces_change change;
-    struct mn_writer writer = {0};
+    struct pieces to = {0};
     const struct json *whole;
     uint8_t *copy;
 
     front_edit_watch(edit, feed, text, NULL);
-    if (json_feed_end(feed, text, &front->scratch, &whole) == MN_OK && edit->at != 0) {
-        change = front_edit_change(edit);
-        mn_writer_add(&writer, mn_span(text.data, (size_t)(change.begin - text.data)));
-        mn_writer_add(&writer, mn_buf_span(change.pieces->writer.buf));
-        mn_writer_add(&writer, mn_span(change.end, text.size - (size_t)(change.end - text.data)));
-        copy = mn_arena_alloc(&front->scratch, mn_writer_size(&writer) + MN_BUF_PADDING);
-        memcpy(copy, writer.buf->bytes, writer.buf->size);
-        text = mn_span(copy, writer.buf->size);
-        mn_writer_drop(&writer);
+    if (json_feed_end(feed, text, &front->scratch, &whole) == MN_OK && edit->changes_count > 0) {
+        to.changes = edit->changes;
+        to.changes_count = edit->changes_count;
+        pieces_add(&to, text);
+        copy = mn_arena_alloc(&front->scratch, pieces_size(&to) + MN_BUF_PADDING);
+        text = mn_span(copy, pieces_size(&to));
+        memcpy(copy, to.writer.buf->bytes, text.size);
+        pieces_drop(&to);
     }
     json_feed_free(feed);
     front_edit_done(edit);

@@ -12,6 +12,10 @@
 /* The containers that matter are at most so deep, and what is in them once more. */
 #define FRONT_EDIT_DEPTH 5
 
+/* Members of a result in which something can change: each is a change of its own, for what goes out
+ * may have others between them, or not all of them. */
+#define FRONT_EDIT_CHANGES_MAX 6
+
 /* What an open array or object is, or what a value is for. */
 enum front_edit_role {
     FRONT_EDIT_NONE = 0,
@@ -46,6 +50,7 @@ struct front_edit {
     uint32_t what;                 /* kinds of front_edit.c; 0: nothing can change */
     struct mn_span from, to;       /* what a text is called, and what instead */
     struct mn_span text;
+    struct mn_buf *source; /* borrowed; NULL: it is none */
     struct {
         enum front_edit_role role;
         uint32_t seen; /* members that were there: the first of a name counts */
@@ -53,8 +58,9 @@ struct front_edit {
     enum front_edit_role next; /* of the value whose key came last */
     size_t block;              /* where the open one begins */
     struct front_edit_place places[FRONT_EDIT_ROLES];
-    size_t begin, at; /* from the first change to behind the newest one; at 0: there is none */
-    struct pieces pieces;
+    struct pieces_change changes[FRONT_EDIT_CHANGES_MAX];
+    uint32_t changes_count;
+    bool is_changing; /* the newest one is of the member that is looked at */
 };
 
 /* For the result of a call; false: it goes on as it is, whatever is in it. */
@@ -65,8 +71,7 @@ bool front_edit_begin(struct front *front, const struct front_call *call, struct
 void front_edit_watch(struct front_edit *edit, struct json_feed *feed, struct mn_span text,
                       struct mn_buf *source);
 
-/* What was found; its pieces are those of [edit]. */
-struct pieces_change front_edit_change(struct front_edit *edit);
+/* Drops what was found: [edit]'s changes. */
 void front_edit_done(struct front_edit *edit);
 
 /* All of it at once: the same text when nothing changes, else a padded copy in the scratch. */

@@ -83,14 +83,13 @@ static void large_finish(struct front *front, struct front_large *large)
         .source = large->payload, .node = large->node, .resume = large->resume};
     struct front_call *call = large->call;
     mn_status status = json_feed_end(large->feed, large->text, &front->scratch, &answer.result);
-    struct pieces_change change;
 
     if (status == MN_TOO_BIG && large->depth > 1) { /* an upper level is all that is needed */
         large_start(front, large, 1);
         return;
     }
-    change = front_edit_change(&large->edit);
-    answer.change = change.begin == NULL ? NULL : &change;
+    answer.changes = large->edit.changes;
+    answer.changes_count = large->edit.changes_count;
     answer.has_lines = json_feed_has_lines(large->feed) && !large->is_joining;
     large_take(front, large);
     front_answer_parsed(front, call, status, &answer);

@@ -364,11 +364,12 @@ void front_answer_write_progress(struct mn_writer *writer, struct mn_span token,
 
 /* A result whose JSON was read. */
 struct front_answer {
-    const struct json *result;    /* nothing when it is not to be read */
-    struct mn_buf *source;        /* NULL, or what it is part of: then it goes on as such */
-    struct pieces_change *change; /* NULL, or what part of it is said otherwise */
-    bool has_lines;               /* it is not on one line */
-    bool is_task;                 /* a legacy session began one */
+    const struct json *result;     /* nothing when it is not to be read */
+    struct mn_buf *source;         /* NULL, or what it is part of: then it goes on as such */
+    struct pieces_change *changes; /* parts of it that are said otherwise */
+    uint32_t changes_count;
+    bool has_lines; /* it is not on one line */
+    bool is_task;   /* a legacy session began one */
     mn_id node;
     struct mn_span resume;
 };

@@ -47,18 +47,18 @@ static void pieces_add_plain(struct pieces *pieces, struct mn_span bytes)
 
 void pieces_add(struct pieces *pieces, struct mn_span bytes)
 {
-    struct pieces_change *change = pieces->change;
-    const uint8_t *end = bytes.data + bytes.size;
+    const uint8_t *at = bytes.data, *end = bytes.data + bytes.size;
 
-    if (change == NULL || change->begin == NULL || change->begin < bytes.data ||
-        change->end > end) {
-        pieces_add_plain(pieces, bytes);
-        return;
+    for (uint32_t i = 0; i < pieces->changes_count; i++) {
+        struct pieces_change *change = &pieces->changes[i];
+        if (change->begin == NULL || change->end <= at || change->begin >= end) continue;
+        MN_ASSERT(change->begin >= at && change->end <= end);
+        pieces_add_plain(pieces, mn_span(at, (size_t)(change->begin - at)));
+        pieces_move(pieces, &change->pieces);
+        at = change->end;
+        change->begin = NULL;
     }
-    pieces_add_plain(pieces, mn_span(bytes.data, (size_t)(change->begin - bytes.data)));
-    pieces_move(pieces, change->pieces);
-    pieces_add_plain(pieces, mn_span(change->end, (size_t)(end - change->end)));
-    change->begin = NULL;
+    pieces_add_plain(pieces, mn_span(at, (size_t)(end - at)));
 }
 
 void pieces_str(struct pieces *pieces, const char *text)

@@ -6,23 +6,23 @@
 
 #include "proto/base/buf.h"
 
-struct pieces;
-
-/* What is said instead of a part of the source; used up when that part is added. */
-struct pieces_change {
-    const uint8_t *begin, *end; /* NULL: nothing is */
-    struct pieces *pieces;
-};
-
 /* Zero-initialised is empty and ready. */
 struct pieces {
-    struct mn_buf *source;        /* borrowed; NULL: everything is written out */
-    bool is_line;                 /* what is written out gets no CR and LF: it is JSON */
-    struct pieces_change *change; /* borrowed; NULL: none */
-    struct mn_writer writer;      /* what follows the pieces */
+    struct mn_buf *source;         /* borrowed; NULL: everything is written out */
+    bool is_line;                  /* what is written out gets no CR and LF: it is JSON */
+    struct pieces_change *changes; /* borrowed, in the order of the text */
+    uint32_t changes_count;
+    struct mn_writer writer; /* what follows the pieces */
     struct mn_buf **done;
     uint32_t done_count, done_capacity, taken_count;
     size_t done_size;
+};
+
+/* What is said instead of a part of a text. Spans that are added have all of it or nothing of it;
+ * it is used up then. */
+struct pieces_change {
+    const uint8_t *begin, *end; /* NULL: it is used up */
+    struct pieces pieces;
 };
 
 void pieces_add(struct pieces *pieces, struct mn_span bytes);
