@@ -321,7 +321,9 @@ static void calls_on_message(struct calls *calls, const mn_id *node, struct mn_s
         calls_serve_request(calls, peer, &message, whole);
         return;
     case MESHNODE__CALLWIRE__KIND__KIND_CANCEL: calls_serve_cancel(calls, peer, &message); return;
-    case MESHNODE__CALLWIRE__KIND__KIND_INPUT: calls_serve_input(calls, peer, &message); return;
+    case MESHNODE__CALLWIRE__KIND__KIND_INPUT:
+        calls_serve_input(calls, peer, &message, whole);
+        return;
     case MESHNODE__CALLWIRE__KIND__KIND_PROGRESS:
     case MESHNODE__CALLWIRE__KIND__KIND_RESULT:
     case MESHNODE__CALLWIRE__KIND__KIND_FAILED:

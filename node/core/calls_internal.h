@@ -225,8 +225,9 @@ void calls_serve_request(struct calls *calls, struct calls_peer *peer,
 void calls_serve_cancel(struct calls *calls, struct calls_peer *peer,
                         const struct callwire *message);
 
-void calls_serve_input(struct calls *calls, struct calls_peer *peer,
-                       const struct callwire *message);
+/* [whole]: as of a request. */
+void calls_serve_input(struct calls *calls, struct calls_peer *peer, const struct callwire *message,
+                       struct mn_buf *whole);
 
 /* What our gateway says of a call that it executes for a peer. */
 void calls_serve_event(struct calls *calls, struct served *served, const struct call_event *event);

@@ -123,7 +123,8 @@ void calls_serve_cancel(struct calls *calls, struct calls_peer *peer,
 
 /* Only for a call that is being executed: one that came before its request is dropped, as the
  * caller waits for an event before it says more. */
-void calls_serve_input(struct calls *calls, struct calls_peer *peer, const struct callwire *message)
+void calls_serve_input(struct calls *calls, struct calls_peer *peer, const struct callwire *message,
+                       struct mn_buf *whole)
 {
     uint8_t key[CALLS_KEY_SIZE];
     struct mn_map_entry *found;
@@ -131,9 +132,9 @@ void calls_serve_input(struct calls *calls, struct calls_peer *peer, const struc
     if (message->boot != peer->boot) return;
     found = mn_map_find(&calls->served, calls_key(&peer->node, message->seq, key));
     if (found == NULL) return;
-    call_emit(calls->outbox->gateway, CALL_MESSAGE_INPUT)->more =
-        (struct call_more){MN_CONTAINER(found, struct served, in_map)->execution.ticket,
-                           mn_buf_copy(message->payload)};
+    call_emit(calls->outbox->gateway, CALL_MESSAGE_INPUT)->more = (struct call_more){
+        MN_CONTAINER(found, struct served, in_map)->execution.ticket,
+        whole == NULL ? mn_buf_copy(message->payload) : mn_buf_cut(whole, message->payload)};
 }
 
 static void calls_serve_send(struct calls *calls, struct served *served,

@@ -23,6 +23,35 @@ const threeNodes = (name, body) => withMesh(name, async mesh => {
   await body(...nodes, mesh);
 });
 
+// What is large is asked, and answered, in slices: others are served meanwhile.
+const sampler = era => ({command: nodejs, args: [join(root, 'tests', 'integration', 'lib', 'sampler.mjs'), era], era});
+test('pictures of many megabytes are asked for with, and answered by others', withMesh('ask-large', async mesh => {
+  const question = 20 << 20, picture = 15 << 20; // what is posted has 16 MiB at most
+  const [n1] = await mesh.cluster(2, {n2: {old: sampler('legacy'), new: sampler('modern'), other: sampler('legacy')}});
+  await waitFor('n1 lists the servers', async () => {
+    const {text} = await modern(n1, 'tools/list');
+    return ['old__picture', 'new__picture', 'other__echo'].every(name => text.includes(name));
+  });
+  for (const [combination, connect, prefix] of [['LL', legacy, 'old'], ['LM', legacy, 'new'], ['ML', stateless, 'old'], ['MM', stateless, 'new']]) {
+    const asked = [];
+    const client = await connect(n1, 'ann', '/mcp', undefined, async ({params: {messages}}) => {
+      asked.push(messages[0].content.data.length);
+      return {role: 'assistant', model: 'none', content: {type: 'image', mimeType: 'image/png', data: 'B'.repeat(picture)}};
+    });
+    let isDone = false, count = 0;
+    const call = client.callTool({name: `${prefix}__picture`, arguments: {bytes: question}}, undefined, {timeout: 120_000}).finally(() => { isDone = true; });
+    do {
+      const {message, text} = await modern(n1, 'tools/call', {name: 'other__echo', arguments: {}});
+      assert.ok(message.result, text.slice(0, 300));
+      count++;
+    } while (!isDone);
+    assert.equal((await call).content[0].text, `${picture} BBBB`, combination);
+    assert.deepEqual(asked, [question], combination);
+    console.log(`# ${combination}: ${count} calls of another client meanwhile`);
+    await client.close();
+  }
+}));
+
 // What these clients answer; [name] shows whose answer it was.
 const answers = name => ({
   sampling: async () => ({role: 'assistant', model: 'none', content: {type: 'text', text: `sampled by ${name}`}}),
@@ -30,23 +59,23 @@ const answers = name => ({
   roots: async () => ({roots: [{uri: `file:///home/${name}`, name}]}),
 });
 
-async function legacy(node, name, path = '/mcp', transport = new HttpV1(new URL(url(node, path)))) {
+async function legacy(node, name, path = '/mcp', transport = new HttpV1(new URL(url(node, path))), sampling = undefined) {
   const client = new ClientV1({name, version: '0'}, {capabilities});
   const says = answers(name);
-  client.setRequestHandler(CreateMessageRequestSchema, says.sampling);
+  client.setRequestHandler(CreateMessageRequestSchema, sampling ?? says.sampling);
   client.setRequestHandler(ElicitRequestSchema, says.elicitation);
   client.setRequestHandler(ListRootsRequestSchema, says.roots);
   await client.connect(transport);
   return client;
 }
 
-async function stateless(node, name, path = '/mcp') {
+async function stateless(node, name, path = '/mcp', transport = new StreamableHTTPClientTransport(new URL(url(node, path))), sampling = undefined) {
   const client = new Client({name, version: '0'}, {capabilities, versionNegotiation: {mode: {pin: '2026-07-28'}}});
   const says = answers(name);
-  client.setRequestHandler('sampling/createMessage', says.sampling);
+  client.setRequestHandler('sampling/createMessage', sampling ?? says.sampling);
   client.setRequestHandler('elicitation/create', says.elicitation);
   client.setRequestHandler('roots/list', says.roots);
-  await client.connect(new StreamableHTTPClientTransport(new URL(url(node, path))));
+  await client.connect(transport);
   return client;
 }
 

@@ -6,6 +6,7 @@
 #include "node/mcp/front/front_state.h"
 #include "proto/pb.h"
 #include "tests/mcp/client.h"
+#include "tests/mcp/large.h"
 #include "tests/suite.h"
 
 #define ID "{\"jsonrpc\":\"2.0\",\"id\":1,"
@@ -240,6 +241,40 @@ START_TEST(a_client_is_asked_on_its_stream)
 }
 END_TEST
 
+START_TEST(a_large_answer_goes_to_its_server_too)
+{
+    static const char result[] = "{\"data\":\"";
+    const struct client_response *stream = stream_of(ann);
+    struct mn_span whose = hears(ann);
+    uint32_t count = client_calls_count;
+    char head[200], line[400];
+    const char *const headers[] = {line, NULL}, *body;
+    const Meshnode__Gateway__Answer *answer;
+    uint64_t post;
+
+    client_forget(stream->id);
+    client_aside_question(feed()->ticket, whose, "k-1", ASK, "{}");
+    snprintf(head, sizeof head, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":%s",
+             (unsigned long long)id_in(stream->body), result);
+    snprintf(line, sizeof line, "mcp-session-id: %s", ann);
+    body = large_made(head, "A", LARGE / 32, "\"}}");
+    post = client_open("POST", "/mcp", headers);
+    client_body(post, body, LARGE_PIECE, false);
+    client_body(post, body + LARGE_PIECE, strlen(body) - LARGE_PIECE, true);
+    ck_assert_uint_eq(client_response(post)->code, 202);
+    ck_assert_uint_eq(client_calls_count, count);
+    large_work_off();
+    ck_assert_uint_eq(client_calls_count, count + 1);
+    answer = client_calls[count].request->answer;
+    ck_assert_str_eq(client_calls[count].request->method, "meshnode#answer");
+    ck_assert_str_eq(answer->key, "k-1");
+    ck_assert(mn_id_equal(&client_calls[count].node, &feed()->node));
+    ck_assert_uint_eq(answer->result.len, strlen(result) + LARGE / 32 + 2);
+    ck_assert(memcmp(answer->result.data, strstr(body, result), answer->result.len) == 0);
+    large_done();
+}
+END_TEST
+
 /* Then the server asks about that one, and no other. */
 START_TEST(a_client_makes_a_task_of_what_it_is_asked)
 {
@@ -364,6 +399,7 @@ int main(void)
     tcase_add_loop_test(tc, urls_are_done_with_where_they_have_ids, 0, 2);
     tcase_add_test(tc, who_does_not_read_misses_it);
     tcase_add_test(tc, a_client_is_asked_on_its_stream);
+    tcase_add_test(tc, a_large_answer_goes_to_its_server_too);
     tcase_add_test(tc, a_client_makes_a_task_of_what_it_is_asked);
     tcase_add_test(tc, an_answer_finds_its_server_when_the_stream_is_gone);
     tcase_add_test(tc, a_question_taken_back_is_cancelled);

@@ -5,8 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "node/mcp/upstream/upstream_question.h"
 #include "tests/mcp/client.h"
 #include "tests/mcp/large.h"
+#include "tests/mcp/upstream_world.h"
 #include "tests/mcp/work.h"
 #include "tests/suite.h"
 
@@ -18,6 +20,8 @@
     "\"inputRequests\":{\"k\":{\"method\":\"sampling/createMessage\",\"params\":{\"n\":1}}}"
 
 static const char *const tools[] = {"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}", NULL};
+
+static struct world w;
 
 static void front_setup(void)
 {
@@ -95,14 +99,282 @@ START_TEST(next_round_is_copied_in_slices)
 }
 END_TEST
 
+/* Asks the client of a session; the id of the question. */
+static unsigned long long asked(const char *session, char line[400])
+{
+    unsigned long long id;
+    uint64_t call;
+
+    snprintf(line, 400, "mcp-session-id: %s", session);
+    call = posted("/mcp", line,
+                  "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"
+                  "\"srv__t\"}}");
+    client_question(1, "k-1", "sampling/createMessage", "{}");
+    ck_assert_int_eq(sscanf(strstr(client_response(call)->body, "\"id\":"), "\"id\":%llu", &id), 1);
+    return id;
+}
+
+/* In the order in which the SDK writes it, too. */
+START_TEST(response_is_copied_in_slices)
+{
+    char line[400], head[200], tail[200];
+    unsigned long long id = asked(client_initialize("/mcp", "2025-11-25"), line);
+    const char *result;
+    uint64_t post;
+
+    snprintf(head, sizeof head,
+             _i == 0 ? "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"data\":\""
+                     : "{\"result\":{\"data\":\"",
+             id);
+    snprintf(tail, sizeof tail, _i == 0 ? "\"}}" : "\"},\"jsonrpc\":\"2.0\",\"id\":%llu}", id);
+    post = posted("/mcp", line, large_made(head, "\\n\xc3\xa9", ANSWER, tail));
+    ck_assert_uint_eq(client_response(post)->code, 202);
+    ck_assert_uint_eq(client_input.ticket, 0);
+    large_work_off();
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    ck_assert_uint_eq(client_input.ticket, 1);
+    ck_assert_str_eq(client_input.key, "k-1");
+    result = strstr(large_text(), "{\"data\"");
+    ck_assert_uint_eq(strlen(client_input.result), ANSWER + strlen("{\"data\":\"\"}"));
+    ck_assert(memcmp(client_input.result, result, strlen(client_input.result)) == 0);
+}
+END_TEST
+
+START_TEST(response_to_a_call_that_is_over_goes_nowhere)
+{
+    char line[400], head[200];
+    unsigned long long id = asked(client_initialize("/mcp", "2025-11-25"), line);
+
+    snprintf(head, sizeof head, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"data\":\"", id);
+    posted("/mcp", line, large_made(head, "A", ANSWER, "\"}}"));
+    client_at(client_now.mono);
+    client_result(1, "{\"content\":[]}");
+    large_work_off();
+    ck_assert_uint_eq(client_input.ticket, 0);
+}
+END_TEST
+
+/* ---- answers, at the node of the server ---- */
+
+#define ECHO "{\"name\":\"echo\",\"arguments\":{}}"
+#define SAMPLE "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"sampling/createMessage\",\"params\":{}}"
+#define LIVE                                                   \
+    (&(struct world_call){.ticket = 7,                         \
+                          .service = "s",                      \
+                          .params = ECHO,                      \
+                          .capabilities = "{\"sampling\":{}}", \
+                          .session = "ann",                    \
+                          .is_live = true})
+
+static const struct {
+    const char *head, *unit, *tail;
+} answers[] = {
+    {"{\"data\":\"", "A", "\"}"},
+    {"{\"x\":[0", ",\r\n1", "]}"},
+    {"{\"text\":\"", "\\n\\u00e9\xc3\xa9", "\"}"},
+};
+#define ANSWERS_COUNT (int)(sizeof answers / sizeof *answers)
+
+static char *answer(int index)
+{
+    return large_made(answers[index].head, answers[index].unit, ANSWER, answers[index].tail);
+}
+
+static void upstream_setup(void)
+{
+    world_init(&w);
+}
+
+static void upstream_teardown(void)
+{
+    world_done(&w);
+    large_done();
+}
+
+static void work_off(void)
+{
+    for (int i = 0; upstreams_deadline(w.upstreams) <= w.now.mono; i++) {
+        ck_assert_int_lt(i, 4096);
+        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    }
+}
+
+static const char *line_with(const char *part)
+{
+    const char *line;
+
+    do
+        line = world_line(&w);
+    while (line != NULL && strstr(line, part) == NULL);
+    return line;
+}
+
+/* The call in a session of its own, with its question open; the key of that. */
+static const char *up_asking(void)
+{
+    world_up_legacy(&w, "s");
+    world_call(&w, LIVE);
+    world_answer(&w, line_with("initialize"), WORLD_LEGACY);
+    ck_assert_ptr_nonnull(line_with("tools/call"));
+    world_say(&w, SAMPLE "\n");
+    return world_event(&w)->key;
+}
+
+/* What [line] has behind [head], and before [tail], is [text] on one line. */
+static void assert_line(const char *line, const char *head, const char *text, const char *tail)
+{
+    ck_assert_ptr_nonnull(line);
+    ck_assert_int_eq(strncmp(line, head, strlen(head)), 0);
+    ck_assert_uint_eq(strlen(line), strlen(head) + strlen(text) + strlen(tail));
+    line += strlen(head);
+    for (size_t i = 0; text[i] != '\0'; i++)
+        if (line[i] != (text[i] == '\n' || text[i] == '\r' ? ' ' : text[i]))
+            ck_abort_msg("byte %zu differs", i);
+    ck_assert_str_eq(line + strlen(text), tail);
+}
+
+START_TEST(answer_goes_to_a_legacy_server_in_slices)
+{
+    const char *key = up_asking();
+
+    work_reset();
+    world_input(&w, 7, key, answer(_i), 0);
+    ck_assert_ptr_null(world_line(&w));
+    world_input(&w, 7, key, "{}", 0); /* once only */
+    work_off();
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    assert_line(world_line(&w), "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":", large_text(), "}");
+    ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
+
+START_TEST(answer_that_is_no_object_is_refused)
+{
+    const char *key = up_asking();
+
+    world_input(&w, 7, key, large_made("{\"data\":\"", "A", ANSWER, _i == 0 ? "\"]" : "\""), 0);
+    work_off();
+    ck_assert_ptr_nonnull(strstr(world_line(&w), "\"id\":8,\"error\":{\"code\":-32603"));
+}
+END_TEST
+
+/* While it is checked, and while it is copied. */
+START_TEST(server_that_goes_meanwhile_is_not_answered)
+{
+    world_input(&w, 7, up_asking(), answer(0), 0);
+    for (int i = 0; i < _i; i++)
+        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    world_exit(&w, 1);
+    work_off();
+    ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
+
+START_TEST(answer_of_a_round_goes_to_a_legacy_server_in_slices)
+{
+    struct world_call call = {
+        .ticket = 7, .service = "s", .params = ECHO, .capabilities = "{\"sampling\":{}}"};
+    char *params, *begin, *end;
+
+    world_up_legacy(&w, "s");
+    world_call(&w, &call);
+    world_answer(&w, line_with("initialize"), WORLD_LEGACY);
+    ck_assert_ptr_nonnull(line_with("tools/call"));
+    world_say(&w, SAMPLE "\n");
+    world_pass(&w, UPSTREAM_QUESTION_COLLECT);
+    call.ticket = 9;
+    call.resume = world_event(&w)->resume;
+    params = large_made("{\"name\":\"echo\",\"inputResponses\":{\"sampling-1\":{\"data\":\"", "A",
+                        ANSWER, "\"}}}");
+    call.params = params;
+    work_reset();
+    world_call(&w, &call);
+    work_off();
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    begin = strstr(params, "{\"data\"");
+    end = begin + strlen(begin) - 2;
+    *end = '\0';
+    assert_line(world_line(&w), "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":", begin, "}");
+}
+END_TEST
+
+/* It asks by its result, and its client is one that is asked while its call runs. */
+static const char *up_modern_asking(void)
+{
+    world_up_modern(&w, "s");
+    world_call(&w, LIVE);
+    world_answer(&w, world_line(&w),
+                 "{\"resultType\":\"input_required\",\"requestState\":\"mine\"," ASKED "}");
+    return world_event(&w)->key;
+}
+
+START_TEST(answer_goes_to_a_modern_server_in_slices)
+{
+    const char *key = up_modern_asking(), *line, *begin;
+
+    work_reset();
+    world_input(&w, 7, key, answer(_i), 0);
+    ck_assert_ptr_null(world_line(&w));
+    world_input(&w, 7, key, "{}", 0); /* once only */
+    work_off();
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    line = world_line(&w);
+    ck_assert_ptr_nonnull(line);
+    begin = strstr(line, ",\"inputResponses\"");
+    assert_line(begin, ",\"inputResponses\":{\"k\":", large_text(),
+                strstr(begin, "},\"requestState\":\"mine\""));
+    world_answer(&w, line, "{\"resultType\":\"complete\",\"content\":[]}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+}
+END_TEST
+
+START_TEST(answer_to_a_modern_server_that_is_no_object_is_an_error)
+{
+    const char *key = up_modern_asking();
+
+    world_input(&w, 7, key, large_made("[\"", "A", ANSWER, "\"]"), 0);
+    work_off();
+    ck_assert_str_eq(world_event(&w)->what, "error");
+    ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
+
+/* While it is checked, and while it is copied. */
+START_TEST(call_that_is_given_up_leaves_nothing)
+{
+    world_input(&w, 7, up_modern_asking(), answer(0), 0);
+    for (int i = 0; i < _i; i++)
+        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    ck_assert_uint_eq(upstreams_deadline(w.upstreams), 0);
+    world_cancel(&w, 7);
+    ck_assert_uint_gt(upstreams_deadline(w.upstreams), w.now.mono);
+    ck_assert_ptr_null(line_with("inputResponses"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("large rounds");
-    TCase *entry = tcase_create("at the client's node");
+    TCase *entry = tcase_create("at the client's node"),
+          *serving = tcase_create("at the server's node");
 
     tcase_set_timeout(entry, 60);
     tcase_add_checked_fixture(entry, front_setup, front_teardown);
     tcase_add_loop_test(entry, next_round_is_copied_in_slices, 0, 2);
+    tcase_add_loop_test(entry, response_is_copied_in_slices, 0, 2);
+    tcase_add_test(entry, response_to_a_call_that_is_over_goes_nowhere);
+    tcase_set_timeout(serving, 60);
+    tcase_add_checked_fixture(serving, upstream_setup, upstream_teardown);
+    tcase_add_loop_test(serving, answer_goes_to_a_legacy_server_in_slices, 0, ANSWERS_COUNT);
+    tcase_add_loop_test(serving, answer_that_is_no_object_is_refused, 0, 2);
+    tcase_add_loop_test(serving, server_that_goes_meanwhile_is_not_answered, 0, 1);
+    tcase_add_loop_test(serving, server_that_goes_meanwhile_is_not_answered, 500, 501);
+    tcase_add_test(serving, answer_of_a_round_goes_to_a_legacy_server_in_slices);
+    tcase_add_loop_test(serving, answer_goes_to_a_modern_server_in_slices, 0, ANSWERS_COUNT);
+    tcase_add_test(serving, answer_to_a_modern_server_that_is_no_object_is_an_error);
+    tcase_add_loop_test(serving, call_that_is_given_up_leaves_nothing, 0, 1);
+    tcase_add_loop_test(serving, call_that_is_given_up_leaves_nothing, 500, 501);
     suite_add_tcase(suite, entry);
+    suite_add_tcase(suite, serving);
     return suite_run(suite);
 }

@@ -54,6 +54,7 @@ struct front *front_new(const struct mcp_config *config)
     mn_list_init(&front->streams);
     mn_list_init(&front->large);
     mn_list_init(&front->packs);
+    mn_list_init(&front->inputs);
     front->changed_at = MN_TIME_NEVER;
     return front;
 }
@@ -124,6 +125,7 @@ void front_free(struct front *front)
         front_exchange_free(front, MN_CONTAINER(entry, struct front_exchange, by_id));
     while ((entry = mn_map_next(&front->sessions, NULL)) != NULL)
         front_session_free(front, MN_CONTAINER(entry, struct front_session, by_id));
+    front_input_drop(front, NULL);
     mn_map_done(&front->calls);
     mn_map_done(&front->questions);
     front_session_done(front);
@@ -292,6 +294,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     case MCP_IN_TICK:
         front_large_on_tick(front);
         front_pack_on_tick(front);
+        front_input_on_tick(front);
         break;
     }
     front_large_bound(front);
@@ -308,7 +311,9 @@ mn_time front_deadline(const struct front *front)
     at = mn_time_min(at, mn_heap_deadline(&front->updates_timers));
     at = mn_time_min(at, mn_heap_deadline(&front->retries));
     at = mn_time_min(at, records_deadline(front->records));
-    if (!mn_list_is_empty(&front->large) || !mn_list_is_empty(&front->packs)) return 0;
+    if (!mn_list_is_empty(&front->large) || !mn_list_is_empty(&front->packs) ||
+        !mn_list_is_empty(&front->inputs))
+        return 0;
     return mn_time_min(at, front->changed_at);
 }
 
@@ -365,7 +370,7 @@ void front_check(const struct front *front)
     records_check(front->records);
     MN_ASSERT(front->sessions.count == front->sessions_by_handle.count);
     front_subscribe_check(front);
-    MN_ASSERT(bodies_size + front_pack_size(front) == front->bodies_size);
+    MN_ASSERT(bodies_size + front_pack_size(front) + front_input_size(front) == front->bodies_size);
     MN_ASSERT(batches_size == front->batches_size);
     MN_ASSERT(streams_count == front->streams_count);
     MN_ASSERT(front->streams_count <= MCP_STREAMS_MAX);

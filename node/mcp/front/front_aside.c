@@ -137,13 +137,10 @@ static struct front_question *aside_question(const struct front_session *session
     return NULL;
 }
 
-/* To where the session is: by a call of its own, as the feed may be gone by now. */
-static void aside_send(struct front *front, const struct front_session *session,
-                       struct mn_span service, const mn_id *node,
-                       const Meshnode__Gateway__Answer *answer)
+struct mn_buf *front_aside_request(const struct front_session *session,
+                                   const Meshnode__Gateway__Answer *answer)
 {
     Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
-    struct call_outbox *calls = front->outbox->calls;
     char method[] = ASIDE_ANSWER;
 
     request.method = method;
@@ -152,10 +149,18 @@ static void aside_send(struct front *front, const struct front_session *session,
     request.client_capabilities = pb_bytes(session->client_capabilities);
     request.principal = pb_id_bytes(&session->principal);
     request.answer = (Meshnode__Gateway__Answer *)(uintptr_t)answer;
+    return pb_pack(&request.base);
+}
+
+void front_aside_emit(struct front *front, struct mn_span service, const mn_id *node,
+                      struct mn_buf *request)
+{
+    struct call_outbox *calls = front->outbox->calls;
+
     call_emit(calls, CALL_MESSAGE_REQUEST)->request = (struct call_request){
         .ticket = ++front->ticket_last,
         .service = mn_arena_copy(calls->arena, service),
-        .payload = pb_pack(&request.base),
+        .payload = request,
         .timeout = ANSWER_TIMEOUT,
         .timeout_total = ANSWER_TIMEOUT,
         .node = *node,
@@ -165,7 +170,8 @@ static void aside_send(struct front *front, const struct front_session *session,
 void front_aside_answer(struct front *front, const struct front_question *question,
                         const Meshnode__Gateway__Answer *answer)
 {
-    aside_send(front, question->session, question->service, &question->node, answer);
+    front_aside_emit(front, question->service, &question->node,
+                     front_aside_request(question->session, answer));
 }
 
 static void aside_refuse(struct front *front, const struct front_session *session,
@@ -180,7 +186,7 @@ static void aside_refuse(struct front *front, const struct front_session *sessio
     answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, key).data;
     answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
     answer.error = &error;
-    aside_send(front, session, feed->service, &feed->node, &answer);
+    front_aside_emit(front, feed->service, &feed->node, front_aside_request(session, &answer));
 }
 
 /* Room for one more: a question that nobody waits for any more goes. */

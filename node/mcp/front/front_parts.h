@@ -406,6 +406,19 @@ void front_pack_drop(struct front *front, struct front_call *call);
 void front_pack_on_tick(struct front *front);
 size_t front_pack_size(const struct front *front); /* bytes that are kept for it */
 
+/* ---- front_input.c ---- */
+struct Meshnode__Gateway__Answer;
+
+/* [answer] goes on with [result], pieces of the body that it came in, in slices; takes them. */
+void front_input_begin(struct front *front, const struct front_question *question,
+                       const struct Meshnode__Gateway__Answer *answer, struct pieces *result);
+
+/* What that call's server asked need not be answered any more; NULL: what was asked outside of all
+ * calls. */
+void front_input_drop(struct front *front, const struct front_call *call);
+void front_input_on_tick(struct front *front);
+size_t front_input_size(const struct front *front); /* bytes that are kept for it */
+
 /* ---- front_round.c ---- */
 
 /* Opens the requestState of a request (NULL: none), as front_unseal() says. */
@@ -574,9 +587,10 @@ void front_task_list_done(struct front *front);
 /* ---- front_theirs.c ---- */
 struct Meshnode__Record__Session;
 
-/* The client's answer to a question of that server: if it is a task, that is remembered. */
+/* The client's answer to a question of that server, of which two levels were kept: if it is a task,
+ * that is remembered. */
 void front_theirs_begun(struct front *front, struct front_session *session, struct mn_span service,
-                        const mn_id *node, struct mn_span result);
+                        const mn_id *node, const struct json *result);
 
 /* Whether that server may ask that: of tasks only about those that it began. */
 bool front_theirs_may_ask(const struct front_session *session, struct mn_span service,
@@ -736,8 +750,12 @@ void front_aside_stream(struct front *front, struct front_session *session);
  * with its level as it is now. */
 void front_aside_follow(struct front *front, struct front_session *session);
 
-/* The client answers a question that was asked outside of calls. */
-struct Meshnode__Gateway__Answer;
+/* The client answers a question that was asked outside of calls: by a request of its own, as the
+ * feed may be gone by now; or that in two steps. [answer] NULL: it follows. Takes the request. */
+struct mn_buf *front_aside_request(const struct front_session *session,
+                                   const struct Meshnode__Gateway__Answer *answer);
+void front_aside_emit(struct front *front, struct mn_span service, const mn_id *node,
+                      struct mn_buf *request);
 void front_aside_answer(struct front *front, const struct front_question *question,
                         const struct Meshnode__Gateway__Answer *answer);
 void front_aside_done(struct front *front, struct front_session *session);

@@ -65,6 +65,7 @@ static void front_question_cancel(struct front *front, struct front_question *qu
 
 void front_question_drop(struct front *front, struct front_call *call)
 {
+    front_input_drop(front, call);
     while (!mn_list_is_empty(&call->questions))
         front_question_cancel(front,
                               MN_CONTAINER(call->questions.next, struct front_question, in_call),
@@ -81,8 +82,8 @@ void front_question_withdraw(struct front *front, struct front_call *call, struc
     }
 }
 
-static void front_question_answer(struct front *front, const struct front_call *call,
-                                  const Meshnode__Gateway__Answer *answer)
+static void front_question_say(struct front *front, const struct front_call *call,
+                               const Meshnode__Gateway__Answer *answer)
 {
     Meshnode__Gateway__Input input = MESHNODE__GATEWAY__INPUT__INIT;
 
@@ -103,7 +104,7 @@ static void front_question_refuse(struct front *front, const struct front_call *
     answer.key = key;
     answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
     answer.error = &error;
-    front_question_answer(front, call, &answer);
+    front_question_say(front, call, &answer);
 }
 
 /* 2025-11-25 names each URL to be visited. */
@@ -206,29 +207,93 @@ void front_question_ask(struct front *front, struct front_call *call,
         front_question_send(front, exchange, call, method, params, key);
 }
 
+static void front_question_answer(struct front *front, const struct front_question *question,
+                                  const Meshnode__Gateway__Answer *answer)
+{
+    if (question->call == NULL)
+        front_aside_answer(front, question, answer);
+    else
+        front_question_say(front, question->call, answer);
+}
+
+/* An answer in a call about a task: in _meta it may name that, as the client knows it. */
+static void front_question_write_own(struct front *front, const struct front_call *call,
+                                     const struct json *result, struct pieces *to)
+{
+    static const char before[] = "{\"_meta\":";
+    const struct json *meta = json_find_str(result, "_meta");
+    struct mn_span raw = result->raw, own;
+    const uint8_t *end;
+
+    if (!json_is(meta, JSON_OBJECT)) {
+        pieces_add(to, raw);
+        return;
+    }
+    end = meta->raw.data + meta->raw.size;
+    own = mn_span_str(mn_arena_format(&front->scratch, "%s%.*s}", before, (int)meta->raw.size,
+                                      (const char *)meta->raw.data));
+    own = front_task_own(front, call, own);
+    pieces_add(to, mn_span(raw.data, (size_t)(meta->raw.data - raw.data)));
+    pieces_add(to, mn_span(own.data + sizeof before - 1, own.size - sizeof before));
+    pieces_add(to, mn_span(end, (size_t)(raw.data + raw.size - end)));
+}
+
 /* What the client answers; about a task under its server's own id. */
-static struct mn_span front_question_result(struct front *front, struct front_session *session,
-                                            const struct front_question *question,
-                                            const struct json *result)
+static void front_question_write_result(struct front *front, struct front_session *session,
+                                        const struct front_question *question,
+                                        const struct json *result, struct pieces *to)
 {
     const struct front_call *call = question->call;
-    struct mn_span raw = mn_arena_copy(&front->scratch, result->raw);
     struct mn_span service = call == NULL ? question->service : call->service;
-    bool is_task = call != NULL && call->method->kind == NAMES_UI && call->uri.size > 0;
 
-    if (strcmp(question->method, "tasks/list") == 0)
-        return front_theirs_listed(front, session, service, raw);
+    if (strcmp(question->method, "tasks/list") == 0) {
+        pieces_add(to, front_theirs_listed(front, session, service, result->raw));
+        return;
+    }
     if (strncmp(question->method, "tasks/", 6) != 0)
         front_theirs_begun(front, session, service, call == NULL ? &question->node : &call->node,
-                           raw);
-    return is_task ? front_task_own(front, call, raw) : raw;
+                           result);
+    if (call != NULL && call->method->kind == NAMES_UI && call->uri.size > 0)
+        front_question_write_own(front, call, result, to);
+    else
+        pieces_add(to, result->raw);
+}
+
+static void front_question_on_result(struct front *front, struct front_session *session,
+                                     const struct front_question *question,
+                                     Meshnode__Gateway__Answer *answer, const struct json *result)
+{
+    struct pieces text = {.source = front->body_whole};
+
+    front_question_write_result(front, session, question, result, &text);
+    if (text.done_count > 0) {
+        front_input_begin(front, question, answer, &text);
+    } else {
+        answer->how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
+        answer->result = pb_bytes(mn_buf_span(text.writer.buf));
+        front_question_answer(front, question, answer);
+    }
+    pieces_drop(&text);
+}
+
+static void front_question_on_error(struct front *front, const struct front_question *question,
+                                    Meshnode__Gateway__Answer *answer,
+                                    const struct jsonrpc_message *message)
+{
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+
+    error.code = message->code;
+    error.message = (char *)(uintptr_t)mn_arena_copy(&front->scratch, message->message).data;
+    error.data = pb_bytes(message->data);
+    answer->how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
+    answer->error = &error;
+    front_question_answer(front, question, answer);
 }
 
 void front_question_on_response(struct front *front, struct front_session *session,
                                 const struct jsonrpc_message *message)
 {
     Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
-    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
     struct front_question *question;
     struct mn_map_entry *entry;
     uint64_t id;
@@ -240,19 +305,9 @@ void front_question_on_response(struct front *front, struct front_session *sessi
     if ((question->call == NULL ? question->session : question->call->session) != session)
         return; /* it was not this client that was asked */
     answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, question->key).data;
-    if (message->kind == JSONRPC_RESULT) {
-        answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_RESULT;
-        answer.result = pb_bytes(front_question_result(front, session, question, message->result));
-    } else {
-        error.code = message->code;
-        error.message = (char *)(uintptr_t)mn_arena_copy(&front->scratch, message->message).data;
-        error.data = pb_bytes(message->data);
-        answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
-        answer.error = &error;
-    }
-    if (question->call == NULL)
-        front_aside_answer(front, question, &answer);
+    if (message->kind == JSONRPC_RESULT)
+        front_question_on_result(front, session, question, &answer, message->result);
     else
-        front_question_answer(front, question->call, &answer);
+        front_question_on_error(front, question, &answer, message);
     front_question_free(front, question);
 }

@@ -272,7 +272,8 @@ struct front {
     size_t batches_size;  /* answers that wait for the rest of their batch */
     struct mn_list large; /* of front_large.c */
     size_t large_size;
-    struct mn_list packs; /* of front_pack.c */
+    struct mn_list packs;  /* of front_pack.c */
+    struct mn_list inputs; /* of front_input.c */
     uint64_t ticket_last, question_last;
     bool is_stopping;
     struct mcp_stats stats; /* its totals */

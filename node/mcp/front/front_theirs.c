@@ -65,14 +65,10 @@ static bool theirs_is_of(const struct front_session *session, struct mn_span ser
 }
 
 void front_theirs_begun(struct front *front, struct front_session *session, struct mn_span service,
-                        const mn_id *node, struct mn_span result)
+                        const mn_id *node, const struct json *result)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const struct json *whole;
-    struct mn_span id;
+    struct mn_span id = json_text(json_find_str(json_find_str(result, "task"), "taskId"));
 
-    if (json_parse_copy(front->parser, result, limits, &front->scratch, &whole) != MN_OK) return;
-    id = json_text(json_find_str(json_find_str(whole, "task"), "taskId"));
     if (id.size == 0) return;
     MN_PROBE("front: a client makes a task of what it is asked");
     theirs_add(session, id, service, node);

@@ -108,10 +108,11 @@ struct upstream_host {
     struct mn_list given_order; /* oldest first */
     size_t given_size;          /* bytes */
     struct upstream_timer given_timer;
-    struct mn_map watches; /* lasting calls, by ticket */
-    uint64_t hearer_last;  /* see upstream_aside.c */
-    struct mn_list dead;   /* exchanges to be freed at the end of the step */
-    struct mn_list large;  /* of upstream_large.c */
+    struct mn_map watches;  /* lasting calls, by ticket */
+    uint64_t hearer_last;   /* see upstream_aside.c */
+    struct mn_list dead;    /* exchanges to be freed at the end of the step */
+    struct mn_list large;   /* of upstream_large.c */
+    struct mn_list replies; /* of upstream_reply.c */
     uint64_t edge_id_last, request_id_last;
     bool is_stopping;
     bool has_ended;  /* leases that are over are freed at the end of the step */

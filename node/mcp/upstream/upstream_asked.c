@@ -3,6 +3,7 @@
 #include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_question.h"
+#include "node/mcp/upstream/upstream_reply.h"
 #include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
@@ -157,7 +158,7 @@ void upstream_asked_withdraw(struct upstream *server, struct mn_span id)
 }
 
 static void asked_answer(struct upstream *lease, const struct asked *asked,
-                         const Meshnode__Gateway__Answer *answer)
+                         const Meshnode__Gateway__Answer *answer, struct mn_buf *source)
 {
     struct mn_span data;
 
@@ -166,22 +167,21 @@ static void asked_answer(struct upstream *lease, const struct asked *asked,
         if (!upstream_question_is_object(lease->host, data)) data = mn_span(NULL, 0);
         upstream_question_refuse(lease, asked->id, asked->is_cancelled, answer->error->code,
                                  pb_text(answer->error->message), data);
-    } else if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_RESULT &&
-               upstream_question_is_object(lease->host, pb_span(answer->result))) {
-        upstream_question_reply(lease, asked->id, pb_span(answer->result));
+    } else if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_RESULT) {
+        upstream_question_give(lease, asked->id, asked->is_cancelled, source,
+                               pb_span(answer->result));
     } else {
-        upstream_question_refuse(lease, asked->id, asked->is_cancelled, JSONRPC_INTERNAL,
-                                 mn_span_str("the client's answer is no JSON object"),
-                                 mn_span(NULL, 0));
+        upstream_question_refuse_bad(lease, asked->id, asked->is_cancelled);
     }
 }
 
-void upstream_asked_on_answer(struct upstream *lease, const Meshnode__Gateway__Answer *answer)
+void upstream_asked_on_answer(struct upstream *lease, const Meshnode__Gateway__Answer *answer,
+                              struct mn_buf *source)
 {
     MN_LIST_FOR_EACH (link, &lease->aside.questions) {
         struct asked *asked = MN_CONTAINER(link, struct asked, link);
         if (!mn_span_is(pb_text(answer->key), asked->key)) continue;
-        asked_answer(lease, asked, answer);
+        asked_answer(lease, asked, answer, source);
         asked_drop(lease, asked);
         asked_watch(lease);
         return;
@@ -208,6 +208,7 @@ void upstream_asked_on_timer(struct upstream *lease)
 
 void upstream_asked_forget(struct upstream *lease)
 {
+    upstream_reply_forget(lease);
     while (!mn_list_is_empty(&lease->aside.questions)) {
         struct asked *asked = MN_CONTAINER(lease->aside.questions.next, struct asked, link);
         asked_tell_withdrawn(lease, asked);

@@ -23,9 +23,10 @@ bool upstream_asked_take(struct upstream *server, const struct upstream_question
 /* Somebody else hears now, or nobody does. */
 void upstream_asked_again(struct upstream *lease);
 
-/* The server takes its question back; or the client answers one. */
+/* The server takes its question back; or the client answers one, in a message that is [source]. */
 void upstream_asked_withdraw(struct upstream *server, struct mn_span id);
-void upstream_asked_on_answer(struct upstream *lease, const Meshnode__Gateway__Answer *answer);
+void upstream_asked_on_answer(struct upstream *lease, const Meshnode__Gateway__Answer *answer,
+                              struct mn_buf *source);
 void upstream_asked_on_timer(struct upstream *lease);
 
 /* The session in which it was asked is over. */

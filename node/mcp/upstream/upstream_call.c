@@ -234,7 +234,7 @@ void upstream_call_input(struct upstream_host *host, uint64_t ticket, struct mn_
     if (entry == NULL) return; /* the answer and the input crossed */
     if (input != NULL && input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_ANSWER)
         upstream_question_on_answer(MN_CONTAINER(entry, struct upstream_request, by_ticket),
-                                    input->answer);
+                                    input->answer, payload);
 }
 
 void upstream_call_resend(struct upstream_request *request)

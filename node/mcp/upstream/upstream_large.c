@@ -12,7 +12,7 @@ struct upstream_large {
     struct mn_list link; /* in host->large, while there is something to do */
     struct upstream_request *request;
     struct mn_span params;
-    struct json_feed *feed;
+    struct json_feed *feed; /* of them; NULL: they are short */
     bool is_checked, is_written;
     struct pieces text; /* the message, of which so much is written: */
     size_t at;
@@ -40,13 +40,23 @@ bool upstream_large_waits(struct upstream_request *request, struct mn_span param
     return true;
 }
 
+/* Of a call whose params are not, but what was answered to its server is. */
+static struct upstream_large *large_of_answers(struct upstream_request *request)
+{
+    struct upstream_large *large = mn_alloc(sizeof *large);
+
+    large->request = request;
+    large->is_checked = true;
+    return large;
+}
+
 mn_status upstream_large_parse(struct upstream_request *request, struct mn_span params,
                                const struct json **ret)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
     struct upstream_host *host = request->server->host;
 
-    if (request->large == NULL)
+    if (request->large == NULL || request->large->feed == NULL)
         return json_parse(host->parser, params, limits, &host->scratch, ret);
     return json_feed_end(request->large->feed, params, &host->scratch, ret);
 }
@@ -55,6 +65,7 @@ void upstream_large_write(struct upstream_request *request, struct pieces *text)
 {
     struct upstream_large *large = request->large;
 
+    if (large == NULL) large = request->large = large_of_answers(request);
     upstream_large_recall(request);
     large->text = *text;
     *text = (struct pieces){0};
@@ -117,7 +128,8 @@ size_t upstream_large_size(const struct upstream *server)
 
     MN_LIST_FOR_EACH (link, &server->host->large) {
         const struct upstream_large *large = MN_CONTAINER(link, struct upstream_large, link);
-        if (large->request->server == server) size += large->params.size;
+        if (large->request->server != server) continue;
+        size += large->is_written ? pieces_size(&large->text) : large->params.size;
     }
     return size;
 }

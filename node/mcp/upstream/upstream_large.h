@@ -16,8 +16,9 @@ bool upstream_large_waits(struct upstream_request *request, struct mn_span param
 MN_MUST_USE mn_status upstream_large_parse(struct upstream_request *request, struct mn_span params,
                                            const struct json **ret);
 
-/* The message for the server, in pieces of the payload; takes them. upstream_send_written() follows
- * with all of it, unless the request is recalled or ends before. */
+/* The message for the server, in pieces of the payload, or of what was answered to its questions;
+ * takes them. upstream_send_written() follows with all of it, unless the request is recalled or
+ * ends before. */
 void upstream_large_write(struct upstream_request *request, struct pieces *text);
 
 /* It is not to be sent any more, at least not so. */

@@ -300,19 +300,39 @@ static bool upstream_message_is_of_round(struct mn_span key)
     return mn_span_is(key, "inputResponses") || mn_span_is(key, "requestState");
 }
 
-static void upstream_message_round(const struct upstream *server, struct mn_writer *writer,
+/* The answers of a round; a large one is not copied here. */
+static void upstream_message_answers(struct pieces *text, const struct upstream_asked *asked)
+{
+    struct mn_buf *source = text->source;
+    const char *before = "{";
+
+    MN_LIST_FOR_EACH (link, &asked->answered) {
+        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
+        struct mn_buf *answer = question->answer;
+        pieces_str(text, before);
+        json_write_string(&text->writer, question->key);
+        pieces_str(text, ":");
+        text->source = answer->size >= JSONRPC_LARGE ? answer : NULL;
+        pieces_add(text, mn_buf_span(answer));
+        before = ",";
+    }
+    text->source = source;
+    pieces_str(text, "}");
+}
+
+static void upstream_message_round(const struct upstream *server, struct pieces *text,
                                    const struct upstream_asked *asked, const char **comma)
 {
-    if (asked->responses != NULL) {
-        mn_writer_str(writer, *comma);
-        mn_writer_str(writer, "\"inputResponses\":");
-        upstream_message_splice(server, writer, mn_buf_span(asked->responses));
+    if (!mn_list_is_empty(&asked->answered)) {
+        pieces_str(text, *comma);
+        pieces_str(text, "\"inputResponses\":");
+        upstream_message_answers(text, asked);
         *comma = ",";
     }
     if (asked->state != NULL) {
-        mn_writer_str(writer, *comma);
-        mn_writer_str(writer, "\"requestState\":");
-        upstream_message_splice(server, writer, mn_buf_span(asked->state));
+        pieces_str(text, *comma);
+        pieces_str(text, "\"requestState\":");
+        upstream_message_splice(server, &text->writer, mn_buf_span(asked->state));
         *comma = ",";
     }
 }
@@ -349,7 +369,7 @@ void upstream_message_call(struct upstream *server, const struct upstream_reques
         mn_writer_format(&text->writer, "%s\"task\":{\"ttl\":%u}", comma, UPSTREAM_TASK_TTL_MS);
         comma = ",";
     }
-    if (call->asked != NULL) upstream_message_round(server, &text->writer, call->asked, &comma);
+    if (call->asked != NULL) upstream_message_round(server, text, call->asked, &comma);
     pieces_str(text, comma);
     upstream_message_call_meta(server, text, call, payload, meta);
     pieces_str(text, "}}");
@@ -387,7 +407,7 @@ void upstream_message_reply(struct upstream *server, struct mn_writer *writer)
         upstream_http_notify(server, text, NULL, false);
         return;
     }
-    if (!upstream_stdio_is_full(server)) { /* it asks, but does not read: let it */
+    if (!upstream_stdio_is_unread(server)) { /* it asks, but does not read: let it */
         json_write_line(&line, mn_buf_span(text));
         mn_writer_str(&line, "\n");
         upstream_stdio_write(server, mn_writer_done(&line));

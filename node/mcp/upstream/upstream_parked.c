@@ -185,7 +185,7 @@ void upstream_parked_take_up(struct upstream_host *host, uint64_t ticket, struct
 }
 
 bool upstream_parked_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
-                            const struct json *params)
+                            const struct json *params, struct mn_buf *source)
 {
     struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
     const struct json *responses = json_find_str(params, "inputResponses");
@@ -202,7 +202,8 @@ bool upstream_parked_resume(struct upstream_host *host, uint64_t ticket, struct 
             struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
             const struct json *answer = json_find(responses, question->key);
             if (!json_is(answer, JSON_OBJECT)) continue;
-            upstream_question_reply(request->server, question->id, answer->raw);
+            upstream_question_give(request->server, question->id, question->is_cancelled, source,
+                                   answer->raw);
             upstream_question_drop(asked, question);
         }
     asked->is_collecting = asked->open_count > 0;

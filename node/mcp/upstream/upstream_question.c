@@ -4,11 +4,13 @@
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_parked.h"
+#include "node/mcp/upstream/upstream_reply.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
 #define CANCELLED "{\"action\":\"cancel\"}"
+#define BAD_ANSWER "the client's answer is no JSON object"
 
 /* What can be asked, and the capability it takes, perhaps with a member. What begins with a task at
  * the client (2025-11-25) takes a member of the capability "tasks". */
@@ -40,18 +42,33 @@ struct upstream_asked *upstream_question_asked(struct upstream_request *request)
     if (request->asked == NULL) {
         request->asked = mn_alloc(sizeof *request->asked);
         mn_list_init(&request->asked->questions);
+        mn_list_init(&request->asked->answered);
         request->asked->request = request;
     }
     return request->asked;
 }
 
-void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question)
+static void upstream_question_forget(struct upstream_question *question)
 {
+    upstream_reply_drop(question->reply);
     mn_list_remove(&question->link);
     mn_buf_unref(question->answer);
     mn_free(question);
+}
+
+void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question)
+{
+    upstream_question_forget(question);
     MN_ASSERT(asked->open_count > 0);
     asked->open_count--;
+}
+
+/* What a server answered to is not said to it again. */
+static void upstream_question_forget_answered(struct upstream_asked *asked)
+{
+    while (!mn_list_is_empty(&asked->answered))
+        upstream_question_forget(
+            MN_CONTAINER(asked->answered.next, struct upstream_question, link));
 }
 
 static void upstream_question_leave(struct upstream_request *request);
@@ -66,8 +83,8 @@ void upstream_question_free(struct upstream_request *request)
         upstream_question_drop(asked,
                                MN_CONTAINER(asked->questions.next, struct upstream_question, link));
     if (asked->is_parked) upstream_parked_forget(request);
+    upstream_question_forget_answered(asked);
     mn_buf_unref(asked->state);
-    mn_buf_unref(asked->responses);
     mn_free(asked);
     request->asked = NULL;
 }
@@ -90,6 +107,7 @@ static struct upstream_question *upstream_question_add(struct upstream_request *
         mn_alloc(sizeof *question + key.size + id.size + method.size + params.size);
     uint8_t *to = (uint8_t *)(question + 1);
 
+    question->asked = asked;
     question->key = upstream_question_copy(&to, key);
     question->id = upstream_question_copy(&to, id);
     question->method = upstream_question_copy(&to, method);
@@ -227,7 +245,8 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
     return true;
 }
 
-void upstream_question_reply(struct upstream *server, struct mn_span id, struct mn_span result)
+static void upstream_question_reply(struct upstream *server, struct mn_span id,
+                                    struct mn_span result)
 {
     struct mn_writer writer = {0};
 
@@ -246,6 +265,23 @@ void upstream_question_refuse(struct upstream *server, struct mn_span id, bool i
     }
     jsonrpc_write_error(&writer, id, code, text, data);
     upstream_message_reply(server, &writer);
+}
+
+void upstream_question_refuse_bad(struct upstream *server, struct mn_span id, bool is_cancelled)
+{
+    upstream_question_refuse(server, id, is_cancelled, JSONRPC_INTERNAL, mn_span_str(BAD_ANSWER),
+                             mn_span(NULL, 0));
+}
+
+void upstream_question_give(struct upstream *server, struct mn_span id, bool is_cancelled,
+                            struct mn_buf *source, struct mn_span result)
+{
+    if (result.size >= JSONRPC_LARGE)
+        upstream_reply_begin(server, id, is_cancelled, source, result);
+    else if (upstream_question_is_object(server->host, result))
+        upstream_question_reply(server, id, result);
+    else
+        upstream_question_refuse_bad(server, id, is_cancelled);
 }
 
 static void upstream_question_reply_error(struct upstream_request *request,
@@ -379,7 +415,7 @@ void upstream_question_on_round(struct upstream_request *request, const struct j
     questions = json_find_str(whole, "inputRequests");
     mn_buf_unref(asked->state);
     asked->state = json_is(state, JSON_STRING) ? mn_buf_copy(state->raw) : NULL;
-    asked->responses = mn_buf_unref(asked->responses);
+    upstream_question_forget_answered(asked);
     upstream_question_set_aside(request);
     if (json_is(questions, JSON_OBJECT))
         for (const struct json *key = json_first(questions); key != NULL;
@@ -397,25 +433,14 @@ void upstream_question_on_round(struct upstream_request *request, const struct j
         upstream_timer_set(host, &request->timer, 100 * MN_MS * asked->rounds_count);
 }
 
-/* All of a round's answers as one object; then the call goes out once more. */
+/* All are answered: the call goes out once more, with that. */
 static void upstream_question_end_round(struct upstream_request *request)
 {
     struct upstream_asked *asked = request->asked;
-    struct mn_writer writer = {0};
 
-    mn_writer_str(&writer, "{");
-    while (!mn_list_is_empty(&asked->questions)) {
-        struct upstream_question *question =
-            MN_CONTAINER(asked->questions.next, struct upstream_question, link);
-        if (mn_writer_size(&writer) > 1) mn_writer_str(&writer, ",");
-        json_write_string(&writer, question->key);
-        mn_writer_str(&writer, ":");
-        mn_writer_add(&writer, mn_buf_span(question->answer));
-        upstream_question_drop(asked, question);
-    }
-    mn_writer_str(&writer, "}");
-    mn_buf_unref(asked->responses);
-    asked->responses = mn_writer_done(&writer);
+    for (struct mn_list *link; (link = mn_list_take(&asked->questions)) != NULL;)
+        mn_list_push_back(&asked->answered, link);
+    asked->open_count = 0;
     upstream_question_again(request);
 }
 
@@ -440,12 +465,12 @@ bool upstream_question_is_object(struct upstream_host *host, struct mn_span text
            value->type == JSON_OBJECT;
 }
 
-/* A modern server's question is answered; the last answer ends the round. */
+/* A modern server's question is answered; the last answer ends the round. Takes the ref. */
 static void upstream_question_collect(struct upstream_request *request,
-                                      struct upstream_question *question, struct mn_span result)
+                                      struct upstream_question *question, struct mn_buf *answer)
 {
     mn_buf_unref(question->answer);
-    question->answer = mn_buf_copy(result);
+    question->answer = answer;
     MN_LIST_FOR_EACH (link, &request->asked->questions) {
         if (MN_CONTAINER(link, struct upstream_question, link)->answer == NULL) return;
     }
@@ -461,37 +486,66 @@ static void upstream_question_on_refusal(struct upstream_request *request,
         upstream_question_drop(request->asked, question);
         if (request->asked->open_count == 0) upstream_question_settled(request);
     } else if (upstream_question_kind(question->method) == KIND_ELICITATION) {
-        upstream_question_collect(request, question, mn_span_str(CANCELLED));
+        upstream_question_collect(request, question, mn_buf_copy(mn_span_str(CANCELLED)));
     } else {
         upstream_call_answer_error(request, code, text, data);
     }
 }
 
+static void upstream_question_on_bad(struct upstream_request *request,
+                                     struct upstream_question *question)
+{
+    upstream_question_on_refusal(request, question, JSONRPC_INTERNAL, mn_span_str(BAD_ANSWER),
+                                 mn_span(NULL, 0));
+}
+
+void upstream_question_on_checked(struct upstream_question *question, struct mn_buf *answer)
+{
+    if (answer == NULL)
+        upstream_question_on_bad(question->asked->request, question);
+    else
+        upstream_question_collect(question->asked->request, question, answer);
+}
+
+/* Of a legacy server, or of a modern one. */
+static void upstream_question_on_result(struct upstream_request *request,
+                                        struct upstream_question *question, struct mn_buf *source,
+                                        struct mn_span result)
+{
+    struct upstream *server = request->server;
+
+    if (question->id.size > 0) {
+        upstream_question_give(server, question->id, question->is_cancelled, source, result);
+        upstream_question_drop(request->asked, question);
+        if (request->asked->open_count == 0) upstream_question_settled(request);
+    } else if (result.size >= JSONRPC_LARGE) {
+        upstream_reply_check(server, question, source, result);
+    } else {
+        upstream_question_on_checked(question, upstream_question_is_object(server->host, result)
+                                                   ? mn_buf_copy(result)
+                                                   : NULL);
+    }
+}
+
 void upstream_question_on_answer(struct upstream_request *request,
-                                 const Meshnode__Gateway__Answer *answer)
+                                 const Meshnode__Gateway__Answer *answer, struct mn_buf *source)
 {
     struct upstream_host *host = request->server->host;
     struct upstream_question *question =
         request->asked == NULL ? NULL
                                : upstream_question_find(request->asked, pb_text(answer->key));
 
-    if (question == NULL || !request->is_live) return; /* it was answered already, or declined */
+    if (question == NULL || question->reply != NULL || !request->is_live)
+        return; /* it was answered already, or declined */
     if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR) {
         struct mn_span data = pb_span(answer->error->data);
         upstream_question_on_refusal(
             request, question, answer->error->code, pb_text(answer->error->message),
             upstream_question_is_object(host, data) ? data : mn_span(NULL, 0));
-    } else if (answer->how_case != MESHNODE__GATEWAY__ANSWER__HOW_RESULT ||
-               !upstream_question_is_object(host, pb_span(answer->result))) {
-        upstream_question_on_refusal(request, question, JSONRPC_INTERNAL,
-                                     mn_span_str("the client's answer is no JSON object"),
-                                     mn_span(NULL, 0));
-    } else if (question->id.size == 0) {
-        upstream_question_collect(request, question, pb_span(answer->result));
+    } else if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_RESULT) {
+        upstream_question_on_result(request, question, source, pb_span(answer->result));
     } else {
-        upstream_question_reply(request->server, question->id, pb_span(answer->result));
-        upstream_question_drop(request->asked, question);
-        if (request->asked->open_count == 0) upstream_question_settled(request);
+        upstream_question_on_bad(request, question);
     }
 }
 

@@ -24,19 +24,22 @@
 #define UPSTREAM_HANDLE_SIZE 16
 
 struct upstream_question {
-    struct mn_list link; /* in asked->questions */
+    struct mn_list link; /* in asked->questions; modern, all answered: in asked->answered */
+    struct upstream_asked *asked;
     struct mn_span key;
     struct mn_span id;     /* of the legacy server's request, verbatim; empty: a modern one */
     struct mn_span method; /* as asked */
     struct mn_span params; /* JSON, or empty */
-    struct mn_buf *answer; /* modern: kept until all are there */
-    bool is_cancelled;     /* that nobody answers is said as its client would */
+    struct mn_buf *answer; /* modern: kept until all are there, and the server has them */
+    struct upstream_reply *reply; /* modern: its answer, while that is checked; else NULL */
+    bool is_cancelled;            /* that nobody answers is said as its client would */
 };
 
 /* The part of a request that few have: what it asked, and where it waits. */
 struct upstream_asked {
     struct upstream_request *request;
-    struct mn_list questions;
+    struct mn_list questions; /* that are open */
+    struct mn_list answered;  /* modern: those of the last round */
     uint32_t open_count, rounds_count, number_last;
     mn_time since;                 /* of the oldest open question */
     bool is_collecting;            /* the round ends in a moment */
@@ -46,9 +49,8 @@ struct upstream_asked {
     bool is_aside;                 /* modern: waits for answers, nothing runs at the server */
     struct mn_map_entry by_handle; /* while parked */
     uint8_t handle[UPSTREAM_HANDLE_SIZE];
-    struct mn_buf *state;     /* modern: requestState to give back, verbatim JSON; NULL: none */
-    struct mn_buf *responses; /* modern: the answers of the last round, a JSON object */
-    struct mn_buf *last;      /* parked: the last event, which came meanwhile */
+    struct mn_buf *state; /* modern: requestState to give back, verbatim JSON; NULL: none */
+    struct mn_buf *last;  /* parked: the last event, which came meanwhile */
 };
 
 void upstream_question_free(struct upstream_request *request);
@@ -68,10 +70,13 @@ bool upstream_question_is_patient(struct mn_span method);
 bool upstream_question_is_cancelled(struct upstream *lease, struct mn_span method,
                                     const struct json *params);
 
-/* Answers the legacy server's request [id]: [result]; or that nobody does. */
-void upstream_question_reply(struct upstream *server, struct mn_span id, struct mn_span result);
+/* Answers the legacy server's request [id]: with [result], part of [source], as another node says
+ * it; or that nobody does, or nobody could. */
+void upstream_question_give(struct upstream *server, struct mn_span id, bool is_cancelled,
+                            struct mn_buf *source, struct mn_span result);
 void upstream_question_refuse(struct upstream *server, struct mn_span id, bool is_cancelled,
                               int64_t code, struct mn_span text, struct mn_span data);
+void upstream_question_refuse_bad(struct upstream *server, struct mn_span id, bool is_cancelled);
 
 /* A request of a legacy server; [request] is the call it belongs to, NULL: none. False: it is
  * nothing that can be asked of this caller, and was not taken. */
@@ -83,9 +88,12 @@ void upstream_question_withdraw(struct upstream *server, struct mn_span id);
 /* A result input_required of a modern server for a live call. */
 void upstream_question_on_round(struct upstream_request *request, const struct json *result);
 
-/* An answer of a live call's client. */
+/* An answer of a live call's client, in a message that is [source]. */
 void upstream_question_on_answer(struct upstream_request *request,
-                                 const Meshnode__Gateway__Answer *answer);
+                                 const Meshnode__Gateway__Answer *answer, struct mn_buf *source);
+
+/* upstream_reply_check(): its answer, whose ref is taken; NULL: it is no object. */
+void upstream_question_on_checked(struct upstream_question *question, struct mn_buf *answer);
 
 /* True when the timer was about questions. */
 bool upstream_question_on_timer(struct upstream_request *request);

@@ -162,7 +162,7 @@ static bool upstream_send_notification(struct upstream_request *request,
         if (!is_answer)
             upstream_send_told(lease, payload->method, params);
         else if (payload->answer != NULL)
-            upstream_asked_on_answer(lease, payload->answer);
+            upstream_asked_on_answer(lease, payload->answer, request->payload);
     }
     upstream_answer_result(request, mn_span_str("{}"));
     return true;
@@ -188,7 +188,7 @@ static void upstream_send_resume(struct upstream_request *request,
     }
     kept = mn_buf_ref(request->payload);
     upstream_request_free(request);
-    (void)upstream_parked_resume(host, ticket, handle, params);
+    (void)upstream_parked_resume(host, ticket, handle, params, kept);
     mn_buf_unref(kept);
 }
 
@@ -292,7 +292,7 @@ void upstream_send_call(struct upstream_request *request)
     upstream_call_watch_time(request);
     struct pieces text = {.source = request->large == NULL ? NULL : request->payload};
     upstream_message_call(server, request, payload, params, &text);
-    if (request->large == NULL)
+    if (request->large == NULL && text.done_count == 0)
         upstream_send_out(request, payload, params, &text.writer);
     else
         upstream_large_write(request, &text);

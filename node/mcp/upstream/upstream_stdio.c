@@ -3,6 +3,7 @@
 #include "node/mcp/upstream/upstream.h"
 #include "node/mcp/upstream/upstream_large.h"
 #include "node/mcp/upstream/upstream_receive.h"
+#include "node/mcp/upstream/upstream_reply.h"
 #include "proto/base/check.h"
 
 #define STDIN_LOW_MARK 65536 /* bytes queued, at most, when the driver says WRITABLE */
@@ -79,8 +80,14 @@ void upstream_stdio_write(struct upstream *server, struct mn_buf *text)
 
 bool upstream_stdio_is_full(const struct upstream *server)
 {
-    return server->stdio.written - server->stdio.consumed + upstream_large_size(server) >
+    return server->stdio.written - server->stdio.consumed + upstream_large_size(server) +
+               upstream_reply_size(server) >
            UPSTREAM_QUEUE_MAX;
+}
+
+bool upstream_stdio_is_unread(const struct upstream *server)
+{
+    return server->stdio.written - server->stdio.consumed > UPSTREAM_QUEUE_MAX;
 }
 
 void upstream_stdio_on_consumed(struct upstream *server, uint64_t written_end)

@@ -24,7 +24,11 @@ void upstream_stdio_done(struct upstream *server);
 
 /* Queues a text for its stdin and lets go of the ref. */
 void upstream_stdio_write(struct upstream *server, struct mn_buf *text);
+
+/* Whether more waits for it than may, what is still being checked or copied for it included; or
+ * that much was written, and it does not read. */
 bool upstream_stdio_is_full(const struct upstream *server);
+bool upstream_stdio_is_unread(const struct upstream *server);
 
 /* It answered something that ended at [written_end]: it has read everything before. */
 void upstream_stdio_on_consumed(struct upstream *server, uint64_t written_end);

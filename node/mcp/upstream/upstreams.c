@@ -6,6 +6,7 @@
 #include "node/mcp/upstream/upstream_given.h"
 #include "node/mcp/upstream/upstream_large.h"
 #include "node/mcp/upstream/upstream_orphan.h"
+#include "node/mcp/upstream/upstream_reply.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "proto/base/check.h"
 
@@ -32,6 +33,7 @@ struct upstreams *upstreams_new(const struct upstreams_config *config)
     mn_list_init(&host->servers);
     mn_list_init(&host->dead);
     mn_list_init(&host->large);
+    mn_list_init(&host->replies);
     mn_map_init(&host->names, rng_u64(&host->rng));
     mn_map_init(&host->children, rng_u64(&host->rng));
     mn_map_init(&host->exchanges, rng_u64(&host->rng));
@@ -219,7 +221,10 @@ void upstreams_step(struct upstreams *upstreams, struct mn_now now,
     upstreams_begin(host, now, outbox);
     upstreams_run_timers(host);
     switch (input->type) {
-    case UPSTREAMS_IN_TICK: upstream_large_on_tick(host); break;
+    case UPSTREAMS_IN_TICK:
+        upstream_large_on_tick(host);
+        upstream_reply_on_tick(host);
+        break;
     case UPSTREAMS_IN_EDGE: upstreams_on_edge(host, input->edge); break;
     case UPSTREAMS_IN_CALL: upstreams_on_call(host, input->call); break;
     case UPSTREAMS_IN_STOP: upstreams_on_stop(host); break;
@@ -233,7 +238,7 @@ mn_time upstreams_deadline(const struct upstreams *upstreams)
     const struct upstream_host *host = &upstreams->host;
     mn_time deadline = mn_heap_deadline(&host->timers);
 
-    if (!mn_list_is_empty(&host->large)) return 0;
+    if (!mn_list_is_empty(&host->large) || !mn_list_is_empty(&host->replies)) return 0;
     /* What is left after that waits for nothing that a step could do. */
     if (host->is_stopping && host->now.mono < host->stop_at &&
         host->tickets.count + host->parked.count > 0)
