@@ -194,6 +194,13 @@ static void on_request(const struct call_request *from)
         mn_arena_format(&kept, "%.*s", (int)call->request->params.len, call->request->params.data);
 }
 
+static struct client_call *call_of(uint64_t ticket)
+{
+    for (uint32_t i = 0; i < client_calls_count; i++)
+        if (client_calls[i].ticket == ticket) return &client_calls[i];
+    return NULL;
+}
+
 static void on_input(const struct call_more *more)
 {
     const Meshnode__Gateway__Input *input =
@@ -202,6 +209,8 @@ static void on_input(const struct call_more *more)
 
     ck_assert_ptr_nonnull(input);
     if (input->what_case == MESHNODE__GATEWAY__INPUT__WHAT_WISHES) {
+        struct client_call *call = call_of(more->ticket);
+        if (call != NULL) call->wishes_count++;
         client_input =
             (struct client_input){.ticket = more->ticket, .wishes = "", .levels = "", .own = ""};
         for (size_t i = 0; i < input->wishes->n_uris; i++)
@@ -234,8 +243,9 @@ static void on_input(const struct call_more *more)
 
 static void on_cancel(uint64_t ticket)
 {
-    for (uint32_t i = 0; i < client_calls_count; i++)
-        if (client_calls[i].ticket == ticket) client_calls[i].is_cancelled = true;
+    struct client_call *call = call_of(ticket);
+
+    if (call != NULL) call->is_cancelled = true;
 }
 
 static void on_carry(const struct mcp_carry *carry)

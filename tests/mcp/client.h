@@ -28,7 +28,8 @@ struct client_call {
     char trace[64];
     mn_id node;
     const Meshnode__Gateway__Request *request;
-    char *params; /* with a NUL */
+    char *params;          /* with a NUL */
+    uint32_t wishes_count; /* times that wishes were said into it */
 };
 
 /* The newest thing that was said into a call. */

@@ -49,7 +49,7 @@ static void call(void)
 
 static void tell(void)
 {
-    client_at(client_now.mono + MN_MS);
+    client_at(client_now.mono + 50 * MN_MS);
 }
 
 /* She has subscribed to one resource, and was served at a node. */
@@ -62,6 +62,7 @@ static void setup(void)
 
     client_setup();
     client_service_offer("srv", true, &offer);
+    client_service("other", true, tools);
     strcpy(ann, client_initialize("/mcp", "2025-11-25"));
     client_legacy(ann, LEVEL);
     client_legacy(ann, ON("x://1"));
@@ -107,6 +108,54 @@ START_TEST(the_node_hears_what_is_subscribed_to)
     ck_assert_str_eq(client_input.own, "x://2 ");
     call();
     ck_assert_uint_eq(client_calls[client_calls_count - 1].request->n_uris, 0);
+}
+END_TEST
+
+static uint32_t tellings(uint64_t ticket)
+{
+    for (uint32_t i = 0; i < client_calls_count; i++)
+        if (client_calls[i].ticket == ticket) return client_calls[i].wishes_count;
+    return 0;
+}
+
+/* One after the other, each after the answer to the one before. */
+START_TEST(many_subscriptions_are_told_together_and_only_where_they_matter)
+{
+    const uint32_t before = tellings(own);
+    uint64_t other;
+
+    client_legacy(ann, ID "\"method\":\"tools/call\",\"params\":{\"name\":\"other__t\"}}");
+    client_result(client_calls[client_calls_count - 1].ticket, "{\"content\":[]}");
+    other = last_feed();
+    ck_assert_uint_ne(other, own);
+    client_served(other);
+    tell();
+    ck_assert_uint_eq(tellings(other), 1);
+    ck_assert_uint_eq(tellings(own), before); /* a server that is new to her is nothing to others */
+    for (int i = 0; i < 40; i++) {
+        client_legacy(ann, i % 2 == 0 ? ON("x://2") : OFF("x://2"));
+        client_at(client_now.mono + MN_MS);
+    }
+    client_legacy(ann, ON("x://2"));
+    tell();
+    ck_assert_uint_eq(tellings(own), before + 1);
+    ck_assert_uint_eq(tellings(other), 1);
+    ck_assert_uint_eq(strlen(client_input.own), strlen("x://1 x://2 "));
+    tell();
+    ck_assert_uint_eq(tellings(own), before + 1);
+}
+END_TEST
+
+/* It may be what updates them. */
+START_TEST(a_call_does_not_come_before_what_is_subscribed_to)
+{
+    const uint32_t before = tellings(own);
+
+    client_legacy(ann, ON("x://2"));
+    ck_assert_uint_eq(tellings(own), before);
+    client_legacy(ann, CALL);
+    ck_assert_uint_eq(tellings(own), before + 1);
+    ck_assert_uint_eq(strlen(client_input.own), strlen("x://1 x://2 "));
 }
 END_TEST
 
@@ -171,6 +220,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, client_teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, the_node_hears_what_is_subscribed_to);
+    tcase_add_test(tc, many_subscriptions_are_told_together_and_only_where_they_matter);
+    tcase_add_test(tc, a_call_does_not_come_before_what_is_subscribed_to);
     tcase_add_test(tc, what_both_sessions_tell_is_told_once);
     tcase_add_loop_test(tc, what_either_tells_is_told, 0, 2);
     tcase_add_test(tc, who_goes_meanwhile_is_told_on_the_next_stream);

@@ -523,7 +523,7 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     call = MN_CONTAINER(entry, struct front_call, by_ticket);
     if (is_last) front_answer_count(front, call, event->kind == CALL_EVENT_RESULT);
     if (call->session != NULL && front_roots_note(call->session, call->service, &event->node))
-        front_aside_served(front, call->session);
+        front_aside_served(front, call->session, call->service, &event->node);
     front_again_on_event(front, call, event);
     if (call->is_doomed && !is_last && event->payload != NULL) { /* it is here */
         front_call_cancel(front, call);

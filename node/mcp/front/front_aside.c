@@ -33,41 +33,84 @@ static struct subscription *aside_subscription(const struct topic *topic,
     return NULL;
 }
 
-static void aside_wish(struct front *front, struct front_session *session, struct mn_span service,
-                       const mn_id *node)
+/* Of a server that the session called; NULL: there is no room. */
+static struct feed *aside_wish(struct front *front, struct front_session *session,
+                               struct mn_span service, const mn_id *node)
 {
     struct mn_span whose = mn_span(session->alias, sizeof session->alias);
-    struct feed *feed = front_feed_get(front, service, node);
-    struct topic *topic = front_feed_topic(front, feed, nothing, whose);
+    struct topic *topic;
+    struct feed *feed;
 
+    if (front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX) return NULL;
+    feed = front_feed_get(front, service, node);
+    topic = front_feed_topic(front, feed, nothing, whose);
     if (aside_subscription(topic, session->stream) == NULL)
         front_subscription_add(front, &session->stream->subscriptions, nothing, NULL,
                                session->stream, topic);
-    front_feed_changed(front, feed); /* its level, its subscriptions */
+    return feed;
+}
+
+static bool aside_hears(const struct front_session *session)
+{
+    return session->stream != NULL && aside_may_hear(session);
 }
 
 void front_aside_follow(struct front *front, struct front_session *session)
 {
     struct mn_span service;
+    struct feed *feed;
     void *at = NULL;
     mn_id node;
 
-    if (session->stream == NULL || !aside_may_hear(session)) return;
-    while ((at = front_roots_next(session, at, &service, &node)) != NULL)
-        if (front->subscriptions_count < MCP_SUBSCRIPTIONS_MAX)
-            aside_wish(front, session, service, &node);
+    if (!aside_hears(session)) return;
+    while ((at = front_roots_next(session, at, &service, &node)) != NULL) {
+        feed = aside_wish(front, session, service, &node);
+        if (feed != NULL) front_feed_changed(front, feed); /* its level, its subscriptions */
+    }
 }
 
-void front_aside_served(struct front *front, struct front_session *session)
+/* Wherever the session called that service. */
+static void aside_each(struct front *front, const struct front_session *session,
+                       struct mn_span service, void (*then)(struct front *front, struct feed *feed))
 {
-    if (session->stream == NULL || !aside_may_hear(session)) return;
-    front_aside_follow(front, session);
+    struct mn_span called;
+    struct feed *feed;
+    void *at = NULL;
+    mn_id node;
+
+    if (!aside_hears(session)) return;
+    while ((at = front_roots_next(session, at, &called, &node)) != NULL) {
+        if (!mn_span_equal(called, service)) continue;
+        feed = front_feed_find(front, service, &node);
+        if (feed != NULL) then(front, feed);
+    }
+}
+
+void front_aside_subscribed(struct front *front, const struct front_session *session,
+                            struct mn_span service)
+{
+    aside_each(front, session, service, front_feed_gather);
+}
+
+void front_aside_calls(struct front *front, const struct front_session *session,
+                       struct mn_span service)
+{
+    aside_each(front, session, service, front_feed_flush);
+}
+
+void front_aside_served(struct front *front, struct front_session *session, struct mn_span service,
+                        const mn_id *node)
+{
+    if (!aside_hears(session)) return;
+    (void)aside_wish(front, session, service, node);
     front_orphan_save(front, session); /* it is heard wherever its session goes */
 }
 
 void front_aside_stream(struct front *front, struct front_session *session)
 {
-    if (session->servers_count > 0) front_aside_served(front, session);
+    if (session->servers_count == 0 || !aside_may_hear(session)) return;
+    front_aside_follow(front, session);
+    front_orphan_save(front, session);
 }
 
 /* ---- what they say ---- */

@@ -329,6 +329,7 @@ static void front_call_send(struct front *front, struct front_exchange *exchange
         return;
     }
     call->started = front->now.mono;
+    if (session != NULL) front_aside_calls(front, session, call->service);
     if (call->pack != NULL)
         front_pack_send(call, node, is_idempotent && !round->is_next, front_call_trace(meta));
     else

@@ -6,8 +6,8 @@
 
 #define RETRY_MIN MN_SEC
 #define RETRY_MAX (30 * MN_SEC)
-#define MANY 64u                /* topics from which on changes are told together, */
-#define MANY_DELAY (50 * MN_MS) /* since each time all topics are told */
+#define MANY 64u                  /* topics from which on changes are gathered, */
+#define GATHER_DELAY (50 * MN_MS) /* since each time all topics are told */
 
 void front_feed_arm(struct front *front, struct feed *feed, mn_time delay)
 {
@@ -104,32 +104,53 @@ void front_feed_tell(struct front *front, struct feed *feed)
     feed->is_dirty = false;
 }
 
-void front_feed_changed(struct front *front, struct feed *feed)
+void front_feed_gather(struct front *front, struct feed *feed)
 {
     feed->is_dirty = true;
-    if (!feed->is_served) return;
-    if (feed->topics.count < MANY)
-        front_feed_arm(front, feed, 0);
-    else if (feed->timer.index_plus_one == 0)
-        front_feed_arm(front, feed, MANY_DELAY);
+    if (feed->is_served && feed->timer.index_plus_one == 0)
+        front_feed_arm(front, feed, GATHER_DELAY);
+}
+
+void front_feed_changed(struct front *front, struct feed *feed)
+{
+    front_feed_gather(front, feed);
+    if (feed->is_served && feed->topics.count < MANY) front_feed_arm(front, feed, 0);
+}
+
+void front_feed_flush(struct front *front, struct feed *feed)
+{
+    if (feed->is_served && feed->is_dirty) front_feed_tell(front, feed);
+}
+
+/* Good until the scratch memory is reset. */
+static struct mn_span feed_key(struct front *front, struct mn_span service, const mn_id *node)
+{
+    size_t size = service.size + (mn_id_is_zero(node) ? 0 : sizeof *node);
+    uint8_t *key = mn_arena_alloc(&front->scratch, size + 1);
+
+    memcpy(key, service.data, service.size);
+    memcpy(key + service.size, node->bytes, size - service.size);
+    return mn_span(key, size);
+}
+
+struct feed *front_feed_find(struct front *front, struct mn_span service, const mn_id *node)
+{
+    struct mn_map_entry *entry = mn_map_find(&front->feeds, feed_key(front, service, node));
+    return entry == NULL ? NULL : MN_CONTAINER(entry, struct feed, by_service);
 }
 
 struct feed *front_feed_get(struct front *front, struct mn_span service, const mn_id *node)
 {
-    size_t size = service.size + (mn_id_is_zero(node) ? 0 : sizeof *node);
-    uint8_t *key = mn_arena_alloc(&front->scratch, size + 1);
-    struct mn_map_entry *entry;
-    struct feed *feed;
+    struct feed *feed = front_feed_find(front, service, node);
+    struct mn_span key;
 
-    memcpy(key, service.data, service.size);
-    memcpy(key + service.size, node->bytes, size - service.size);
-    entry = mn_map_find(&front->feeds, mn_span(key, size));
-    if (entry != NULL) return MN_CONTAINER(entry, struct feed, by_service);
-    feed = mn_alloc(sizeof *feed + size);
-    feed->key = mn_span(feed + 1, size);
+    if (feed != NULL) return feed;
+    key = feed_key(front, service, node);
+    feed = mn_alloc(sizeof *feed + key.size);
+    feed->key = mn_span(feed + 1, key.size);
     feed->service = mn_span(feed + 1, service.size);
     feed->node = *node;
-    memcpy(feed + 1, key, size);
+    memcpy(feed + 1, key.data, key.size);
     mn_map_init(&feed->topics, rng_u64(&front->rng));
     mn_map_insert(&front->feeds, &feed->by_service, feed->key);
     feed_start(front, feed);
@@ -217,7 +238,7 @@ void front_feed_on_time(struct front *front)
         mn_heap_remove(&front->feeds_timers, &feed->timer);
         if (feed->ticket == 0)
             feed_start(front, feed);
-        else if (feed->is_served && feed->is_dirty)
-            front_feed_tell(front, feed);
+        else
+            front_feed_flush(front, feed);
     }
 }

@@ -45,11 +45,17 @@ struct subscription {
 /* ---- front_feed.c ---- */
 
 /* [node] zero: the resources of the service. A new one makes its call. */
+struct feed *front_feed_find(struct front *front, struct mn_span service, const mn_id *node);
 struct feed *front_feed_get(struct front *front, struct mn_span service, const mn_id *node);
 bool front_feed_is_at_node(const struct feed *feed);
 
-/* What is wanted has changed: the server is told soon. */
+/* What is wanted has changed: the server is told soon; or after a moment, of what else has changed
+ * by then, too. */
 void front_feed_changed(struct front *front, struct feed *feed);
+void front_feed_gather(struct front *front, struct feed *feed);
+
+/* What it is to be told, it is told now. */
+void front_feed_flush(struct front *front, struct feed *feed);
 
 /* The server is told the topics, now; or [delay] from now. */
 void front_feed_tell(struct front *front, struct feed *feed);

@@ -743,12 +743,20 @@ void front_subscribe_task_over(struct front *front, struct front_exchange *strea
 /* ---- front_aside.c ---- */
 
 /* A server is known that the session called; or the session has a stream. */
-void front_aside_served(struct front *front, struct front_session *session);
+void front_aside_served(struct front *front, struct front_session *session, struct mn_span service,
+                        const mn_id *node);
 void front_aside_stream(struct front *front, struct front_session *session);
 
 /* The session's stream, if it has one, hears what the servers that it called say outside of calls;
  * with its level as it is now. */
 void front_aside_follow(struct front *front, struct front_session *session);
+
+/* The session subscribes to other resources of that service: wherever it called it, that is told
+ * soon, and at the latest with its next call, which may be what updates them. */
+void front_aside_subscribed(struct front *front, const struct front_session *session,
+                            struct mn_span service);
+void front_aside_calls(struct front *front, const struct front_session *session,
+                       struct mn_span service);
 
 /* The client answers a question that was asked outside of calls: by a request of its own, as the
  * feed may be gone by now; or that in two steps. [answer] NULL: it follows. Takes the request. */

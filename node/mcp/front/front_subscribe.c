@@ -165,6 +165,7 @@ static void subscription_move(struct front *front, struct subscription *subscrip
 {
     struct mn_span endpoint = subscription->session != NULL ? subscription->session->service
                                                             : subscription->exchange->service;
+    struct front_session *session = subscription->session;
     struct topic *before = subscription->topic;
     const mn_id anywhere = {{0}};
     struct mn_span own;
@@ -177,9 +178,10 @@ static void subscription_move(struct front *front, struct subscription *subscrip
     subscription->topic = front_feed_topic(front, front_feed_get(front, service->name, &anywhere),
                                            own, mn_span(NULL, 0));
     mn_list_push_back(&subscription->topic->subscriptions, &subscription->in_topic);
+    if (session != NULL) front_aside_subscribed(front, session, before->feed->service);
     front_feed_left(front, before);
     subscription_tell(front, subscription); /* something may have been missed */
-    if (subscription->session != NULL) front_aside_follow(front, subscription->session);
+    if (session != NULL) front_aside_subscribed(front, session, service->name);
 }
 
 void front_subscribe_changed(struct front *front)
@@ -210,25 +212,30 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
 {
     struct mn_span uri = json_text(json_find_str(message->params, "uri"));
     struct subscription *subscription;
+    bool is_changed;
 
     if (uri.size == 0) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.uri must be a string");
         return;
     }
     subscription = front_subscription_find(&session->subscriptions, uri);
-    if (!is_on && subscription != NULL) {
-        front_subscription_free(front, subscription);
-        front_aside_follow(front, session);
+    is_changed = is_on == (subscription == NULL);
+    if (is_on && is_changed) {
+        if (!subscribe_add(front, exchange->service, uri, session, NULL)) {
+            FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
+                 "nobody tells of updates of this resource: unknown, of several servers, or of one "
+                 "without subscriptions");
+            return;
+        }
+        subscription = front_subscription_find(&session->subscriptions, uri);
     }
-    if (is_on && !subscribe_add(front, exchange->service, uri, session, NULL))
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
-             "nobody tells of updates of this resource: unknown, of several servers, or of one "
-             "without subscriptions");
-    else if (is_on == (subscription == NULL)) {
-        front_aside_follow(front, session);
+    if (is_changed) {
+        front_aside_subscribed(front, session, subscription->topic->feed->service);
+        if (!is_on) front_subscription_free(front, subscription);
         front_record_reply(front, exchange, session, message->id, mn_span_str("{}"));
-    } else
+    } else {
         front_reply_result(front, exchange, message->id, mn_span_str("{}"));
+    }
 }
 
 /* ---- in the session that a client has of a server for itself ---- */
