@@ -6,14 +6,10 @@
 #include <stdlib.h>
 
 #include "node/admin/admin.h"
+#include "tests/fuzz/script.h"
 
 #define EXCHANGES 32
 #define ASKED_MAX 64
-
-struct script {
-    const uint8_t *data;
-    size_t size;
-};
 
 struct asked {
     uint64_t ticket;
@@ -36,25 +32,6 @@ static uint32_t asked_count;
 static size_t place(uint64_t id)
 {
     return (size_t)(id / 2 % EXCHANGES);
-}
-
-static uint8_t take(struct script *script)
-{
-    if (script->size == 0) return 0;
-    script->size--;
-    return *script->data++;
-}
-
-/* Up to the next line feed. */
-static struct mn_span take_line(struct script *script)
-{
-    const uint8_t *end = script->size == 0 ? NULL : memchr(script->data, '\n', script->size);
-    size_t size = end == NULL ? script->size : (size_t)(end - script->data);
-    struct mn_span line = mn_span(script->data, size);
-
-    script->data += size + (end != NULL);
-    script->size -= size + (end != NULL);
-    return line;
 }
 
 static void found(void)
@@ -129,9 +106,9 @@ static void step_edge(const struct edge_input *input)
 }
 
 /* o FLAGS METHOD\n TARGET\n CONTENT-TYPE\n HOST\n */
-static void open_exchange(struct script *script)
+static void open_exchange(struct mn_span *script)
 {
-    uint8_t flags = take(script);
+    uint8_t flags = script_byte(script);
     struct edge_header headers[2] = {{.name = mn_span_str("content-type")},
                                      {.name = mn_span_str("host")}};
     struct edge_http_request http = {.listener =
@@ -141,10 +118,10 @@ static void open_exchange(struct script *script)
                                      .headers_count = 2};
     struct edge_input input = {.type = EDGE_IN_HTTP_OPEN, .http = &http};
 
-    http.method = take_line(script);
-    http.target = take_line(script);
-    headers[0].value = take_line(script);
-    headers[1].value = take_line(script);
+    http.method = script_line(script);
+    http.target = script_line(script);
+    headers[0].value = script_line(script);
+    headers[1].value = script_line(script);
     if ((flags & 4) == 0 || exchanges[place(id_last)].id == 0 ||
         exchanges[place(id_last)].is_ended) {
         struct edge_input gone = {.type = EDGE_IN_HTTP_GONE};
@@ -158,22 +135,22 @@ static void open_exchange(struct script *script)
     step_edge(&input);
 }
 
-static void send_edge(struct script *script, enum edge_input_type type)
+static void send_edge(struct mn_span *script, enum edge_input_type type)
 {
-    uint8_t which = take(script);
+    uint8_t which = script_byte(script);
     struct edge_input input = {.type = type, .id = exchanges[which % EXCHANGES].id};
 
     input.is_last = (which & 0x80) != 0;
-    if (type == EDGE_IN_HTTP_BODY) input.bytes = take_line(script);
+    if (type == EDGE_IN_HTTP_BODY) input.bytes = script_line(script);
     if (input.id != 0) step_edge(&input);
     if (type == EDGE_IN_HTTP_GONE) exchanges[which % EXCHANGES].is_ended = true;
 }
 
 /* a STATUS WHY\n JSON\n: to the question asked last. */
-static void answer(struct script *script)
+static void answer(struct mn_span *script)
 {
-    mn_status status = -(mn_status)(take(script) % 22);
-    struct mn_span why = take_line(script), json = take_line(script);
+    mn_status status = -(mn_status)(script_byte(script) % 22);
+    struct mn_span why = script_line(script), json = script_line(script);
     struct admission_token items[3] = {{.uses = 1}, {.uses = 2}, {.uses = 3}};
     struct asked to;
 
@@ -205,22 +182,22 @@ static void answer(struct script *script)
     }
 }
 
-static void happen(struct script *script)
+static void happen(struct mn_span *script)
 {
     struct mn_trace_event event = {.mono = now.mono};
     struct mn_span text;
 
-    event.event = (enum mn_event)(1 + take(script) % (MN_EV_COUNT - 1));
-    text = take_line(script);
+    event.event = (enum mn_event)(1 + script_byte(script) % (MN_EV_COUNT - 1));
+    text = script_line(script);
     if (text.size > sizeof event.text - 1) text.size = sizeof event.text - 1;
     if (text.size > 0) memcpy(event.text, text.data, text.size);
     event.a = text.size;
     step(&(struct admin_input){.type = ADMIN_IN_EVENT, .event = &event});
 }
 
-static void play(struct script *script)
+static void play(struct mn_span *script)
 {
-    switch (take(script)) {
+    switch (script_byte(script)) {
     case 'o': open_exchange(script); break;
     case 'b': send_edge(script, EDGE_IN_HTTP_BODY); break;
     case 'g': send_edge(script, EDGE_IN_HTTP_GONE); break;
@@ -229,7 +206,7 @@ static void play(struct script *script)
     case 'e': happen(script); break;
     case 's': step(&(struct admin_input){.type = ADMIN_IN_STOP}); break;
     case 't':
-        now.mono += take(script) * 10 * MN_MS;
+        now.mono += script_byte(script) * 10 * MN_MS;
         step(&(struct admin_input){.type = ADMIN_IN_TICK});
         break;
     default: break;
@@ -240,7 +217,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct script script = {data, size};
+    struct mn_span script = {data, size};
     struct admin_config config = {.http_listen = mn_span_str("127.0.0.1:1")};
 
     if (core == NULL) {

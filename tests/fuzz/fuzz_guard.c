@@ -7,19 +7,11 @@
 #include "crypto/words.h"
 #include "node/guard.h"
 #include "proto/base/check.h"
+#include "tests/fuzz/script.h"
 
 static const char secret[] = "a secret that the input does not have: \x01\x02";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static struct mn_span take_line(struct mn_span *rest)
-{
-    const uint8_t *end = rest->size == 0 ? NULL : memchr(rest->data, '\n', rest->size);
-    struct mn_span line = end == NULL ? *rest : mn_span(rest->data, (size_t)(end - rest->data));
-
-    *rest = end == NULL ? mn_span(NULL, 0) : mn_span(end + 1, rest->size - line.size - 1);
-    return line;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -40,9 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (sodium_init() < 0) return 0;
     struct guard *guard = guard_new(NULL, 0, &bearer, 1);
     guard_set_proxied(guard, true);
-    http.target = take_line(&rest);
+    http.target = script_line(&rest);
     for (unsigned i = 0; i < 3; i++)
-        headers[i].value = take_line(&rest);
+        headers[i].value = script_line(&rest);
     for (unsigned i = 0; i < GUARD_FAILURES_MAX + 2; i++) {
         MN_ASSERT(guard_judge(guard, now, &http, &role, &principal) != GUARD_PASSED);
         MN_ASSERT(role == GUARD_NOBODY);

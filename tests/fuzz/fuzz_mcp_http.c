@@ -7,14 +7,10 @@
 #include "node/mcp/front/front.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
+#include "tests/fuzz/script.h"
 
 #define EXCHANGES 16
 #define TICKETS 8 /* the newest ones are remembered */
-
-struct script {
-    const uint8_t *data;
-    size_t size;
-};
 
 static struct front *front;
 static struct mn_now now;
@@ -29,25 +25,6 @@ static uint64_t ticket_last, tickets[TICKETS];
 static uint32_t tickets_count;
 static uint8_t whose[64]; /* session that was wished for last, or whose task was */
 static size_t whose_size;
-
-static uint8_t take(struct script *script)
-{
-    if (script->size == 0) return 0;
-    script->size--;
-    return *script->data++;
-}
-
-/* Up to the next line feed; a copy, so that reading past it is seen. */
-static struct mn_span take_line(struct script *script)
-{
-    const uint8_t *end = script->size == 0 ? NULL : memchr(script->data, '\n', script->size);
-    size_t size = end == NULL ? script->size : (size_t)(end - script->data);
-    struct mn_span line = mn_span(script->data, size);
-
-    script->data += size + (end != NULL);
-    script->size -= size + (end != NULL);
-    return line;
-}
 
 static void watch(const struct edge_output *output)
 {
@@ -104,11 +81,11 @@ static void step(const struct mcp_input *input)
     edge_outbox_reset(&edge);
 }
 
-static void open_exchange(struct script *script, uint64_t id)
+static void open_exchange(struct mn_span *script, uint64_t id)
 {
     static const char *const methods[] = {"POST", "POST", "GET", "DELETE", "PUT"};
     static const char *const targets[] = {"/mcp", "/mcp", "/mcp/servers/s", "/mcp/servers/x", "/"};
-    uint8_t kind = take(script);
+    uint8_t kind = script_byte(script);
     struct edge_header headers[8] = {
         {mn_span_str("host"), mn_span_str("localhost")},
         {mn_span_str("content-type"), mn_span_str("application/json")},
@@ -125,22 +102,22 @@ static void open_exchange(struct script *script, uint64_t id)
         if (kind & 1) headers[2].value = mn_span_str("2025-11-25");
         if (kind / 2 % 5 == 2) /* GET: perhaps of a stream that broke */
             headers[http.headers_count++] =
-                (struct edge_header){mn_span_str("last-event-id"), take_line(script)};
+                (struct edge_header){mn_span_str("last-event-id"), script_line(script)};
     }
     if (kind & 128) {
         headers[http.headers_count++] =
-            (struct edge_header){mn_span_str("mcp-method"), take_line(script)};
+            (struct edge_header){mn_span_str("mcp-method"), script_line(script)};
         headers[http.headers_count++] =
-            (struct edge_header){mn_span_str("mcp-name"), take_line(script)};
+            (struct edge_header){mn_span_str("mcp-name"), script_line(script)};
         headers[http.headers_count++] =
-            (struct edge_header){mn_span_str("mcp-param-r"), take_line(script)};
+            (struct edge_header){mn_span_str("mcp-param-r"), script_line(script)};
     }
     step(&(struct mcp_input){.type = MCP_IN_EDGE, .edge = &input});
 }
 
-static void send_body(struct script *script, uint64_t id, bool is_last)
+static void send_body(struct mn_span *script, uint64_t id, bool is_last)
 {
-    struct mn_span line = take_line(script);
+    struct mn_span line = script_line(script);
     uint8_t *copy = malloc(line.size + 1);
     struct edge_input input = {.type = EDGE_IN_HTTP_BODY, .id = id, .is_last = is_last};
 
@@ -156,14 +133,14 @@ static void leave(uint64_t id)
     step(&(struct mcp_input){.type = MCP_IN_EDGE, .edge = &input});
 }
 
-static void send_service(struct script *script)
+static void send_service(struct mn_span *script)
 {
     Meshnode__Gateway__Offer offer = MESHNODE__GATEWAY__OFFER__INIT;
     Meshnode__Gateway__Tool tool = MESHNODE__GATEWAY__TOOL__INIT, *tools[] = {&tool};
     Meshnode__Gateway__Item item = MESHNODE__GATEWAY__ITEM__INIT, *items[] = {&item};
     static char uri[] = "x://1";
-    uint8_t kind = take(script);
-    struct mn_span name = take_line(script), definition = take_line(script);
+    uint8_t kind = script_byte(script);
+    struct mn_span name = script_line(script), definition = script_line(script);
     struct call_message message = {.type = CALL_MESSAGE_SERVICE};
 
     tool.name = mn_arena_format(&pieces, "%.*s", (int)name.size, (const char *)name.data);
@@ -190,10 +167,10 @@ static void send_service(struct script *script)
     mn_buf_unref(message.service.body);
 }
 
-static void send_event(struct script *script)
+static void send_event(struct mn_span *script)
 {
-    uint8_t kind = take(script);
-    struct mn_span text = take_line(script);
+    uint8_t kind = script_byte(script);
+    struct mn_span text = script_line(script);
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
     Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
     struct call_message message = {.type = CALL_MESSAGE_EVENT};
@@ -217,11 +194,11 @@ static void send_event(struct script *script)
 }
 
 /* Whatever a member may say while one of the newest calls runs. */
-static void send_said(struct script *script)
+static void send_said(struct mn_span *script)
 {
     static const uint8_t kinds[] = {1, 2, 5, 7, 8, 9, 10, 11};
-    uint8_t kind = take(script), which = take(script);
-    struct mn_span text = take_line(script);
+    uint8_t kind = script_byte(script), which = script_byte(script);
+    struct mn_span text = script_line(script);
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
     Meshnode__Gateway__Question question = MESHNODE__GATEWAY__QUESTION__INIT;
     Meshnode__Gateway__TaskState task = MESHNODE__GATEWAY__TASK_STATE__INIT;
@@ -266,12 +243,12 @@ static void send_said(struct script *script)
     mn_buf_unref(message.event.payload);
 }
 
-static void run(struct script *script)
+static void run(struct mn_span *script)
 {
     uint64_t id_next = 1;
 
     while (script->size > 0) {
-        uint8_t letter = take(script);
+        uint8_t letter = script_byte(script);
         uint64_t id = id_next - 1 - (id_next > 1 ? letter / 32 % id_next % EXCHANGES : 0);
         switch (letter % 8) {
         case 0:
@@ -284,7 +261,7 @@ static void run(struct script *script)
         case 4: send_service(script); break;
         case 5: send_event(script); break;
         case 6:
-            now.mono = mn_time_after(now.mono, (mn_time)take(script) * 10 * MN_SEC);
+            now.mono = mn_time_after(now.mono, (mn_time)script_byte(script) * 10 * MN_SEC);
             step(&(struct mcp_input){.type = MCP_IN_TICK});
             break;
         default: send_said(script); break;
@@ -298,7 +275,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint8_t seed[RNG_SEED_SIZE];
     struct mcp_config config = {.self = {{1}}, .seed = seed};
-    struct script script = {data, size};
+    struct mn_span script = {data, size};
 
     now = (struct mn_now){MN_SEC, MN_SEC};
     edge = (struct edge_outbox){.arena = &arena};
