@@ -1,4 +1,5 @@
 /* Names of tools: made from the set alone, unique, allowed everywhere. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,63 @@ START_TEST(an_offer_that_is_garbage_has_no_tools)
 }
 END_TEST
 
+/* Offers that say more of extensions than any server does: a long name that every tool gives, very
+ * many names, tools that give a name again and again. */
+#define MANY 1000
+
+static const struct {
+    size_t name_size, names_count, rows_count;
+} greedy[] = {{65536, 1, 1}, {255, 65536, 1}, {8, 1, 200}};
+
+static char *greedy_names[65536];
+static Meshnode__Gateway__With greedy_with = MESHNODE__GATEWAY__WITH__INIT, *greedy_rows[200];
+static size_t held_before;
+static int greedy_case;
+
+static size_t held(void)
+{
+    struct mallinfo2 info;
+
+    mn_memory_give_back();
+    info = mallinfo2(); /* nothing, where a sanitizer allocates */
+    return info.uordblks + info.hblkhd;
+}
+
+static void be_greedy(Meshnode__Gateway__Offer *offer)
+{
+    static char name[65536 + 1];
+
+    memset(name, 'x', greedy[greedy_case].name_size);
+    for (size_t i = 0; i < greedy[greedy_case].names_count; i++)
+        greedy_names[i] = name;
+    greedy_with.audience = AUDIENCE_ALL;
+    for (size_t i = 0; i < greedy[greedy_case].rows_count; i++)
+        greedy_rows[i] = &greedy_with;
+    offer->extensions = greedy_names;
+    offer->n_extensions = greedy[greedy_case].names_count;
+    for (size_t i = 0; i < offer->n_tools; i++) {
+        offer->tools[i]->with = greedy_rows;
+        offer->tools[i]->n_with = greedy[greedy_case].rows_count;
+    }
+    held_before = held();
+}
+
+START_TEST(what_an_offer_says_of_extensions_takes_little_memory)
+{
+    static char definitions[MANY][64];
+    const char *tools[MANY + 1] = {NULL};
+
+    greedy_case = _i;
+    for (int i = 0; i < MANY; i++) {
+        snprintf(definitions[i], sizeof definitions[i], TOOL("t%d"), i);
+        tools[i] = definitions[i];
+    }
+    client_service_offer("s", true, &(struct client_offer){.tools = tools, .amend = be_greedy});
+    ck_assert_uint_lt(held(), held_before + ((size_t)4 << 20));
+    ck_assert_uint_eq(names_service(names, mn_span_str("s"))->counts[NAMES_TOOLS], MANY);
+}
+END_TEST
+
 START_TEST(unlisted_services_are_callable_but_not_shown)
 {
     static const char *const tools[] = {TOOL("t"), NULL};
@@ -263,6 +321,8 @@ int main(void)
     tcase_add_test(tcase, the_list_depends_on_the_set_alone);
     tcase_add_test(tcase, what_is_no_valid_tool_is_dropped_and_counted);
     tcase_add_test(tcase, an_offer_that_is_garbage_has_no_tools);
+    tcase_add_loop_test(tcase, what_an_offer_says_of_extensions_takes_little_memory, 0,
+                        sizeof greedy / sizeof *greedy);
     tcase_add_test(tcase, unlisted_services_are_callable_but_not_shown);
     tcase_add_test(tcase, a_conflict_lists_nothing_until_it_is_solved);
     tcase_add_test(tcase, each_era_gets_what_it_knows);
