@@ -493,6 +493,36 @@ START_TEST(a_question_outlives_the_call_it_was_put_down_to)
 }
 END_TEST
 
+/* A node that stops ends the session before its server, which has a call to finish; and the child
+ * of the server goes first. */
+START_TEST(a_session_that_was_stopped_says_nothing_to_who_has_gone)
+{
+    struct world_event *event;
+    const char *key;
+
+    up_asking(true);
+    world_say(&w, ASK);
+    key = assert_asked("elicitation/create");
+    world_call(&w,
+               &(struct world_call){.ticket = 2, .service = "s", .params = "{\"name\":\"echo\"}"});
+    world_stop(&w);
+    ck_assert(world_child(&w)->is_stopped);
+    ck_assert(!w.children[0].is_stopped);
+    ck_assert_ptr_null(world_event(&w));
+    world_pass(&w, UPSTREAMS_DRAIN);
+    event = world_event(&w); /* as long as somebody hears */
+    ck_assert_str_eq(event->what, "aside withdrawn");
+    ck_assert_str_eq(event->key, key);
+    while ((event = world_event(&w)) != NULL)
+        ck_assert_int_eq(event->kind, CALL_EVENT_FAILED);
+    w.child_chosen = 1;
+    world_exit(&w, 0);
+    w.child_chosen = 0;
+    world_exit(&w, 0);
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
 START_TEST(a_server_that_asks_without_end_is_refused)
 {
     up_asking(true);
@@ -534,6 +564,7 @@ int main(void)
     tcase_add_test(tc, a_question_is_asked_again_of_who_listens_next);
     tcase_add_loop_test(tc, a_question_is_taken_back_or_declined, 0, 2);
     tcase_add_test(tc, a_question_outlives_the_call_it_was_put_down_to);
+    tcase_add_test(tc, a_session_that_was_stopped_says_nothing_to_who_has_gone);
     tcase_add_test(tc, a_server_that_asks_without_end_is_refused);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

@@ -295,6 +295,58 @@ START_TEST(a_server_that_does_not_begin_twice_serves_them_in_the_session_of_all)
 }
 END_TEST
 
+/* The second one may only be asked in a session of its own, which is the one that breaks. */
+START_TEST(what_a_session_that_breaks_gives_back_does_not_come_round_for_ever)
+{
+    const struct world_event *event;
+
+    up();
+    for (uint64_t i = 0; i < 2; i++)
+        world_call(&w, &(struct world_call){.ticket = 1 + i,
+                                            .service = "s",
+                                            .method = i == 0 ? "tools/call" : "io.example/do",
+                                            .params = "{\"name\":\"echo\"}",
+                                            .log_level = "info",
+                                            .session = "ann",
+                                            .is_live = true,
+                                            .wants_logs = true});
+    ck_assert_uint_eq(w.children_count, 2);
+    world_exit(&w, 1);
+    event = world_event(&w);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_uint_eq(event->ticket, 2);
+    ck_assert_int_eq(event->failure, CALL_UNAVAILABLE);
+    w.child_chosen = 1;
+    end_call();
+    assert_nothing_heard();
+}
+END_TEST
+
+/* Of a modern server, which does not refuse it: it is asked in no other era instead. */
+START_TEST(what_waits_for_a_session_that_we_end_is_not_given_back)
+{
+    const struct world_event *event;
+
+    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_AUTO), MN_OK);
+    world_answer(&w, world_line(&w), WORLD_MODERN);
+    world_answer(&w, world_line(&w), world_tools_result(&w, WORLD_TOOLS));
+    world_call(&w, &(struct world_call){.ticket = 1,
+                                        .service = "s",
+                                        .params = "{\"name\":\"echo\"}",
+                                        .capabilities = CAN,
+                                        .session = "ann",
+                                        .is_live = true});
+    ck_assert_uint_eq(w.children_count, 2);
+    ck_assert_int_eq(upstreams_remove(w.upstreams, w.now, mn_span_str("s"), &w.outbox, &w.why),
+                     MN_OK);
+    world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    event = world_event(&w);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_int_eq(event->failure, CALL_UNAVAILABLE);
+    ck_assert_uint_eq(w.children_count, 2);
+}
+END_TEST
+
 /* ---- a URL ---- */
 
 static struct world_fetch *next_request(const char *method)
@@ -393,6 +445,8 @@ int main(void)
     tcase_add_test(tc, calls_for_log_messages_leave_room_for_others);
     tcase_add_test(tc, a_call_for_log_messages_takes_the_place_of_no_session);
     tcase_add_test(tc, a_server_that_does_not_begin_twice_serves_them_in_the_session_of_all);
+    tcase_add_test(tc, what_a_session_that_breaks_gives_back_does_not_come_round_for_ever);
+    tcase_add_test(tc, what_waits_for_a_session_that_we_end_is_not_given_back);
     tcase_add_test(tc, on_a_stream_of_its_own_a_call_hears_what_is_logged);
     tcase_add_loop_test(tc, in_a_session_of_its_own_a_call_hears_all, 0, 2);
     suite_add_tcase(suite, tc);

@@ -110,6 +110,29 @@ START_TEST(it_is_subscribed_to_before_the_first_call)
 }
 END_TEST
 
+/* Before that, it may ask the client something about what it subscribes to. */
+START_TEST(a_call_that_waits_for_it_can_be_asked)
+{
+    const char *subscribe;
+    struct world_event *event;
+
+    call(1, "x://1");
+    come_up();
+    subscribe = world_line(&w);
+    assert_has(subscribe, "resources/subscribe");
+    world_say(&w, "{\"jsonrpc\":\"2.0\",\"id\":\"q-1\",\"method\":\"elicitation/create\","
+                  "\"params\":{\"message\":\"who?\"}}\n");
+    event = world_event(&w);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_str_eq(event->what, "question");
+    ck_assert_uint_eq(event->ticket, 1);
+    world_input(&w, 1, event->key, "{\"action\":\"accept\"}", 0);
+    assert_has(world_line(&w), "\"id\":\"q-1\",\"result\":{\"action\":\"accept\"}");
+    world_answer(&w, subscribe, "{}");
+    end_call();
+}
+END_TEST
+
 START_TEST(a_server_that_does_not_answer_is_called_nevertheless)
 {
     world_wish_own(&w, FEED, "ann", one);
@@ -214,6 +237,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, it_is_subscribed_to_before_the_first_call);
+    tcase_add_test(tc, a_call_that_waits_for_it_can_be_asked);
     tcase_add_test(tc, a_server_that_does_not_answer_is_called_nevertheless);
     tcase_add_test(tc, the_first_call_says_it_where_nobody_has_wished);
     tcase_add_test(tc, updates_in_it_are_for_that_client);
