@@ -60,6 +60,7 @@ struct json_feed {
     uint32_t watch_depth;
     void (*watch)(void *owner, const struct json_feed_seen *seen); /* NULL: nobody */
     void *watch_owner;
+    size_t spent;     /* by the watcher, since the last token */
     size_t at, token; /* looked at up to here; where the unfinished string or number begins */
     mn_status failure;
 };
@@ -67,7 +68,7 @@ struct json_feed {
 /* Of one piece. */
 struct feed_text {
     const uint8_t *bytes;
-    size_t size, end; /* what is there; where to stop */
+    size_t size, limit, end; /* what is there; how far to look; where to stop: the lesser one */
 };
 
 struct json_feed *json_feed_new(struct json_limits limits)
@@ -110,6 +111,11 @@ void json_feed_watch(struct json_feed *feed, uint32_t depth_max,
     feed->watch_depth = depth_max;
     feed->watch = seen;
     feed->watch_owner = owner;
+}
+
+void json_feed_spend(struct json_feed *feed, size_t size)
+{
+    feed->spent += size;
 }
 
 static void feed_fail(struct json_feed *feed, mn_status status)
@@ -473,15 +479,31 @@ static bool feed_step(struct json_feed *feed, const struct feed_text *text)
     return true;
 }
 
+/* As far as what the watcher spent lets it. */
+static void feed_pay(struct json_feed *feed, struct feed_text *text)
+{
+    size_t left = text->limit > feed->at ? text->limit - feed->at : 0;
+
+    text->limit -= feed->spent < left ? feed->spent : left;
+    text->end = text->limit < text->size ? text->limit : text->size;
+    feed->spent = 0;
+}
+
 mn_status json_feed_check(struct json_feed *feed, struct mn_span text, size_t size_max)
 {
-    size_t left = text.size < feed->at ? 0 : text.size - feed->at;
     const size_t before = feed->at;
-    struct feed_text piece = {text.data, text.size, feed->at + (left < size_max ? left : size_max)};
+    struct feed_text piece = {
+        .bytes = text.data,
+        .size = text.size,
+        .limit = size_max < SIZE_MAX - before ? before + size_max : SIZE_MAX,
+    };
 
+    feed_pay(feed, &piece);
     if (text.size > UINT32_MAX) feed_fail(feed, MN_TOO_BIG);
-    while (feed->failure == MN_OK && feed->at < piece.end)
+    while (feed->failure == MN_OK && feed->at < piece.end) {
         if (!feed_step(feed, &piece)) break;
+        if (feed->spent > 0) feed_pay(feed, &piece);
+    }
     if (feed->failure != MN_OK) return feed->failure;
     return feed->at < text.size && feed->at > before ? MN_NOT_YET : MN_OK;
 }
@@ -510,8 +532,11 @@ mn_status json_feed_end(struct json_feed *feed, struct mn_span text, struct mn_a
                         const struct json **ret)
 {
     struct json *nodes;
-    mn_status status = json_feed_check(feed, text, text.size);
+    mn_status status;
 
+    do
+        status = json_feed_check(feed, text, SIZE_MAX);
+    while (status == MN_NOT_YET);
     if (status == MN_OK && feed->inside == INSIDE_NUMBER) feed_number_is_over(feed);
     if (status == MN_OK && feed->want != WANT_NOTHING) status = MN_MALFORMED;
     if (feed->failure != MN_OK || status != MN_OK) return status != MN_OK ? status : feed->failure;

@@ -32,6 +32,10 @@ struct json_feed_seen {
 void json_feed_watch(struct json_feed *feed, uint32_t depth_max,
                      void (*seen)(void *owner, const struct json_feed_seen *seen), void *owner);
 
+/* While something is told: it meant so much work that [size] bytes less are looked at by this
+ * check. */
+void json_feed_spend(struct json_feed *feed, size_t size);
+
 /* [text] is all that is there so far: what was there before, which may have moved, and more. Looks
  * at [size_max] bytes more, give or take a few. MN_OK: at all that is there; MN_NOT_YET: there is
  * more to look at; MN_MALFORMED, MN_TOO_BIG: it is no such JSON, and will not become any. */

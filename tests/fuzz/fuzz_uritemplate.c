@@ -15,15 +15,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t rest = feed == NULL ? 0 : size - at - 1;
     uint8_t *template = malloc(at + 1), *uri = malloc(rest + 1); /* as large as they are */
     uint32_t literals = 0;
+    size_t any = SIZE_MAX;
 
     if (at > 0) memcpy(template, data, at);
     if (rest > 0) memcpy(uri, feed + 1, rest);
-    if (uritemplate_match(mn_span(template, at), mn_span(uri, rest), &literals)) {
+    if (uritemplate_match(mn_span(template, at), mn_span(uri, rest), &literals, &any)) {
         MN_ASSERT(literals <= at && literals <= rest);
         MN_ASSERT(rest <= URITEMPLATE_URI_MAX);
     }
     if (memchr(template, '{', at) == NULL &&
-        uritemplate_match(mn_span(template, at), mn_span(template, at), &literals))
+        uritemplate_match(mn_span(template, at), mn_span(template, at), &literals, &any))
         MN_ASSERT(literals == at);
     free(template);
     free(uri);

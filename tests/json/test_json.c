@@ -532,6 +532,30 @@ START_TEST(piece_is_no_longer_than_it_is_told)
 }
 END_TEST
 
+static void spend_per_value(void *owner, const struct json_feed_seen *seen)
+{
+    (void)seen;
+    json_feed_spend(owner, 500);
+}
+
+/* Work of who watches counts in the step that tells of it, and the text is looked at to its end. */
+START_TEST(watcher_can_make_pieces_shorter)
+{
+    const struct mn_span text = mn_span_str("[1,2,3,4,5,6,7,8,9]");
+    struct json_feed *feed = json_feed_new(all);
+    const struct json *value;
+
+    json_feed_watch(feed, 1, spend_per_value, feed);
+    ck_assert_int_eq(json_feed_check(feed, text, 1000), MN_NOT_YET);
+    ck_assert_uint_eq(json_feed_place(feed), 2); /* the array and its first value were told */
+    ck_assert_int_eq(json_feed_check(feed, text, 1600), MN_NOT_YET);
+    ck_assert_uint_eq(json_feed_place(feed), 10);
+    ck_assert_int_eq(json_feed_end(feed, text, &arena, &value), MN_OK);
+    ck_assert_uint_eq(value->count, 9);
+    json_feed_free(feed);
+}
+END_TEST
+
 START_TEST(lines_are_noticed_between_tokens)
 {
     const struct json *value;
@@ -582,6 +606,7 @@ int main(void)
                         (int)(sizeof invalid / sizeof *invalid));
     tcase_add_test(tcase, pieces_have_the_same_limits);
     tcase_add_test(tcase, piece_is_no_longer_than_it_is_told);
+    tcase_add_test(tcase, watcher_can_make_pieces_shorter);
     tcase_add_test(tcase, lines_are_noticed_between_tokens);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);

@@ -25,13 +25,14 @@ static void setup(void)
     client_setup();
     client_service_offer("other", true,
                          &(struct client_offer){.resources = LIST(RESOURCE("x://1"))});
-    client_service_offer("srv", true,
-                         &(struct client_offer){.tools = LIST(TOOL),
-                                                .prompts = LIST("{\"name\":\"p\"}"),
-                                                .resources = LIST(RESOURCE("x://both")),
-                                                .capabilities = "{\"tools\":{\"listChanged\":true},"
-                                                                "\"prompts\":{},\"resources\":{},"
-                                                                "\"tasks\":{}}"});
+    client_service_offer(
+        "srv", true,
+        &(struct client_offer){.tools = LIST(TOOL),
+                               .prompts = LIST("{\"name\":\"p\"}"),
+                               .resources = LIST(RESOURCE("x://both"), RESOURCE("only://1")),
+                               .capabilities = "{\"tools\":{\"listChanged\":true},"
+                                               "\"prompts\":{},\"resources\":{},"
+                                               "\"tasks\":{}}"});
     client_service_offer("third", true,
                          &(struct client_offer){.resources = LIST(RESOURCE("x://both"))});
 }
@@ -138,6 +139,68 @@ START_TEST(links_lead_to_their_server)
         answered(id, large_made(links[_i].head, links[_i].unit, LARGE, links[_i].tail));
 
     assert_changed(response, MODERN_HEAD, large_text() + 1, links[_i].from, links[_i].to, "}");
+}
+END_TEST
+
+/* So many templates that to look for one link is as much work as to check several. */
+static void offer_templates(void)
+{
+    static char texts[250][64];
+    static const char *templates[sizeof texts / sizeof *texts + 1];
+
+    for (uint32_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        snprintf(texts[i], sizeof *texts, "{\"uriTemplate\":\"t%03u-xxxx://{a}\",\"name\":\"n\"}",
+                 i);
+        templates[i] = texts[i];
+    }
+    client_service_offer("many", true, &(struct client_offer){.templates = templates});
+}
+
+/* Links that nobody lists, each other than the one before. */
+START_TEST(links_are_looked_up_in_slices)
+{
+    uint64_t id;
+
+    offer_templates();
+    id = asked("tools/call", "srv__echo", "\"name\":\"srv__echo\",\"arguments\":{}");
+    answered(id, large_made("{\"content\":[0", "," LINK("n", "q://1") "," LINK("n", "q://2"), LARGE,
+                            "]}"));
+    assert_changed(client_response(id), MODERN_HEAD, large_text() + 1, "q://",
+                   "meshnode://srv/q://", "}");
+}
+END_TEST
+
+/* Of those that lead to their server as they are, the first ones stay so. */
+START_TEST(links_of_one_text_cost_no_more_than_it)
+{
+    const char *response;
+    uint32_t all, changed;
+    uint64_t id;
+
+    offer_templates();
+    id = asked("tools/call", "srv__echo", "\"name\":\"srv__echo\",\"arguments\":{}");
+    response =
+        answered(id, large_made("{\"content\":[0",
+                                "," LINK("n", "only://2") "," LINK("n", "only://3"), LARGE, "]}"))
+            ->body;
+    all = count(large_text(), "\"only://");
+    changed = count(response, "\"meshnode://srv/only://");
+    ck_assert_uint_eq(count(response, "\"only://") + changed, all);
+    ck_assert_uint_ge(all - changed, LARGE / 400);
+    ck_assert_uint_ge(changed, all / 2);
+    ck_assert_ptr_nonnull(strstr(response + strlen(response) - 80, "meshnode://srv/only://3"));
+}
+END_TEST
+
+/* However many, they are one. */
+START_TEST(link_that_repeats_is_looked_up_once)
+{
+    uint64_t id;
+
+    offer_templates();
+    id = asked("tools/call", "srv__echo", "\"name\":\"srv__echo\",\"arguments\":{}");
+    answered(id, large_made("{\"content\":[0", "," LINK("n", "only://2"), LARGE, "]}"));
+    assert_changed(client_response(id), MODERN_HEAD, large_text() + 1, "q", "q", "}");
 }
 END_TEST
 
@@ -368,6 +431,9 @@ int main(void)
     tcase_add_checked_fixture(modern, setup, teardown);
     tcase_add_checked_fixture(legacy, setup, teardown);
     tcase_add_loop_test(modern, links_lead_to_their_server, 0, LINKS_COUNT);
+    tcase_add_test(modern, links_are_looked_up_in_slices);
+    tcase_add_test(modern, links_of_one_text_cost_no_more_than_it);
+    tcase_add_test(modern, link_that_repeats_is_looked_up_once);
     tcase_add_test(modern, links_of_prompts_lead_there_too);
     tcase_add_test(modern, resources_come_under_the_uri_that_was_asked_for);
     tcase_add_loop_test(legacy, results_of_tasks_name_them_as_their_client_does, 0,

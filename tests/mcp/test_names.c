@@ -1,10 +1,11 @@
-/* Names of tools: made from the set alone, unique, allowed everywhere. */
+/* Names of tools: made from the set alone, unique, allowed everywhere. And who is asked for a URI.
+ */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/names/names.h"
+#include "node/mcp/names/names_route.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 
@@ -308,6 +309,59 @@ START_TEST(many_services_stay_sorted_and_unique)
 }
 END_TEST
 
+/* ---- URIs ---- */
+
+static void serve_resource(const char *service, const char *resource)
+{
+    client_service_offer(
+        service, true, &(struct client_offer){.resources = (const char *const[]){resource, NULL}});
+}
+
+static const char *first_asked(const char *uri)
+{
+    struct names_route route;
+
+    names_route_uri(names, mn_span_str(uri), &route);
+    ck_assert_uint_gt(route.count, 0);
+    return mn_arena_format(&names->scratch, "%.*s", (int)route.services[0]->name.size,
+                           (const char *)route.services[0]->name.data);
+}
+
+/* What was guessed before is not what is so now. */
+START_TEST(guess_follows_the_services)
+{
+    serve_resource("a", "{\"uri\":\"x://1\",\"name\":\"n\"}");
+    serve_resource("b", "{\"uri\":\"y://1\",\"name\":\"n\"}");
+    ck_assert_str_eq(first_asked("q://1"), "a");
+    ck_assert_str_eq(first_asked("y://2"), "b");
+    ck_assert_str_eq(first_asked("q://1"), "a");
+    ck_assert_str_eq(first_asked("q://2"), "a");
+    serve_resource("c", "{\"uri\":\"q://1\",\"name\":\"n\"}");
+    ck_assert_str_eq(first_asked("q://2"), "c");
+    client_service_gone("c", false);
+    ck_assert_str_eq(first_asked("q://2"), "a");
+}
+END_TEST
+
+START_TEST(guess_that_is_too_much_effort_is_not_remembered)
+{
+    size_t effort = SIZE_MAX, used;
+    struct names_route route;
+
+    serve_resource("a", "{\"uri\":\"x://1\",\"name\":\"n\"}");
+    serve_resource("b", "{\"uri\":\"y://1\",\"name\":\"n\"}");
+    names_route_within(names, mn_span_str("x://2"), &effort, &route);
+    used = SIZE_MAX - effort;
+    effort = used;
+    names_route_within(names, mn_span_str("y://2"), &effort, &route);
+    ck_assert_uint_eq(effort, 0);
+    effort = used + 8;
+    names_route_within(names, mn_span_str("y://2"), &effort, &route);
+    ck_assert_uint_gt(effort, 0);
+    ck_assert_str_eq(first_asked("y://2"), "b");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("names");
@@ -326,6 +380,8 @@ int main(void)
     tcase_add_test(tcase, unlisted_services_are_callable_but_not_shown);
     tcase_add_test(tcase, a_conflict_lists_nothing_until_it_is_solved);
     tcase_add_test(tcase, each_era_gets_what_it_knows);
+    tcase_add_test(tcase, guess_follows_the_services);
+    tcase_add_test(tcase, guess_that_is_too_much_effort_is_not_remembered);
     tcase_add_test(tcase, many_services_stay_sorted_and_unique);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);

@@ -43,8 +43,9 @@ static const struct {
 START_TEST(templates_match_what_servers_mean_by_them)
 {
     uint32_t literals = 0;
-    bool is_match =
-        uritemplate_match(mn_span_str(cases[_i].template), mn_span_str(cases[_i].uri), &literals);
+    size_t any = SIZE_MAX;
+    bool is_match = uritemplate_match(mn_span_str(cases[_i].template), mn_span_str(cases[_i].uri),
+                                      &literals, &any);
 
     ck_assert_msg(is_match == (cases[_i].literals >= 0), "%s %s", cases[_i].template,
                   cases[_i].uri);
@@ -56,18 +57,42 @@ START_TEST(long_uris_and_many_expressions_are_refused)
 {
     char text[URITEMPLATE_URI_MAX + 2], template[URITEMPLATE_EXPRESSIONS_MAX * 5 + 1];
     uint32_t literals;
+    size_t any = SIZE_MAX;
 
     memset(text, 'a', sizeof text);
-    ck_assert(uritemplate_match(mn_span_str("{x}"), mn_span(text, URITEMPLATE_URI_MAX), &literals));
     ck_assert(
-        !uritemplate_match(mn_span_str("{x}"), mn_span(text, URITEMPLATE_URI_MAX + 1), &literals));
+        uritemplate_match(mn_span_str("{x}"), mn_span(text, URITEMPLATE_URI_MAX), &literals, &any));
+    ck_assert(!uritemplate_match(mn_span_str("{x}"), mn_span(text, URITEMPLATE_URI_MAX + 1),
+                                 &literals, &any));
     for (size_t i = 0; i < URITEMPLATE_EXPRESSIONS_MAX; i++)
         memcpy(template + i * 3, "{x}", 3);
     ck_assert(uritemplate_match(mn_span(template, 3 * URITEMPLATE_EXPRESSIONS_MAX),
-                                mn_span(text, 100), &literals));
+                                mn_span(text, 100), &literals, &any));
     memcpy(template + 3 * URITEMPLATE_EXPRESSIONS_MAX, "{x}", 3);
     ck_assert(!uritemplate_match(mn_span(template, 3 * URITEMPLATE_EXPRESSIONS_MAX + 3),
-                                 mn_span(text, 100), &literals));
+                                 mn_span(text, 100), &literals, &any));
+}
+END_TEST
+
+/* What is looked at is taken off; when that is not enough, nothing matches. */
+START_TEST(effort_is_bounded)
+{
+    struct mn_span template = mn_span_str("{a}{b}{c}{d}"), uri = mn_span_str("0123456789");
+    size_t effort = SIZE_MAX, used;
+    uint32_t literals;
+
+    ck_assert(uritemplate_match(template, uri, &literals, &effort));
+    used = SIZE_MAX - effort;
+    ck_assert_uint_ge(used, 4 * uri.size);
+    effort = used;
+    ck_assert(!uritemplate_match(template, uri, &literals, &effort));
+    ck_assert_uint_eq(effort, 0);
+    effort = used + 1;
+    ck_assert(uritemplate_match(template, uri, &literals, &effort));
+    ck_assert_uint_eq(effort, 1);
+    effort = 100; /* other texts at the beginning are found out at once */
+    ck_assert(!uritemplate_match(mn_span_str("x://{a}"), uri, &literals, &effort));
+    ck_assert_uint_eq(effort, 99);
 }
 END_TEST
 
@@ -78,6 +103,7 @@ int main(void)
 
     tcase_add_loop_test(tc, templates_match_what_servers_mean_by_them, 0,
                         (int)(sizeof cases / sizeof *cases));
+    tcase_add_test(tc, effort_is_bounded);
     tcase_add_test(tc, long_uris_and_many_expressions_are_refused);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

@@ -4,6 +4,7 @@
 #include "node/json/index.h"
 #include "node/mcp/front/front.h"
 #include "node/mcp/upstream/upstreams.h"
+#include "node/mcp/wire/uritemplate.h"
 
 #define WRAPPED(type, name, ...)     \
     type __real_##name(__VA_ARGS__); \
@@ -84,4 +85,11 @@ WRAPPED(mn_status, json_feed_end, struct json_feed *feed, struct mn_span text,
     mn_status status = __real_json_feed_end(feed, text, arena, ret);
     now += json_feed_place(feed) - before;
     return status;
+}
+
+WRAPPED(bool, uritemplate_match, struct mn_span template, struct mn_span uri, uint32_t *literals,
+        size_t *effort)
+{
+    now += template.size;
+    return __real_uritemplate_match(template, uri, literals, effort);
 }

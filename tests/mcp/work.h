@@ -1,4 +1,5 @@
-/* work.h: how many bytes a step of the gateway's halves handles: copied, searched, checked. A test
+/* work.h: how many bytes a step of the gateway's halves handles: copied, searched, checked, of
+ * templates compared. A test
  * that is linked with it (tests/mcp/CMakeLists.txt) has its calls of those functions counted. Bytes
  * are exact where times are not. */
 #ifndef TEST_WORK_H

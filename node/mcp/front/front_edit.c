@@ -9,6 +9,13 @@
 #define LEFT_OUT " was left out: revisions of your client's have no such content"
 #define KEY_SIZE_MAX 256u /* of one with escapes: longer is none that matters */
 
+/* What may be looked at for where links lead: for one of them half as much as of the text in a
+ * tick, for those of a text as much as of that, or of the largest one that is not looked at in
+ * ticks. Where that is not enough, a link gets its long form, which is always right. */
+#define LINK_EFFORT_MAX ((size_t)16 << 10)
+#define LINKS_EFFORT_MIN JSONRPC_LARGE
+#define LINK_WORK 32 /* of one, however little was looked at: bytes of the text */
+
 enum edit_what {
     EDIT_LINKS = 1,    /* of blocks in the results of tools and prompts: where they lead */
     EDIT_NEWER = 2,    /* kinds of such blocks that came with a newer revision */
@@ -88,6 +95,7 @@ static struct pieces *edit_replace(struct front_edit *edit, size_t begin, size_t
 static void edit_write(struct front_edit *edit, size_t begin, size_t end, struct mn_span instead)
 {
     json_write_string(&edit_replace(edit, begin, end)->writer, instead);
+    json_feed_spend(edit->feed, instead.size);
 }
 
 /* The text of a string; nothing if that is too long to be one that matters. */
@@ -137,6 +145,28 @@ static void edit_describe(struct front_edit *edit, struct mn_span type, struct m
     pieces_str(to, "}");
 }
 
+static bool edit_is_same(const struct front_edit *edit, const struct front_edit_place *a,
+                         const struct front_edit_place *b)
+{
+    return mn_span_equal(mn_span(edit->text.data + a->begin, a->end - a->begin),
+                         mn_span(edit->text.data + b->begin, b->end - b->begin));
+}
+
+/* Where the link to [uri], which stands at [place], is to lead. */
+static struct mn_span edit_lead(struct front_edit *edit, const struct front_edit_place *place,
+                                struct mn_span uri)
+{
+    size_t most = edit->effort < LINK_EFFORT_MAX ? edit->effort : LINK_EFFORT_MAX, left = most;
+
+    if (!edit_is_same(edit, place, &edit->link)) {
+        edit->is_leading = front_links_lead(edit->front, edit->call, uri, &left);
+        edit->link = *place;
+        edit->effort -= most - left;
+        json_feed_spend(edit->feed, LINK_WORK + most - left);
+    }
+    return edit->is_leading ? uri : names_long_uri(&edit->front->scratch, edit->call->service, uri);
+}
+
 /* The open block ends. */
 static void edit_judge(struct front_edit *edit, size_t end)
 {
@@ -147,7 +177,7 @@ static void edit_judge(struct front_edit *edit, size_t end)
     if (mn_span_is(type, "resource")) role = FRONT_EDIT_RESOURCE_URI;
     led = uri = edit_of(edit, role); /* there is no place of none */
     if ((edit->what & EDIT_LINKS) != 0 && uri.size > 0)
-        led = front_links_lead(edit->front, edit->call, uri);
+        led = edit_lead(edit, &edit->places[role], uri);
     if (!edit_is_known(edit, type))
         edit_describe(edit, type, led, end);
     else if (led.data != uri.data)
@@ -251,6 +281,8 @@ void front_edit_watch(struct front_edit *edit, struct json_feed *feed, struct mn
 {
     edit->text = text;
     edit->source = source;
+    edit->feed = feed;
+    edit->effort = text.size > LINKS_EFFORT_MIN ? text.size : LINKS_EFFORT_MIN;
     json_feed_watch(feed, FRONT_EDIT_DEPTH, edit_seen, edit);
 }
 

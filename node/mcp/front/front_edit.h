@@ -50,7 +50,11 @@ struct front_edit {
     uint32_t what;                 /* kinds of front_edit.c; 0: nothing can change */
     struct mn_span from, to;       /* what a text is called, and what instead */
     struct mn_span text;
-    struct mn_buf *source; /* borrowed; NULL: it is none */
+    struct mn_buf *source;        /* borrowed; NULL: it is none */
+    struct json_feed *feed;       /* borrowed: that looks at it */
+    size_t effort;                /* left to find out where links lead */
+    struct front_edit_place link; /* the newest one that was looked up: many are the same */
+    bool is_leading;              /* it leads to its server as it is */
     struct {
         enum front_edit_role role;
         uint32_t seen; /* members that were there: the first of a name counts */

@@ -1,6 +1,7 @@
 /* Links to resources in what a server says at /mcp and views. A client reads there what it is shown
- * a link to; where that would be another server's, or nobody could tell whose, the link gets the
- * long form, which says it. */
+ * a link to; where that would be another server's, or nobody could tell whose (or not with little
+ * effort, for a result may have hundreds of thousands), the link gets the long form, which says it.
+ */
 #include "node/mcp/front/front_parts.h"
 #include "node/mcp/names/names_route.h"
 
@@ -26,16 +27,15 @@ bool front_links_are_ours(struct front *front, const struct front_call *call)
     return links_service(front, call) != NULL;
 }
 
-struct mn_span front_links_lead(struct front *front, const struct front_call *call,
-                                struct mn_span uri)
+bool front_links_lead(struct front *front, const struct front_call *call, struct mn_span uri,
+                      size_t *effort)
 {
     struct names_service *service = links_service(front, call);
     struct names_route route;
 
-    if (service == NULL || links_is_web(uri)) return uri;
-    front_route_find(front,
-                     call->session != NULL ? call->session->service : call->exchange->service, uri,
-                     false, &route);
-    if (!route.is_ambiguous && (route.count == 0 || route.services[0] == service)) return uri;
-    return names_long_uri(&front->scratch, service->name, uri);
+    if (service == NULL || links_is_web(uri)) return true;
+    front_route_within(front,
+                       call->session != NULL ? call->session->service : call->exchange->service,
+                       uri, effort, &route);
+    return *effort > 0 && !route.is_ambiguous && (route.count == 0 || route.services[0] == service);
 }

@@ -157,9 +157,11 @@ void front_route_hide(struct front *front, struct front_target *target,
 bool front_route_tool(struct front *front, struct front_exchange *exchange, struct mn_span id,
                       struct mn_span name, struct front_target *ret);
 
-/* Who may be asked for a URI at that endpoint. */
+/* Who may be asked for a URI at that endpoint; within an effort as names_route_within() says. */
 void front_route_find(struct front *front, struct mn_span endpoint, struct mn_span uri,
                       bool is_template, struct names_route *ret);
+void front_route_within(struct front *front, struct mn_span endpoint, struct mn_span uri,
+                        size_t *effort, struct names_route *ret);
 
 /* ---- front_small.c ---- */
 
@@ -442,10 +444,10 @@ bool front_round_of_urls(struct front *front, const struct front_call *call, str
 /* Whether links in what that call's server says may lead elsewhere. */
 bool front_links_are_ours(struct front *front, const struct front_call *call);
 
-/* The URI by which a link of the server's leads to it at the endpoint of the call: [uri] itself, or
- * its long form, in the scratch. */
-struct mn_span front_links_lead(struct front *front, const struct front_call *call,
-                                struct mn_span uri);
+/* Whether a link of the server's to [uri] leads to it at the endpoint of the call as it is; else
+ * its long form does. [effort]: as in effort.h; with too little of it, it does not. */
+bool front_links_lead(struct front *front, const struct front_call *call, struct mn_span uri,
+                      size_t *effort);
 
 /* ---- front_content.c ---- */
 

@@ -193,22 +193,39 @@ static bool front_route_no_resource(struct front *front, struct front_exchange *
     return false;
 }
 
+/* Leaves those that may be asked at that endpoint. */
+static void front_route_keep(struct front *front, struct mn_span endpoint, size_t *effort,
+                             struct names_route *route)
+{
+    struct names_view *view;
+    uint32_t kept = 0;
+
+    if (endpoint.size == 0) return;
+    view = front_route_view(front, endpoint);
+    for (uint32_t i = 0; i < route->count && view != NULL; i++)
+        if (names_view_allows(view, route->services[i], route->own, effort))
+            route->services[kept++] = route->services[i];
+    route->count = kept;
+    route->is_ambiguous = route->is_ambiguous && kept > 0;
+}
+
 void front_route_find(struct front *front, struct mn_span endpoint, struct mn_span uri,
                       bool is_template, struct names_route *ret)
 {
-    struct names_view *view = front_route_view(front, endpoint);
-    uint32_t kept = 0;
+    size_t any = SIZE_MAX;
 
     if (is_template)
         names_route_template(&front->names, uri, ret);
     else
         names_route_uri(&front->names, uri, ret);
-    if (endpoint.size == 0) return;
-    for (uint32_t i = 0; i < ret->count && view != NULL; i++)
-        if (names_view_allows(view, ret->services[i], ret->own))
-            ret->services[kept++] = ret->services[i];
-    ret->count = kept;
-    ret->is_ambiguous = ret->is_ambiguous && kept > 0;
+    front_route_keep(front, endpoint, &any, ret);
+}
+
+void front_route_within(struct front *front, struct mn_span endpoint, struct mn_span uri,
+                        size_t *effort, struct names_route *ret)
+{
+    names_route_within(&front->names, uri, effort, ret);
+    front_route_keep(front, endpoint, effort, ret);
 }
 
 static bool front_route_uri(struct front *front, struct front_exchange *exchange, bool is_legacy,

@@ -318,6 +318,7 @@ static void names_refresh(struct names *names)
         names_rebuild(names, (enum names_kind)kind);
     names_own_ui(names);
     names_lists_drop(&names->lists);
+    names->guess.scheme_size = 0;
     names->is_stale = false;
 }
 

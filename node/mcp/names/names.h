@@ -52,6 +52,8 @@
 #define NAMES_CALL "mesh_call"     /* because they mean what their endpoint shows */
 #define NAMES_CHANGES_MAX 32       /* noted until they are taken */
 #define NAMES_SEEN_MAX 65536       /* tools whose definition is remembered */
+#define NAMES_CANDIDATES_MAX 16    /* services that are asked for one URI */
+#define NAMES_SCHEME_MAX 32        /* bytes of a URI's scheme, with its colon, that is remembered */
 
 enum names_era { NAMES_LEGACY = 0, NAMES_MODERN, NAMES_ERAS };
 
@@ -146,6 +148,14 @@ struct names_change {
     struct mn_span service, tool; /* behind this struct */
 };
 
+/* Who is asked for URIs of a scheme that nobody lists, of names_route.c. */
+struct names_guess {
+    uint8_t scheme[NAMES_SCHEME_MAX];
+    size_t scheme_size; /* 0: of none */
+    struct names_service *services[NAMES_CANDIDATES_MAX];
+    uint32_t services_count;
+};
+
 struct names {
     struct mn_map services;
     struct curation curation;
@@ -162,8 +172,9 @@ struct names {
     struct audience_relevant relevant[NAMES_LISTS]; /* as of a service */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
     struct names_lists lists;
-    struct mn_buf *page; /* the newest one that was no first page */
-    bool is_stale;       /* the tables are older than the services */
+    struct names_guess guess; /* the newest one */
+    struct mn_buf *page;      /* the newest one that was no first page */
+    bool is_stale;            /* the tables are older than the services */
     uint64_t dropped_count;
     size_t schemas_size;        /* bytes of names_item.schema */
     struct json_parser *parser; /* borrowed */

@@ -13,8 +13,6 @@
 
 #include "node/mcp/names/names.h"
 
-#define NAMES_CANDIDATES_MAX 16
-
 struct names_route {
     struct names_service *services[NAMES_CANDIDATES_MAX];
     uint32_t count;     /* 0: nobody */
@@ -24,6 +22,11 @@ struct names_route {
 };
 
 void names_route_uri(struct names *names, struct mn_span uri, struct names_route *ret);
+
+/* The same with no more than [effort] (effort.h): when nothing of that is left, [ret] is not what
+ * it should be. */
+void names_route_within(struct names *names, struct mn_span uri, size_t *effort,
+                        struct names_route *ret);
 
 /* The same for a template as a completion names it: long form, listed template, else as a URI. */
 void names_route_template(struct names *names, struct mn_span uri, struct names_route *ret);

@@ -2,6 +2,7 @@
 
 #include "crypto/digest.h"
 #include "node/mcp/names/names_list.h"
+#include "node/mcp/wire/effort.h"
 #include "node/mcp/wire/uritemplate.h"
 #include "proto/base/check.h"
 
@@ -292,16 +293,18 @@ static bool has_ui(const struct names_item *tool, struct mn_span uri)
 }
 
 bool names_view_allows(const struct names_view *view, const struct names_service *service,
-                       struct mn_span own)
+                       struct mn_span own, size_t *effort)
 {
     uint32_t literals;
 
+    effort_take(effort, view->wish->counts[CURATION_RESOURCES]);
     if (curation_match(view->wish, CURATION_RESOURCES, service->name, own) != NULL) return true;
-    for (uint32_t i = 0; i < view->counts[NAMES_TEMPLATES]; i++) {
+    for (uint32_t i = 0; i < view->counts[NAMES_TEMPLATES] && effort_take(effort, 1); i++) {
         const struct names_item *item = view->rows[NAMES_TEMPLATES][i].item;
-        if (item->service == service && uritemplate_match(item->own, own, &literals)) return true;
+        if (item->service == service && uritemplate_match(item->own, own, &literals, effort))
+            return true;
     }
-    for (uint32_t i = 0; i < view->all_count && own.size > 0; i++)
+    for (uint32_t i = 0; i < view->all_count && own.size > 0 && effort_take(effort, 1); i++)
         if (view->all[i].item->service == service && has_ui(view->all[i].item, own)) return true;
     return false;
 }

@@ -39,9 +39,9 @@ struct names_row *names_view_tool(struct names_view *view, struct mn_span expose
 struct names_row *names_view_prompt(struct names_view *view, struct mn_span exposed);
 
 /* Whether [service] may be asked for that URI of its own in the view: it is chosen, or the user
- * interface of a tool that is. */
+ * interface of a tool that is. [effort]: as in effort.h. */
 bool names_view_allows(const struct names_view *view, const struct names_service *service,
-                       struct mn_span own);
+                       struct mn_span own, size_t *effort);
 
 /* All chosen tools in order, whatever the surface is; the view is searched through these. */
 uint32_t names_view_tools(struct names_view *view, const struct names_row **ret);

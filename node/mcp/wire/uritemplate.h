@@ -15,7 +15,9 @@
 #define URITEMPLATE_EXPRESSIONS_MAX 32 /* templates with more match nothing */
 
 /* On true, *literals is how many characters of the template stand for themselves: of two templates
- * that match, the one with more of them says more. Time is bounded by expressions times URI. */
-bool uritemplate_match(struct mn_span template, struct mn_span uri, uint32_t *literals);
+ * that match, the one with more of them says more. Time is bounded by expressions times URI, and by
+ * [effort] (effort.h). */
+bool uritemplate_match(struct mn_span template, struct mn_span uri, uint32_t *literals,
+                       size_t *effort);
 
 #endif
