@@ -168,9 +168,15 @@ static bool is_shy(const struct sim_server *server)
     return server->host->sim->is_shy && (server->is_modern || server->is_talker);
 }
 
+/* Of what a client declares, that which makes a difference to the server. */
+static uint32_t minded(struct sim_server *server, uint32_t declared)
+{
+    return is_shy(server) ? declared & ~sim_server_itself(server)->untold : 0;
+}
+
 uint32_t sim_server_secrets(struct sim_server *server, uint32_t declared)
 {
-    if (!is_shy(server)) return 0;
+    declared = minded(server, declared);
     return ((declared & SIM_ASKED) != 0 ? 1u : 0u) + ((declared & SIM_PAIRED) != 0 ? 1u : 0u) +
            ((declared & SIM_SHOWN) != 0 ? 1u : 0u);
 }
@@ -181,6 +187,7 @@ const char *sim_server_secret(struct sim_server *server, uint32_t declared, uint
     static const char *const kinds[] = {"ask", "pair", "app"};
     uint32_t kind = 0;
 
+    declared = minded(server, declared);
     for (uint32_t seen = 0;; kind++)
         if ((declared >> kind & 1) != 0 && seen++ == index) break;
     snprintf(name, SIM_NAME_MAX, SIM_SHY "%s-%u", kinds[kind], sim_server_itself(server)->secrets);
@@ -191,7 +198,7 @@ const char *sim_server_variant(struct sim_server *server, uint32_t declared,
                                char text[SIM_NAME_MAX])
 {
     text[0] = '\0';
-    if (is_shy(server) && (declared & SIM_SHOWN) != 0)
+    if ((minded(server, declared) & SIM_SHOWN) != 0)
         snprintf(text, SIM_NAME_MAX, SIM_SHY "picture %u", sim_server_itself(server)->secrets);
     return text;
 }

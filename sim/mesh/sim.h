@@ -91,7 +91,8 @@ struct sim_server {
     enum sim_server_kind kind;
     bool is_modern;
     uint32_t own_tools;       /* see sim_server_tools() */
-    uint32_t secrets;         /* of the tools that only some see: how often they changed */
+    uint32_t secrets;         /* of the tools that only some see: how often they changed, */
+    uint32_t untold;          /* and for which of these (SIM_ASKED and so on) it has none */
     bool is_fragile;          /* legacy child: exits when asked what it does not know */
     uint32_t session;         /* legacy, at a URL: the only one it knows; see sim_server_forget() */
     struct mn_buf *listen_id; /* modern child: of the listen of its present process; or NULL */

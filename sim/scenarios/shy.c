@@ -24,6 +24,14 @@
 #define CHANGES 4u
 #define IN_A_ROW 3u
 
+/* Some have something only for clients with the extension, or nothing for these. */
+static void draw_secrets(struct sim *sim, struct sim_server *server)
+{
+    static const uint32_t untold[] = {0, SIM_ASKED | SIM_PAIRED, SIM_SHOWN};
+
+    server->untold = untold[rng_below(&sim->rng_work, sizeof untold / sizeof *untold)];
+}
+
 static void make_servers(struct sim *sim)
 {
     sim->is_shy = true;
@@ -35,6 +43,9 @@ static void make_servers(struct sim *sim)
         snprintf(name, sizeof name, "web-%s", host->name);
         talker_init(sim_server_add(host, SIM_SERVER_HTTP, name, rng_below(&sim->rng_work, 2) == 0));
     }
+    for (uint32_t i = 0; i < sim->hosts_count; i++)
+        for (uint32_t k = 0; k < sim->hosts[i].servers_count; k++)
+            draw_secrets(sim, &sim->hosts[i].servers[k]);
 }
 
 struct change {
