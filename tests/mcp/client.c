@@ -151,6 +151,17 @@ static struct mn_span without_id(struct mn_span event)
     return mn_span(copy, head_size + (size_t)(event.data + event.size - end - 1));
 }
 
+/* Room for [size] bytes more and a NUL: an answer may come in hundreds of pieces. */
+static void grow_body(struct client_response *response, size_t size)
+{
+    size_t needed = response->body_size + size + 1;
+
+    if (needed <= response->body_capacity) return;
+    response->body_capacity = needed + needed / 2;
+    response->body = realloc(response->body, response->body_capacity);
+    ck_assert_ptr_nonnull(response->body);
+}
+
 static void on_body(const struct edge_output *output)
 {
     struct client_response *response = find(output->id);
@@ -158,7 +169,7 @@ static void on_body(const struct edge_output *output)
 
     ck_assert_uint_ne(response->code, 0); /* the head comes first */
     ck_assert(!response->is_ended);       /* and nothing after the end */
-    response->body = realloc(response->body, response->body_size + bytes.size + 1);
+    grow_body(response, bytes.size);
     response->is_ended = output->flag;
     if (!client_keeps_ids && response->is_stream) bytes = without_id(bytes);
     if (bytes.size > 0) memcpy(response->body + response->body_size, bytes.data, bytes.size);

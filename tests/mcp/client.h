@@ -18,7 +18,7 @@ struct client_response {
     bool is_stream, is_ended;
     char type[64], session[300], allow[64], authenticate[64];
     char *body; /* everything so far, with a NUL */
-    size_t body_size;
+    size_t body_size, body_capacity;
 };
 
 struct client_call {
