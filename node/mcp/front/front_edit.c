@@ -286,6 +286,11 @@ void front_edit_watch(struct front_edit *edit, struct json_feed *feed, struct mn
     json_feed_watch(feed, FRONT_EDIT_DEPTH, edit_seen, edit);
 }
 
+void front_edit_hurry(struct front_edit *edit)
+{
+    edit->effort = 0;
+}
+
 void front_edit_done(struct front_edit *edit)
 {
     while (edit->changes_count > 0)

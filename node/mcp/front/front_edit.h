@@ -75,6 +75,9 @@ bool front_edit_begin(struct front *front, const struct front_call *call, struct
 void front_edit_watch(struct front_edit *edit, struct json_feed *feed, struct mn_span text,
                       struct mn_buf *source);
 
+/* There is no time to find out where links lead: from now on they get their long form. */
+void front_edit_hurry(struct front_edit *edit);
+
 /* Drops what was found: [edit]'s changes. */
 void front_edit_done(struct front_edit *edit);
 

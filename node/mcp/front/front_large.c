@@ -143,7 +143,9 @@ void front_large_on_tick(struct front *front)
 void front_large_bound(struct front *front)
 {
     while (front->large_size > LARGE_WAITING_MAX) {
+        struct front_large *oldest = MN_CONTAINER(front->large.next, struct front_large, link);
         MN_PROBE("front: more large answers than may wait");
-        large_step(front, MN_CONTAINER(front->large.next, struct front_large, link), SIZE_MAX);
+        front_edit_hurry(&oldest->edit);
+        large_step(front, oldest, SIZE_MAX);
     }
 }

@@ -34,6 +34,7 @@ bool front_links_lead(struct front *front, const struct front_call *call, struct
     struct names_route route;
 
     if (service == NULL || links_is_web(uri)) return true;
+    if (*effort == 0) return false;
     front_route_within(front,
                        call->session != NULL ? call->session->service : call->exchange->service,
                        uri, effort, &route);
