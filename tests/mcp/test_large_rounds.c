@@ -154,6 +154,146 @@ START_TEST(response_to_a_call_that_is_over_goes_nowhere)
 }
 END_TEST
 
+/* ---- questions, at the node of the client ---- */
+
+#define PICTURE "{\"x\":1 ,\"data\":\""
+#define SRV "\"_meta\":{\"meshnode/server\":\"srv\""
+
+/* What the client is asked, behind its id, by what its server asks. */
+static const struct {
+    const char *path, *name, *head, *unit, *tail, *said, *said_tail;
+} questions[] = {
+    {"/mcp/servers/srv", "t", PICTURE, "A", "\"}", PICTURE, "\"}"},
+    {"/mcp", "srv__t", PICTURE, "A", "\"}", "{" SRV "},\"x\":1,\"data\":\"", "\"}"},
+    {"/mcp", "srv__t", "{\"_meta\":{\"a\":1},\"data\":\"", "\\n\xc3\xa9", "\"}",
+     "{" SRV ",\"a\":1},\"data\":\"", "\"}"},
+    {"/mcp/servers/srv", "t", "{\"x\":[0", ",\n1", "]}", "{\"x\":[0", "]}"},
+};
+#define QUESTIONS_COUNT (int)(sizeof questions / sizeof *questions)
+
+/* [text] is [head], [size] bytes of [unit], CR and LF of which are spaces, and [tail]. */
+static void assert_text(const char *text, const char *head, const char *unit, size_t size,
+                        const char *tail)
+{
+    ck_assert_uint_eq(strlen(text),
+                      strlen(head) + size / strlen(unit) * strlen(unit) + strlen(tail));
+    ck_assert_int_eq(strncmp(text, head, strlen(head)), 0);
+    text += strlen(head);
+    for (size_t i = 0; i < size / strlen(unit); i++, text += strlen(unit))
+        for (size_t k = 0; unit[k] != '\0'; k++)
+            if (text[k] != (unit[k] == '\n' ? ' ' : unit[k])) ck_abort_msg("unit %zu differs", i);
+    ck_assert_str_eq(text, tail);
+}
+
+static uint64_t call_live(const char *path, const char *name, char line[400])
+{
+    char body[200];
+
+    snprintf(line, 400, "mcp-session-id: %s", client_initialize(path, "2025-11-25"));
+    snprintf(
+        body, sizeof body,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"%s\"}}",
+        name);
+    return posted(path, line, body);
+}
+
+START_TEST(question_goes_to_a_legacy_client_in_slices)
+{
+    char line[400], head[200];
+    uint64_t call = call_live(questions[_i].path, questions[_i].name, line);
+    const char *said;
+
+    client_forget(call);
+    client_question(1, "k-1", "sampling/createMessage",
+                    large_made(questions[_i].head, questions[_i].unit, LARGE, questions[_i].tail));
+    work_reset();
+    client_question(1, "k-2", "roots/list", ""); /* it does not wait for that */
+    said = strstr(client_response(call)->body, "\"method\":\"roots/list\"}");
+    ck_assert_ptr_nonnull(said);
+    client_forget(call);
+    large_work_off();
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    said = strstr(client_response(call)->body, ",\"method\"");
+    ck_assert_ptr_nonnull(said);
+    snprintf(head, sizeof head, ",\"method\":\"sampling/createMessage\",\"params\":%s",
+             questions[_i].said);
+    snprintf(line, sizeof line, "%s}\n\n", questions[_i].said_tail);
+    assert_text(said, head, questions[_i].unit, LARGE, line);
+}
+END_TEST
+
+START_TEST(question_that_is_no_json_is_refused)
+{
+    char line[400];
+    uint64_t call = call_live("/mcp", "srv__t", line);
+
+    client_forget(call);
+    client_question(1, "k-1", "sampling/createMessage", large_made(PICTURE, "A", LARGE, "\"]"));
+    large_work_off();
+    ck_assert_uint_eq(client_input.ticket, 1);
+    ck_assert_str_eq(client_input.key, "k-1");
+    ck_assert_int_eq(client_input.code, -32603);
+    client_assert_body(client_response(call), "");
+}
+END_TEST
+
+/* Taken back by its server; or the call has its answer, or its client gave it up. */
+START_TEST(question_of_nobody_is_not_asked)
+{
+    char line[400];
+    uint64_t call = call_live("/mcp", "srv__t", line);
+
+    client_forget(call);
+    client_question(1, "k-1", "sampling/createMessage", large_made(PICTURE, "A", LARGE, "\"}"));
+    client_at(client_now.mono);
+    if (_i == 0) client_withdrawn(1, "k-1");
+    if (_i == 1) client_result(1, "{\"content\":[]}");
+    if (_i == 2)
+        posted("/mcp", line,
+               "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+               "\"requestId\":1}}");
+    ck_assert_uint_gt(front_deadline(client_front), client_now.mono);
+    large_work_off();
+    ck_assert_ptr_null(strstr(client_response(call)->body, "sampling"));
+}
+END_TEST
+
+#define REQUESTS \
+    "{\"resultType\":\"input_required\",\"inputRequests\":{\"k\":{\"method\":\"m\",\"params\":{"
+
+/* Each question of the result says whose it is; what has too many values for that does not. */
+START_TEST(result_that_asks_goes_on_in_slices)
+{
+    static const struct {
+        const char *head, *unit, *tail, *said, *said_tail;
+    } results[] = {
+        {REQUESTS "\"data\":\"", "A", "\"}}}}", REQUESTS SRV "},\"data\":\"", "\"}}}}"},
+        {REQUESTS "\"data\":\"", "\\n", "\"}},\"l\":{\"method\":\"n\",\"params\":{}}}}",
+         REQUESTS SRV "},\"data\":\"", "\"}},\"l\":{\"method\":\"n\",\"params\":{" SRV "}}}}}"},
+        {REQUESTS "\"x\":[[0", ",1", "]]}}}}", REQUESTS SRV "},\"x\":[[0", "]]}}}}"},
+        {REQUESTS "\"a\":1", ",\"a\":1", "}}}}", REQUESTS "\"a\":1", "}}}}"},
+    };
+    const char *const headers[] = {"mcp-protocol-version: 2026-07-28", "mcp-method: tools/call",
+                                   "mcp-name: srv__t", NULL};
+    const char *body =
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":"
+        "\"srv__t\"," META "}}";
+    uint64_t id = client_open("POST", "/mcp", headers);
+    char head[400], tail[400];
+
+    client_body(id, body, strlen(body), true);
+    client_result(1, large_made(results[_i].head, results[_i].unit, LARGE, results[_i].tail));
+    work_reset();
+    ck_assert(!client_response(id)->is_ended);
+    large_work_off();
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+    ck_assert(client_response(id)->is_ended);
+    snprintf(head, sizeof head, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":%s", results[_i].said);
+    snprintf(tail, sizeof tail, "%s}", results[_i].said_tail);
+    assert_text(client_response(id)->body, head, results[_i].unit, LARGE, tail);
+}
+END_TEST
+
 /* ---- answers, at the node of the server ---- */
 
 #define ECHO "{\"name\":\"echo\",\"arguments\":{}}"
@@ -363,6 +503,10 @@ int main(void)
     tcase_add_loop_test(entry, next_round_is_copied_in_slices, 0, 2);
     tcase_add_loop_test(entry, response_is_copied_in_slices, 0, 2);
     tcase_add_test(entry, response_to_a_call_that_is_over_goes_nowhere);
+    tcase_add_loop_test(entry, question_goes_to_a_legacy_client_in_slices, 0, QUESTIONS_COUNT);
+    tcase_add_test(entry, question_that_is_no_json_is_refused);
+    tcase_add_loop_test(entry, question_of_nobody_is_not_asked, 0, 3);
+    tcase_add_loop_test(entry, result_that_asks_goes_on_in_slices, 0, 4);
     tcase_set_timeout(serving, 60);
     tcase_add_checked_fixture(serving, upstream_setup, upstream_teardown);
     tcase_add_loop_test(serving, answer_goes_to_a_legacy_server_in_slices, 0, ANSWERS_COUNT);

@@ -2,7 +2,7 @@
  * may; or who was asked first does not know what it asks for, and another server is asked. Its
  * client may have seen a part of the first run, and is not to see from it that there were two. */
 #include "node/json/schema.h"
-#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_asked.h"
 #include "proto/base/check.h"
 
 void front_again_begin(struct front *front, struct front_call *call)

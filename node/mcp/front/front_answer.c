@@ -1,7 +1,7 @@
 /* What servers answer, on its way back to the client: in the shape of its era, and spliced, never
  * rebuilt. */
+#include "node/mcp/front/front_asked.h"
 #include "node/mcp/front/front_edit.h"
-#include "node/mcp/front/front_parts.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -283,17 +283,17 @@ static bool front_answer_translate(struct front *front, const struct front_call 
     return true;
 }
 
-/* A result that is not the last word. True: [writer] has what goes out; false: nothing can. */
+/* A result that is not the last word. True: [to] has what goes out; false: nothing can. */
 static bool front_answer_incomplete(struct front *front, const struct front_call *call,
                                     const struct json *result, const mn_id *node,
-                                    struct mn_span resume, struct mn_writer *writer)
+                                    struct mn_span resume, struct pieces *to)
 {
     struct mn_span type = json_text(json_find_str(result, "resultType"));
     bool is_question = mn_span_is(type, "input_required");
 
-    if (mn_span_is(type, "task")) return front_task_created(front, call, node, result, writer);
+    if (mn_span_is(type, "task")) return front_task_created(front, call, node, result, &to->writer);
     return call->session == NULL && is_question &&
-           front_round_result(front, call, node, result, resume, writer);
+           front_round_result(front, call, node, result, resume, to);
 }
 
 /* A copy that can be parsed where it is. */
@@ -407,7 +407,7 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
     if (parts[0] == NULL || mn_span_is(json_text(parts[0]), "complete")) {
         is_changed = front_answer_translate(front, call, answer->result, parts, &to);
     } else if (front_answer_incomplete(front, call, answer->result, &answer->node, answer->resume,
-                                       &to.writer)) {
+                                       &to)) {
         is_changed = true;
     } else {
         front_answer_broken(front, call, "the server wants input that this client cannot give");
@@ -558,7 +558,7 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_PROGRESS)
         front_answer_on_progress(front, call, pb_span(payload->progress));
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_QUESTION)
-        front_question_ask(front, call, payload->question);
+        front_question_ask(front, call, payload->question, event->payload);
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_LOG)
         front_answer_on_log(front, call, pb_span(payload->log));
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_WITHDRAWN)

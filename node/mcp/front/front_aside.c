@@ -4,6 +4,7 @@
  * set a log level. It is wished for at each node that served calls of the session, as long as the
  * stream is open. Who does not read misses it, as it misses other notifications; a stream that is
  * taken up again has what was written to it. */
+#include "node/mcp/front/front_asked.h"
 #include "node/mcp/front/front_feed.h"
 #include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
@@ -248,10 +249,11 @@ static void aside_put(struct front *front, struct front_exchange *stream, const 
                       const Meshnode__Gateway__Aside *aside, const struct json *params)
 {
     struct front_session *session = stream->session;
-    struct mn_span key = pb_text(aside->key), text = nothing;
+    struct mn_span key = pb_text(aside->key);
     struct front_question *question = mn_alloc(sizeof *question + key.size + feed->service.size);
     uint8_t *to = (uint8_t *)(question + 1);
-    struct mn_writer writer = {0};
+    struct front_asked asked = {0};
+    struct pieces text = {0};
 
     question->session = session;
     question->node = feed->node;
@@ -262,13 +264,14 @@ static void aside_put(struct front *front, struct front_exchange *stream, const 
     memcpy(to + key.size, feed->service.data, feed->service.size);
     mn_list_push_back(&session->questions, &question->in_call);
     session->questions_count++;
-    if (params != NULL) front_question_write_params(front, &writer, session, params);
-    text = mn_buf_span(writer.buf);
-    if (params != NULL && front_about_is_aggregated(stream->service) &&
-        strcmp(aside->method, "roots/list") != 0)
-        text = front_content_of_server(front, feed->service, text);
-    front_question_put(front, stream, question, front_question_method(aside->method), text);
-    mn_writer_drop(&writer);
+    if (front_about_is_aggregated(stream->service) && strcmp(aside->method, "roots/list") != 0)
+        asked.service = feed->service;
+    if (params != NULL) {
+        asked.meta = json_find_str(params, "_meta");
+        asked.url_id = front_question_url_id(front, session, params);
+        front_content_put(&text, params, &asked);
+    }
+    front_question_put(front, stream, question, front_question_method(aside->method), &text);
 }
 
 /* The client may have been asked before, when its stream was another one: it is not asked twice. */

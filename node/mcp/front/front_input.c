@@ -1,6 +1,6 @@
 /* Large answers of clients to what a server asked are copied for the mesh in slices, one per tick,
  * for a copy of many megabytes would hold up everybody else. The question is over meanwhile. */
-#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_asked.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

@@ -5,7 +5,7 @@
  * such calls are in the record, too, as far as they are small, since nobody knows whether a client
  * got what was sent to it last. */
 #include "crypto/digest.h"
-#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_asked.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

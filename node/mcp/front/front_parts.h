@@ -85,6 +85,11 @@ void front_reply_nothing(struct front *front, struct front_exchange *exchange);
 void front_reply_open(struct front *front, struct front_exchange *exchange);
 void front_reply_event(struct front *front, struct front_exchange *exchange, struct mn_span json);
 
+/* The same for JSON of JSONRPC_LARGE bytes or more, on one line, in pieces of which none is copied;
+ * takes them. */
+void front_reply_event_pieces(struct front *front, struct front_exchange *exchange,
+                              struct pieces *json);
+
 /* One that was sent before, on another connection, under that id. */
 void front_reply_again(struct front *front, struct front_exchange *exchange, struct mn_span id,
                        struct mn_span json);
@@ -389,7 +394,18 @@ void front_answer_parsed(struct front *front, struct front_call *call, mn_status
  * later, unless the call ends before. */
 void front_large_begin(struct front *front, struct front_call *call, const struct call_event *event,
                        struct mn_span text, struct mn_span resume);
-void front_large_drop(struct front *front, struct front_call *call);
+
+/* The same for a question, whose [params] are part of [payload]: front_question_checked() follows,
+ * unless it is taken back before. [method]: as of front_question_method(). */
+void front_large_ask(struct front *front, struct front_call *call, struct mn_buf *payload,
+                     struct mn_span key, const char *method, struct mn_span params);
+
+/* That question of the call need not be asked any more; [key] data NULL: none of them. */
+void front_large_withdraw(struct front *front, const struct front_call *call, struct mn_span key);
+
+/* How many wait there that are the call's; none of them does any more. */
+uint32_t front_large_count(const struct front *front, const struct front_call *call);
+void front_large_drop(struct front *front, const struct front_call *call);
 void front_large_on_tick(struct front *front);
 
 /* Memory is bounded: what is too much is checked now. */
@@ -408,37 +424,6 @@ void front_pack_drop(struct front *front, struct front_call *call);
 void front_pack_on_tick(struct front *front);
 size_t front_pack_size(const struct front *front); /* bytes that are kept for it */
 
-/* ---- front_input.c ---- */
-struct Meshnode__Gateway__Answer;
-
-/* [answer] goes on with [result], pieces of the body that it came in, in slices; takes them. */
-void front_input_begin(struct front *front, const struct front_question *question,
-                       const struct Meshnode__Gateway__Answer *answer, struct pieces *result);
-
-/* What that call's server asked need not be answered any more; NULL: what was asked outside of all
- * calls. */
-void front_input_drop(struct front *front, const struct front_call *call);
-void front_input_on_tick(struct front *front);
-size_t front_input_size(const struct front *front); /* bytes that are kept for it */
-
-/* ---- front_round.c ---- */
-
-/* Opens the requestState of a request (NULL: none), as front_unseal() says. */
-MN_MUST_USE mn_status front_round_open(struct front *front, const struct front_exchange *exchange,
-                                       const struct json *state, struct front_round *ret);
-
-/* Whether these are the params that the round began with; the call knows it then. */
-bool front_round_fits(struct front *front, struct front_call *call, const struct front_round *round,
-                      const struct front_target *target, const struct json *params);
-
-/* Writes a result input_required with our state instead of the server's. False: it cannot. */
-bool front_round_result(struct front *front, const struct front_call *call, const mn_id *node,
-                        const struct json *result, struct mn_span resume, struct mn_writer *writer);
-
-/* Writes the result that asks what an error -32042 of a legacy server asks. False: it cannot. */
-bool front_round_of_urls(struct front *front, const struct front_call *call, struct mn_span data,
-                         struct mn_writer *writer);
-
 /* ---- front_links.c ---- */
 
 /* Whether links in what that call's server says may lead elsewhere. */
@@ -448,49 +433,6 @@ bool front_links_are_ours(struct front *front, const struct front_call *call);
  * its long form does. [effort]: as in effort.h; with too little of it, it does not. */
 bool front_links_lead(struct front *front, const struct front_call *call, struct mn_span uri,
                       size_t *effort);
-
-/* ---- front_content.c ---- */
-
-/* Params that say whose they are: a member of _meta. */
-struct mn_span front_content_of_server(struct front *front, struct mn_span service,
-                                       struct mn_span params);
-
-/* The params of a question, which at /mcp and views say whose it is: a member of _meta. */
-struct mn_span front_content_asked(struct front *front, const struct front_call *call,
-                                   const char *method, struct mn_span params);
-void front_content_write_requests(struct front *front, struct mn_writer *writer,
-                                  const struct front_call *call, struct mn_span requests);
-void front_content_write_server(struct mn_writer *writer, const struct front_call *call);
-
-/* ---- front_question.c ---- */
-struct Meshnode__Gateway__Question;
-void front_question_ask(struct front *front, struct front_call *call,
-                        const struct Meshnode__Gateway__Question *asked);
-
-/* The client's response to one of our requests; ignored if there is no such request. */
-void front_question_on_response(struct front *front, struct front_session *session,
-                                const struct jsonrpc_message *message);
-
-/* The params as the client's revision knows them. */
-void front_question_write_params(struct front *front, struct mn_writer *writer,
-                                 const struct front_session *session, const struct json *params);
-
-/* A request of ours on that stream; [question] is NULL there, and has its id afterwards. */
-void front_question_put(struct front *front, struct front_exchange *exchange,
-                        struct front_question *question, const char *method, struct mn_span params);
-
-/* Whether a client can be asked that. */
-const char *front_question_method(const char *method);
-
-/* Its client need not answer any more: told on [exchange] (NULL: nowhere). Frees it. */
-void front_question_end(struct front *front, struct front_question *question,
-                        struct front_exchange *exchange, const char *reason);
-
-/* The server takes that question back. */
-void front_question_withdraw(struct front *front, struct front_call *call, struct mn_span key);
-
-/* The call is over: nobody needs to answer any more. */
-void front_question_drop(struct front *front, struct front_call *call);
 
 /* ---- front_roots.c ---- */
 
@@ -759,15 +701,6 @@ void front_aside_subscribed(struct front *front, const struct front_session *ses
                             struct mn_span service);
 void front_aside_calls(struct front *front, const struct front_session *session,
                        struct mn_span service);
-
-/* The client answers a question that was asked outside of calls: by a request of its own, as the
- * feed may be gone by now; or that in two steps. [answer] NULL: it follows. Takes the request. */
-struct mn_buf *front_aside_request(const struct front_session *session,
-                                   const struct Meshnode__Gateway__Answer *answer);
-void front_aside_emit(struct front *front, struct mn_span service, const mn_id *node,
-                      struct mn_buf *request);
-void front_aside_answer(struct front *front, const struct front_question *question,
-                        const struct Meshnode__Gateway__Answer *answer);
 void front_aside_done(struct front *front, struct front_session *session);
 
 /* The servers that are known, into the record, and out of that of another node. */

@@ -1,7 +1,7 @@
 /* What servers want to know from clients of the legacy era: each question becomes a request of ours
  * on the stream of the call it belongs to; the client's response, posted in its session, goes back
  * into the call. */
-#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_asked.h"
 #include "proto/base/text.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -65,6 +65,7 @@ static void front_question_cancel(struct front *front, struct front_question *qu
 
 void front_question_drop(struct front *front, struct front_call *call)
 {
+    front_large_withdraw(front, call, mn_span(NULL, 0));
     front_input_drop(front, call);
     while (!mn_list_is_empty(&call->questions))
         front_question_cancel(front,
@@ -74,6 +75,7 @@ void front_question_drop(struct front *front, struct front_call *call)
 
 void front_question_withdraw(struct front *front, struct front_call *call, struct mn_span key)
 {
+    front_large_withdraw(front, call, key);
     MN_LIST_FOR_EACH_SAFE (entry, &call->questions) {
         struct front_question *question = MN_CONTAINER(entry, struct front_question, in_call);
         if (!mn_span_equal(question->key, key)) continue;
@@ -93,69 +95,55 @@ static void front_question_say(struct front *front, const struct front_call *cal
         (struct call_more){call->ticket, pb_pack(&input.base)};
 }
 
-static void front_question_refuse(struct front *front, const struct front_call *call, char *key,
-                                  int32_t code, const char *text)
+static void front_question_refuse(struct front *front, const struct front_call *call,
+                                  struct mn_span key, int32_t code, const char *text)
 {
     Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
     Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
 
     error.code = code;
     error.message = (char *)(uintptr_t)text;
-    answer.key = key;
+    answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, key).data;
     answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
     answer.error = &error;
     front_question_say(front, call, &answer);
 }
 
 /* 2025-11-25 names each URL to be visited. */
-void front_question_write_params(struct front *front, struct mn_writer *writer,
-                                 const struct front_session *session, const struct json *params)
+const char *front_question_url_id(struct front *front, const struct front_session *session,
+                                  const struct json *params)
 {
     uint8_t random[8];
     char text[2 * sizeof random + 1];
 
     if (strcmp(session->version, "2025-11-25") != 0 ||
         !mn_span_is(json_text(json_find_str(params, "mode")), "url") ||
-        json_find_str(params, "elicitationId") != NULL) {
-        mn_writer_add(writer, params->raw);
-        return;
-    }
+        json_find_str(params, "elicitationId") != NULL)
+        return NULL;
     rng_bytes(&front->rng, random, sizeof random);
     mn_hex_encode(mn_span(random, sizeof random), text);
-    mn_writer_format(writer, "{\"elicitationId\":\"%s\",", text);
-    mn_writer_add(writer, mn_span(params->raw.data + 1, params->raw.size - 1));
+    return mn_arena_format(&front->scratch, "%s", text);
 }
 
 void front_question_put(struct front *front, struct front_exchange *exchange,
-                        struct front_question *question, const char *method, struct mn_span params)
+                        struct front_question *question, const char *method, struct pieces *params)
 {
-    struct mn_writer message = {0};
-    const char *id;
+    struct pieces message = {0};
 
     question->method = method;
     question->id = ++front->question_last;
     mn_map_insert(&front->questions, &question->by_id, front_question_id(question));
-    id = mn_arena_format(&front->scratch, "%llu", (unsigned long long)question->id);
-    jsonrpc_write_request(&message, mn_span_str(id), method, params);
     front_reply_open(front, exchange);
-    front_reply_event(front, exchange, mn_buf_span(message.buf));
-    mn_writer_drop(&message);
-}
-
-static void front_question_send(struct front *front, struct front_exchange *exchange,
-                                struct front_call *call, const char *method,
-                                const struct json *params, struct mn_span key)
-{
-    struct front_question *question = mn_alloc(sizeof *question + key.size);
-    struct mn_writer text = {0};
-
-    question->call = call;
-    question->key = mn_span(question + 1, key.size);
-    memcpy(question + 1, key.data, key.size);
-    mn_list_push_back(&call->questions, &question->in_call);
-    if (params != NULL) front_question_write_params(front, &text, call->session, params);
-    front_question_put(front, exchange, question, method, mn_buf_span(text.buf));
-    mn_writer_drop(&text);
+    mn_writer_format(&message.writer, "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"method\":\"%s\"",
+                     (unsigned long long)question->id, method);
+    if (pieces_size(params) > 0) pieces_str(&message, ",\"params\":");
+    pieces_move(&message, params);
+    pieces_str(&message, "}");
+    if (message.done_count == 0)
+        front_reply_event(front, exchange, mn_buf_span(message.writer.buf));
+    else
+        front_reply_event_pieces(front, exchange, &message);
+    pieces_drop(&message);
 }
 
 const char *front_question_method(const char *method)
@@ -169,42 +157,98 @@ const char *front_question_method(const char *method)
     return NULL;
 }
 
-/* The params, where they name the task that the call is about, under the id that its client knows.
- */
-static struct mn_span front_question_named(struct front *front, const struct front_call *call,
-                                           const char *method, struct mn_span raw)
+/* _meta of what goes to a call about a task, or comes back, where that is named: as the client
+ * knows it, or as the server does ([is_own]). Its members are kept. */
+static const struct json *front_question_meta(struct front *front, const struct front_call *call,
+                                              const struct json *meta, bool is_own)
 {
-    if (call->method->kind != NAMES_UI || call->uri.size == 0 || raw.size == 0) return raw;
-    return strncmp(method, "tasks/", 6) == 0 ? front_task_related(front, call, raw)
-                                             : front_task_renamed(front, call, raw);
+    static const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json *whole;
+    struct mn_span text;
+
+    if (call == NULL || call->method->kind != NAMES_UI || call->uri.size == 0 ||
+        !json_is(meta, JSON_OBJECT))
+        return meta;
+    text = mn_span_str(mn_arena_format(&front->scratch, "{\"_meta\":%.*s}", (int)meta->raw.size,
+                                       (const char *)meta->raw.data));
+    text = is_own ? front_task_own(front, call, text) : front_task_related(front, call, text);
+    if (json_parse_copy(front->parser, text, limits, &front->scratch, &whole) != MN_OK) return meta;
+    return json_find_str(whole, "_meta");
 }
 
-void front_question_ask(struct front *front, struct front_call *call,
-                        const Meshnode__Gateway__Question *asked)
+static void front_question_send(struct front *front, struct front_exchange *exchange,
+                                struct front_call *call, const char *method,
+                                const struct json *params, struct mn_span key,
+                                struct mn_buf *source)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
-    const struct json *params = NULL;
-    struct mn_span key = pb_text(asked->key), raw = pb_span(asked->params);
-    struct front_exchange *exchange = call->session == NULL ? NULL : front_question_stream(call);
-    const char *method = front_question_method(asked->method);
-    uint32_t count = 0;
+    struct front_question *question = mn_alloc(sizeof *question + key.size);
+    struct front_asked asked = {0};
+    struct pieces text = {.source = source, .is_line = true};
+
+    question->call = call;
+    question->key = mn_span(question + 1, key.size);
+    memcpy(question + 1, key.data, key.size);
+    mn_list_push_back(&call->questions, &question->in_call);
+    if (front_content_is_named(call, method)) asked.service = call->service;
+    if (params != NULL) {
+        asked.meta = front_question_meta(front, call, json_find_str(params, "_meta"), false);
+        asked.url_id = front_question_url_id(front, call->session, params);
+        front_content_put(&text, params, &asked);
+    }
+    front_question_put(front, exchange, question, method, &text);
+    pieces_drop(&text);
+}
+
+static uint32_t front_question_count(const struct front *front, const struct front_call *call)
+{
+    uint32_t count = front_large_count(front, call);
 
     MN_LIST_FOR_EACH (entry, &call->questions)
         count++;
-    raw = front_question_named(front, call, asked->method, raw);
-    if (raw.size > 0) raw = front_content_asked(front, call, asked->method, raw);
+    return count;
+}
+
+/* [params] NULL: there are none. */
+static void front_question_try(struct front *front, struct front_call *call, struct mn_span key,
+                               const char *method, const struct json *params, struct mn_buf *source)
+{
+    struct front_exchange *exchange = call->session == NULL ? NULL : front_question_stream(call);
+
     if (exchange == NULL)
-        front_question_refuse(front, call, asked->key, JSONRPC_INTERNAL,
-                              "the client is not connected");
-    else if (method == NULL || key.size > KEY_MAX || count >= QUESTIONS_MAX ||
-             (raw.size > 0 &&
-              (json_parse_copy(front->parser, raw, limits, &front->scratch, &params) != MN_OK ||
-               params->type != JSON_OBJECT)))
-        front_question_refuse(front, call, asked->key, JSONRPC_INTERNAL, "this cannot be asked");
+        front_question_refuse(front, call, key, JSONRPC_INTERNAL, "the client is not connected");
     else if (!front_theirs_may_ask(call->session, call->service, method, params))
-        front_question_refuse(front, call, asked->key, JSONRPC_INVALID_PARAMS, "Task not found");
+        front_question_refuse(front, call, key, JSONRPC_INVALID_PARAMS, "Task not found");
     else
-        front_question_send(front, exchange, call, method, params, key);
+        front_question_send(front, exchange, call, method, params, key, source);
+}
+
+void front_question_checked(struct front *front, struct front_call *call, struct mn_span key,
+                            const char *method, const struct json *params, struct mn_buf *source)
+{
+    if (json_is(params, JSON_OBJECT))
+        front_question_try(front, call, key, method, params, source);
+    else
+        front_question_refuse(front, call, key, JSONRPC_INTERNAL, "this cannot be asked");
+}
+
+void front_question_ask(struct front *front, struct front_call *call,
+                        const Meshnode__Gateway__Question *asked, struct mn_buf *payload)
+{
+    static const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    struct mn_span key = pb_text(asked->key), raw = pb_span(asked->params);
+    const char *method = front_question_method(asked->method);
+    const struct json *params = NULL;
+
+    if (method == NULL || key.size > KEY_MAX || front_question_count(front, call) >= QUESTIONS_MAX)
+        front_question_refuse(front, call, key, JSONRPC_INTERNAL, "this cannot be asked");
+    else if (raw.size >= JSONRPC_LARGE)
+        front_large_ask(front, call, payload, key, method, raw);
+    else if (raw.size == 0)
+        front_question_try(front, call, key, method, NULL, NULL);
+    else if (json_parse_copy(front->parser, raw, limits, &front->scratch, &params) == MN_OK)
+        front_question_checked(front, call, key, method, params, NULL);
+    else
+        front_question_checked(front, call, key, method, NULL, NULL);
 }
 
 static void front_question_answer(struct front *front, const struct front_question *question,
@@ -216,28 +260,6 @@ static void front_question_answer(struct front *front, const struct front_questi
         front_question_say(front, question->call, answer);
 }
 
-/* An answer in a call about a task: in _meta it may name that, as the client knows it. */
-static void front_question_write_own(struct front *front, const struct front_call *call,
-                                     const struct json *result, struct pieces *to)
-{
-    static const char before[] = "{\"_meta\":";
-    const struct json *meta = json_find_str(result, "_meta");
-    struct mn_span raw = result->raw, own;
-    const uint8_t *end;
-
-    if (!json_is(meta, JSON_OBJECT)) {
-        pieces_add(to, raw);
-        return;
-    }
-    end = meta->raw.data + meta->raw.size;
-    own = mn_span_str(mn_arena_format(&front->scratch, "%s%.*s}", before, (int)meta->raw.size,
-                                      (const char *)meta->raw.data));
-    own = front_task_own(front, call, own);
-    pieces_add(to, mn_span(raw.data, (size_t)(meta->raw.data - raw.data)));
-    pieces_add(to, mn_span(own.data + sizeof before - 1, own.size - sizeof before));
-    pieces_add(to, mn_span(end, (size_t)(raw.data + raw.size - end)));
-}
-
 /* What the client answers; about a task under its server's own id. */
 static void front_question_write_result(struct front *front, struct front_session *session,
                                         const struct front_question *question,
@@ -245,6 +267,7 @@ static void front_question_write_result(struct front *front, struct front_sessio
 {
     const struct front_call *call = question->call;
     struct mn_span service = call == NULL ? question->service : call->service;
+    struct front_asked asked = {0};
 
     if (strcmp(question->method, "tasks/list") == 0) {
         pieces_add(to, front_theirs_listed(front, session, service, result->raw));
@@ -253,10 +276,8 @@ static void front_question_write_result(struct front *front, struct front_sessio
     if (strncmp(question->method, "tasks/", 6) != 0)
         front_theirs_begun(front, session, service, call == NULL ? &question->node : &call->node,
                            result);
-    if (call != NULL && call->method->kind == NAMES_UI && call->uri.size > 0)
-        front_question_write_own(front, call, result, to);
-    else
-        pieces_add(to, result->raw);
+    asked.meta = front_question_meta(front, call, json_find_str(result, "_meta"), true);
+    front_content_put(to, result, &asked);
 }
 
 static void front_question_on_result(struct front *front, struct front_session *session,

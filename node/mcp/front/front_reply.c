@@ -298,23 +298,31 @@ void front_reply_wait(struct front *front, struct front_exchange *exchange)
                 mn_time_after(front->now.mono, is_new ? FRONT_NOTE : MCP_KEEPALIVE));
 }
 
+void front_reply_event_pieces(struct front *front, struct front_exchange *exchange,
+                              struct pieces *json)
+{
+    struct mn_writer begin = {0};
+
+    MN_ASSERT(exchange->is_stream);
+    front_reply_begin_event(front, exchange, mn_span(NULL, 0), &begin, pieces_size(json));
+    pieces_str(json, SSE_END);
+    exchange->unread += mn_writer_size(&begin) + pieces_size(json);
+    front_reply_body(front, exchange->id, mn_writer_done(&begin), false);
+    front_reply_put_pieces(front, exchange->id, json);
+    pieces_drop(json);
+}
+
 /* The answers of a batch that there are so far, as one event. */
 static void front_reply_collected(struct front *front, struct front_exchange *exchange)
 {
     struct pieces *batch = &exchange->batch;
-    struct mn_writer begin = {0};
 
     front->batches_size -= pieces_size(batch);
     pieces_str(batch, "]");
-    if (batch->done_count == 0) { /* none of them is large */
+    if (batch->done_count == 0) /* none of them is large */
         front_reply_event(front, exchange, mn_buf_span(batch->writer.buf));
-    } else {
-        pieces_str(batch, SSE_END);
-        front_reply_begin_event(front, exchange, mn_span(NULL, 0), &begin, pieces_size(batch));
-        exchange->unread += mn_writer_size(&begin) + pieces_size(batch);
-        front_reply_body(front, exchange->id, mn_writer_done(&begin), false);
-        front_reply_put_pieces(front, exchange->id, batch);
-    }
+    else
+        front_reply_event_pieces(front, exchange, batch);
     pieces_drop(batch);
 }
 

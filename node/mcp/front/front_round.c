@@ -4,7 +4,7 @@
  * to, which call it belongs to, and holds the server's own state, or the handle under which a
  * legacy server's call is parked. */
 #include "crypto/digest.h"
-#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_asked.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
@@ -147,7 +147,7 @@ static bool front_round_seal(struct front *front, const struct front_call *call,
 }
 
 bool front_round_result(struct front *front, const struct front_call *call, const mn_id *node,
-                        const struct json *result, struct mn_span resume, struct mn_writer *writer)
+                        const struct json *result, struct mn_span resume, struct pieces *to)
 {
     const struct json *state = json_find_str(result, "requestState");
     bool is_first = true, has_state = resume.size > 0 || json_is(state, JSON_STRING);
@@ -157,22 +157,22 @@ bool front_round_result(struct front *front, const struct front_call *call, cons
         !front_round_seal(front, call, node, resume.size > 0 ? ROUND_RESUME : ROUND_STATE,
                           resume.size > 0 ? resume : state->text, &text))
         return false;
-    mn_writer_str(writer, "{");
+    pieces_str(to, "{");
     for (const struct json *key = json_first(result); key != NULL; key = json_next(result, key)) {
         if (mn_span_is(key->text, "requestState")) continue;
         if (!call->is_aggregated || !mn_span_is(key->text, "inputRequests")) {
-            front_call_write_member(writer, key, &is_first);
+            front_call_put_member(to, key, &is_first);
             continue;
         }
-        mn_writer_str(writer, is_first ? "\"inputRequests\":" : ",\"inputRequests\":");
-        front_content_write_requests(front, writer, call, json_value(key)->raw);
+        pieces_str(to, is_first ? "\"inputRequests\":" : ",\"inputRequests\":");
+        front_content_put_requests(front, to, call, json_value(key));
         is_first = false;
     }
     if (has_state) {
-        mn_writer_str(writer, ",\"requestState\":");
-        json_write_string(writer, text);
+        pieces_str(to, ",\"requestState\":");
+        json_write_string(&to->writer, text);
     }
-    mn_writer_str(writer, "}");
+    pieces_str(to, "}");
     return true;
 }
 

@@ -228,7 +228,6 @@ struct front_call {
     uint8_t round[FRONT_DIGEST_SIZE]; /* of front_round.c */
     struct usage_tool *usage;         /* NULL: not counted */
     mn_time started;
-    struct front_large *large;  /* its answer, while that is being checked */
     struct front_pack *pack;    /* while it is large, and its params are not all in the payload */
     struct mn_heap_entry retry; /* of a claim that could not be asked for */
 };
