@@ -438,6 +438,94 @@ START_TEST(answer_of_a_round_goes_to_a_legacy_server_in_slices)
 }
 END_TEST
 
+/* ---- questions, at the node of the server ---- */
+
+/* A child writes that line. */
+static void said(const char *head, const char *tail)
+{
+    const char *bytes = large_made(head, "A", LARGE, tail);
+
+    work_reset();
+    for (size_t left = strlen(bytes), size; left > 0; bytes += size, left -= size) {
+        size = left < LARGE_PIECE ? left : LARGE_PIECE;
+        world_say_bytes(&w, 1, mn_span(bytes, size));
+    }
+}
+
+#define ASKS "{\"method\":\"sampling/createMessage\",\"params\":{\"task\":1,\"data\":\""
+#define ASKS_TAIL "\"},\"jsonrpc\":\"2.0\",\"id\":9}\n"
+
+/* It stays where it is, and is copied once: for the mesh. */
+START_TEST(question_of_a_legacy_server_is_copied_once)
+{
+    struct world_call second = *LIVE;
+    const struct world_event *event;
+
+    (void)up_asking();
+    said(ASKS, ASKS_TAIL);
+    ck_assert_uint_le(work_worst(), LARGE + LARGE_STEP_MAX);
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "question");
+    ck_assert_str_eq(event->message, "sampling/createMessage");
+    assert_text(event->json, "{\"task\":1,\"data\":\"", "A", LARGE, "\"}");
+    /* The call it was put down to ends: another one of that client has it, and is told. */
+    second.ticket = 8;
+    world_call(&w, &second);
+    said(ASKS, ASKS_TAIL);
+    ck_assert_uint_eq(world_event(&w)->ticket, 8);
+    world_cancel(&w, 8);
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 7);
+    assert_text(event->json, "{\"task\":1,\"data\":\"", "A", LARGE, "\"}");
+}
+END_TEST
+
+/* A client that is asked by a result gets no task to make, and then it is copied once more before.
+ */
+START_TEST(question_that_ends_a_round_is_copied_once)
+{
+    const struct world_event *event;
+
+    world_up_legacy(&w, "s");
+    world_call(
+        &w, &(struct world_call){
+                .ticket = 7, .service = "s", .params = ECHO, .capabilities = "{\"sampling\":{}}"});
+    world_answer(&w, line_with("initialize"), WORLD_LEGACY);
+    ck_assert_ptr_nonnull(line_with("tools/call"));
+    said(_i == 0 ? "{\"method\":\"sampling/createMessage\",\"params\":{\"data\":\"" : ASKS,
+         ASKS_TAIL);
+    world_pass(&w, UPSTREAM_QUESTION_COLLECT);
+    ck_assert_uint_le(work_worst(), LARGE + LARGE_STEP_MAX);
+    event = world_event(&w);
+    ck_assert_uint_eq(event->resume.size, UPSTREAM_HANDLE_SIZE);
+    assert_text(event->json,
+                "{\"resultType\":\"input_required\",\"inputRequests\":{\"sampling-1\":{\"method\":"
+                "\"sampling/createMessage\",\"params\":{\"data\":\"",
+                "A", LARGE, "\"}}}}");
+}
+END_TEST
+
+/* Looked at twice, and copied once, for a client that is asked while its call runs. */
+START_TEST(round_of_a_modern_server_is_copied_once)
+{
+    const struct world_event *event;
+    char head[200];
+
+    world_up_modern(&w, "s");
+    world_call(&w, LIVE);
+    snprintf(
+        head, sizeof head,
+        "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"input_required\","
+        "\"inputRequests\":{\"k\":{\"method\":\"sampling/createMessage\",\"params\":{\"data\":\"",
+        (unsigned long long)world_id(world_line(&w)));
+    said(head, "\"}}}}}\n");
+    ck_assert_uint_le(work_worst(), 3 * LARGE + LARGE_STEP_MAX);
+    event = world_event(&w);
+    ck_assert_str_eq(event->key, "k");
+    assert_text(event->json, "{\"data\":\"", "A", LARGE, "\"}");
+}
+END_TEST
+
 /* It asks by its result, and its client is one that is asked while its call runs. */
 static const char *up_modern_asking(void)
 {
@@ -514,6 +602,9 @@ int main(void)
     tcase_add_loop_test(serving, server_that_goes_meanwhile_is_not_answered, 0, 1);
     tcase_add_loop_test(serving, server_that_goes_meanwhile_is_not_answered, 500, 501);
     tcase_add_test(serving, answer_of_a_round_goes_to_a_legacy_server_in_slices);
+    tcase_add_test(serving, question_of_a_legacy_server_is_copied_once);
+    tcase_add_loop_test(serving, question_that_ends_a_round_is_copied_once, 0, 2);
+    tcase_add_test(serving, round_of_a_modern_server_is_copied_once);
     tcase_add_loop_test(serving, answer_goes_to_a_modern_server_in_slices, 0, ANSWERS_COUNT);
     tcase_add_test(serving, answer_to_a_modern_server_that_is_no_object_is_an_error);
     tcase_add_loop_test(serving, call_that_is_given_up_leaves_nothing, 0, 1);

@@ -4,8 +4,11 @@
 #include "node/mcp/upstream/upstream_orphan.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/wire/pieces.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
+
+#define RESULT_FIELD MESHNODE__GATEWAY__EVENT__KIND_RESULT /* a kind is the number of its field */
 
 /* It is not parked any more; what came meanwhile is let go. */
 void upstream_parked_forget(struct upstream_request *request)
@@ -45,27 +48,50 @@ void upstream_parked_watch(struct upstream_request *request)
 }
 
 /* The result that asks for input: all questions that are open. */
-static struct mn_buf *upstream_parked_result(const struct upstream_asked *asked)
+static void upstream_parked_result(const struct upstream_asked *asked, struct pieces *result)
 {
-    struct mn_writer writer = {0};
     const char *comma = "";
 
-    mn_writer_str(&writer, "{\"resultType\":\"input_required\",\"inputRequests\":{");
+    pieces_str(result, "{\"resultType\":\"input_required\",\"inputRequests\":{");
     MN_LIST_FOR_EACH (link, &asked->questions) {
         const struct upstream_question *question =
             MN_CONTAINER(link, struct upstream_question, link);
-        mn_writer_str(&writer, comma);
-        json_write_string(&writer, question->key);
-        mn_writer_str(&writer, ":{\"method\":");
-        json_write_string(&writer, question->method);
+        pieces_str(result, comma);
+        json_write_string(&result->writer, question->key);
+        pieces_str(result, ":{\"method\":");
+        json_write_string(&result->writer, question->method);
         if (question->params.size > 0) {
-            mn_writer_str(&writer, ",\"params\":");
-            mn_writer_add(&writer, question->params);
+            pieces_str(result, ",\"params\":");
+            result->source = question->source;
+            pieces_add(result, question->params);
         }
-        mn_writer_str(&writer, "}");
+        pieces_str(result, "}");
         comma = ",";
     }
-    mn_writer_str(&writer, "}}");
+    pieces_str(result, "}}");
+}
+
+/* The event of that, with [handle] to go on with; what is large is copied once. */
+static struct mn_buf *upstream_parked_event(const struct upstream_asked *asked,
+                                            struct mn_span handle)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    uint8_t head[PB_BYTES_HEAD_MAX];
+    struct pieces result = {0};
+    struct mn_writer writer = {0};
+    struct mn_buf *begin;
+    size_t head_size, at = 0;
+
+    event.resume = pb_bytes(handle);
+    begin = pb_pack(&event.base);
+    upstream_parked_result(asked, &result);
+    head_size = pb_bytes_head(RESULT_FIELD, pieces_size(&result), head);
+    mn_writer_reserve(&writer, begin->size + head_size + pieces_size(&result));
+    mn_writer_add(&writer, mn_buf_span(begin));
+    mn_writer_add(&writer, mn_span(head, head_size));
+    (void)pieces_copy(&result, &at, SIZE_MAX, false, &writer);
+    pieces_drop(&result);
+    mn_buf_unref(begin);
     return mn_writer_done(&writer);
 }
 
@@ -74,16 +100,12 @@ void upstream_parked_begin(struct upstream_request *request)
 {
     struct upstream_host *host = request->server->host;
     struct upstream_asked *asked = request->asked;
-    struct mn_buf *result = upstream_parked_result(asked);
-    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
 
     MN_ASSERT(!asked->is_parked && request->ticket != 0);
     rng_bytes(&host->rng, asked->handle, sizeof asked->handle);
-    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_RESULT;
-    event.result = pb_bytes(mn_buf_span(result));
-    event.resume = pb_bytes(mn_span(asked->handle, sizeof asked->handle));
-    upstream_call_emit(request, CALL_EVENT_RESULT, &event);
-    mn_buf_unref(result);
+    upstream_call_emit_packed(
+        request, CALL_EVENT_RESULT,
+        upstream_parked_event(asked, mn_span(asked->handle, sizeof asked->handle)));
     request->wants_progress = false; /* its token died with the caller's request */
     upstream_parked_map(request, UPSTREAM_QUESTION_TTL);
     MN_PROBE("upstream: call parked until its client has answered");

@@ -11,6 +11,9 @@
 
 #define CANCELLED "{\"action\":\"cancel\"}"
 #define BAD_ANSWER "the client's answer is no JSON object"
+#define PARAMS_FIELD 3 /* of a question, gateway.proto */
+#define QUESTION_FIELD \
+    MESHNODE__GATEWAY__EVENT__KIND_QUESTION /* a kind is the number of its field */
 
 /* What can be asked, and the capability it takes, perhaps with a member. What begins with a task at
  * the client (2025-11-25) takes a member of the capability "tasks". */
@@ -52,6 +55,7 @@ static void upstream_question_forget(struct upstream_question *question)
 {
     upstream_reply_drop(question->reply);
     mn_list_remove(&question->link);
+    mn_buf_unref(question->source);
     mn_buf_unref(question->answer);
     mn_free(question);
 }
@@ -98,20 +102,24 @@ static struct mn_span upstream_question_copy(uint8_t **to, struct mn_span text)
     return mn_span(copy, text.size);
 }
 
+/* [params], if they are large, are part of [source], and stay there. */
 static struct upstream_question *upstream_question_add(struct upstream_request *request,
                                                        struct mn_span key, struct mn_span id,
-                                                       struct mn_span method, struct mn_span params)
+                                                       struct mn_span method, struct mn_span params,
+                                                       struct mn_buf *source)
 {
     struct upstream_asked *asked = upstream_question_asked(request);
+    bool is_part = params.size >= JSONRPC_LARGE && source != NULL && mn_buf_has(source, params);
     struct upstream_question *question =
-        mn_alloc(sizeof *question + key.size + id.size + method.size + params.size);
+        mn_alloc(sizeof *question + key.size + id.size + method.size + (is_part ? 0 : params.size));
     uint8_t *to = (uint8_t *)(question + 1);
 
     question->asked = asked;
     question->key = upstream_question_copy(&to, key);
     question->id = upstream_question_copy(&to, id);
     question->method = upstream_question_copy(&to, method);
-    question->params = upstream_question_copy(&to, params);
+    question->params = is_part ? params : upstream_question_copy(&to, params);
+    if (is_part) question->source = mn_buf_part(source, params);
     mn_list_push_back(&asked->questions, &question->link);
     if (asked->open_count++ == 0) asked->since = request->server->host->now.mono;
     return question;
@@ -124,6 +132,26 @@ static char *upstream_question_string(struct upstream_host *host, struct mn_span
     return (char *)(uintptr_t)mn_arena_copy(&host->scratch, text).data;
 }
 
+/* The event of [told] with params that are part of [source], copied once. */
+static struct mn_buf *upstream_question_pack(const Meshnode__Gateway__Question *told,
+                                             struct mn_buf *source, struct mn_span params)
+{
+    uint8_t outer[PB_BYTES_HEAD_MAX], inner[PB_BYTES_HEAD_MAX];
+    struct mn_buf *begin = pb_pack(&told->base), *event;
+    size_t inner_size = pb_bytes_head(PARAMS_FIELD, params.size, inner);
+    size_t outer_size =
+        pb_bytes_head(QUESTION_FIELD, begin->size + inner_size + params.size, outer);
+    struct mn_writer head = {0};
+
+    mn_writer_add(&head, mn_span(outer, outer_size));
+    mn_writer_add(&head, mn_buf_span(begin));
+    mn_writer_add(&head, mn_span(inner, inner_size));
+    event = mn_buf_behead(source, params, mn_buf_span(head.buf));
+    mn_writer_drop(&head);
+    mn_buf_unref(begin);
+    return event;
+}
+
 void upstream_question_tell(struct upstream_request *request,
                             const struct upstream_question *question)
 {
@@ -131,13 +159,19 @@ void upstream_question_tell(struct upstream_request *request,
     Meshnode__Gateway__Question told = MESHNODE__GATEWAY__QUESTION__INIT;
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
 
+    if (request->ticket == 0) return; /* told once somebody comes for the call */
     told.key = upstream_question_string(host, question->key);
     told.method = upstream_question_string(host, question->method);
-    told.params = pb_bytes(question->params);
-    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_QUESTION;
-    event.question = &told;
-    if (request->ticket == 0) return; /* told once somebody comes for the call */
-    upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
+    if (question->source != NULL) {
+        upstream_call_emit_packed(
+            request, CALL_EVENT_PROGRESS,
+            upstream_question_pack(&told, question->source, question->params));
+    } else {
+        told.params = pb_bytes(question->params);
+        event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_QUESTION;
+        event.question = &told;
+        upstream_call_emit(request, CALL_EVENT_PROGRESS, &event);
+    }
     upstream_timer_set(host, &request->timer, UPSTREAM_HEARTBEAT);
 }
 
@@ -196,34 +230,63 @@ void upstream_question_pass_on(struct upstream_request *request,
                                const struct upstream_question *question)
 {
     struct mn_span name = upstream_question_name(request, upstream_question_kind(question->method));
-    struct upstream_question *next =
-        upstream_question_add(request, name, question->id, question->method, question->params);
+    struct upstream_question *next = upstream_question_add(
+        request, name, question->id, question->method, question->params, question->source);
 
     next->is_cancelled = question->is_cancelled;
     upstream_question_tell(request, next);
 }
 
-/* The params without what the modern era does not have. */
-static struct mn_span upstream_question_modern(struct upstream_host *host, struct mn_span text)
+static bool upstream_question_is_legacy(struct mn_span name)
 {
-    static const char *const names[] = {"elicitationId", "task"};
-    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
-    const struct json *params;
+    return mn_span_is(name, "elicitationId") || mn_span_is(name, "task");
+}
 
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (text.size > 0 &&
-            json_parse_copy(host->parser, text, limits, &host->scratch, &params) == MN_OK &&
-            json_find_str(params, names[i]) != NULL)
-            text = upstream_message_without(host, params, names[i]);
-    return text;
+/* The params (NULL: none) without what the modern era does not have; NULL: there is nothing such.
+ */
+static struct mn_buf *upstream_question_modern(const struct json *params)
+{
+    struct mn_writer writer = {0};
+    const char *before = "{";
+
+    if (json_find_str(params, "elicitationId") == NULL && json_find_str(params, "task") == NULL)
+        return NULL;
+    mn_writer_reserve(&writer, params->raw.size);
+    for (const struct json *key = json_first(params); key != NULL; key = json_next(params, key)) {
+        if (upstream_question_is_legacy(key->text)) continue;
+        mn_writer_str(&writer, before);
+        mn_writer_add(&writer, key->raw);
+        mn_writer_str(&writer, ":");
+        mn_writer_add(&writer, json_value(key)->raw);
+        before = ",";
+    }
+    mn_writer_str(&writer, before[0] == '{' ? "{}" : "}");
+    return mn_writer_done(&writer);
+}
+
+/* The legacy server's request as a question of that call. */
+static struct upstream_question *upstream_question_of(struct upstream_request *request,
+                                                      const struct jsonrpc_message *message)
+{
+    size_t kind = upstream_question_kind(message->method);
+    struct mn_buf *text = request->server->host->text,
+                  *modern = request->is_live ? NULL : upstream_question_modern(message->params);
+    struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
+    struct upstream_question *question = upstream_question_add(
+        request, upstream_question_name(request, kind), message->id, message->method,
+        modern == NULL ? params : mn_buf_span(modern), modern == NULL ? text : modern);
+
+    mn_buf_unref(modern);
+    question->is_cancelled =
+        upstream_question_is_cancelled(request->server, message->method, message->params);
+    return question;
 }
 
 bool upstream_question_ask(struct upstream_request *request, const struct jsonrpc_message *message)
 {
-    size_t kind = upstream_question_kind(message->method);
     struct upstream_host *host;
     struct upstream_asked *asked;
-    struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
+    struct upstream_question *question;
 
     if (request == NULL) return false;
     host = request->server->host;
@@ -231,11 +294,7 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
         return false;
     asked = upstream_question_asked(request);
     if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) return false;
-    if (!request->is_live) params = upstream_question_modern(host, params);
-    struct upstream_question *question = upstream_question_add(
-        request, upstream_question_name(request, kind), message->id, message->method, params);
-    question->is_cancelled =
-        upstream_question_is_cancelled(request->server, message->method, message->params);
+    question = upstream_question_of(request, message);
     if (request->is_live) {
         upstream_question_tell(request, question);
     } else if (!asked->is_parked && !asked->is_collecting) {
@@ -425,7 +484,7 @@ void upstream_question_on_round(struct upstream_request *request, const struct j
             if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) break;
             if (upstream_question_kind(method) == KINDS_COUNT) continue;
             upstream_question_add(request, key->text, mn_span(NULL, 0), method,
-                                  params == NULL ? mn_span(NULL, 0) : params->raw);
+                                  params == NULL ? mn_span(NULL, 0) : params->raw, host->text);
         }
     MN_LIST_FOR_EACH (link, &asked->questions)
         upstream_question_tell(request, MN_CONTAINER(link, struct upstream_question, link));

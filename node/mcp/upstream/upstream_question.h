@@ -30,6 +30,7 @@ struct upstream_question {
     struct mn_span id;     /* of the legacy server's request, verbatim; empty: a modern one */
     struct mn_span method; /* as asked */
     struct mn_span params; /* JSON, or empty */
+    struct mn_buf *source; /* what they are, if they are large; else NULL */
     struct mn_buf *answer; /* modern: kept until all are there, and the server has them */
     struct upstream_reply *reply; /* modern: its answer, while that is checked; else NULL */
     bool is_cancelled;            /* that nobody answers is said as its client would */
