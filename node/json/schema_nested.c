@@ -84,10 +84,12 @@ bool schema_on_unique_items(struct schema_run *run, struct schema_frame *frame,
 
     if (value->type != JSON_ARRAY || flag->type != JSON_TRUE) return true;
     for (const struct json *a = json_first(value); a != NULL; a = json_next(value, a))
-        for (const struct json *b = json_next(value, a); b != NULL; b = json_next(value, b))
+        for (const struct json *b = json_next(value, a); b != NULL; b = json_next(value, b)) {
             if (schema_equal(a, b, &run->steps))
                 return schema_fail(run, frame->path, "has an item twice: ", a->raw);
-    return run->steps > 0 || schema_over(run);
+            if (run->steps == 0) return schema_over(run);
+        }
+    return true;
 }
 
 bool schema_on_unevaluated_items(struct schema_run *run, struct schema_frame *frame,

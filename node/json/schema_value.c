@@ -3,6 +3,7 @@
 
 #define DIGITS_MAX 18          /* of a divisor: fits 64 bits */
 #define EXPONENT_MAX 100000000 /* beyond it all exponents are alike */
+#define BYTES_PER_STEP 64      /* that are compared for one of those that are allowed */
 
 /* value = 0.digits * 10^exponent, without zeros at either end; zero has no digits. */
 struct decimal {
@@ -139,14 +140,32 @@ bool schema_number_is_multiple(struct mn_span number, struct mn_span divisor)
     return (wide)rest * power_mod(10, (uint64_t)shift, modulus) % modulus == 0;
 }
 
+/* What looks at so many things, or at that many bytes, is not for nothing. */
+static void equal_count(uint32_t *steps, size_t count)
+{
+    *steps -= *steps < count ? *steps : (uint32_t)count;
+}
+
+static bool equal_texts(struct mn_span a, struct mn_span b, uint32_t *steps)
+{
+    if (a.size != b.size) return false;
+    equal_count(steps, a.size / BYTES_PER_STEP);
+    return mn_span_equal(a, b);
+}
+
+static bool equal_numbers(struct mn_span a, struct mn_span b, uint32_t *steps)
+{
+    equal_count(steps, (a.size + b.size) / BYTES_PER_STEP);
+    return schema_number_compare(a, b) == 0;
+}
+
 static bool equal_objects(const struct json *a, const struct json *b, uint32_t *steps)
 {
     if (a->count != b->count) return false;
     for (const struct json *key = json_first(a); key != NULL; key = json_next(a, key)) {
         const struct json *other = json_find(b, key->text);
         if (other == NULL || !schema_equal(json_value(key), other, steps)) return false;
-        if (*steps < b->count) *steps = 0; /* the search above is not for nothing */
-        *steps -= *steps == 0 ? 0 : b->count;
+        equal_count(steps, b->count); /* the search above */
     }
     return true;
 }
@@ -170,8 +189,8 @@ bool schema_equal(const struct json *a, const struct json *b, uint32_t *steps)
     case JSON_NULL:
     case JSON_FALSE:
     case JSON_TRUE: return true;
-    case JSON_NUMBER: return schema_number_compare(a->raw, b->raw) == 0;
-    case JSON_STRING: return mn_span_equal(a->text, b->text);
+    case JSON_NUMBER: return equal_numbers(a->raw, b->raw, steps);
+    case JSON_STRING: return equal_texts(a->text, b->text, steps);
     case JSON_ARRAY: return equal_arrays(a, b, steps);
     case JSON_OBJECT: return equal_objects(a, b, steps);
     }

@@ -126,6 +126,22 @@ START_TEST(verdicts)
 }
 END_TEST
 
+/* 80,000 numbers are 3.2 billion pairs; 600 texts of 64 KiB have few, but 11 GB of them. */
+START_TEST(many_or_long_unique_items_are_given_up)
+{
+    const size_t count = _i == 0 ? 80000 : 600, size = _i == 0 ? 6 : (size_t)65536;
+    char *text = malloc(count * (size + 3) + 2), *at = text;
+
+    ck_assert_ptr_nonnull(text);
+    for (size_t i = 0; i < count; i++)
+        at += sprintf(at, _i == 0 ? "%c%0*zu" : "%c\"%0*zu\"", i == 0 ? '[' : ',', (int)size,
+                      100000 + i);
+    sprintf(at, "]");
+    ck_assert_int_eq(judge("{\"uniqueItems\":true}", mn_span_str(text)), MN_TOO_BIG);
+    free(text);
+}
+END_TEST
+
 /* Each definition refers twice to the next: 2^30 ways to go through them. */
 START_TEST(a_bomb_of_references_is_given_up)
 {
@@ -194,6 +210,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_loop_test(tcase, verdicts, 0, (int)(sizeof cases / sizeof *cases));
     tcase_add_test(tcase, a_bomb_of_references_is_given_up);
+    tcase_add_loop_test(tcase, many_or_long_unique_items_are_given_up, 0, 2);
     tcase_add_test(tcase, a_circle_of_references_is_given_up);
     tcase_add_test(tcase, a_pattern_that_explodes_is_given_up);
     tcase_add_test(tcase, comparing_a_long_list_with_itself_is_given_up);
