@@ -379,18 +379,16 @@ static const char *front_call_fault(const struct jsonrpc_message *message,
 
 /* Arguments that do not match the tool's schema are the model's to correct, so they are a result
  * and no protocol error. The endpoint of one server leaves this to the server, as it leaves
- * everything. True: that has been answered. */
+ * everything; and so do all what takes too long to judge. True: that has been answered. */
 static bool front_call_refuses(struct front *front, struct front_exchange *exchange,
                                const struct front_session *session,
                                const struct jsonrpc_message *message, struct names_item *tool,
                                const struct json *arguments)
 {
-    struct mn_span why = mn_span_str("there are too many values in the request");
+    struct mn_span why = {0};
     struct mn_writer result = {0};
 
-    /* To find that out of the arguments takes long, and nobody may hold up others by it. */
-    if (front->body_values <= JSON_NODES_MAX &&
-        names_judge(&front->names, tool, arguments, &front->scratch, &why) != NAMES_BAD)
+    if (names_judge(&front->names, tool, arguments, &front->scratch, &why) != NAMES_BAD)
         return false;
     mn_writer_str(&result,
                   session == NULL ? "{\"resultType\":\"complete\",\"content\":" : "{\"content\":");

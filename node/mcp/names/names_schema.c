@@ -82,11 +82,16 @@ enum names_verdict names_judge(struct names *names, struct names_item *tool,
     const struct json *value;
     mn_status status;
 
-    if (get_schema(names, tool, arena, why) != MN_OK) return NAMES_UNJUDGED;
-    status = get_arguments(names, arguments, arena, &value);
-    if (status != MN_OK) {
-        *why = mn_span_str("there are too many values in them");
-        return NAMES_BAD;
+    if (arguments != NULL && arguments->raw.size > NAMES_JUDGED_MAX) {
+        *why = mn_span_str("the arguments are larger than 1 MiB");
+        return NAMES_UNJUDGED;
     }
-    return schema_validate(tool->schema, value, arena, why) == MN_OK ? NAMES_GOOD : NAMES_BAD;
+    if (get_schema(names, tool, arena, why) != MN_OK) return NAMES_UNJUDGED;
+    if (get_arguments(names, arguments, arena, &value) != MN_OK) {
+        *why = mn_span_str("there are too many values in them");
+        return NAMES_UNJUDGED;
+    }
+    status = schema_validate(tool->schema, value, arena, why);
+    if (status == MN_TOO_BIG) return NAMES_UNJUDGED;
+    return status == MN_OK ? NAMES_GOOD : NAMES_BAD;
 }

@@ -7,11 +7,13 @@
 #include "node/mcp/names/names.h"
 
 #define NAMES_SCHEMAS_MAX 33554432 /* bytes of compiled schemas; then all are forgotten */
+#define NAMES_JUDGED_MAX 1048576   /* bytes of arguments; more would hold up everybody else */
 
 enum names_verdict {
     NAMES_GOOD = 1,
     NAMES_BAD,     /* the arguments do not match; [why] says where and how */
-    NAMES_UNJUDGED /* the schema is unusable here: the server judges for itself; [why] says */
+    NAMES_UNJUDGED /* the server judges for itself, for [why]: the schema is unusable here, or it
+                      takes too long */
 };
 
 /* Judges [arguments], parsed from text with padding after it; NULL stands for {}. [why] is in
