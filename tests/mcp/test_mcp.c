@@ -270,6 +270,23 @@ START_TEST(a_call_goes_through_and_comes_back_verbatim)
 }
 END_TEST
 
+/* What is known of a result of this node is not as deep as the questions in it. */
+START_TEST(a_result_that_asks_says_who_does)
+{
+    char *id;
+
+    post("tools/call", CALL);
+    id = strstr(hears(), "\"id\":");
+    answers(strtol(id + 5, NULL, 10),
+            "\"result\":{\"resultType\":\"input_required\",\"inputRequests\":{\"k\":{\"method\":"
+            "\"m\",\"params\":{\"n\":1}}}}");
+    ck_assert_str_eq(
+        answer(), "{\"jsonrpc\":\"2.0\",\"id\":\"c\",\"result\":{\"resultType\":\"input_required\","
+                  "\"inputRequests\":{\"k\":{\"method\":\"m\",\"params\":{\"_meta\":{"
+                  "\"meshnode/server\":\"srv\"},\"n\":1}}}}}");
+}
+END_TEST
+
 START_TEST(calls_are_counted_where_they_came_in)
 {
     struct mcp_tool tool;
@@ -366,6 +383,7 @@ int main(void)
     tcase_add_checked_fixture(tcase, setup, teardown);
     tcase_add_test(tcase, a_child_s_tool_is_listed_and_found);
     tcase_add_test(tcase, a_call_goes_through_and_comes_back_verbatim);
+    tcase_add_test(tcase, a_result_that_asks_says_who_does);
     tcase_add_test(tcase, calls_are_counted_where_they_came_in);
     tcase_add_test(tcase, progress_of_the_child_reaches_the_client_under_its_token);
     tcase_add_test(tcase, a_client_that_leaves_cancels_at_the_child);

@@ -87,20 +87,44 @@ bool front_content_is_named(const struct front_call *call, const char *method)
     return call->is_aggregated && strcmp(method, "roots/list") != 0;
 }
 
-/* {KEY: {"method", "params"}, ...}; those of a large result are kept as far as they need to be, or
- * have too many values for it. */
-void front_content_put_requests(struct front *front, struct pieces *to,
-                                const struct front_call *call, const struct json *requests)
+/* Whether all is kept that is looked at: of a large result it is, unless there was too much of it.
+ */
+static bool content_is_kept(const struct json *requests)
 {
-    const struct mn_span raw = requests->raw;
-    struct front_asked asked = {.service = call->service};
-    const uint8_t *at = raw.data;
+    if (!requests->is_kept) return false;
+    for (const struct json *key = json_first(requests); key != NULL;
+         key = json_next(requests, key)) {
+        const struct json *request = json_value(key), *params;
+        if (request->type != JSON_OBJECT) continue;
+        params = request->is_kept ? json_find_str(request, "params") : NULL;
+        if (!request->is_kept || (json_is(params, JSON_OBJECT) && !params->is_kept)) return false;
+    }
+    return true;
+}
 
-    if (requests->type != JSON_OBJECT ||
-        (!requests->is_kept &&
-         (raw.size >= JSONRPC_LARGE || json_parse_copy(front->parser, raw, kept_requests,
-                                                       &front->scratch, &requests) != MN_OK))) {
-        pieces_add(to, raw);
+/* The requests with all that is looked at; NULL: they go on as they are. */
+static const struct json *content_requests(struct front *front, const struct json *requests)
+{
+    const struct json *whole;
+
+    if (requests->type != JSON_OBJECT) return NULL;
+    if (requests->raw.size >= JSONRPC_LARGE) return content_is_kept(requests) ? requests : NULL;
+    return json_parse_copy(front->parser, requests->raw, kept_requests, &front->scratch, &whole) ==
+                   MN_OK
+               ? whole
+               : NULL;
+}
+
+/* {KEY: {"method", "params"}, ...} */
+void front_content_put_requests(struct front *front, struct pieces *to,
+                                const struct front_call *call, const struct json *asking)
+{
+    const struct json *requests = content_requests(front, asking);
+    struct front_asked asked = {.service = call->service};
+    const uint8_t *at;
+
+    if (requests == NULL) {
+        pieces_add(to, asking->raw);
         return;
     }
     at = requests->raw.data;
