@@ -219,9 +219,10 @@ START_TEST(a_client_is_asked_on_its_stream)
     uint64_t id;
 
     client_forget(stream->id);
-    client_aside_question(feed()->ticket, whose, "k-1", ASK, "{\"message\":1e400}");
+    client_aside_question(feed()->ticket, whose, "k-1", ASK,
+                          "{\"message\":1e400,\"_meta\":{\"a\":1}}");
     assert_has(stream->body, "\"method\":\"elicitation/create\",\"params\":{\"_meta\":{"
-                             "\"meshnode/server\":\"srv\"},\"message\":1e400}");
+                             "\"meshnode/server\":\"srv\",\"a\":1},\"message\":1e400}");
     id = id_in(stream->body);
     client_forget(stream->id);
     client_aside_question(feed()->ticket, whose, "k-1", ASK, "{\"message\":1e400}");

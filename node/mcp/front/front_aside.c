@@ -129,7 +129,7 @@ static bool aside_is_for(const struct front_session *session, struct mn_span met
 
 static bool aside_parse(struct front *front, struct mn_span text, const struct json **ret)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
 
     *ret = NULL;
     if (text.size == 0) return true;
