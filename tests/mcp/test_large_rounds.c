@@ -360,6 +360,16 @@ static const char *up_asking(void)
     return world_event(&w)->key;
 }
 
+/* It asks by its result, and its client is one that is asked while its call runs. */
+static const char *up_modern_asking(void)
+{
+    world_up_modern(&w, "s");
+    world_call(&w, LIVE);
+    world_answer(&w, world_line(&w),
+                 "{\"resultType\":\"input_required\",\"requestState\":\"mine\"," ASKED "}");
+    return world_event(&w)->key;
+}
+
 /* What [line] has behind [head], and before [tail], is [text] on one line. */
 static void assert_line(const char *line, const char *head, const char *text, const char *tail)
 {
@@ -407,6 +417,15 @@ START_TEST(server_that_goes_meanwhile_is_not_answered)
     world_exit(&w, 1);
     work_off();
     ck_assert_ptr_null(world_line(&w));
+}
+END_TEST
+
+/* Seen where memory is watched. */
+START_TEST(node_that_ends_meanwhile_leaves_nothing)
+{
+    world_input(&w, 7, _i == 0 ? up_asking() : up_modern_asking(), answer(0), 0);
+    world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    ck_assert_uint_eq(upstreams_deadline(w.upstreams), 0);
 }
 END_TEST
 
@@ -526,16 +545,6 @@ START_TEST(round_of_a_modern_server_is_copied_once)
 }
 END_TEST
 
-/* It asks by its result, and its client is one that is asked while its call runs. */
-static const char *up_modern_asking(void)
-{
-    world_up_modern(&w, "s");
-    world_call(&w, LIVE);
-    world_answer(&w, world_line(&w),
-                 "{\"resultType\":\"input_required\",\"requestState\":\"mine\"," ASKED "}");
-    return world_event(&w)->key;
-}
-
 START_TEST(answer_goes_to_a_modern_server_in_slices)
 {
     const char *key = up_modern_asking(), *line, *begin;
@@ -601,6 +610,7 @@ int main(void)
     tcase_add_loop_test(serving, answer_that_is_no_object_is_refused, 0, 2);
     tcase_add_loop_test(serving, server_that_goes_meanwhile_is_not_answered, 0, 1);
     tcase_add_loop_test(serving, server_that_goes_meanwhile_is_not_answered, 500, 501);
+    tcase_add_loop_test(serving, node_that_ends_meanwhile_leaves_nothing, 0, 2);
     tcase_add_test(serving, answer_of_a_round_goes_to_a_legacy_server_in_slices);
     tcase_add_test(serving, question_of_a_legacy_server_is_copied_once);
     tcase_add_loop_test(serving, question_that_ends_a_round_is_copied_once, 0, 2);

@@ -6,6 +6,7 @@
 #include "node/mcp/upstream/upstream_handshake.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
+#include "node/mcp/upstream/upstream_reply.h"
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_token.h"
@@ -93,6 +94,7 @@ void upstream_free(struct upstream *server)
     upstream_lease_done(server);
     mn_map_done(&server->aside.own);
     upstream_watch_done(server);
+    upstream_reply_forget(server);
     upstream_clear_timers(server);
     upstream_http_done(server);
     upstream_stdio_done(server);

@@ -578,7 +578,7 @@ static void upstream_question_on_result(struct upstream_request *request,
         upstream_question_drop(request->asked, question);
         if (request->asked->open_count == 0) upstream_question_settled(request);
     } else if (result.size >= JSONRPC_LARGE) {
-        upstream_reply_check(server, question, source, result);
+        upstream_reply_check(server->host, question, source, result);
     } else {
         upstream_question_on_checked(question, upstream_question_is_object(server->host, result)
                                                    ? mn_buf_copy(result)

@@ -11,10 +11,10 @@
 
 struct upstream_reply {
     struct mn_list link; /* in host->replies */
+    struct upstream_host *host;
+    struct upstream_question *question; /* of a modern server; NULL: of a legacy one: */
     struct upstream *server;
-    struct upstream_question
-        *question;     /* of a modern server; NULL: it is copied for a legacy one */
-    struct mn_buf *id; /* of whose request this is */
+    struct mn_buf *id; /* of its request */
     bool is_cancelled;
     struct mn_buf *source;
     struct mn_span result;  /* part of it */
@@ -24,18 +24,18 @@ struct upstream_reply {
     struct mn_writer writer;
 };
 
-static struct upstream_reply *reply_new(struct upstream *server, struct mn_buf *source,
+static struct upstream_reply *reply_new(struct upstream_host *host, struct mn_buf *source,
                                         struct mn_span result)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     struct upstream_reply *reply = mn_alloc(sizeof *reply);
 
     MN_PROBE("upstream: a large answer of a client");
-    reply->server = server;
+    reply->host = host;
     reply->source = mn_buf_ref(source);
     reply->result = result;
     reply->feed = json_feed_new(limits);
-    mn_list_push_back(&server->host->replies, &reply->link);
+    mn_list_push_back(&host->replies, &reply->link);
     return reply;
 }
 
@@ -45,15 +45,16 @@ void upstream_reply_begin(struct upstream *server, struct mn_span id, bool is_ca
     struct upstream_reply *reply;
 
     if (!server->is_http && upstream_stdio_is_unread(server)) return; /* it only asks */
-    reply = reply_new(server, source, result);
+    reply = reply_new(server->host, source, result);
+    reply->server = server;
     reply->id = mn_buf_copy(id);
     reply->is_cancelled = is_cancelled;
 }
 
-void upstream_reply_check(struct upstream *server, struct upstream_question *question,
+void upstream_reply_check(struct upstream_host *host, struct upstream_question *question,
                           struct mn_buf *source, struct mn_span result)
 {
-    question->reply = reply_new(server, source, result);
+    question->reply = reply_new(host, source, result);
     question->reply->question = question;
 }
 
@@ -74,7 +75,7 @@ void upstream_reply_forget(struct upstream *server)
 {
     MN_LIST_FOR_EACH_SAFE (link, &server->host->replies) {
         struct upstream_reply *reply = MN_CONTAINER(link, struct upstream_reply, link);
-        if (reply->server == server && reply->question == NULL) upstream_reply_drop(reply);
+        if (reply->server == server) upstream_reply_drop(reply);
     }
 }
 
@@ -84,7 +85,7 @@ size_t upstream_reply_size(const struct upstream *server)
 
     MN_LIST_FOR_EACH (link, &server->host->replies) {
         const struct upstream_reply *reply = MN_CONTAINER(link, struct upstream_reply, link);
-        if (reply->server == server && reply->question == NULL) size += reply->result.size;
+        if (reply->server == server) size += reply->result.size;
     }
     return size;
 }
@@ -117,7 +118,7 @@ static void reply_checked(struct upstream_reply *reply, bool is_object)
 
 static void reply_check(struct upstream_reply *reply)
 {
-    struct mn_arena *scratch = &reply->server->host->scratch;
+    struct mn_arena *scratch = &reply->host->scratch;
     const struct json *result;
     mn_status status = json_feed_check(reply->feed, reply->result, CHECK_SLICE);
 

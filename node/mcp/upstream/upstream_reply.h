@@ -16,7 +16,7 @@ void upstream_reply_begin(struct upstream *server, struct mn_span id, bool is_ca
 
 /* The same for a question of a modern server: upstream_question_on_checked() follows, unless the
  * question is dropped before. */
-void upstream_reply_check(struct upstream *server, struct upstream_question *question,
+void upstream_reply_check(struct upstream_host *host, struct upstream_question *question,
                           struct mn_buf *source, struct mn_span result);
 
 /* Nobody wants it any more; NULL is none. Or: the session in which it was asked is over. */
