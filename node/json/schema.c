@@ -2,7 +2,6 @@
 
 #include "node/json/schema_run.h"
 #include "proto/base/check.h"
-#include "proto/base/map.h"
 
 /* ---- failures ---- */
 
@@ -63,6 +62,29 @@ bool schema_over(struct schema_run *run)
     return false;
 }
 
+/* ---- steps ---- */
+
+const struct json *schema_find(struct schema_run *run, const struct json *object,
+                               struct mn_span name)
+{
+    const struct json *key;
+    uint32_t passed = 0;
+
+    if (!json_is(object, JSON_OBJECT) || run->is_over) return NULL;
+    for (key = json_first(object); key != NULL; key = json_next(object, key), passed++)
+        if (mn_span_equal(key->text, name)) break;
+    schema_spend(&run->steps, 1 + passed / SCHEMA_NODES_PER_STEP);
+    if (run->steps == 0) schema_over(run);
+    return key == NULL || run->is_over ? NULL : json_value(key);
+}
+
+/* What a keyword costs that goes through the value once. */
+static size_t walk_steps(const struct json *value)
+{
+    return value->type < JSON_ARRAY ? value->raw.size / SCHEMA_BYTES_PER_STEP
+                                    : value->count / SCHEMA_NODES_PER_STEP;
+}
+
 /* ---- what was looked at ---- */
 
 struct schema_seen schema_seen_new(struct schema_run *run, const struct json *value)
@@ -71,6 +93,7 @@ struct schema_seen schema_seen_new(struct schema_run *run, const struct json *va
     size_t size = (value->count + 7) / 8;
 
     if (!run->schema->tracks || value->type < JSON_ARRAY || size == 0) return seen;
+    schema_spend(&run->steps, walk_steps(value));
     seen.count = value->count;
     seen.bits = mn_arena_alloc(run->arena, size);
     memset(seen.bits, 0, size);
@@ -198,6 +221,8 @@ static bool apply_keywords(struct schema_run *run, struct schema_frame *frame)
     for (const struct json *key = json_first(frame->schema); key != NULL;
          key = json_next(frame->schema, key)) {
         enum schema_keyword keyword = schema_place(schema, key)->keyword;
+        if (keyword == SCHEMA_NO_KEYWORD) continue;
+        schema_spend(&run->steps, walk_steps(frame->value));
         if (!on_keyword(run, frame, keyword, json_value(key)) || run->is_over) return false;
     }
     if (!schema->tracks) return true;
@@ -218,12 +243,12 @@ bool schema_apply(struct schema_run *run, const struct json *schema, const struc
     const struct json *ref;
     bool matches;
 
+    if (run->is_over || run->steps == 0 || run->frames >= SCHEMA_FRAMES_MAX)
+        return schema_over(run);
+    schema_spend(&run->steps, 1 + schema->count / SCHEMA_NODES_PER_STEP);
     if (schema->type == JSON_TRUE) return true;
     if (schema->type == JSON_FALSE)
         return schema_fail(run, path, "must not be here (false schema)", mn_span(NULL, 0));
-    if (run->is_over || run->steps == 0 || run->frames >= SCHEMA_FRAMES_MAX)
-        return schema_over(run);
-    run->steps--;
     run->frames++;
     if (scope == NULL || scope->resource != resource) frame.scope = &inner;
     frame.seen = schema_seen_new(run, value);
@@ -234,36 +259,18 @@ bool schema_apply(struct schema_run *run, const struct json *schema, const struc
     return matches && !run->is_over;
 }
 
-/* Two readers of an object with a key that stands twice may disagree about what it says. */
-static const struct json *find_double_key(const struct json *object, struct mn_arena *arena)
-{
-    struct mn_map map;
-    const struct json *found = NULL;
-
-    mn_map_init(&map, 0x6b657973);
-    for (const struct json *key = json_first(object); key && !found; key = json_next(object, key)) {
-        struct mn_map_entry *entry;
-        if (mn_map_find(&map, key->text) != NULL) {
-            found = key;
-            break;
-        }
-        entry = mn_arena_alloc(arena, sizeof *entry);
-        mn_map_insert(&map, entry, key->text);
-    }
-    mn_map_done(&map);
-    return found;
-}
-
-/* All objects of the value, however deep: their nodes lie one after the other. */
-static bool has_double_key(const struct json *value, struct mn_arena *arena, struct mn_span *why)
+/* In any object of the value, however deep: their nodes lie one after the other. Two readers of an
+ * object with a key that stands twice may disagree about what it says. */
+static bool has_double_key(struct schema_run *run, const struct json *value)
 {
     for (uint32_t i = 0; i < value->skip; i++) {
         const struct json *key =
-            value[i].type == JSON_OBJECT ? find_double_key(&value[i], arena) : NULL;
+            value[i].type == JSON_OBJECT ? schema_find_twin(&value[i], &run->steps) : NULL;
+        if (run->steps == 0) return schema_over(run);
         if (key == NULL) continue;
-        *why = mn_span_str(mn_arena_format(arena, "the member %.*s stands twice",
-                                           key->raw.size > 200 ? 200 : (int)key->raw.size,
-                                           (const char *)key->raw.data));
+        *run->why = mn_span_str(mn_arena_format(run->arena, "the member %.*s stands twice",
+                                                key->raw.size > 200 ? 200 : (int)key->raw.size,
+                                                (const char *)key->raw.data));
         return true;
     }
     return false;
@@ -276,7 +283,7 @@ mn_status schema_validate(const struct schema *schema, const struct json *value,
         .schema = schema, .arena = arena, .steps = SCHEMA_STEPS_MAX, .why = why};
     bool matches;
 
-    if (has_double_key(value, arena, why)) return MN_MALFORMED;
+    if (has_double_key(&run, value)) return MN_MALFORMED;
     matches = schema_apply(&run, schema->root, value, NULL, NULL, NULL);
     pcre2_match_context_free(run.match);
     if (run.is_over) {

@@ -20,7 +20,7 @@
 #define SCHEMA_TEXT_MAX 262144   /* bytes of a schema */
 #define SCHEMA_NODES_MAX 16384   /* values and keys in it */
 #define SCHEMA_PATTERN_MAX 4096  /* bytes of a pattern */
-#define SCHEMA_STEPS_MAX 500000u /* schemas applied and values compared by one validation */
+#define SCHEMA_STEPS_MAX 500000u /* of one validation: what takes about 0.1 us is one */
 #define SCHEMA_FRAMES_MAX 400u   /* schemas within schemas under way at once */
 
 struct schema; /* immutable once made */

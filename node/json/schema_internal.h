@@ -1,6 +1,6 @@
 /* schema_internal.h: what the files of schema.h share: schema_compile.c finds the schemas, names,
  * references and patterns in a text, schema.c and its keywords (schema_run.h) apply them,
- * schema_value.c compares values. */
+ * schema_value.c compares values, schema_twins.c finds what stands twice among many. */
 #ifndef JSON_SCHEMA_INTERNAL_H
 #define JSON_SCHEMA_INTERNAL_H
 
@@ -127,6 +127,17 @@ static inline struct schema_place *schema_place(const struct schema *schema,
     return &schema->places[schema_index(schema, node)];
 }
 
+/* ---- steps ---- */
+
+#define SCHEMA_BYTES_PER_STEP 64 /* read or compared */
+#define SCHEMA_NODES_PER_STEP 16 /* passed in a walk that only looks for something */
+
+/* What looks at so many things is not for nothing. */
+static inline void schema_spend(uint32_t *steps, size_t count)
+{
+    *steps -= *steps < count ? *steps : (uint32_t)count;
+}
+
 /* ---- schema_value.c ---- */
 
 bool schema_number_is_integer(struct mn_span number);
@@ -138,7 +149,16 @@ bool schema_number_is_divisor(struct mn_span number);
 /* Equal as JSON values; counts [steps] down, and is false when they are used up. */
 bool schema_equal(const struct json *a, const struct json *b, uint32_t *steps);
 
+/* The same for all values that are equal, whatever their spelling. */
+uint64_t schema_hash(const struct json *value);
+
 /* Characters, not bytes, of valid UTF-8. */
 size_t schema_length(struct mn_span text);
+
+/* ---- schema_twins.c ---- */
+
+/* The first item of an array that equals one before it, or key of an object that stands there
+ * already. NULL: there is none, or the [steps], which it counts down, are used up. */
+const struct json *schema_find_twin(const struct json *container, uint32_t *steps);
 
 #endif

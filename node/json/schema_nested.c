@@ -80,16 +80,12 @@ bool schema_on_contains(struct schema_run *run, struct schema_frame *frame,
 bool schema_on_unique_items(struct schema_run *run, struct schema_frame *frame,
                             const struct json *flag)
 {
-    const struct json *value = frame->value;
+    const struct json *twin;
 
-    if (value->type != JSON_ARRAY || flag->type != JSON_TRUE) return true;
-    for (const struct json *a = json_first(value); a != NULL; a = json_next(value, a))
-        for (const struct json *b = json_next(value, a); b != NULL; b = json_next(value, b)) {
-            if (schema_equal(a, b, &run->steps))
-                return schema_fail(run, frame->path, "has an item twice: ", a->raw);
-            if (run->steps == 0) return schema_over(run);
-        }
-    return true;
+    if (frame->value->type != JSON_ARRAY || flag->type != JSON_TRUE) return true;
+    twin = schema_find_twin(frame->value, &run->steps);
+    if (twin != NULL) return schema_fail(run, frame->path, "has an item twice: ", twin->raw);
+    return run->steps > 0 || schema_over(run);
 }
 
 bool schema_on_unevaluated_items(struct schema_run *run, struct schema_frame *frame,
@@ -114,7 +110,7 @@ bool schema_on_required(struct schema_run *run, struct schema_frame *frame,
 {
     if (frame->value->type != JSON_OBJECT) return true;
     for (const struct json *name = json_first(names); name; name = json_next(names, name))
-        if (json_find(frame->value, json_text(name)) == NULL)
+        if (schema_find(run, frame->value, json_text(name)) == NULL)
             return schema_fail(run, frame->path, "lacks the member ", name->raw);
     return true;
 }
@@ -125,7 +121,7 @@ bool schema_on_dependent(struct schema_run *run, struct schema_frame *frame, con
     if (frame->value->type != JSON_OBJECT) return true;
     for (const struct json *key = json_first(all); key != NULL; key = json_next(all, key)) {
         const struct json *what = json_value(key);
-        if (json_find(frame->value, key->text) == NULL) continue;
+        if (schema_find(run, frame->value, key->text) == NULL) continue;
         if (what->type == JSON_ARRAY ? !schema_on_required(run, frame, what)
                                      : !schema_apply_here(run, frame, what))
             return false;
@@ -141,7 +137,7 @@ bool schema_on_properties(struct schema_run *run, struct schema_frame *frame,
     if (frame->value->type != JSON_OBJECT) return true;
     for (const struct json *key = json_first(frame->value); key != NULL;
          key = json_next(frame->value, key), child++) {
-        const struct json *schema = json_find(schemas, key->text);
+        const struct json *schema = schema_find(run, schemas, key->text);
         if (schema == NULL) continue;
         if (!schema_apply_member(run, frame, schema, key)) return false;
         schema_seen_add(&frame->seen, child);
@@ -188,7 +184,7 @@ bool schema_on_additional_properties(struct schema_run *run, struct schema_frame
     if (frame->value->type != JSON_OBJECT) return true;
     for (const struct json *key = json_first(frame->value); key != NULL;
          key = json_next(frame->value, key), child++) {
-        if (json_find(properties, key->text) != NULL || has_pattern_for(run, patterns, key))
+        if (schema_find(run, properties, key->text) != NULL || has_pattern_for(run, patterns, key))
             continue;
         if (schema->type == JSON_FALSE)
             return schema_fail(run, frame->path, "has a member that is not allowed: ", key->raw);

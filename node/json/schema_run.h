@@ -51,6 +51,9 @@ struct schema_frame {
 bool schema_fail(struct schema_run *run, const struct schema_path *path, const char *what,
                  struct mn_span about);
 bool schema_over(struct schema_run *run);
+/* json_find(), counted. When the steps are used up it finds nothing, and the run is over. */
+const struct json *schema_find(struct schema_run *run, const struct json *object,
+                               struct mn_span name);
 void schema_seen_add(struct schema_seen *seen, uint32_t child);
 bool schema_seen_has(const struct schema_seen *seen, uint32_t child);
 void schema_seen_merge(struct schema_seen *to, const struct schema_seen *from);

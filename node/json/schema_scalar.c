@@ -6,6 +6,8 @@
 #define MATCH_DEPTH 1000u
 #define MATCH_HEAP 1024u /* KiB */
 
+#define DIGITS_PER_STEP 4 /* of a division */
+
 /* ---- any type ---- */
 
 static bool is_type(const struct json *value, struct mn_span type)
@@ -26,8 +28,11 @@ bool schema_on_type(struct schema_run *run, struct schema_frame *frame, const st
         if (is_type(frame->value, types->text)) return true;
         return schema_fail(run, frame->path, "must be of type ", types->text);
     }
-    for (const struct json *type = json_first(types); type != NULL; type = json_next(types, type))
+    for (const struct json *type = json_first(types); type != NULL; type = json_next(types, type)) {
         if (is_type(frame->value, json_text(type))) return true;
+        if (frame->value->type == JSON_NUMBER) /* each "integer" reads it */
+            schema_spend(&run->steps, frame->value->raw.size / SCHEMA_BYTES_PER_STEP);
+    }
     return schema_fail(run, frame->path, "must be of one of the types ", types->raw);
 }
 
@@ -105,18 +110,20 @@ bool schema_on_if(struct schema_run *run, struct schema_frame *frame, const stru
 }
 
 /* The outermost resource that has this dynamic anchor; else what the reference says by itself. */
-static const struct json *dynamic_target(const struct schema *schema,
-                                         const struct schema_scope *scope,
+static const struct json *dynamic_target(struct schema_run *run, const struct schema_scope *scope,
                                          const struct json *target)
 {
+    const struct schema *schema = run->schema;
     struct mn_span name = json_text(json_find_str(target, "$dynamicAnchor"));
 
     if (name.size == 0) return target;
-    for (; scope != NULL; scope = scope->outer)
+    for (; scope != NULL; scope = scope->outer) {
+        schema_spend(&run->steps, schema->anchors_count / SCHEMA_NODES_PER_STEP);
         for (uint32_t i = 0; i < schema->anchors_count; i++)
             if (schema->anchors[i].is_dynamic && schema->anchors[i].resource == scope->resource &&
                 mn_span_equal(schema->anchors[i].name, name))
                 target = schema->root + schema->anchors[i].node;
+    }
     return target;
 }
 
@@ -132,7 +139,7 @@ bool schema_on_ref(struct schema_run *run, struct schema_frame *frame, const str
         const uint8_t *hash = memchr(ref->text.data, '#', ref->text.size);
         const uint8_t *end = ref->text.data + ref->text.size;
         bool is_pointer = hash != NULL && hash + 1 < end && hash[1] == '/';
-        if (!is_pointer) target = dynamic_target(run->schema, frame->scope, target);
+        if (!is_pointer) target = dynamic_target(run, frame->scope, target);
     }
     return schema_apply_here(run, frame, target);
 }
@@ -161,6 +168,7 @@ bool schema_on_multiple_of(struct schema_run *run, struct schema_frame *frame,
                            const struct json *divisor)
 {
     if (frame->value->type != JSON_NUMBER || divisor->type != JSON_NUMBER) return true;
+    schema_spend(&run->steps, frame->value->raw.size / DIGITS_PER_STEP);
     if (schema_number_is_multiple(frame->value->raw, divisor->raw)) return true;
     return schema_fail(run, frame->path, "must be a multiple of ", divisor->raw);
 }
@@ -220,9 +228,12 @@ static void pattern_limits(struct schema_run *run)
 /* Searches, as JSON Schema's patterns are not anchored. */
 bool schema_pattern_matches(struct schema_run *run, const pcre2_code *pattern, struct mn_span text)
 {
-    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+    pcre2_match_data *data;
     int result = PCRE2_ERROR_NOMEMORY;
 
+    if (run->is_over) return false;
+    schema_spend(&run->steps, 1 + text.size / SCHEMA_BYTES_PER_STEP);
+    data = pcre2_match_data_create(1, NULL);
     pattern_limits(run);
     if (data != NULL)
         result = pcre2_match(pattern, text.size == 0 ? (PCRE2_SPTR) "" : text.data, text.size, 0,

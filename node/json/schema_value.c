@@ -3,7 +3,6 @@
 
 #define DIGITS_MAX 18          /* of a divisor: fits 64 bits */
 #define EXPONENT_MAX 100000000 /* beyond it all exponents are alike */
-#define BYTES_PER_STEP 64      /* that are compared for one of those that are allowed */
 
 /* value = 0.digits * 10^exponent, without zeros at either end; zero has no digits. */
 struct decimal {
@@ -140,32 +139,32 @@ bool schema_number_is_multiple(struct mn_span number, struct mn_span divisor)
     return (wide)rest * power_mod(10, (uint64_t)shift, modulus) % modulus == 0;
 }
 
-/* What looks at so many things, or at that many bytes, is not for nothing. */
-static void equal_count(uint32_t *steps, size_t count)
-{
-    *steps -= *steps < count ? *steps : (uint32_t)count;
-}
-
 static bool equal_texts(struct mn_span a, struct mn_span b, uint32_t *steps)
 {
     if (a.size != b.size) return false;
-    equal_count(steps, a.size / BYTES_PER_STEP);
+    schema_spend(steps, a.size / SCHEMA_BYTES_PER_STEP);
     return mn_span_equal(a, b);
 }
 
 static bool equal_numbers(struct mn_span a, struct mn_span b, uint32_t *steps)
 {
-    equal_count(steps, (a.size + b.size) / BYTES_PER_STEP);
+    schema_spend(steps, (a.size + b.size) / SCHEMA_BYTES_PER_STEP);
     return schema_number_compare(a, b) == 0;
 }
 
+/* Equal objects mostly have their members in the same order: there nothing is looked for. */
 static bool equal_objects(const struct json *a, const struct json *b, uint32_t *steps)
 {
+    const struct json *x = json_first(a), *y = json_first(b);
+
     if (a->count != b->count) return false;
-    for (const struct json *key = json_first(a); key != NULL; key = json_next(a, key)) {
-        const struct json *other = json_find(b, key->text);
-        if (other == NULL || !schema_equal(json_value(key), other, steps)) return false;
-        equal_count(steps, b->count); /* the search above */
+    for (; x != NULL; x = json_next(a, x), y = json_next(b, y)) {
+        const struct json *other = json_value(y);
+        if (!mn_span_equal(x->text, y->text)) {
+            other = json_find(b, x->text);
+            schema_spend(steps, 1 + b->count / SCHEMA_NODES_PER_STEP);
+        }
+        if (other == NULL || !schema_equal(json_value(x), other, steps)) return false;
     }
     return true;
 }
@@ -196,6 +195,55 @@ bool schema_equal(const struct json *a, const struct json *b, uint32_t *steps)
     }
     MN_ASSERT(false);
     return false;
+}
+
+/* FNV-1a. Whoever makes hashes collide pays for it in steps of schema_find_twin(). */
+static uint64_t hash_bytes(uint64_t hash, struct mn_span bytes)
+{
+    for (size_t i = 0; i < bytes.size; i++)
+        hash = (hash ^ bytes.data[i]) * 0x100000001b3U;
+    return hash;
+}
+
+/* The finaliser of MurmurHash3. */
+static uint64_t hash_mix(uint64_t hash)
+{
+    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdU;
+    hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53U;
+    return hash ^ hash >> 33;
+}
+
+static uint64_t hash_number(uint64_t hash, struct mn_span number)
+{
+    struct decimal d = decimal_read(number);
+    const uint8_t *at = d.text;
+
+    hash = hash_mix(hash ^ (uint64_t)d.exponent * 2 ^ d.is_negative);
+    for (uint32_t i = 0; i < d.count; i++)
+        hash = (hash ^ decimal_next(&at)) * 0x100000001b3U;
+    return hash;
+}
+
+uint64_t schema_hash(const struct json *value)
+{
+    uint64_t hash = 0xcbf29ce484222325U ^ (uint64_t)value->type;
+
+    switch (value->type) {
+    case JSON_NULL:
+    case JSON_FALSE:
+    case JSON_TRUE: break;
+    case JSON_NUMBER: hash = hash_number(hash, value->raw); break;
+    case JSON_STRING: hash = hash_bytes(hash, value->text); break;
+    case JSON_ARRAY:
+        for (const struct json *item = json_first(value); item; item = json_next(value, item))
+            hash = hash_mix(hash) + schema_hash(item);
+        break;
+    case JSON_OBJECT: /* in whatever order */
+        for (const struct json *key = json_first(value); key; key = json_next(value, key))
+            hash += hash_mix(schema_hash(key) ^ hash_mix(schema_hash(json_value(key))));
+        break;
+    }
+    return hash_mix(hash);
 }
 
 size_t schema_length(struct mn_span text)
