@@ -139,7 +139,10 @@ mn_status fetch_response_read(struct fetch_response *response, struct mn_span by
     response->is_begun = true;
     size_t used = http_parser_execute(&response->parser, &fetch_response_settings,
                                       (const char *)bytes.data, bytes.size);
-    if (response->status == MN_OK && used != bytes.size) response->status = MN_MALFORMED;
+    if (response->status == MN_OK && used != bytes.size) {
+        if (!response->is_complete) response->status = MN_MALFORMED;
+        response->is_kept = false; /* whose the rest is, nobody knows */
+    }
     return response->status;
 }
 

@@ -37,9 +37,10 @@ void fetch_response_begin(struct fetch_response *response, bool is_bodyless,
                           const struct fetch_sink *sink, void *owner);
 void fetch_response_done(struct fetch_response *response);
 
-/* Takes [bytes] up to the response's end. MN_OK: all taken, and when is_complete, is_kept says
- * whether the connection may carry another one. MN_MALFORMED: not HTTP, or more than was asked for;
- * MN_TOO_BIG: head over the limits; MN_STATE: stopped by the sink, or read on after an error. */
+/* Takes [bytes] up to the response's end. When is_complete, is_kept says whether the connection may
+ * carry another one: not when more came than was asked for, which is left out. MN_MALFORMED: not
+ * HTTP; MN_TOO_BIG: head over the limits; MN_STATE: stopped by the sink, or read on after an error.
+ */
 MN_MUST_USE mn_status fetch_response_read(struct fetch_response *response, struct mn_span bytes);
 
 /* The stream has ended: that completes a response whose body has no other end. MN_CLOSED: the
