@@ -90,3 +90,11 @@ bool mn_text_has(struct mn_span text, struct mn_span part)
     }
     return false;
 }
+
+struct mn_span mn_text_without_mark(struct mn_span text)
+{
+    static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
+
+    if (text.size < sizeof mark || memcmp(text.data, mark, sizeof mark) != 0) return text;
+    return mn_span(text.data + sizeof mark, text.size - sizeof mark);
+}

@@ -24,6 +24,9 @@ void mn_base32_encode(struct mn_span bytes, char *text);
 /* [text] must be the encoding of exactly [size] bytes, stray bits zero. MN_MALFORMED otherwise. */
 MN_MUST_USE mn_status mn_base32_decode(struct mn_span text, uint8_t *bytes, size_t size);
 
+/* [text] without the mark of its encoding (U+FEFF in UTF-8) that some writers put first. */
+struct mn_span mn_text_without_mark(struct mn_span text);
+
 /* Whether [text] has [part] in it, letters of ASCII in either case. */
 bool mn_text_has(struct mn_span text, struct mn_span part);
 

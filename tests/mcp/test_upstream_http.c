@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "node/mcp/wire/jsonrpc.h"
 #include "node/mcp/wire/param_headers.h"
 #include "tests/mcp/upstream_endpoint.h"
 #include "tests/suite.h"
@@ -301,6 +302,25 @@ START_TEST(answers_come_as_json_or_as_a_stream_cut_anywhere)
         ck_assert(!fetch->is_cancelled);
         ck_assert_ptr_null(world_event(&w));
     }
+}
+END_TEST
+
+/* As fetch() reads JSON: a short answer, and one that is checked as it comes. */
+START_TEST(a_mark_before_an_answer_is_passed_over)
+{
+    size_t size = _i == 0 ? 10 : 2 * JSONRPC_LARGE;
+    struct world_fetch *fetch;
+
+    world_up_http_modern(&w, "h");
+    world_call_echo(&w, 1, "h");
+    fetch = next_request("tools/call");
+    world_head(&w, fetch, 200, JSON, NULL);
+    world_body(&w, fetch, "\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"result\":{\"text\":\"");
+    for (size_t i = 0; i < size; i += 10)
+        world_body(&w, fetch, "0123456789");
+    world_body(&w, fetch, world_format(&w, "\"},\"id\":%" PRIu64 "}", world_id(fetch->body)));
+    world_end(&w, fetch, MN_OK, "");
+    ck_assert_str_eq(world_event(&w)->what, "result");
 }
 END_TEST
 
@@ -778,6 +798,7 @@ static Suite *suite(void)
     tcase_add_test(tc, sentinel_is_used_exactly_where_it_must);
     tcase_add_test(tc, header_mismatch_refreshes_the_list_and_retries_once);
     tcase_add_test(tc, answers_come_as_json_or_as_a_stream_cut_anywhere);
+    tcase_add_loop_test(tc, a_mark_before_an_answer_is_passed_over, 0, 2);
     tcase_add_test(tc, stream_that_stays_open_after_its_answer_is_closed);
     tcase_add_loop_test(tc, answer_without_a_message_is_a_clear_failure, 0,
                         sizeof failures / sizeof failures[0]);

@@ -249,6 +249,17 @@ START_TEST(messages_may_be_cut_anywhere)
 }
 END_TEST
 
+/* Programs for Windows begin their output with it. */
+START_TEST(a_mark_before_a_message_is_passed_over)
+{
+    world_up_legacy(&w, "s");
+    world_say(&w, "\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}\n");
+    ck_assert_str_eq(world_line(&w), "{\"jsonrpc\":\"2.0\",\"id\":\"p\",\"result\":{}}");
+    world_say(&w, "\xef\xbb\xbf\n");
+    ck_assert_uint_eq(world_info(&w, "s").noise_count, 1);
+}
+END_TEST
+
 /* Nothing better comes for that call, so its client does not wait for it. */
 START_TEST(an_answer_that_is_none_ends_its_call)
 {
@@ -616,6 +627,7 @@ static Suite *suite(void)
     tcase_add_test(tc, server_requests_are_answered);
     tcase_add_test(tc, messages_may_be_cut_anywhere);
     tcase_add_test(tc, an_answer_that_is_none_ends_its_call);
+    tcase_add_test(tc, a_mark_before_a_message_is_passed_over);
     tcase_add_test(tc, noise_is_counted_and_told_once_and_never_fatal);
     tcase_add_test(tc, endless_noise_is_a_break_in_the_end);
     tcase_add_test(tc, message_over_32_mib_is_a_break);

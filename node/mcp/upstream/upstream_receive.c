@@ -11,6 +11,7 @@
 #include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_watch.h"
 #include "proto/base/check.h"
+#include "proto/base/text.h"
 
 /* In a session that is there for lists nobody can be asked, and it declared that it could. */
 static void upstream_receive_to_nobody(struct upstream *server,
@@ -212,13 +213,19 @@ static bool upstream_receive_has_batches(const struct upstream *server)
     return strcmp(server->version, "2025-03-26") == 0 || strcmp(server->version, "2024-11-05") == 0;
 }
 
+/* A mark before JSON is against RFC 8259, which lets readers pass over it: so fetch() does. */
+static struct mn_span upstream_receive_json(const struct mn_buf *text)
+{
+    return mn_text_without_mark(mn_buf_span(text));
+}
+
 void upstream_receive_ahead(struct json_feed **feed, const struct mn_writer *so_far)
 {
     mn_status status;
 
     if (mn_writer_size(so_far) < JSONRPC_LARGE) return;
     if (*feed == NULL) *feed = json_feed_new(JSONRPC_LIMITS);
-    status = json_feed_check(*feed, mn_buf_span(so_far->buf), SIZE_MAX);
+    status = json_feed_check(*feed, upstream_receive_json(so_far->buf), SIZE_MAX);
     if (status != MN_OK) MN_PROBE("upstream: a large text is no JSON, which its end will tell");
 }
 
@@ -260,7 +267,7 @@ bool upstream_receive(struct upstream *server, struct upstream_exchange *exchang
     const struct json *value;
     bool is_good;
 
-    if (!upstream_receive_parse(host, mn_buf_span(text), feed, &value)) return false;
+    if (!upstream_receive_parse(host, upstream_receive_json(text), feed, &value)) return false;
     host->text = text;
     is_good = upstream_receive_all(server, exchange, value);
     host->text = NULL;

@@ -1,6 +1,7 @@
 #include "node/mcp/wire/sse.h"
 
 #include "node/json/json.h"
+#include "proto/base/text.h"
 
 void sse_begin_message(struct mn_writer *writer, struct mn_span id)
 {
@@ -135,10 +136,7 @@ static bool sse_on_end(struct sse_reader *reader, struct sse_event *ret)
 /* Without the mark that a stream may begin with. */
 static struct mn_span sse_without_mark(const struct sse_reader *reader, struct mn_span line)
 {
-    static const uint8_t mark[] = {0xef, 0xbb, 0xbf};
-
-    if (reader->is_started || line.size < 3 || memcmp(line.data, mark, 3) != 0) return line;
-    return mn_span(line.data + 3, line.size - 3);
+    return reader->is_started ? line : mn_text_without_mark(line);
 }
 
 /* What follows the colon. */
