@@ -222,6 +222,25 @@ START_TEST(question_goes_to_a_legacy_client_in_slices)
 }
 END_TEST
 
+/* Most of it was space, and what is left is no more than what any client can have again. */
+START_TEST(question_that_becomes_small_is_one_as_any)
+{
+    char line[400], long_text[20001], tail[20100];
+    const char *const headers[] = {line, "last-event-id: p1-0", NULL};
+    uint64_t call = call_live("/mcp", "srv__t", line);
+
+    memset(long_text, 'A', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = '\0';
+    snprintf(tail, sizeof tail, "\"data\":\"%s\"}", long_text);
+    client_forget(call);
+    client_question(1, "k-1", "sampling/createMessage", large_made("{", " ", LARGE, tail));
+    large_work_off();
+    ck_assert_ptr_nonnull(strstr(client_response(call)->body, tail));
+    client_gone(call);
+    ck_assert_ptr_nonnull(strstr(client_send("GET", "/mcp", headers, NULL)->body, tail));
+}
+END_TEST
+
 START_TEST(question_that_is_no_json_is_refused)
 {
     char line[400];
@@ -601,6 +620,7 @@ int main(void)
     tcase_add_loop_test(entry, response_is_copied_in_slices, 0, 2);
     tcase_add_test(entry, response_to_a_call_that_is_over_goes_nowhere);
     tcase_add_loop_test(entry, question_goes_to_a_legacy_client_in_slices, 0, QUESTIONS_COUNT);
+    tcase_add_test(entry, question_that_becomes_small_is_one_as_any);
     tcase_add_test(entry, question_that_is_no_json_is_refused);
     tcase_add_loop_test(entry, question_of_nobody_is_not_asked, 0, 3);
     tcase_add_loop_test(entry, result_that_asks_goes_on_in_slices, 0, 4);

@@ -125,6 +125,22 @@ const char *front_question_url_id(struct front *front, const struct front_sessio
     return mn_arena_format(&front->scratch, "%s", text);
 }
 
+/* As an event. What became small, because of spaces that were left out, is one as any, and kept. */
+static void front_question_event(struct front *front, struct front_exchange *exchange,
+                                 struct pieces *message)
+{
+    struct mn_writer text = {0};
+    size_t at = 0;
+
+    if (pieces_size(message) >= JSONRPC_LARGE) {
+        front_reply_event_pieces(front, exchange, message);
+        return;
+    }
+    (void)pieces_copy(message, &at, SIZE_MAX, true, &text);
+    front_reply_event(front, exchange, mn_buf_span(text.buf));
+    mn_writer_drop(&text);
+}
+
 void front_question_put(struct front *front, struct front_exchange *exchange,
                         struct front_question *question, const char *method, struct pieces *params)
 {
@@ -139,10 +155,7 @@ void front_question_put(struct front *front, struct front_exchange *exchange,
     if (pieces_size(params) > 0) pieces_str(&message, ",\"params\":");
     pieces_move(&message, params);
     pieces_str(&message, "}");
-    if (message.done_count == 0)
-        front_reply_event(front, exchange, mn_buf_span(message.writer.buf));
-    else
-        front_reply_event_pieces(front, exchange, &message);
+    front_question_event(front, exchange, &message);
     pieces_drop(&message);
 }
 
