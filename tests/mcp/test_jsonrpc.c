@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/mcp/wire/jsonrpc.h"
+#include "node/mcp/wire/jsonrpc_skim.h"
 #include "node/mcp/wire/sse.h"
 #include "tests/suite.h"
 
@@ -29,6 +30,35 @@ static mn_status decode(const char *text, struct jsonrpc_message *ret)
                      MN_OK);
     return jsonrpc_decode(value, ret);
 }
+
+static const struct {
+    const char *text, *id;
+} skimmed[] = {
+    {"{\"jsonrpc\":\"2.0\",\"id\":17,\"result\":{}}", "17"},
+    {" {\"result\":{\"id\":1,\"x\":[{\"id\":2}]},\"id\" :\t18 ,\"jsonrpc\":\"2.0\"}", "18"},
+    {"{\"error\":\"\\\\\\\",\\\"id\\\":3\",\"id\":\"a\\\"b\"}", "\"a\\\"b\""},
+    {"{\"x\":\"id\",\"y\":5,\"id\":-19}", "-19"},
+    {"{\"id\":null,\"error\":{}}", "null"},
+    {"{\"id\":20,\"method\":\"ping\"}", ""},
+    {"{\"method\":\"ping\",\"id\":20}", ""},
+    {"{\"result\":{\"method\":\"m\"},\"id\":21}", "21"},
+    {"{\"result\":{\"id\":22}}", ""},
+    {"[{\"id\":23}]", ""},
+    {"\"id\"", ""},
+    {"{\"id\":\"", "\""},
+    {"{\"id\":\"\\", "\"\\"},
+    {"]}{\"id", ""},
+    {"", ""},
+};
+
+START_TEST(who_is_answered_is_skimmed_without_parsing)
+{
+    struct mn_span id = jsonrpc_skim_answered(mn_span_str(skimmed[_i].text));
+
+    ck_assert_msg(mn_span_is(id, skimmed[_i].id), "%s: %.*s", skimmed[_i].text, (int)id.size,
+                  (const char *)id.data);
+}
+END_TEST
 
 #define J "{\"jsonrpc\":\"2.0\","
 
@@ -301,6 +331,8 @@ int main(void)
     TCase *tcase = tcase_create("jsonrpc");
 
     tcase_add_checked_fixture(tcase, setup, teardown);
+    tcase_add_loop_test(tcase, who_is_answered_is_skimmed_without_parsing, 0,
+                        (int)(sizeof skimmed / sizeof *skimmed));
     tcase_add_test(tcase, messages_are_told_apart);
     tcase_add_loop_test(tcase, everything_else_is_refused, 0, (int)(sizeof bad / sizeof *bad));
     tcase_add_test(tcase, a_readable_id_survives_a_refusal);

@@ -724,6 +724,32 @@ START_TEST(answer_over_32_mib_is_refused)
 }
 END_TEST
 
+/* As JSON, or on a stream that stays open. */
+START_TEST(answer_beyond_the_limits_says_so)
+{
+    struct world_fetch *fetch;
+    struct world_event *event;
+
+    world_up_http_modern(&w, "h");
+    world_call_echo(&w, 1, "h");
+    fetch = next_request("tools/call");
+    world_head(&w, fetch, 200, _i == 0 ? JSON : SSE, NULL);
+    world_body(&w, fetch, _i == 0 ? "{\"result\":{\"x\":" : "data: {\"result\":{\"x\":");
+    for (int i = 0; i < 200; i++)
+        world_body(&w, fetch, "[");
+    for (int i = 0; i < 200; i++)
+        world_body(&w, fetch, "]");
+    world_body(&w, fetch, world_format(&w, "},\"id\":%" PRIu64 "}\n\n", world_id(fetch->body)));
+    if (_i == 0) world_end(&w, fetch, MN_OK, "");
+    event = world_event(&w);
+    ck_assert_int_eq(event->failure, CALL_TOO_BIG);
+    assert_has(event->text, "its answer has more than");
+    world_pass(&w, 1100 * MN_MS);
+    ck_assert_ptr_null(world_event(&w));
+    ck_assert_int_eq(fetch->is_cancelled, _i);
+}
+END_TEST
+
 /* Ends. */
 
 START_TEST(session_is_deleted_when_the_server_is_removed)
@@ -814,6 +840,7 @@ static Suite *suite(void)
     tcase_add_test(tc, endless_resuming_ends);
     tcase_add_test(tc, answer_may_come_on_another_stream);
     tcase_add_test(tc, logs_go_to_the_call_that_asked);
+    tcase_add_loop_test(tc, answer_beyond_the_limits_says_so, 0, 2);
     tcase_add_loop_test(tc, answer_over_32_mib_is_refused, 0, 2);
     tcase_add_loop_test(tc, session_is_deleted_when_the_server_is_removed, 0, 2);
     tcase_add_test(tc, stop_ends_every_fetch);

@@ -284,6 +284,35 @@ START_TEST(an_answer_that_is_none_ends_its_call)
 }
 END_TEST
 
+/* 280,000 values in it, or 200 levels: it came, and its call hears why it cannot have it. */
+START_TEST(an_answer_beyond_the_limits_ends_its_call)
+{
+    struct world_event *event;
+    uint64_t id;
+
+    world_up_modern(&w, "s");
+    world_call_echo(&w, 1, "s");
+    id = world_id(world_line(&w));
+    world_say(&w, "{\"jsonrpc\":\"2.0\",\"result\":{\"x\":0");
+    for (int i = 0; i < 140000 && _i == 0; i++)
+        world_say(&w, ",\"m\":1");
+    world_say(&w, ",\"id\":0,\"method\":0,\"y\":");
+    for (int i = 0; i < 200; i++)
+        world_say(&w, _i == 0 ? "" : "[");
+    for (int i = 0; i < 200; i++)
+        world_say(&w, _i == 0 ? "" : "]");
+    world_say(&w, world_format(&w, "%s},\"id\":%" PRIu64 "}\n", _i == 0 ? "0" : "", id));
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 1);
+    ck_assert_int_eq(event->failure, CALL_TOO_BIG);
+    assert_has(event->text, "its answer has more than 262144 values, or more than 128 levels");
+    world_call_echo(&w, 2, "s");
+    world_answer(&w, world_line(&w), "{}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    ck_assert_uint_eq(world_info(&w, "s").noise_count, 0);
+}
+END_TEST
+
 START_TEST(noise_is_counted_and_told_once_and_never_fatal)
 {
     static const char *const noise[] = {"Server listening...\n",
@@ -628,6 +657,7 @@ static Suite *suite(void)
     tcase_add_test(tc, messages_may_be_cut_anywhere);
     tcase_add_test(tc, an_answer_that_is_none_ends_its_call);
     tcase_add_test(tc, a_mark_before_a_message_is_passed_over);
+    tcase_add_loop_test(tc, an_answer_beyond_the_limits_ends_its_call, 0, 2);
     tcase_add_test(tc, noise_is_counted_and_told_once_and_never_fatal);
     tcase_add_test(tc, endless_noise_is_a_break_in_the_end);
     tcase_add_test(tc, message_over_32_mib_is_a_break);

@@ -10,6 +10,7 @@
 #include "node/mcp/upstream/upstream_request.h"
 #include "node/mcp/upstream/upstream_survey.h"
 #include "node/mcp/upstream/upstream_watch.h"
+#include "node/mcp/wire/jsonrpc_skim.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
 
@@ -229,17 +230,34 @@ void upstream_receive_ahead(struct json_feed **feed, const struct mn_writer *so_
     if (status != MN_OK) MN_PROBE("upstream: a large text is no JSON, which its end will tell");
 }
 
-static bool upstream_receive_parse(struct upstream_host *host, struct mn_span text,
-                                   struct json_feed **feed, const struct json **ret)
+static mn_status upstream_receive_parse(struct upstream_host *host, struct mn_span text,
+                                        struct json_feed **feed, const struct json **ret)
 {
     mn_status status;
 
-    if (*feed == NULL)
-        return json_parse(host->parser, text, JSONRPC_LIMITS, &host->scratch, ret) == MN_OK;
+    if (*feed == NULL) return json_parse(host->parser, text, JSONRPC_LIMITS, &host->scratch, ret);
     status = json_feed_end(*feed, text, &host->scratch, ret);
     json_feed_free(*feed);
     *feed = NULL;
-    return status == MN_OK;
+    return status;
+}
+
+/* Who waits for it hears that there was an answer, and why it does not come. */
+static bool upstream_receive_beyond_limits(struct upstream *server, struct mn_span text)
+{
+    struct upstream_request *request = NULL;
+    uint64_t id;
+
+    if (jsonrpc_id_number(jsonrpc_skim_answered(text), &id) == MN_OK)
+        request = upstream_request_find(server, id);
+    if (request == NULL) return false;
+    server->noise_run = 0;
+    upstream_request_failed(
+        request, CALL_TOO_BIG,
+        mn_arena_format(&server->host->scratch,
+                        "its answer has more than %d values, or more than %d levels",
+                        JSON_NODES_MAX, JSON_DEPTH_MAX));
+    return true;
 }
 
 static bool upstream_receive_all(struct upstream *server, struct upstream_exchange *exchange,
@@ -264,10 +282,13 @@ bool upstream_receive(struct upstream *server, struct upstream_exchange *exchang
                       struct mn_buf *text, struct json_feed **feed)
 {
     struct upstream_host *host = server->host;
+    struct mn_span json = upstream_receive_json(text);
     const struct json *value;
+    mn_status status = upstream_receive_parse(host, json, feed, &value);
     bool is_good;
 
-    if (!upstream_receive_parse(host, upstream_receive_json(text), feed, &value)) return false;
+    if (status == MN_TOO_BIG) return upstream_receive_beyond_limits(server, json);
+    if (status != MN_OK) return false;
     host->text = text;
     is_good = upstream_receive_all(server, exchange, value);
     host->text = NULL;
