@@ -19,7 +19,7 @@
 #define MCP_BODIES_MAX 268435456          /* bytes of all bodies not yet complete; of batches too */
 #define MCP_SESSIONS_MAX 10000            /* legacy sessions */
 #define MCP_STREAMS_MAX 10000             /* open listen and GET streams */
-#define MCP_SUBSCRIPTIONS_MAX 100000      /* of clients to resources */
+#define MCP_SUBSCRIPTIONS_MAX 100000      /* of clients to resources; a quarter of one */
 #define MCP_CALLS_MAX 8192                /* calls of clients under way */
 #define MCP_BATCH_MAX 64                  /* messages of one batch */
 #define MCP_BATCH_ANSWERS_MAX 50331648    /* bytes of its answers */

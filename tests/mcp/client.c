@@ -434,7 +434,7 @@ const struct client_response *client_legacy(const char *session, const char *bod
 const struct client_response *client_modern(const char *method, const char *name,
                                             const char *params)
 {
-    char lines[2][256], body[4096];
+    char lines[2][256], body[65536];
     const char *headers[] = {"mcp-protocol-version: 2026-07-28", lines[0], NULL, NULL};
 
     snprintf(lines[0], sizeof lines[0], "mcp-method: %s", method);

@@ -485,6 +485,80 @@ START_TEST(clients_share_one_call_per_server_for_updates)
 }
 END_TEST
 
+/* A listen to "meshnode://a/x://N" for so many N. */
+static const struct client_response *listen_to(uint32_t count)
+{
+    char *params = malloc(64 * (size_t)count + 1024);
+    size_t size = (size_t)sprintf(params, "{\"notifications\":{\"resourceSubscriptions\":[");
+    const struct client_response *response;
+
+    for (uint32_t i = 0; i < count; i++)
+        size += (size_t)sprintf(params + size, "%s\"meshnode://a/x://%u\"", i == 0 ? "" : ",", i);
+    sprintf(params + size, "]}," MODERN_META("") "}");
+    response = client_modern("subscriptions/listen", NULL, params);
+    free(params);
+    return response;
+}
+
+static uint32_t count_in(const char *text, const char *part)
+{
+    uint32_t count = 0;
+
+    while ((text = strstr(text, part)) != NULL) {
+        text += strlen(part);
+        count++;
+    }
+    return count;
+}
+
+START_TEST(one_listen_has_so_many_subscriptions)
+{
+    ck_assert_uint_eq(count_in(listen_to(1024)->body, "meshnode://a/x://"), 1024);
+    ck_assert_ptr_nonnull(strstr(listen_to(1025)->body, "\"code\":-32602"));
+    ck_assert_ptr_nonnull(strstr(listen_to(1025)->body, "at most 1,024 resourceSubscriptions"));
+}
+END_TEST
+
+START_TEST(one_session_has_so_many_subscriptions)
+{
+    const struct client_response *response = NULL;
+    char body[128];
+
+    for (uint32_t i = 0; i <= 1024; i++) {
+        snprintf(body, sizeof body, SUBSCRIBE("subscribe", "meshnode://a/x://%u"), i);
+        if (i > 0) client_forget_all();
+        response = client_legacy(session, body);
+        if (i < 1024) client_assert_body(response, ID "\"result\":{}}");
+    }
+    ck_assert_ptr_nonnull(strstr(response->body, "has 1,024 subscriptions already"));
+    client_legacy(session, SUBSCRIBE("unsubscribe", "meshnode://a/x://7"));
+    client_assert_body(client_legacy(session, body), ID "\"result\":{}}");
+}
+END_TEST
+
+/* All that show no secret are one client. */
+START_TEST(one_client_leaves_room_for_others)
+{
+    const uint32_t share = MCP_SUBSCRIPTIONS_MAX / 4;
+    uint64_t first = 0;
+    uint32_t had = 0;
+
+    client_is_unchecked = true;
+    for (uint32_t i = 0; i <= share / 1024; i++) {
+        const struct client_response *response = listen_to(1024);
+        if (i == 0) first = response->id;
+        had += count_in(response->body, "meshnode://a/x://");
+    }
+    client_is_unchecked = false;
+    ck_assert_uint_eq(had, share);
+    ck_assert_ptr_nonnull(
+        strstr(client_legacy(session, SUBSCRIBE("subscribe", "x://1"))->body, "try again later"));
+    client_gone(first);
+    client_assert_body(client_legacy(session, SUBSCRIBE("subscribe", "x://1")),
+                       ID "\"result\":{}}");
+}
+END_TEST
+
 START_TEST(a_lost_call_for_updates_is_made_again_and_all_are_told)
 {
     const struct client_response *stream;
@@ -660,6 +734,9 @@ int main(void)
     tcase_add_test(tc, a_session_says_how_much_it_wants_logged);
     tcase_add_test(tc, changes_are_told_by_the_list_that_changed);
     tcase_add_test(tc, clients_share_one_call_per_server_for_updates);
+    tcase_add_test(tc, one_listen_has_so_many_subscriptions);
+    tcase_add_test(tc, one_session_has_so_many_subscriptions);
+    tcase_add_test(tc, one_client_leaves_room_for_others);
     tcase_add_test(tc, a_lost_call_for_updates_is_made_again_and_all_are_told);
     tcase_add_test(tc, a_server_says_of_itself_what_it_does);
     tcase_add_test(tc, legacy_clients_are_not_told_in_a_list_who_its_server_is);

@@ -48,6 +48,7 @@ struct front *front_new(const struct mcp_config *config)
     mn_list_init(&front->ended_order);
     mn_map_init(&front->feeds, rng_u64(&front->rng));
     mn_map_init(&front->feeds_by_ticket, rng_u64(&front->rng));
+    mn_map_init(&front->subscribers, front->feeds.seed);
     /* Its client may answer late what another process asked in its session, here or elsewhere. */
     front->question_last = rng_u64(&front->rng) >> QUESTION_ID_SHIFT;
     mn_map_init(&front->listed, rng_u64(&front->rng));
@@ -81,7 +82,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
         MN_CONTAINER(entry, struct front_call, in_exchange)->exchange = NULL;
     front_record_leave(exchange);
     if (exchange->session != NULL) exchange->session->stream = NULL;
-    front_subscribe_drop(front, &exchange->subscriptions);
+    front_subscriptions_done(front, &exchange->subscriptions);
     if (!mn_list_is_empty(&exchange->in_streams)) front->streams_count--;
     mn_list_remove(&exchange->in_streams);
     mn_heap_remove(&front->timers, &exchange->timer);
@@ -101,7 +102,7 @@ void front_session_free(struct front *front, struct front_session *session)
     MN_ASSERT(mn_list_is_empty(&session->calls));
     MN_ASSERT(session->stream == NULL);
     front_record_done(front, session);
-    front_subscribe_drop(front, &session->subscriptions);
+    front_subscriptions_done(front, &session->subscriptions);
     front_task_done(session);
     front_theirs_done(session);
     front_replay_done(front, session);
@@ -132,6 +133,7 @@ void front_free(struct front *front)
     front_task_list_done(front);
     mn_map_done(&front->feeds);
     mn_map_done(&front->feeds_by_ticket);
+    mn_map_done(&front->subscribers);
     mn_heap_done(&front->feeds_timers);
     mn_heap_done(&front->updates_timers);
     mn_map_done(&front->exchanges);
@@ -370,6 +372,7 @@ void front_check(const struct front *front)
     records_check(front->records);
     MN_ASSERT(front->sessions.count == front->sessions_by_handle.count);
     front_subscribe_check(front);
+    front_subscription_check(front);
     MN_ASSERT(bodies_size + front_pack_size(front) + front_input_size(front) == front->bodies_size);
     MN_ASSERT(batches_size == front->batches_size);
     MN_ASSERT(streams_count == front->streams_count);

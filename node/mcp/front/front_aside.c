@@ -42,12 +42,11 @@ static struct feed *aside_wish(struct front *front, struct front_session *sessio
     struct topic *topic;
     struct feed *feed;
 
-    if (front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX) return NULL;
+    if (!front_subscription_has_room(front, &session->principal)) return NULL;
     feed = front_feed_get(front, service, node);
     topic = front_feed_topic(front, feed, nothing, whose);
     if (aside_subscription(topic, session->stream) == NULL)
-        front_subscription_add(front, &session->stream->subscriptions, nothing, NULL,
-                               session->stream, topic);
+        front_subscription_add(front, NULL, session->stream, nothing, topic);
     return feed;
 }
 

@@ -205,7 +205,7 @@ static bool front_call_pack(struct front *front, const struct front_exchange *ex
         request.log_level =
             front_call_string(front, mn_span_str(loglevel_name(call->session->log_level)));
         request.wants_logs = call->session->wants_logs;
-        if (target->count == 1 && !mn_list_is_empty(&call->session->subscriptions) &&
+        if (target->count == 1 && !mn_list_is_empty(&call->session->subscriptions.all) &&
             !front_roots_has(call->session, target->services[0]))
             request.uris =
                 front_subscribe_own(front, call->session, target->services[0], &request.n_uris);

@@ -34,12 +34,15 @@ struct topic {
 
 struct subscription {
     struct mn_list in_topic, in_owner;
+    struct mn_map_entry by_uri; /* of its owner */
     struct topic *topic;
-    struct front_session *session;   /* one of */
-    struct front_exchange *exchange; /* them */
-    bool is_due;                     /* legacy: updated while no stream was open */
-    struct mn_heap_entry timer;      /* legacy: then it is told of an update */
-    struct mn_span uri;              /* as the client knows it */
+    struct front_subscriptions *owner;
+    struct front_subscriber *subscriber; /* who pays for it */
+    struct front_session *session;       /* one of */
+    struct front_exchange *exchange;     /* them */
+    bool is_due;                         /* legacy: updated while no stream was open */
+    struct mn_heap_entry timer;          /* legacy: then it is told of an update */
+    struct mn_span uri;                  /* as the client knows it */
 };
 
 /* ---- front_feed.c ---- */
@@ -73,13 +76,24 @@ struct topic *front_feed_topic(struct front *front, struct feed *feed, struct mn
 /* A subscription left it. If that was the last one, the topic goes, and perhaps its feed. */
 void front_feed_left(struct front *front, struct topic *topic);
 
-/* ---- front_subscribe.c ---- */
+/* ---- front_subscription.c ---- */
 
-struct subscription *front_subscription_find(const struct mn_list *owner, struct mn_span uri);
-void front_subscription_add(struct front *front, struct mn_list *owner, struct mn_span uri,
-                            struct front_session *session, struct front_exchange *listen,
+#define FRONT_SUBSCRIBER_SHARE (MCP_SUBSCRIPTIONS_MAX / 4) /* of one principal */
+
+/* Whether that principal may have one more. */
+bool front_subscription_has_room(const struct front *front, const mn_id *principal);
+
+/* [uri] empty: of none; such are not found. */
+struct subscription *front_subscription_find(const struct front_subscriptions *owner,
+                                             struct mn_span uri);
+
+/* Of a session, or of an exchange; the other is NULL. There is room, and none of that URI. */
+void front_subscription_add(struct front *front, struct front_session *session,
+                            struct front_exchange *exchange, struct mn_span uri,
                             struct topic *topic);
 void front_subscription_free(struct front *front, struct subscription *subscription);
+
+/* ---- front_subscribe.c ---- */
 
 /* A server tells of an update in the session that a client has for itself; [own]: the resource as
  * the server knows it. */

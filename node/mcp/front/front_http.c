@@ -263,7 +263,7 @@ void front_http_open(struct front *front, const struct edge_input *input)
     exchange->kind = FRONT_EXCHANGE_POST;
     exchange->principal = principal;
     mn_list_init(&exchange->calls);
-    mn_list_init(&exchange->subscriptions);
+    front_subscriptions_init(front, &exchange->subscriptions);
     mn_list_init(&exchange->in_streams);
     mn_list_init(&exchange->in_adoption);
     mn_list_init(&exchange->held);

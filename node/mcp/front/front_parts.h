@@ -642,7 +642,8 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
                              struct front_session *session, const struct jsonrpc_message *message,
                              bool is_on);
 
-/* resourceSubscriptions of a listen (NULL: none); appends "uri","uri" that are honoured. */
+/* resourceSubscriptions of a listen, read one level deep (NULL: none); appends "uri","uri" that are
+ * honoured. */
 void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
                             const struct json *uris, struct mn_writer *honoured);
 
@@ -661,7 +662,6 @@ void front_subscribe_forget(struct front *front, struct front_session *session, 
 
 /* The session has a stream: says what became due meanwhile. */
 void front_subscribe_stream(struct front *front, struct front_session *session);
-void front_subscribe_drop(struct front *front, struct mn_list *subscriptions);
 
 /* Tells of what was updated a moment ago. */
 void front_subscribe_on_time(struct front *front);
@@ -671,9 +671,16 @@ bool front_subscribe_on_event(struct front *front, const struct call_event *even
 void front_subscribe_changed(struct front *front); /* what servers there are, and what they have */
 void front_subscribe_check(const struct front *front);
 
+/* ---- front_subscription.c ---- */
+
+/* done: ends all of them. */
+void front_subscriptions_init(const struct front *front, struct front_subscriptions *owner);
+void front_subscriptions_done(struct front *front, struct front_subscriptions *owner);
+void front_subscription_check(const struct front *front);
+
 /* ---- front_subscribe_task.c ---- */
 
-/* taskIds of a listen (NULL: none); appends those that are honoured, as above. */
+/* taskIds of a listen, read likewise (NULL: none); appends those that are honoured, as above. */
 void front_subscribe_tasks(struct front *front, struct front_exchange *exchange,
                            const struct json *ids, struct mn_writer *honoured);
 

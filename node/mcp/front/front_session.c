@@ -78,7 +78,7 @@ static struct front_session *session_add(struct front *front, const struct front
     session->client_capabilities = session_keep(&to, capabilities);
     session->id = (const char *)session_keep(&to, id).data; /* a NUL is behind it */
     mn_list_init(&session->calls);
-    mn_list_init(&session->subscriptions);
+    front_subscriptions_init(front, &session->subscriptions);
     mn_list_init(&session->tasks);
     mn_list_init(&session->theirs);
     mn_list_init(&session->kept);

@@ -31,9 +31,10 @@
 #define FRONT_SESSION_ID_MAX 257        /* characters of a sealed id, with its NUL */
 #define FRONT_CLIENT_INFO_MAX 4096      /* bytes; a longer one is not kept: it is for display */
 #define FRONT_DIGEST_SIZE 16
-#define FRONT_TASKS_MAX 64       /* of which one session, or one listen, is told */
-#define FRONT_TASKS_KEPT 128     /* that one session can list */
-#define FRONT_SERVERS_MAX 32u    /* that a session called; the one called first is forgotten */
+#define FRONT_TASKS_MAX 64            /* of which one session, or one listen, is told */
+#define FRONT_TASKS_KEPT 128          /* that one session can list */
+#define FRONT_SUBSCRIPTIONS_MAX 1024u /* resources that one session, or one listen, is told of */
+#define FRONT_SERVERS_MAX 32u         /* that a session called; the one called first is forgotten */
 #define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
 
 enum front_exchange_kind {
@@ -49,6 +50,12 @@ struct front_known {
     struct audience_client client; /* what it declared, which says what it is shown */
     bool wants[NAMES_LISTS];
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
+};
+
+/* What one exchange or session is subscribed to. */
+struct front_subscriptions {
+    struct mn_list all;   /* subscription.in_owner, oldest first */
+    struct mn_map by_uri; /* those that have one */
 };
 
 /* One HTTP exchange, from its head until its response is complete or the client is gone. */
@@ -86,10 +93,10 @@ struct front_exchange {
 
     /* LISTEN and GET. */
     struct mn_list in_streams;
-    struct mn_buf *listen_id;      /* LISTEN: verbatim id of its request */
-    struct mn_list subscriptions;  /* LISTEN: to resources and tasks; GET: to tasks */
-    struct front_known known;      /* LISTEN: the lists that were asked for */
-    struct front_session *session; /* GET: whose stream it is */
+    struct mn_buf *listen_id;                 /* LISTEN: verbatim id of its request */
+    struct front_subscriptions subscriptions; /* LISTEN: to resources and tasks; GET: to tasks */
+    struct front_known known;                 /* LISTEN: the lists that were asked for */
+    struct front_session *session;            /* GET: whose stream it is */
 };
 
 #define FRONT_OPENINGS_MAX 20 /* made-up sealed strings of one principal per minute; then 429 */
@@ -118,8 +125,8 @@ struct front_session {
     struct mn_list calls;          /* front_call.in_session */
     struct front_exchange *stream; /* its GET stream; NULL: none is open */
     struct front_known known;
-    struct mn_list subscriptions; /* to resources */
-    struct mn_list tasks;         /* that it began, of front_task_known.c */
+    struct front_subscriptions subscriptions; /* to resources */
+    struct mn_list tasks;                     /* that it began, of front_task_known.c */
     uint32_t tasks_count, tasks_told;
     uint64_t task_last;    /* number of the newest one */
     struct mn_list theirs; /* tasks that the client has, of front_theirs.c */
@@ -260,7 +267,8 @@ struct front {
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
     struct mn_heap feeds_timers, updates_timers;
     uint32_t subscriptions_count;
-    struct mn_map listed; /* by ticket, of front_task_list.c */
+    struct mn_map subscribers; /* by principal, of front_subscription.c */
+    struct mn_map listed;      /* by ticket, of front_task_list.c */
     struct mn_list streams;
     uint32_t streams_count;
     struct mn_heap timers;   /* front_exchange.timer */

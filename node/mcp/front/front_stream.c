@@ -84,14 +84,32 @@ void front_stream_know(struct front *front, struct mn_span service, struct front
     names_digest(&front->names, service, &known->client, kind, known->digests[kind]);
 }
 
+/* Reads a list of texts in the filter; *[ret] NULL: there is none. False: it has too many. */
+static bool front_stream_texts(struct front *front, const struct json *texts,
+                               const struct json **ret)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 1, FRONT_SUBSCRIPTIONS_MAX + 1};
+
+    *ret = NULL;
+    return !json_is(texts, JSON_ARRAY) ||
+           json_parse(front->parser, texts->raw, limits, &front->scratch, ret) == MN_OK;
+}
+
 void front_stream_listen(struct front *front, struct front_exchange *exchange,
                          const struct jsonrpc_message *message, const struct front_meta *meta)
 {
     const struct json *filter = json_find_str(message->params, "notifications");
+    const struct json *uris_wanted, *tasks_wanted;
     struct mn_writer uris = {0}, tasks = {0};
 
     if (!json_is(filter, JSON_OBJECT)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.notifications must be an object");
+        return;
+    }
+    if (!front_stream_texts(front, json_find_str(filter, "resourceSubscriptions"), &uris_wanted) ||
+        !front_stream_texts(front, json_find_str(filter, "taskIds"), &tasks_wanted)) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
+             "one listen may have at most 1,024 resourceSubscriptions and 1,024 taskIds");
         return;
     }
     if (front->streams_count >= MCP_STREAMS_MAX) {
@@ -107,8 +125,8 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
         front_stream_know(front, exchange->service, &exchange->known, (enum names_kind)kind);
     }
     front_stream_add(front, exchange, FRONT_EXCHANGE_LISTEN);
-    front_subscribe_listen(front, exchange, json_find_str(filter, "resourceSubscriptions"), &uris);
-    front_subscribe_tasks(front, exchange, json_find_str(filter, "taskIds"), &tasks);
+    front_subscribe_listen(front, exchange, uris_wanted, &uris);
+    front_subscribe_tasks(front, exchange, tasks_wanted, &tasks);
     front_stream_acknowledge(front, exchange, mn_buf_span(uris.buf), mn_buf_span(tasks.buf));
     mn_writer_drop(&uris);
     mn_writer_drop(&tasks);

@@ -66,34 +66,6 @@ static void topic_tell(struct front *front, const struct topic *topic)
         subscription_tell_soon(front, MN_CONTAINER(entry, struct subscription, in_topic));
 }
 
-void front_subscription_free(struct front *front, struct subscription *subscription)
-{
-    struct topic *topic = subscription->topic;
-
-    mn_heap_remove(&front->updates_timers, &subscription->timer);
-    mn_list_remove(&subscription->in_topic);
-    mn_list_remove(&subscription->in_owner);
-    front->subscriptions_count--;
-    mn_free(subscription);
-    front_feed_left(front, topic);
-}
-
-void front_subscribe_drop(struct front *front, struct mn_list *subscriptions)
-{
-    while (!mn_list_is_empty(subscriptions))
-        front_subscription_free(front,
-                                MN_CONTAINER(subscriptions->next, struct subscription, in_owner));
-}
-
-struct subscription *front_subscription_find(const struct mn_list *owner, struct mn_span uri)
-{
-    MN_LIST_FOR_EACH (entry, owner) {
-        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
-        if (mn_span_equal(subscription->uri, uri)) return subscription;
-    }
-    return NULL;
-}
-
 /* Which server a URI is subscribed at: the first that may have it, if it has subscriptions.
  * [is_sure]: only one that is known to have it. */
 static struct names_service *subscribe_service(struct front *front, struct mn_span endpoint,
@@ -123,36 +95,22 @@ static struct names_service *subscribe_service(struct front *front, struct mn_sp
     return service;
 }
 
-void front_subscription_add(struct front *front, struct mn_list *owner, struct mn_span uri,
-                            struct front_session *session, struct front_exchange *listen,
-                            struct topic *topic)
-{
-    struct subscription *subscription = mn_alloc(sizeof *subscription + uri.size);
-
-    subscription->session = session;
-    subscription->exchange = listen;
-    subscription->uri = mn_span(subscription + 1, uri.size);
-    if (uri.size > 0)
-        memcpy(subscription + 1, uri.data, uri.size); /* what a server says of itself has none */
-    subscription->topic = topic;
-    mn_list_push_back(&topic->subscriptions, &subscription->in_topic);
-    mn_list_push_back(owner, &subscription->in_owner);
-    front->subscriptions_count++;
-}
-
 static bool subscribe_add(struct front *front, struct mn_span endpoint, struct mn_span uri,
                           struct front_session *session, struct front_exchange *listen)
 {
-    struct mn_list *owner = session != NULL ? &session->subscriptions : &listen->subscriptions;
+    const struct front_subscriptions *owner =
+        session != NULL ? &session->subscriptions : &listen->subscriptions;
+    const mn_id *principal = session != NULL ? &session->principal : &listen->principal;
     const mn_id anywhere = {{0}};
     struct names_service *service;
     struct mn_span own;
 
     if (uri.size == 0 || uri.size > URI_MAX) return false;
     if (front_subscription_find(owner, uri) != NULL) return true;
+    if (!front_subscription_has_room(front, principal)) return false;
     service = subscribe_service(front, endpoint, uri, false, &own);
-    if (service == NULL || front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX) return false;
-    front_subscription_add(front, owner, uri, session, listen,
+    if (service == NULL) return false;
+    front_subscription_add(front, session, listen, uri,
                            front_feed_topic(front, front_feed_get(front, service->name, &anywhere),
                                             own, mn_span(NULL, 0)));
     return true;
@@ -206,12 +164,23 @@ void front_subscribe_changed(struct front *front)
 
 /* ---- what clients say ---- */
 
+/* Why one more is refused before it is looked for; NULL: it is not. */
+static const char *subscribe_fault(const struct front *front, const struct front_session *session)
+{
+    if (session->subscriptions.by_uri.count >= FRONT_SUBSCRIPTIONS_MAX)
+        return "this session has 1,024 subscriptions already: unsubscribe from some";
+    if (!front_subscription_has_room(front, &session->principal))
+        return "too many subscriptions of this client, or of all, at this node; try again later";
+    return NULL;
+}
+
 void front_subscribe_request(struct front *front, struct front_exchange *exchange,
                              struct front_session *session, const struct jsonrpc_message *message,
                              bool is_on)
 {
     struct mn_span uri = json_text(json_find_str(message->params, "uri"));
     struct subscription *subscription;
+    const char *fault;
     bool is_changed;
 
     if (uri.size == 0) {
@@ -221,6 +190,11 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
     subscription = front_subscription_find(&session->subscriptions, uri);
     is_changed = is_on == (subscription == NULL);
     if (is_on && is_changed) {
+        fault = subscribe_fault(front, session);
+        if (fault != NULL) {
+            FAIL(200, message->id, JSONRPC_INTERNAL, fault);
+            return;
+        }
         if (!subscribe_add(front, exchange->service, uri, session, NULL)) {
             FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
                  "nobody tells of updates of this resource: unknown, of several servers, or of one "
@@ -247,7 +221,7 @@ char **front_subscribe_own(struct front *front, const struct front_session *sess
     char **uris = mn_arena_alloc(&front->scratch, ASIDE_URIS_MAX * sizeof *uris);
 
     *count = 0;
-    MN_LIST_FOR_EACH (entry, &session->subscriptions) {
+    MN_LIST_FOR_EACH (entry, &session->subscriptions.all) {
         const struct topic *topic = MN_CONTAINER(entry, struct subscription, in_owner)->topic;
         if (!mn_span_equal(topic->feed->service, service)) continue;
         if (*count == ASIDE_URIS_MAX || topic->uri.size > room) break;
@@ -260,7 +234,7 @@ char **front_subscribe_own(struct front *front, const struct front_session *sess
 void front_subscribe_on_own(struct front *front, struct front_session *session,
                             struct mn_span service, struct mn_span own)
 {
-    MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions) {
+    MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions.all) {
         struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
         const struct topic *topic = subscription->topic;
         if (mn_span_equal(topic->feed->service, service) && mn_span_equal(topic->uri, own))
@@ -270,9 +244,10 @@ void front_subscribe_on_own(struct front *front, struct front_session *session,
 
 void *front_subscribe_next(const struct front_session *session, void *at, struct mn_span *uri)
 {
-    struct mn_list *link = at == NULL ? session->subscriptions.next : ((struct mn_list *)at)->next;
+    const struct mn_list *all = &session->subscriptions.all;
+    struct mn_list *link = at == NULL ? all->next : ((struct mn_list *)at)->next;
 
-    if (link == &session->subscriptions) return NULL;
+    if (link == all) return NULL;
     *uri = MN_CONTAINER(link, struct subscription, in_owner)->uri;
     return link;
 }
@@ -297,12 +272,9 @@ void front_subscribe_forget(struct front *front, struct front_session *session, 
 void front_subscribe_listen(struct front *front, struct front_exchange *exchange,
                             const struct json *uris, struct mn_writer *honoured)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     const char *comma = "";
 
-    if (!json_is(uris, JSON_ARRAY) ||
-        json_parse(front->parser, uris->raw, limits, &front->scratch, &uris) != MN_OK)
-        return;
+    if (uris == NULL) return;
     for (const struct json *uri = json_first(uris); uri != NULL; uri = json_next(uris, uri)) {
         struct mn_span text = json_text(uri);
         bool is_known = front_subscription_find(&exchange->subscriptions, text) != NULL;
@@ -315,7 +287,7 @@ void front_subscribe_listen(struct front *front, struct front_exchange *exchange
 
 void front_subscribe_stream(struct front *front, struct front_session *session)
 {
-    MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions) {
+    MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions.all) {
         struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
         if (subscription->is_due) subscription_tell(front, subscription);
     }

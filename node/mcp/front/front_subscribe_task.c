@@ -14,11 +14,11 @@ bool front_subscribe_task(struct front *front, struct front_exchange *stream,
     struct feed *feed;
 
     if (front_subscription_find(&stream->subscriptions, id) != NULL) return true;
-    if (front->subscriptions_count >= MCP_SUBSCRIPTIONS_MAX || target->own.size == 0 ||
+    if (!front_subscription_has_room(front, &stream->principal) || target->own.size == 0 ||
         mn_id_is_zero(&target->node))
         return false;
     feed = front_feed_get(front, target->services[0], &target->node);
-    front_subscription_add(front, &stream->subscriptions, id, NULL, stream,
+    front_subscription_add(front, NULL, stream, id,
                            front_feed_topic(front, feed, target->own, whose));
     return true;
 }
@@ -33,12 +33,9 @@ void front_subscribe_task_over(struct front *front, struct front_exchange *strea
 void front_subscribe_tasks(struct front *front, struct front_exchange *exchange,
                            const struct json *ids, struct mn_writer *honoured)
 {
-    const struct json_limits limits = {JSON_DEPTH_MAX, 1, JSON_NODES_MAX};
     uint32_t count = 0;
 
-    if (!json_is(ids, JSON_ARRAY) ||
-        json_parse(front->parser, ids->raw, limits, &front->scratch, &ids) != MN_OK)
-        return;
+    if (ids == NULL) return;
     for (const struct json *id = json_first(ids); id != NULL && count < FRONT_TASKS_MAX;
          id = json_next(ids, id)) {
         struct front_target target = {0};
