@@ -216,6 +216,95 @@ START_TEST(listeners_of_a_view_hear_of_its_changes_alone)
 }
 END_TEST
 
+static const char watched_view[] = "{\"resources\":[\"w/w://1\",\"w/w://2\",\"w/t://{n}\"]}";
+static const struct client_response *view_stream, *view_listen;
+static uint64_t watch; /* the lasting call to the server */
+
+static void offer_watched(void)
+{
+    client_service_offer(
+        "w", true,
+        &(struct client_offer){.resources = LIST(RESOURCE("w://1"), RESOURCE("w://2")),
+                               .templates = LIST("{\"uriTemplate\":\"t://{n}\",\"name\":\"n\"}"),
+                               .capabilities = "{\"resources\":{\"subscribe\":true}}"});
+    client_at(client_now.mono + MN_SEC);
+}
+
+/* One client of each era at a view, subscribed to the same two resources. */
+static void view_subscribe(void)
+{
+    static const char *const bodies[] = {
+        ID "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"w://1\"}}",
+        ID "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"t://5\"}}"};
+    char line[400];
+    const char *const headers[] = {line, NULL};
+
+    CURATE({"view/v", watched_view});
+    offer_watched();
+    snprintf(line, sizeof line, "mcp-session-id: %s",
+             client_initialize("/mcp/views/v", "2025-11-25"));
+    for (int i = 0; i < 2; i++)
+        ck_assert_str_eq(client_send("POST", "/mcp/views/v", headers, bodies[i])->body,
+                         ID "\"result\":{}}");
+    view_stream = client_send("GET", "/mcp/views/v", headers, NULL);
+    view_listen =
+        at("/mcp/views/v", "subscriptions/listen", NULL,
+           "{\"notifications\":{\"resourceSubscriptions\":[\"w://1\",\"t://5\"]}," MODERN_META(
+               "") "}");
+    watch = last_call()->ticket;
+    client_served(watch);
+}
+
+/* Whether both clients hear of that resource, or neither does. */
+static bool is_heard(const char *uri)
+{
+    bool is_told;
+
+    client_forget(view_stream->id);
+    client_forget(view_listen->id);
+    client_updated(watch, uri);
+    client_at(client_now.mono + MN_SEC);
+    is_told = strstr(view_stream->body, "resources/updated") != NULL;
+    ck_assert(is_told == (strstr(view_listen->body, "resources/updated") != NULL));
+    return is_told;
+}
+
+START_TEST(what_a_view_shows_no_more_is_not_heard_of)
+{
+    view_subscribe();
+    ck_assert(is_heard("w://1") && is_heard("t://5"));
+    CURATE({"view/v", "{\"resources\":[\"w/w://2\",\"w/t://{n}\"]}"});
+    client_at(client_now.mono + MN_SEC);
+    ck_assert(!is_heard("w://1"));
+    ck_assert(is_heard("t://5"));
+    ck_assert_str_eq(client_input.wishes, "t://5 ");
+    CURATE({"view/v", watched_view});
+    client_at(client_now.mono + MN_SEC);
+    ck_assert(!is_heard("w://1")); /* they have to subscribe anew */
+    ck_assert(is_heard("t://5"));
+}
+END_TEST
+
+START_TEST(of_a_view_that_is_gone_nothing_is_heard)
+{
+    view_subscribe();
+    CURATE({"view/other", watched_view});
+    client_at(client_now.mono + MN_SEC);
+    ck_assert(!is_heard("w://1"));
+    ck_assert(last_call()->is_cancelled);
+}
+END_TEST
+
+START_TEST(a_server_of_a_view_that_was_away_for_a_moment_is_heard_again)
+{
+    view_subscribe();
+    client_service_gone("w", false);
+    client_at(client_now.mono + MN_SEC);
+    offer_watched();
+    ck_assert(is_heard("w://1") && is_heard("t://5"));
+}
+END_TEST
+
 START_TEST(a_small_surface_finds_and_calls_what_the_view_has)
 {
     const struct client_response *response;
@@ -392,6 +481,9 @@ int main(void)
     tcase_add_test(tcase, resources_of_a_view_are_those_it_chooses);
     tcase_add_test(tcase, a_session_of_a_view_that_is_gone_has_nothing);
     tcase_add_test(tcase, listeners_of_a_view_hear_of_its_changes_alone);
+    tcase_add_test(tcase, what_a_view_shows_no_more_is_not_heard_of);
+    tcase_add_test(tcase, of_a_view_that_is_gone_nothing_is_heard);
+    tcase_add_test(tcase, a_server_of_a_view_that_was_away_for_a_moment_is_heard_again);
     tcase_add_test(tcase, a_small_surface_finds_and_calls_what_the_view_has);
     tcase_add_test(tcase, a_tool_in_quarantine_is_in_no_list_and_not_called);
     tcase_add_test(tcase, a_pinned_tool_is_held_back_when_it_changes);

@@ -118,6 +118,30 @@ static bool subscribe_add(struct front *front, struct mn_span endpoint, struct m
 
 /* ---- servers that come later ---- */
 
+/* Whether a client of that endpoint may hear of it: a view can have changed, or be gone. Of a
+ * server that is away nobody hears, and what it has is not known. */
+static bool subscription_is_shown(struct front *front, struct mn_span endpoint,
+                                  const struct topic *topic)
+{
+    const struct names_service *service = names_service(&front->names, topic->feed->service);
+    struct names_endpoint at;
+    size_t any = SIZE_MAX;
+
+    if (endpoint.size == 0 || !front_about_is_aggregated(endpoint)) return true;
+    if (!front_about_find(front, endpoint, &at)) return false;
+    return service == NULL || names_view_allows(at.view, service, topic->uri, &any);
+}
+
+static void subscription_end(struct front *front, struct subscription *subscription)
+{
+    struct front_session *session = subscription->session;
+
+    MN_PROBE("front: a view does not show any more what is subscribed to");
+    if (session != NULL) front_aside_subscribed(front, session, subscription->topic->feed->service);
+    front_subscription_free(front, subscription);
+    if (session != NULL) front_record_save(front, session);
+}
+
 /* A server that was guessed when nobody listed the URI is left for the one that lists it now. */
 static void subscription_move(struct front *front, struct subscription *subscription)
 {
@@ -130,6 +154,10 @@ static void subscription_move(struct front *front, struct subscription *subscrip
     struct names_service *service =
         subscribe_service(front, endpoint, subscription->uri, true, &own);
 
+    if (service == NULL && !subscription_is_shown(front, endpoint, before)) {
+        subscription_end(front, subscription);
+        return;
+    }
     if (service == NULL || mn_span_equal(service->name, before->feed->service)) return;
     MN_PROBE("front: a subscription moves to the server that lists the resource now");
     mn_list_remove(&subscription->in_topic);
