@@ -229,6 +229,23 @@ START_TEST(modern_call_repeats_itself_in_headers)
 }
 END_TEST
 
+/* It is the server's to say that there is none of that name. */
+START_TEST(an_empty_name_is_repeated_too)
+{
+    static const char *const calls[][2] = {{"tools/call", "{\"name\":\"\"}"},
+                                           {"resources/read", "{\"uri\":\"\"}"},
+                                           {"tools/call", "{}"}};
+    struct world_fetch *fetch;
+
+    world_up_http_modern(&w, "h");
+    world_call(&w,
+               &(struct world_call){
+                   .ticket = 1, .service = "h", .method = calls[_i][0], .params = calls[_i][1]});
+    fetch = next_request(calls[_i][0]);
+    assert_header(fetch, "mcp-name", _i < 2 ? "" : NULL);
+}
+END_TEST
+
 START_TEST(sentinel_is_used_exactly_where_it_must)
 {
     static const char *const plain[] = {
@@ -821,6 +838,7 @@ static Suite *suite(void)
     tcase_add_test(tc, endpoint_that_is_no_mcp_at_all_says_so);
     tcase_add_test(tc, tools_with_wrong_marks_are_dropped_over_http_only);
     tcase_add_test(tc, modern_call_repeats_itself_in_headers);
+    tcase_add_loop_test(tc, an_empty_name_is_repeated_too, 0, 3);
     tcase_add_test(tc, sentinel_is_used_exactly_where_it_must);
     tcase_add_test(tc, header_mismatch_refreshes_the_list_and_retries_once);
     tcase_add_test(tc, answers_come_as_json_or_as_a_stream_cut_anywhere);

@@ -101,7 +101,7 @@ static void upstream_exchange_add_ours(struct upstream_exchange *exchange,
     if (is_discover || (upstream_is_modern(server) && about->method[0] != 0))
         upstream_exchange_add(headers, "mcp-method",
                               mn_arena_copy(headers->arena, mn_span_str(about->method)));
-    if (upstream_is_modern(server) && about->name.size > 0)
+    if (upstream_is_modern(server) && about->name.data != NULL) /* empty is a name, too */
         upstream_exchange_add(headers, "mcp-name",
                               param_headers_value(about->name, headers->arena));
     upstream_exchange_add(headers, TRAIL_HEADER,
