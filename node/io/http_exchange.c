@@ -82,8 +82,25 @@ struct http_head {
     struct edge_header *headers; /* HTTP_HEADERS_MAX */
     uint32_t count;
     size_t size;
-    bool is_too_big, has_host;
+    struct mn_span host;
+    uint32_t once; /* which of http_once were there, as bits */
+    bool is_too_big;
 };
+
+/* Who reads the first of two is told something else than who reads the last. */
+static const char *const http_once[] = {"host", "content-length", "transfer-encoding",
+                                        "content-type", "authorization"};
+
+static bool http_stands_twice(struct http_head *head, struct mn_span name)
+{
+    for (size_t i = 0; i < sizeof http_once / sizeof *http_once; i++) {
+        if (!mn_span_is(name, http_once[i])) continue;
+        bool is_second = (head->once >> i & 1) != 0;
+        head->once |= 1u << i;
+        return is_second;
+    }
+    return false;
+}
 
 static struct mn_span http_lower_case(struct mn_arena *arena, const char *name, size_t size)
 {
@@ -108,21 +125,37 @@ static enum MHD_Result http_on_header(void *cls, enum MHD_ValueKind kind, const 
     struct edge_header *header = &head->headers[head->count++];
     header->name = http_lower_case(head->arena, name, name_size);
     header->value = mn_span(value, value_size);
+    head->exchange->is_ambiguous |= http_stands_twice(head, header->name);
     if (mn_span_is(header->name, "host")) {
-        head->exchange->is_ambiguous |= head->has_host;
-        head->has_host = true;
+        head->host = header->value;
     } else if (mn_span_is(header->name, "content-length")) {
-        head->exchange->is_ambiguous |= head->exchange->has_length;
         head->exchange->has_length = true;
         head->exchange->content_length = strtoull(value, NULL, 10); /* was checked before us */
     } else if (mn_span_is(header->name, "transfer-encoding")) {
         /* libmicrohttpd reads a body of any other encoding up to the connection's end. */
-        head->exchange->is_ambiguous |=
-            head->exchange->is_chunked || strcasecmp(value, "chunked") != 0;
+        head->exchange->is_ambiguous |= strcasecmp(value, "chunked") != 0;
         head->exchange->is_chunked = true;
     }
     head->exchange->is_ambiguous |= memchr(value, '\r', value_size) != NULL;
     return MHD_YES;
+}
+
+/* What is asked for: the target, or of one in absolute form what follows its authority. That is the
+ * host, or it is not certain whom the client means. */
+static struct mn_span http_path(const struct http_head *head)
+{
+    const char *target = head->exchange->target;
+    size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+                    : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                              : 0;
+    if (scheme == 0) return mn_span_str(target);
+    target += scheme;
+    if (head->host.size == 0 ||
+        strncasecmp(target, (const char *)head->host.data, head->host.size) != 0)
+        return mn_span(NULL, 0);
+    target += head->host.size;
+    if (*target == '\0') return mn_span_str("/");
+    return *target == '/' ? mn_span_str(target) : mn_span(NULL, 0);
 }
 
 static bool http_has_body(const struct http_exchange *exchange)
@@ -156,11 +189,14 @@ static void http_exchange_open(struct http_conn *conn, const char *method, const
                              "The request's head is too big.\n");
         return;
     }
+    struct mn_span path = http_path(&head);
+    exchange->is_ambiguous |= path.size == 0;
     exchange->is_ambiguous |=
         exchange->is_chunked && (exchange->has_length || strcmp(version, "HTTP/1.1") != 0);
     if (exchange->is_ambiguous) { /* RFC 9112, sections 3.2, 5 and 6 */
-        http_exchange_refuse(conn, MHD_HTTP_BAD_REQUEST,
-                             "Host or length stands there twice, or a header is broken.\n");
+        http_exchange_refuse(
+            conn, MHD_HTTP_BAD_REQUEST,
+            "A header stands there twice, is broken, or is not what the target says.\n");
         mn_arena_reset(&http->arena);
         return;
     }
@@ -168,7 +204,7 @@ static void http_exchange_open(struct http_conn *conn, const char *method, const
     const struct edge_http_request request = {
         .listener = conn->listener,
         .method = mn_span_str(method),
-        .target = mn_span_str(exchange->target),
+        .target = path,
         .address = mn_span_str(conn->address),
         .is_loopback = conn->is_loopback,
         .uid = conn->uid,

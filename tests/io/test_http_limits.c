@@ -105,11 +105,14 @@ START_TEST(too_many_headers_are_refused_here)
 END_TEST
 
 /* Whoever stands before us may have taken the other one. */
-START_TEST(a_request_of_uncertain_host_or_length_ends_its_connection)
+START_TEST(a_request_with_a_header_twice_ends_its_connection)
 {
     static const char *const requests[] = {
         "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 30\r\n\r\n{}",
+        "GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n"
+        "content-type: application/json\r\n\r\n{}",
     };
     for (size_t i = 0; i < sizeof requests / sizeof *requests; i++) {
         struct client client;
@@ -152,6 +155,9 @@ START_TEST(doubtful_requests_are_refused)
     static const char *const requests[] = {
         "GET / HTTP/1.1\r\nHost: x\r\n folded: y\r\n\r\n",
         "GET / HTTP/1.1\r\nHost : x\r\n\r\n",
+        "GET http://y/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET http://a@x/ HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET http://xy/ HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nX: a\rb\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2, 2\r\n\r\n{}",
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +2\r\n\r\n{}",
@@ -170,6 +176,27 @@ START_TEST(doubtful_requests_are_refused)
         client_done(&client);
     }
     ck_assert_uint_eq(world_count(&world, EDGE_IN_HTTP_OPEN, 0), 0);
+}
+END_TEST
+
+/* As proxies write it: RFC 9112, section 3.2.2. */
+START_TEST(targets_in_absolute_form_are_taken)
+{
+    static const char *const targets[][2] = {
+        {"http://Host.example:80/mcp?a=b", "/mcp?a=b"},
+        {"HTTPS://host.example:80", "/"},
+        {"/http://host.example:80/", "/http://host.example:80/"}};
+    char request[200];
+    struct client client;
+    const struct edge_input *open;
+
+    snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: host.example:80\r\n\r\n",
+             targets[_i][0]);
+    client_connect(&client, address);
+    client_send(&world, &client, request);
+    open = world_wait(&world, EDGE_IN_HTTP_OPEN, 0, 1);
+    ck_assert(mn_span_is(open->http->target, targets[_i][1]));
+    client_done(&client);
 }
 END_TEST
 
@@ -471,9 +498,10 @@ int main(void)
     tcase_add_test(all, too_large_head_is_refused_here);
     tcase_add_loop_test(all, largest_heads_are_served, 0, 2);
     tcase_add_test(all, too_many_headers_are_refused_here);
-    tcase_add_test(all, a_request_of_uncertain_host_or_length_ends_its_connection);
+    tcase_add_test(all, a_request_with_a_header_twice_ends_its_connection);
     tcase_add_test(all, garbage_opens_nothing);
     tcase_add_test(all, doubtful_requests_are_refused);
+    tcase_add_loop_test(all, targets_in_absolute_form_are_taken, 0, 3);
     tcase_add_test(all, broken_chunks_end_the_connection);
     tcase_add_test(all, headers_that_would_end_their_line_are_left_out);
     tcase_add_test(all, slow_head_is_cut);
