@@ -43,4 +43,7 @@ MN_MUST_USE mn_status schema_validate(const struct schema *schema, const struct 
 /* Order of two numbers, as JSON, by value, whatever their spelling. */
 int schema_number_compare(struct mn_span a, struct mn_span b);
 
+/* By value, too: "1.0" and "1e2" are integers. */
+bool schema_number_is_integer(struct mn_span number);
+
 #endif

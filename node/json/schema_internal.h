@@ -140,8 +140,6 @@ static inline void schema_spend(uint32_t *steps, size_t count)
 
 /* ---- schema_value.c ---- */
 
-bool schema_number_is_integer(struct mn_span number);
-
 /* False also when the divisor has more than 18 digits; schema_compile.c refuses those. */
 bool schema_number_is_multiple(struct mn_span number, struct mn_span divisor);
 bool schema_number_is_divisor(struct mn_span number);

@@ -72,6 +72,8 @@ START_TEST(messages_are_told_apart)
     ck_assert(mn_span_is(message.id, "\"a\\u0062\"")); /* verbatim */
     ck_assert(mn_span_is(message.method, "m"));
     ck_assert(mn_span_is(json_find_str(message.params, "x")->raw, "1"));
+    ck_assert_int_eq(decode(J "\"id\":1.50e1,\"method\":\"m\"}", &message), MN_OK);
+    ck_assert(mn_span_is(message.id, "1.50e1")); /* an integer by value: verbatim, too */
     ck_assert_int_eq(decode(J "\"method\":\"m\"}", &message), MN_OK);
     ck_assert_int_eq(message.kind, JSONRPC_NOTIFICATION);
     ck_assert_ptr_null(message.params);
@@ -102,8 +104,8 @@ static const char *const bad[] = {
     J "\"id\":1,\"method\":\"m\",\"params\":null}",
     J "\"id\":1,\"method\":\"m\",\"params\":[]}",
     J "\"id\":null,\"method\":\"m\"}",
-    J "\"id\":1.0,\"method\":\"m\"}",
-    J "\"id\":1e2,\"method\":\"m\"}",
+    J "\"id\":1.5,\"method\":\"m\"}",
+    J "\"id\":1e-2,\"method\":\"m\"}",
     J "\"id\":true,\"method\":\"m\"}",
     J "\"id\":{},\"method\":\"m\"}",
     J "\"id\":1,\"id\":1,\"method\":\"m\"}",

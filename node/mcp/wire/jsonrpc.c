@@ -1,5 +1,6 @@
 #include "node/mcp/wire/jsonrpc.h"
 
+#include "node/json/schema.h"
 #include "proto/base/check.h"
 
 enum {
@@ -21,12 +22,7 @@ static bool jsonrpc_is_id(const struct json *id)
 {
     if (id == NULL || id->raw.size > JSONRPC_ID_SIZE_MAX) return false;
     if (id->type == JSON_STRING) return true;
-    if (id->type != JSON_NUMBER) return false;
-    for (size_t i = 0; i < id->raw.size; i++) {
-        uint8_t c = id->raw.data[i];
-        if (c == '.' || c == 'e' || c == 'E') return false;
-    }
-    return true;
+    return id->type == JSON_NUMBER && schema_number_is_integer(id->raw);
 }
 
 static mn_status jsonrpc_decode_call(const struct json *const *members, struct jsonrpc_message *ret)

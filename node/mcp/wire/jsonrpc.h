@@ -1,6 +1,6 @@
-/* jsonrpc.h: JSON-RPC 2.0 messages as MCP uses them: ids are strings or integers (never null, never
- * fractional) and come back with their type, because what is kept is their text; params and results
- * are objects; an error for an unreadable request has no id. */
+/* jsonrpc.h: JSON-RPC 2.0 messages as MCP uses them: ids are strings or integers (by value, as in
+ * JSON Schema: 1.0 is one) and come back as they were written, because what is kept is their text;
+ * params and results are objects; an error for an unreadable request has no id. */
 #ifndef JSONRPC_H
 #define JSONRPC_H
 
