@@ -79,6 +79,7 @@ struct guard_token {
     enum guard_role role;
     uint64_t created_ms, not_after_ms; /* wall */
     mn_id principal;                   /* who shows it; known once it was added */
+    bool is_over;                      /* it has expired, and was counted as one that ended */
 };
 
 /* Writes the token of these 32 random bytes, and its hash. */
@@ -94,6 +95,13 @@ void guard_token_remove(struct guard *guard, const struct guard_token *token);
 /* All of them, in order of making: starts and ends with NULL. Borrowed until one comes or goes. */
 const struct guard_token *guard_token_next(const struct guard *guard,
                                            const struct guard_token *token);
+
+/* Whether that principal is an API token's, which is good now: what it opened may last. */
+bool guard_has_token(const struct guard *guard, struct mn_now now, const mn_id *principal);
+
+/* How many tokens have ended by now: were revoked, or expired. When it has changed, whoever keeps
+ * what tokens opened looks which of that ends, too. */
+uint64_t guard_ends(struct guard *guard, struct mn_now now);
 
 /* As it is stored. MN_MALFORMED. */
 void guard_token_encode(const struct guard_token *token, uint8_t ret[GUARD_TOKEN_VALUE_SIZE]);

@@ -29,6 +29,7 @@ struct guard {
     uint32_t bearers_count;
     struct guard_token *tokens;
     uint32_t tokens_count;
+    uint64_t ends; /* tokens that were taken out or have expired, since the guard was made */
     struct mn_map failures;
     struct mn_list failures_age;
     struct guard_failures rest; /* of the addresses for which there is no room */

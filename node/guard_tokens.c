@@ -70,6 +70,7 @@ char *guard_token_id(const struct guard_token *token, char ret[GUARD_TOKEN_ID_SI
 
 static void tokens_take_out(struct guard *guard, uint32_t index)
 {
+    guard->ends++;
     guard->tokens_count--;
     for (uint32_t i = index; i < guard->tokens_count; i++)
         guard->tokens[i] = guard->tokens[i + 1];
@@ -105,6 +106,30 @@ const struct guard_token *guard_token_next(const struct guard *guard,
 {
     uint32_t index = token == NULL ? 0 : (uint32_t)(token - guard->tokens) + 1;
     return index < guard->tokens_count ? &guard->tokens[index] : NULL;
+}
+
+bool guard_has_token(const struct guard *guard, struct mn_now now, const mn_id *principal)
+{
+    uint64_t wall_ms = mn_wall_ms(now);
+
+    for (uint32_t i = 0; i < guard->tokens_count; i++)
+        if (mn_id_equal(&guard->tokens[i].principal, principal))
+            return guard->tokens[i].not_after_ms > wall_ms;
+    return false;
+}
+
+/* The clock may be set back: then a token is good once more, and ends once more. */
+uint64_t guard_ends(struct guard *guard, struct mn_now now)
+{
+    uint64_t wall_ms = mn_wall_ms(now);
+
+    for (uint32_t i = 0; i < guard->tokens_count; i++) {
+        struct guard_token *token = &guard->tokens[i];
+        bool was_over = token->is_over;
+        token->is_over = token->not_after_ms <= wall_ms;
+        if (token->is_over && !was_over) guard->ends++;
+    }
+    return guard->ends;
 }
 
 void guard_token_encode(const struct guard_token *token, uint8_t ret[GUARD_TOKEN_VALUE_SIZE])

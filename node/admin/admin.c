@@ -84,11 +84,10 @@ static bool is_for_operators(struct mn_span target)
 
 /* Over HTTP nobody learns which paths of /v1 there are without being let in. False: refused. */
 static bool admin_judge(struct admin_request *request, const struct edge_http_request *http,
-                        enum guard_role *role)
+                        enum guard_role *role, mn_id *principal)
 {
     struct admin *admin = request->admin;
-    mn_id principal;
-    enum guard_verdict verdict = guard_judge(admin->guard, request->now, http, role, &principal);
+    enum guard_verdict verdict = guard_judge(admin->guard, request->now, http, role, principal);
     bool is_open = admin->config.is_dev && http->is_loopback;
 
     if (verdict == GUARD_IN_QUERY) {
@@ -120,20 +119,24 @@ static void admin_on_open(struct admin_request *request, const struct edge_input
     const struct edge_http_request *http = input->http;
     const char *refusal = is_probe(http->target) ? NULL : guard_refusal(admin->guard, http);
     enum guard_role role = GUARD_NOBODY;
+    mn_id principal = {{0}};
 
     if (exchange_find(admin, input->id) != NULL) return; /* ids are never used twice */
     if (refusal != NULL) {
         admin_fail_text(request, 403, "not_allowed", refusal, "meshnode check: see http.hosts");
         return;
     }
-    if (!admin_judge(request, http, &role)) return;
+    if (!admin_judge(request, http, &role, &principal)) return;
     if (http->target.size > ADMIN_PATH_MAX)
         admin_fail_text(request, 414, "bad_request", "the path is too long", "see docs/API.md");
     else if (admin->exchanges.count >= ADMIN_EXCHANGES_MAX)
         admin_fail_text(request, 503, "busy", "too many requests at once", "try again in a moment");
     else
         request->exchange = exchange_new(admin, input);
-    if (request->exchange != NULL) request->exchange->role = role;
+    if (request->exchange == NULL) return;
+    request->exchange->role = role;
+    if (guard_has_token(admin->guard, request->now, &principal))
+        request->exchange->token = principal;
 }
 
 static void admin_on_body(struct admin_request *request, const struct edge_input *input)
@@ -295,7 +298,7 @@ struct admin *admin_new(const struct admin_config *config)
     mn_map_init(&admin->exchanges, 0); /* its keys are the driver's own numbers */
     mn_map_init(&admin->tickets, 0);   /* and these are ours */
     mn_list_init(&admin->followers);
-    admin->poll_at = MN_TIME_NEVER;
+    admin->poll_at = admin->judge_at = MN_TIME_NEVER;
     admin->parser = json_parser_new();
     json_parser_be_strict(admin->parser);
     admin->events = mn_alloc(ADMIN_EVENTS_MAX * sizeof *admin->events);
@@ -349,12 +352,13 @@ void admin_step(struct admin *admin, struct mn_now now, const struct admin_input
         break;
     case ADMIN_IN_STOP: admin->is_stopping = true; break;
     }
+    if (admin->judge_at <= now.mono) admin_stream_judge(admin, now, outbox);
     if (admin->poll_at <= now.mono) admin_stream_poll(admin, now, outbox);
 }
 
 mn_time admin_deadline(const struct admin *admin)
 {
-    return admin->poll_at;
+    return mn_time_min(admin->poll_at, admin->judge_at);
 }
 
 void admin_check(const struct admin *admin)

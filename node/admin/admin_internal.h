@@ -36,6 +36,7 @@ struct admin_exchange {
     struct admin_bundle *bundle; /* of requests about the keyspace; NULL: it is one request */
     bool is_admin;               /* came over the admin socket */
     enum guard_role role;        /* what its credential allows on /v1 */
+    mn_id token;                 /* principal of its API token, with which it ends; zero: none */
     bool is_json;                /* says that its body is JSON */
     bool has_type;               /* says what its body is */
     uint64_t write;              /* its answer waits until this is durable; 0: for none */
@@ -71,7 +72,8 @@ struct admin {
     uint64_t ticket_next;
     struct mn_list followers;
     uint32_t followers_count;
-    mn_time poll_at; /* next look at followed logs */
+    mn_time poll_at;  /* next look at followed logs */
+    mn_time judge_at; /* and at the tokens of followers */
     bool is_stopping;
     struct json_parser *parser;
     struct mn_trace_event *events; /* ring of ADMIN_EVENTS_MAX */
@@ -266,6 +268,9 @@ void findings_write(struct reply *reply, struct admin_request *request, enum fin
 void admin_stream_event(struct admin *admin, struct mn_now now, const struct mn_trace_event *event,
                         struct admin_outbox *outbox);
 void admin_stream_poll(struct admin *admin, struct mn_now now, struct admin_outbox *outbox);
+
+/* Ends the streams of tokens that have ended. */
+void admin_stream_judge(struct admin *admin, struct mn_now now, struct admin_outbox *outbox);
 
 /* Asked with follow=1? */
 bool admin_stream_follows(struct admin_request *request);

@@ -5,6 +5,7 @@
 #include "proto/base/memory.h"
 
 #define POLL_PERIOD (250 * MN_MS) /* between two looks at a followed log */
+#define JUDGE_PERIOD MN_SEC       /* and at the tokens of those who follow */
 
 static const struct admin_route *const events_route = &admin_stream_routes[0];
 static const struct admin_route *const logs_route = &admin_stream_routes[1];
@@ -28,6 +29,9 @@ bool admin_stream_begin(struct admin_request *request)
     if (!admin_stream_follows(request)) return true;
     mn_list_push_back(&admin->followers, &request->exchange->follower);
     admin->followers_count++;
+    if (!mn_id_is_zero(&request->exchange->token))
+        admin->judge_at =
+            mn_time_min(admin->judge_at, mn_time_after(request->now.mono, JUDGE_PERIOD));
     return true;
 }
 
@@ -63,6 +67,22 @@ void admin_stream_finish(struct admin_request *request, struct mn_writer *lines)
     output->buf = mn_writer_done(lines);
     output->flag = true;
     admin_over(request);
+}
+
+/* A request is judged when it comes; its stream may outlast its token. */
+void admin_stream_judge(struct admin *admin, struct mn_now now, struct admin_outbox *outbox)
+{
+    admin->judge_at = MN_TIME_NEVER;
+    MN_LIST_FOR_EACH_SAFE (entry, &admin->followers) {
+        struct admin_request request = {.admin = admin, .now = now, .outbox = outbox};
+        struct mn_writer nothing = {0};
+        request.exchange = MN_CONTAINER(entry, struct admin_exchange, follower);
+        if (mn_id_is_zero(&request.exchange->token)) continue;
+        if (guard_has_token(admin->guard, now, &request.exchange->token))
+            admin->judge_at = mn_time_after(now.mono, JUDGE_PERIOD);
+        else
+            admin_stream_finish(&request, &nothing);
+    }
 }
 
 /* ---- events ---- */

@@ -172,8 +172,13 @@ static void operator_step(const struct admin_input *input)
 
     admin_step(operator_admin, world_now(), input, &outbox);
     admin_check(operator_admin);
-    for (uint32_t i = 0; i < edge.count; i++)
-        on_edge_output(&edge.items[i]);
+    for (uint32_t i = 0; i < edge.count; i++) {
+        if (edge.items[i].type == EDGE_OUT_WRITE)
+            operator_step(
+                &(struct admin_input){.type = ADMIN_IN_DURABLE, .durable = edge.items[i].id});
+        else
+            on_edge_output(&edge.items[i]);
+    }
     for (uint32_t i = 0; i < outbox.count; i++) {
         if (outbox.items[i].type == ADMIN_OUT_GATEWAY)
             on_gateway_request(&outbox.items[i].gateway);
@@ -202,7 +207,7 @@ static struct edge_header header(const char *name, const char *value)
 
 uint64_t operator_open(const struct operator_request *request)
 {
-    struct edge_header headers[3];
+    struct edge_header headers[4];
     struct edge_http_request http = {.listener = request->listener == 0 ? EDGE_LISTENER_ADMIN
                                                                         : request->listener,
                                      .method = mn_span_str(request->method),
@@ -216,6 +221,8 @@ uint64_t operator_open(const struct operator_request *request)
     if (type != NULL) headers[http.headers_count++] = header("content-type", type);
     if (request->host != NULL) headers[http.headers_count++] = header("host", request->host);
     if (request->origin != NULL) headers[http.headers_count++] = header("origin", request->origin);
+    if (request->bearer != NULL)
+        headers[http.headers_count++] = header("authorization", request->bearer);
     ck_assert_uint_lt(exchanges_count, EXCHANGES_MAX);
     input.id = 2 * (uint64_t)exchanges_count++ + 1;
     operator_last = input.id;

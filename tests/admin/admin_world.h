@@ -41,6 +41,7 @@ struct operator_request {
     const char *method, *target, *body;
     const char *type;          /* Content-Type; NULL: application/json with a body, else none */
     const char *host, *origin; /* of EDGE_LISTENER_HTTP */
+    const char *bearer;        /* "Bearer TOKEN" */
 };
 
 /* Begins and sends the request; returns the exchange. */

@@ -222,6 +222,61 @@ START_TEST(followers_of_logs_hear_no_events)
     ck_assert_str_eq(operator_body(exchange), "");
 }
 END_TEST
+/* ---- who follows ---- */
+
+static char viewer[GUARD_TOKEN_TEXT_SIZE + 8]; /* "Bearer TOKEN" */
+static char viewer_path[128];                  /* of the token */
+
+static void viewer_make(void)
+{
+    const char *made = ask("POST", "/v1/tokens", "{\"role\":\"viewer\",\"ttl_ms\":600000}");
+    const char *text = strstr(made, "mna1-"), *id = strstr(made, "\"id\":\"");
+
+    snprintf(viewer, sizeof viewer, "Bearer %.*s", GUARD_TOKEN_TEXT_SIZE - 1, text);
+    snprintf(viewer_path, sizeof viewer_path, "/v1/tokens/%.16s", id + strlen("\"id\":\""));
+}
+
+static uint64_t follow_as_viewer(void)
+{
+    uint64_t exchange = operator_open(&(struct operator_request){.listener = EDGE_LISTENER_HTTP,
+                                                                 .method = "GET",
+                                                                 .target = "/v1/events?follow=1",
+                                                                 .host = "localhost",
+                                                                 .bearer = viewer});
+
+    operator_edge(EDGE_IN_HTTP_BODY, exchange, NULL, true);
+    ck_assert_uint_eq(operator_code(exchange), 200);
+    return exchange;
+}
+
+START_TEST(a_revoked_token_follows_no_longer)
+{
+    uint64_t mine = follow("/v1/events?follow=1"), other;
+
+    viewer_make();
+    other = follow_as_viewer();
+    operator_pass(10 * MN_SEC);
+    ck_assert(!operator_is_over(other));
+    ask("DELETE", viewer_path, NULL);
+    operator_pass(MN_SEC);
+    ck_assert(operator_is_over(other) && !operator_is_aborted(other));
+    ck_assert(!operator_is_over(mine));
+    ck_assert_uint_eq(admin_deadline(operator_admin), MN_TIME_NEVER);
+}
+END_TEST
+
+START_TEST(an_expired_token_follows_no_longer)
+{
+    uint64_t exchange;
+
+    viewer_make();
+    exchange = follow_as_viewer();
+    operator_pass(9 * MN_MINUTE);
+    ck_assert(!operator_is_over(exchange));
+    operator_pass(MN_MINUTE + MN_SEC);
+    ck_assert(operator_is_over(exchange));
+}
+END_TEST
 
 int main(void)
 {
@@ -243,6 +298,8 @@ int main(void)
     tcase_add_test(all, a_followed_log_is_asked_for_again_and_again);
     tcase_add_test(all, a_server_that_is_detached_ends_its_log);
     tcase_add_test(all, followers_of_logs_hear_no_events);
+    tcase_add_test(all, a_revoked_token_follows_no_longer);
+    tcase_add_test(all, an_expired_token_follows_no_longer);
     suite_add_tcase(suite, all);
     return suite_run(suite);
 }

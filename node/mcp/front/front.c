@@ -57,6 +57,7 @@ struct front *front_new(const struct mcp_config *config)
     mn_list_init(&front->packs);
     mn_list_init(&front->inputs);
     front->changed_at = MN_TIME_NEVER;
+    front->judge_at = MN_TIME_NEVER;
     return front;
 }
 
@@ -81,6 +82,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
     while ((entry = mn_list_take(&exchange->calls)) != NULL)
         MN_CONTAINER(entry, struct front_call, in_exchange)->exchange = NULL;
     front_record_leave(exchange);
+    front->tokens_used -= exchange->has_token;
     if (exchange->session != NULL) exchange->session->stream = NULL;
     front_subscriptions_done(front, &exchange->subscriptions);
     if (!mn_list_is_empty(&exchange->in_streams)) front->streams_count--;
@@ -102,6 +104,7 @@ void front_session_free(struct front *front, struct front_session *session)
     MN_ASSERT(mn_list_is_empty(&session->calls));
     MN_ASSERT(session->stream == NULL);
     front_record_done(front, session);
+    front->tokens_used -= session->has_token;
     front_subscriptions_done(front, &session->subscriptions);
     front_task_done(session);
     front_theirs_done(session);
@@ -259,6 +262,7 @@ static void front_on_time(struct front *front)
     front_subscribe_on_time(front);
     front_orphan_on_time(front);
     front_record_on_time(front);
+    front_token_on_time(front);
     if (front->changed_at <= now) {
         front->changed_at = MN_TIME_NEVER;
         front_subscribe_changed(front);
@@ -313,6 +317,7 @@ mn_time front_deadline(const struct front *front)
     at = mn_time_min(at, mn_heap_deadline(&front->updates_timers));
     at = mn_time_min(at, mn_heap_deadline(&front->retries));
     at = mn_time_min(at, records_deadline(front->records));
+    at = mn_time_min(at, front->judge_at);
     if (!mn_list_is_empty(&front->large) || !mn_list_is_empty(&front->packs) ||
         !mn_list_is_empty(&front->inputs))
         return 0;
@@ -358,7 +363,7 @@ static void front_check_exchange(const struct front *front, const struct front_e
 void front_check(const struct front *front)
 {
     size_t bodies_size = 0, batches_size = 0;
-    uint32_t streams_count = 0;
+    uint32_t streams_count = 0, tokens_used = 0;
 
     for (struct mn_map_entry *entry = mn_map_next(&front->exchanges, NULL); entry != NULL;
          entry = mn_map_next(&front->exchanges, entry)) {
@@ -366,6 +371,7 @@ void front_check(const struct front *front)
         front_check_exchange(front, exchange);
         bodies_size += mn_writer_size(&exchange->body);
         batches_size += pieces_size(&exchange->batch);
+        tokens_used += exchange->has_token;
         streams_count += !mn_list_is_empty(&exchange->in_streams);
     }
     usage_check(&front->usage);
@@ -382,7 +388,10 @@ void front_check(const struct front *front)
     for (struct mn_map_entry *entry = mn_map_next(&front->sessions, NULL); entry != NULL;
          entry = mn_map_next(&front->sessions, entry)) {
         struct front_session *session = MN_CONTAINER(entry, struct front_session, by_id);
+        tokens_used += session->has_token;
         if (session->stream != NULL) MN_ASSERT(session->stream->session == session);
         MN_ASSERT(session->expiry.index_plus_one != 0);
     }
+    MN_ASSERT(tokens_used == front->tokens_used);
+    MN_ASSERT(tokens_used == 0 || front->judge_at != MN_TIME_NEVER);
 }

@@ -262,6 +262,8 @@ void front_http_open(struct front *front, const struct edge_input *input)
     exchange->id = input->id;
     exchange->kind = FRONT_EXCHANGE_POST;
     exchange->principal = principal;
+    exchange->has_token = guard_has_token(front->guard, front->now, &principal);
+    front_token_use(front, exchange->has_token);
     mn_list_init(&exchange->calls);
     front_subscriptions_init(front, &exchange->subscriptions);
     mn_list_init(&exchange->in_streams);
@@ -344,12 +346,32 @@ void front_http_body(struct front *front, struct front_exchange *exchange,
     front_http_serve_body(front, exchange);
 }
 
-void front_http_gone(struct front *front, struct front_exchange *exchange)
+/* Calls of a session go on: its client may come back for them. */
+static void front_http_leave(struct front *front, struct front_exchange *exchange)
 {
     MN_LIST_FOR_EACH_SAFE (entry, &exchange->calls) {
         struct front_call *call = MN_CONTAINER(entry, struct front_call, in_exchange);
         call->stream = exchange->stream;
         if (call->session == NULL) front_call_cancel(front, call);
     }
+}
+
+void front_http_gone(struct front *front, struct front_exchange *exchange)
+{
+    front_http_leave(front, exchange);
     front_exchange_free(front, exchange);
+}
+
+void front_http_expel(struct front *front, struct front_exchange *exchange)
+{
+    front_http_leave(front, exchange);
+    if (exchange->kind != FRONT_EXCHANGE_POST) {
+        front_stream_end(front, exchange);
+    } else if (exchange->is_stream) {
+        front_reply_end(front, exchange);
+    } else {
+        front_reply_refuse(front, exchange->id, 401, JSONRPC_INVALID_REQUEST,
+                           "the API token has expired or was revoked", &ask_bearer);
+        front_exchange_free(front, exchange);
+    }
 }

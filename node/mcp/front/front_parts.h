@@ -47,6 +47,15 @@ void front_http_serve_body(struct front *front, struct front_exchange *exchange)
 /* The exchange has the body that is being served again, for later. A large one is not copied. */
 void front_http_keep_body(struct front *front, struct front_exchange *exchange);
 
+/* The credential of the exchange has ended: its calls are cancelled, and it ends. */
+void front_http_expel(struct front *front, struct front_exchange *exchange);
+
+/* ---- front_token.c ---- */
+
+/* Something begins; if it has an API token, it is judged again until it is over. */
+void front_token_use(struct front *front, bool has_token);
+void front_token_on_time(struct front *front);
+
 /* ---- front_reply.c ---- */
 
 /* A whole response without body; ends the exchange. */
@@ -733,7 +742,8 @@ void front_stream_get(struct front *front, struct front_exchange *exchange,
 /* Lists may have changed: tells all clients whose list did. */
 void front_stream_changed(struct front *front);
 
-/* Ends every lasting stream, as a server that goes away does. */
+/* Ends a lasting stream, or all, as a server that goes away does. */
+void front_stream_end(struct front *front, struct front_exchange *exchange);
 void front_stream_stop(struct front *front);
 
 #endif

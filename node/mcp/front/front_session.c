@@ -72,6 +72,8 @@ static struct front_session *session_add(struct front *front, const struct front
     digest_one(DIGEST_SESSION, mn_span(session->handle, sizeof session->handle), session->alias,
                sizeof session->alias);
     session->principal = exchange->principal;
+    session->has_token = exchange->has_token;
+    front_token_use(front, session->has_token);
     session->version = version;
     session->service = session_keep(&to, exchange->service);
     session->client_info = session_keep(&to, info);

@@ -2,7 +2,8 @@
  * front_http reads requests, front_reply writes responses, front_message decides what a message is,
  * front_modern and front_legacy serve the two eras, front_about says what is served, front_list
  * lists it, front_route finds who is asked, front_call carries calls there and front_answer what
- * comes back, front_stream the streams that wait for changes. Nobody else includes this. */
+ * comes back, front_stream the streams that wait for changes, front_token ends what tokens opened
+ * that have ended. Nobody else includes this. */
 #ifndef FRONT_STATE_H
 #define FRONT_STATE_H
 
@@ -65,6 +66,7 @@ struct front_exchange {
     enum front_exchange_kind kind;
     struct mn_heap_entry timer; /* upgrade, then keep-alive */
     mn_id principal;
+    bool has_token; /* an API token's: it ends with that */
     enum front_verb verb;
     bool was_adopted;           /* its session was looked for at other nodes */
     mn_status unsealed;         /* what front_unseal() said of its session's id */
@@ -116,6 +118,7 @@ struct front_session {
     struct mn_map_entry by_id, by_handle;
     const char *id;
     mn_id principal;
+    bool has_token; /* as of an exchange */
     const char *version;
     uint8_t handle[FRONT_DIGEST_SIZE]; /* digest of the id: key of its record */
     uint8_t alias[FRONT_DIGEST_SIZE];  /* digest of that: tells servers its calls from others' */
@@ -274,6 +277,9 @@ struct front {
     struct mn_heap timers;   /* front_exchange.timer */
     struct mn_heap expiries; /* front_session.expiry */
     struct mn_heap retries;  /* front_call.retry */
+    uint32_t tokens_used;    /* exchanges and sessions that have one */
+    uint64_t ends_seen;      /* of guard_ends() */
+    mn_time judge_at;        /* of front_token.c; MN_TIME_NEVER */
     mn_time changed_at;      /* when clients are told that lists changed; MN_TIME_NEVER */
     size_t bodies_size;
     size_t batches_size;  /* answers that wait for the rest of their batch */

@@ -177,20 +177,23 @@ void front_stream_changed(struct front *front)
     }
 }
 
+void front_stream_end(struct front *front, struct front_exchange *exchange)
+{
+    struct mn_writer result = {0}, message = {0};
+
+    if (exchange->kind == FRONT_EXCHANGE_LISTEN) {
+        mn_writer_str(&result, "{\"resultType\":\"complete\",");
+        front_stream_write_meta(&result, exchange);
+        jsonrpc_write_result(&message, mn_buf_span(exchange->listen_id), mn_buf_span(result.buf));
+        front_reply_event(front, exchange, mn_buf_span(message.buf));
+    }
+    front_reply_end(front, exchange);
+    mn_writer_drop(&result);
+    mn_writer_drop(&message);
+}
+
 void front_stream_stop(struct front *front)
 {
-    MN_LIST_FOR_EACH_SAFE (entry, &front->streams) {
-        struct front_exchange *exchange = MN_CONTAINER(entry, struct front_exchange, in_streams);
-        struct mn_writer result = {0}, message = {0};
-        if (exchange->kind == FRONT_EXCHANGE_LISTEN) {
-            mn_writer_str(&result, "{\"resultType\":\"complete\",");
-            front_stream_write_meta(&result, exchange);
-            jsonrpc_write_result(&message, mn_buf_span(exchange->listen_id),
-                                 mn_buf_span(result.buf));
-            front_reply_event(front, exchange, mn_buf_span(message.buf));
-        }
-        front_reply_end(front, exchange);
-        mn_writer_drop(&result);
-        mn_writer_drop(&message);
-    }
+    MN_LIST_FOR_EACH_SAFE (entry, &front->streams)
+        front_stream_end(front, MN_CONTAINER(entry, struct front_exchange, in_streams));
 }
