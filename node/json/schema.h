@@ -5,7 +5,7 @@
  * only annotate. References stay within the schema: "#", "#/pointer", "#anchor", and the exact
  * `$id` of an embedded schema; relative `$id`s are not resolved against each other, nothing is ever
  * fetched, and a reference to anything else makes the schema unusable. `$recursiveRef` is read as
- * `$ref`. Patterns are Perl's (PCRE2) in its ECMAScript-like mode, with bounded backtracking.
+ * `$ref`. Patterns are Perl's (PCRE2) in its ECMAScript-like mode, and cost steps.
  * Numbers are compared exactly, as decimals of any size; `multipleOf` may have 18 digits.
  *
  * Specifications: draft-bhutton-json-schema-01 and -validation-01 (2020-12),

@@ -38,14 +38,35 @@ static uint8_t keyword_find(struct mn_span name)
 
 /* ---- patterns ---- */
 
+/* The most that it wants of one thing ("a{200,}"): that is read again wherever it is tried. */
+static uint16_t pattern_stride(struct mn_span text)
+{
+    uint32_t most = 0;
+
+    for (size_t i = 0; i < text.size; i++) {
+        uint32_t number = 0;
+        if (text.data[i] == '\\') { /* in \u{...} and \p{...} is no count */
+            bool has_name = ++i < text.size && memchr("upP", text.data[i], 3) != NULL;
+            if (has_name && i + 1 < text.size && text.data[i + 1] == '{') i++;
+        } else if (text.data[i] == '{') {
+            while (++i < text.size && text.data[i] >= '0' && text.data[i] <= '9')
+                if (number <= UINT16_MAX) number = number * 10 + (uint32_t)(text.data[i] - '0');
+            i--;
+        }
+        if (number > most) most = number;
+    }
+    return most > UINT16_MAX ? UINT16_MAX : (uint16_t)most;
+}
+
 static void compile_pattern(struct compile *compile, const struct json *node)
 {
     const uint32_t options = PCRE2_UTF | PCRE2_NO_UTF_CHECK | PCRE2_DOLLAR_ENDONLY |
                              PCRE2_ALT_BSUX | PCRE2_MATCH_UNSET_BACKREF | PCRE2_ALLOW_EMPTY_CLASS |
-                             PCRE2_NEVER_BACKSLASH_C;
+                             PCRE2_NEVER_BACKSLASH_C | PCRE2_AUTO_CALLOUT;
     pcre2_compile_context *context = pcre2_compile_context_create(NULL);
     struct schema_place *place = schema_place(compile->schema, node);
     PCRE2_SIZE offset, size = 0;
+    uint32_t backreferences = 0;
     int error;
 
     if (context == NULL || node->text.size > SCHEMA_PATTERN_MAX) {
@@ -61,6 +82,8 @@ static void compile_pattern(struct compile *compile, const struct json *node)
         goto done;
     }
     pcre2_pattern_info(place->pattern, PCRE2_INFO_SIZE, &size);
+    pcre2_pattern_info(place->pattern, PCRE2_INFO_BACKREFMAX, &backreferences);
+    place->stride = backreferences > 0 ? UINT16_MAX : pattern_stride(node->text);
     compile->schema->patterns_size += size;
 done:
     pcre2_compile_context_free(context);

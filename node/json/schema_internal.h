@@ -86,6 +86,7 @@ struct schema_place {
     uint8_t keyword;     /* of a key within a schema: enum schema_keyword */
     uint16_t resource;   /* of a schema: number of its resource + 1; 0: this is no schema */
     uint32_t target;     /* of the value of a reference: index of the schema meant */
+    uint16_t stride;     /* of a pattern: bytes that one item of it may read and be where it was */
     pcre2_code *pattern; /* of the value of "pattern", and of keys in "patternProperties" */
 };
 

@@ -154,7 +154,7 @@ bool schema_on_pattern_properties(struct schema_run *run, struct schema_frame *f
     for (const struct json *key = json_first(frame->value); key != NULL;
          key = json_next(frame->value, key), child++)
         for (const struct json *p = json_first(schemas); p != NULL; p = json_next(schemas, p)) {
-            if (!schema_pattern_matches(run, schema_place(run->schema, p)->pattern, key->text)) {
+            if (!schema_pattern_matches(run, schema_place(run->schema, p), key->text)) {
                 if (run->is_over) return false;
                 continue;
             }
@@ -169,8 +169,7 @@ static bool has_pattern_for(struct schema_run *run, const struct json *schemas,
 {
     if (!json_is(schemas, JSON_OBJECT)) return false;
     for (const struct json *p = json_first(schemas); p != NULL; p = json_next(schemas, p))
-        if (schema_pattern_matches(run, schema_place(run->schema, p)->pattern, key->text))
-            return true;
+        if (schema_pattern_matches(run, schema_place(run->schema, p), key->text)) return true;
     return false;
 }
 

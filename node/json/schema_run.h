@@ -73,7 +73,8 @@ const struct json *schema_keyword_value(const struct schema_frame *frame, const 
 
 /* ---- schema_scalar.c ---- */
 
-bool schema_pattern_matches(struct schema_run *run, const pcre2_code *pattern, struct mn_span text);
+bool schema_pattern_matches(struct schema_run *run, const struct schema_place *place,
+                            struct mn_span text);
 bool schema_is_at_most(uint64_t count, const struct json *limit);
 bool schema_is_at_least(uint64_t count, const struct json *limit);
 bool schema_on_all_of(struct schema_run *run, struct schema_frame *frame,

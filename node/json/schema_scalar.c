@@ -2,11 +2,12 @@
 #include "node/json/schema_run.h"
 #include "proto/base/check.h"
 
-#define MATCH_STEPS 100000u /* of PCRE2's backtracking */
+#define MATCH_STEPS 100000u /* of PCRE2's backtracking, from each place where it begins */
 #define MATCH_DEPTH 1000u
 #define MATCH_HEAP 1024u /* KiB */
 
 #define DIGITS_PER_STEP 4 /* of a division */
+#define ITEMS_PER_STEP 8  /* of a pattern, tried */
 
 /* ---- any type ---- */
 
@@ -225,9 +226,33 @@ static void pattern_limits(struct schema_run *run)
     pcre2_set_heap_limit(run->match, MATCH_HEAP);
 }
 
-/* Searches, as JSON Schema's patterns are not anchored. */
-bool schema_pattern_matches(struct schema_run *run, const pcre2_code *pattern, struct mn_span text)
+struct match_work {
+    uint32_t *steps;
+    size_t at, stride;
+    size_t items; /* tried since a step was counted */
+};
+
+/* Called before each item of a pattern that is tried. What the one before has read shows in how far
+ * it got: a search may begin everywhere, and read all the rest each time. */
+static int on_item(pcre2_callout_block *block, void *data)
 {
+    struct match_work *work = data;
+    size_t at = block->current_position;
+    size_t read = work->stride + (at > work->at ? at - work->at : 0);
+
+    work->at = at;
+    work->items += 1 + read * ITEMS_PER_STEP / SCHEMA_BYTES_PER_STEP;
+    schema_spend(work->steps, work->items / ITEMS_PER_STEP);
+    work->items %= ITEMS_PER_STEP;
+    return *work->steps == 0 ? PCRE2_ERROR_CALLOUT : 0;
+}
+
+/* Searches, as JSON Schema's patterns are not anchored. */
+bool schema_pattern_matches(struct schema_run *run, const struct schema_place *place,
+                            struct mn_span text)
+{
+    struct match_work work = {.steps = &run->steps,
+                              .stride = place->stride < text.size ? place->stride : text.size};
     pcre2_match_data *data;
     int result = PCRE2_ERROR_NOMEMORY;
 
@@ -235,9 +260,10 @@ bool schema_pattern_matches(struct schema_run *run, const pcre2_code *pattern, s
     schema_spend(&run->steps, 1 + text.size / SCHEMA_BYTES_PER_STEP);
     data = pcre2_match_data_create(1, NULL);
     pattern_limits(run);
+    pcre2_set_callout(run->match, on_item, &work);
     if (data != NULL)
-        result = pcre2_match(pattern, text.size == 0 ? (PCRE2_SPTR) "" : text.data, text.size, 0,
-                             PCRE2_NO_UTF_CHECK, data, run->match);
+        result = pcre2_match(place->pattern, text.size == 0 ? (PCRE2_SPTR) "" : text.data,
+                             text.size, 0, PCRE2_NO_UTF_CHECK, data, run->match);
     pcre2_match_data_free(data);
     if (result < 0 && result != PCRE2_ERROR_NOMATCH) schema_over(run);
     return result >= 0;
@@ -246,9 +272,9 @@ bool schema_pattern_matches(struct schema_run *run, const pcre2_code *pattern, s
 bool schema_on_pattern(struct schema_run *run, struct schema_frame *frame,
                        const struct json *pattern)
 {
-    const pcre2_code *code = schema_place(run->schema, pattern)->pattern;
+    const struct schema_place *place = schema_place(run->schema, pattern);
 
-    if (frame->value->type != JSON_STRING || code == NULL) return true;
-    if (schema_pattern_matches(run, code, frame->value->text)) return true;
+    if (frame->value->type != JSON_STRING || place->pattern == NULL) return true;
+    if (schema_pattern_matches(run, place, frame->value->text)) return true;
     return schema_fail(run, frame->path, "must match the pattern ", pattern->raw);
 }
