@@ -253,6 +253,19 @@ static const struct fault faults[] = {
      REQ("subscriptions/listen", "{" MODERN_META("") "}"),
      200,
      ANSWER("-32602")},
+#define FILTER_FAULT(members)                                                                     \
+    {                                                                                             \
+        {V, "mcp-method: subscriptions/listen"},                                                  \
+            REQ("subscriptions/listen", "{\"notifications\":{" members "}," MODERN_META("") "}"), \
+            200, ANSWER("-32602")                                                                 \
+    }
+    FILTER_FAULT("\"toolsListChanged\":\"yes\""),
+    FILTER_FAULT("\"promptsListChanged\":1"),
+    FILTER_FAULT("\"resourcesListChanged\":null"),
+    FILTER_FAULT("\"resourceSubscriptions\":\"x://1\""),
+    FILTER_FAULT("\"resourceSubscriptions\":[\"x://1\",5]"),
+    FILTER_FAULT("\"taskIds\":{}"),
+    FILTER_FAULT("\"taskIds\":[[]]"),
     {{V, LIST, "meshnode-trail: 07000000-0000-0000-0000-000000000000"},
      REQ("tools/list", "{" MODERN_META("") "}"),
      200,

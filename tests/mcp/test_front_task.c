@@ -321,7 +321,7 @@ START_TEST(a_listen_is_told_of_the_tasks_that_it_names)
     char id[1024], ids[2200], expected[3000];
 
     begin_modern("t-1", id);
-    snprintf(ids, sizeof ids, "\"t-1\",\"%s\",\"nobody's\",7,\"%s\"", id, id);
+    snprintf(ids, sizeof ids, "\"t-1\",\"%s\",\"nobody's\",\"%s\"", id, id);
     response = listen_to(ids);
     snprintf(expected, sizeof expected,
              "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/"

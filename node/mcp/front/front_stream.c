@@ -84,32 +84,60 @@ void front_stream_know(struct front *front, struct mn_span service, struct front
     names_digest(&front->names, service, &known->client, kind, known->digests[kind]);
 }
 
-/* Reads a list of texts in the filter; *[ret] NULL: there is none. False: it has too many. */
-static bool front_stream_texts(struct front *front, const struct json *texts,
-                               const struct json **ret)
+/* Reads a list of texts in the filter; *[ret] NULL: there is none. What is wrong with it; NULL:
+ * nothing. */
+static const char *front_stream_texts(struct front *front, const struct json *texts,
+                                      const struct json **ret)
 {
+    static const char no_list[] =
+        "resourceSubscriptions and taskIds of params.notifications must be lists of strings";
     const struct json_limits limits = {JSON_DEPTH_MAX, 1, FRONT_SUBSCRIPTIONS_MAX + 1};
 
     *ret = NULL;
-    return !json_is(texts, JSON_ARRAY) ||
-           json_parse(front->parser, texts->raw, limits, &front->scratch, ret) == MN_OK;
+    if (texts == NULL) return NULL;
+    if (texts->type != JSON_ARRAY) return no_list;
+    if (json_parse(front->parser, texts->raw, limits, &front->scratch, ret) != MN_OK)
+        return "one listen may have at most 1,024 resourceSubscriptions and 1,024 taskIds";
+    for (const struct json *text = json_first(*ret); text != NULL; text = json_next(*ret, text))
+        if (text->type != JSON_STRING) return no_list;
+    return NULL;
+}
+
+/* What a listen asks for. */
+struct stream_filter {
+    bool lists[NAMES_LISTS];
+    const struct json *uris, *tasks; /* read one level deep; NULL: none */
+};
+
+/* What is wrong with the filter; NULL: nothing. Members that are not known are passed over. */
+static const char *front_stream_filter(struct front *front, const struct json *filter,
+                                       struct stream_filter *ret)
+{
+    const char *fault;
+
+    if (!json_is(filter, JSON_OBJECT)) return "params.notifications must be an object";
+    for (int kind = 0; kind < NAMES_TEMPLATES; kind++) {
+        const struct json *wish = json_find_str(filter, lists[kind].wish);
+        ret->lists[kind] = json_is_true(wish);
+        if (wish != NULL && wish->type != JSON_TRUE && wish->type != JSON_FALSE)
+            return "what params.notifications says of lists must be true or false";
+    }
+    ret->lists[NAMES_TEMPLATES] = ret->lists[NAMES_RESOURCES];
+    fault = front_stream_texts(front, json_find_str(filter, "resourceSubscriptions"), &ret->uris);
+    if (fault != NULL) return fault;
+    return front_stream_texts(front, json_find_str(filter, "taskIds"), &ret->tasks);
 }
 
 void front_stream_listen(struct front *front, struct front_exchange *exchange,
                          const struct jsonrpc_message *message, const struct front_meta *meta)
 {
-    const struct json *filter = json_find_str(message->params, "notifications");
-    const struct json *uris_wanted, *tasks_wanted;
+    struct stream_filter filter = {0};
     struct mn_writer uris = {0}, tasks = {0};
+    const char *fault =
+        front_stream_filter(front, json_find_str(message->params, "notifications"), &filter);
 
-    if (!json_is(filter, JSON_OBJECT)) {
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.notifications must be an object");
-        return;
-    }
-    if (!front_stream_texts(front, json_find_str(filter, "resourceSubscriptions"), &uris_wanted) ||
-        !front_stream_texts(front, json_find_str(filter, "taskIds"), &tasks_wanted)) {
-        FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
-             "one listen may have at most 1,024 resourceSubscriptions and 1,024 taskIds");
+    if (fault != NULL) {
+        FAIL(200, message->id, JSONRPC_INVALID_PARAMS, fault);
         return;
     }
     if (front->streams_count >= MCP_STREAMS_MAX) {
@@ -119,14 +147,12 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
     exchange->listen_id = mn_buf_copy(message->id);
     exchange->known.client = front_about_client(front, meta->capabilities->raw);
     for (int kind = 0; kind < NAMES_LISTS; kind++) {
-        exchange->known.wants[kind] = kind == NAMES_TEMPLATES
-                                          ? exchange->known.wants[NAMES_RESOURCES]
-                                          : json_is_true(json_find_str(filter, lists[kind].wish));
+        exchange->known.wants[kind] = filter.lists[kind];
         front_stream_know(front, exchange->service, &exchange->known, (enum names_kind)kind);
     }
     front_stream_add(front, exchange, FRONT_EXCHANGE_LISTEN);
-    front_subscribe_listen(front, exchange, uris_wanted, &uris);
-    front_subscribe_tasks(front, exchange, tasks_wanted, &tasks);
+    front_subscribe_listen(front, exchange, filter.uris, &uris);
+    front_subscribe_tasks(front, exchange, filter.tasks, &tasks);
     front_stream_acknowledge(front, exchange, mn_buf_span(uris.buf), mn_buf_span(tasks.buf));
     mn_writer_drop(&uris);
     mn_writer_drop(&tasks);
