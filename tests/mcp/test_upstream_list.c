@@ -93,6 +93,25 @@ START_TEST(bad_tools_are_left_out_and_counted)
 }
 END_TEST
 
+static const char *list_again(const char *result)
+{
+    world_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n");
+    world_pass(&w, 110 * MN_MS);
+    world_answer(&w, world_line(&w), result);
+    return (const char *)world_info(&w, "s").error.data;
+}
+
+START_TEST(what_was_wrong_with_lists_is_said_until_they_are_well)
+{
+    world_up_legacy(&w, "s");
+    assert_has(list_again("{\"tools\":[1,{\"name\":\"a\"}]}"), "1 of its items");
+    assert_has(list_again("{\"tools\":[1,{\"name\":\"b\"}]}"), "1 of its items");
+    ck_assert_str_eq(list_again("{\"tools\":[{\"name\":\"a\"}]}"), "");
+    assert_has(list_again("{\"tools\":7}"), "tools");
+    ck_assert_str_eq(list_again("{\"tools\":[{\"name\":\"a\"}]}"), "");
+}
+END_TEST
+
 START_TEST(only_exported_tools_are_offered_and_callable)
 {
     const struct mn_span argv[] = {mn_span_str("tool")}, tools[] = {mn_span_str("add")};
@@ -174,6 +193,7 @@ static Suite *suite(void)
     tcase_add_test(tc, pages_without_end_end_the_list);
     tcase_add_loop_test(tc, more_than_5000_tools_are_refused, 0, 2);
     tcase_add_test(tc, bad_tools_are_left_out_and_counted);
+    tcase_add_test(tc, what_was_wrong_with_lists_is_said_until_they_are_well);
     tcase_add_test(tc, only_exported_tools_are_offered_and_callable);
     tcase_add_test(tc, list_changed_is_coalesced_and_offered_only_if_it_differs);
     tcase_add_test(tc, modern_child_is_listened_to);

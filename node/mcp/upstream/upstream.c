@@ -136,6 +136,7 @@ void upstream_note(struct upstream *server, const char *text)
         size--; /* not within a character */
     memcpy(server->error, text, size);
     server->error[size] = 0;
+    server->has_list_error = false;
     upstream_log_line(&server->log, server->host->now.wall, "meshnode", mn_span_str(text));
 }
 

@@ -274,6 +274,7 @@ struct upstream {
 
     struct upstream_log log;
     char error[256];
+    bool has_list_error; /* that is it: what its lists were like when they came last */
     uint64_t starts_count, calls_total, noise_count, noise_run;
 };
 

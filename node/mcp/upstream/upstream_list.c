@@ -58,6 +58,14 @@ static void upstream_list_ask(struct upstream *server, struct mn_span cursor)
                            method);
 }
 
+/* Of these lists, until others come that are well. */
+static void upstream_list_note(struct upstream *server, const char *why)
+{
+    upstream_note(server, why);
+    server->has_list_error = true;
+    server->list.is_faulty = true;
+}
+
 static void upstream_list_finish(struct upstream *server);
 
 static bool upstream_list_has(const struct upstream *server, enum upstream_list_kind kind)
@@ -275,10 +283,13 @@ static void upstream_list_finish(struct upstream *server)
         return;
     }
     if (list->found.dropped_count > 0 && list->found.dropped_count != server->tools.dropped_count)
-        upstream_note(server, mn_arena_format(&server->host->scratch,
-                                              "%u of its items cannot be offered: no usable name, "
-                                              "a name used twice, or a wrong x-mcp-header",
-                                              list->found.dropped_count));
+        upstream_list_note(server,
+                           mn_arena_format(&server->host->scratch,
+                                           "%u of its items cannot be offered: no usable name, "
+                                           "a name used twice, or a wrong x-mcp-header",
+                                           list->found.dropped_count));
+    if (list->found.dropped_count == 0 && !list->is_faulty && server->has_list_error)
+        server->error[0] = '\0';
     upstream_tools_done(&server->tools);
     server->tools = list->found;
     list->found = (struct upstream_tools){0};
@@ -299,7 +310,7 @@ static void upstream_list_refused(struct upstream *server, const char *why)
         return;
     }
     if (server->list.kind != UPSTREAM_LIST_TOOLS && server->state != UPSTREAM_READY) {
-        upstream_note(server, why);
+        upstream_list_note(server, why);
         upstream_list_turn(server, server->list.kind + 1u);
         return;
     }
@@ -307,7 +318,7 @@ static void upstream_list_refused(struct upstream *server, const char *why)
         upstream_break(server, why);
         return;
     }
-    upstream_note(server, why);
+    upstream_list_note(server, why);
     upstream_list_drop(&server->list);
     upstream_poll(server);
     upstream_call_flush_queue(server);
@@ -320,10 +331,11 @@ static void upstream_list_next(struct upstream *server, const struct json *curso
     } else if (upstream_list_is_new_cursor(&server->list, cursor->raw)) {
         upstream_list_ask(server, cursor->raw);
     } else {
-        upstream_note(server, mn_arena_format(&server->host->scratch,
-                                              "its %s repeats a cursor, or has too many pages; the "
-                                              "list ends there",
-                                              kinds[server->list.kind].method));
+        upstream_list_note(server,
+                           mn_arena_format(&server->host->scratch,
+                                           "its %s repeats a cursor, or has too many pages; the "
+                                           "list ends there",
+                                           kinds[server->list.kind].method));
         upstream_list_turn(server, server->list.kind + 1u);
     }
 }

@@ -56,6 +56,7 @@ struct upstream_items {
 struct upstream_list {
     bool is_active;
     enum upstream_list_kind kind; /* the one being drained */
+    bool is_faulty;               /* something was noted about it */
     bool is_stale;                /* it changed meanwhile: drain it again */
     bool is_survey;               /* as clients with some capabilities see it: upstream_survey.h */
     struct mn_arena arena;
