@@ -159,6 +159,34 @@ START_TEST(a_call_does_not_come_before_what_is_subscribed_to)
 }
 END_TEST
 
+/* Each time all sessions of the server are told: that would be too much for each call of any. */
+START_TEST(of_many_sessions_not_each_call_tells_all)
+{
+    uint32_t before;
+
+    for (int i = 0; i < 64; i++) {
+        strcpy(ann, client_initialize("/mcp", "2025-11-25"));
+        client_legacy(ann, LEVEL);
+        open_stream();
+        call();
+        client_forget_all();
+    }
+    tell();
+    tell();
+    before = tellings(own);
+    for (int i = 0; i < 11; i++) {
+        client_legacy(ann, i % 2 == 0 ? ON("x://2") : OFF("x://2"));
+        call();
+    }
+    ck_assert_uint_eq(tellings(own), before + 1);
+    tell();
+    ck_assert_uint_eq(tellings(own), before + 2);
+    ck_assert_ptr_nonnull(strstr(client_input.own, "x://2"));
+    tell();
+    ck_assert_uint_eq(tellings(own), before + 2);
+}
+END_TEST
+
 START_TEST(what_both_sessions_tell_is_told_once)
 {
     client_updated(shared, "x://1");
@@ -222,6 +250,7 @@ int main(void)
     tcase_add_test(tc, the_node_hears_what_is_subscribed_to);
     tcase_add_test(tc, many_subscriptions_are_told_together_and_only_where_they_matter);
     tcase_add_test(tc, a_call_does_not_come_before_what_is_subscribed_to);
+    tcase_add_test(tc, of_many_sessions_not_each_call_tells_all);
     tcase_add_test(tc, what_both_sessions_tell_is_told_once);
     tcase_add_loop_test(tc, what_either_tells_is_told, 0, 2);
     tcase_add_test(tc, who_goes_meanwhile_is_told_on_the_next_stream);

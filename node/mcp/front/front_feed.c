@@ -102,6 +102,7 @@ void front_feed_tell(struct front *front, struct feed *feed)
     call_emit(front->outbox->calls, CALL_MESSAGE_INPUT)->more =
         (struct call_more){feed->ticket, pb_pack(&input.base)};
     feed->is_dirty = false;
+    feed->told_at = front->now.mono;
 }
 
 void front_feed_gather(struct front *front, struct feed *feed)
@@ -117,9 +118,16 @@ void front_feed_changed(struct front *front, struct feed *feed)
     if (feed->is_served && feed->topics.count < MANY) front_feed_arm(front, feed, 0);
 }
 
-void front_feed_flush(struct front *front, struct feed *feed)
+static void feed_tell_changes(struct front *front, struct feed *feed)
 {
     if (feed->is_served && feed->is_dirty) front_feed_tell(front, feed);
+}
+
+void front_feed_flush(struct front *front, struct feed *feed)
+{
+    bool is_soon = feed->told_at != 0 && front->now.mono - feed->told_at < GATHER_DELAY;
+
+    if (feed->topics.count < MANY || !is_soon) feed_tell_changes(front, feed);
 }
 
 /* Good until the scratch memory is reset. */
@@ -239,6 +247,6 @@ void front_feed_on_time(struct front *front)
         if (feed->ticket == 0)
             feed_start(front, feed);
         else
-            front_feed_flush(front, feed);
+            feed_tell_changes(front, feed);
     }
 }

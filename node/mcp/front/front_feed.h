@@ -17,6 +17,7 @@ struct feed {
     bool is_served;  /* the call has had its first event */
     bool is_dirty;   /* the server has to be told the topics */
     bool was_lost;
+    mn_time told_at;            /* 0: never */
     struct mn_heap_entry timer; /* the next try; or, served, the moment to tell the topics */
     uint32_t failures_count;
     struct mn_map topics;
@@ -57,7 +58,8 @@ bool front_feed_is_at_node(const struct feed *feed);
 void front_feed_changed(struct front *front, struct feed *feed);
 void front_feed_gather(struct front *front, struct feed *feed);
 
-/* What it is to be told, it is told now. */
+/* What it is to be told, it is told now; of many topics not twice within a moment, as each time all
+ * are told. */
 void front_feed_flush(struct front *front, struct feed *feed);
 
 /* The server is told the topics, now; or [delay] from now. */
