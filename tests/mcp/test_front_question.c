@@ -189,6 +189,9 @@ START_TEST(contents_that_a_revision_does_not_know_are_text)
         4, "{\"messages\":[{\"role\":\"user\",\"content\":{\"type\":\"audio\",\"data\":\"QQ==\","
            "\"mimeType\":\"audio/wav\"}}]}");
     ck_assert_ptr_nonnull(strstr(response->body, audio));
+    response = client_legacy(old, CALL);
+    client_result(5, "{\"content\":[{\"type\":\"\\u0061udio\",\"mimeType\":\"audio/wav\"}]}");
+    ck_assert_ptr_nonnull(strstr(response->body, audio));
 }
 END_TEST
 

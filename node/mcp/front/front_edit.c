@@ -323,11 +323,14 @@ static struct mn_span edit_whole(struct front_edit *edit, struct mn_span text)
     return text;
 }
 
-/* Most results have nothing of that kind, which is found out sooner than where it would be. */
+/* Most results have nothing of that kind, which is found out sooner than where it would be. Letters
+ * may be written as escapes, though. */
 static uint32_t edit_what_is_there(const struct front_edit *edit, struct mn_span text)
 {
     uint32_t what = edit->what & ~(uint32_t)EDIT_BLOCKS;
 
+    if ((edit->what & EDIT_BLOCKS) != 0 && mn_text_has(text, mn_span_str("\\u00")))
+        return edit->what;
     if ((edit->what & EDIT_LINKS) != 0 && mn_text_has(text, mn_span_str("\"resource")))
         what |= EDIT_LINKS;
     for (size_t i = 0; i < NEWER_COUNT && (edit->what & EDIT_NEWER) != 0; i++)
