@@ -1,5 +1,6 @@
 #include "tests/mcp/large.h"
 
+#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,4 +43,18 @@ void large_work_off(void)
         ck_assert_int_lt(i, TICKS_MAX);
         client_at(client_now.mono);
     }
+}
+
+void large_assert(const char *said, const char *head, const char *unit, size_t size,
+                  const char *tail)
+{
+    ck_assert_uint_eq(strlen(said),
+                      strlen(head) + size / strlen(unit) * strlen(unit) + strlen(tail));
+    ck_assert_int_eq(strncmp(said, head, strlen(head)), 0);
+    said += strlen(head);
+    for (size_t i = 0; i < size / strlen(unit); i++, said += strlen(unit))
+        for (size_t k = 0; unit[k] != '\0'; k++)
+            if (said[k] != (unit[k] == '\n' || unit[k] == '\r' ? ' ' : unit[k]))
+                ck_abort_msg("unit %zu differs", i);
+    ck_assert_str_eq(said, tail);
 }

@@ -15,6 +15,10 @@ char *large_made(const char *head, const char *unit, size_t size, const char *ta
 char *large_text(void);
 void large_done(void);
 
+/* [said] is HEAD, what large_made() puts between, CR and LF as spaces, and TAIL. */
+void large_assert(const char *said, const char *head, const char *unit, size_t size,
+                  const char *tail);
+
 /* Ticks of the front until nothing is left to be checked. */
 void large_work_off(void);
 

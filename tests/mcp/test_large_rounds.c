@@ -1,14 +1,12 @@
-/* Large questions of servers, and large answers of clients to them: no step of either half handles
- * much of one. Counted in bytes (work.h). */
+/* Large questions of servers, and large answers of clients to them, at the node of the client: no
+ * step handles much of one. Counted in bytes (work.h). */
 #include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "node/mcp/upstream/upstream_question.h"
 #include "tests/mcp/client.h"
 #include "tests/mcp/large.h"
-#include "tests/mcp/upstream_world.h"
 #include "tests/mcp/work.h"
 #include "tests/suite.h"
 
@@ -21,15 +19,13 @@
 
 static const char *const tools[] = {"{\"name\":\"t\",\"inputSchema\":{\"type\":\"object\"}}", NULL};
 
-static struct world w;
-
-static void front_setup(void)
+static void setup(void)
 {
     client_setup();
     client_service("srv", true, tools);
 }
 
-static void front_teardown(void)
+static void teardown(void)
 {
     client_teardown();
     large_done();
@@ -140,6 +136,33 @@ START_TEST(response_is_copied_in_slices)
 }
 END_TEST
 
+/* Of the one revision that has batches; front_check() counts its body. */
+START_TEST(responses_of_a_batch_are_copied_one_after_the_other)
+{
+    char line[400], key[16], *body = malloc(ANSWER + 4096), *at = body;
+    unsigned long long id = asked(client_initialize("/mcp", "2025-03-26"), line);
+
+    ck_assert_ptr_nonnull(body);
+    for (int i = 2; i <= 16; i++) {
+        snprintf(key, sizeof key, "k-%d", i);
+        client_question(1, key, "sampling/createMessage", "{}");
+    }
+    for (int i = 0; i < 16; i++, id++) {
+        at += sprintf(at, "%s{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"data\":\"",
+                      i == 0 ? "[" : ",", id);
+        memset(at, 'A', ANSWER / 16);
+        at += ANSWER / 16;
+        at += sprintf(at, "\"}}");
+    }
+    sprintf(at, "]");
+    ck_assert_uint_eq(client_response(posted("/mcp", line, body))->code, 202);
+    free(body);
+    large_work_off();
+    ck_assert_str_eq(client_input.key, "k-16");
+    ck_assert_uint_eq(strlen(client_input.result), ANSWER / 16 + strlen("{\"data\":\"\"}"));
+}
+END_TEST
+
 START_TEST(response_to_a_call_that_is_over_goes_nowhere)
 {
     char line[400], head[200];
@@ -170,20 +193,6 @@ static const struct {
     {"/mcp/servers/srv", "t", "{\"x\":[0", ",\n1", "]}", "{\"x\":[0", "]}"},
 };
 #define QUESTIONS_COUNT (int)(sizeof questions / sizeof *questions)
-
-/* [text] is [head], [size] bytes of [unit], CR and LF of which are spaces, and [tail]. */
-static void assert_text(const char *text, const char *head, const char *unit, size_t size,
-                        const char *tail)
-{
-    ck_assert_uint_eq(strlen(text),
-                      strlen(head) + size / strlen(unit) * strlen(unit) + strlen(tail));
-    ck_assert_int_eq(strncmp(text, head, strlen(head)), 0);
-    text += strlen(head);
-    for (size_t i = 0; i < size / strlen(unit); i++, text += strlen(unit))
-        for (size_t k = 0; unit[k] != '\0'; k++)
-            if (text[k] != (unit[k] == '\n' ? ' ' : unit[k])) ck_abort_msg("unit %zu differs", i);
-    ck_assert_str_eq(text, tail);
-}
 
 static uint64_t call_live(const char *path, const char *name, char line[400])
 {
@@ -218,7 +227,7 @@ START_TEST(question_goes_to_a_legacy_client_in_slices)
     snprintf(head, sizeof head, ",\"method\":\"sampling/createMessage\",\"params\":%s",
              questions[_i].said);
     snprintf(line, sizeof line, "%s}\n\n", questions[_i].said_tail);
-    assert_text(said, head, questions[_i].unit, LARGE, line);
+    large_assert(said, head, questions[_i].unit, LARGE, line);
 }
 END_TEST
 
@@ -309,337 +318,26 @@ START_TEST(result_that_asks_goes_on_in_slices)
     ck_assert(client_response(id)->is_ended);
     snprintf(head, sizeof head, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":%s", results[_i].said);
     snprintf(tail, sizeof tail, "%s}", results[_i].said_tail);
-    assert_text(client_response(id)->body, head, results[_i].unit, LARGE, tail);
-}
-END_TEST
-
-/* ---- answers, at the node of the server ---- */
-
-#define ECHO "{\"name\":\"echo\",\"arguments\":{}}"
-#define SAMPLE "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"sampling/createMessage\",\"params\":{}}"
-#define LIVE                                                   \
-    (&(struct world_call){.ticket = 7,                         \
-                          .service = "s",                      \
-                          .params = ECHO,                      \
-                          .capabilities = "{\"sampling\":{}}", \
-                          .session = "ann",                    \
-                          .is_live = true})
-
-static const struct {
-    const char *head, *unit, *tail;
-} answers[] = {
-    {"{\"data\":\"", "A", "\"}"},
-    {"{\"x\":[0", ",\r\n1", "]}"},
-    {"{\"text\":\"", "\\n\\u00e9\xc3\xa9", "\"}"},
-};
-#define ANSWERS_COUNT (int)(sizeof answers / sizeof *answers)
-
-static char *answer(int index)
-{
-    return large_made(answers[index].head, answers[index].unit, ANSWER, answers[index].tail);
-}
-
-static void upstream_setup(void)
-{
-    world_init(&w);
-}
-
-static void upstream_teardown(void)
-{
-    world_done(&w);
-    large_done();
-}
-
-static void work_off(void)
-{
-    for (int i = 0; upstreams_deadline(w.upstreams) <= w.now.mono; i++) {
-        ck_assert_int_lt(i, 4096);
-        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
-    }
-}
-
-static const char *line_with(const char *part)
-{
-    const char *line;
-
-    do
-        line = world_line(&w);
-    while (line != NULL && strstr(line, part) == NULL);
-    return line;
-}
-
-/* The call in a session of its own, with its question open; the key of that. */
-static const char *up_asking(void)
-{
-    world_up_legacy(&w, "s");
-    world_call(&w, LIVE);
-    world_answer(&w, line_with("initialize"), WORLD_LEGACY);
-    ck_assert_ptr_nonnull(line_with("tools/call"));
-    world_say(&w, SAMPLE "\n");
-    return world_event(&w)->key;
-}
-
-/* It asks by its result, and its client is one that is asked while its call runs. */
-static const char *up_modern_asking(void)
-{
-    world_up_modern(&w, "s");
-    world_call(&w, LIVE);
-    world_answer(&w, world_line(&w),
-                 "{\"resultType\":\"input_required\",\"requestState\":\"mine\"," ASKED "}");
-    return world_event(&w)->key;
-}
-
-/* What [line] has behind [head], and before [tail], is [text] on one line. */
-static void assert_line(const char *line, const char *head, const char *text, const char *tail)
-{
-    ck_assert_ptr_nonnull(line);
-    ck_assert_int_eq(strncmp(line, head, strlen(head)), 0);
-    ck_assert_uint_eq(strlen(line), strlen(head) + strlen(text) + strlen(tail));
-    line += strlen(head);
-    for (size_t i = 0; text[i] != '\0'; i++)
-        if (line[i] != (text[i] == '\n' || text[i] == '\r' ? ' ' : text[i]))
-            ck_abort_msg("byte %zu differs", i);
-    ck_assert_str_eq(line + strlen(text), tail);
-}
-
-START_TEST(answer_goes_to_a_legacy_server_in_slices)
-{
-    const char *key = up_asking();
-
-    work_reset();
-    world_input(&w, 7, key, answer(_i), 0);
-    ck_assert_ptr_null(world_line(&w));
-    world_input(&w, 7, key, "{}", 0); /* once only */
-    work_off();
-    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
-    assert_line(world_line(&w), "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":", large_text(), "}");
-    ck_assert_ptr_null(world_line(&w));
-}
-END_TEST
-
-START_TEST(answer_that_is_no_object_is_refused)
-{
-    const char *key = up_asking();
-
-    world_input(&w, 7, key, large_made("{\"data\":\"", "A", ANSWER, _i == 0 ? "\"]" : "\""), 0);
-    work_off();
-    ck_assert_ptr_nonnull(strstr(world_line(&w), "\"id\":8,\"error\":{\"code\":-32603"));
-}
-END_TEST
-
-/* While it is checked, and while it is copied. */
-START_TEST(server_that_goes_meanwhile_is_not_answered)
-{
-    world_input(&w, 7, up_asking(), answer(0), 0);
-    for (int i = 0; i < _i; i++)
-        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
-    world_exit(&w, 1);
-    work_off();
-    ck_assert_ptr_null(world_line(&w));
-}
-END_TEST
-
-/* Seen where memory is watched. */
-START_TEST(node_that_ends_meanwhile_leaves_nothing)
-{
-    world_input(&w, 7, _i == 0 ? up_asking() : up_modern_asking(), answer(0), 0);
-    world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
-    ck_assert_uint_eq(upstreams_deadline(w.upstreams), 0);
-}
-END_TEST
-
-START_TEST(answer_of_a_round_goes_to_a_legacy_server_in_slices)
-{
-    struct world_call call = {
-        .ticket = 7, .service = "s", .params = ECHO, .capabilities = "{\"sampling\":{}}"};
-    char *params, *begin, *end;
-
-    world_up_legacy(&w, "s");
-    world_call(&w, &call);
-    world_answer(&w, line_with("initialize"), WORLD_LEGACY);
-    ck_assert_ptr_nonnull(line_with("tools/call"));
-    world_say(&w, SAMPLE "\n");
-    world_pass(&w, UPSTREAM_QUESTION_COLLECT);
-    call.ticket = 9;
-    call.resume = world_event(&w)->resume;
-    params = large_made("{\"name\":\"echo\",\"inputResponses\":{\"sampling-1\":{\"data\":\"", "A",
-                        ANSWER, "\"}}}");
-    call.params = params;
-    work_reset();
-    world_call(&w, &call);
-    work_off();
-    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
-    begin = strstr(params, "{\"data\"");
-    end = begin + strlen(begin) - 2;
-    *end = '\0';
-    assert_line(world_line(&w), "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":", begin, "}");
-}
-END_TEST
-
-/* ---- questions, at the node of the server ---- */
-
-/* A child writes that line. */
-static void said(const char *head, const char *tail)
-{
-    const char *bytes = large_made(head, "A", LARGE, tail);
-
-    work_reset();
-    for (size_t left = strlen(bytes), size; left > 0; bytes += size, left -= size) {
-        size = left < LARGE_PIECE ? left : LARGE_PIECE;
-        world_say_bytes(&w, 1, mn_span(bytes, size));
-    }
-}
-
-#define ASKS "{\"method\":\"sampling/createMessage\",\"params\":{\"task\":1,\"data\":\""
-#define ASKS_TAIL "\"},\"jsonrpc\":\"2.0\",\"id\":9}\n"
-
-/* It stays where it is, and is copied once: for the mesh. */
-START_TEST(question_of_a_legacy_server_is_copied_once)
-{
-    struct world_call second = *LIVE;
-    const struct world_event *event;
-
-    (void)up_asking();
-    said(ASKS, ASKS_TAIL);
-    ck_assert_uint_le(work_worst(), LARGE + LARGE_STEP_MAX);
-    event = world_event(&w);
-    ck_assert_str_eq(event->what, "question");
-    ck_assert_str_eq(event->message, "sampling/createMessage");
-    assert_text(event->json, "{\"task\":1,\"data\":\"", "A", LARGE, "\"}");
-    /* The call it was put down to ends: another one of that client has it, and is told. */
-    second.ticket = 8;
-    world_call(&w, &second);
-    said(ASKS, ASKS_TAIL);
-    ck_assert_uint_eq(world_event(&w)->ticket, 8);
-    world_cancel(&w, 8);
-    event = world_event(&w);
-    ck_assert_uint_eq(event->ticket, 7);
-    assert_text(event->json, "{\"task\":1,\"data\":\"", "A", LARGE, "\"}");
-}
-END_TEST
-
-/* A client that is asked by a result gets no task to make, and then it is copied once more before.
- */
-START_TEST(question_that_ends_a_round_is_copied_once)
-{
-    const struct world_event *event;
-
-    world_up_legacy(&w, "s");
-    world_call(
-        &w, &(struct world_call){
-                .ticket = 7, .service = "s", .params = ECHO, .capabilities = "{\"sampling\":{}}"});
-    world_answer(&w, line_with("initialize"), WORLD_LEGACY);
-    ck_assert_ptr_nonnull(line_with("tools/call"));
-    said(_i == 0 ? "{\"method\":\"sampling/createMessage\",\"params\":{\"data\":\"" : ASKS,
-         ASKS_TAIL);
-    world_pass(&w, UPSTREAM_QUESTION_COLLECT);
-    ck_assert_uint_le(work_worst(), LARGE + LARGE_STEP_MAX);
-    event = world_event(&w);
-    ck_assert_uint_eq(event->resume.size, UPSTREAM_HANDLE_SIZE);
-    assert_text(event->json,
-                "{\"resultType\":\"input_required\",\"inputRequests\":{\"sampling-1\":{\"method\":"
-                "\"sampling/createMessage\",\"params\":{\"data\":\"",
-                "A", LARGE, "\"}}}}");
-}
-END_TEST
-
-/* Looked at twice, and copied once, for a client that is asked while its call runs. */
-START_TEST(round_of_a_modern_server_is_copied_once)
-{
-    const struct world_event *event;
-    char head[200];
-
-    world_up_modern(&w, "s");
-    world_call(&w, LIVE);
-    snprintf(
-        head, sizeof head,
-        "{\"jsonrpc\":\"2.0\",\"id\":%llu,\"result\":{\"resultType\":\"input_required\","
-        "\"inputRequests\":{\"k\":{\"method\":\"sampling/createMessage\",\"params\":{\"data\":\"",
-        (unsigned long long)world_id(world_line(&w)));
-    said(head, "\"}}}}}\n");
-    ck_assert_uint_le(work_worst(), 3 * LARGE + LARGE_STEP_MAX);
-    event = world_event(&w);
-    ck_assert_str_eq(event->key, "k");
-    assert_text(event->json, "{\"data\":\"", "A", LARGE, "\"}");
-}
-END_TEST
-
-START_TEST(answer_goes_to_a_modern_server_in_slices)
-{
-    const char *key = up_modern_asking(), *line, *begin;
-
-    work_reset();
-    world_input(&w, 7, key, answer(_i), 0);
-    ck_assert_ptr_null(world_line(&w));
-    world_input(&w, 7, key, "{}", 0); /* once only */
-    work_off();
-    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
-    line = world_line(&w);
-    ck_assert_ptr_nonnull(line);
-    begin = strstr(line, ",\"inputResponses\"");
-    assert_line(begin, ",\"inputResponses\":{\"k\":", large_text(),
-                strstr(begin, "},\"requestState\":\"mine\""));
-    world_answer(&w, line, "{\"resultType\":\"complete\",\"content\":[]}");
-    ck_assert_str_eq(world_event(&w)->what, "result");
-}
-END_TEST
-
-START_TEST(answer_to_a_modern_server_that_is_no_object_is_an_error)
-{
-    const char *key = up_modern_asking();
-
-    world_input(&w, 7, key, large_made("[\"", "A", ANSWER, "\"]"), 0);
-    work_off();
-    ck_assert_str_eq(world_event(&w)->what, "error");
-    ck_assert_ptr_null(world_line(&w));
-}
-END_TEST
-
-/* While it is checked, and while it is copied. */
-START_TEST(call_that_is_given_up_leaves_nothing)
-{
-    world_input(&w, 7, up_modern_asking(), answer(0), 0);
-    for (int i = 0; i < _i; i++)
-        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
-    ck_assert_uint_eq(upstreams_deadline(w.upstreams), 0);
-    world_cancel(&w, 7);
-    ck_assert_uint_gt(upstreams_deadline(w.upstreams), w.now.mono);
-    ck_assert_ptr_null(line_with("inputResponses"));
+    large_assert(client_response(id)->body, head, results[_i].unit, LARGE, tail);
 }
 END_TEST
 
 int main(void)
 {
     Suite *suite = suite_create("large rounds");
-    TCase *entry = tcase_create("at the client's node"),
-          *serving = tcase_create("at the server's node");
+    TCase *all = tcase_create("all");
 
-    tcase_set_timeout(entry, 60);
-    tcase_add_checked_fixture(entry, front_setup, front_teardown);
-    tcase_add_loop_test(entry, next_round_is_copied_in_slices, 0, 2);
-    tcase_add_loop_test(entry, response_is_copied_in_slices, 0, 2);
-    tcase_add_test(entry, response_to_a_call_that_is_over_goes_nowhere);
-    tcase_add_loop_test(entry, question_goes_to_a_legacy_client_in_slices, 0, QUESTIONS_COUNT);
-    tcase_add_test(entry, question_that_becomes_small_is_one_as_any);
-    tcase_add_test(entry, question_that_is_no_json_is_refused);
-    tcase_add_loop_test(entry, question_of_nobody_is_not_asked, 0, 3);
-    tcase_add_loop_test(entry, result_that_asks_goes_on_in_slices, 0, 4);
-    tcase_set_timeout(serving, 60);
-    tcase_add_checked_fixture(serving, upstream_setup, upstream_teardown);
-    tcase_add_loop_test(serving, answer_goes_to_a_legacy_server_in_slices, 0, ANSWERS_COUNT);
-    tcase_add_loop_test(serving, answer_that_is_no_object_is_refused, 0, 2);
-    tcase_add_loop_test(serving, server_that_goes_meanwhile_is_not_answered, 0, 1);
-    tcase_add_loop_test(serving, server_that_goes_meanwhile_is_not_answered, 500, 501);
-    tcase_add_loop_test(serving, node_that_ends_meanwhile_leaves_nothing, 0, 2);
-    tcase_add_test(serving, answer_of_a_round_goes_to_a_legacy_server_in_slices);
-    tcase_add_test(serving, question_of_a_legacy_server_is_copied_once);
-    tcase_add_loop_test(serving, question_that_ends_a_round_is_copied_once, 0, 2);
-    tcase_add_test(serving, round_of_a_modern_server_is_copied_once);
-    tcase_add_loop_test(serving, answer_goes_to_a_modern_server_in_slices, 0, ANSWERS_COUNT);
-    tcase_add_test(serving, answer_to_a_modern_server_that_is_no_object_is_an_error);
-    tcase_add_loop_test(serving, call_that_is_given_up_leaves_nothing, 0, 1);
-    tcase_add_loop_test(serving, call_that_is_given_up_leaves_nothing, 500, 501);
-    suite_add_tcase(suite, entry);
-    suite_add_tcase(suite, serving);
+    tcase_set_timeout(all, 60);
+    tcase_add_checked_fixture(all, setup, teardown);
+    tcase_add_loop_test(all, next_round_is_copied_in_slices, 0, 2);
+    tcase_add_loop_test(all, response_is_copied_in_slices, 0, 2);
+    tcase_add_test(all, responses_of_a_batch_are_copied_one_after_the_other);
+    tcase_add_test(all, response_to_a_call_that_is_over_goes_nowhere);
+    tcase_add_loop_test(all, question_goes_to_a_legacy_client_in_slices, 0, QUESTIONS_COUNT);
+    tcase_add_test(all, question_that_becomes_small_is_one_as_any);
+    tcase_add_test(all, question_that_is_no_json_is_refused);
+    tcase_add_loop_test(all, question_of_nobody_is_not_asked, 0, 3);
+    tcase_add_loop_test(all, result_that_asks_goes_on_in_slices, 0, 4);
+    suite_add_tcase(suite, all);
     return suite_run(suite);
 }

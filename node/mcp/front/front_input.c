@@ -21,6 +21,18 @@ struct front_input {
     struct mn_writer payload;
 };
 
+static bool input_has(const struct front *front, struct mn_list *link, const struct mn_buf *source)
+{
+    return link != &front->inputs && MN_CONTAINER(link, struct front_input, link)->source == source;
+}
+
+/* Whether another answer came in the same body, which counts once: those of one stand together. */
+static bool input_is_shared(const struct front *front, const struct front_input *input)
+{
+    return input_has(front, input->link.prev, input->source) ||
+           input_has(front, input->link.next, input->source);
+}
+
 /* What stands before the result: [answer] without it, within [payload] as its field [field]. */
 static void input_begin(struct front_input *input, uint32_t field,
                         const Meshnode__Gateway__Answer *answer)
@@ -59,12 +71,12 @@ void front_input_begin(struct front *front, const struct front_question *questio
     }
     input_begin(input, question->call == NULL ? ANSWER_IN_REQUEST : ANSWER_IN_INPUT, answer);
     mn_list_push_back(&front->inputs, &input->link);
-    front->bodies_size += input->source->size;
+    if (!input_is_shared(front, input)) front->bodies_size += input->source->size;
 }
 
 static void input_free(struct front *front, struct front_input *input)
 {
-    front->bodies_size -= input->source->size;
+    if (!input_is_shared(front, input)) front->bodies_size -= input->source->size;
     mn_list_remove(&input->link);
     pieces_drop(&input->result);
     mn_writer_drop(&input->payload);
@@ -104,7 +116,8 @@ size_t front_input_size(const struct front *front)
     size_t size = 0;
 
     MN_LIST_FOR_EACH (link, &front->inputs) {
-        size += MN_CONTAINER(link, struct front_input, link)->source->size;
+        const struct mn_buf *source = MN_CONTAINER(link, struct front_input, link)->source;
+        if (!input_has(front, link->next, source)) size += source->size;
     }
     return size;
 }

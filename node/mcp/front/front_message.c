@@ -123,6 +123,8 @@ static void front_message_of_batch(struct front *front, struct front_exchange *e
         front_legacy_request(front, exchange, session, message);
     else if (message->kind == JSONRPC_NOTIFICATION)
         front_legacy_notification(front, session, message);
+    else
+        front_question_on_response(front, session, message);
 }
 
 static void front_message_run_batch(struct front *front, struct front_exchange *exchange,

@@ -201,7 +201,8 @@ void upstream_parked_take_up(struct upstream_host *host, uint64_t ticket, struct
     MN_LIST_FOR_EACH (link, &asked->questions) {
         const struct upstream_question *question =
             MN_CONTAINER(link, struct upstream_question, link);
-        if (question->answer == NULL) upstream_question_tell(request, question);
+        if (question->answer == NULL && question->reply == NULL)
+            upstream_question_tell(request, question);
     }
     upstream_parked_gather(request);
 }

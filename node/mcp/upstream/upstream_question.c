@@ -528,7 +528,6 @@ bool upstream_question_is_object(struct upstream_host *host, struct mn_span text
 static void upstream_question_collect(struct upstream_request *request,
                                       struct upstream_question *question, struct mn_buf *answer)
 {
-    mn_buf_unref(question->answer);
     question->answer = answer;
     MN_LIST_FOR_EACH (link, &request->asked->questions) {
         if (MN_CONTAINER(link, struct upstream_question, link)->answer == NULL) return;
@@ -594,7 +593,8 @@ void upstream_question_on_answer(struct upstream_request *request,
         request->asked == NULL ? NULL
                                : upstream_question_find(request->asked, pb_text(answer->key));
 
-    if (question == NULL || question->reply != NULL || !request->is_live)
+    if (question == NULL || question->answer != NULL || question->reply != NULL ||
+        !request->is_live)
         return; /* it was answered already, or declined */
     if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR) {
         struct mn_span data = pb_span(answer->error->data);

@@ -8,6 +8,7 @@
 
 #define CHECK_SLICE ((size_t)32 << 10) /* bytes of one tick */
 #define COPY_SLICE ((size_t)64 << 10)
+#define WAITING_MAX ((size_t)32 << 20) /* bytes for one server, from which on no more may wait */
 
 struct upstream_reply {
     struct mn_list link; /* in host->replies */
@@ -44,7 +45,14 @@ void upstream_reply_begin(struct upstream *server, struct mn_span id, bool is_ca
 {
     struct upstream_reply *reply;
 
-    if (!server->is_http && upstream_stdio_is_unread(server)) return; /* it only asks */
+    if (upstream_reply_size(server) >= WAITING_MAX ||
+        (!server->is_http && upstream_stdio_is_unread(server))) { /* it only asks */
+        MN_PROBE("upstream: more large answers than may wait for a server");
+        upstream_question_refuse(server, id, is_cancelled, JSONRPC_INTERNAL,
+                                 mn_span_str("more large answers than this node may keep"),
+                                 mn_span(NULL, 0));
+        return;
+    }
     reply = reply_new(server->host, source, result);
     reply->server = server;
     reply->id = mn_buf_copy(id);

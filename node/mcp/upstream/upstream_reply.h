@@ -10,7 +10,7 @@
 struct upstream_reply;
 
 /* [result], part of [source], answers the legacy server's request [id]; what is no object is
- * refused as upstream_question_refuse() does. */
+ * refused as upstream_question_refuse() does, and so is more than may wait for one server. */
 void upstream_reply_begin(struct upstream *server, struct mn_span id, bool is_cancelled,
                           struct mn_buf *source, struct mn_span result);
 

@@ -21,6 +21,7 @@ void upstream_request_enter(struct upstream_request *request)
     mn_map_insert(&host->requests, &request->by_id, upstream_u64_key(&request->id));
     mn_list_push_back(&request->server->sent, &request->link);
     request->is_sent = true;
+    request->written_end = 0; /* a server that guesses may answer it before it is written */
     request->was_modern = upstream_is_modern(request->server);
     request->had_session = request->server->http.session_id != NULL;
 }
