@@ -74,7 +74,7 @@ test('servers that get everything wrong', withMesh('servers', async mesh => {
 
   // What a call of each says; and meanwhile another server answers.
   const refused = {
-    'http-toobig': /more than 32 MiB/, 'http-deep': /nothing that is MCP/,
+    'http-toobig': /more than 32 MiB/, 'http-deep': /more than 128 levels/,
     'http-resetting': /^outcome unknown/, 'http-flooding': /more than 32 MiB/, 'http-liar': /nothing that is MCP/,
     'stdio-endless': /^outcome unknown/, 'stdio-dies': /^outcome unknown/,
   };
