@@ -424,6 +424,76 @@ START_TEST(a_modern_servers_rounds_go_on_here_for_a_live_client)
 }
 END_TEST
 
+/* What a call comes to whose modern server asks for roots, and [question]; NULL: it is asked. */
+static const char *round_of(const char *version, const char *capabilities, const char *method,
+                            const char *question)
+{
+    static uint64_t ticket;
+    struct world_event *event;
+
+    world_call(&w, &(struct world_call){.ticket = ++ticket,
+                                        .service = "s",
+                                        .method = method,
+                                        .params = "{\"name\":\"echo\"}",
+                                        .version = version,
+                                        .capabilities = capabilities,
+                                        .is_live = true});
+    world_answer(&w, world_line(&w),
+                 world_format(&w,
+                              "{\"resultType\":\"input_required\",\"inputRequests\":{\"a\":{"
+                              "\"method\":\"roots/list\"},\"b\":%s}}",
+                              question));
+    event = world_event(&w);
+    if (event->kind == CALL_EVENT_RESULT)
+        return strcmp(event->what, "result") == 0 ? event->json : event->message;
+    ck_assert_str_eq(event->key, "a");
+    ck_assert_str_eq(world_event(&w)->key, "b");
+    world_cancel(&w, ticket);
+    return NULL;
+}
+
+#define SAMPLING "{\"method\":\"sampling/createMessage\",\"params\":{}}"
+#define FORM "{\"method\":\"elicitation/create\",\"params\":{\"message\":\"m\"}}"
+#define URL                                                                                      \
+    "{\"method\":\"elicitation/create\",\"params\":{\"mode\":\"url\",\"message\":\"m\",\"url\":" \
+    "\"http://x\"}}"
+#define NOW "2025-11-25"
+#define BEFORE "2025-06-18"
+
+START_TEST(a_modern_server_asks_a_live_client_only_what_it_declared)
+{
+    static const struct {
+        const char *version, *capabilities, *question, *part; /* NULL: it is asked */
+    } cases[] = {
+        {NOW, "{\"roots\":{}}", SAMPLING, "sampling/createMessage, which"},
+        {NOW, "{\"roots\":{},\"sampling\":{}}", SAMPLING, NULL},
+        {NOW, "{\"roots\":{},\"elicitation\":{}}", URL, "elicitation/create by URL, which"},
+        {NOW, "{\"roots\":{},\"elicitation\":{\"form\":{}}}", URL, "by URL, which"},
+        {NOW, "{\"roots\":{},\"elicitation\":{\"url\":{}}}", URL, NULL},
+        {NOW, "{\"roots\":{},\"elicitation\":{\"url\":{}}}", FORM, "elicitation/create, which"},
+        {NOW, "{\"roots\":{},\"elicitation\":{}}", FORM, NULL},
+        {BEFORE, "{\"roots\":{},\"elicitation\":{\"form\":{},\"url\":{}}}", URL, "by URL, which"},
+        {BEFORE, "{\"roots\":{},\"elicitation\":{}}", FORM, NULL},
+        {NOW, "{\"sampling\":{}}", SAMPLING, "roots/list, which"},
+    };
+
+    world_up_modern(&w, "s");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *said =
+            round_of(cases[i].version, cases[i].capabilities, "tools/call", cases[i].question);
+        ck_assert_msg((said == NULL) == (cases[i].part == NULL), "%zu: %s", i, said);
+        if (said == NULL) continue;
+        assert_has(said, cases[i].part);
+        assert_has(said, "\"isError\":true");
+        ck_assert_ptr_null(world_event(&w));
+        ck_assert_ptr_null(world_line(&w));
+    }
+    ck_assert_str_eq(
+        round_of(NOW, "{\"roots\":{}}", "prompts/get", SAMPLING),
+        "the server asks for sampling/createMessage, which this client cannot be asked");
+}
+END_TEST
+
 START_TEST(rounds_without_end_are_an_error)
 {
     world_up_modern(&w, "s");
@@ -607,6 +677,7 @@ int main(void)
     tcase_add_test(tc, a_session_that_dies_fails_its_calls_and_nothing_else);
     tcase_add_test(tc, more_clients_than_sessions_are_told_so);
     tcase_add_test(tc, a_modern_servers_rounds_go_on_here_for_a_live_client);
+    tcase_add_test(tc, a_modern_server_asks_a_live_client_only_what_it_declared);
     tcase_add_test(tc, rounds_without_end_are_an_error);
     tcase_add_test(tc, a_stateless_clients_round_passes_as_it_is);
     tcase_add_test(tc, a_question_that_is_taken_back_is_told_and_the_call_goes_on);

@@ -271,3 +271,14 @@ void upstream_answer_result(struct upstream_request *request, struct mn_span res
 {
     upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_RESULT, result);
 }
+
+void upstream_answer_tool_error(struct upstream_request *request, struct mn_span text)
+{
+    struct mn_writer writer = {0};
+
+    mn_writer_str(&writer, "{\"content\":[{\"type\":\"text\",\"text\":");
+    json_write_string(&writer, text);
+    mn_writer_str(&writer, "}],\"isError\":true}");
+    upstream_answer_result(request, mn_buf_span(writer.buf));
+    mn_writer_drop(&writer);
+}

@@ -24,4 +24,7 @@ bool upstream_answer_on_away(struct upstream_request *request, mn_time delay);
 /* A result made here. */
 void upstream_answer_result(struct upstream_request *request, struct mn_span result);
 
+/* The result of a tool that failed, with [text] for its model. */
+void upstream_answer_tool_error(struct upstream_request *request, struct mn_span text);
+
 #endif

@@ -129,7 +129,8 @@ bool upstream_asked_ask(struct upstream *server, const struct jsonrpc_message *m
     struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
 
     if (!asked_may(server, params) ||
-        !upstream_question_may(server->host, mn_buf_span(server->lease.capabilities), message))
+        !upstream_question_may(server->host, mn_buf_span(server->lease.capabilities),
+                               message->method, message->params))
         return false;
     MN_PROBE("upstream: a client is asked outside of any call");
     asked_new(server, message->id, message->method, params,

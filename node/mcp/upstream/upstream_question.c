@@ -1,5 +1,6 @@
 #include "node/mcp/upstream/upstream_question.h"
 
+#include "node/mcp/upstream/upstream_answer.h"
 #include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_message.h"
@@ -11,7 +12,8 @@
 
 #define CANCELLED "{\"action\":\"cancel\"}"
 #define BAD_ANSWER "the client's answer is no JSON object"
-#define PARAMS_FIELD 3 /* of a question, gateway.proto */
+#define URL_VERSION "2025-11-25" /* the first legacy one that has elicitation by URL */
+#define PARAMS_FIELD 3           /* of a question, gateway.proto */
 #define QUESTION_FIELD \
     MESHNODE__GATEWAY__EVENT__KIND_QUESTION /* a kind is the number of its field */
 
@@ -177,11 +179,25 @@ void upstream_question_tell(struct upstream_request *request,
 
 /* ---- from a legacy server ---- */
 
+static bool upstream_question_is_url(const struct json *params)
+{
+    return mn_span_is(json_text(json_find_str(params, "mode")), "url");
+}
+
+/* A client that says nothing of modes has forms. */
+static bool upstream_question_has_mode(const struct json *elicitation, const struct json *params)
+{
+    bool has_url = json_find_str(elicitation, "url") != NULL;
+
+    if (upstream_question_is_url(params)) return has_url;
+    return !has_url || json_find_str(elicitation, "form") != NULL;
+}
+
 bool upstream_question_may(struct upstream_host *host, struct mn_span capabilities,
-                           const struct jsonrpc_message *message)
+                           struct mn_span method, const struct json *params)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    size_t kind = upstream_question_kind(message->method);
+    size_t kind = upstream_question_kind(method);
     const struct json *all, *capability;
 
     if (kind == KINDS_COUNT ||
@@ -190,9 +206,7 @@ bool upstream_question_may(struct upstream_host *host, struct mn_span capabiliti
     capability = json_find_str(all, kinds[kind].capability);
     if (!json_is(capability, JSON_OBJECT)) return false;
     if (kinds[kind].member != NULL) return json_find_str(capability, kinds[kind].member) != NULL;
-    if (mn_span_is(json_text(json_find_str(message->params, "mode")), "url"))
-        return json_find_str(capability, "url") != NULL;
-    return true;
+    return kind != KIND_ELICITATION || upstream_question_has_mode(capability, params);
 }
 
 bool upstream_question_is_patient(struct mn_span method)
@@ -290,7 +304,8 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
 
     if (request == NULL) return false;
     host = request->server->host;
-    if (!upstream_question_may(host, mn_buf_span(request->server->lease.capabilities), message))
+    if (!upstream_question_may(host, mn_buf_span(request->server->lease.capabilities),
+                               message->method, message->params))
         return false;
     asked = upstream_question_asked(request);
     if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) return false;
@@ -456,10 +471,55 @@ static void upstream_question_again(struct upstream_request *request)
     upstream_call_resend(request);
 }
 
+/* The first question (its key) that the client of the call cannot be asked; NULL: there is none.
+ * Older clients know no URLs, whatever they declare. */
+static const struct json *upstream_question_unasked(struct upstream_host *host,
+                                                    const Meshnode__Gateway__Request *payload,
+                                                    const struct json *questions)
+{
+    struct mn_span capabilities = pb_span(payload->client_capabilities);
+    bool knows_urls = strcmp(payload->protocol_version, URL_VERSION) >= 0;
+
+    for (const struct json *key = json_first(questions); key != NULL;
+         key = json_next(questions, key)) {
+        const struct json *params = json_find_str(json_value(key), "params");
+        struct mn_span method = json_text(json_find_str(json_value(key), "method"));
+        if (!upstream_question_may(host, capabilities, method, params)) return key;
+        if (!knows_urls && upstream_question_is_url(params)) return key;
+    }
+    return NULL;
+}
+
+/* False: it asks what this client cannot be asked, and the call is over. A legacy server would be
+ * told so, and could do without; this one was told before what can be asked. */
+static bool upstream_question_judge(struct upstream_request *request, const struct json *questions)
+{
+    struct upstream_host *host = request->server->host;
+    const Meshnode__Gateway__Request *payload = pb_view(
+        &meshnode__gateway__request__descriptor, &host->scratch, mn_buf_span(request->payload));
+    const struct json *key;
+    struct mn_span method, text;
+
+    if (payload == NULL || !json_is(questions, JSON_OBJECT)) return true;
+    key = upstream_question_unasked(host, payload, questions);
+    if (key == NULL) return true;
+    MN_PROBE("upstream: a modern server asks what its client cannot be asked");
+    method = json_text(json_find_str(json_value(key), "method"));
+    text = mn_span_str(mn_arena_format(
+        &host->scratch, "the server asks for %.*s%s, which this client cannot be asked",
+        (int)method.size, (const char *)method.data,
+        upstream_question_is_url(json_find_str(json_value(key), "params")) ? " by URL" : ""));
+    if (strcmp(payload->method, "tools/call") == 0)
+        upstream_answer_tool_error(request, text);
+    else
+        upstream_call_answer_error(request, JSONRPC_INTERNAL, text, mn_span(NULL, 0));
+    return false;
+}
+
 void upstream_question_on_round(struct upstream_request *request, const struct json *result)
 {
     struct upstream_host *host = request->server->host;
-    const struct json_limits limits = {JSON_DEPTH_MAX, 3, JSON_NODES_MAX};
+    const struct json_limits limits = {JSON_DEPTH_MAX, 4, JSON_NODES_MAX};
     struct upstream_asked *asked = upstream_question_asked(request);
     const struct json *whole, *state, *questions;
 
@@ -472,6 +532,7 @@ void upstream_question_on_round(struct upstream_request *request, const struct j
     }
     state = json_find_str(whole, "requestState");
     questions = json_find_str(whole, "inputRequests");
+    if (!upstream_question_judge(request, questions)) return;
     mn_buf_unref(asked->state);
     asked->state = json_is(state, JSON_STRING) ? mn_buf_copy(state->raw) : NULL;
     upstream_question_forget_answered(asked);
@@ -482,7 +543,6 @@ void upstream_question_on_round(struct upstream_request *request, const struct j
             const struct json *params = json_find_str(json_value(key), "params");
             struct mn_span method = json_text(json_find_str(json_value(key), "method"));
             if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) break;
-            if (upstream_question_kind(method) == KINDS_COUNT) continue;
             upstream_question_add(request, key->text, mn_span(NULL, 0), method,
                                   params == NULL ? mn_span(NULL, 0) : params->raw, host->text);
         }

@@ -56,9 +56,9 @@ struct upstream_asked {
 
 void upstream_question_free(struct upstream_request *request);
 
-/* Whether a client with these capabilities can be asked that. */
+/* Whether a client with these capabilities can be asked that, with [params] (NULL: none). */
 bool upstream_question_may(struct upstream_host *host, struct mn_span capabilities,
-                           const struct jsonrpc_message *message);
+                           struct mn_span method, const struct json *params);
 
 /* A JSON object that can be passed on as such. */
 bool upstream_question_is_object(struct upstream_host *host, struct mn_span text);
