@@ -244,7 +244,8 @@ static void on_input(const struct call_more *more)
     }
     ck_assert_int_eq(input->what_case, MESHNODE__GATEWAY__INPUT__WHAT_ANSWER);
     answer = input->answer;
-    client_input = (struct client_input){.ticket = more->ticket, .key = answer->key, .result = ""};
+    client_input = (struct client_input){
+        .ticket = more->ticket, .key = answer->key, .result = "", .by_client = answer->by_client};
     if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR)
         client_input.code = (int)answer->error->code;
     else

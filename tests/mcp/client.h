@@ -37,6 +37,7 @@ extern struct client_input {
     uint64_t ticket; /* 0: nothing yet */
     const char *key, *result;
     int code;               /* of an error */
+    bool by_client;         /* it is the client's own */
     const char *wishes;     /* URIs and ids of tasks, each followed by a blank */
     const char *levels;     /* of sessions that hear, likewise */
     const char *own;        /* URIs of these, likewise */

@@ -55,6 +55,7 @@ START_TEST(a_question_is_a_request_on_the_stream_of_its_call)
     client_legacy(ann, ANSWER(SECOND) "\"error\":{\"code\":-7,\"message\":\"x\"}}");
     ck_assert_str_eq(client_input.key, "r-2");
     ck_assert_int_eq(client_input.code, -7);
+    ck_assert(client_input.by_client);
     client_input.ticket = 0;
     client_legacy(ann, ANSWER(SECOND) "\"result\":{}}"); /* once only */
     ck_assert_uint_eq(client_input.ticket, 0);
@@ -137,6 +138,7 @@ START_TEST(what_cannot_be_asked_is_refused_for_the_client)
     client_question(1, "x-1", "something/else", "{}");
     ck_assert_str_eq(client_input.key, "x-1");
     ck_assert_int_eq(client_input.code, -32603);
+    ck_assert(!client_input.by_client);
     client_question(1, "x-2", "roots/list", "[1]");
     ck_assert_str_eq(client_input.key, "x-2");
     client_gone(id);

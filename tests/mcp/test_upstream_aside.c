@@ -393,6 +393,10 @@ START_TEST(a_client_is_asked_between_calls)
     (void)world_event(&w);
     world_answer_aside(&w, &anns, roots, NULL, -32603);
     assert_has(world_line(&w), "\"id\":\"q-2\",\"error\":{\"code\":-32603");
+    (void)world_event(&w);
+    world_say(&w, ASK);
+    world_answer_aside(&w, &anns, assert_asked("elicitation/create"), NULL, -7);
+    assert_has(world_line(&w), "\"id\":\"q-1\",\"error\":{\"code\":-7");
 }
 END_TEST
 

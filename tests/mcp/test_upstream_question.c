@@ -185,6 +185,9 @@ START_TEST(live_questions_are_events_and_answers_go_to_the_server)
     assert_has(world_line(&w), "\"id\":8,\"error\":{\"code\":-1,");
     world_say(&w, ELICIT);
     world_input(&w, 1, world_event(&w)->key, NULL, -1);
+    assert_has(world_line(&w), "\"id\":\"u7\",\"error\":{\"code\":-1,\"message\":\"no\"}");
+    world_say(&w, ELICIT); /* its node answers for a client that cannot be asked */
+    world_input(&w, 1, world_event(&w)->key, NULL, -32603);
     assert_has(world_line(&w), "\"result\":{\"action\":\"cancel\"}");
     world_answer(&w, line, "{\"content\":[]}");
     ck_assert_str_eq(world_event(&w)->json, "{\"content\":[]}");

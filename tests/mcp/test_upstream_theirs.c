@@ -88,15 +88,19 @@ START_TEST(a_server_begins_a_task_of_its_client_and_asks_how_it_is)
 }
 END_TEST
 
-/* A server that was promised a task, or asks about one, hears of errors as such. */
+/* A server that was promised a task, or asks about one, hears as such also of what its client's
+ * node says for it. */
 START_TEST(a_client_that_refuses_is_heard)
 {
     call_with(1, "ann", ALL, ALL);
     world_say(&w, ELICIT);
-    world_input(&w, 1, world_event(&w)->key, NULL, -7);
-    assert_has(world_line(&w), "\"id\":5,\"error\":{\"code\":-7,");
+    world_input(&w, 1, world_event(&w)->key, NULL, -32603);
+    assert_has(world_line(&w), "\"id\":5,\"error\":{\"code\":-32603,");
     world_say(&w, ASK("6", "elicitation/create", "{\"message\":\"m\"}"));
     world_input(&w, 1, world_event(&w)->key, NULL, -7);
+    assert_has(world_line(&w), "\"id\":6,\"error\":{\"code\":-7,");
+    world_say(&w, ASK("6", "elicitation/create", "{\"message\":\"m\"}"));
+    world_input(&w, 1, world_event(&w)->key, NULL, -32603);
     assert_has(world_line(&w), "\"id\":6,\"result\":{\"action\":\"cancel\"}");
     world_say(&w, ASK("7", "tasks/get", "{\"taskId\":\"c-1\"}"));
     world_input(&w, 1, world_event(&w)->key, NULL, -32602);
@@ -119,7 +123,7 @@ START_TEST(what_a_client_did_not_declare_is_not_asked)
     world_say(&w, ELICIT); /* it can be asked that, but not as a task: it takes no notice */
     event = world_event(&w);
     ck_assert_str_eq(event->message, "elicitation/create");
-    world_input(&w, 1, event->key, NULL, -7);
+    world_input(&w, 1, event->key, NULL, -32603);
     assert_has(world_line(&w), "\"id\":5,\"result\":{\"action\":\"cancel\"}");
 }
 END_TEST

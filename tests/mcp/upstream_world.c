@@ -8,6 +8,7 @@
 
 #include "node/mcp/wire/aside.h"
 #include "node/mcp/wire/audience.h"
+#include "node/mcp/wire/jsonrpc.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
@@ -666,6 +667,7 @@ void world_answer_aside(struct world *w, const struct world_call *as, const char
         answer.result = pb_bytes(mn_span_str(result));
     else
         answer.error = &error;
+    answer.by_client = code != JSONRPC_INTERNAL;
     request.method = (char *)(uintptr_t)ASIDE_ANSWER;
     request.params = pb_bytes(mn_span_str("{}"));
     request.session = pb_bytes(mn_span_str(as->session));
@@ -694,6 +696,7 @@ void world_input(struct world *w, uint64_t ticket, const char *key, const char *
         error.message = (char *)(uintptr_t)world_format(w, "no");
         answer.how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
         answer.error = &error;
+        answer.by_client = code != JSONRPC_INTERNAL;
     }
     input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_ANSWER;
     input.answer = &answer;

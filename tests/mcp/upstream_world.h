@@ -126,9 +126,13 @@ void world_wish_session(struct world *w, uint64_t ticket, const char *session, c
 void world_wish_own(struct world *w, uint64_t ticket, const char *session, const char *const *uris);
 /* The same, where the session went after so many others. */
 void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uint64_t moves);
-/* The client of a session answers what it was asked outside of calls; [code] 0: with [result]. */
+/* The client of a session answers what it was asked outside of calls; [code] 0: with [result];
+ * -32603: its node does. */
 void world_answer_aside(struct world *w, const struct world_call *as, const char *key,
                         const char *result, int code);
+/* The client of a call answers that, with [result], or NULL: with that error; -32603: its node
+ * does.
+ */
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code);
 void world_cancel(struct world *w, uint64_t ticket);
 void world_lose(struct world *w, uint64_t ticket); /* its caller's node */

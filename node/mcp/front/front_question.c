@@ -321,6 +321,7 @@ static void front_question_on_error(struct front *front, const struct front_ques
     error.data = pb_bytes(message->data);
     answer->how_case = MESHNODE__GATEWAY__ANSWER__HOW_ERROR;
     answer->error = &error;
+    answer->by_client = true;
     front_question_answer(front, question, answer);
 }
 

@@ -166,8 +166,8 @@ static void asked_answer(struct upstream *lease, const struct asked *asked,
     if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR) {
         data = pb_span(answer->error->data);
         if (!upstream_question_is_object(lease->host, data)) data = mn_span(NULL, 0);
-        upstream_question_refuse(lease, asked->id, asked->is_cancelled, answer->error->code,
-                                 pb_text(answer->error->message), data);
+        upstream_question_refuse(lease, asked->id, asked->is_cancelled && !answer->by_client,
+                                 answer->error->code, pb_text(answer->error->message), data);
     } else if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_RESULT) {
         upstream_question_give(lease, asked->id, asked->is_cancelled, source,
                                pb_span(answer->result));

@@ -595,12 +595,14 @@ static void upstream_question_collect(struct upstream_request *request,
     upstream_question_end_round(request);
 }
 
+/* What a client says itself goes to a legacy server as it is; a modern one knows no errors. */
 static void upstream_question_on_refusal(struct upstream_request *request,
-                                         struct upstream_question *question, int64_t code,
-                                         struct mn_span text, struct mn_span data)
+                                         struct upstream_question *question, bool by_client,
+                                         int64_t code, struct mn_span text, struct mn_span data)
 {
     if (question->id.size > 0) {
-        upstream_question_reply_error(request, question, code, text, data);
+        upstream_question_refuse(request->server, question->id,
+                                 question->is_cancelled && !by_client, code, text, data);
         upstream_question_drop(request->asked, question);
         if (request->asked->open_count == 0) upstream_question_settled(request);
     } else if (upstream_question_kind(question->method) == KIND_ELICITATION) {
@@ -613,8 +615,8 @@ static void upstream_question_on_refusal(struct upstream_request *request,
 static void upstream_question_on_bad(struct upstream_request *request,
                                      struct upstream_question *question)
 {
-    upstream_question_on_refusal(request, question, JSONRPC_INTERNAL, mn_span_str(BAD_ANSWER),
-                                 mn_span(NULL, 0));
+    upstream_question_on_refusal(request, question, false, JSONRPC_INTERNAL,
+                                 mn_span_str(BAD_ANSWER), mn_span(NULL, 0));
 }
 
 void upstream_question_on_checked(struct upstream_question *question, struct mn_buf *answer)
@@ -658,9 +660,10 @@ void upstream_question_on_answer(struct upstream_request *request,
         return; /* it was answered already, or declined */
     if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_ERROR) {
         struct mn_span data = pb_span(answer->error->data);
-        upstream_question_on_refusal(
-            request, question, answer->error->code, pb_text(answer->error->message),
-            upstream_question_is_object(host, data) ? data : mn_span(NULL, 0));
+        upstream_question_on_refusal(request, question, answer->by_client, answer->error->code,
+                                     pb_text(answer->error->message),
+                                     upstream_question_is_object(host, data) ? data
+                                                                             : mn_span(NULL, 0));
     } else if (answer->how_case == MESHNODE__GATEWAY__ANSWER__HOW_RESULT) {
         upstream_question_on_result(request, question, source, pb_span(answer->result));
     } else {
