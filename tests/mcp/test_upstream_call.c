@@ -407,6 +407,36 @@ START_TEST(codes_of_the_protocol_are_a_legacy_servers_own)
 }
 END_TEST
 
+static int code_of_read(uint64_t ticket, bool is_live, const char *method, const char *data)
+{
+    world_call(&w, &(struct world_call){.ticket = ticket,
+                                        .service = "s",
+                                        .method = method,
+                                        .params = "{\"uri\":\"x://y\",\"name\":\"echo\"}",
+                                        .is_live = is_live});
+    world_error(&w, world_line(&w), -32602, data);
+    return world_event(&w)->code;
+}
+
+START_TEST(what_a_modern_server_does_not_find_has_its_legacy_code)
+{
+    const char *uri = "{\"uri\":\"x://y\"}";
+
+    world_up_modern(&w, "s");
+    ck_assert_int_eq(code_of_read(1, true, "resources/read", uri), -32002);
+    ck_assert_int_eq(code_of_read(2, false, "resources/read", uri), -32602);
+    ck_assert_int_eq(code_of_read(3, true, "prompts/get", uri), -32602);
+    ck_assert_int_eq(code_of_read(4, true, "resources/read", "{\"why\":1}"), -32602);
+}
+END_TEST
+
+START_TEST(what_a_legacy_server_says_of_a_resource_stays)
+{
+    world_up_legacy(&w, "s");
+    ck_assert_int_eq(code_of_read(1, true, "resources/read", "{\"uri\":\"x://y\"}"), -32602);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("upstream_stdio");
@@ -432,6 +462,8 @@ static Suite *suite(void)
     tcase_add_test(tc, call_timeout_gives_up_unless_there_is_progress);
     tcase_add_test(tc, codes_of_the_protocol_are_a_legacy_servers_own);
     tcase_add_test(tc, a_capability_that_is_missing_is_said_as_such);
+    tcase_add_test(tc, what_a_modern_server_does_not_find_has_its_legacy_code);
+    tcase_add_test(tc, what_a_legacy_server_says_of_a_resource_stays);
     tcase_add_test(tc, child_of_another_era_is_asked_again_and_the_call_sent_again);
     suite_add_tcase(s, tc);
     return s;

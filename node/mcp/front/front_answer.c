@@ -111,16 +111,6 @@ static bool front_answer_on_urls(struct front *front, struct front_call *call, s
 }
 
 /* An error of the server goes on as it is; modern clients also get its HTTP status. */
-/* A modern server says of a resource that there is none by a code that means many things, and names
- * it; the revisions of a legacy client have one for that alone. */
-static bool front_answer_is_not_found(const struct front_call *call, int64_t code,
-                                      const struct json *data)
-{
-    return call->session != NULL && code == JSONRPC_INVALID_PARAMS &&
-           call->method->kind == NAMES_RESOURCES && call->method->member != NULL &&
-           json_find_str(data, "uri") != NULL;
-}
-
 static void front_answer_on_error(struct front *front, struct front_call *call,
                                   const Meshnode__Gateway__Error *error)
 {
@@ -143,8 +133,6 @@ static void front_answer_on_error(struct front *front, struct front_call *call,
     if (data.size > 0 &&
         json_parse_copy(front->parser, data, kept_members, &front->scratch, &value) != MN_OK)
         data = mn_span(NULL, 0);
-    if (data.size > 0 && front_answer_is_not_found(call, code, value))
-        code = JSONRPC_RESOURCE_NOT_FOUND;
     if (call->session == NULL) {
         if (code == JSONRPC_URL_ELICITATION && front_answer_on_urls(front, call, data)) return;
         if (code == JSONRPC_METHOD_NOT_FOUND) http_code = 404;

@@ -131,6 +131,22 @@ static bool upstream_answer_misleads(const struct upstream_request *request,
            !upstream_answer_has(request->server, message, "requiredCapabilities", JSON_OBJECT);
 }
 
+/* A modern server says of a resource that there is none by a code that means many things, and names
+ * it; the revisions of a legacy client have one for that alone. */
+static bool upstream_answer_is_not_found(const struct upstream_request *request,
+                                         const struct jsonrpc_message *message)
+{
+    struct upstream *server = request->server;
+    const Meshnode__Gateway__Request *payload;
+
+    if (!request->was_modern || !request->is_live || message->code != JSONRPC_INVALID_PARAMS ||
+        !upstream_answer_has(server, message, "uri", JSON_STRING))
+        return false;
+    payload = pb_view(&meshnode__gateway__request__descriptor, &server->host->scratch,
+                      mn_buf_span(request->payload));
+    return payload != NULL && strcmp(payload->method, "resources/read") == 0;
+}
+
 static void upstream_answer_on_error(struct upstream_request *request,
                                      const struct jsonrpc_message *message, uint32_t code)
 {
@@ -157,9 +173,11 @@ static void upstream_answer_on_error(struct upstream_request *request,
     }
     /* These speak of our hop; the caller did nothing wrong. */
     bool is_ours = is_version || is_header;
-    bool is_internal = is_ours || upstream_answer_misleads(request, message);
-    upstream_call_answer_error(request, is_internal ? JSONRPC_INTERNAL : message->code,
-                               message->message, is_ours ? (struct mn_span){0} : message->data);
+    int64_t shown = message->code;
+    if (is_ours || upstream_answer_misleads(request, message)) shown = JSONRPC_INTERNAL;
+    if (upstream_answer_is_not_found(request, message)) shown = JSONRPC_RESOURCE_NOT_FOUND;
+    upstream_call_answer_error(request, shown, message->message,
+                               is_ours ? (struct mn_span){0} : message->data);
 }
 
 static void upstream_answer_on_result(struct upstream_request *request, const struct json *result)
