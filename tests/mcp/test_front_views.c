@@ -467,6 +467,31 @@ START_TEST(a_user_interface_that_two_servers_have_is_told_apart)
 }
 END_TEST
 
+START_TEST(a_view_has_the_tasks_and_extensions_of_what_it_shows)
+{
+    static const char *const paths[] = {"/mcp/views/work", "/mcp/views/small", "/mcp/views/plain"};
+    const char *initialize = ID "\"method\":\"initialize\",\"params\":{\"protocolVersion\":"
+                                "\"2025-11-25\",\"capabilities\":{}}}";
+
+    client_service_offer(
+        "jobs", true,
+        &(struct client_offer){.tools = LIST(TOOL("run")),
+                               .capabilities =
+                                   "{\"tasks\":{\"requests\":{\"tools\":{\"call\":{}}}},"
+                                   "\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}}"});
+    CURATE({"view/work", "{\"tools\":[\"jobs/*\"]}"},
+           {"view/small", "{\"surface\":\"small\",\"tools\":[\"jobs/*\"]}"},
+           {"view/plain", "{\"tools\":[\"fs/*\"]}"});
+    for (int i = 0; i < 3; i++) {
+        const char *said = client_send("POST", paths[i], NULL, initialize)->body;
+        ck_assert_msg((strstr(said, "\"tasks\":{") != NULL) == (i < 2), "%s: %s", paths[i], said);
+        said = at(paths[i], "server/discover", NULL, meta_only)->body;
+        ck_assert_msg((strstr(said, "modelcontextprotocol/tasks") != NULL) == (i < 2), "%s: %s",
+                      paths[i], said);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("front_views");
@@ -488,6 +513,7 @@ int main(void)
     tcase_add_test(tcase, a_tool_in_quarantine_is_in_no_list_and_not_called);
     tcase_add_test(tcase, a_pinned_tool_is_held_back_when_it_changes);
     tcase_add_test(tcase, a_changed_definition_is_told);
+    tcase_add_test(tcase, a_view_has_the_tasks_and_extensions_of_what_it_shows);
     tcase_add_test(tcase, a_user_interface_that_two_servers_have_is_told_apart);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);

@@ -108,7 +108,7 @@ void front_about_rest(struct front *front, struct mn_writer *writer, struct name
 #define INSTRUCTIONS_MAX 16384    /* bytes of all servers together at /mcp and at a view */
 #define INSTRUCTIONS_ONE_MAX 4096 /* of one of them; more is cut */
 
-/* Of /mcp: always all, so that servers may come later without a new session. */
+/* Of /mcp and views: always all, so that servers may come later without a new session. */
 static const char aggregated[] = "\"capabilities\":{\"tools\":{\"listChanged\":true},"
                                  "\"prompts\":{\"listChanged\":true},"
                                  "\"resources\":{\"listChanged\":true,\"subscribe\":true},"
@@ -139,31 +139,47 @@ static uint32_t front_about_tasks_of(struct front *front, const struct names_ser
     return front_about_tasks(all);
 }
 
-/* What one of the listed servers says. */
-static uint32_t front_about_all_tasks(struct front *front)
+/* Whether the endpoint shows anything of that service. */
+static bool front_about_shows(struct names_endpoint at, const struct names_service *service)
+{
+    if (at.view == NULL) return service->is_listed;
+    for (int kind = 0; kind < NAMES_LISTS; kind++)
+        for (uint32_t i = 0; i < at.view->counts[kind]; i++)
+            if (at.view->rows[kind][i].item->service == service) return true;
+    return false;
+}
+
+/* Whether its tools can be called there, also those that a small surface only finds. */
+static bool front_about_reaches(struct names_endpoint at, const struct names_service *service)
+{
+    if (front_about_shows(at, service)) return true;
+    for (uint32_t i = 0; at.view != NULL && i < at.view->all_count; i++)
+        if (at.view->all[i].item->service == service) return true;
+    return false;
+}
+
+/* What one of the servers says whose tools can be called there. */
+static uint32_t front_about_all_tasks(struct front *front, struct names_endpoint at)
 {
     struct names_item **items;
     uint32_t tasks = 0;
 
     names_listed(&front->names, NAMES_TOOLS, &items);
     for (uint32_t i = 0; i < front->names.services.count; i++)
-        if (front->names.sorted[i]->is_listed)
+        if (front_about_reaches(at, front->names.sorted[i]))
             tasks |= front_about_tasks_of(front, front->names.sorted[i]);
     return tasks;
 }
 
 bool front_about_lists_tasks(struct front *front, const struct front_session *session)
 {
-    const struct names_service *service;
+    struct names_endpoint at;
     uint32_t tasks;
 
-    if (!front_task_is_core(session->version)) return false;
-    if (front_about_is_aggregated(session->service)) {
-        tasks = front_about_all_tasks(front);
-    } else {
-        service = names_service(&front->names, session->service);
-        tasks = service == NULL ? 0 : front_about_tasks_of(front, service);
-    }
+    if (!front_task_is_core(session->version) || !front_about_find(front, session->service, &at))
+        return false;
+    tasks = at.service != NULL ? front_about_tasks_of(front, at.service)
+                               : front_about_all_tasks(front, at);
     return (tasks & TASKS_LIST) != 0;
 }
 
@@ -193,8 +209,9 @@ static void front_about_own(struct front *front, struct mn_writer *writer,
     mn_writer_str(writer, "}");
 }
 
-/* Extensions of all listed servers, each as the first one has it. */
-static void front_about_extensions(struct front *front, struct mn_writer *writer)
+/* Extensions of all servers that can be called there, each as the first one has it. */
+static void front_about_extensions(struct front *front, struct mn_writer *writer,
+                                   struct names_endpoint at)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
     struct names_item **items;
@@ -205,7 +222,7 @@ static void front_about_extensions(struct front *front, struct mn_writer *writer
     for (uint32_t i = 0; i < front->names.services.count; i++) {
         const struct names_service *service = front->names.sorted[i];
         const struct json *all, *extensions;
-        if (!service->is_listed || service->capabilities.size == 0 ||
+        if (!front_about_reaches(at, service) || service->capabilities.size == 0 ||
             json_parse_copy(front->parser, service->capabilities, limits, &front->scratch, &all) !=
                 MN_OK)
             continue;
@@ -225,26 +242,27 @@ static void front_about_extensions(struct front *front, struct mn_writer *writer
     if (count > 0) mn_writer_str(writer, "}");
 }
 
-static void front_about_all(struct front *front, struct mn_writer *writer, const char *version)
+static void front_about_all(struct front *front, struct mn_writer *writer, struct names_endpoint at,
+                            const char *version)
 {
-    uint32_t tasks = front_task_is_core(version) ? front_about_all_tasks(front) : 0;
+    uint32_t tasks = front_task_is_core(version) ? front_about_all_tasks(front, at) : 0;
 
     mn_writer_str(writer, aggregated);
     if (tasks != 0)
         mn_writer_format(writer, ",\"tasks\":{%s%s\"requests\":{\"tools\":{\"call\":{}}}}",
                          (tasks & TASKS_LIST) != 0 ? "\"list\":{}," : "",
                          (tasks & TASKS_CANCEL) != 0 ? "\"cancel\":{}," : "");
-    front_about_extensions(front, writer);
+    front_about_extensions(front, writer, at);
     mn_writer_str(writer, "}");
 }
 
 void front_about_capabilities(struct front *front, struct mn_writer *writer,
-                              const struct names_service *service, const char *version)
+                              struct names_endpoint at, const char *version)
 {
-    if (service == NULL)
-        front_about_all(front, writer, version);
+    if (at.service == NULL)
+        front_about_all(front, writer, at, version);
     else
-        front_about_own(front, writer, service, version);
+        front_about_own(front, writer, at.service, version);
 }
 
 bool front_about_has(struct front *front, const struct names_service *service, const char *name)
@@ -266,16 +284,6 @@ static struct mn_span front_about_cut(struct mn_span text, size_t max)
     while (max > 0 && (text.data[max] & 0xc0) == 0x80)
         max--;
     return mn_span(text.data, max);
-}
-
-/* Whether the endpoint shows anything of that service. */
-static bool front_about_shows(struct names_endpoint at, const struct names_service *service)
-{
-    if (at.view == NULL) return service->is_listed;
-    for (int kind = 0; kind < NAMES_LISTS; kind++)
-        for (uint32_t i = 0; i < at.view->counts[kind]; i++)
-            if (at.view->rows[kind][i].item->service == service) return true;
-    return false;
 }
 
 /* What servers say about their use, each under its name, in order of name: the same from every

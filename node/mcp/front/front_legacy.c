@@ -38,7 +38,7 @@ static void front_legacy_welcome(struct front *front, struct front_exchange *exc
     struct mn_writer result = {0};
 
     mn_writer_format(&result, "{\"protocolVersion\":\"%s\",", session->version);
-    front_about_capabilities(front, &result, at.service, session->version);
+    front_about_capabilities(front, &result, at, session->version);
     mn_writer_str(&result, ",\"serverInfo\":");
     front_about_server(&result, at.service);
     front_about_instructions(front, &result, at);

@@ -136,7 +136,7 @@ static void front_modern_discover(struct front *front, struct front_exchange *ex
     struct mn_writer result = {0};
 
     mn_writer_str(&result, "{\"resultType\":\"complete\",\"supportedVersions\":[\"" VERSION "\"],");
-    front_about_capabilities(front, &result, at.service, NULL);
+    front_about_capabilities(front, &result, at, NULL);
     front_about_instructions(front, &result, at);
     mn_writer_str(&result, ",\"ttlMs\":0,\"cacheScope\":\"private\"");
     front_about_rest(front, &result, at, true);

@@ -218,7 +218,7 @@ bool front_about_is_aggregated(struct mn_span endpoint);
 /* serverInfo; "capabilities":{...}; ,"instructions":"..." if there are any. */
 void front_about_server(struct mn_writer *writer, const struct names_service *service);
 void front_about_capabilities(struct front *front, struct mn_writer *writer,
-                              const struct names_service *service, const char *version);
+                              struct names_endpoint at, const char *version);
 void front_about_instructions(struct front *front, struct mn_writer *writer,
                               struct names_endpoint at);
 
