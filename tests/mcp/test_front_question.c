@@ -544,6 +544,40 @@ START_TEST(tasks_are_offered_where_they_exist_and_only_in_their_revision)
 }
 END_TEST
 
+/* At its own endpoint a server answers as it does directly: what it does not have is no method. */
+START_TEST(a_server_without_tasks_has_none_of_their_methods)
+{
+    static const char *const headers[] = {"mcp-protocol-version: 2026-07-28",
+                                          "mcp-method: tasks/get", "mcp-name: t", NULL};
+    static const char modern[] =
+        ID "\"method\":\"tasks/get\",\"params\":{\"taskId\":\"t\"," MODERN_META("") "}}";
+    static const char legacy[] = ID "\"method\":\"tasks/get\",\"params\":{\"taskId\":\"t\"}}";
+    const struct client_response *response;
+    char with[300];
+
+    client_service_offer("jobs", true,
+                         &(struct client_offer){
+                             .tools = tools,
+                             .capabilities =
+                                 "{\"tools\":{},\"tasks\":{\"requests\":{\"tools\":{\"call\":{}}}},"
+                                 "\"extensions\":{\"io.modelcontextprotocol/tasks\":{}}}"});
+    response = client_send("POST", "/mcp/servers/srv", headers, modern);
+    ck_assert_uint_eq(response->code, 404);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32601"));
+    response = client_send("POST", "/mcp/servers/jobs", headers, modern);
+    ck_assert_uint_eq(response->code, 200);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32602"));
+    for (int i = 0; i < 2; i++) {
+        const char *path = i == 0 ? "/mcp/servers/srv" : "/mcp/servers/jobs";
+        snprintf(with, sizeof with, "mcp-session-id: %s", client_initialize(path, "2025-11-25"));
+        response = client_send("POST", path, (const char *const[]){with, NULL}, legacy);
+        ck_assert_uint_eq(response->code, 200);
+        ck_assert_ptr_nonnull(
+            strstr(response->body, i == 0 ? "\"code\":-32601" : "\"code\":-32602"));
+    }
+}
+END_TEST
+
 START_TEST(clients_without_tasks_get_none)
 {
     const struct client_response *response = call_modern("");
@@ -607,6 +641,7 @@ int main(void)
     tcase_add_test(tc, a_task_of_the_legacy_era_goes_by_a_sealed_id_wherever_it_stands);
     tcase_add_test(tc, tasks_are_offered_where_they_exist_and_only_in_their_revision);
     tcase_add_test(tc, clients_without_tasks_get_none);
+    tcase_add_test(tc, a_server_without_tasks_has_none_of_their_methods);
     tcase_add_test(tc, extensions_of_all_servers_are_named_once);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

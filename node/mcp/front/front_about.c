@@ -114,6 +114,8 @@ static const char aggregated[] = "\"capabilities\":{\"tools\":{\"listChanged\":t
                                  "\"resources\":{\"listChanged\":true,\"subscribe\":true},"
                                  "\"completions\":{},\"logging\":{}";
 
+#define TASKS_EXTENSION "io.modelcontextprotocol/tasks"
+
 /* What servers say of tasks of the core protocol (2025-11-25). */
 enum { TASKS_CALL = 1, TASKS_LIST = 2, TASKS_CANCEL = 4 };
 
@@ -128,15 +130,30 @@ static uint32_t front_about_tasks(const struct json *capabilities)
            (json_is(json_find_str(tasks, "cancel"), JSON_OBJECT) ? TASKS_CANCEL : 0);
 }
 
-static uint32_t front_about_tasks_of(struct front *front, const struct names_service *service)
+/* What the server declared; NULL: nothing. */
+static const struct json *front_about_declared(struct front *front,
+                                               const struct names_service *service)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 4, JSON_NODES_MAX};
     const struct json *all;
 
     if (service->capabilities.size == 0 || json_parse_copy(front->parser, service->capabilities,
                                                            limits, &front->scratch, &all) != MN_OK)
-        return 0;
-    return front_about_tasks(all);
+        return NULL;
+    return all;
+}
+
+static uint32_t front_about_tasks_of(struct front *front, const struct names_service *service)
+{
+    return front_about_tasks(front_about_declared(front, service));
+}
+
+bool front_about_has_tasks(struct front *front, const struct names_service *service, bool is_legacy)
+{
+    const struct json *all = front_about_declared(front, service);
+
+    if (is_legacy) return front_about_tasks(all) != 0;
+    return json_find_str(json_find_str(all, "extensions"), TASKS_EXTENSION) != NULL;
 }
 
 /* Whether the endpoint shows anything of that service. */

@@ -230,6 +230,10 @@ void front_about_rest(struct front *front, struct mn_writer *writer, struct name
 /* Whether the session was told that it can list its tasks. */
 bool front_about_lists_tasks(struct front *front, const struct front_session *session);
 
+/* Whether the server declared tasks: those of 2025-11-25, or the extension. */
+bool front_about_has_tasks(struct front *front, const struct names_service *service,
+                           bool is_legacy);
+
 /* Whether the server declared that capability; /mcp has all. */
 bool front_about_has(struct front *front, const struct names_service *service, const char *name);
 

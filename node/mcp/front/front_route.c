@@ -276,6 +276,22 @@ static bool front_route_aggregated(struct front *front, struct front_exchange *e
     return front_route_uri(front, exchange, is_legacy, message->id, name, false, ret);
 }
 
+/* Its id says it all, at every endpoint. A server without tasks has no such method. */
+static bool front_route_task(struct front *front, struct front_exchange *exchange, bool is_legacy,
+                             struct mn_span id, struct mn_span task, struct front_target *ret)
+{
+    const struct names_service *service;
+
+    if (front_task_route(front, &exchange->principal, exchange->service, task, ret)) return true;
+    service = front_about_is_aggregated(exchange->service)
+                  ? NULL
+                  : names_service(&front->names, exchange->service);
+    if (service == NULL || front_about_has_tasks(front, service, is_legacy))
+        return front_route_unknown(front, exchange, id, "task", task);
+    FAIL(is_legacy ? 200 : 404, id, JSONRPC_METHOD_NOT_FOUND, "method not found");
+    return false;
+}
+
 bool front_route(struct front *front, struct front_exchange *exchange, bool is_legacy,
                  const struct front_method *method, const struct jsonrpc_message *message,
                  struct front_target *ret)
@@ -296,11 +312,8 @@ bool front_route(struct front *front, struct front_exchange *exchange, bool is_l
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, text);
         return false;
     }
-    if (method->kind == NAMES_UI) { /* its id says it all, at every endpoint */
-        if (front_task_route(front, &exchange->principal, exchange->service, name->text, ret))
-            return true;
-        return front_route_unknown(front, exchange, message->id, "task", name->text);
-    }
+    if (method->kind == NAMES_UI)
+        return front_route_task(front, exchange, is_legacy, message->id, name->text, ret);
     if (front_about_is_aggregated(exchange->service))
         return front_route_aggregated(front, exchange, is_legacy, method, message, ret);
     ret->services[0] = exchange->service;
