@@ -130,8 +130,12 @@ START_TEST(a_resource_of_several_servers_is_read_by_its_long_form)
     ck_assert_ptr_nonnull(strstr(response->body,
                                  "\"contents\":[{\"uri\":\"meshnode://b/x://both\",\"text\":\"t\"},"
                                  "{\"uri\":\"x://c\"}]"));
-    read_uri("meshnode://plain/anything:goes"); /* also what nobody listed */
+    response = read_uri("meshnode://plain/anything:goes"); /* also what nobody listed */
     ck_assert_str_eq(served_by(), "plain");
+    client_error(client_calls[1].ticket, -32602, "no",
+                 "{\"a\":1,\"uri\":\"anything:goes\",\"b\":2}");
+    ck_assert_ptr_nonnull(strstr(
+        response->body, "\"data\":{\"a\":1,\"uri\":\"meshnode://plain/anything:goes\",\"b\":2}"));
 }
 END_TEST
 

@@ -110,6 +110,27 @@ static bool front_answer_on_urls(struct front *front, struct front_call *call, s
     return is_written;
 }
 
+/* What is said of a resource ([value], kept) names it as its client does. */
+static struct mn_span front_answer_data(struct front *front, const struct front_call *call,
+                                        const struct json *value)
+{
+    const struct json *uri = json_find_str(value, "uri");
+    const uint8_t *end;
+    struct mn_writer writer = {0};
+    struct mn_span data;
+
+    if (call->method->kind != NAMES_RESOURCES || call->own.size == 0 ||
+        !mn_span_equal(json_text(uri), call->own))
+        return value->raw;
+    mn_writer_add(&writer, mn_span(value->raw.data, (size_t)(uri->raw.data - value->raw.data)));
+    json_write_string(&writer, call->uri);
+    end = uri->raw.data + uri->raw.size;
+    mn_writer_add(&writer, mn_span(end, (size_t)(value->raw.data + value->raw.size - end)));
+    data = mn_arena_copy(&front->scratch, mn_buf_span(writer.buf));
+    mn_writer_drop(&writer);
+    return data;
+}
+
 /* An error of the server goes on as it is; modern clients also get its HTTP status. */
 static void front_answer_on_error(struct front *front, struct front_call *call,
                                   const Meshnode__Gateway__Error *error)
@@ -133,6 +154,7 @@ static void front_answer_on_error(struct front *front, struct front_call *call,
     if (data.size > 0 &&
         json_parse_copy(front->parser, data, kept_members, &front->scratch, &value) != MN_OK)
         data = mn_span(NULL, 0);
+    if (data.size > 0) data = front_answer_data(front, call, value);
     if (call->session == NULL) {
         if (code == JSONRPC_URL_ELICITATION && front_answer_on_urls(front, call, data)) return;
         if (code == JSONRPC_METHOD_NOT_FOUND) http_code = 404;
