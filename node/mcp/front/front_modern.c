@@ -197,8 +197,7 @@ const char *front_modern_param_fault(struct front *front, const struct front_exc
         for (uint32_t k = 0; k < param->path_count; k++)
             value = json_find(value, param->path[k]);
         if (value != NULL && value->type == JSON_NULL) value = NULL;
-        if (value == NULL && header.data == NULL) continue;
-        if (value == NULL) return "an Mcp-Param header repeats an argument that is not there";
+        if (value == NULL) continue; /* no header is expected; one that there is says nothing */
         if (header.data == NULL) return "an Mcp-Param header is missing";
         if (!front_modern_value(&front->scratch, header, &header))
             return "an Mcp-Param header is not valid base64";
