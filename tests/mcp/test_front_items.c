@@ -240,6 +240,16 @@ START_TEST(what_nobody_lists_is_asked_for_one_by_one)
 }
 END_TEST
 
+/* Of a tool it is said that it may have run; this is none. */
+START_TEST(a_read_whose_outcome_is_unknown_speaks_of_no_tool)
+{
+    const struct client_response *response = read_uri("y://1");
+
+    client_failed(client_calls[0].ticket, CALL_OUTCOME_UNKNOWN, "why");
+    ck_assert_ptr_nonnull(strstr(response->body, "outcome unknown: it may have been served (why)"));
+}
+END_TEST
+
 START_TEST(completions_go_where_their_reference_points)
 {
     static const struct {
@@ -730,6 +740,7 @@ int main(void)
     tcase_add_test(tc, the_next_server_tells_its_progress_as_if_it_were_the_first);
     tcase_add_test(tc, progress_does_not_go_back_with_the_next_server);
     tcase_add_test(tc, what_a_server_asked_is_not_answered_at_the_next);
+    tcase_add_test(tc, a_read_whose_outcome_is_unknown_speaks_of_no_tool);
     tcase_add_test(tc, completions_go_where_their_reference_points);
     tcase_add_test(tc, long_lists_come_in_pages_and_cursors_cannot_be_made_up);
     tcase_add_test(tc, strings_that_do_not_open_are_limited);

@@ -80,9 +80,10 @@ static void front_answer_on_failed(struct front *front, struct front_call *call,
     struct mn_span text = event->text;
 
     if (failure == CALL_TIMED_OUT || failure == CALL_OUTCOME_UNKNOWN)
-        text = mn_span_str(mn_arena_format(&front->scratch,
-                                           "outcome unknown: the tool may have run (%.*s)",
-                                           (int)text.size, (const char *)text.data));
+        text = mn_span_str(mn_arena_format(
+            &front->scratch, "outcome unknown: %s (%.*s)",
+            call->method->kind == NAMES_TOOLS ? "the tool may have run" : "it may have been served",
+            (int)text.size, (const char *)text.data));
     mn_writer_format(&data, "{\"reason\":\"%s\"", call_failure_name(failure));
     if (!mn_id_is_zero(&event->node))
         mn_writer_format(&data, ",\"node\":\"%s\"", mn_id_format(&event->node, node));
