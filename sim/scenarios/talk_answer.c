@@ -5,6 +5,8 @@
 #include "proto/base/memory.h"
 #include "sim/scenarios/talk_slot.h"
 
+#define ELSEWHERE 8 /* one answer of so many is posted at another node */
+
 /* The call that a question names; NULL: it names none of ours, and the run has failed. */
 static struct talk *question_talk(const struct slot *slot, struct mn_span text)
 {
@@ -81,6 +83,14 @@ static void reply_post(struct sim *sim, void *context)
     mn_free(reply);
 }
 
+/* Behind a balancer it is posted anywhere. */
+static struct sim_host *reply_host(struct sim *sim, struct sim_host *host)
+{
+    struct sim_host *other = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
+
+    return other->node == NULL || rng_below(&sim->rng_work, ELSEWHERE) != 0 ? host : other;
+}
+
 void talk_reply(struct talk_client *client, struct sim_host *host, const struct json *root,
                 struct mn_writer *result)
 {
@@ -96,7 +106,7 @@ void talk_reply(struct talk_client *client, struct sim_host *host, const struct 
     mn_writer_str(&message, "}");
     mn_buf_unref(inside);
     reply->client = client;
-    reply->host = host;
+    reply->host = reply_host(sim, host);
     memcpy(reply->session, client->session, sizeof reply->session);
     reply->body = mn_writer_done(&message);
     sim_at(sim, &reply->event, sim->time + rng_below_u64(&sim->rng_work, 3 * MN_SEC), reply_post,

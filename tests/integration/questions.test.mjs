@@ -124,6 +124,25 @@ test('tools that are only for clients that can be asked', withMesh('ask-hidden',
   await through.close();
 }));
 
+/* As behind a balancer: requests go to one node, answers to another. */
+test('what is posted at another node gets to its call', threeNodes('ask-balanced', async (n1, n2, n3) => {
+  const codes = [];
+  const balanced = async (to, init) => {
+    const message = init.method === 'POST' ? JSON.parse(init.body) : {method: init.method};
+    if (message.method !== undefined) return fetch(to, init);
+    const response = await fetch(url(n3, '/mcp'), init);
+    codes.push(response.status);
+    return response;
+  };
+  const client = await legacy(n1, 'ann', '/mcp', new HttpV1(new URL(url(n1, '/mcp')), {fetch: balanced}));
+  for (const prefix of ['old__', 'new__']) {
+    assert.match(textOf(await client.callTool({name: `${prefix}test_input_required_result_elicitation`, arguments: {}})), /ann/);
+    assert.match(textOf(await client.callTool({name: `${prefix}test_input_required_result_sampling`, arguments: {}})), /sampled by ann/);
+  }
+  assert.deepEqual(codes, [202, 202, 202, 202]);
+  await client.close();
+}));
+
 // By hand: one request of the modern era.
 const meta = {'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': capabilities};
 async function ask(node, params) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "node/mcp/records/records.h"
+#include "proto/pb.h"
 #include "tests/mcp/client.h"
 #include "tests/mcp/large.h"
 #include "tests/mcp/work.h"
@@ -190,6 +191,128 @@ START_TEST(what_comes_while_a_session_is_told_to_others_waits_too)
 }
 END_TEST
 
+static const mn_id other = {{1}}; /* the first one of client_nodes() */
+
+/* That node says what a client posted there, in the session of the record. */
+static void relayed(const Meshnode__Record__Record *record, const char *message)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Relay relay = MESHNODE__RECORD__RELAY__INIT;
+
+    relay.key = record->key;
+    relay.message = pb_bytes(mn_span_str(message));
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAY;
+    packet.relay = &relay;
+    client_carried(&other, &packet);
+}
+
+/* The session goes on at that node. */
+static void moved(const Meshnode__Record__Record *record)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Record newer = *record;
+
+    newer.version++;
+    newer.writer = pb_id_bytes(&other);
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_PUT;
+    packet.put = &newer;
+    client_carried(&other, &packet);
+}
+
+static const char *question_id(const char *body)
+{
+    static char id[32];
+    const char *at = strstr(body, "\"id\":");
+
+    ck_assert_ptr_nonnull(at);
+    snprintf(id, sizeof id, "%.*s", (int)strcspn(at + 5, ","), at + 5);
+    return id;
+}
+
+START_TEST(what_a_client_posts_at_another_node_gets_to_its_call)
+{
+    const Meshnode__Record__Record *record;
+    char session_id[300], answer[200];
+    uint64_t id;
+
+    client_nodes(2);
+    id = post(NULL, INITIALIZE);
+    record = client_carries[0].packet->put;
+    client_confirm_puts();
+    strcpy(session_id, client_response(id)->session);
+    id = post(session_id, CALL);
+    client_question(client_calls[0].ticket, "k-1", "roots/list", "");
+    snprintf(answer, sizeof answer, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"roots\":[]}}",
+             question_id(client_response(id)->body));
+    moved(record);
+    relayed(record, "nonsense");
+    relayed(record, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}");
+    ck_assert_uint_eq(client_input.ticket, 0);
+    relayed(record, answer);
+    ck_assert_uint_eq(client_input.ticket, client_calls[0].ticket);
+    ck_assert_str_eq(client_input.key, "k-1");
+    ck_assert_str_eq(client_input.result, "{\"roots\":[]}");
+    ck_assert(!client_calls[0].is_cancelled);
+    client_carries_count = 0;
+    relayed(record, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                    "\"requestId\":9}}");
+    ck_assert(client_calls[0].is_cancelled);
+    relayed(record, answer); /* too late; and it is not passed on once more */
+    ck_assert_uint_eq(client_carries_count, 0);
+}
+END_TEST
+
+static uint32_t relays(const char *part)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < client_carries_count; i++) {
+        const Meshnode__Record__Packet *packet = client_carries[i].packet;
+        if (packet->what_case != MESHNODE__RECORD__PACKET__WHAT_RELAY) continue;
+        ck_assert(mn_id_equal(&client_carries[i].to, &other));
+        ck_assert_ptr_nonnull(
+            memmem(packet->relay->message.data, packet->relay->message.len, part, strlen(part)));
+        count++;
+    }
+    client_carries_count = 0;
+    return count;
+}
+
+START_TEST(what_nobody_here_waits_for_is_passed_to_who_had_the_session)
+{
+    static char large[RECORDS_RELAY_MAX + 100];
+    Meshnode__Record__Record record;
+    char session_id[300];
+    uint64_t id;
+
+    client_nodes(2);
+    id = post(NULL, INITIALIZE);
+    record = *client_carries[0].packet->put;
+    client_confirm_puts();
+    strcpy(session_id, client_response(id)->session);
+    client_at(client_now.mono + RECORDS_YOUNG);
+    post(session_id, "{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":{}}");
+    ck_assert_uint_eq(relays("result"), 0); /* it was nowhere else */
+    moved(&record);
+    client_carries_count = 0;
+
+    id = post(session_id, "{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":{\"action\":\"accept\"}}");
+    client_at(client_now.mono + RECORDS_ASK_WAIT);
+    client_at(client_now.mono + RECORDS_WAIT); /* others do not confirm that it is here */
+    ck_assert_uint_eq(client_response(id)->code, 202);
+    ck_assert_uint_eq(relays("\"id\":77,\"result\":{\"action\":\"accept\"}"), 1);
+    id = post(session_id, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                          "\"requestId\":\"x\",\"reason\":\"r\"}}");
+    ck_assert_uint_eq(client_response(id)->code, 202);
+    ck_assert_uint_eq(relays("\"params\":{\"requestId\":\"x\"}"), 1);
+    snprintf(large, sizeof large, "{\"jsonrpc\":\"2.0\",\"id\":78,\"result\":{\"a\":\"%*s\"}}",
+             (int)RECORDS_RELAY_MAX, "");
+    id = post(session_id, large);
+    ck_assert_uint_eq(client_response(id)->code, 413);
+    ck_assert_uint_eq(relays(""), 0);
+}
+END_TEST
+
 START_TEST(a_session_that_ended_elsewhere_does_not_come_back)
 {
     Meshnode__Record__Record record = MESHNODE__RECORD__RECORD__INIT;
@@ -300,6 +423,8 @@ int main(void)
     tcase_add_test(all, a_session_of_another_node_is_asked_for_and_goes_on);
     tcase_add_test(all, large_request_waits_for_its_session_as_it_is);
     tcase_add_test(all, what_comes_while_a_session_is_told_to_others_waits_too);
+    tcase_add_test(all, what_a_client_posts_at_another_node_gets_to_its_call);
+    tcase_add_test(all, what_nobody_here_waits_for_is_passed_to_who_had_the_session);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     tcase_add_test(all, a_session_whose_record_nobody_has_is_over);
     tcase_add_test(all, a_session_outlives_a_restart_of_its_node);

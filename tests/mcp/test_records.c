@@ -18,7 +18,8 @@ static struct node {
     struct records *records;
     bool is_up;
     uint32_t stored, copies, found, newer; /* how often it said so; copies: of the last STORED */
-    bool is_found, is_ended;               /* the last FOUND or NEWER */
+    uint32_t relayed;
+    bool is_found, is_ended; /* the last FOUND or NEWER; [body]: or RELAYED */
     char body[64];
     struct records_key mark; /* that it is to keep, of this version; 0: none */
     uint64_t mark_version;
@@ -75,6 +76,10 @@ static void hear(struct node *node, const struct records_output *output)
         break;
     case RECORDS_OUT_NEWER:
         node->newer++;
+        note(node, output);
+        break;
+    case RECORDS_OUT_RELAYED:
+        node->relayed++;
         note(node, output);
         break;
     case RECORDS_OUT_MARK:
@@ -446,6 +451,32 @@ START_TEST(the_newest_version_wins_everywhere)
 }
 END_TEST
 
+static void relay(struct node *node, uint32_t number, const char *word)
+{
+    step(node, &(struct records_input){
+                   .type = RECORDS_IN_RELAY, .key = key_of(number), .relay = mn_span_str(word)});
+}
+
+START_TEST(a_word_goes_to_those_that_wrote_last)
+{
+    relay(&nodes[0], 1, "of what nobody knows");
+    put(&nodes[0], 1, "first");
+    relay(&nodes[0], 1, "nobody wrote before");
+    for (int i = 1; i < 4; i++) {
+        say(&nodes[i], RECORDS_IN_ASK, 1);
+        pass(RECORDS_LOST_WAIT);
+        put(&nodes[i], 1, "later");
+    }
+    relay(&nodes[3], 1, "who has it?");
+    ck_assert_uint_eq(nodes[0].relayed, 0); /* it is too long ago */
+    for (int i = 1; i < 3; i++) {
+        ck_assert_uint_eq(nodes[i].relayed, 1);
+        ck_assert_str_eq(nodes[i].body, "who has it?");
+    }
+    ck_assert_uint_eq(nodes[3].relayed, 0);
+}
+END_TEST
+
 START_TEST(an_end_is_final)
 {
     put(&nodes[0], 8, "eight");
@@ -672,6 +703,7 @@ int main(void)
     tcase_add_test(tcase, who_asks_does_not_wait_for_ever);
     tcase_add_test(tcase, a_node_that_has_just_come_asks_all_that_it_meets);
     tcase_add_test(tcase, the_newest_version_wins_everywhere);
+    tcase_add_test(tcase, a_word_goes_to_those_that_wrote_last);
     tcase_add_test(tcase, an_end_is_final);
     tcase_add_test(tcase, an_end_outlives_a_restart_of_all);
     tcase_add_test(tcase, a_record_outlives_a_restart_of_all);

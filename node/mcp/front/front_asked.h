@@ -70,8 +70,9 @@ void front_question_ask(struct front *front, struct front_call *call,
 void front_question_checked(struct front *front, struct front_call *call, struct mn_span key,
                             const char *method, const struct json *params, struct mn_buf *source);
 
-/* The client's response to one of our requests; ignored if there is no such request. */
-void front_question_on_response(struct front *front, struct front_session *session,
+/* The client's response to one of our requests. False: there is no such request of this node, now
+ * or ever. */
+bool front_question_on_response(struct front *front, struct front_session *session,
                                 const struct jsonrpc_message *message);
 
 /* An id for the URL that these params want visited, if the client's revision wants one and the

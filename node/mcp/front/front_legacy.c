@@ -209,12 +209,11 @@ void front_legacy_request(struct front *front, struct front_exchange *exchange,
         front_reply_result(front, exchange, message->id, mn_span_str("{}"));
 }
 
-static void front_legacy_cancel(struct front *front, struct front_session *session,
-                                const struct json *id)
+bool front_legacy_cancel(struct front *front, struct front_session *session, const struct json *id)
 {
     bool is_noted;
 
-    if (id == NULL) return;
+    if (id == NULL) return true;
     MN_LIST_FOR_EACH_SAFE (entry, &session->calls) {
         struct front_call *call = MN_CONTAINER(entry, struct front_call, in_session);
         struct front_exchange *exchange = call->exchange;
@@ -223,17 +222,19 @@ static void front_legacy_cancel(struct front *front, struct front_session *sessi
         front_call_cancel(front, call);
         if (exchange != NULL) front_reply_nothing(front, exchange);
         if (is_noted) front_orphan_save(front, session);
-        return;
+        return true;
     }
-    front_orphan_cancel(front, session, id->raw);
+    return front_orphan_cancel(front, session, id->raw);
 }
 
 void front_legacy_notification(struct front *front, struct front_session *session,
                                const struct jsonrpc_message *message)
 {
-    if (mn_span_is(message->method, "notifications/cancelled"))
-        front_legacy_cancel(front, session, json_find_str(message->params, "requestId"));
-    else if (mn_span_is(message->method, "notifications/roots/list_changed"))
+    const struct json *id = json_find_str(message->params, "requestId");
+
+    if (mn_span_is(message->method, "notifications/cancelled")) {
+        if (!front_legacy_cancel(front, session, id)) front_relay_cancel(front, session, id);
+    } else if (mn_span_is(message->method, "notifications/roots/list_changed"))
         front_roots_changed(front, session);
     else if (mn_span_is(message->method, "notifications/tasks/status") && message->params != NULL)
         front_theirs_status(front, session, message->params);

@@ -54,8 +54,12 @@ static void front_message_response(struct front *front, struct front_exchange *e
     }
     known = front_legacy_session(front, exchange, session);
     if (known == NULL) return;
-    front_question_on_response(front, known, message);
-    front_reply_empty(front, exchange, 202);
+    if (front_question_on_response(front, known, message) || front_relay_response(front, known))
+        front_reply_empty(front, exchange, 202);
+    else
+        front_reply_fail(front, exchange, 413, mn_span(NULL, 0), JSONRPC_INVALID_REQUEST,
+                         "this was not asked at this node, and is too large to be passed on: an "
+                         "answer of more than 128 KiB is posted where the question came from");
 }
 
 static void front_message_in_session(struct front *front, struct front_exchange *exchange,

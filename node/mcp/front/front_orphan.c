@@ -332,13 +332,14 @@ void front_orphan_on_time(struct front *front)
     }
 }
 
-void front_orphan_cancel(struct front *front, struct front_session *session, struct mn_span id)
+bool front_orphan_cancel(struct front *front, struct front_session *session, struct mn_span id)
 {
     MN_LIST_FOR_EACH_SAFE (link, &session->orphans) {
         struct orphan *orphan = MN_CONTAINER(link, struct orphan, in_session);
         if (!mn_span_equal(orphan->id, id) || front->calls.count >= MCP_CALLS_MAX) continue;
         MN_PROBE("front: a call of another node is cancelled");
         orphan_take(front, NULL, session, orphan)->is_doomed = true;
-        return;
+        return true;
     }
+    return false;
 }

@@ -246,6 +246,10 @@ void front_legacy_notification(struct front *front, struct front_session *sessio
                                const struct jsonrpc_message *message);
 bool front_legacy_is_version(struct mn_span version);
 
+/* The client takes that request of its own back (its id; NULL: it says none). False: nothing is
+ * known of it here. */
+bool front_legacy_cancel(struct front *front, struct front_session *session, const struct json *id);
+
 /* GET or DELETE. */
 void front_legacy_verb(struct front *front, struct front_exchange *exchange);
 
@@ -267,6 +271,19 @@ void front_legacy_end(struct front *front, struct front_session *session, const 
  * asked for it; the request is served again then. */
 struct front_session *front_legacy_session(struct front *front, struct front_exchange *exchange,
                                            struct mn_span id);
+
+/* ---- front_relay.c ---- */
+
+/* The response that is being served answers nothing that is known here: the nodes that had the
+ * session before hear it. False: it is too large for that. */
+bool front_relay_response(struct front *front, const struct front_session *session);
+
+/* The same for a request (its id) that the client takes back. */
+void front_relay_cancel(struct front *front, const struct front_session *session,
+                        const struct json *id);
+
+/* What another node passes on so; it may be anything. */
+void front_relay_on_word(struct front *front, struct front_session *session, struct mn_span word);
 
 /* ---- front_session.c ---- */
 
@@ -606,8 +623,8 @@ bool front_orphan_claim(struct front *front, struct front_exchange *exchange,
 bool front_orphan_retry(struct front *front, struct front_call *call, enum call_failure failure);
 void front_orphan_on_time(struct front *front);
 
-/* The client does not want that one any more; it need not exist. */
-void front_orphan_cancel(struct front *front, struct front_session *session, struct mn_span id);
+/* The client does not want that one any more. False: there is no such one. */
+bool front_orphan_cancel(struct front *front, struct front_session *session, struct mn_span id);
 void front_orphan_done(struct front_session *session);
 
 /* ---- front_replay.c ---- */

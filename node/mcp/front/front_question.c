@@ -325,7 +325,7 @@ static void front_question_on_error(struct front *front, const struct front_ques
     front_question_answer(front, question, answer);
 }
 
-void front_question_on_response(struct front *front, struct front_session *session,
+bool front_question_on_response(struct front *front, struct front_session *session,
                                 const struct jsonrpc_message *message)
 {
     Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
@@ -333,16 +333,17 @@ void front_question_on_response(struct front *front, struct front_session *sessi
     struct mn_map_entry *entry;
     uint64_t id;
 
-    if (jsonrpc_id_number(message->id, &id) != MN_OK) return;
+    if (jsonrpc_id_number(message->id, &id) != MN_OK) return true; /* no node asks under such */
     entry = mn_map_find(&front->questions, mn_span(&id, sizeof id));
-    if (entry == NULL) return;
+    if (entry == NULL) return false;
     question = MN_CONTAINER(entry, struct front_question, by_id);
     if ((question->call == NULL ? question->session : question->call->session) != session)
-        return; /* it was not this client that was asked */
+        return true; /* it was not this client that was asked */
     answer.key = (char *)(uintptr_t)mn_arena_copy(&front->scratch, question->key).data;
     if (message->kind == JSONRPC_RESULT)
         front_question_on_result(front, session, question, &answer, message->result);
     else
         front_question_on_error(front, question, &answer, message);
     front_question_free(front, question);
+    return true;
 }

@@ -428,6 +428,13 @@ static void record_on_stored(struct front *front, const struct records_output *s
 
 /* ---- what the records say ---- */
 
+static void record_on_relayed(struct front *front, const struct records_output *relayed)
+{
+    struct front_session *session = record_session(front, &relayed->key);
+
+    if (session != NULL) front_relay_on_word(front, session, relayed->body);
+}
+
 /* The client used the session at another node meanwhile, and changed or ended it there. */
 static void record_on_newer(struct front *front, const struct records_output *newer)
 {
@@ -562,6 +569,7 @@ void front_record_run(struct front *front)
         case RECORDS_OUT_STORED: record_on_stored(front, &output); break;
         case RECORDS_OUT_FOUND: record_on_found(front, &output); break;
         case RECORDS_OUT_NEWER: record_on_newer(front, &output); break;
+        case RECORDS_OUT_RELAYED: record_on_relayed(front, &output); break;
         case RECORDS_OUT_MARK: record_mark(front, &output); break;
         case RECORDS_OUT_KEEP: record_write(front, KEPT_PREFIX, &output.key, output.body); break;
         }

@@ -72,7 +72,7 @@ void front_theirs_begun(struct front *front, struct front_session *session, stru
     if (id.size == 0) return;
     MN_PROBE("front: a client makes a task of what it is asked");
     theirs_add(session, id, service, node);
-    front_record_save(front, session);
+    front_orphan_save(front, session); /* the client may have answered at another node */
 }
 
 bool front_theirs_may_ask(const struct front_session *session, struct mn_span service,

@@ -1,5 +1,6 @@
 #include "node/mcp/records/records_internal.h"
 #include "proto/base/check.h"
+#include "proto/pb.h"
 
 /* ---- life ---- */
 
@@ -185,6 +186,23 @@ static void on_nodes(struct records *records, const mn_id *nodes, uint32_t count
     }
 }
 
+static void on_relay(struct records *records, const struct records_key *key, struct mn_span word)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Relay relay = MESHNODE__RECORD__RELAY__INIT;
+    const struct record *record = records_find(records, key);
+
+    MN_ASSERT(word.size <= RECORDS_RELAY_MAX);
+    if (record == NULL) return;
+    relay.key = pb_bytes(records_key_span(key));
+    relay.message = pb_bytes(word);
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAY;
+    packet.relay = &relay;
+    for (uint32_t i = 0; i < record->former_count; i++)
+        if (records_is_among(records->nodes, records->nodes_count, &record->former[i]))
+            records_emit_send(records, &record->former[i], &packet, key);
+}
+
 /* ---- steps ---- */
 
 static void on_time(struct records *records)
@@ -220,6 +238,7 @@ void records_step(struct records *records, struct mn_now now, const struct recor
     case RECORDS_IN_ASK: records_ask_begin(records, &input->key); break;
     case RECORDS_IN_END: on_end(records, &input->key); break;
     case RECORDS_IN_RELEASE: on_release(records, &input->key); break;
+    case RECORDS_IN_RELAY: on_relay(records, &input->key, input->relay); break;
     case RECORDS_IN_MARK: on_mark(records, &input->key, input->mark); break;
     case RECORDS_IN_KEPT: records_on_kept(records, &input->key, input->kept); break;
     }

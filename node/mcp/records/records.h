@@ -19,6 +19,8 @@
  * waited for longer, for RECORDS_LOST_WAIT, if this node met others a moment ago or somebody has
  * not answered.
  *
+ * Who wrote before may still have what the record is about: RELAY has a word for these.
+ *
  * It is not agreement: what nobody can be asked for is lost, and a put is answered after
  * RECORDS_WAIT even if too few have it. Records are of members that trust each other; bounds hold
  * against those that do not. Pure, like every core. */
@@ -53,7 +55,8 @@
 #define RECORDS_NODES_MAX 1024u
 #define RECORDS_PACE 16u /* bytes a microsecond that one member may change here, */
 #define RECORDS_PACE_MAX (RECORDS_SIZE_MAX + RECORDS_MAX * RECORDS_PACE_EACH) /* at once, */
-#define RECORDS_PACE_EACH ((size_t)1024) /* and what each change counts beside its body */
+#define RECORDS_PACE_EACH ((size_t)1024)   /* and what each change counts beside its body */
+#define RECORDS_RELAY_MAX RECORDS_BODY_MAX /* bytes of a word */
 #define RECORDS_KEY_SIZE 16
 #define RECORDS_MESSAGE_MAX (RECORDS_BODY_MAX + 512u) /* bytes; longer ones are dropped */
 
@@ -75,8 +78,9 @@ enum records_input_type {
                          * not answered again */
     RECORDS_IN_END,     /* key: ended for good, everywhere */
     RECORDS_IN_RELEASE, /* key: not ours any more; copies stay for their time */
-    RECORDS_IN_MARK,    /* key, mark: a mark of an earlier run of this node */
-    RECORDS_IN_KEPT     /* key, kept: what KEEP said in an earlier run; after all marks */
+    RECORDS_IN_RELAY, /* key, relay: RELAYED at the nodes that wrote it last, if there is a link */
+    RECORDS_IN_MARK,  /* key, mark: a mark of an earlier run of this node */
+    RECORDS_IN_KEPT   /* key, kept: what KEEP said in an earlier run; after all marks */
 };
 
 struct records_input {
@@ -91,9 +95,10 @@ struct records_input {
             mn_id from;
             struct mn_span bytes;
         } message;
-        struct mn_span put;  /* <= RECORDS_BODY_MAX bytes */
-        struct mn_span kept; /* whatever it is: it is checked */
-        uint64_t mark;       /* version */
+        struct mn_span put;   /* <= RECORDS_BODY_MAX bytes */
+        struct mn_span kept;  /* whatever it is: it is checked */
+        struct mn_span relay; /* <= RECORDS_RELAY_MAX bytes */
+        uint64_t mark;        /* version */
     };
 };
 
@@ -102,6 +107,7 @@ enum records_output_type {
     RECORDS_OUT_STORED,   /* key, copies_count: all that was put so far is kept as well as can be */
     RECORDS_OUT_FOUND,    /* key, is_found, is_ended, body */
     RECORDS_OUT_NEWER,    /* key, is_ended, body: another node changed a record of ours */
+    RECORDS_OUT_RELAYED,  /* key, body: whatever a member said by a relay */
     RECORDS_OUT_MARK,     /* key, version, is_ended: keep the mark over a restart, or forget it */
     RECORDS_OUT_KEEP      /* key, body: keep that over a restart; empty: forget it */
 };

@@ -179,6 +179,20 @@ static void on_said_found(struct records *records, const mn_id *from,
     records_ask_answered(records, ask, from);
 }
 
+static void on_said_relay(struct records *records, const mn_id *from,
+                          const Meshnode__Record__Relay *said)
+{
+    struct records_key key;
+
+    if (!read_key(said->key, &key) || said->message.len > RECORDS_RELAY_MAX) {
+        records->stats.malformed++;
+        return;
+    }
+    if (!records_pace_take(records, from, said->message.len)) return;
+    records_emit(records, RECORDS_OUT_RELAYED, &key)->body =
+        mn_arena_copy(records->outbox->arena, pb_span(said->message));
+}
+
 void records_on_kept(struct records *records, const struct records_key *key, struct mn_span bytes)
 {
     const Meshnode__Record__Record *said =
@@ -220,6 +234,7 @@ void records_on_message(struct records *records, const mn_id *from, struct mn_sp
         break;
     case MESHNODE__RECORD__PACKET__WHAT_ASK: on_said_ask(records, from, packet->ask); break;
     case MESHNODE__RECORD__PACKET__WHAT_FOUND: on_said_found(records, from, packet->found); break;
+    case MESHNODE__RECORD__PACKET__WHAT_RELAY: on_said_relay(records, from, packet->relay); break;
     case MESHNODE__RECORD__PACKET__WHAT__NOT_SET:
     case _MESHNODE__RECORD__PACKET__WHAT__CASE_IS_INT_SIZE: break; /* a newer node says more */
     }
