@@ -10,7 +10,8 @@
 #define INNER_STEPS_MAX 1024 /* per outer step; the rest waits for the next one */
 #define NODES_TOLD_EVERY (250 * MN_MS)
 #define NODES_TOLD_SOON (10 * MN_MS)
-#define DRAIN_TIME (10 * MN_SEC) /* running calls may take so long to end after STOP */
+#define GATHERING_MAX (30 * MN_SEC) /* after its start a node may not know all servers yet */
+#define DRAIN_TIME (10 * MN_SEC)    /* running calls may take so long to end after STOP */
 
 void node_config_default(struct node_config *config)
 {
@@ -36,6 +37,7 @@ static struct mcp *node_make_mcp(struct node *node, const struct node_config *co
     mcp.seed = seed;
     mcp.guard = node->guard;
     mcp.writes_count = &node->writes_count;
+    mcp.is_gathering = &node->is_gathering;
     mcp.trace = &node->inner;
     return mcp_new(&mcp);
 }
@@ -72,6 +74,7 @@ mn_status node_new(const struct node_config *config, struct mn_arena *arena, str
                             config->mcp.bearers_count);
     guard_set_proxied(node->guard, config->is_proxied);
     node->core = node_make_core(node, config);
+    node->is_gathering = true;
     node->mcp = node_make_mcp(node, config);
     node->mesh = node_mesh_new(config->mesh_writes);
     node->state = node_make_state(node, config);
@@ -525,14 +528,23 @@ static bool node_is_part(const struct edge_input *input)
            input->type == EDGE_IN_FETCH_BODY;
 }
 
+/* Over once the catalogs of others are here, or there are no others; and in any case some time. */
+static void node_watch_gathering(struct node *node, struct mn_now now)
+{
+    node->is_gathering =
+        node->is_gathering && now.mono < node->gathering_until && !core_self(node->core).is_ready;
+}
+
 void node_step(struct node *node, struct mn_now now, const struct edge_input *input,
                struct edge_outbox *outbox)
 {
     if (node->is_stopped) return;
     if (!node->is_started) {
+        node->gathering_until = mn_time_after(now.mono, GATHERING_MAX);
         node_mesh_start(node);
         node_servers_start(node, now, outbox);
     }
+    node_watch_gathering(node, now);
     node_on_input(node, now, input, outbox);
     node_pump(node, now, outbox);
     if (!node_is_part(input)) node_tick(node, now, input->type == EDGE_IN_TICK, outbox);

@@ -41,7 +41,9 @@ struct node {
 
     uint64_t writes_count; /* number of the newest write */
     struct mn_list servers;
-    bool is_started; /* the first step gave them to the gateway */
+    bool is_started;         /* the first step gave them to the gateway */
+    bool is_gathering;       /* since it started it has not heard yet which servers the mesh has; */
+    mn_time gathering_until; /* then it takes what it knows for all there is */
 
     struct mn_trace inner;  /* the cores report here; drained after each step */
     struct mn_trace *trace; /* the driver's */

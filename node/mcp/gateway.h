@@ -56,10 +56,11 @@ struct mcp_config {
     const struct mn_span *hosts; /* "name" (any port) or "name:port", allowed in Host and Origin
                                     besides localhost, 127.0.0.1 and [::1] */
     uint32_t hosts_count;
-    uint64_t *writes_count;     /* number of the newest write of the node; NULL: it keeps nothing */
-    struct mcp_keys *keys;      /* the gateway's own; mcp_new() sets it */
-    struct parsed *parsed;      /* likewise */
-    mn_time call_timeout;       /* a call without any event for so long; 0: 5 minutes */
+    const bool *is_gathering; /* the node may not know all servers of the mesh yet; NULL: it does */
+    uint64_t *writes_count;   /* number of the newest write of the node; NULL: it keeps nothing */
+    struct mcp_keys *keys;    /* the gateway's own; mcp_new() sets it */
+    struct parsed *parsed;    /* likewise */
+    mn_time call_timeout;     /* a call without any event for so long; 0: 5 minutes */
     mn_time call_timeout_total; /* 0: 1 hour */
 };
 

@@ -725,10 +725,59 @@ START_TEST(what_is_not_a_servers_to_say_is_not_said)
 }
 END_TEST
 
+static bool is_gathering;
+
+static void setup_early(void)
+{
+    client_config_reset();
+    is_gathering = true;
+    client_config.is_gathering = &is_gathering;
+    setup();
+}
+
+#define EARLY "\"code\":-32603,\"message\":\"this node has just started"
+
+static void assert_early(const struct client_response *response, uint32_t code)
+{
+    ck_assert_uint_eq(response->code, code);
+    ck_assert_ptr_nonnull(strstr(response->body, EARLY));
+    ck_assert_ptr_nonnull(strstr(response->body, "\"reason\":\"unavailable\""));
+}
+
+/* Since a node has started, and until it has heard of all servers, nothing is unknown for certain.
+ */
+START_TEST(what_may_come_yet_is_not_unknown)
+{
+    static const char *const modern[] = {"mcp-protocol-version: 2026-07-28",
+                                         "mcp-method: tools/list", NULL};
+    static const char list[] = ID "\"method\":\"tools/list\",\"params\":{" MODERN_META("") "}}";
+    static const char initialize[] = ID "\"method\":\"initialize\",\"params\":{"
+                                        "\"protocolVersion\":\"2025-11-25\",\"capabilities\":{}}}";
+    const struct client_response *response;
+
+    for (int i = 0; i < 2; i++) {
+        assert_early(client_modern("tools/call", "late__run",
+                                   "{\"name\":\"late__run\"," MODERN_META("") "}"),
+                     200);
+        assert_early(read_uri("meshnode://late/x://y"), 200);
+        assert_early(client_send("POST", "/mcp/servers/late", modern, list), 503);
+        assert_early(client_send("POST", "/mcp/servers/late", NULL, initialize), 503);
+    }
+    response = read_uri("y://1");
+    client_failed(client_calls[0].ticket, CALL_NOT_FOUND, "no such server");
+    assert_early(response, 200);
+    is_gathering = false;
+    response =
+        client_modern("tools/call", "late__run", "{\"name\":\"late__run\"," MODERN_META("") "}");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32602"));
+    ck_assert_uint_eq(client_send("POST", "/mcp/servers/late", modern, list)->code, 404);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("items");
-    TCase *tc = tcase_create("all");
+    TCase *tc = tcase_create("all"), *early;
 
     tcase_add_checked_fixture(tc, setup, client_teardown);
     tcase_add_test(tc, lists_are_aggregated_in_order_of_server);
@@ -757,5 +806,9 @@ int main(void)
     tcase_add_test(tc, many_servers_say_nothing_together);
     tcase_add_test(tc, what_is_not_a_servers_to_say_is_not_said);
     suite_add_tcase(suite, tc);
+    early = tcase_create("early");
+    tcase_add_checked_fixture(early, setup_early, client_teardown);
+    tcase_add_test(early, what_may_come_yet_is_not_unknown);
+    suite_add_tcase(suite, early);
     return suite_run(suite);
 }

@@ -445,10 +445,14 @@ START_TEST(a_founder_is_ready_once_its_disk_says_so)
     ck_assert_uint_eq(s.secrets_count, 2); /* root.key, join-token */
     script_ask(&s, "GET", "/readyz", "");
     ck_assert_uint_eq(s.code, 503);
+    script_mcp(&s, "late__run");
+    ck_assert_ptr_nonnull(strstr(s.body, "does not know all servers of the mesh yet"));
     s.is_disk_slow = false;
     script_step(&s, &(struct edge_input){.type = EDGE_IN_DURABLE, .id = s.write_last});
     script_ask(&s, "GET", "/readyz", "");
     ck_assert_uint_eq(s.code, 200);
+    script_mcp(&s, "late__run"); /* it is alone, and knows */
+    ck_assert_ptr_nonnull(strstr(s.body, "unknown tool: late__run"));
 }
 END_TEST
 

@@ -29,6 +29,7 @@ struct front *front_new(const struct mcp_config *config)
     front->keys = config->keys;
     front->parsed = config->parsed;
     front->writes_count = config->writes_count;
+    front->is_gathering = config->is_gathering;
     front_seal_init(front);
     if (config->guard == NULL)
         front->own_guard =

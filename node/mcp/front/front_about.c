@@ -1,5 +1,6 @@
 /* What both eras say about the server at an endpoint: its name, what it can do, how to use it. */
 #include "node/mcp/front/front_parts.h"
+#include "proto/base/check.h"
 
 bool front_about_is_aggregated(struct mn_span endpoint)
 {
@@ -24,6 +25,19 @@ bool front_about_find(struct front *front, struct mn_span endpoint, struct names
     return ret->service != NULL && !ret->service->is_conflict;
 }
 
+bool front_about_is_early(const struct front *front)
+{
+    return front->is_gathering != NULL && *front->is_gathering;
+}
+
+void front_about_early(struct front *front, struct front_exchange *exchange, uint32_t http_code,
+                       struct mn_span id)
+{
+    MN_PROBE("front: what is not known may come yet");
+    front_reply_error(front, exchange, http_code, id, JSONRPC_INTERNAL, mn_span_str(FRONT_EARLY),
+                      mn_span_str("{\"reason\":\"unavailable\"}"));
+}
+
 struct audience_client front_about_client(struct front *front, struct mn_span capabilities)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, AUDIENCE_DEPTH, JSON_NODES_MAX};
@@ -42,6 +56,10 @@ bool front_about_endpoint(struct front *front, struct front_exchange *exchange, 
     const char *text;
 
     if (front_about_find(front, name, ret)) return true;
+    if (ret->service == NULL && front_about_is_early(front)) {
+        front_about_early(front, exchange, 503, id);
+        return false;
+    }
     if (front_about_is_aggregated(name))
         text = mn_arena_format(&front->scratch,
                                "this mesh has no view of the name in %.*s (meshctl views ls)",

@@ -76,9 +76,14 @@ static void front_answer_on_failed(struct front *front, struct front_call *call,
     char node[MN_ID_TEXT_SIZE];
     /* What cannot be asked about a call that came through another node says nothing of the call. */
     enum call_failure failure = call->is_claim ? CALL_OUTCOME_UNKNOWN : event->failure;
-    bool is_unknown = failure == CALL_NOT_FOUND || failure == CALL_CONFLICT;
     struct mn_span text = event->text;
+    bool is_unknown;
 
+    if (failure == CALL_NOT_FOUND && front_about_is_early(front)) {
+        failure = CALL_UNAVAILABLE;
+        text = mn_span_str(FRONT_EARLY);
+    }
+    is_unknown = failure == CALL_NOT_FOUND || failure == CALL_CONFLICT;
     if (failure == CALL_TIMED_OUT || failure == CALL_OUTCOME_UNKNOWN)
         text = mn_span_str(mn_arena_format(
             &front->scratch, "outcome unknown: %s (%.*s)",

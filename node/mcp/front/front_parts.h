@@ -209,6 +209,15 @@ bool front_about_find(struct front *front, struct mn_span endpoint, struct names
 bool front_about_endpoint(struct front *front, struct front_exchange *exchange, struct mn_span id,
                           struct names_endpoint *ret);
 
+/* Since it started the node has not heard yet which servers the mesh has: what it does not know may
+ * well be there. It says that it is not known yet, and that the client may try again. */
+bool front_about_is_early(const struct front *front);
+void front_about_early(struct front *front, struct front_exchange *exchange, uint32_t http_code,
+                       struct mn_span id);
+#define FRONT_EARLY                                                                             \
+    "this node has just started and does not know all servers of the mesh yet: try again in a " \
+    "moment"
+
 /* What a client declared, which says what it is shown. */
 struct audience_client front_about_client(struct front *front, struct mn_span capabilities);
 

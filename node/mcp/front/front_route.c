@@ -74,8 +74,11 @@ static bool front_route_unknown(struct front *front, struct front_exchange *exch
                                        (int)(name.size < SHOWN_MAX ? name.size : SHOWN_MAX),
                                        (const char *)name.data);
 
-    front_reply_error(front, exchange, 200, id, JSONRPC_INVALID_PARAMS, mn_span_str(text),
-                      mn_span_str("{\"reason\":\"not_found\"}"));
+    if (front_about_is_early(front))
+        front_about_early(front, exchange, 200, id);
+    else
+        front_reply_error(front, exchange, 200, id, JSONRPC_INVALID_PARAMS, mn_span_str(text),
+                          mn_span_str("{\"reason\":\"not_found\"}"));
     return false;
 }
 
@@ -183,6 +186,10 @@ static bool front_route_no_resource(struct front *front, struct front_exchange *
     int64_t code = is_legacy ? JSONRPC_RESOURCE_NOT_FOUND : JSONRPC_INVALID_PARAMS;
     struct mn_writer data = {0};
 
+    if (front_about_is_early(front)) {
+        front_about_early(front, exchange, 200, id);
+        return false;
+    }
     mn_writer_str(&data, "{\"reason\":\"not_found\",\"uri\":");
     json_write_string(&data, uri);
     mn_writer_str(&data, "}");

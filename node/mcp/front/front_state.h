@@ -247,6 +247,7 @@ struct front {
     mn_time call_timeout, call_timeout_total;
     struct mn_trace *trace;
     struct rng rng;
+    const bool *is_gathering;    /* of the node; NULL: never */
     uint64_t *writes_count;      /* of the node's store; NULL: nothing is kept there */
     struct mcp_keys *keys;       /* of the mesh; NULL: there are none */
     const struct parsed *parsed; /* what servers of this node answered last; NULL: nothing ever */
