@@ -1,8 +1,9 @@
-/* JSON-RPC messages: what is decoded must be consistent, and what is written from it must decode to
- * the same again. */
+/* JSON-RPC messages: what is decoded must be consistent, what is written from it must decode to the
+ * same again, and what is told of those that are not parsed agree. */
 #include <stdlib.h>
 
 #include "node/mcp/wire/jsonrpc.h"
+#include "node/mcp/wire/jsonrpc_skim.h"
 
 static struct json_parser *parser;
 static struct mn_arena arena;
@@ -40,11 +41,23 @@ static void write_again(const struct jsonrpc_message *message, struct mn_writer 
     }
 }
 
+/* What is told without parsing is within the text, and of a response nobody else's id; a key that
+ * is written with escapes is not seen. */
+static void check_skimmed(struct mn_span text, const struct jsonrpc_message *message)
+{
+    struct mn_span id = jsonrpc_skim_answered(text);
+
+    if (id.size == 0) return;
+    must(id.data >= text.data && id.data + id.size <= text.data + text.size);
+    if (message->kind == JSONRPC_RESULT || message->kind == JSONRPC_ERROR)
+        must(message->id.size == 0 || mn_span_equal(id, message->id));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct jsonrpc_message message, again;
+    struct jsonrpc_message message = {0}, again;
     struct mn_writer writer = {0};
 
     parser = json_parser_new();
@@ -61,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (again.params != NULL) must(mn_span_equal(again.params->raw, message.params->raw));
         if (again.result != NULL) must(mn_span_equal(again.result->raw, message.result->raw));
     }
+    if (size > 0) check_skimmed(mn_span(data, size), &message);
     mn_writer_drop(&writer);
     json_parser_free(parser);
     mn_arena_done(&arena);
