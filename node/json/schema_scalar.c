@@ -7,7 +7,7 @@
 #define MATCH_HEAP 1024u /* KiB */
 
 #define DIGITS_PER_STEP 4 /* of a division */
-#define ITEMS_PER_STEP 8  /* of a pattern, tried */
+#define ITEMS_PER_STEP 4  /* of a pattern, tried */
 
 /* ---- any type ---- */
 
