@@ -140,6 +140,21 @@ test('cancellation reaches the server, and the client gets nothing more', twoNod
   await client.close();
 }));
 
+/* As behind a balancer: the call at one node, what takes it back at another. */
+test('a cancellation that is posted at another node reaches the server', twoNodes('cancel-elsewhere', async (n1, n2) => {
+  const balanced = (to, init) => fetch(String(init.body).includes('notifications/cancelled') ? url(n2, '/mcp') : to, init);
+  const client = new ClientV1({name: 'cancels', version: '0'});
+  await client.connect(new HttpV1(new URL(url(n1, '/mcp')), {fetch: balanced}));
+  const abort = new AbortController();
+  const call = client.callTool({name: 'everything__trigger-long-running-operation', arguments: {duration: 20, steps: 20}},
+    undefined, {signal: abort.signal});
+  await waitFor('the call runs on n2', async () => (await ctlJson(n2, 'servers')).items[0].in_flight === 1);
+  abort.abort();
+  await assert.rejects(call);
+  await waitFor('it is gone on n2', async () => (await ctlJson(n2, 'servers')).items[0].in_flight === 0, {limit: 15_000});
+  await client.close();
+}));
+
 test('meshctl: tools, call, servers, route, client, doctor, JSON errors', twoNodes('ctl', async (n1, n2, mesh) => {
   const call = await ctl(n1, 'call', 'everything__echo', '{"message":"typed"}');
   assert.equal(call.code, 0, call.stderr);
