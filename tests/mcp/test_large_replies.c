@@ -17,13 +17,13 @@
 #define ECHO "{\"name\":\"echo\",\"arguments\":{}}"
 #define SAMPLE "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"sampling/createMessage\",\"params\":{}}"
 #define HANDLE "0123456789abcdef"
-#define LIVE                                                   \
-    (&(struct world_call){.ticket = 7,                         \
-                          .service = "s",                      \
-                          .params = ECHO,                      \
-                          .capabilities = "{\"sampling\":{}}", \
-                          .session = "ann",                    \
-                          .orphan = mn_span_str(HANDLE),       \
+#define LIVE                                                                \
+    (&(struct world_call){.ticket = 7,                                      \
+                          .service = "s",                                   \
+                          .params = ECHO,                                   \
+                          .capabilities = "{\"sampling\":{},\"roots\":{}}", \
+                          .session = "ann",                                 \
+                          .orphan = mn_span_str(HANDLE),                    \
                           .is_live = true})
 
 static struct world w;
