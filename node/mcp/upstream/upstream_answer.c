@@ -4,6 +4,7 @@
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/upstream/upstream_round.h"
 #include "node/mcp/upstream/upstream_send.h"
 #include "node/mcp/upstream/upstream_task.h"
 #include "node/mcp/upstream/upstream_token.h"
@@ -193,7 +194,7 @@ static void upstream_answer_on_result(struct upstream_request *request, const st
         upstream_answer_bytes(request, MESHNODE__GATEWAY__EVENT__KIND_RESULT,
                               upstream_task_result(server->host, result));
     else if (upstream_is_modern(server) && request->is_live && mn_span_is(type, "input_required"))
-        upstream_question_on_round(request, result);
+        upstream_round_begin(request, result);
     else if (upstream_is_modern(server) && type.size > 0 && !mn_span_is(type, "complete") &&
              !mn_span_is(type, "input_required") &&
              !(mn_span_is(type, "task") && !request->is_live))

@@ -1,6 +1,7 @@
 #include "node/mcp/upstream/upstream_asked.h"
 
 #include "node/mcp/upstream/upstream_aside.h"
+#include "node/mcp/upstream/upstream_askable.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_reply.h"
@@ -67,7 +68,7 @@ static void asked_wait(struct upstream *lease, struct asked *asked)
 {
     mn_time now = lease->host->now.mono;
 
-    asked->until = upstream_question_is_patient(asked->method)
+    asked->until = upstream_askable_is_patient(asked->method)
                        ? MN_TIME_NEVER
                        : mn_time_after(asked->since, UPSTREAM_QUESTION_TTL);
     if (lease->aside.hearer != NULL) return;
@@ -129,12 +130,12 @@ bool upstream_asked_ask(struct upstream *server, const struct jsonrpc_message *m
     struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
 
     if (!asked_may(server, params) ||
-        !upstream_question_may(server->host, mn_buf_span(server->lease.capabilities),
-                               message->method, message->params))
+        !upstream_askable_may(server->host, mn_buf_span(server->lease.capabilities),
+                              message->method, message->params))
         return false;
     MN_PROBE("upstream: a client is asked outside of any call");
     asked_new(server, message->id, message->method, params,
-              upstream_question_is_cancelled(server, message->method, message->params));
+              upstream_askable_is_cancelled(server, message->method, message->params));
     return true;
 }
 

@@ -1,46 +1,21 @@
 #include "node/mcp/upstream/upstream_question.h"
 
-#include "node/mcp/upstream/upstream_answer.h"
+#include "node/mcp/upstream/upstream_askable.h"
 #include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_parked.h"
 #include "node/mcp/upstream/upstream_reply.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/upstream/upstream_round.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
 #define CANCELLED "{\"action\":\"cancel\"}"
 #define BAD_ANSWER "the client's answer is no JSON object"
-#define URL_VERSION "2025-11-25" /* the first legacy one that has elicitation by URL */
-#define PARAMS_FIELD 3           /* of a question, gateway.proto */
+#define PARAMS_FIELD 3 /* of a question, gateway.proto */
 #define QUESTION_FIELD \
     MESHNODE__GATEWAY__EVENT__KIND_QUESTION /* a kind is the number of its field */
-
-/* What can be asked, and the capability it takes, perhaps with a member. What begins with a task at
- * the client (2025-11-25) takes a member of the capability "tasks". */
-static const struct {
-    const char *method, *capability, *member, *tasks;
-} kinds[] = {{"sampling/createMessage", "sampling", NULL, "createMessage"},
-             {"elicitation/create", "elicitation", NULL, "create"},
-             {"roots/list", "roots", NULL, NULL},
-             {"tasks/get", "tasks", "requests", NULL},
-             {"tasks/result", "tasks", "requests", NULL},
-             {"tasks/cancel", "tasks", "cancel", NULL},
-             {"tasks/list", "tasks", "list", NULL}};
-
-#define KINDS_COUNT (sizeof kinds / sizeof *kinds)
-#define KIND_ELICITATION 1
-#define KIND_TASK_RESULT 4
-
-static size_t upstream_question_kind(struct mn_span method)
-{
-    size_t kind = 0;
-
-    while (kind < KINDS_COUNT && !mn_span_is(method, kinds[kind].method))
-        kind++;
-    return kind;
-}
 
 struct upstream_asked *upstream_question_asked(struct upstream_request *request)
 {
@@ -70,7 +45,7 @@ void upstream_question_drop(struct upstream_asked *asked, struct upstream_questi
 }
 
 /* What a server answered to is not said to it again. */
-static void upstream_question_forget_answered(struct upstream_asked *asked)
+void upstream_question_forget_answered(struct upstream_asked *asked)
 {
     while (!mn_list_is_empty(&asked->answered))
         upstream_question_forget(
@@ -105,10 +80,10 @@ static struct mn_span upstream_question_copy(uint8_t **to, struct mn_span text)
 }
 
 /* [params], if they are large, are part of [source], and stay there. */
-static struct upstream_question *upstream_question_add(struct upstream_request *request,
-                                                       struct mn_span key, struct mn_span id,
-                                                       struct mn_span method, struct mn_span params,
-                                                       struct mn_buf *source)
+struct upstream_question *upstream_question_add(struct upstream_request *request,
+                                                struct mn_span key, struct mn_span id,
+                                                struct mn_span method, struct mn_span params,
+                                                struct mn_buf *source)
 {
     struct upstream_asked *asked = upstream_question_asked(request);
     bool is_part = params.size >= JSONRPC_LARGE && source != NULL && mn_buf_has(source, params);
@@ -179,71 +154,20 @@ void upstream_question_tell(struct upstream_request *request,
 
 /* ---- from a legacy server ---- */
 
-static bool upstream_question_is_url(const struct json *params)
-{
-    return mn_span_is(json_text(json_find_str(params, "mode")), "url");
-}
-
-/* A client that says nothing of modes has forms. */
-static bool upstream_question_has_mode(const struct json *elicitation, const struct json *params)
-{
-    bool has_url = json_find_str(elicitation, "url") != NULL;
-
-    if (upstream_question_is_url(params)) return has_url;
-    return !has_url || json_find_str(elicitation, "form") != NULL;
-}
-
-bool upstream_question_may(struct upstream_host *host, struct mn_span capabilities,
-                           struct mn_span method, const struct json *params)
-{
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    size_t kind = upstream_question_kind(method);
-    const struct json *all, *capability;
-
-    if (kind == KINDS_COUNT ||
-        json_parse_copy(host->parser, capabilities, limits, &host->scratch, &all) != MN_OK)
-        return false;
-    capability = json_find_str(all, kinds[kind].capability);
-    if (!json_is(capability, JSON_OBJECT)) return false;
-    if (kinds[kind].member != NULL) return json_find_str(capability, kinds[kind].member) != NULL;
-    return kind != KIND_ELICITATION || upstream_question_has_mode(capability, params);
-}
-
-bool upstream_question_is_patient(struct mn_span method)
-{
-    return upstream_question_kind(method) == KIND_TASK_RESULT;
-}
-
-bool upstream_question_is_cancelled(struct upstream *lease, struct mn_span method,
-                                    const struct json *params)
-{
-    const struct json_limits limits = {JSON_DEPTH_MAX, 4, JSON_NODES_MAX};
-    size_t kind = upstream_question_kind(method);
-    const struct json *all, *requests;
-
-    if (kind != KIND_ELICITATION) return false;
-    if (json_find_str(params, "task") == NULL ||
-        json_parse_copy(lease->host->parser, mn_buf_span(lease->lease.capabilities), limits,
-                        &lease->host->scratch, &all) != MN_OK)
-        return true;
-    requests = json_find_str(json_find_str(all, "tasks"), "requests");
-    return json_find_str(json_find_str(requests, kinds[kind].capability), kinds[kind].tasks) ==
-           NULL;
-}
-
 /* A name for it within the call. */
-static struct mn_span upstream_question_name(struct upstream_request *request, size_t kind)
+static struct mn_span upstream_question_name(struct upstream_request *request,
+                                             struct mn_span method)
 {
     struct upstream_asked *asked = upstream_question_asked(request);
 
     return mn_span_str(mn_arena_format(&request->server->host->scratch, "%s-%u",
-                                       kinds[kind].capability, ++asked->number_last));
+                                       upstream_askable_capability(method), ++asked->number_last));
 }
 
 void upstream_question_pass_on(struct upstream_request *request,
                                const struct upstream_question *question)
 {
-    struct mn_span name = upstream_question_name(request, upstream_question_kind(question->method));
+    struct mn_span name = upstream_question_name(request, question->method);
     struct upstream_question *next = upstream_question_add(
         request, name, question->id, question->method, question->params, question->source);
 
@@ -282,17 +206,16 @@ static struct mn_buf *upstream_question_modern(const struct json *params)
 static struct upstream_question *upstream_question_of(struct upstream_request *request,
                                                       const struct jsonrpc_message *message)
 {
-    size_t kind = upstream_question_kind(message->method);
     struct mn_buf *text = request->server->host->text,
                   *modern = request->is_live ? NULL : upstream_question_modern(message->params);
     struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
     struct upstream_question *question = upstream_question_add(
-        request, upstream_question_name(request, kind), message->id, message->method,
+        request, upstream_question_name(request, message->method), message->id, message->method,
         modern == NULL ? params : mn_buf_span(modern), modern == NULL ? text : modern);
 
     mn_buf_unref(modern);
     question->is_cancelled =
-        upstream_question_is_cancelled(request->server, message->method, message->params);
+        upstream_askable_is_cancelled(request->server, message->method, message->params);
     return question;
 }
 
@@ -304,8 +227,8 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
 
     if (request == NULL) return false;
     host = request->server->host;
-    if (!upstream_question_may(host, mn_buf_span(request->server->lease.capabilities),
-                               message->method, message->params))
+    if (!upstream_askable_may(host, mn_buf_span(request->server->lease.capabilities),
+                              message->method, message->params))
         return false;
     asked = upstream_question_asked(request);
     if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) return false;
@@ -453,116 +376,6 @@ static void upstream_question_decline(struct upstream_request *request)
     }
 }
 
-/* ---- from a modern server, live ---- */
-
-/* Waits outside of what was sent: nothing runs at the server meanwhile. */
-static void upstream_question_set_aside(struct upstream_request *request)
-{
-    upstream_request_recall(request);
-    mn_list_remove(&request->link);
-    mn_list_push_back(&request->server->asking, &request->link);
-    request->asked->is_aside = true;
-}
-
-static void upstream_question_again(struct upstream_request *request)
-{
-    mn_list_remove(&request->link);
-    request->asked->is_aside = false;
-    upstream_call_resend(request);
-}
-
-/* The first question (its key) that the client of the call cannot be asked; NULL: there is none.
- * Older clients know no URLs, whatever they declare. */
-static const struct json *upstream_question_unasked(struct upstream_host *host,
-                                                    const Meshnode__Gateway__Request *payload,
-                                                    const struct json *questions)
-{
-    struct mn_span capabilities = pb_span(payload->client_capabilities);
-    bool knows_urls = strcmp(payload->protocol_version, URL_VERSION) >= 0;
-
-    for (const struct json *key = json_first(questions); key != NULL;
-         key = json_next(questions, key)) {
-        const struct json *params = json_find_str(json_value(key), "params");
-        struct mn_span method = json_text(json_find_str(json_value(key), "method"));
-        if (!upstream_question_may(host, capabilities, method, params)) return key;
-        if (!knows_urls && upstream_question_is_url(params)) return key;
-    }
-    return NULL;
-}
-
-/* False: it asks what this client cannot be asked, and the call is over. A legacy server would be
- * told so, and could do without; this one was told before what can be asked. */
-static bool upstream_question_judge(struct upstream_request *request, const struct json *questions)
-{
-    struct upstream_host *host = request->server->host;
-    const Meshnode__Gateway__Request *payload = pb_view(
-        &meshnode__gateway__request__descriptor, &host->scratch, mn_buf_span(request->payload));
-    const struct json *key;
-    struct mn_span method, text;
-
-    if (payload == NULL || !json_is(questions, JSON_OBJECT)) return true;
-    key = upstream_question_unasked(host, payload, questions);
-    if (key == NULL) return true;
-    MN_PROBE("upstream: a modern server asks what its client cannot be asked");
-    method = json_text(json_find_str(json_value(key), "method"));
-    text = mn_span_str(mn_arena_format(
-        &host->scratch, "the server asks for %.*s%s, which this client cannot be asked",
-        (int)method.size, (const char *)method.data,
-        upstream_question_is_url(json_find_str(json_value(key), "params")) ? " by URL" : ""));
-    if (strcmp(payload->method, "tools/call") == 0)
-        upstream_answer_tool_error(request, text);
-    else
-        upstream_call_answer_error(request, JSONRPC_INTERNAL, text, mn_span(NULL, 0));
-    return false;
-}
-
-void upstream_question_on_round(struct upstream_request *request, const struct json *result)
-{
-    struct upstream_host *host = request->server->host;
-    const struct json_limits limits = {JSON_DEPTH_MAX, 4, JSON_NODES_MAX};
-    struct upstream_asked *asked = upstream_question_asked(request);
-    const struct json *whole, *state, *questions;
-
-    if (++asked->rounds_count > UPSTREAM_ROUNDS_MAX ||
-        json_parse(host->parser, result->raw, limits, &host->scratch, &whole) != MN_OK) {
-        upstream_call_answer_error(request, JSONRPC_INTERNAL,
-                                   mn_span_str("the server asks for input without end"),
-                                   mn_span(NULL, 0));
-        return;
-    }
-    state = json_find_str(whole, "requestState");
-    questions = json_find_str(whole, "inputRequests");
-    if (!upstream_question_judge(request, questions)) return;
-    mn_buf_unref(asked->state);
-    asked->state = json_is(state, JSON_STRING) ? mn_buf_copy(state->raw) : NULL;
-    upstream_question_forget_answered(asked);
-    upstream_question_set_aside(request);
-    if (json_is(questions, JSON_OBJECT))
-        for (const struct json *key = json_first(questions); key != NULL;
-             key = json_next(questions, key)) {
-            const struct json *params = json_find_str(json_value(key), "params");
-            struct mn_span method = json_text(json_find_str(json_value(key), "method"));
-            if (asked->open_count >= UPSTREAM_QUESTIONS_MAX) break;
-            upstream_question_add(request, key->text, mn_span(NULL, 0), method,
-                                  params == NULL ? mn_span(NULL, 0) : params->raw, host->text);
-        }
-    MN_LIST_FOR_EACH (link, &asked->questions)
-        upstream_question_tell(request, MN_CONTAINER(link, struct upstream_question, link));
-    if (asked->open_count == 0) /* it only wants to be asked again */
-        upstream_timer_set(host, &request->timer, 100 * MN_MS * asked->rounds_count);
-}
-
-/* All are answered: the call goes out once more, with that. */
-static void upstream_question_end_round(struct upstream_request *request)
-{
-    struct upstream_asked *asked = request->asked;
-
-    for (struct mn_list *link; (link = mn_list_take(&asked->questions)) != NULL;)
-        mn_list_push_back(&asked->answered, link);
-    asked->open_count = 0;
-    upstream_question_again(request);
-}
-
 /* ---- answers ---- */
 
 static struct upstream_question *upstream_question_find(const struct upstream_asked *asked,
@@ -584,17 +397,6 @@ bool upstream_question_is_object(struct upstream_host *host, struct mn_span text
            value->type == JSON_OBJECT;
 }
 
-/* A modern server's question is answered; the last answer ends the round. Takes the ref. */
-static void upstream_question_collect(struct upstream_request *request,
-                                      struct upstream_question *question, struct mn_buf *answer)
-{
-    question->answer = answer;
-    MN_LIST_FOR_EACH (link, &request->asked->questions) {
-        if (MN_CONTAINER(link, struct upstream_question, link)->answer == NULL) return;
-    }
-    upstream_question_end_round(request);
-}
-
 /* What a client says itself goes to a legacy server as it is; a modern one knows no errors. */
 static void upstream_question_on_refusal(struct upstream_request *request,
                                          struct upstream_question *question, bool by_client,
@@ -605,8 +407,8 @@ static void upstream_question_on_refusal(struct upstream_request *request,
                                  question->is_cancelled && !by_client, code, text, data);
         upstream_question_drop(request->asked, question);
         if (request->asked->open_count == 0) upstream_question_settled(request);
-    } else if (upstream_question_kind(question->method) == KIND_ELICITATION) {
-        upstream_question_collect(request, question, mn_buf_copy(mn_span_str(CANCELLED)));
+    } else if (upstream_askable_is_elicitation(question->method)) {
+        upstream_round_collect(request, question, mn_buf_copy(mn_span_str(CANCELLED)));
     } else {
         upstream_call_answer_error(request, code, text, data);
     }
@@ -624,7 +426,7 @@ void upstream_question_on_checked(struct upstream_question *question, struct mn_
     if (answer == NULL)
         upstream_question_on_bad(question->asked->request, question);
     else
-        upstream_question_collect(question->asked->request, question, answer);
+        upstream_round_collect(question->asked->request, question, answer);
 }
 
 /* Of a legacy server, or of a modern one. */
@@ -675,8 +477,7 @@ void upstream_question_on_answer(struct upstream_request *request,
 static bool upstream_question_waits(const struct upstream_asked *asked)
 {
     MN_LIST_FOR_EACH (link, &asked->questions)
-        if (upstream_question_is_patient(
-                MN_CONTAINER(link, struct upstream_question, link)->method))
+        if (upstream_askable_is_patient(MN_CONTAINER(link, struct upstream_question, link)->method))
             return true;
     return false;
 }
@@ -691,7 +492,7 @@ bool upstream_question_on_timer(struct upstream_request *request)
         upstream_parked_begin(request);
     } else if (asked->is_parked && host->now.mono < asked->until) {
         if (asked->open_count == 0 && asked->is_aside)
-            upstream_question_again(request);
+            upstream_round_again(request);
         else
             upstream_parked_watch(request);
     } else if (asked->is_parked) {
@@ -700,7 +501,7 @@ bool upstream_question_on_timer(struct upstream_request *request)
         if (request->is_sent) upstream_call_tell_cancelled(request);
         upstream_request_free(request);
     } else if (asked->open_count == 0 && asked->is_aside) {
-        upstream_question_again(request);
+        upstream_round_again(request);
     } else if (asked->open_count == 0) {
         return false;
     } else if (host->now.mono - asked->since >= UPSTREAM_QUESTION_TTL &&

@@ -56,20 +56,8 @@ struct upstream_asked {
 
 void upstream_question_free(struct upstream_request *request);
 
-/* Whether a client with these capabilities can be asked that, with [params] (NULL: none). */
-bool upstream_question_may(struct upstream_host *host, struct mn_span capabilities,
-                           struct mn_span method, const struct json *params);
-
 /* A JSON object that can be passed on as such. */
 bool upstream_question_is_object(struct upstream_host *host, struct mn_span text);
-
-/* Whether it may be long until it is answered: when a task of the client's is over. */
-bool upstream_question_is_patient(struct mn_span method);
-
-/* Whether that nobody answers is said as its client would: of an elicitation of which it makes no
- * task. */
-bool upstream_question_is_cancelled(struct upstream *lease, struct mn_span method,
-                                    const struct json *params);
 
 /* Answers the legacy server's request [id]: with [result], part of [source], as another node says
  * it; or that nobody does, or nobody could. */
@@ -85,9 +73,6 @@ bool upstream_question_ask(struct upstream_request *request, const struct jsonrp
 
 /* The legacy server takes one of its questions back: notifications/cancelled with that id. */
 void upstream_question_withdraw(struct upstream *server, struct mn_span id);
-
-/* A result input_required of a modern server for a live call. */
-void upstream_question_on_round(struct upstream_request *request, const struct json *result);
 
 /* An answer of a live call's client, in a message that is [source]. */
 void upstream_question_on_answer(struct upstream_request *request,
@@ -109,5 +94,13 @@ void upstream_question_tell(struct upstream_request *request,
 void upstream_question_pass_on(struct upstream_request *request,
                                const struct upstream_question *question);
 void upstream_question_settled(struct upstream_request *request);
+
+/* For upstream_round.c, too: one more is open, [params] of which are part of [source]; those of the
+ * last round are forgotten. */
+struct upstream_question *upstream_question_add(struct upstream_request *request,
+                                                struct mn_span key, struct mn_span id,
+                                                struct mn_span method, struct mn_span params,
+                                                struct mn_buf *source);
+void upstream_question_forget_answered(struct upstream_asked *asked);
 
 #endif
