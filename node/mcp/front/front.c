@@ -1,4 +1,8 @@
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 
 #define QUESTION_ID_SHIFT 16 /* what is left is exact in JSON, with room to count */

@@ -1,5 +1,7 @@
 /* What both eras say about the server at an endpoint: its name, what it can do, how to use it. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
 #include "proto/base/check.h"
 
 bool front_about_is_aggregated(struct mn_span endpoint)

@@ -3,6 +3,8 @@
  * client may have seen a part of the first run, and is not to see from it that there were two. */
 #include "node/json/schema.h"
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 
 void front_again_begin(struct front *front, struct front_call *call)

@@ -2,6 +2,10 @@
  * rebuilt. */
 #include "node/mcp/front/front_asked.h"
 #include "node/mcp/front/front_edit.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

@@ -6,6 +6,10 @@
  * taken up again has what was written to it. */
 #include "node/mcp/front/front_asked.h"
 #include "node/mcp/front/front_feed.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 #include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"

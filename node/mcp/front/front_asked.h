@@ -3,7 +3,7 @@
 #ifndef FRONT_ASKED_H
 #define FRONT_ASKED_H
 
-#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_state.h"
 
 struct Meshnode__Gateway__Answer;
 struct Meshnode__Gateway__Question;

@@ -1,6 +1,9 @@
 /* Requests that go to a server: from the client's message to the core's request. Arguments are
  * spliced, never rebuilt: what is not ours to change stays as its author wrote it. */
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_told.h"
 #include "node/mcp/names/names_schema.h"
 #include "node/mcp/wire/trail.h"
 #include "proto/gateway.pb-c.h"

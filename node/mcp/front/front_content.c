@@ -1,5 +1,6 @@
 /* Questions go to a client with the name of the server that asks, where a client cannot know it. */
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
 
 #define SERVER_KEY "meshnode/server" /* in _meta of a question */
 

@@ -1,5 +1,7 @@
 /* The lasting calls through which servers tell this node of what its clients subscribed to. */
 #include "node/mcp/front/front_feed.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

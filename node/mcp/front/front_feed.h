@@ -5,7 +5,7 @@
 #ifndef FRONT_FEED_H
 #define FRONT_FEED_H
 
-#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_state.h"
 
 struct Meshnode__Gateway__Aside;
 struct Meshnode__Gateway__TaskState;

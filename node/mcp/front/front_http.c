@@ -1,5 +1,7 @@
 /* Requests: what can be judged before their body, and the body itself. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 
 #define HEADERS_SIZE_MAX 65536 /* bytes of the headers we keep */

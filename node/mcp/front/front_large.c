@@ -3,6 +3,9 @@
  * result is over for the core, but stays in its table until its client has the answer. */
 #include "node/mcp/front/front_asked.h"
 #include "node/mcp/front/front_edit.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
 #include "proto/base/check.h"
 
 #define LARGE_SLICE ((size_t)32 << 10)        /* bytes of one tick; the loop takes 16 in a turn */

@@ -1,5 +1,8 @@
 /* The legacy era, 2025-03-26 to 2025-11-25 (and initialize of 2024-11-05): sessions. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 
 #define VERSION_LATEST "2025-11-25"

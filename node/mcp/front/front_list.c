@@ -2,6 +2,7 @@
  * the list comes next, sealed, so that nobody can make one up; when the list has changed meanwhile,
  * its pages do not fit together any more, and the client starts again. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
 

@@ -1,5 +1,7 @@
 /* What was posted: a message or a batch, of which era, and in which session. */
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
 #include "proto/base/check.h"
 
 #define NS "io.modelcontextprotocol/"

@@ -3,6 +3,8 @@
 #include <sodium.h>
 
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_told.h"
 
 #define VERSION "2026-07-28"
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)

@@ -6,6 +6,8 @@
  * got what was sent to it last. */
 #include "crypto/digest.h"
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

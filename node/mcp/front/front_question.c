@@ -2,6 +2,9 @@
  * on the stream of the call it belongs to; the client's response, posted in its session, goes back
  * into the call. */
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
 #include "proto/base/text.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

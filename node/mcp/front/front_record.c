@@ -13,6 +13,9 @@
  * takes a session over is one generation further, and numbers its streams and events from there: an
  * id of an earlier node's event is never taken for one of ours. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
 #include "proto/pb.h"

@@ -4,6 +4,7 @@
  * either, is over: then there is nobody to tell, and the client is told nothing, as by a server
  * that hears an answer too late. */
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
 #include "proto/base/check.h"
 
 static bool relay_pass(struct front *front, const struct front_session *session,

@@ -10,6 +10,8 @@
  * answer which nobody has can be told so, by whatever node, and is not given another one to what it
  * has an answer to, whatever the record of its session said last. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 #include "proto/base/text.h"
 #include "proto/pb.h"

@@ -1,5 +1,7 @@
 /* Responses: HTTP heads, JSON bodies, streams of events. */
+#include "node/mcp/front/front_reply.h"
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_told.h"
 #include "node/mcp/wire/sse.h"
 #include "proto/base/check.h"
 

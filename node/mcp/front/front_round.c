@@ -5,6 +5,7 @@
  * legacy server's call is parked. */
 #include "crypto/digest.h"
 #include "node/mcp/front/front_asked.h"
+#include "node/mcp/front/front_parts.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 

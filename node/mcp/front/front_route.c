@@ -1,6 +1,8 @@
 /* Which method it is, and who is asked: on /mcp and views by the tables of names, on
  * /mcp/servers/NAME that server, whatever is named: it knows best. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
 #include "node/mcp/wire/extension.h"
 #include "proto/base/check.h"
 

@@ -6,6 +6,8 @@
  * that were deleted; it and those that kept the record have a mark of it, which outlives them. */
 #include "crypto/digest.h"
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 
 #define SESSIONS_ENDED_MAX 4096

@@ -3,6 +3,7 @@
  * tools, elsewhere those of /mcp. A call through mesh_call becomes the call of the tool it names
  * before it leaves this node: its arguments are judged, its rounds and questions are its own. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
 #include "proto/base/text.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)

@@ -1,6 +1,9 @@
 /* Streams that last: a modern subscriptions/listen, a legacy session's GET. Both tell of changed
  * lists, each client only when the list it knows has changed. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
 

@@ -2,6 +2,9 @@
  * (told on its stream) or a modern listen. When the lasting call to a server was lost and is made
  * again, every URI is reported once: something may have been missed. */
 #include "node/mcp/front/front_feed.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_told.h"
 #include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"

@@ -2,6 +2,10 @@
  * those that it began, as long as they run. They have lasting calls of their own, because a task is
  * at one node, and its server's replicas do not know it. */
 #include "node/mcp/front/front_feed.h"
+#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 

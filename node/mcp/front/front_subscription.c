@@ -1,6 +1,7 @@
 /* What a session or an exchange is subscribed to, found by its URI; and how much that may be, of
  * one of them, of one client and of all. */
 #include "node/mcp/front/front_feed.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 
 /* Whoever has subscriptions here. */

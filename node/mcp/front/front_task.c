@@ -7,6 +7,7 @@
  * node that serves it (upstream_task.c). */
 #include "node/mcp/front/front_edit.h"
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_tasks.h"
 
 #define TASK_FORMAT 1
 #define EXTENSION "io.modelcontextprotocol/tasks"

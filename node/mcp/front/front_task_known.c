@@ -1,6 +1,7 @@
 /* The tasks that a session began, oldest first: of those that run it is told on its stream, and all
  * of them are what tasks/list shows. Other nodes know them by the session's record. */
-#include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 
 struct known {
     struct mn_list in_session;

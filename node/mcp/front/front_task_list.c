@@ -3,6 +3,8 @@
  * the state of each comes from its server, a page at a time. Neither another client's task nor the
  * time that a hung server takes gets into a list. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
+#include "node/mcp/front/front_tasks.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

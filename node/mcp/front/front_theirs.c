@@ -3,6 +3,8 @@
  * other client shares; but at /mcp and views one client answers many servers. So it is remembered
  * which server each task is of: no other is told of it. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_tasks.h"
+#include "node/mcp/front/front_told.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"

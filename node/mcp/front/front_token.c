@@ -2,6 +2,7 @@
  * beyond that (streams, calls under way, sessions) is judged again each second, as long as there is
  * any of it. */
 #include "node/mcp/front/front_parts.h"
+#include "node/mcp/front/front_reply.h"
 
 #define JUDGE_PERIOD MN_SEC
 
