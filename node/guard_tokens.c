@@ -147,10 +147,12 @@ mn_status guard_token_decode(struct mn_span value, struct guard_token *ret)
     if (value.size != GUARD_TOKEN_VALUE_SIZE) return MN_MALFORMED;
     role = value.data[GUARD_HASH_SIZE];
     if (role < GUARD_CLIENT || role > GUARD_ADMIN) return MN_MALFORMED;
+    *ret = (struct guard_token){
+        .role = (enum guard_role)role,
+        .created_ms = mn_load_u64(value.data + GUARD_HASH_SIZE + 1),
+        .not_after_ms = mn_load_u64(value.data + GUARD_HASH_SIZE + 9),
+    };
     memcpy(ret->hash, value.data, GUARD_HASH_SIZE);
-    ret->role = (enum guard_role)role;
-    ret->created_ms = mn_load_u64(value.data + GUARD_HASH_SIZE + 1);
-    ret->not_after_ms = mn_load_u64(value.data + GUARD_HASH_SIZE + 9);
     return MN_OK;
 }
 

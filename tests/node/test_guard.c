@@ -206,6 +206,25 @@ START_TEST(tokens_are_stored_as_they_are_and_nothing_else_decodes)
 }
 END_TEST
 
+START_TEST(a_token_that_was_stored_ends_as_any)
+{
+    struct guard_token token, back;
+    uint8_t value[GUARD_TOKEN_VALUE_SIZE];
+    struct mn_now later = now;
+    uint64_t before;
+
+    token_for(GUARD_OPERATOR, 60000, &token);
+    guard_token_encode(&token, value);
+    memset(&back, 1, sizeof back); /* whatever was there before */
+    ck_assert_int_eq(guard_token_decode(mn_span(value, sizeof value), &back), MN_OK);
+    guard_token_remove(guard, &token);
+    before = guard_ends(guard, now);
+    ck_assert_int_eq(guard_token_add(guard, now, &back), MN_OK);
+    later.wall += MN_MINUTE;
+    ck_assert_uint_eq(guard_ends(guard, later), before + 1);
+}
+END_TEST
+
 START_TEST(a_full_table_takes_no_more_until_one_ends)
 {
     struct guard_token token = {.role = GUARD_VIEWER, .not_after_ms = mn_wall_ms(now) + 1000};
@@ -239,6 +258,7 @@ int main(void)
     tcase_add_test(tcase, guessing_from_many_addresses_is_bounded);
     tcase_add_test(tcase, a_secret_in_the_url_is_refused_even_when_it_is_right);
     tcase_add_test(tcase, tokens_are_stored_as_they_are_and_nothing_else_decodes);
+    tcase_add_test(tcase, a_token_that_was_stored_ends_as_any);
     tcase_add_test(tcase, a_full_table_takes_no_more_until_one_ends);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
