@@ -288,6 +288,31 @@ START_TEST(a_task_that_went_with_its_session_has_an_unknown_outcome)
 }
 END_TEST
 
+/* Asked once more it would be as large. */
+START_TEST(a_result_beyond_the_limits_ends_the_call)
+{
+    struct world_fetch *fetch;
+    struct world_event *event;
+
+    up_http();
+    world_call(&w,
+               &(struct world_call){.ticket = 1, .service = "s", .params = "{\"name\":\"job\"}"});
+    world_reply_result(&w, fetch_of("tools/call"), CREATED);
+    fetch = fetch_of("tasks/result");
+    world_head(&w, fetch, 200, "application/json", NULL);
+    world_body(&w, fetch, "{\"result\":{\"x\":");
+    for (int i = 0; i < 200; i++)
+        world_body(&w, fetch, "[");
+    for (int i = 0; i < 200; i++)
+        world_body(&w, fetch, "]");
+    world_body(&w, fetch, world_format(&w, "},\"id\":%" PRIu64 "}", world_id(fetch->body)));
+    world_end(&w, fetch, MN_OK, "");
+    event = world_event(&w);
+    ck_assert_ptr_nonnull(event);
+    ck_assert_int_eq(event->failure, CALL_TOO_BIG);
+}
+END_TEST
+
 START_TEST(a_server_that_stays_away_is_not_waited_for_without_end)
 {
     up_http();
@@ -469,6 +494,7 @@ int main(void)
     tcase_add_test(tc, a_task_is_asked_about_while_nobody_waits_for_it);
     tcase_add_test(tc, a_connection_that_breaks_now_and_then_is_asked_anew_without_end);
     tcase_add_test(tc, a_task_that_went_with_its_session_has_an_unknown_outcome);
+    tcase_add_test(tc, a_result_beyond_the_limits_ends_the_call);
     tcase_add_test(tc, a_server_that_stays_away_is_not_waited_for_without_end);
     tcase_add_test(tc, a_modern_server_has_no_tasks_of_the_legacy_era);
     tcase_add_test(tc, a_modern_server_is_listened_to_for_tasks);

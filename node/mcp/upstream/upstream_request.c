@@ -169,7 +169,8 @@ void upstream_request_failed(struct upstream_request *request, enum call_failure
     enum upstream_request_kind kind = request->kind;
 
     if (kind == UPSTREAM_REQUEST_CALL) {
-        if (!upstream_task_again(request)) upstream_call_fail(request, failure, text);
+        bool may_help = failure != CALL_TOO_BIG; /* to ask once more */
+        if (!may_help || !upstream_task_again(request)) upstream_call_fail(request, failure, text);
         return;
     }
     upstream_request_free(request);
