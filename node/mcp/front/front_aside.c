@@ -46,11 +46,13 @@ static struct feed *aside_wish(struct front *front, struct front_session *sessio
     struct topic *topic;
     struct feed *feed;
 
+    feed = front_feed_find(front, service, node);
+    topic = feed == NULL ? NULL : front_feed_topic_find(front, feed, nothing, whose);
+    if (topic != NULL && aside_subscription(topic, session->stream) != NULL) return feed;
     if (!front_subscription_has_room(front, &session->principal)) return NULL;
     feed = front_feed_get(front, service, node);
     topic = front_feed_topic(front, feed, nothing, whose);
-    if (aside_subscription(topic, session->stream) == NULL)
-        front_subscription_add(front, NULL, session->stream, nothing, topic);
+    front_subscription_add(front, NULL, session->stream, nothing, topic);
     return feed;
 }
 
