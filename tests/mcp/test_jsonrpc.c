@@ -146,13 +146,15 @@ END_TEST
 
 START_TEST(own_ids_are_read_back_strictly)
 {
-    static const char *const wrong[] = {
-        "", "-1", "01", "1.0", "\"1\"", "1 ", "99999999999999999999"};
+    static const char *const wrong[] = {"",   "-1",    "01",    "1.5", "1.",
+                                        ".0", "1.0.0", "\"1\"", "1 ",  "99999999999999999999"};
     uint64_t number;
 
     ck_assert_int_eq(jsonrpc_id_number(mn_span_str("0"), &number), MN_OK);
     ck_assert_int_eq(jsonrpc_id_number(mn_span_str("1234567890123456789"), &number), MN_OK);
     ck_assert_uint_eq(number, 1234567890123456789U);
+    ck_assert_int_eq(jsonrpc_id_number(mn_span_str("100.00"), &number), MN_OK);
+    ck_assert_uint_eq(number, 100);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         ck_assert_int_eq(jsonrpc_id_number(mn_span_str(wrong[i]), &number), MN_MALFORMED);
 }

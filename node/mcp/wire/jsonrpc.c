@@ -76,10 +76,24 @@ mn_status jsonrpc_decode(const struct json *value, struct jsonrpc_message *ret)
     return MN_OK;
 }
 
+/* Without a fraction that is zero, as those have it whose numbers are all floating ("5.0"). */
+static struct mn_span jsonrpc_id_whole(struct mn_span id)
+{
+    const uint8_t *point = id.size == 0 ? NULL : memchr(id.data, '.', id.size);
+    size_t size = id.size;
+
+    if (point == NULL) return id;
+    while (size > 0 && id.data[size - 1] == '0')
+        size--;
+    if (size == id.size || &id.data[size - 1] != point) return id;
+    return mn_span(id.data, size - 1);
+}
+
 mn_status jsonrpc_id_number(struct mn_span id, uint64_t *ret)
 {
     uint64_t number = 0;
 
+    id = jsonrpc_id_whole(id);
     if (id.size == 0 || id.size > 19 || (id.data[0] == '0' && id.size > 1)) return MN_MALFORMED;
     for (size_t i = 0; i < id.size; i++) {
         if (id.data[i] < '0' || id.data[i] > '9') return MN_MALFORMED;

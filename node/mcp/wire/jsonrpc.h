@@ -45,7 +45,8 @@ struct jsonrpc_message {
  * ret->id is then still set when an id could be read, for the error response. */
 MN_MUST_USE mn_status jsonrpc_decode(const struct json *value, struct jsonrpc_message *ret);
 
-/* The number in an id that we gave out ourselves. MN_MALFORMED: it is none of ours. */
+/* The number in an id that we gave out ourselves, perhaps as "5.0". MN_MALFORMED: it is none of
+ * ours. */
 MN_MUST_USE mn_status jsonrpc_id_number(struct mn_span id, uint64_t *ret);
 
 /* Writers. [id], [params], [result] and [data] are JSON text, spliced verbatim; an empty [id] gives
