@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "node/mcp/names/curation.h"
+#include "proto/pb.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 
@@ -295,6 +296,64 @@ START_TEST(of_a_view_that_is_gone_nothing_is_heard)
 }
 END_TEST
 
+/* How often that was written since the last time; *[ret]: what, if it was. */
+static uint32_t puts_since(Meshnode__Record__Record *ret)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < client_carries_count; i++) {
+        if (client_carries[i].packet->what_case != MESHNODE__RECORD__PACKET__WHAT_PUT) continue;
+        *ret = *client_carries[i].packet->put;
+        count++;
+    }
+    client_confirm_puts();
+    return count;
+}
+
+/* Another node writes it. */
+static void move_away(Meshnode__Record__Record *record)
+{
+    const mn_id other = {{1}}; /* of client_nodes() */
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+
+    record->version++;
+    record->writer = pb_id_bytes(&other);
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_PUT;
+    packet.put = record;
+    client_carried(&other, &packet);
+    client_carries_count = 0;
+}
+
+START_TEST(what_a_view_ends_is_written_once_by_the_node_that_has_the_session)
+{
+    Meshnode__Record__Record record;
+
+    view_subscribe();
+    client_nodes(1);
+    client_at(client_now.mono + MN_SEC);
+    puts_since(&record);
+    CURATE({"view/v", "{\"resources\":[]}"});
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_uint_eq(puts_since(&record), 1);
+}
+END_TEST
+
+START_TEST(what_a_view_ends_in_a_session_of_another_node_is_not_written)
+{
+    Meshnode__Record__Record record;
+
+    view_subscribe();
+    client_nodes(1);
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_uint_gt(puts_since(&record), 0);
+    move_away(&record);
+    CURATE({"view/v", "{\"resources\":[]}"});
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_uint_eq(puts_since(&record), 0);
+    ck_assert(!is_heard("w://1"));
+}
+END_TEST
+
 START_TEST(a_server_of_a_view_that_was_away_for_a_moment_is_heard_again)
 {
     view_subscribe();
@@ -508,6 +567,8 @@ int main(void)
     tcase_add_test(tcase, listeners_of_a_view_hear_of_its_changes_alone);
     tcase_add_test(tcase, what_a_view_shows_no_more_is_not_heard_of);
     tcase_add_test(tcase, of_a_view_that_is_gone_nothing_is_heard);
+    tcase_add_test(tcase, what_a_view_ends_is_written_once_by_the_node_that_has_the_session);
+    tcase_add_test(tcase, what_a_view_ends_in_a_session_of_another_node_is_not_written);
     tcase_add_test(tcase, a_server_of_a_view_that_was_away_for_a_moment_is_heard_again);
     tcase_add_test(tcase, a_small_surface_finds_and_calls_what_the_view_has);
     tcase_add_test(tcase, a_tool_in_quarantine_is_in_no_list_and_not_called);

@@ -371,6 +371,7 @@ static void front_answer_say(struct front *front, struct front_call *call,
         pieces_add(to, text);
         is_changed = true;
     }
+    if (began != NULL && began->is_elsewhere) began = NULL; /* that node knows more of it */
     /* A task is known to others before its client knows it. */
     if (began != NULL && (exchange == NULL || exchange->is_stream || to->source != NULL)) {
         front_record_save(front, began);

@@ -129,6 +129,7 @@ struct front_session {
     struct front_exchange *stream; /* its GET stream; NULL: none is open */
     struct front_known known;
     struct front_subscriptions subscriptions; /* to resources */
+    bool lost_subscriptions;                  /* by themselves, and its record has them yet */
     struct mn_list tasks;                     /* that it began, of front_task_known.c */
     uint32_t tasks_count, tasks_told;
     uint64_t task_last;    /* number of the newest one */

@@ -140,9 +140,23 @@ static void subscription_end(struct front *front, struct subscription *subscript
     struct front_session *session = subscription->session;
 
     MN_PROBE("front: a view does not show any more what is subscribed to");
-    if (session != NULL) front_aside_subscribed(front, session, subscription->topic->feed->service);
+    if (session != NULL) {
+        front_aside_subscribed(front, session, subscription->topic->feed->service);
+        session->lost_subscriptions = true;
+    }
     front_subscription_free(front, subscription);
-    if (session != NULL) front_record_save(front, session);
+}
+
+/* Once, however many of its subscriptions ended; and not if another node has it, which knows more
+ * of it and sees the same itself. */
+static void subscribe_save(struct front *front)
+{
+    for (struct mn_map_entry *entry = mn_map_next(&front->sessions, NULL); entry != NULL;
+         entry = mn_map_next(&front->sessions, entry)) {
+        struct front_session *session = MN_CONTAINER(entry, struct front_session, by_id);
+        if (session->lost_subscriptions) front_orphan_save(front, session);
+        session->lost_subscriptions = false;
+    }
 }
 
 /* A server that was guessed when nobody listed the URI is left for the one that lists it now. */
@@ -191,6 +205,7 @@ void front_subscribe_changed(struct front *front)
     }
     for (uint32_t i = 0; i < count; i++)
         subscription_move(front, all[i]);
+    subscribe_save(front);
 }
 
 /* ---- what clients say ---- */
