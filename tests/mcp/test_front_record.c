@@ -17,6 +17,9 @@
 #define INITIALIZE                                                                             \
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":" \
     "\"2025-06-18\",\"capabilities\":{\"roots\":{},\"x\":{\"deep\":[1]}}}}"
+#define OLD_INITIALIZE                                                                         \
+    "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":" \
+    "\"2025-03-26\",\"capabilities\":{\"roots\":{}}}}"
 #define SET_LEVEL                                         \
     "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"logging/" \
     "setLevel\",\"params\":{\"level\":\"error\"}}"
@@ -270,6 +273,7 @@ static uint32_t relays(const char *part)
         const Meshnode__Record__Packet *packet = client_carries[i].packet;
         if (packet->what_case != MESHNODE__RECORD__PACKET__WHAT_RELAY) continue;
         ck_assert(mn_id_equal(&client_carries[i].to, &other));
+        ck_assert_int_eq(packet->relay->message.data[0], '{'); /* one message */
         ck_assert_ptr_nonnull(
             memmem(packet->relay->message.data, packet->relay->message.len, part, strlen(part)));
         count++;
@@ -277,6 +281,27 @@ static uint32_t relays(const char *part)
     client_carries_count = 0;
     return count;
 }
+
+/* That one knows more of it by now, which would be lost. */
+START_TEST(a_task_that_begins_late_does_not_take_its_session_back)
+{
+    const Meshnode__Record__Record *record;
+    char session_id[300];
+    uint64_t id;
+
+    client_nodes(2);
+    id = post(NULL, INITIALIZE);
+    record = client_carries[0].packet->put;
+    client_confirm_puts();
+    strcpy(session_id, client_response(id)->session);
+    id = post(session_id, CALL);
+    moved(record);
+    client_carries_count = 0;
+    client_result(client_calls[0].ticket, "{\"task\":{\"taskId\":\"t\",\"status\":\"working\"}}");
+    ck_assert_ptr_nonnull(strstr(client_response(id)->body, "\"status\":\"working\""));
+    ck_assert_uint_eq(client_carries_count, 0);
+}
+END_TEST
 
 START_TEST(what_nobody_here_waits_for_is_passed_to_who_had_the_session)
 {
@@ -293,6 +318,9 @@ START_TEST(what_nobody_here_waits_for_is_passed_to_who_had_the_session)
     client_at(client_now.mono + RECORDS_YOUNG);
     post(session_id, "{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":{}}");
     ck_assert_uint_eq(relays("result"), 0); /* it was nowhere else */
+    snprintf(large, sizeof large, "{\"jsonrpc\":\"2.0\",\"id\":78,\"result\":{\"a\":\"%*s\"}}",
+             (int)RECORDS_RELAY_MAX, "");
+    ck_assert_uint_eq(client_response(post(session_id, large))->code, 202); /* it is late */
     moved(&record);
     client_carries_count = 0;
 
@@ -305,11 +333,32 @@ START_TEST(what_nobody_here_waits_for_is_passed_to_who_had_the_session)
                           "\"requestId\":\"x\",\"reason\":\"r\"}}");
     ck_assert_uint_eq(client_response(id)->code, 202);
     ck_assert_uint_eq(relays("\"params\":{\"requestId\":\"x\"}"), 1);
-    snprintf(large, sizeof large, "{\"jsonrpc\":\"2.0\",\"id\":78,\"result\":{\"a\":\"%*s\"}}",
-             (int)RECORDS_RELAY_MAX, "");
     id = post(session_id, large);
     ck_assert_uint_eq(client_response(id)->code, 413);
     ck_assert_uint_eq(relays(""), 0);
+}
+END_TEST
+
+START_TEST(answers_of_a_batch_are_passed_on_one_by_one)
+{
+    Meshnode__Record__Record record;
+    char session_id[300];
+    uint64_t id;
+
+    client_nodes(2);
+    id = post(NULL, OLD_INITIALIZE);
+    record = *client_carries[0].packet->put;
+    client_confirm_puts();
+    strcpy(session_id, client_response(id)->session);
+    client_at(client_now.mono + RECORDS_YOUNG);
+    moved(&record);
+    client_carries_count = 0;
+    id = post(session_id, "[{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":{\"a\":1}},"
+                          "{\"jsonrpc\":\"2.0\",\"id\":78,\"result\":{\"a\":2}}]");
+    client_at(client_now.mono + RECORDS_ASK_WAIT);
+    client_at(client_now.mono + RECORDS_WAIT);
+    ck_assert_uint_eq(client_response(id)->code, 202);
+    ck_assert_uint_eq(relays("\"result\":{\"a\":"), 2);
 }
 END_TEST
 
@@ -424,7 +473,9 @@ int main(void)
     tcase_add_test(all, large_request_waits_for_its_session_as_it_is);
     tcase_add_test(all, what_comes_while_a_session_is_told_to_others_waits_too);
     tcase_add_test(all, what_a_client_posts_at_another_node_gets_to_its_call);
+    tcase_add_test(all, a_task_that_begins_late_does_not_take_its_session_back);
     tcase_add_test(all, what_nobody_here_waits_for_is_passed_to_who_had_the_session);
+    tcase_add_test(all, answers_of_a_batch_are_passed_on_one_by_one);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     tcase_add_test(all, a_session_whose_record_nobody_has_is_over);
     tcase_add_test(all, a_session_outlives_a_restart_of_its_node);

@@ -56,7 +56,8 @@ static void front_message_response(struct front *front, struct front_exchange *e
     }
     known = front_legacy_session(front, exchange, session);
     if (known == NULL) return;
-    if (front_question_on_response(front, known, message) || front_relay_response(front, known))
+    if (front_question_on_response(front, known, message) ||
+        front_relay_response(front, known, front->body))
         front_reply_empty(front, exchange, 202);
     else
         front_reply_fail(front, exchange, 413, mn_span(NULL, 0), JSONRPC_INVALID_REQUEST,
@@ -117,49 +118,54 @@ static void front_message_single(struct front *front, struct front_exchange *exc
     }
 }
 
+struct batch_item {
+    struct jsonrpc_message message;
+    struct mn_span text;
+    bool is_valid;
+};
+
 /* One message of a batch; requests and broken messages were counted as pending. */
 static void front_message_of_batch(struct front *front, struct front_exchange *exchange,
-                                   struct front_session *session, bool is_valid,
-                                   const struct jsonrpc_message *message)
+                                   struct front_session *session, const struct batch_item *item)
 {
-    if (!is_valid)
+    const struct jsonrpc_message *message = &item->message;
+
+    if (!item->is_valid)
         front_reply_fail(front, exchange, 200, message->id, JSONRPC_INVALID_REQUEST,
                          "not a JSON-RPC 2.0 message");
     else if (message->kind == JSONRPC_REQUEST)
         front_legacy_request(front, exchange, session, message);
     else if (message->kind == JSONRPC_NOTIFICATION)
         front_legacy_notification(front, session, message);
-    else
-        front_question_on_response(front, session, message);
+    else if (!front_question_on_response(front, session, message))
+        (void)front_relay_response(front, session, item->text); /* nothing says one is too large */
 }
 
 static void front_message_run_batch(struct front *front, struct front_exchange *exchange,
                                     struct front_session *session, const struct json *array)
 {
-    struct jsonrpc_message *messages =
-        mn_arena_alloc(&front->scratch, array->count * sizeof *messages);
-    bool *is_valid = mn_arena_alloc(&front->scratch, array->count * sizeof *is_valid);
+    struct batch_item *items = mn_arena_alloc(&front->scratch, array->count * sizeof *items);
     uint32_t count = 0, answers_count = 0;
 
-    for (const struct json *item = json_first(array); item != NULL; item = json_next(array, item)) {
+    for (const struct json *from = json_first(array); from != NULL; from = json_next(array, from)) {
+        struct batch_item *item = &items[count++];
         const struct json *value = NULL;
-        messages[count] = (struct jsonrpc_message){0};
-        is_valid[count] = json_parse(front->parser, item->raw, JSONRPC_LIMITS, &front->scratch,
-                                     &value) == MN_OK &&
-                          jsonrpc_decode(value, &messages[count]) == MN_OK;
-        answers_count += !is_valid[count] || messages[count].kind == JSONRPC_REQUEST;
-        count++;
+        *item = (struct batch_item){.text = from->raw};
+        item->is_valid = json_parse(front->parser, from->raw, JSONRPC_LIMITS, &front->scratch,
+                                    &value) == MN_OK &&
+                         jsonrpc_decode(value, &item->message) == MN_OK;
+        answers_count += !item->is_valid || item->message.kind == JSONRPC_REQUEST;
     }
     if (answers_count == 0) {
         for (uint32_t i = 0; i < count; i++)
-            front_message_of_batch(front, exchange, session, true, &messages[i]);
+            front_message_of_batch(front, exchange, session, &items[i]);
         front_reply_empty(front, exchange, 202);
         return;
     }
     exchange->is_batch = true;
     exchange->pending_count = answers_count + 1; /* ours: it must outlive this loop */
     for (uint32_t i = 0; i < count; i++)
-        front_message_of_batch(front, exchange, session, is_valid[i], &messages[i]);
+        front_message_of_batch(front, exchange, session, &items[i]);
     front_reply_nothing(front, exchange);
 }
 

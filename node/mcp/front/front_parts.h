@@ -186,9 +186,10 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
 
 /* ---- front_relay.c ---- */
 
-/* The response that is being served answers nothing that is known here: the nodes that had the
- * session before hear it. False: it is too large for that. */
-bool front_relay_response(struct front *front, const struct front_session *session);
+/* A response ([text]) answers nothing that is known here: the nodes that had the session before
+ * hear it. False: it is too large for that. */
+bool front_relay_response(struct front *front, const struct front_session *session,
+                          struct mn_span text);
 
 /* The same for a request (its id) that the client takes back. */
 void front_relay_cancel(struct front *front, const struct front_session *session,

@@ -18,9 +18,11 @@ static bool relay_pass(struct front *front, const struct front_session *session,
     return true;
 }
 
-bool front_relay_response(struct front *front, const struct front_session *session)
+bool front_relay_response(struct front *front, const struct front_session *session,
+                          struct mn_span text)
 {
-    return relay_pass(front, session, front->body);
+    if (front_record_moves(session) == 1) return true; /* it was at no other node */
+    return relay_pass(front, session, text);
 }
 
 void front_relay_cancel(struct front *front, const struct front_session *session,
