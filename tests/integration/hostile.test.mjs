@@ -97,9 +97,8 @@ test('servers that get everything wrong', withMesh('servers', async mesh => {
   assertFair('beside a list of 5,000 tools', alone, await p99([n1, n2], 300));
   await assertWell(n1, 'after answers of 20 MiB');
   // These are never there, and say why.
-  assert.match((await state('http-refusing')).error, /401/);
-  assert.match((await state('http-html')).error, /MCP endpoint/);
-  assert.match((await state('http-toomany')).error, /5000 tools/);
+  for (const [name, why] of [['http-refusing', /401/], ['http-html', /MCP endpoint/], ['http-toomany', /5000 tools/]])
+    await waitFor(`${name} says why`, async () => why.test((await state(name)).error)); // at its next try, too
   for (const name of ['http-silent', 'stdio-mute']) assert.notEqual((await state(name)).state, 'ready');
 
   // One that never answers holds nobody up, and its call ends with its client.
