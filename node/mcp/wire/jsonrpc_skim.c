@@ -19,20 +19,24 @@ static struct mn_span skim_string(struct skim *skim)
     return mn_span(begin, (size_t)(skim->at - begin));
 }
 
+static bool skim_is_space(uint8_t c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
+static bool skim_ends_word(uint8_t c)
+{
+    return skim_is_space(c) || c == ',' || c == '}' || c == ']';
+}
+
 /* Takes a number, true, false or null. */
 static struct mn_span skim_word(struct skim *skim)
 {
     const uint8_t *begin = skim->at;
 
-    while (skim->at<skim->end && * skim->at> ' ' && *skim->at != ',' && *skim->at != '}' &&
-           *skim->at != ']')
+    while (skim->at < skim->end && !skim_ends_word(*skim->at))
         skim->at++;
     return mn_span(begin, (size_t)(skim->at - begin));
-}
-
-static bool skim_is_space(uint8_t c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 static bool skim_is_key(struct skim *skim)
