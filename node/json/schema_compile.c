@@ -77,6 +77,10 @@ static void compile_pattern(struct compile *compile, const struct json *node)
     pcre2_set_parens_nest_limit(context, 50);
     place->pattern = pcre2_compile(node->text.size == 0 ? (PCRE2_SPTR) "" : node->text.data,
                                    node->text.size, options, &error, &offset, context);
+    if (place->pattern == NULL && error == PCRE2_ERROR_PATTERN_TOO_LARGE) {
+        compile_fail(compile, MN_TOO_BIG, "a pattern repeats too much", node->raw);
+        goto done;
+    }
     if (place->pattern == NULL) {
         compile_fail(compile, MN_CONFIG, "this pattern is no regular expression", node->raw);
         goto done;

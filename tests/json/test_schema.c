@@ -265,6 +265,13 @@ START_TEST(patterns_that_take_long_are_given_up)
 }
 END_TEST
 
+START_TEST(a_pattern_that_repeats_too_much_says_so)
+{
+    ck_assert_int_eq(judge("{\"pattern\":\"^(ab?c){4000}$\"}", mn_span_str("\"\"")), MN_TOO_BIG);
+    ck_assert_str_eq(why_text, "a pattern repeats too much: \"^(ab?c){4000}$\"");
+}
+END_TEST
+
 START_TEST(deep_schemas_are_refused)
 {
     char text[2048] = "", *at = text;
@@ -293,6 +300,7 @@ int main(void)
     tcase_add_test(tcase, a_circle_of_references_is_given_up);
     tcase_add_loop_test(tcase, patterns_that_take_long_are_given_up, 0,
                         (int)(sizeof pattern_cases / sizeof *pattern_cases));
+    tcase_add_test(tcase, a_pattern_that_repeats_too_much_says_so);
     tcase_add_test(tcase, deep_schemas_are_refused);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
