@@ -126,6 +126,20 @@ START_TEST(a_session_of_another_node_is_asked_for_and_goes_on)
 }
 END_TEST
 
+/* A session that two more nodes know of; the record that they have. */
+static const Meshnode__Record__Record *begun(const char *initialize, char session_id[300])
+{
+    const Meshnode__Record__Record *record;
+    uint64_t id;
+
+    client_nodes(2);
+    id = post(NULL, initialize);
+    record = client_carries[0].packet->put;
+    client_confirm_puts();
+    strcpy(session_id, client_response(id)->session);
+    return record;
+}
+
 /* What waits meanwhile is neither copied nor checked once more, if it is large. */
 START_TEST(large_request_waits_for_its_session_as_it_is)
 {
@@ -135,11 +149,7 @@ START_TEST(large_request_waits_for_its_session_as_it_is)
     const char *text;
     uint64_t id;
 
-    client_nodes(2);
-    id = post(NULL, INITIALIZE);
-    record = client_carries[0].packet->put;
-    client_confirm_puts();
-    strcpy(session_id, client_response(id)->session);
+    record = begun(INITIALIZE, session_id);
     client_at(client_now.mono + MCP_SESSION_IDLE);
     client_at(client_now.mono + RECORDS_LIFE);
     client_carries_count = 0;
@@ -171,17 +181,13 @@ START_TEST(what_comes_while_a_session_is_told_to_others_waits_too)
 {
     const Meshnode__Record__Record *record;
     char session_id[300];
-    uint64_t id, cancel;
+    uint64_t cancel;
 
-    client_nodes(2);
-    id = post(NULL, INITIALIZE);
-    record = client_carries[0].packet->put;
-    client_confirm_puts();
-    strcpy(session_id, client_response(id)->session);
+    record = begun(INITIALIZE, session_id);
     client_at(client_now.mono + MCP_SESSION_IDLE);
     client_at(client_now.mono + RECORDS_LIFE);
     client_carries_count = 0;
-    id = post(session_id, CALL);
+    post(session_id, CALL);
     answer_ask(&client_carries[0], NULL);
     answer_ask(&client_carries[1], record);
     cancel = post(session_id, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
@@ -238,11 +244,7 @@ START_TEST(what_a_client_posts_at_another_node_gets_to_its_call)
     char session_id[300], answer[200];
     uint64_t id;
 
-    client_nodes(2);
-    id = post(NULL, INITIALIZE);
-    record = client_carries[0].packet->put;
-    client_confirm_puts();
-    strcpy(session_id, client_response(id)->session);
+    record = begun(INITIALIZE, session_id);
     id = post(session_id, CALL);
     client_question(client_calls[0].ticket, "k-1", "roots/list", "");
     snprintf(answer, sizeof answer, "{\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"roots\":[]}}",
@@ -289,11 +291,7 @@ START_TEST(a_task_that_begins_late_does_not_take_its_session_back)
     char session_id[300];
     uint64_t id;
 
-    client_nodes(2);
-    id = post(NULL, INITIALIZE);
-    record = client_carries[0].packet->put;
-    client_confirm_puts();
-    strcpy(session_id, client_response(id)->session);
+    record = begun(INITIALIZE, session_id);
     id = post(session_id, CALL);
     moved(record);
     client_carries_count = 0;
@@ -310,11 +308,7 @@ START_TEST(what_nobody_here_waits_for_is_passed_to_who_had_the_session)
     char session_id[300];
     uint64_t id;
 
-    client_nodes(2);
-    id = post(NULL, INITIALIZE);
-    record = *client_carries[0].packet->put;
-    client_confirm_puts();
-    strcpy(session_id, client_response(id)->session);
+    record = *begun(INITIALIZE, session_id);
     client_at(client_now.mono + RECORDS_YOUNG);
     post(session_id, "{\"jsonrpc\":\"2.0\",\"id\":77,\"result\":{}}");
     ck_assert_uint_eq(relays("result"), 0); /* it was nowhere else */
@@ -345,11 +339,7 @@ START_TEST(answers_of_a_batch_are_passed_on_one_by_one)
     char session_id[300];
     uint64_t id;
 
-    client_nodes(2);
-    id = post(NULL, OLD_INITIALIZE);
-    record = *client_carries[0].packet->put;
-    client_confirm_puts();
-    strcpy(session_id, client_response(id)->session);
+    record = *begun(OLD_INITIALIZE, session_id);
     client_at(client_now.mono + RECORDS_YOUNG);
     moved(&record);
     client_carries_count = 0;

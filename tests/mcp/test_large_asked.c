@@ -12,7 +12,6 @@
 
 #define REQUEST ((size_t)15 << 20)
 #define FIRST_TICKET 7
-#define TICKS_MAX 4096
 
 static struct world w;
 
@@ -35,14 +34,6 @@ static void teardown(void)
 {
     world_done(&w);
     large_done();
-}
-
-static void work_off(void)
-{
-    for (int i = 0; upstreams_deadline(w.upstreams) <= w.now.mono; i++) {
-        ck_assert_int_lt(i, TICKS_MAX);
-        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
-    }
 }
 
 static const char *sent_line(void)
@@ -77,7 +68,7 @@ static void assert_refused(const char *text, const char *what)
     struct world_event *event;
 
     call(text);
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     event = world_event(&w);
     ck_assert_ptr_nonnull(event);
@@ -94,7 +85,7 @@ START_TEST(child_gets_it_in_one_line)
     text = large_made(params[_i].head, params[_i].unit, REQUEST, params[_i].tail);
     call(text);
     ck_assert_ptr_null(sent_line());
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     line = sent_line();
     ck_assert_ptr_nonnull(line);
@@ -115,7 +106,7 @@ START_TEST(url_gets_it_as_it_is)
     text = large_made(params[_i].head, params[_i].unit, REQUEST, params[_i].tail);
     call(text);
     ck_assert_ptr_null(sent_fetch());
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     fetch = sent_fetch();
     ck_assert_ptr_nonnull(fetch);
@@ -135,7 +126,7 @@ START_TEST(modern_server_gets_it_with_what_is_ours)
     world_up_http_modern(&w, "s");
     call(large_made("{\"_meta\":{\"x\":1},\"name\":\"echo\",\"arguments\":{\"text\":\"", "A",
                     REQUEST, "\"}}"));
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     fetch = sent_fetch();
     ck_assert_ptr_nonnull(fetch);
@@ -169,7 +160,7 @@ START_TEST(it_can_be_sent_once_more)
     world_head(&w, world_fetch(&w), 200, "text/event-stream", NULL);
     world_pass(&w, 10 * MN_SEC); /* its session has lasted */
     call(large_made(params[0].head, "A", REQUEST, params[0].tail));
-    work_off();
+    world_work_off(&w);
     world_reply(&w, sent_fetch(), 404, NULL, NULL);
     while ((fetch = world_fetch(&w)) != NULL && strstr(fetch->body, "\"initialize\"") == NULL)
         continue;
@@ -180,7 +171,7 @@ START_TEST(it_can_be_sent_once_more)
     world_end(&w, fetch, MN_OK, "");
     world_reply(&w, world_fetch(&w), 202, NULL, NULL);
     world_reply_result(&w, world_fetch(&w), world_tools_result(&w, WORLD_TOOLS));
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     fetch = sent_fetch();
     ck_assert_ptr_nonnull(fetch);
@@ -198,7 +189,7 @@ START_TEST(it_waits_for_a_busy_node)
         world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
         ck_assert_ptr_null(world_event(&w));
     }
-    work_off();
+    world_work_off(&w);
     ck_assert_ptr_nonnull(sent_line());
 }
 END_TEST
@@ -235,7 +226,7 @@ START_TEST(checked_one_waits_for_its_server_as_any_other)
     world_up_legacy(&w, "s");
     call(large_made(params[0].head, "A", REQUEST, params[0].tail));
     world_exit(&w, 1);
-    work_off();
+    world_work_off(&w);
     ck_assert_ptr_null(world_event(&w));
     world_pass(&w, 3 * MN_SEC); /* it is started again, and says nothing */
     event = world_event(&w);

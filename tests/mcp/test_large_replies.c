@@ -53,14 +53,6 @@ static void teardown(void)
     large_done();
 }
 
-static void work_off(void)
-{
-    for (int i = 0; upstreams_deadline(w.upstreams) <= w.now.mono; i++) {
-        ck_assert_int_lt(i, 4096);
-        world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
-    }
-}
-
 static const char *line_with(const char *part)
 {
     const char *line;
@@ -113,7 +105,7 @@ START_TEST(answer_goes_to_a_legacy_server_in_slices)
     world_input(&w, 7, key, answer(_i), 0);
     ck_assert_ptr_null(world_line(&w));
     world_input(&w, 7, key, "{}", 0); /* once only */
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     assert_line(world_line(&w), "{\"jsonrpc\":\"2.0\",\"id\":8,\"result\":", large_text(), "}");
     ck_assert_ptr_null(world_line(&w));
@@ -125,7 +117,7 @@ START_TEST(answer_that_is_no_object_is_refused)
     const char *key = up_asking();
 
     world_input(&w, 7, key, large_made("{\"data\":\"", "A", ANSWER, _i == 0 ? "\"]" : "\""), 0);
-    work_off();
+    world_work_off(&w);
     ck_assert_ptr_nonnull(strstr(world_line(&w), "\"id\":8,\"error\":{\"code\":-32603"));
 }
 END_TEST
@@ -137,7 +129,7 @@ START_TEST(server_that_goes_meanwhile_is_not_answered)
     for (int i = 0; i < _i; i++)
         world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
     world_exit(&w, 1);
-    work_off();
+    world_work_off(&w);
     ck_assert_ptr_null(world_line(&w));
 }
 END_TEST
@@ -165,7 +157,7 @@ START_TEST(answers_that_wait_for_a_server_are_bounded)
     text = answer(0);
     for (uint32_t i = 0; i < UPSTREAM_QUESTIONS_MAX; i++)
         world_input(&w, 7, keys[i], text, 0);
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_ge(mn_writer_size(&world_child(&w)->in), 2 * ANSWER);
     ck_assert_uint_le(mn_writer_size(&world_child(&w)->in), 4 * ANSWER);
 }
@@ -190,7 +182,7 @@ START_TEST(answer_of_a_round_goes_to_a_legacy_server_in_slices)
     call.params = params;
     work_reset();
     world_call(&w, &call);
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     begin = strstr(params, "{\"data\"");
     end = begin + strlen(begin) - 2;
@@ -295,7 +287,7 @@ START_TEST(answer_goes_to_a_modern_server_in_slices)
     world_input(&w, 7, key, answer(_i), 0);
     ck_assert_ptr_null(world_line(&w));
     world_input(&w, 7, key, "{}", 0); /* once only */
-    work_off();
+    world_work_off(&w);
     ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
     line = world_line(&w);
     ck_assert_ptr_nonnull(line);
@@ -312,7 +304,7 @@ START_TEST(answer_to_a_modern_server_that_is_no_object_is_an_error)
     const char *key = up_modern_asking();
 
     world_input(&w, 7, key, large_made("[\"", "A", ANSWER, "\"]"), 0);
-    work_off();
+    world_work_off(&w);
     ck_assert_str_eq(world_event(&w)->what, "error");
     ck_assert_ptr_null(world_line(&w));
 }
@@ -332,7 +324,7 @@ START_TEST(answer_to_what_was_answered_is_nothing)
     world_input(&w, 7, "a", answer(0), 0);
     world_input(&w, 7, "b", "{\"x\":2}", 0);
     ck_assert_ptr_nonnull(strstr(world_line(&w), "\"inputResponses\":{\"a\":{\"x\":1},\"b\":{"));
-    work_off();
+    world_work_off(&w);
     ck_assert_ptr_null(world_line(&w));
 }
 END_TEST
@@ -356,9 +348,9 @@ START_TEST(answer_is_kept_for_who_comes_for_the_call)
     ck_assert_str_eq(world_event(&w)->what, "");
     ck_assert_str_eq(world_event(&w)->key, "b");
     ck_assert_ptr_null(world_event(&w));
-    work_off();
+    world_work_off(&w);
     world_input(&w, 8, "b", "{}", 0);
-    work_off();
+    world_work_off(&w);
     ck_assert_ptr_nonnull(strstr(world_line(&w), "AAA\"},\"b\":{}}"));
 }
 END_TEST
@@ -373,7 +365,7 @@ START_TEST(server_that_answers_ahead_has_read_nothing)
     call.params = answer(0);
     world_up_modern(&w, "s");
     world_call(&w, &call);
-    work_off();
+    world_work_off(&w);
     world_answer(&w, line_with("tools/call"), "{\"resultType\":\"input_required\"," ASKED "}");
     world_exit(&w, 1);
     world_pass(&w, 2 * MN_SEC);

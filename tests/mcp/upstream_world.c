@@ -12,6 +12,8 @@
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
+#define TICKS_MAX 4096 /* until nothing is left to be handled */
+
 void world_init(struct world *w)
 {
     static const uint8_t seed[RNG_SEED_SIZE] = {7};
@@ -778,4 +780,12 @@ void world_up_http_modern(struct world *w, const char *name)
     world_reply_result(w, world_fetch(w), WORLD_MODERN);
     world_reply_result(w, world_fetch(w), world_tools_result(w, WORLD_TOOLS));
     ck_assert_int_eq(world_info(w, name).state, UPSTREAM_READY);
+}
+
+void world_work_off(struct world *w)
+{
+    for (int i = 0; upstreams_deadline(w->upstreams) <= w->now.mono; i++) {
+        ck_assert_int_lt(i, TICKS_MAX);
+        world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    }
 }

@@ -164,4 +164,7 @@ void world_up_modern(struct world *w, const char *name);      /* a child, era mo
 void world_up_http(struct world *w, const char *name);        /* legacy, session "sess-1" */
 void world_up_http_modern(struct world *w, const char *name); /* without listen */
 
+/* Ticks until nothing is left that is handled in slices. */
+void world_work_off(struct world *w);
+
 #endif
