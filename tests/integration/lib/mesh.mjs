@@ -1,5 +1,6 @@
 // Real nodes as processes, for the tests. Everything a test starts is stopped at its end, and what the
 // nodes logged is shown when it fails.
+import assert from 'node:assert/strict';
 import {spawn, execFile} from 'node:child_process';
 import {mkdtempSync, readFileSync, existsSync, rmSync, writeFileSync, readdirSync} from 'node:fs';
 import {tmpdir} from 'node:os';
@@ -41,6 +42,12 @@ export async function waitFor(what, check, {limit = 60_000, every = 20, quiet = 
     await sleep(every);
   }
 }
+
+// Waits until what read() returns is as expected; a failure shows how it last differed.
+export const waitEqual = (what, read, expected, options) => waitFor(what, async () => {
+  assert.deepEqual(await read(), expected);
+  return true;
+}, options);
 
 export class Mesh {
   constructor(name) {
