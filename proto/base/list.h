@@ -65,4 +65,15 @@ static inline struct mn_list *mn_list_take(struct mn_list *head)
     return first;
 }
 
+/* All entries of [from], which is empty then, behind those of [to]. */
+static inline void mn_list_append(struct mn_list *to, struct mn_list *from)
+{
+    if (mn_list_is_empty(from)) return;
+    from->next->prev = to->prev;
+    to->prev->next = from->next;
+    from->prev->next = to;
+    to->prev = from->prev;
+    mn_list_init(from);
+}
+
 #endif

@@ -327,13 +327,25 @@ END_TEST
 
 START_TEST(list_keeps_order_and_removes_twice)
 {
-    struct mn_list head, a, b, c;
+    struct mn_list head, other, a, b, c;
 
     mn_list_init(&head);
     mn_list_push_back(&head, &b);
     mn_list_push_front(&head, &a);
     mn_list_push_back(&head, &c);
     mn_list_remove(&b);
+    mn_list_remove(&b);
+    ck_assert_ptr_eq(mn_list_take(&head), &a);
+    ck_assert_ptr_eq(mn_list_take(&head), &c);
+    ck_assert_ptr_null(mn_list_take(&head));
+    mn_list_init(&other);
+    mn_list_append(&head, &other);
+    ck_assert(mn_list_is_empty(&head));
+    mn_list_push_back(&head, &a);
+    mn_list_push_back(&other, &b);
+    mn_list_push_back(&other, &c);
+    mn_list_append(&head, &other);
+    ck_assert(mn_list_is_empty(&other));
     mn_list_remove(&b);
     ck_assert_ptr_eq(mn_list_take(&head), &a);
     ck_assert_ptr_eq(mn_list_take(&head), &c);

@@ -364,6 +364,68 @@ START_TEST(a_server_of_a_view_that_was_away_for_a_moment_is_heard_again)
 }
 END_TEST
 
+START_TEST(what_a_server_of_a_view_has_no_more_is_not_heard_of)
+{
+    view_subscribe();
+    client_service_offer(
+        "w", true,
+        &(struct client_offer){.resources = LIST(RESOURCE("w://1")),
+                               .capabilities = "{\"resources\":{\"subscribe\":true}}"});
+    client_at(client_now.mono + MN_SEC);
+    ck_assert(is_heard("w://1"));
+    ck_assert(!is_heard("t://5")); /* its template is gone */
+}
+END_TEST
+
+/* However many ended: each session is written once, one of them a tick. */
+START_TEST(sessions_in_which_a_view_ends_something_are_written_one_by_one)
+{
+    Meshnode__Record__Record record;
+    uint32_t ticks = 1, puts;
+
+    for (int i = 0; i < 3; i++)
+        view_subscribe();
+    client_nodes(1);
+    client_at(client_now.mono + MN_SEC);
+    puts_since(&record);
+    CURATE({"view/v", "{\"resources\":[]}"});
+    client_at(client_now.mono + MN_SEC);
+    for (puts = puts_since(&record); front_deadline(client_front) <= client_now.mono; ticks++) {
+        client_at(client_now.mono);
+        puts += puts_since(&record);
+    }
+    ck_assert_uint_eq(puts, 3);
+    ck_assert_uint_ge(ticks, 3);
+}
+END_TEST
+
+#define HELD "{\"pin\":null,\"held\":true,\"reason\":\"\",\"at_ms\":1}"
+#define INTERFACE                                                          \
+    "{\"name\":\"tool\",\"inputSchema\":{\"type\":\"object\"},\"_meta\":{" \
+    "\"ui\":{\"resourceUri\":\"ui://w\"}}}"
+
+/* A user interface is shown by its tool. */
+START_TEST(the_interface_of_a_tool_in_quarantine_is_not_heard_of)
+{
+    const struct client_response *listen;
+
+    CURATE({"view/v", "{\"tools\":[\"w/*\"]}"});
+    client_service_offer(
+        "w", true,
+        &(struct client_offer){.tools = LIST(INTERFACE),
+                               .capabilities = "{\"resources\":{\"subscribe\":true}}"});
+    client_at(client_now.mono + MN_SEC);
+    listen = at("/mcp/views/v", "subscriptions/listen", NULL,
+                "{\"notifications\":{\"resourceSubscriptions\":[\"ui://w\"]}," MODERN_META("") "}");
+    client_served(last_call()->ticket);
+    client_updated(last_call()->ticket, "ui://w");
+    ck_assert_ptr_nonnull(strstr(listen->body, "resources/updated"));
+    CURATE({"view/v", "{\"tools\":[\"w/*\"]}"}, {"tool/w/tool", HELD});
+    client_at(client_now.mono + MN_SEC);
+    ck_assert(last_call()->is_cancelled);
+}
+END_TEST
+
 START_TEST(a_small_surface_finds_and_calls_what_the_view_has)
 {
     const struct client_response *response;
@@ -398,8 +460,6 @@ START_TEST(a_small_surface_finds_and_calls_what_the_view_has)
 END_TEST
 
 /* ---- held back ---- */
-
-#define HELD "{\"pin\":null,\"held\":true,\"reason\":\"\",\"at_ms\":1}"
 
 START_TEST(a_tool_in_quarantine_is_in_no_list_and_not_called)
 {
@@ -570,6 +630,9 @@ int main(void)
     tcase_add_test(tcase, what_a_view_ends_is_written_once_by_the_node_that_has_the_session);
     tcase_add_test(tcase, what_a_view_ends_in_a_session_of_another_node_is_not_written);
     tcase_add_test(tcase, a_server_of_a_view_that_was_away_for_a_moment_is_heard_again);
+    tcase_add_test(tcase, what_a_server_of_a_view_has_no_more_is_not_heard_of);
+    tcase_add_test(tcase, sessions_in_which_a_view_ends_something_are_written_one_by_one);
+    tcase_add_test(tcase, the_interface_of_a_tool_in_quarantine_is_not_heard_of);
     tcase_add_test(tcase, a_small_surface_finds_and_calls_what_the_view_has);
     tcase_add_test(tcase, a_tool_in_quarantine_is_in_no_list_and_not_called);
     tcase_add_test(tcase, a_pinned_tool_is_held_back_when_it_changes);

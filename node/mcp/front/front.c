@@ -54,6 +54,7 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->feeds, rng_u64(&front->rng));
     mn_map_init(&front->feeds_by_ticket, rng_u64(&front->rng));
     mn_map_init(&front->subscribers, front->feeds.seed);
+    front_look_init(front);
     /* Its client may answer late what another process asked in its session, here or elsewhere. */
     front->question_last = rng_u64(&front->rng) >> QUESTION_ID_SHIFT;
     mn_map_init(&front->listed, rng_u64(&front->rng));
@@ -111,6 +112,7 @@ void front_session_free(struct front *front, struct front_session *session)
     front_record_done(front, session);
     front->tokens_used -= session->has_token;
     front_subscriptions_done(front, &session->subscriptions);
+    mn_list_remove(&session->in_look);
     front_task_done(session);
     front_theirs_done(session);
     front_replay_done(front, session);
@@ -142,6 +144,7 @@ void front_free(struct front *front)
     mn_map_done(&front->feeds);
     mn_map_done(&front->feeds_by_ticket);
     mn_map_done(&front->subscribers);
+    front_look_done(front);
     mn_heap_done(&front->feeds_timers);
     mn_heap_done(&front->updates_timers);
     mn_map_done(&front->exchanges);
@@ -225,7 +228,9 @@ static void front_on_call(struct front *front, const struct call_message *messag
         return;
     }
     if (message->type != CALL_MESSAGE_SERVICE) return;
+    front_look_note(front, message->service.name);
     names_on_service(&front->names, &message->service);
+    front_look_note(front, message->service.name);
     front_tell_changes(front);
     front_lists_changed(front);
 }
@@ -270,7 +275,7 @@ static void front_on_time(struct front *front)
     front_token_on_time(front);
     if (front->changed_at <= now) {
         front->changed_at = MN_TIME_NEVER;
-        front_subscribe_changed(front);
+        front_look_begin(front);
         front_stream_changed(front);
     }
 }
@@ -290,6 +295,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     case MCP_IN_NODES: front_record_on_nodes(front, input->nodes.items, input->nodes.count); break;
     case MCP_IN_CURATION:
         names_curate(&front->names, input->pairs, input->pairs_count);
+        front_look_note_all(front);
         front_lists_changed(front);
         break;
     case MCP_IN_RECOVER:
@@ -306,6 +312,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
         front_large_on_tick(front);
         front_pack_on_tick(front);
         front_input_on_tick(front);
+        front_look_on_tick(front);
         break;
     }
     front_large_bound(front);
@@ -324,7 +331,7 @@ mn_time front_deadline(const struct front *front)
     at = mn_time_min(at, records_deadline(front->records));
     at = mn_time_min(at, front->judge_at);
     if (!mn_list_is_empty(&front->large) || !mn_list_is_empty(&front->packs) ||
-        !mn_list_is_empty(&front->inputs))
+        !mn_list_is_empty(&front->inputs) || front_look_is_under_way(front))
         return 0;
     return mn_time_min(at, front->changed_at);
 }
@@ -384,6 +391,7 @@ void front_check(const struct front *front)
     MN_ASSERT(front->sessions.count == front->sessions_by_handle.count);
     front_subscribe_check(front);
     front_subscription_check(front);
+    front_look_check(front);
     MN_ASSERT(bodies_size + front_pack_size(front) + front_input_size(front) == front->bodies_size);
     MN_ASSERT(batches_size == front->batches_size);
     MN_ASSERT(streams_count == front->streams_count);

@@ -162,6 +162,7 @@ struct feed *front_feed_get(struct front *front, struct mn_span service, const m
     feed->node = *node;
     memcpy(feed + 1, key.data, key.size);
     mn_map_init(&feed->topics, rng_u64(&front->rng));
+    mn_list_init(&feed->settled);
     mn_map_insert(&front->feeds, &feed->by_service, feed->key);
     feed_start(front, feed);
     return feed;
@@ -208,6 +209,10 @@ struct topic *front_feed_topic(struct front *front, struct feed *feed, struct mn
     if (uri.size > 0) memcpy(key, uri.data, uri.size);
     if (session.size > 0) memcpy(key + uri.size, session.data, session.size);
     mn_list_init(&topic->subscriptions);
+    mn_list_init(&topic->settled);
+    mn_list_init(&topic->in_uri);
+    mn_list_push_back(&feed->settled, &topic->in_look);
+    if (!front_feed_is_at_node(feed)) front_look_add(front, topic);
     mn_map_insert(&feed->topics, &topic->by_uri, mn_span(key, uri.size + session.size));
     front_feed_changed(front, feed);
     return topic;
@@ -219,6 +224,8 @@ void front_feed_left(struct front *front, struct topic *topic)
 
     if (!mn_list_is_empty(&topic->subscriptions)) return;
     mn_map_remove(&feed->topics, &topic->by_uri);
+    mn_list_remove(&topic->in_look);
+    if (!front_feed_is_at_node(feed)) front_look_remove(front, topic);
     mn_free(topic);
     if (feed->topics.count == 0)
         feed_free(front, feed);

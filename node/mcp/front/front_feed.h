@@ -21,6 +21,7 @@ struct feed {
     struct mn_heap_entry timer; /* the next try; or, served, the moment to tell the topics */
     uint32_t failures_count;
     struct mn_map topics;
+    struct mn_list settled;      /* topics that front_look.c has not noted */
     struct mn_span service, key; /* key: with the node behind it */
     mn_id node;                  /* zero: resources, of whatever node serves it best */
 };
@@ -29,12 +30,16 @@ struct topic {
     struct mn_map_entry by_uri;
     struct feed *feed;
     struct mn_list subscriptions; /* in_topic */
+    struct mn_list settled;       /* of these, those that are not to be looked at: in_look */
+    struct mn_list in_look;       /* in feed->settled, or to be looked at */
+    struct mn_list in_uri;        /* resource: with those of other servers under that URI */
     struct mn_span uri;           /* as the server knows it; a task's id; empty: a session */
     struct mn_span session;       /* task, session: of the client whose it is; or empty */
 };
 
 struct subscription {
     struct mn_list in_topic, in_owner;
+    struct mn_list in_look;     /* in topic->settled, or to be looked at */
     struct mn_map_entry by_uri; /* of its owner */
     struct topic *topic;
     struct front_subscriptions *owner;
@@ -95,7 +100,22 @@ void front_subscription_add(struct front *front, struct front_session *session,
                             struct topic *topic);
 void front_subscription_free(struct front *front, struct subscription *subscription);
 
+/* To that topic. The other one may have none then: front_feed_left() is the caller's to say. */
+void front_subscription_move(struct subscription *subscription, struct topic *topic);
+
+/* ---- front_look.c ---- */
+
+/* A topic of resources is there now, or is not any more. */
+void front_look_add(struct front *front, struct topic *topic);
+void front_look_remove(struct front *front, struct topic *topic);
+
 /* ---- front_subscribe.c ---- */
+
+/* Whether that server has subscriptions to resources. */
+bool front_subscribe_is_offered(struct front *front, const struct names_service *service);
+
+/* Tells its client of an update, now or when it has a stream. */
+void front_subscribe_tell(struct front *front, struct subscription *subscription);
 
 /* A server tells of an update in the session that a client has for itself; [own]: the resource as
  * the server knows it. */

@@ -80,6 +80,10 @@ void front_route_find(struct front *front, struct mn_span endpoint, struct mn_sp
 void front_route_within(struct front *front, struct mn_span endpoint, struct mn_span uri,
                         size_t *effort, struct names_route *ret);
 
+/* The one that is known to have it (names_route_known()), if it may be asked there. */
+void front_route_known(struct front *front, struct mn_span endpoint, struct mn_span uri,
+                       size_t *effort, struct names_route *ret);
+
 /* ---- front_small.c ---- */
 
 /* Whether the request is for one of the two tools that find and call others. */

@@ -237,6 +237,13 @@ void front_route_within(struct front *front, struct mn_span endpoint, struct mn_
     front_route_keep(front, endpoint, effort, ret);
 }
 
+void front_route_known(struct front *front, struct mn_span endpoint, struct mn_span uri,
+                       size_t *effort, struct names_route *ret)
+{
+    names_route_known(&front->names, uri, ret);
+    front_route_keep(front, endpoint, effort, ret);
+}
+
 static bool front_route_uri(struct front *front, struct front_exchange *exchange, bool is_legacy,
                             struct mn_span id, struct mn_span uri, bool is_template,
                             struct front_target *ret)

@@ -90,6 +90,7 @@ static struct front_session *session_add(struct front *front, const struct front
     mn_list_init(&session->servers);
     mn_list_init(&session->questions);
     mn_list_init(&session->orphans);
+    mn_list_init(&session->in_look);
     session->log_level = LOGLEVEL_INFO;
     session->known.client = front_about_client(front, session->client_capabilities);
     for (int kind = 0; kind < NAMES_LISTS; kind++) {

@@ -129,8 +129,8 @@ struct front_session {
     struct front_exchange *stream; /* its GET stream; NULL: none is open */
     struct front_known known;
     struct front_subscriptions subscriptions; /* to resources */
-    bool lost_subscriptions;                  /* by themselves, and its record has them yet */
-    struct mn_list tasks;                     /* that it began, of front_task_known.c */
+    struct mn_list in_look; /* subscriptions ended by themselves, and its record has them yet */
+    struct mn_list tasks;   /* that it began, of front_task_known.c */
     uint32_t tasks_count, tasks_told;
     uint64_t task_last;    /* number of the newest one */
     struct mn_list theirs; /* tasks that the client has, of front_theirs.c */
@@ -243,6 +243,15 @@ struct front_call {
     struct mn_heap_entry retry; /* of a claim that could not be asked for */
 };
 
+/* Subscriptions to resources that a change concerns, of front_look.c. */
+struct front_look {
+    struct mn_map by_uri;         /* who is subscribed to it, at whatever server */
+    struct mn_list noted;         /* topics, for the next look; */
+    struct mn_list topics;        /* those of the look under way, */
+    struct mn_list subscriptions; /* those of topics that it came to, */
+    struct mn_list sessions;      /* and those whose record is to be written after it */
+};
+
 struct front {
     mn_id self;
     mn_time call_timeout, call_timeout_total;
@@ -271,6 +280,7 @@ struct front {
     struct mn_list ended_order;
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
     struct mn_heap feeds_timers, updates_timers;
+    struct front_look look;
     uint32_t subscriptions_count;
     struct mn_map subscribers; /* by principal, of front_subscription.c */
     struct mn_map listed;      /* by ticket, of front_task_list.c */

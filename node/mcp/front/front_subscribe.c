@@ -16,7 +16,7 @@
 
 /* ---- clients ---- */
 
-static void subscription_tell(struct front *front, struct subscription *subscription)
+void front_subscribe_tell(struct front *front, struct subscription *subscription)
 {
     struct front_exchange *exchange =
         subscription->session != NULL ? subscription->session->stream : subscription->exchange;
@@ -47,7 +47,7 @@ static void subscription_tell_soon(struct front *front, struct subscription *sub
 
     if (session == NULL || session->stream == NULL ||
         !front_aside_is_heard(session, subscription->topic->feed->service))
-        subscription_tell(front, subscription);
+        front_subscribe_tell(front, subscription);
     else if (subscription->timer.index_plus_one == 0)
         mn_heap_set(&front->updates_timers, &subscription->timer,
                     mn_time_after(front->now.mono, MERGED_WITHIN));
@@ -59,7 +59,7 @@ void front_subscribe_on_time(struct front *front)
         struct subscription *subscription =
             MN_CONTAINER(mn_heap_peek(&front->updates_timers), struct subscription, timer);
         mn_heap_remove(&front->updates_timers, &subscription->timer);
-        subscription_tell(front, subscription);
+        front_subscribe_tell(front, subscription);
     }
 }
 
@@ -69,33 +69,33 @@ static void topic_tell(struct front *front, const struct topic *topic)
         subscription_tell_soon(front, MN_CONTAINER(entry, struct subscription, in_topic));
 }
 
-/* Which server a URI is subscribed at: the first that may have it, if it has subscriptions.
- * [is_sure]: only one that is known to have it. */
-static struct names_service *subscribe_service(struct front *front, struct mn_span endpoint,
-                                               struct mn_span uri, bool is_sure,
-                                               struct mn_span *own)
+bool front_subscribe_is_offered(struct front *front, const struct names_service *service)
 {
     const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json *capabilities;
+
+    return service->capabilities.size > 0 &&
+           json_parse_copy(front->parser, service->capabilities, limits, &front->scratch,
+                           &capabilities) == MN_OK &&
+           json_is_true(json_find_str(json_find_str(capabilities, "resources"), "subscribe"));
+}
+
+/* Which server a URI is subscribed at: the first that may have it, if it has subscriptions. */
+static struct names_service *subscribe_service(struct front *front, struct mn_span endpoint,
+                                               struct mn_span uri, struct mn_span *own)
+{
     struct names_service *service;
     struct names_route route;
-    const struct json *capabilities;
 
     *own = uri;
     if (!front_about_is_aggregated(endpoint)) {
         service = names_service(&front->names, endpoint);
     } else {
         front_route_find(front, endpoint, uri, false, &route);
-        service = route.count == 0 || route.is_ambiguous || (is_sure && !route.is_listed)
-                      ? NULL
-                      : route.services[0];
+        service = route.count == 0 || route.is_ambiguous ? NULL : route.services[0];
         *own = route.own;
     }
-    if (service == NULL || service->capabilities.size == 0 ||
-        json_parse_copy(front->parser, service->capabilities, limits, &front->scratch,
-                        &capabilities) != MN_OK ||
-        !json_is_true(json_find_str(json_find_str(capabilities, "resources"), "subscribe")))
-        return NULL;
-    return service;
+    return service != NULL && front_subscribe_is_offered(front, service) ? service : NULL;
 }
 
 static bool subscribe_add(struct front *front, struct mn_span endpoint, struct mn_span uri,
@@ -111,101 +111,12 @@ static bool subscribe_add(struct front *front, struct mn_span endpoint, struct m
     if (uri.size == 0 || uri.size > URI_MAX) return false;
     if (front_subscription_find(owner, uri) != NULL) return true;
     if (!front_subscription_has_room(front, principal)) return false;
-    service = subscribe_service(front, endpoint, uri, false, &own);
+    service = subscribe_service(front, endpoint, uri, &own);
     if (service == NULL) return false;
     front_subscription_add(front, session, listen, uri,
                            front_feed_topic(front, front_feed_get(front, service->name, &anywhere),
                                             own, mn_span(NULL, 0)));
     return true;
-}
-
-/* ---- servers that come later ---- */
-
-/* Whether a client of that endpoint may hear of it: a view can have changed, or be gone. Of a
- * server that is away nobody hears, and what it has is not known. */
-static bool subscription_is_shown(struct front *front, struct mn_span endpoint,
-                                  const struct topic *topic)
-{
-    const struct names_service *service = names_service(&front->names, topic->feed->service);
-    struct names_endpoint at;
-    size_t any = SIZE_MAX;
-
-    if (endpoint.size == 0 || !front_about_is_aggregated(endpoint)) return true;
-    if (!front_about_find(front, endpoint, &at)) return false;
-    return service == NULL || names_view_allows(at.view, service, topic->uri, &any);
-}
-
-static void subscription_end(struct front *front, struct subscription *subscription)
-{
-    struct front_session *session = subscription->session;
-
-    MN_PROBE("front: a view does not show any more what is subscribed to");
-    if (session != NULL) {
-        front_aside_subscribed(front, session, subscription->topic->feed->service);
-        session->lost_subscriptions = true;
-    }
-    front_subscription_free(front, subscription);
-}
-
-/* Once, however many of its subscriptions ended; and not if another node has it, which knows more
- * of it and sees the same itself. */
-static void subscribe_save(struct front *front)
-{
-    for (struct mn_map_entry *entry = mn_map_next(&front->sessions, NULL); entry != NULL;
-         entry = mn_map_next(&front->sessions, entry)) {
-        struct front_session *session = MN_CONTAINER(entry, struct front_session, by_id);
-        if (session->lost_subscriptions) front_orphan_save(front, session);
-        session->lost_subscriptions = false;
-    }
-}
-
-/* A server that was guessed when nobody listed the URI is left for the one that lists it now. */
-static void subscription_move(struct front *front, struct subscription *subscription)
-{
-    struct mn_span endpoint = subscription->session != NULL ? subscription->session->service
-                                                            : subscription->exchange->service;
-    struct front_session *session = subscription->session;
-    struct topic *before = subscription->topic;
-    const mn_id anywhere = {{0}};
-    struct mn_span own;
-    struct names_service *service =
-        subscribe_service(front, endpoint, subscription->uri, true, &own);
-
-    if (service == NULL && !subscription_is_shown(front, endpoint, before)) {
-        subscription_end(front, subscription);
-        return;
-    }
-    if (service == NULL || mn_span_equal(service->name, before->feed->service)) return;
-    MN_PROBE("front: a subscription moves to the server that lists the resource now");
-    mn_list_remove(&subscription->in_topic);
-    subscription->topic = front_feed_topic(front, front_feed_get(front, service->name, &anywhere),
-                                           own, mn_span(NULL, 0));
-    mn_list_push_back(&subscription->topic->subscriptions, &subscription->in_topic);
-    if (session != NULL) front_aside_subscribed(front, session, before->feed->service);
-    front_feed_left(front, before);
-    subscription_tell(front, subscription); /* something may have been missed */
-    if (session != NULL) front_aside_subscribed(front, session, service->name);
-}
-
-void front_subscribe_changed(struct front *front)
-{
-    struct subscription **all =
-        mn_arena_alloc(&front->scratch, (front->subscriptions_count + 1) * sizeof *all);
-    uint32_t count = 0;
-
-    for (struct mn_map_entry *entry = mn_map_next(&front->feeds, NULL); entry != NULL;
-         entry = mn_map_next(&front->feeds, entry)) {
-        const struct feed *feed = MN_CONTAINER(entry, struct feed, by_service);
-        if (front_feed_is_at_node(feed)) continue;
-        for (struct mn_map_entry *each = mn_map_next(&feed->topics, NULL); each != NULL;
-             each = mn_map_next(&feed->topics, each)) {
-            MN_LIST_FOR_EACH (link, &MN_CONTAINER(each, struct topic, by_uri)->subscriptions)
-                all[count++] = MN_CONTAINER(link, struct subscription, in_topic);
-        }
-    }
-    for (uint32_t i = 0; i < count; i++)
-        subscription_move(front, all[i]);
-    subscribe_save(front);
 }
 
 /* ---- what clients say ---- */
@@ -335,7 +246,7 @@ void front_subscribe_stream(struct front *front, struct front_session *session)
 {
     MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions.all) {
         struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
-        if (subscription->is_due) subscription_tell(front, subscription);
+        if (subscription->is_due) front_subscribe_tell(front, subscription);
     }
 }
 

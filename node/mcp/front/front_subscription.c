@@ -91,6 +91,7 @@ void front_subscription_add(struct front *front, struct front_session *session,
         subscriber_get(front, session != NULL ? &session->principal : &exchange->principal);
     subscription->subscriber->count++;
     mn_list_push_back(&topic->subscriptions, &subscription->in_topic);
+    mn_list_push_back(&topic->settled, &subscription->in_look);
     mn_list_push_back(&subscription->owner->all, &subscription->in_owner);
     front->subscriptions_count++;
 }
@@ -103,11 +104,21 @@ void front_subscription_free(struct front *front, struct subscription *subscript
     if (subscription->uri.size > 0)
         mn_map_remove(&subscription->owner->by_uri, &subscription->by_uri);
     mn_list_remove(&subscription->in_topic);
+    mn_list_remove(&subscription->in_look);
     mn_list_remove(&subscription->in_owner);
     subscriber_left(front, subscription->subscriber);
     front->subscriptions_count--;
     mn_free(subscription);
     front_feed_left(front, topic);
+}
+
+void front_subscription_move(struct subscription *subscription, struct topic *topic)
+{
+    mn_list_remove(&subscription->in_topic);
+    mn_list_remove(&subscription->in_look);
+    subscription->topic = topic;
+    mn_list_push_back(&topic->subscriptions, &subscription->in_topic);
+    mn_list_push_back(&topic->settled, &subscription->in_look);
 }
 
 void front_subscription_check(const struct front *front)

@@ -120,7 +120,6 @@ void front_subscribe_on_time(struct front *front);
 
 /* False: the event is none of ours. */
 bool front_subscribe_on_event(struct front *front, const struct call_event *event);
-void front_subscribe_changed(struct front *front); /* what servers there are, and what they have */
 void front_subscribe_check(const struct front *front);
 
 /* ---- front_subscription.c ---- */
@@ -129,6 +128,23 @@ void front_subscribe_check(const struct front *front);
 void front_subscriptions_init(const struct front *front, struct front_subscriptions *owner);
 void front_subscriptions_done(struct front *front, struct front_subscriptions *owner);
 void front_subscription_check(const struct front *front);
+
+/* ---- front_look.c ---- */
+
+void front_look_init(struct front *front);
+void front_look_done(struct front *front);
+
+/* Notes which subscriptions a change of that service can concern: said before and after it. A
+ * change of what operators agreed on can concern all. They wait for front_look_begin(). */
+void front_look_note(struct front *front, struct mn_span service);
+void front_look_note_all(struct front *front);
+
+/* Those that were noted are looked at: a slice now, the others on ticks. Which ends while nothing
+ * is under way. */
+void front_look_begin(struct front *front);
+void front_look_on_tick(struct front *front);
+bool front_look_is_under_way(const struct front *front);
+void front_look_check(const struct front *front);
 
 /* ---- front_subscribe_task.c ---- */
 

@@ -328,6 +328,11 @@ struct names_service *names_service(struct names *names, struct mn_span name)
     return names_service_find(names, name);
 }
 
+const struct names_service *names_offered(const struct names *names, struct mn_span name)
+{
+    return names_service_find(names, name);
+}
+
 static struct names_item *names_exposed(struct names *names, enum names_kind kind,
                                         struct mn_span exposed)
 {

@@ -196,6 +196,10 @@ struct names_item *names_tool(struct names *names, struct mn_span exposed);
 struct names_item *names_prompt(struct names *names, struct mn_span exposed);
 uint32_t names_listed(struct names *names, enum names_kind kind, struct names_item ***ret);
 
+/* What a service offers, without bringing the tables up to date: what its items are called there is
+ * not known. NULL: there is no such service. */
+const struct names_service *names_offered(const struct names *names, struct mn_span name);
+
 /* The member of a definition that is its key: "name", "uri", "uriTemplate". */
 const char *names_key(enum names_kind kind);
 

@@ -34,7 +34,6 @@ static bool names_route_long(struct names *names, struct mn_span uri, struct nam
     service = names_service(names, mn_span(rest.data, (size_t)(slash - rest.data)));
     if (service == NULL || service->is_conflict) return true;
     names_route_add(route, service);
-    route->is_listed = true;
     route->own = mn_span(slash + 1, rest.size - (size_t)(slash + 1 - rest.data));
     return true;
 }
@@ -51,7 +50,6 @@ static bool names_route_listed(struct names *names, enum names_kind kind, struct
     route->is_ambiguous = item->is_ambiguous;
     if (!item->is_ambiguous) {
         names_route_add(route, item->service);
-        route->is_listed = true;
         return true;
     }
     for (uint32_t i = 0; i < names->services.count && effort_take(effort, LOOKUP_EFFORT); i++)
@@ -154,4 +152,15 @@ void names_route_template(struct names *names, struct mn_span uri, struct names_
     if (names_route_long(names, uri, ret)) return;
     if (names_route_listed(names, NAMES_TEMPLATES, uri, &any, ret)) return;
     names_route_uri(names, uri, ret);
+}
+
+void names_route_known(struct names *names, struct mn_span uri, struct names_route *ret)
+{
+    size_t none = 0; /* for who else lists it */
+
+    *ret = (struct names_route){.own = uri};
+    names_service(names, uri);
+    if (names_route_long(names, uri, ret)) return;
+    if (names_route_listed(names, NAMES_RESOURCES, uri, &none, ret)) return;
+    names_route_listed(names, NAMES_UI, uri, &none, ret);
 }

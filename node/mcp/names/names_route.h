@@ -18,7 +18,6 @@ struct names_route {
     uint32_t count;     /* 0: nobody */
     struct mn_span own; /* the URI as these services know it; part of the one asked for */
     bool is_ambiguous;  /* several services list it: services has them, none shall be asked */
-    bool is_listed;     /* the one service lists it, or the URI names it: no guess */
 };
 
 void names_route_uri(struct names *names, struct mn_span uri, struct names_route *ret);
@@ -30,5 +29,9 @@ void names_route_within(struct names *names, struct mn_span uri, size_t *effort,
 
 /* The same for a template as a completion names it: long form, listed template, else as a URI. */
 void names_route_template(struct names *names, struct mn_span uri, struct names_route *ret);
+
+/* Nobody but the one service that is known to have it, for its long form names that or no other one
+ * lists it; no guess. Takes no longer where there are many services. */
+void names_route_known(struct names *names, struct mn_span uri, struct names_route *ret);
 
 #endif
