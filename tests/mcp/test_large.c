@@ -553,20 +553,47 @@ START_TEST(client_that_leaves_meanwhile_leaves_nothing)
 }
 END_TEST
 
-/* More than may wait: those that came first are not let wait any longer. */
-START_TEST(memory_of_those_that_wait_is_bounded)
+/* So many large answers at once. */
+static void answered_together(uint64_t *ids, int count)
 {
-    uint64_t ids[4];
-
     result(0);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < count; i++) {
         ids[i] = asked_modern();
         client_result(ticket(), large_text());
     }
+}
+
+/* While many wait the oldest is hurried, but not in one step. */
+START_TEST(many_that_wait_are_handled_in_larger_slices)
+{
+    enum { COUNT = 6, TICKS = (int)(LARGE >> 18) + 2 };
+    uint64_t ids[COUNT];
+
+    work_reset();
+    answered_together(ids, COUNT);
+    ck_assert(!client_response(ids[0])->is_ended);
+    for (int i = 0; i < TICKS; i++)
+        client_at(client_now.mono);
     ck_assert(client_response(ids[0])->is_ended);
     ck_assert(!client_response(ids[1])->is_ended);
     large_work_off();
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < COUNT; i++)
+        ck_assert(client_response(ids[i])->is_ended);
+    ck_assert_uint_le(work_worst(), LARGE_STEP_MAX);
+}
+END_TEST
+
+/* More than may wait: those that came first are not let wait any longer. */
+START_TEST(memory_of_those_that_wait_is_bounded)
+{
+    enum { COUNT = 7 };
+    uint64_t ids[COUNT];
+
+    answered_together(ids, COUNT);
+    ck_assert(client_response(ids[0])->is_ended);
+    ck_assert(!client_response(ids[1])->is_ended);
+    large_work_off();
+    for (int i = 0; i < COUNT; i++)
         ck_assert(client_response(ids[i])->is_ended);
 }
 END_TEST
@@ -598,6 +625,7 @@ int main(void)
     tcase_add_test(to, what_becomes_small_is_an_answer_as_any);
     tcase_add_test(to, what_is_no_json_goes_to_nobody);
     tcase_add_test(to, client_that_leaves_meanwhile_leaves_nothing);
+    tcase_add_test(to, many_that_wait_are_handled_in_larger_slices);
     tcase_add_test(to, memory_of_those_that_wait_is_bounded);
     suite_add_tcase(suite, from);
     suite_add_tcase(suite, to);

@@ -10,7 +10,9 @@
 
 #define LARGE_SLICE ((size_t)32 << 10)        /* bytes of one tick; the loop takes 16 in a turn */
 #define LARGE_LINES_SLICE ((size_t)256 << 10) /* where lines are joined: quick */
-#define LARGE_WAITING_MAX ((size_t)64 << 20)  /* of all; more are not let wait */
+#define LARGE_HURRY ((size_t)64 << 20)        /* of all; beyond it the oldest is hurried: */
+#define LARGE_HURRY_SLICE ((size_t)256 << 10) /* bytes of it in a tick, without looks at links */
+#define LARGE_WAITING_MAX ((size_t)128 << 20) /* of all; more are not let wait */
 #define DEPTH_QUESTION 2                      /* params, and _meta in them */
 #define DEPTH_QUESTIONS 5 /* a result, its requests, each of them, the same of that */
 
@@ -210,8 +212,12 @@ static void large_step(struct front *front, struct front_large *large, size_t si
 
 void front_large_on_tick(struct front *front)
 {
-    if (!mn_list_is_empty(&front->large))
-        large_step(front, MN_CONTAINER(front->large.next, struct front_large, link), LARGE_SLICE);
+    struct front_large *oldest = MN_CONTAINER(front->large.next, struct front_large, link);
+    bool is_hurried = front->large_size > LARGE_HURRY;
+
+    if (mn_list_is_empty(&front->large)) return;
+    if (is_hurried) front_edit_hurry(&oldest->edit);
+    large_step(front, oldest, is_hurried ? LARGE_HURRY_SLICE : LARGE_SLICE);
 }
 
 void front_large_bound(struct front *front)
