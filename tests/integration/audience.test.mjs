@@ -10,6 +10,7 @@ import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk
 import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
 import {Client, StreamableHTTPClientTransport} from '@modelcontextprotocol/client';
 import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingHttp, descendants, url, sleep, root, freePort} from './lib/mesh.mjs';
+import {connectStreaming} from './lib/streaming.mjs';
 
 const shy = join(root, 'tests', 'integration', 'lib', 'shy.mjs'), apps = join(root, 'tests', 'integration', 'lib', 'apps.mjs');
 const ui = {'io.modelcontextprotocol/ui': {mimeTypes: ['text/html;profile=mcp-app']}}, own = {'com.example/own': {level: 1}};
@@ -27,6 +28,11 @@ async function v1(transport, capabilities) {
   return client;
 }
 const legacyAt = (node, path, capabilities) => v1(new HttpV1(new URL(url(node, path))), capabilities);
+async function listeningAt(node, path, capabilities) {
+  const client = new ClientV1({name: 'test', version: '0'}, {capabilities});
+  await connectStreaming(client, url(node, path));
+  return client;
+}
 async function modernAt(node, path, capabilities) {
   const client = new Client({name: 'test', version: '0'}, {capabilities, versionNegotiation: {mode: modernOnly}});
   // A server may ask for roots as soon as a session begins, and the call waits for them if that takes a while.
@@ -193,11 +199,11 @@ for (const era of ['legacy', 'modern'])
     const told = {askable: 0, others: 0};
     const open = [];
     for (const [who, capabilities] of [['askable', {elicitation: {}}], ['others', {sampling: {}}]])
-      for (const connect of [legacyAt, modernAt]) {
+      for (const connect of [listeningAt, modernAt]) {
         const client = await connect(nodes[0], '/mcp', capabilities);
         open.push(client);
         await client.listTools();
-        if (connect === legacyAt) {
+        if (connect === listeningAt) {
           const {ToolListChangedNotificationSchema} = await import('@modelcontextprotocol/sdk/types.js');
           client.setNotificationHandler(ToolListChangedNotificationSchema, () => { told[who]++; });
         } else {

@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import {writeFileSync, readFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
-import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {ToolListChangedNotificationSchema} from '@modelcontextprotocol/sdk/types.js';
-import {withMesh, waitFor, waitEqual, modern, ctl, ctlJson, nodejs, url, sleep} from './lib/mesh.mjs';
+import {withMesh, waitFor, waitEqual, modern, ctl, ctlJson, nodejs, url} from './lib/mesh.mjs';
+import {connectStreaming} from './lib/streaming.mjs';
 
 // A server whose tools are what a file says; restarting it is how it changes them.
 const server = `
@@ -103,9 +103,8 @@ test('views, pins and quarantine hold at every node', withMesh('views', async me
     const legacyOne = new ClientV1({name: 't', version: '0'}, {capabilities: {}});
     let legacyTold = 0;
     legacyOne.setNotificationHandler(ToolListChangedNotificationSchema, () => { legacyTold++; });
-    await legacyOne.connect(new HttpV1(new URL(url(n2, '/mcp/views/dev'))));
+    await connectStreaming(legacyOne, url(n2, '/mcp/views/dev'));
     await legacyOne.listTools();
-    await sleep(200); // its GET stream opens beside
     const begin = performance.now();
     assert.equal((await apply(mesh, n1, {name: 'dev', tools: ['fs/write']})).code, 0);
     const applied = performance.now();

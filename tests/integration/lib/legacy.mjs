@@ -29,6 +29,12 @@ async function work(task, given) {
   task.done({...text(`${given.name} was told ${answer.result?.content?.name ?? answer.result?.action}, about ${answer.result?._meta ? 'a task' : 'nothing'}`), _meta: related(task.taskId)});
 }
 
+const sleep = ms => new Promise(done => setTimeout(done, ms));
+async function appear({file, ms}, otherwise) {
+  if (file === undefined) return sleep(ms ?? otherwise);
+  while (!existsSync(file)) await sleep(20);
+}
+
 const severity = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency', 'none'];
 
 const tools = {
@@ -83,13 +89,14 @@ const tools = {
     while (!existsSync(given.file) && !cancelled.has(id)) await new Promise(done => setTimeout(done, 20));
     return cancelled.has(id) ? undefined : text(`waited for ${given.name}`);
   },
-  // Between calls: logs on each level (loud: also below the one that was set), tells what no revision knows.
+  // Between calls, after a while or once there is a file: logs on each level (loud: also below the one that was set), tells
+  // what no revision knows.
   async murmur(id, given) {
-    setTimeout(() => {
+    appear(given, 300).then(() => {
       for (const each of ['debug', 'info', 'warning', 'error'])
         if (given.loud || severity.indexOf(each) >= severity.indexOf(level)) say({method: 'notifications/message', params: {level: each, logger: 'murmur', data: `${given.text ?? 'murmur'} for ${client}`}});
       say({method: 'notifications/vendor/told', params: {to: client}});
-    }, given.ms ?? 300);
+    });
     return text('later');
   },
   // Between calls: asks for a name and for roots, and logs what it was told.
