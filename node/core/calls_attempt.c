@@ -181,7 +181,13 @@ static struct candidates calls_candidates(struct calls *calls, const struct call
     return found;
 }
 
-/* "n1 (no link), n2 (suspect)" */
+/* Of a node that was not chosen: if it can be reached, it refused, or its breaker is open. */
+static const char *calls_reason_text(enum calls_reason reason)
+{
+    return reason == CALLS_REASON_OK ? "failing" : calls_reason_name(reason);
+}
+
+/* "n1 (no_link), n2 (suspect)" */
 static const char *calls_names(struct calls *calls, const struct services_view *view,
                                bool with_reasons)
 {
@@ -195,14 +201,33 @@ static const char *calls_names(struct calls *calls, const struct services_view *
         if (with_reasons)
             text =
                 mn_arena_format(arena, "%s%s%.*s (%s)", text, comma, (int)provider->node_name.size,
-                                (const char *)provider->node_name.data,
-                                reason == CALLS_REASON_OK ? "failing" : calls_reason_name(reason));
+                                (const char *)provider->node_name.data, calls_reason_text(reason));
         else
             text = mn_arena_format(arena, "%s%s%.*s.%.*s", text, comma, (int)view->name.size,
                                    (const char *)view->name.data, (int)provider->node_name.size,
                                    (const char *)provider->node_name.data);
     }
     return view->count <= NAMES_IN_TEXT_MAX ? text : mn_arena_format(arena, "%s, ...", text);
+}
+
+/* Why the one node that it is bound to does not take it; those beside it are not asked. */
+static struct refusal calls_refuse_bound(struct calls *calls, const struct call *call,
+                                         const struct services_view *view)
+{
+    for (uint32_t i = 0; i < view->count; i++) {
+        const struct services_provider *provider = &view->providers[i];
+        if (!mn_id_equal(&provider->node, &call->only)) continue;
+        return CALLS_REFUSE(
+            calls, CALL_UNAVAILABLE,
+            "only node %.*s can take this call of %.*s, and cannot now (%s); nothing was sent",
+            (int)provider->node_name.size, (const char *)provider->node_name.data,
+            (int)call->service_size, call->service,
+            calls_reason_text(calls_reason(calls, calls_peer(calls, &provider->node))));
+    }
+    return CALLS_REFUSE(calls, CALL_UNAVAILABLE,
+                        "the one node that can take this call of %.*s does not offer it now; "
+                        "nothing was sent",
+                        (int)call->service_size, call->service);
 }
 
 static struct refusal calls_refuse_view(struct calls *calls, const struct call *call,
@@ -226,6 +251,7 @@ static struct refusal calls_refuse_view(struct calls *calls, const struct call *
                             name, calls_names(calls, view, false));
     case SERVICES_FOUND: break;
     }
+    if (!mn_id_is_zero(&call->only)) return calls_refuse_bound(calls, call, view);
     return CALLS_REFUSE(calls, CALL_UNAVAILABLE,
                         "no node that offers the server %s can take a call now: %s; nothing was "
                         "executed",

@@ -167,6 +167,24 @@ START_TEST(a_call_bound_to_a_node_goes_there_only)
 }
 END_TEST
 
+/* Its replica is well, and is not named: it was not asked. */
+START_TEST(why_the_node_that_a_call_is_bound_to_does_not_take_it)
+{
+    struct call_request wish = {.service = mn_span_str("files"), .node = ids[1]};
+    const struct told *item;
+
+    offer(0, "files", 'x');
+    offer(1, "files", 'x');
+    link_set(0, 1, false);
+    item = assert_failed(0, request_with(0, wish), CALL_UNAVAILABLE);
+    ck_assert_str_eq(item->text, "only node n1 can take this call of files, and cannot now "
+                                 "(no_link); nothing was sent");
+    wish.node = ids[2];
+    item = assert_failed(0, request_with(0, wish), CALL_UNAVAILABLE);
+    ck_assert_ptr_nonnull(strstr(item->text, "the one node that can take this call of files"));
+}
+END_TEST
+
 START_TEST(unknown_services_are_not_found)
 {
     static const char longer[200] = "";
@@ -410,6 +428,7 @@ int main(void)
     tcase_add_test(tcase, calls_of_many_do_not_mix);
     tcase_add_test(tcase, a_local_replica_goes_first);
     tcase_add_test(tcase, a_call_bound_to_a_node_goes_there_only);
+    tcase_add_test(tcase, why_the_node_that_a_call_is_bound_to_does_not_take_it);
     tcase_add_test(tcase, unknown_services_are_not_found);
     tcase_add_test(tcase, a_conflict_names_its_servers);
     tcase_add_test(tcase, without_a_link_nothing_is_sent);

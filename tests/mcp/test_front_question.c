@@ -347,6 +347,41 @@ START_TEST(a_parked_call_is_resumed_and_nothing_of_it_shows)
 }
 END_TEST
 
+/* It was begun in the round before: that nobody takes this one does not say that it did not run. */
+START_TEST(a_parked_call_whose_node_is_gone_may_have_run)
+{
+    static const enum call_failure lost[] = {CALL_UNAVAILABLE, CALL_NOT_FOUND, CALL_CONFLICT};
+    const struct client_response *response = call_modern("");
+    char state[4096];
+
+    client_parked(1, "{\"resultType\":\"input_required\",\"inputRequests\":{}}", "handle-0123");
+    strcpy(state, state_of(response));
+    for (uint32_t i = 0; i < 3; i++) {
+        response = call_modern(state);
+        client_failed(2 + i, lost[i], "why");
+        ck_assert_ptr_nonnull(
+            strstr(response->body, "outcome unknown: the tool may have run (why)"));
+        ck_assert_ptr_nonnull(strstr(response->body, "\"reason\":\"outcome_unknown\""));
+    }
+    response = call_modern(state);
+    client_failed(5, CALL_BUSY, "why"); /* it still waits there */
+    ck_assert_ptr_nonnull(strstr(response->body, "\"reason\":\"busy\""));
+}
+END_TEST
+
+/* A modern server keeps nothing between rounds. */
+START_TEST(a_state_of_a_servers_own_says_that_nothing_ran)
+{
+    const struct client_response *response = call_modern("");
+
+    client_result(1, "{\"resultType\":\"input_required\",\"requestState\":\"s\","
+                     "\"inputRequests\":{}}");
+    response = call_modern(state_of(response));
+    client_failed(2, CALL_UNAVAILABLE, "why");
+    ck_assert_ptr_nonnull(strstr(response->body, "\"reason\":\"unavailable\""));
+}
+END_TEST
+
 START_TEST(a_round_without_a_state_gets_none)
 {
     const struct client_response *response = call_modern("");
@@ -634,6 +669,8 @@ int main(void)
     tcase_add_test(tc, contents_that_a_revision_does_not_know_are_text);
     tcase_add_test(tc, a_servers_state_comes_back_to_the_node_it_came_from);
     tcase_add_test(tc, a_parked_call_is_resumed_and_nothing_of_it_shows);
+    tcase_add_test(tc, a_parked_call_whose_node_is_gone_may_have_run);
+    tcase_add_test(tc, a_state_of_a_servers_own_says_that_nothing_ran);
     tcase_add_test(tc, a_round_without_a_state_gets_none);
     tcase_add_test(tc, states_are_bound_to_their_request_and_their_time);
     tcase_add_test(tc, urls_that_an_old_server_wants_visited_are_a_round);

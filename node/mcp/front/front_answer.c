@@ -73,19 +73,29 @@ static void front_answer_broken(struct front *front, struct front_call *call, co
     front_answer_fail(front, call, 200, JSONRPC_INTERNAL, mn_span_str(text), mn_span(NULL, 0));
 }
 
+/* Whether it is only known that nobody was reached. Of a call that came through another node, or
+ * that was begun in a round before this one, that says nothing: it may have run. */
+static bool front_answer_is_lost(const struct front_call *call, enum call_failure failure)
+{
+    return call->is_claim ||
+           (call->is_resumed &&
+            (failure == CALL_UNAVAILABLE || failure == CALL_NOT_FOUND || failure == CALL_CONFLICT));
+}
+
 static void front_answer_on_failed(struct front *front, struct front_call *call,
                                    const struct call_event *event)
 {
     struct mn_writer data = {0};
     char node[MN_ID_TEXT_SIZE];
-    /* What cannot be asked about a call that came through another node says nothing of the call. */
-    enum call_failure failure = call->is_claim ? CALL_OUTCOME_UNKNOWN : event->failure;
+    enum call_failure failure = event->failure;
     struct mn_span text = event->text;
     bool is_unknown;
 
-    if (failure == CALL_NOT_FOUND && front_about_is_early(front)) {
+    if (!call->is_claim && failure == CALL_NOT_FOUND && front_about_is_early(front)) {
         failure = CALL_UNAVAILABLE;
         text = mn_span_str(FRONT_EARLY);
+    } else if (front_answer_is_lost(call, failure)) {
+        failure = CALL_OUTCOME_UNKNOWN;
     }
     is_unknown = failure == CALL_NOT_FOUND || failure == CALL_CONFLICT;
     if (failure == CALL_TIMED_OUT || failure == CALL_OUTCOME_UNKNOWN)

@@ -194,6 +194,7 @@ static bool front_call_pack(struct front *front, const struct front_exchange *ex
         return false;
     front_call_write_params(front, &params, call->method, message->params, target, round);
     request.resume = pb_bytes(round->resume);
+    call->is_resumed = round->resume.size > 0;
     request.method = call->method->what == FRONT_EXTENSION
                          ? front_call_string(front, message->method)
                          : (char *)(uintptr_t)call->method->name;

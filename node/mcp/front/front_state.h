@@ -228,6 +228,7 @@ struct front_call {
     bool is_again;                     /* and so has what one before this said */
     bool is_noted;                     /* in the session's record */
     bool is_claim;                     /* it came through another node */
+    bool is_resumed;                   /* modern: it is parked at its node, and was begun before */
     bool is_doomed;                    /* and is cancelled once it is here */
     struct mn_span own, uri;  /* where a URI was replaced: by what, and what the client calls it */
     struct mn_buf *payload;   /* as it was sent */
