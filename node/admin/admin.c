@@ -103,8 +103,12 @@ static bool admin_judge(struct admin_request *request, const struct edge_http_re
                         "too many wrong secrets from this address: wait a minute",
                         "meshctl token ls, on the node's own host");
     else if (*role == GUARD_NOBODY)
-        admin_fail_text(request, 401, "not_allowed", "/v1 over HTTP needs an API token",
-                        "on the node's own host: meshctl token create --role viewer");
+        admin_fail_text(
+            request, 401, "not_allowed",
+            guard_header(http, "authorization").size == 0
+                ? "/v1 over HTTP needs an API token"
+                : "this node knows no such API token: it ended, or another node made it",
+            "on the node's own host: meshctl token create --role viewer");
     else if (*role == GUARD_CLIENT)
         admin_fail_text(request, 403, "not_allowed", "this secret is for /mcp only",
                         "on the node's own host: meshctl token create --role viewer");

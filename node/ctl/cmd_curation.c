@@ -64,6 +64,7 @@ static struct mn_span read_view(struct ctl *ctl, const char *path)
     FILE *file = is_stdin ? stdin : fopen(path, "re");
     uint8_t *text = mn_arena_alloc(&ctl->texts, VIEW_MAX + 1 + MN_BUF_PADDING);
     size_t size;
+    int error;
 
     if (file == NULL) {
         (void)ctl_error(ctl, CTL_USAGE, "usage", "meshctl views apply FILE", "%s: %s", path,
@@ -71,8 +72,15 @@ static struct mn_span read_view(struct ctl *ctl, const char *path)
         return mn_span(NULL, 0);
     }
     memset(text, 0, VIEW_MAX + 1 + MN_BUF_PADDING);
+    errno = 0;
     size = fread(text, 1, VIEW_MAX + 1, file);
+    error = ferror(file) ? errno : 0;
     if (!is_stdin) fclose(file);
+    if (error != 0) {
+        (void)ctl_error(ctl, CTL_USAGE, "usage", "meshctl views apply FILE", "%s: %s", path,
+                        strerror(error));
+        return mn_span(NULL, 0);
+    }
     if (size > 0 && size <= VIEW_MAX) return mn_span(text, size);
     (void)ctl_error(ctl, CTL_USAGE, "usage", "meshctl views apply FILE",
                     "%s is empty or over 64 KiB", path);
@@ -92,7 +100,8 @@ int ctl_views_apply(struct ctl *ctl)
     if (!json_is(view, JSON_OBJECT) || *name == '\0')
         return ctl_error(ctl, CTL_USAGE, "usage",
                          "{\"name\": \"NAME\", \"tools\": [\"SERVER/TOOL\"]}",
-                         "%s: not a JSON object with a name", ctl->args[0]);
+                         view == NULL ? "%s: not valid JSON" : "%s: not a JSON object with a name",
+                         ctl->args[0]);
     name = mn_arena_format(&ctl->texts, "%s", name);
     status = ctl_do(ctl, "PUT", ctl_path(ctl, "/v1/views/", name, ""), text, &root);
     if (status != CTL_OK) return status;

@@ -158,8 +158,8 @@ int ctl_servers_rm(struct ctl *ctl)
 
     if (status != CTL_OK) return status;
     return ctl_print_done(ctl, root,
-                          "%s is detached; its name stays this node's: meshctl servers release %s "
-                          "frees it",
+                          "%s is detached; if it ever served, its name stays this node's: meshctl "
+                          "servers release %s frees it",
                           ctl->args[0], ctl->args[0]);
 }
 

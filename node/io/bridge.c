@@ -229,7 +229,9 @@ static int bridge_find_target(const char *server, const char *data, struct bridg
     const char *directory = data != NULL ? data : options_text(&options, CONFIG_NODE_DATA);
     bool has_socket = bridge_has_socket(directory, target->socket);
     if (!has_socket && data != NULL)
-        fprintf(stderr, "meshnode mcp: %s/admin.sock: no node runs there\n", data);
+        fprintf(stderr,
+                "meshnode mcp: %s/admin.sock: no node runs there; start it: meshnode --data %s\n",
+                data, data);
     options_done(&options);
     snprintf(target->url, sizeof target->url, "%s",
              has_socket ? "http://localhost/mcp" : BRIDGE_URL);

@@ -258,7 +258,8 @@ static int main_ctl(char **argv)
         execv(path, argv);
     }
     execvp(name, argv);
-    fprintf(stderr, "meshnode: meshctl: %s\n", strerror(errno));
+    fprintf(stderr, "meshnode: meshctl: %s; it belongs beside meshnode, or somewhere in PATH\n",
+            strerror(errno));
     return RUN_FATAL;
 }
 

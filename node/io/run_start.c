@@ -52,7 +52,11 @@ static int run_read_token_file(struct run *run, const char *path, struct mn_buf 
             RUN_LOG(run, INFO, "token.missing", "no token in %s: a member needs none", path);
             return 0;
         }
-        if (!has_said) RUN_LOG(run, INFO, "token.waiting", "waiting for a token in %s", path);
+        if (!has_said)
+            RUN_LOG(run, WARN, "token.waiting",
+                    "waiting for a token in %s, where none is yet: make one at a member (meshctl "
+                    "token create), and write it there",
+                    path);
         has_said = true;
         if (is_required && io_now(run->io).mono - start > 30 * MN_SEC) return RUN_NOT_JOINED;
         uv_run(io_uv(run->io), UV_RUN_NOWAIT); /* a signal ends the waiting */

@@ -187,6 +187,14 @@ START_TEST(v1_over_http_wants_a_token_that_there_is_not)
     ck_assert_str_eq(operator_header(operator_last, "www-authenticate"), "Bearer");
     over_http("/v1/there/is/no/such/path", "localhost", NULL); /* nobody learns which there are */
     assert_refused(401, "not_allowed");
+    assert_has(operator_body(operator_last), "needs an API token");
+    ask_with(&(struct operator_request){.listener = EDGE_LISTENER_HTTP,
+                                        .method = "GET",
+                                        .target = "/v1/nodes",
+                                        .host = "localhost",
+                                        .bearer = "Bearer mna1-of-another-node"});
+    assert_refused(401, "not_allowed");
+    assert_has(operator_body(operator_last), "this node knows no such API token");
     ck_assert_uint_eq(operator_asked.count, 0);
 }
 END_TEST

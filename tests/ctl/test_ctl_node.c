@@ -220,6 +220,22 @@ START_TEST(servers_are_restarted_and_removed)
 }
 END_TEST
 
+START_TEST(a_view_that_cannot_be_read_says_why)
+{
+    static const char *const files[][2] = {{"/", "/: Is a directory"},
+                                           {"/dev/null", "/dev/null is empty"},
+                                           {"/nobody.json", "/nobody.json: No such file"},
+                                           {"/proc/self/comm", "not valid JSON"}};
+    char line[64];
+
+    for (uint32_t i = 0; i < 4; i++) {
+        snprintf(line, sizeof line, "views apply %s", files[i][0]);
+        ck_assert_int_eq(meshctl(line), 2);
+        assert_in(err, files[i][1]);
+    }
+}
+END_TEST
+
 START_TEST(a_token_is_the_only_output)
 {
     fake_answers("POST", "/v1/tokens", 200,
@@ -788,6 +804,7 @@ static void add_tables(Suite *suite)
     tcase_add_test(tcase, a_table_lines_up_and_shows_no_control_characters);
     tcase_add_test(tcase, wide_shows_more_and_quiet_no_header);
     tcase_add_test(tcase, plain_is_for_programs);
+    tcase_add_test(tcase, a_view_that_cannot_be_read_says_why);
     tcase_add_test(tcase, json_is_what_the_node_said);
     tcase_add_test(tcase, states_have_colours_where_there_are_any);
     tcase_add_test(tcase, an_empty_list_has_its_header);

@@ -162,7 +162,7 @@ answer=$(printf '%s\n' '{"jsonrpc":"2.0","id":1,"method":"initialize","params":{
   '{"jsonrpc":"2.0","id":2,"method":"ping"}' | timeout 20 "$bin/meshnode" mcp --data "$home/n2")
 [ "$(wc -l <<<"$answer")" = 2 ] || fail "the bridge answered: $answer"
 [[ $answer == *'"id":2,"result":{}'* ]] || fail "the bridge answered: $answer"
-expect 69 "no node runs there" "$bin/meshnode" mcp --data "$home/nobody"
+expect 69 "no node runs there; start it: meshnode --data $home/nobody" "$bin/meshnode" mcp --data "$home/nobody"
 expect 2 "not a URL" "$bin/meshnode" mcp --server nonsense
 answer=$(echo '{"jsonrpc":"2.0","id":1,"method":"ping"}' |
   timeout 20 "$bin/meshnode" mcp --server http://127.0.0.1:1)
