@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import {join} from 'node:path';
 import {closeSync, openSync, readFileSync, readSync, readdirSync, writeSync} from 'node:fs';
 import {execFileSync} from 'node:child_process';
-import {withMesh, waitFor, ctl, bin} from './lib/mesh.mjs';
+import {withMesh, waitFor, waitEqual, ctl, bin} from './lib/mesh.mjs';
 import {ask, status, voters} from './lib/history.mjs';
 
 test('the checker tells a stale read', () => {
@@ -64,7 +64,9 @@ test('a log that rots in the middle costs the vote until all of it was fetched a
   withMesh('consensus-rot', async mesh => {
     const nodes = await mesh.cluster(3);
     await voters(nodes[0], 3);
-    const put = async (node, key, value) => assert.equal((await ask(node, 'PUT', `/v1/state/${key}`, {value})).status, 200, key);
+    // Whoever leads may just have been killed: the same again, until there is somebody.
+    const put = (node, key, value) => waitFor(`${key} is put`, async () => (await ask(node, 'PUT', `/v1/state/${key}`, {value})).status === 200, {quiet: true});
+    const reads = (node, key, value) => waitEqual(`${node.name} reads ${key}`, async () => (await ask(node, 'GET', `/v1/state/${key}`)).body.value, value);
     for (let i = 0; i < 40; i++) await put(nodes[i % 3], `rot-${i}`, `value-${i}-of-all`);
     const restart = async i => { nodes[i] = await mesh.start(nodes[i].name, {...nodes[i].options, join: nodes[0].mesh}); };
     await mesh.kill(nodes[2]);
@@ -80,14 +82,13 @@ test('a log that rots in the middle costs the vote until all of it was fetched a
     const refused = await ask(nodes[0], 'PUT', '/v1/state/minority?timeout_ms=1500', {value: 'x'});
     assert.equal(refused.status, 504, 'one vote of three is no majority: the rotten log has none');
     assert.doesNotMatch(victim.log, /consensus\.healed/);
-    const said = (await status(nodes[0])).diagnosis;
-    assert.match(said, /^no quorum: weight 1 of 3 has lost its log.*: n3; missing: n2, start these nodes.*consensus recover --plan/);
+    await waitFor('n1 says so, too', async () =>
+      /^no quorum: weight 1 of 3 has lost its log.*: n3; missing: n2, start these nodes.*consensus recover --plan/.test((await status(nodes[0])).diagnosis));
     await restart(1);
     await waitFor('it is healed', () => /consensus\.healed/.test(victim.log));
     await voters(victim, 3);
-    for (const node of nodes) for (let i = 0; i < 40; i += 13)
-      assert.equal((await ask(node, 'GET', `/v1/state/rot-${i}`)).body.value, `value-${i}-of-all`, `${node.name}: rot-${i}`);
-    assert.equal((await ask(victim, 'GET', '/v1/state/after')).body.value, 'the victim missed this');
+    for (const node of nodes) for (let i = 0; i < 40; i += 13) await reads(node, `rot-${i}`, `value-${i}-of-all`);
+    await reads(victim, 'after', 'the victim missed this');
     // It counts again: with it and one other there is a majority.
     await mesh.kill(nodes[1]);
     await waitFor('a majority with the healed one', async () => (await ask(victim, 'PUT', '/v1/state/whole?timeout_ms=3000', {value: '1'})).status === 200);
@@ -120,6 +121,7 @@ test('a minority refuses with exit code 7, and says who is missing', withMesh('c
   const checked = await ctl(nodes[1], 'check', 'consensus');
   assert.equal(checked.code, 2, checked.stdout);
   assert.match(checked.stdout, /^CONSENSUS CRITICAL - no quorum: weight 1 of 3 is here/);
-  assert.match((await ctl(nodes[1], 'status')).stdout, /critical the mesh can agree on nothing: weight 1 of 3 of the voters is here; gone: (n1, n3|n3, n1)\n/);
+  await waitFor('the one screen says so', async () =>
+    /critical the mesh can agree on nothing: weight 1 of 3 of the voters is here; gone: (n1, n3|n3, n1)\n/.test((await ctl(nodes[1], 'status')).stdout));
   assert.equal((await ctl(nodes[1], 'check', 'mesh')).code, 2);
 }));
