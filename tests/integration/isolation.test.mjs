@@ -4,7 +4,7 @@ import test, {before, after} from 'node:test';
 import assert from 'node:assert/strict';
 import {createServer} from 'node:http';
 import {join} from 'node:path';
-import {readFileSync} from 'node:fs';
+import {readFileSync, writeFileSync} from 'node:fs';
 import {Mesh, waitFor, modern, nodejs, url, sleep} from './lib/mesh.mjs';
 
 const headers = {'content-type': 'application/json', accept: 'application/json, text/event-stream'};
@@ -178,22 +178,29 @@ test('each is asked its own questions, at the same time', async () => {
   });
 });
 
+// Calls that end once there is a file; they are at the server when its diary says so.
+const running = (name, count) => waitFor(`the server has ${count} of ${name}`, () =>
+  readFileSync(diary, 'utf8').split('\n').filter(line => line.includes('"file"') && line.includes(`"name":"${name}"`)).length === count);
+
 test('the ids 1 and "1" are two calls, and only the one that is named is cancelled', async () => {
-  const client = await Client.open(n1, 'hal');
-  const number = client.call(1, 'slow', {steps: 20}), string = client.call('1', 'slow', {steps: 20});
-  await sleep(300);
+  const client = await Client.open(n1, 'hal'), file = join(mesh.dir, 'hal');
+  const number = client.call(1, 'wait', {file}), string = client.call('1', 'wait', {file});
+  await running('hal', 2);
   await client.post({method: 'notifications/cancelled', params: {requestId: '1'}});
-  assert.equal(textOf(await number), 'slow for hal');
-  assert.strictEqual((await number).at(-1).id, 1);
   assert.deepEqual((await string).filter(({id}) => id !== undefined), []); // it was cancelled: nothing more is said
+  writeFileSync(file, '');
+  assert.equal(textOf(await number), 'waited for hal');
+  assert.strictEqual((await number).at(-1).id, 1);
 });
 
 test('a cancellation of somebody else\'s call does nothing', async () => {
-  const ida = await Client.open(n1, 'ida'), joe = await Client.open(n1, 'joe');
-  const call = ida.call(7, 'slow', {steps: 20});
-  await sleep(300);
+  const ida = await Client.open(n1, 'ida'), joe = await Client.open(n1, 'joe'), file = join(mesh.dir, 'ida');
+  const call = ida.call(7, 'wait', {file});
+  await running('ida', 1);
   await joe.post({method: 'notifications/cancelled', params: {requestId: 7}});
-  assert.equal(textOf(await call), 'slow for ida');
+  await joe.call(8, 'talk'); // goes the same way, and comes back after it
+  writeFileSync(file, '');
+  assert.equal(textOf(await call), 'waited for ida');
 });
 
 test('an answer to somebody else\'s question is none', async () => {

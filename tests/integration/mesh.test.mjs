@@ -38,10 +38,10 @@ test('a token that is wrong, tampered, used up, withdrawn or of another mesh is 
   // Both ends say why.
   const refusal = async (name, token, code, hears = n1) => {
     const node = await mesh.start(name, {join: n1.mesh, token, noWait: true});
-    const exit = await Promise.race([node.exited, sleep(60_000)]);
-    assert.equal(exit?.code, 77, `${name}: ${JSON.stringify(exit)} ${node.log}`);
+    await waitFor(`${name} ends`, () => node.exit);
+    assert.equal(node.exit.code, 77, `${name}: ${JSON.stringify(node.exit)} ${node.log}`);
     assert.match(node.log, code);
-    if (hears) assert.match(hears.log, new RegExp(`event=join.denied .*${code.source}`));
+    if (hears) await waitFor(`${hears.name} says why`, () => new RegExp(`event=join.denied .*${code.source}`).test(hears.log));
   };
   const good = await mesh.start('n2', {join: n1.mesh, token: created.token});
   await mesh.ready(good, 2);
@@ -52,8 +52,8 @@ test('a token that is wrong, tampered, used up, withdrawn or of another mesh is 
   await refusal('foreign', other.token, /mesh_mismatch/, null); // it never asks: the mesh is not the token's
   const flipped = created.token.slice(0, 20) + (created.token[20] === 'a' ? 'b' : 'a') + created.token.slice(21);
   const node = await mesh.start('flipped', {join: n1.mesh, token: flipped, noWait: true});
-  const exit = await Promise.race([node.exited, sleep(30_000)]);
-  assert.ok([2, 77, 78].includes(exit?.code), `flipped: ${JSON.stringify(exit)} ${node.log}`);
+  await waitFor('flipped ends', () => node.exit);
+  assert.ok([2, 77, 78].includes(node.exit.code), `flipped: ${JSON.stringify(node.exit)} ${node.log}`);
   const expired = await ctlJson(n1, 'token', 'create', '--ttl', '1s');
   await sleep(1500);
   await refusal('expired', expired.token, /token_expired/);
@@ -68,10 +68,10 @@ test('a second node with a live identity is refused, and the first keeps serving
   chmodSync(join(copy, 'identity.key'), 0o600);
   const token = await ctlJson(n1, 'token', 'create');
   const clone = await mesh.start('n2b', {data: copy, join: n1.mesh, token: token.token, noWait: true});
-  const exit = await Promise.race([clone.exited, sleep(60_000)]);
-  assert.equal(exit?.code, 77, clone.log);
+  await waitFor('the clone ends', () => clone.exit);
+  assert.equal(clone.exit.code, 77, clone.log);
   assert.match(clone.log, /identity_in_use/);
-  assert.match(n1.log, /event=join.denied .*identity_in_use/);
+  await waitFor('n1 says why', () => /event=join.denied .*identity_in_use/.test(n1.log));
   assert.equal(n2.exit, null);
   assert.deepEqual(await alive(n1), ['n1', 'n2']);
 }));
@@ -84,10 +84,9 @@ test('garbage on the mesh port costs a counter and nothing else', withMesh('garb
     Buffer.from('MESH\x01\x01\x00\x00'), Buffer.concat([Buffer.from('MESH\x01\x01\x00\x00'), randomBytes(2000)])];
   for (const blob of blobs)
     await new Promise(done => {
-      const socket = net.connect(Number(port), host, () => socket.write(blob));
+      const socket = net.connect(Number(port), host, () => socket.write(blob, () => setTimeout(() => socket.destroy(), 500)));
       socket.on('error', done);
       socket.on('close', done);
-      setTimeout(() => socket.destroy(), 500);
     });
   await waitFor('garbage is counted', async () => (await ctlJson(n1, 'status')).net.garbage >= 3);
   const {message} = await modern(n1, 'tools/call', {name: 'everything__echo', arguments: {message: 'still'}});
@@ -111,7 +110,7 @@ test('a thousand silent connections keep neither members nor a joiner out', with
     const token = await ctlJson(n1, 'token', 'create');
     const begin = performance.now();
     const n3 = await mesh.start('n3', {join: n1.mesh, token: token.token});
-    await waitFor('n3 is a member', async () => (await alive(n1)).includes('n3'), {limit: 30_000});
+    await waitFor('n3 is a member', async () => (await alive(n1)).includes('n3'));
     console.log(`# from exec to member in the flood: ${Math.round(performance.now() - begin)} ms`);
     await mesh.ready(n3, 3);
     await waitFor('n1 calls a tool of n2', async () =>
@@ -134,7 +133,7 @@ test('kill -9: no new call goes to the dead node, its tools leave every list and
   await waitFor('a call through n1 is refused as not executed', async () => {
     const {message} = await modern(n1, 'tools/call', {name: 'everything__echo', arguments: {message: 'x'}});
     return ['unavailable', 'not_found'].includes(message.error?.data?.reason);
-  }, {limit: 20_000});
+  });
   await waitFor('its tools left the lists of n1 and n2', async () =>
     (await tools(n1)).length === 0 && (await tools(n2)).length === 0, {limit: 60_000});
   const again = await mesh.start('n3', {data: n3.data, servers: echo, listen: n3.mesh});
@@ -147,9 +146,9 @@ test('a frozen node is routed around and welcomed back', withMesh('freeze', asyn
   const [n1, n2, n3] = await mesh.cluster(3, {n3: echo});
   await waitFor('n1 lists everything__echo', async () => (await tools(n1)).some(t => t.name === 'everything__echo'));
   process.kill(n3.pid, 'SIGSTOP');
-  await waitFor('n1 suspects n3', async () => await status(n1, 'n3') !== 'alive', {limit: 30_000});
+  await waitFor('n1 suspects n3', async () => await status(n1, 'n3') !== 'alive');
   await waitFor('n3 is dead for n1 and n2', async () => await status(n1, 'n3') === 'dead' && await status(n2, 'n3') === 'dead', {limit: 60_000});
-  assert.equal((await tools(n1)).length, 0);
+  await waitFor('its tools left the list', async () => (await tools(n1)).length === 0);
   process.kill(n3.pid, 'SIGCONT');
   await waitFor('n3 is alive again for all', async () => {
     for (const node of [n1, n2, n3]) if ((await alive(node)).length !== 3) return false;
@@ -182,6 +181,7 @@ async function whileCalling(mesh, body) {
   const faulty = performance.now();
   const noticed = await body(n1, n2, n3);
   await sleep(2000);
+  await waitFor('some began after it was noticed', () => calls.filter(entry => entry.begin > noticed).length > 10);
   isOver = true;
   await client;
   const last = Math.max(0, ...calls.filter(entry => entry.reason !== 'ok').map(entry => entry.begin - faulty));
@@ -190,7 +190,6 @@ async function whileCalling(mesh, body) {
     if (over < faulty || begin > noticed) assert.equal(reason, 'ok', `${Math.round(begin - faulty)} ms after the fault`);
     else assert.match(reason, /^(ok|outcome_unknown)$/);
   }
-  assert.ok(calls.filter(entry => entry.begin > noticed).length > 10);
   return [n1, n2, n3];
 }
 
@@ -215,7 +214,7 @@ test('a graceful stop leaves the mesh at once, with exit code 0', withMesh('leav
   process.kill(n3.pid, 'SIGTERM');
   const exit = await n3.exited;
   assert.deepEqual(exit, {code: 0, signal: null}, n3.log);
-  await waitFor('n1 and n2 know that n3 left', async () => await status(n1, 'n3') === 'left' && await status(n2, 'n3') === 'left', {limit: 10_000});
+  await waitFor('n1 and n2 know that n3 left', async () => await status(n1, 'n3') === 'left' && await status(n2, 'n3') === 'left');
 }));
 
 test('all nodes restart from their disks without seeds or tokens', withMesh('restart', async mesh => {
@@ -239,8 +238,7 @@ test('a node that lost its disk but not its key is a member again', withMesh('lo
   writeFileSync(join(n2.data, 'identity.key'), key, {mode: 0o600});
   const again = await mesh.start('n2', {data: n2.data, join: n1.mesh});
   await mesh.ready(again, 2);
-  const [before] = (await ctlJson(n1, 'nodes')).items.filter(n => n.name === 'n2');
-  assert.ok(before.incarnation > 1, `incarnation ${before.incarnation}`);
+  await waitFor('n1 knows that it began anew', async () => (await ctlJson(n1, 'nodes')).items.find(n => n.name === 'n2').incarnation > 1);
 }));
 
 test('identity.key that others may read: exit 77', withMesh('mode', async mesh => {
@@ -258,8 +256,8 @@ test('--dev: loopback only, admits by itself, refuses to mix with a real mesh', 
   await mesh.ready(n2, 2);
   const real = await mesh.found('real');
   const mixed = await mesh.start('mixed', {dev: true, join: real.mesh, noWait: true});
-  const exit = await Promise.race([mixed.exited, sleep(60_000)]);
-  assert.equal(exit?.code, 77, mixed.log);
+  await waitFor('it ends', () => mixed.exit);
+  assert.equal(mixed.exit.code, 77, mixed.log);
   const wide = await run(join(bin, 'meshnode'), ['--dev', '--data', join(mesh.dir, 'wide'), '--listen', '0.0.0.0:0']);
   assert.equal(wide.code, 78, wide.stderr);
 }));
