@@ -102,11 +102,19 @@ int ctl_get(struct ctl *ctl, const char *path, const struct json **ret)
     return ctl_do(ctl, "GET", path, mn_span(NULL, 0), ret);
 }
 
+/* What may have happened is not to be done twice by a program that only looks at this. */
+static bool is_retryable(int exit_code, const char *code)
+{
+    if (strcmp(code, "unknown") == 0 || strcmp(code, "outcome_unknown") == 0 ||
+        strcmp(code, "timed_out") == 0)
+        return false;
+    return exit_code == CTL_TIMEOUT || exit_code == CTL_UNREACHABLE || strcmp(code, "busy") == 0 ||
+           strcmp(code, "unavailable") == 0;
+}
+
 static void error_json(struct ctl *ctl, int exit_code, const char *code, const char *message,
                        const char *hint)
 {
-    bool is_retryable = exit_code == CTL_TIMEOUT || exit_code == CTL_UNREACHABLE ||
-                        strcmp(code, "busy") == 0 || strcmp(code, "unavailable") == 0;
     struct mn_writer writer = {0};
     struct mn_buf *line;
 
@@ -116,7 +124,8 @@ static void error_json(struct ctl *ctl, int exit_code, const char *code, const c
     json_write_string(&writer, mn_span_str(message));
     mn_writer_str(&writer, ",\"hint\":");
     json_write_string(&writer, mn_span_str(hint));
-    mn_writer_format(&writer, ",\"retryable\":%s}}\n", is_retryable ? "true" : "false");
+    mn_writer_format(&writer, ",\"retryable\":%s}}\n",
+                     is_retryable(exit_code, code) ? "true" : "false");
     line = mn_writer_done(&writer);
     fwrite(line->bytes, 1, line->size, ctl->err);
     mn_buf_unref(line);

@@ -303,13 +303,16 @@ static int exit_of_reason(struct mn_span reason)
 {
     if (mn_span_is(reason, "not_found")) return CTL_NOT_FOUND;
     if (mn_span_is(reason, "conflict")) return CTL_CONFLICT;
-    return mn_span_is(reason, "timed_out") ? CTL_TIMEOUT : CTL_FAILED;
+    if (mn_span_is(reason, "timed_out") || mn_span_is(reason, "outcome_unknown"))
+        return CTL_TIMEOUT;
+    return CTL_FAILED;
 }
 
 static int tell_error(struct call *call, const struct json *error)
 {
     struct ctl *ctl = call->ctl;
     const char *reason = ctl_show(ctl, error, "data.reason");
+    const char *message = ctl_show(ctl, error, "message");
     const char *hint = mn_arena_format(&ctl->arena, "meshctl route explain %s", ctl->args[0]);
     int exit_code = exit_of_reason(ctl_string(error, "data.reason"));
 
@@ -323,8 +326,10 @@ static int tell_error(struct call *call, const struct json *error)
     } else if (exit_code == CTL_NOT_FOUND) {
         hint = "meshctl tools";
     }
-    return ctl_error(ctl, exit_code, *reason == '\0' ? "tool_error" : reason, hint, "%s",
-                     ctl_show(ctl, error, "message"));
+    if (*message == '\0')
+        message = mn_arena_format(&ctl->arena, "error %s, of which its server says nothing",
+                                  ctl_show(ctl, error, "code"));
+    return ctl_error(ctl, exit_code, *reason == '\0' ? "tool_error" : reason, hint, "%s", message);
 }
 
 static int call_print(struct call *call)

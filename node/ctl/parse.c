@@ -285,6 +285,19 @@ static bool answer_itself(struct ctl *ctl, int argc, char **argv, char *const *w
     return true;
 }
 
+/* There are options alone: one may be unknown, or have taken the command for its value. */
+static int no_command(struct ctl *ctl, int argc, char **argv)
+{
+    for (int i = 1; i < argc && is_option(argv[i]); i++) {
+        if (option_find(ctl_global_options, option_long(argv[i])) == NULL)
+            return ctl_error(ctl, CTL_USAGE, "usage", "meshctl --help", "there is no option %s",
+                             argv[i]);
+        if (option_takes_next(argv[i])) i++;
+    }
+    return ctl_error(ctl, CTL_USAGE, "usage", "meshctl --help",
+                     "a command is missing: meshctl [OPTIONS] COMMAND [ARGUMENTS]");
+}
+
 /* What follows `--` is a command line where there can be one, and arguments elsewhere. */
 static int parse_args(struct ctl *ctl, int argc, char **argv)
 {
@@ -356,6 +369,7 @@ int ctl_parse(struct ctl *ctl, int argc, char **argv, bool *is_done)
     find_format(ctl, argc, argv);
     *is_done = answer_itself(ctl, argc, argv, words, count);
     if (*is_done) return CTL_OK;
+    if (count == 0 && argc > 1) return no_command(ctl, argc, argv);
     if (count == 0) {
         FILE *out = ctl->out;
         ctl->out = ctl->err;

@@ -651,7 +651,7 @@ START_TEST(errors_of_the_mesh_have_their_exit_codes)
          CTL_TIMEOUT},
         {"outcome_unknown",
          ERROR("\"code\":-32603,\"message\":\"m\",\"data\":{\"reason\":\"outcome_unknown\"}"),
-         CTL_FAILED},
+         CTL_TIMEOUT},
         {"tool_error", ERROR("\"code\":-32603,\"message\":\"m\""), CTL_FAILED}};
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -659,7 +659,11 @@ START_TEST(errors_of_the_mesh_have_their_exit_codes)
         ck_assert_int_eq(meshctl("--json call s__t"), cases[i].code);
         assert_in(err, cases[i].reason);
         assert_in(err, "\"message\":\"m\"");
+        assert_in(err, "\"retryable\":false"); /* it may have run */
     }
+    fake_answers("POST", "/mcp", 200, ERROR("\"code\":-7,\"message\":\"\""));
+    ck_assert_int_eq(meshctl("call s__t"), CTL_FAILED);
+    assert_in(err, "error -7, of which its server says nothing");
     fake_answers("POST", "/mcp", 401, ERROR("\"code\":-32600,\"message\":\"send a bearer\""));
     ck_assert_int_eq(meshctl("call s__t"), CTL_DENIED);
     assert_in(err, "--token-file");

@@ -117,6 +117,25 @@ START_TEST(wrong_lines_say_what_is_right)
 }
 END_TEST
 
+/* Not all there is to know, which would hide what is wrong. */
+START_TEST(options_alone_are_an_error_of_one_line)
+{
+    static const char *const cases[][2] = {{"--data /", "a command is missing"},
+                                           {"--socket nodes", "a command is missing"},
+                                           {"-q --data", "a command is missing"},
+                                           {"--colour", "there is no option --colour"},
+                                           {"-q -z --data /", "there is no option -z"}};
+
+    for (uint32_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ck_assert_int_eq(meshctl_with((struct ctl){0}, cases[i][0]), CTL_USAGE);
+        assert_out("");
+        assert_in(err, cases[i][1]);
+        assert_in(err, "try: meshctl --help");
+        ck_assert_ptr_null(strstr(err, "commands:"));
+    }
+}
+END_TEST
+
 START_TEST(nothing_is_help_and_an_error)
 {
     ck_assert_int_eq(meshctl_with((struct ctl){.data = "/"}, ""), CTL_USAGE);
@@ -313,6 +332,7 @@ int main(void)
     tcase_add_test(all, numbers_are_digits_within_bounds);
     tcase_add_test(all, wrong_lines_say_what_is_right);
     tcase_add_test(all, nothing_is_help_and_an_error);
+    tcase_add_test(all, options_alone_are_an_error_of_one_line);
     tcase_add_test(all, errors_of_the_line_are_json_wherever_json_stands);
     tcase_add_test(all, global_options_stand_anywhere);
     tcase_add_test(all, a_check_that_is_misspelt_is_unknown_to_monitors);
