@@ -83,12 +83,15 @@ static void reply_post(struct sim *sim, void *context)
     mn_free(reply);
 }
 
-/* Behind a balancer it is posted anywhere. */
-static struct sim_host *reply_host(struct sim *sim, struct sim_host *host)
+/* Behind a balancer it is posted anywhere; but not where its client seems to listen, and does not:
+ * its session goes there, and what is said to it is said to nobody until that is noticed. */
+static struct sim_host *reply_host(const struct talk_client *client, struct sim_host *host)
 {
+    struct sim *sim = client->talks->sim;
     struct sim_host *other = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
 
-    return other->node == NULL || rng_below(&sim->rng_work, ELSEWHERE) != 0 ? host : other;
+    if (other->node == NULL || rng_below(&sim->rng_work, ELSEWHERE) != 0) return host;
+    return other == client->left_host ? host : other;
 }
 
 void talk_reply(struct talk_client *client, struct sim_host *host, const struct json *root,
@@ -106,7 +109,7 @@ void talk_reply(struct talk_client *client, struct sim_host *host, const struct 
     mn_writer_str(&message, "}");
     mn_buf_unref(inside);
     reply->client = client;
-    reply->host = reply_host(sim, host);
+    reply->host = reply_host(client, host);
     memcpy(reply->session, client->session, sizeof reply->session);
     reply->body = mn_writer_done(&message);
     sim_at(sim, &reply->event, sim->time + rng_below_u64(&sim->rng_work, 3 * MN_SEC), reply_post,
