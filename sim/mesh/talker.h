@@ -65,6 +65,7 @@ struct talk {
     uint32_t steps;           /* progress heard of */
     uint32_t logs;            /* log messages heard, of those */
     uint32_t asides_heard;    /* or answered */
+    uint32_t asides_asked;    /* that it was asked */
     char reason[64];
 };
 

@@ -4,6 +4,7 @@
  *   never  another client answers */
 #include <stdio.h>
 
+#include "proto/base/check.h"
 #include "proto/base/memory.h"
 #include "sim/mesh/talker_line.h"
 
@@ -22,6 +23,11 @@ static void aside_free(struct aside *aside)
     sim_cancel(talker_sim(aside->line), &aside->say);
     mn_list_remove(&aside->list);
     mn_free(aside);
+}
+
+static bool aside_is_question(const struct aside *aside)
+{
+    return aside->is_own && aside->talk->started % 3 == 0;
 }
 
 /* It stays until it is answered. */
@@ -44,7 +50,7 @@ static void aside_say(struct sim *sim, void *context)
     struct aside *aside = context;
     struct mn_writer message = {0};
 
-    if (aside->is_own && aside->talk->started % 3 == 0) {
+    if (aside_is_question(aside)) {
         if (mn_list_is_empty(&aside->line->works)) aside->talk->aside_said = sim->time;
         aside_ask(aside);
         return;
@@ -57,6 +63,19 @@ static void aside_say(struct sim *sim, void *context)
     if (aside->is_own && mn_list_is_empty(&aside->line->works)) aside->talk->aside_said = sim->time;
     talker_line_say(aside->line, 0, &message, false);
     aside_free(aside);
+}
+
+bool talker_aside_hasten(struct talker_line *line)
+{
+    MN_LIST_FOR_EACH (entry, &line->asides) {
+        struct aside *aside = MN_CONTAINER(entry, struct aside, list);
+        if (!aside_is_question(aside) || aside->asked != 0) continue;
+        MN_PROBE("sim: a server asks, and ends a call meanwhile");
+        sim_cancel(talker_sim(line), &aside->say);
+        aside_ask(aside);
+        return true;
+    }
+    return false;
 }
 
 void talker_aside_plan(struct talker_line *line, struct talk *talk)

@@ -10,6 +10,7 @@
 #include "sim/mesh/talker_line.h"
 
 #define STEP_ENDLESS (5 * MN_SEC)
+#define ASIDE_MOST (50 * MN_MS) /* between a question and the end of the call it is asked in */
 
 /* ---- works ---- */
 
@@ -97,6 +98,11 @@ static void work_act(struct sim *sim, void *context)
                sim->time +
                    (is_endless ? STEP_ENDLESS : 10 * MN_MS + rng_below_u64(&sim->rng_work, MN_SEC)),
                work_act, work);
+        return;
+    }
+    if (!work->is_hastened && talker_aside_hasten(work->line)) {
+        work->is_hastened = true;
+        sim_at(sim, &work->next, sim->time + work->talk->started % ASIDE_MOST, work_act, work);
         return;
     }
     talker_work_answer(work);

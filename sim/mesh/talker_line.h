@@ -24,6 +24,7 @@ struct work {
     char theirs_id[24];                 /* makes this task of it */
     uint32_t open_questions, done;
     bool is_logged;
+    bool is_hastened;  /* see talker_aside_hasten() */
     struct task *task; /* tasks/result */
     struct sim_event next;
 };
@@ -123,6 +124,8 @@ void talker_tell_task(struct talker_line *line, const char *id, struct mn_span p
 /* A legacy session of one client alone is told something of no call, some time later. Nothing is
  * drawn for that. */
 void talker_aside_plan(struct talker_line *line, struct talk *talk);
+/* Asks what is still to be asked so, for a call is about to end. False: there is nothing. */
+bool talker_aside_hasten(struct talker_line *line);
 /* The client's response to a question of that kind; nothing if it is to none. */
 void talker_aside_answered(struct talker_line *line, const struct json *root);
 void talker_asides_drop(struct talker_line *line);

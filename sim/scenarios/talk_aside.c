@@ -1,7 +1,8 @@
 /* What servers say to a client between its calls, and ask it, on the stream of its session: those
  * legacy clients that can be asked keep one open, wherever their session is.
  *
- *   never  a client hears what was said to another, or hears it twice in a whole world
+ *   never  a client hears what was said to another; or hears it, or is asked it, twice in a whole
+ *          world
  *   in a whole world each hears all that was said to it while its stream was open, and what it
  *   answers gets there */
 #include <stdio.h>
@@ -62,9 +63,14 @@ bool talk_aside_asked(struct talk_client *client, struct sim_host *host, const s
     char session[SIM_SESSION_SIZE];
     struct mn_writer body = {0};
     struct mn_buf *whole;
+    struct talk *talk;
 
     if (!is_aside(text)) return false;
-    if (aside_talk(client, text) == NULL || host->node == NULL) return true;
+    talk = aside_talk(client, text);
+    if (talk == NULL || host->node == NULL) return true;
+    if (talk->asides_asked++ > 0 && talk->is_strict)
+        sim_fail(client->talks->sim, "client %u is asked \"%.*s\" twice", client->index,
+                 (int)text.size, (const char *)text.data);
     mn_writer_str(&body, "{\"jsonrpc\":\"2.0\",\"id\":");
     mn_writer_add(&body, json_find_str(root, "id")->raw);
     mn_writer_format(&body,

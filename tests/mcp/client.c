@@ -680,6 +680,18 @@ void client_withdrawn(uint64_t ticket, const char *key)
     client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 
+void client_outlived(uint64_t ticket, const char *key, const char *as)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Outlived outlived = MESHNODE__GATEWAY__OUTLIVED__INIT;
+
+    outlived.key = mn_arena_format(&kept, "%s", key);
+    outlived.as = mn_arena_format(&kept, "%s", as);
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_OUTLIVED;
+    event.outlived = &outlived;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
 void client_elicited(uint64_t ticket, const char *json)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;

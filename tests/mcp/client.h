@@ -134,6 +134,7 @@ void client_updated(uint64_t ticket, const char *uri);
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
 
 void client_withdrawn(uint64_t ticket, const char *key);
+void client_outlived(uint64_t ticket, const char *key, const char *as);
 void client_elicited(uint64_t ticket, const char *json);
 
 /* input_required of a legacy server's call, which is parked under [resume]. */

@@ -475,9 +475,12 @@ START_TEST(a_question_is_taken_back_or_declined)
 }
 END_TEST
 
-START_TEST(a_question_outlives_the_call_it_was_put_down_to)
+/* What was asked in a call that is over now; the key that it has now. A child cannot say of which
+ * call it is. */
+static const char *up_outlived(void)
 {
-    const char *line;
+    struct world_event *event;
+    const char *line, *key;
 
     up_asking(true);
     world_call(&w, &(struct world_call){.ticket = 2,
@@ -488,11 +491,42 @@ START_TEST(a_question_outlives_the_call_it_was_put_down_to)
                                         .is_live = true});
     line = world_line(&w);
     world_say(&w, ROOTS);
-    ck_assert_str_eq(world_event(&w)->what,
-                     "question"); /* a child cannot say of which call it is */
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "question");
+    key = event->key;
     world_answer(&w, line, "{\"content\":[]}");
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "outlived");
+    ck_assert_str_eq(event->key, key);
+    ck_assert_str_ne(event->message, key);
     ck_assert_str_eq(world_event(&w)->what, "result");
-    world_answer_aside(&w, &anns, assert_asked("roots/list"), "{\"roots\":[]}", 0);
+    return event->message;
+}
+
+START_TEST(a_question_outlives_the_call_it_was_put_down_to)
+{
+    const char *key = up_outlived();
+
+    ck_assert_ptr_null(world_event(&w)); /* its client has it */
+    world_answer_aside(&w, &anns, key, "{\"roots\":[]}", 0);
+    assert_has(world_line(&w), "\"id\":\"q-2\",\"result\":{\"roots\":[]}");
+}
+END_TEST
+
+START_TEST(what_outlived_its_call_is_asked_again_where_its_client_is)
+{
+    const char *key = up_outlived();
+
+    if (_i == 0) {
+        world_ask_again(&w, &anns, key);
+    } else { /* it comes to another node */
+        world_wish_session(&w, FEED, NULL, NULL);
+        world_wish_session(&w, FEED, "ann", "");
+    }
+    ck_assert_str_eq(assert_asked("roots/list"), key);
+    ck_assert_ptr_null(world_line(&w));
+    (void)world_event(&w);
+    world_answer_aside(&w, &anns, key, "{\"roots\":[]}", 0);
     assert_has(world_line(&w), "\"id\":\"q-2\",\"result\":{\"roots\":[]}");
 }
 END_TEST
@@ -568,6 +602,7 @@ int main(void)
     tcase_add_test(tc, a_question_is_asked_again_of_who_listens_next);
     tcase_add_loop_test(tc, a_question_is_taken_back_or_declined, 0, 2);
     tcase_add_test(tc, a_question_outlives_the_call_it_was_put_down_to);
+    tcase_add_loop_test(tc, what_outlived_its_call_is_asked_again_where_its_client_is, 0, 2);
     tcase_add_test(tc, a_session_that_was_stopped_says_nothing_to_who_has_gone);
     tcase_add_test(tc, a_server_that_asks_without_end_is_refused);
     suite_add_tcase(suite, tc);

@@ -195,27 +195,94 @@ START_TEST(live_questions_are_events_and_answers_go_to_the_server)
 END_TEST
 
 /* Whose it was a child does not say: it was put down to the call sent last. */
+static const struct world_call anns = {
+    .ticket = 50, .service = "s", .session = "ann", .capabilities = CAPABILITIES};
+
+static const char *outlived(uint64_t ticket, const char *key)
+{
+    struct world_event *event = world_event(&w);
+
+    ck_assert_str_eq(event->what, "outlived");
+    ck_assert_uint_eq(event->ticket, ticket);
+    ck_assert_str_eq(event->key, key);
+    ck_assert_str_eq(world_event(&w)->what, "result");
+    return event->message;
+}
+
 START_TEST(a_question_outlives_the_call_it_was_put_down_to)
 {
     struct world_event *event;
-    const char *first, *second;
+    const char *first, *second, *key;
 
     world_up_legacy(&w, "s");
     first = call_of(1, "ann", true);
     second = call_of(2, "ann", true);
     world_say(&w, ELICIT);
-    ck_assert_uint_eq(world_event(&w)->ticket, 2);
-    world_answer(&w, second, "{\"content\":[]}");
-    ck_assert_str_eq(world_event(&w)->what, "result");
     event = world_event(&w);
-    ck_assert_uint_eq(event->ticket, 1);
-    ck_assert_str_eq(event->what, "question");
-    world_input(&w, 1, event->key, "{\"action\":\"accept\"}", 0);
+    ck_assert_uint_eq(event->ticket, 2);
+    world_answer(&w, second, "{\"content\":[]}");
+    key = outlived(2, event->key);
+    ck_assert_ptr_null(world_event(&w)); /* its client has it */
+    if (_i > 0) {
+        world_ask_again(&w, &anns, key); /* or not any more */
+        event = world_event(&w);
+        ck_assert_uint_eq(event->ticket, 1);
+        ck_assert_str_eq(event->what, "question");
+        ck_assert_str_eq(event->key, key);
+        (void)world_event(&w);
+    }
+    world_answer_aside(&w, &anns, key, "{\"action\":\"accept\"}", 0);
     assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"accept\"}");
+    (void)world_event(&w);
+    world_answer_aside(&w, &anns, key, "{\"action\":\"accept\"}", 0);
+    ck_assert_ptr_null(world_line(&w)); /* once */
+    (void)world_event(&w);
     world_say(&w, ELICIT);
     ck_assert_uint_eq(world_event(&w)->ticket, 1);
     world_answer(&w, first, "{\"content\":[]}"); /* nobody is left who could be asked */
     assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"cancel\"}");
+    ck_assert_str_eq(world_event(&w)->what, "result");
+}
+END_TEST
+
+/* What its client gave up is not asked on its stream any more. */
+START_TEST(a_question_of_a_call_that_was_cancelled_is_asked_on_the_next)
+{
+    struct world_event *event;
+
+    world_up_legacy(&w, "s");
+    (void)call_of(1, "ann", true);
+    (void)call_of(2, "ann", true);
+    world_say(&w, ELICIT);
+    ck_assert_uint_eq(world_event(&w)->ticket, 2);
+    world_cancel(&w, 2);
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 1);
+    ck_assert_str_eq(event->what, "question");
+}
+END_TEST
+
+/* Whoever has it was told of it by the first call, and hears of the others that it is the same. */
+START_TEST(a_question_outlives_all_calls_under_one_key)
+{
+    const char *lines[3], *key;
+    struct world_event *event;
+
+    world_up_legacy(&w, "s");
+    for (uint64_t i = 0; i < 3; i++)
+        lines[i] = call_of(i + 1, "ann", true);
+    world_say(&w, ELICIT);
+    event = world_event(&w);
+    world_answer(&w, lines[2], "{\"content\":[]}");
+    key = outlived(3, event->key);
+    world_answer(&w, lines[1], "{\"content\":[]}");
+    ck_assert_str_eq(outlived(2, key), key);
+    world_say(&w, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+                  "\"requestId\":\"u7\"}}\n");
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "withdrawn");
+    ck_assert_uint_eq(event->ticket, 1);
+    ck_assert_str_eq(event->key, key);
 }
 END_TEST
 
@@ -596,7 +663,7 @@ START_TEST(roots_that_change_are_told_in_that_clients_session_only)
                                  .params = "{}",
                                  .capabilities = CAPABILITIES,
                                  .session = "ann"};
-    struct world_child *anns;
+    struct world_child *own;
     const char *line;
 
     world_up_legacy(&w, "s");
@@ -604,12 +671,12 @@ START_TEST(roots_that_change_are_told_in_that_clients_session_only)
     ck_assert_str_eq(world_event(&w)->what, "result");
     ck_assert_uint_eq(w.children_count, 1);
     line = call_of(1, "ann", true);
-    anns = world_child(&w);
+    own = world_child(&w);
     world_answer(&w, line, "{\"content\":[]}");
     ck_assert_str_eq(world_event(&w)->what, "result");
     changed.ticket = 8;
     world_call(&w, &changed);
-    ck_assert_ptr_eq(world_child(&w), anns);
+    ck_assert_ptr_eq(world_child(&w), own);
     ck_assert_str_eq(world_line(&w),
                      "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/roots/list_changed\"}");
     ck_assert_str_eq(world_event(&w)->what, "result");
@@ -670,7 +737,9 @@ int main(void)
     tcase_add_test(tc, a_session_that_made_room_before_it_was_ready_says_nothing_of_its_server);
     tcase_add_test(tc, a_client_that_can_be_asked_has_a_session_of_its_own);
     tcase_add_test(tc, live_questions_are_events_and_answers_go_to_the_server);
-    tcase_add_test(tc, a_question_outlives_the_call_it_was_put_down_to);
+    tcase_add_loop_test(tc, a_question_outlives_the_call_it_was_put_down_to, 0, 2);
+    tcase_add_test(tc, a_question_of_a_call_that_was_cancelled_is_asked_on_the_next);
+    tcase_add_test(tc, a_question_outlives_all_calls_under_one_key);
     tcase_add_test(tc, what_a_call_left_behind_is_no_question_to_the_next_client);
     tcase_add_test(tc, a_node_that_stops_may_end_a_clients_session_before_its_server);
     tcase_add_test(tc, what_the_client_cannot_do_is_not_asked);

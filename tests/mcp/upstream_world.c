@@ -196,6 +196,11 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->what = "withdrawn";
         kept->key = payload->withdrawn;
         break;
+    case MESHNODE__GATEWAY__EVENT__KIND_OUTLIVED:
+        kept->what = "outlived";
+        kept->key = payload->outlived->key;
+        kept->message = payload->outlived->as;
+        break;
     case MESHNODE__GATEWAY__EVENT__KIND_ELICITED:
         kept->what = "elicited";
         kept->json = world_keep(w, pb_span(payload->elicited));
@@ -652,13 +657,29 @@ void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uin
     world_wish_as(w, ticket, &wish);
 }
 
+static void world_send_aside(struct world *w, const struct world_call *as,
+                             Meshnode__Gateway__Answer *answer)
+{
+    Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
+    struct call_message message = {.type = CALL_MESSAGE_REQUEST};
+
+    request.method = (char *)(uintptr_t)ASIDE_ANSWER;
+    request.params = pb_bytes(mn_span_str("{}"));
+    request.session = pb_bytes(mn_span_str(as->session));
+    request.client_capabilities = pb_bytes(mn_span_str(as->capabilities));
+    request.answer = answer;
+    message.request.ticket = as->ticket;
+    message.request.service = mn_span_str(as->service);
+    message.request.payload = pb_pack(&request.base);
+    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
+    mn_buf_unref(message.request.payload);
+}
+
 void world_answer_aside(struct world *w, const struct world_call *as, const char *key,
                         const char *result, int code)
 {
-    Meshnode__Gateway__Request request = MESHNODE__GATEWAY__REQUEST__INIT;
     Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
     Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
-    struct call_message message = {.type = CALL_MESSAGE_REQUEST};
 
     answer.key = (char *)(uintptr_t)key;
     answer.how_case =
@@ -670,16 +691,16 @@ void world_answer_aside(struct world *w, const struct world_call *as, const char
     else
         answer.error = &error;
     answer.by_client = code != JSONRPC_INTERNAL;
-    request.method = (char *)(uintptr_t)ASIDE_ANSWER;
-    request.params = pb_bytes(mn_span_str("{}"));
-    request.session = pb_bytes(mn_span_str(as->session));
-    request.client_capabilities = pb_bytes(mn_span_str(as->capabilities));
-    request.answer = &answer;
-    message.request.ticket = as->ticket;
-    message.request.service = mn_span_str(as->service);
-    message.request.payload = pb_pack(&request.base);
-    world_step(w, &(struct upstreams_input){.type = UPSTREAMS_IN_CALL, .call = &message});
-    mn_buf_unref(message.request.payload);
+    world_send_aside(w, as, &answer);
+}
+
+void world_ask_again(struct world *w, const struct world_call *as, const char *key)
+{
+    Meshnode__Gateway__Answer answer = MESHNODE__GATEWAY__ANSWER__INIT;
+
+    answer.key = (char *)(uintptr_t)key;
+    answer.ask_again = true;
+    world_send_aside(w, as, &answer);
 }
 
 void world_input(struct world *w, uint64_t ticket, const char *key, const char *result, int code)

@@ -28,8 +28,9 @@ struct world_event {
     enum call_failure failure;
     const char *text; /* of a failure */
     const char *what; /* "progress", "log", "result", "error", "question", "task", "away",
-                         "aside", "aside question", "aside withdrawn", "" */
-    const char *key;  /* of a question, aside; [message] is its method; or whose it is */
+                         "outlived", "aside", "aside question", "aside withdrawn", "" */
+    const char *key; /* of a question, aside; [message] is its method, or, outlived, the key that it
+                        has now; or whose it is */
     struct mn_span resume;
     const char *json; /* of these; of an error its data */
     int32_t code;
@@ -130,6 +131,8 @@ void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uin
  * -32603: its node does. */
 void world_answer_aside(struct world *w, const struct world_call *as, const char *key,
                         const char *result, int code);
+/* Its node says that it should be asked that again. */
+void world_ask_again(struct world *w, const struct world_call *as, const char *key);
 /* The client of a call answers that, with [result], or NULL: with that error; -32603: its node
  * does.
  */

@@ -594,6 +594,8 @@ void front_answer_on_event(struct front *front, const struct call_event *event)
         front_answer_on_log(front, call, pb_span(payload->log));
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_WITHDRAWN)
         front_question_withdraw(front, call, pb_text(payload->withdrawn));
+    else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_OUTLIVED)
+        front_outlive(front, call, payload->outlived);
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_ELICITED)
         front_answer_on_elicited(front, call, pb_span(payload->elicited));
     else if (payload != NULL && payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_AWAY)

@@ -20,6 +20,7 @@
 #define QUESTION_LIFE (10 * MN_MINUTE) /* then nobody waits for its answer */
 #define KEY_MAX 64u                    /* bytes */
 #define ANSWER_TIMEOUT (10 * MN_SEC)
+#define CANNOT "this cannot be asked"
 
 static const struct mn_span nothing = {0};
 
@@ -174,16 +175,22 @@ bool front_aside_is_heard(const struct front_session *session, struct mn_span se
 
 /* ---- what they ask ---- */
 
-static struct front_question *aside_question(const struct front_session *session,
-                                             const struct feed *feed, struct mn_span key)
+struct front_question *front_aside_find(const struct front_session *session, struct mn_span service,
+                                        const mn_id *node, struct mn_span key)
 {
     MN_LIST_FOR_EACH (entry, &session->questions) {
         struct front_question *question = MN_CONTAINER(entry, struct front_question, in_call);
-        if (mn_span_equal(question->key, key) && mn_id_equal(&question->node, &feed->node) &&
-            mn_span_equal(question->service, feed->service))
+        if (mn_span_equal(question->key, key) && mn_id_equal(&question->node, node) &&
+            mn_span_equal(question->service, service))
             return question;
     }
     return NULL;
+}
+
+static struct front_question *aside_question(const struct front_session *session,
+                                             const struct feed *feed, struct mn_span key)
+{
+    return front_aside_find(session, feed->service, &feed->node, key);
 }
 
 struct mn_buf *front_aside_request(const struct front_session *session,
@@ -250,30 +257,40 @@ static bool aside_make_room(struct front *front, struct front_session *session)
     return true;
 }
 
-static void aside_put(struct front *front, struct front_exchange *stream, const struct feed *feed,
-                      const Meshnode__Gateway__Aside *aside, const struct json *params)
+struct front_question *front_aside_new(struct front *front, struct front_session *session,
+                                       struct mn_span service, const mn_id *node,
+                                       struct mn_span key)
 {
-    struct front_session *session = stream->session;
-    struct mn_span key = pb_text(aside->key);
-    struct front_question *question = mn_alloc(sizeof *question + key.size + feed->service.size);
-    uint8_t *to = (uint8_t *)(question + 1);
+    struct front_question *question;
+    uint8_t *to;
+
+    if (key.size > KEY_MAX || !aside_make_room(front, session)) return NULL;
+    question = mn_alloc(sizeof *question + key.size + service.size);
+    to = (uint8_t *)(question + 1);
+    question->session = session;
+    question->node = *node;
+    question->at = front->now.mono;
+    question->key = mn_span(to, key.size);
+    question->service = mn_span(to + key.size, service.size);
+    memcpy(to, key.data, key.size);
+    memcpy(to + key.size, service.data, service.size);
+    mn_list_push_back(&session->questions, &question->in_call);
+    session->questions_count++;
+    return question;
+}
+
+static void aside_put(struct front *front, struct front_exchange *stream,
+                      struct front_question *question, const Meshnode__Gateway__Aside *aside,
+                      const struct json *params)
+{
     struct front_asked asked = {0};
     struct pieces text = {0};
 
-    question->session = session;
-    question->node = feed->node;
-    question->at = front->now.mono;
-    question->key = mn_span(to, key.size);
-    question->service = mn_span(to + key.size, feed->service.size);
-    memcpy(to, key.data, key.size);
-    memcpy(to + key.size, feed->service.data, feed->service.size);
-    mn_list_push_back(&session->questions, &question->in_call);
-    session->questions_count++;
     if (front_about_is_aggregated(stream->service) && strcmp(aside->method, "roots/list") != 0)
-        asked.service = feed->service;
+        asked.service = question->service;
     if (params != NULL) {
         asked.meta = json_find_str(params, "_meta");
-        asked.url_id = front_question_url_id(front, session, params);
+        asked.url_id = front_question_url_id(front, question->session, params);
         front_content_put(&text, params, &asked);
     }
     front_question_put(front, stream, question, front_question_method(aside->method), &text);
@@ -283,18 +300,24 @@ static void aside_put(struct front *front, struct front_exchange *stream, const 
 static void aside_ask(struct front *front, struct front_exchange *stream, const struct feed *feed,
                       const Meshnode__Gateway__Aside *aside)
 {
+    struct front_session *session = stream->session;
     struct mn_span key = pb_text(aside->key);
+    struct front_question *question;
     const struct json *params;
 
-    if (aside_question(stream->session, feed, key) != NULL) return;
-    if (key.size > KEY_MAX || front_question_method(aside->method) == NULL ||
-        !aside_parse(front, pb_span(aside->params), &params) ||
-        !aside_make_room(front, stream->session))
-        aside_refuse(front, stream->session, feed, key, JSONRPC_INTERNAL, "this cannot be asked");
-    else if (!front_theirs_may_ask(stream->session, feed->service, aside->method, params))
-        aside_refuse(front, stream->session, feed, key, JSONRPC_INVALID_PARAMS, "Task not found");
-    else
-        aside_put(front, stream, feed, aside, params);
+    if (aside_question(session, feed, key) != NULL) return;
+    if (front_question_method(aside->method) == NULL ||
+        !aside_parse(front, pb_span(aside->params), &params)) {
+        aside_refuse(front, session, feed, key, JSONRPC_INTERNAL, CANNOT);
+    } else if (!front_theirs_may_ask(session, feed->service, aside->method, params)) {
+        aside_refuse(front, session, feed, key, JSONRPC_INVALID_PARAMS, "Task not found");
+    } else {
+        question = front_aside_new(front, session, feed->service, &feed->node, key);
+        if (question == NULL)
+            aside_refuse(front, session, feed, key, JSONRPC_INTERNAL, CANNOT);
+        else
+            aside_put(front, stream, question, aside, params);
+    }
 }
 
 static void aside_withdraw(struct front *front, struct front_exchange *stream,

@@ -6,6 +6,7 @@
 #include "node/mcp/front/front_state.h"
 
 struct Meshnode__Gateway__Answer;
+struct Meshnode__Gateway__Outlived;
 struct Meshnode__Gateway__Question;
 
 /* ---- front_input.c ---- */
@@ -98,7 +99,37 @@ void front_question_withdraw(struct front *front, struct front_call *call, struc
 /* The call is over: nobody needs to answer any more. */
 void front_question_drop(struct front *front, struct front_call *call);
 
+/* A question of the call that is open under that key; NULL: none. */
+struct front_question *front_question_find(const struct front_call *call, struct mn_span key);
+
+/* Whether the call's client hears us other than on the call's own stream. */
+bool front_question_is_heard(const struct front_call *call);
+
+/* A question of a call is one outside of calls now, as [next] (front_aside_new()). Frees it. */
+void front_question_become(struct front *front, struct front_question *question,
+                           struct front_question *next);
+
+/* ---- front_outlive.c ---- */
+
+/* The call is about to end, and its server still asks that. */
+void front_outlive(struct front *front, struct front_call *call,
+                   const struct Meshnode__Gateway__Outlived *outlived);
+
+/* The client's answer goes into the call, which may be over already; or the call is over here. */
+void front_outlive_answered(struct front_call *call,
+                            const struct Meshnode__Gateway__Answer *answer);
+void front_outlive_drop(struct front_call *call);
+
 /* ---- front_aside.c ---- */
+
+/* A question that is open outside of calls; NULL: none. */
+struct front_question *front_aside_find(const struct front_session *session, struct mn_span service,
+                                        const mn_id *node, struct mn_span key);
+
+/* One more, that is asked yet; NULL: there is no room. */
+struct front_question *front_aside_new(struct front *front, struct front_session *session,
+                                       struct mn_span service, const mn_id *node,
+                                       struct mn_span key);
 
 /* The client answers a question that was asked outside of calls: by a request of its own, as the
  * feed may be gone by now; or that in two steps. [answer] NULL: it follows. Takes the request. */

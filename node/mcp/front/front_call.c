@@ -280,6 +280,7 @@ front_call_new(struct front *front, struct front_exchange *exchange, struct fron
     call->service = front_call_keep(&to, target->services[0]);
     front_call_keep_candidates(&to, call, target);
     mn_list_init(&call->questions);
+    mn_list_init(&call->answered);
     call->wants_log = session != NULL || meta->log_level != NULL;
     mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));
     mn_list_push_back(&exchange->calls, &call->in_exchange);

@@ -244,6 +244,7 @@ static struct front_call *orphan_take(struct front *front, struct front_exchange
     call->payload = orphan_payload(session, orphan->method, orphan->handle);
     call->started = front->now.mono;
     mn_list_init(&call->questions);
+    mn_list_init(&call->answered);
     mn_list_init(&call->in_exchange);
     mn_list_init(&call->in_session);
     mn_map_insert(&front->calls, &call->by_ticket, mn_span(&call->ticket, sizeof call->ticket));

@@ -11,6 +11,7 @@
 
 #define QUESTIONS_MAX 16 /* open ones of a call */
 #define KEY_MAX 256      /* bytes */
+#define NOT_ANY_MORE "the server does not ask any more"
 
 static struct mn_span front_question_id(const struct front_question *question)
 {
@@ -25,20 +26,30 @@ static void front_question_free(struct front *front, struct front_question *ques
     mn_free(question);
 }
 
-/* Where the client of a call hears us: the call's stream, else that of its session, else that of
- * its newest call: a server that is a child cannot say which of a session's calls it asks about, so
- * the one that it was put down to may be one whose stream the client dropped. NULL: nowhere. */
-static struct front_exchange *front_question_stream(const struct front_call *call)
+/* Where else the client of a call hears us: on the stream of its session, or of its newest other
+ * call. NULL: nowhere. */
+static struct front_exchange *front_question_stream_beside(const struct front_call *call)
 {
     struct mn_list *calls = &call->session->calls;
 
-    if (call->exchange != NULL) return call->exchange;
     if (call->session->stream != NULL) return call->session->stream;
     for (struct mn_list *entry = calls->prev; entry != calls; entry = entry->prev) {
         const struct front_call *other = MN_CONTAINER(entry, struct front_call, in_session);
-        if (other->exchange != NULL) return other->exchange;
+        if (other != call && other->exchange != NULL) return other->exchange;
     }
     return NULL;
+}
+
+bool front_question_is_heard(const struct front_call *call)
+{
+    return front_question_stream_beside(call) != NULL;
+}
+
+/* Where it hears us: a server that is a child cannot say which of a session's calls it asks about,
+ * so the one that it was put down to may be one whose stream the client dropped. */
+static struct front_exchange *front_question_stream(const struct front_call *call)
+{
+    return call->exchange != NULL ? call->exchange : front_question_stream_beside(call);
 }
 
 void front_question_end(struct front *front, struct front_question *question,
@@ -70,21 +81,50 @@ void front_question_drop(struct front *front, struct front_call *call)
 {
     front_large_withdraw(front, call, mn_span(NULL, 0));
     front_input_drop(front, call);
+    front_outlive_drop(call);
     while (!mn_list_is_empty(&call->questions))
         front_question_cancel(front,
                               MN_CONTAINER(call->questions.next, struct front_question, in_call),
                               "the call is over");
 }
 
+struct front_question *front_question_find(const struct front_call *call, struct mn_span key)
+{
+    MN_LIST_FOR_EACH (entry, &call->questions) {
+        struct front_question *question = MN_CONTAINER(entry, struct front_question, in_call);
+        if (mn_span_equal(question->key, key)) return question;
+    }
+    return NULL;
+}
+
+/* It may have outlived another call before. */
+static struct front_question *front_question_known(const struct front_call *call,
+                                                   struct mn_span key)
+{
+    return call->session == NULL ? NULL
+                                 : front_aside_find(call->session, call->service, &call->node, key);
+}
+
 void front_question_withdraw(struct front *front, struct front_call *call, struct mn_span key)
 {
+    struct front_question *question = front_question_find(call, key);
+
     front_large_withdraw(front, call, key);
-    MN_LIST_FOR_EACH_SAFE (entry, &call->questions) {
-        struct front_question *question = MN_CONTAINER(entry, struct front_question, in_call);
-        if (!mn_span_equal(question->key, key)) continue;
-        front_question_cancel(front, question, "the server does not ask any more");
+    if (question != NULL) {
+        front_question_cancel(front, question, NOT_ANY_MORE);
         return;
     }
+    question = front_question_known(call, key);
+    if (question != NULL) front_question_end(front, question, call->session->stream, NOT_ANY_MORE);
+}
+
+void front_question_become(struct front *front, struct front_question *question,
+                           struct front_question *next)
+{
+    next->method = question->method;
+    next->id = question->id;
+    front_question_free(front, question);
+    mn_map_insert(&front->questions, &next->by_id, front_question_id(next));
 }
 
 static void front_question_say(struct front *front, const struct front_call *call,
@@ -255,6 +295,7 @@ void front_question_ask(struct front *front, struct front_call *call,
     const char *method = front_question_method(asked->method);
     const struct json *params = NULL;
 
+    if (front_question_known(call, key) != NULL) return; /* its client has it */
     if (method == NULL || key.size > KEY_MAX || front_question_count(front, call) >= QUESTIONS_MAX)
         front_question_refuse(front, call, key, JSONRPC_INTERNAL, "this cannot be asked");
     else if (raw.size >= JSONRPC_LARGE)
@@ -270,10 +311,12 @@ void front_question_ask(struct front *front, struct front_call *call,
 static void front_question_answer(struct front *front, const struct front_question *question,
                                   const Meshnode__Gateway__Answer *answer)
 {
-    if (question->call == NULL)
+    if (question->call == NULL) {
         front_aside_answer(front, question, answer);
-    else
+    } else {
         front_question_say(front, question->call, answer);
+        front_outlive_answered(question->call, answer);
+    }
 }
 
 /* What the client answers; about a task under its server's own id. */

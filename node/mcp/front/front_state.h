@@ -234,6 +234,7 @@ struct front_call {
     struct mn_buf *payload;   /* as it was sent */
     struct mn_span service;   /* who was asked */
     struct mn_list questions; /* front_question.in_call */
+    struct mn_list answered;  /* of those: front_outlive.c */
     struct mn_span *services; /* candidates that are left */
     uint32_t services_count;
     bool is_round;                    /* not the first one, and this is what all have in common: */

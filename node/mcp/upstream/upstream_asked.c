@@ -77,14 +77,17 @@ static void asked_wait(struct upstream *lease, struct asked *asked)
                                                                      : UPSTREAM_ASKED_UNTOLD));
 }
 
+static void asked_again(struct upstream *lease, struct asked *asked)
+{
+    asked_tell(lease, asked);
+    asked_wait(lease, asked);
+}
+
 /* Somebody else hears now, or nobody does. */
 void upstream_asked_again(struct upstream *lease)
 {
-    MN_LIST_FOR_EACH (link, &lease->aside.questions) {
-        struct asked *asked = MN_CONTAINER(link, struct asked, link);
-        asked_tell(lease, asked);
-        asked_wait(lease, asked);
-    }
+    MN_LIST_FOR_EACH (link, &lease->aside.questions)
+        asked_again(lease, MN_CONTAINER(link, struct asked, link));
     asked_watch(lease);
 }
 
@@ -97,22 +100,36 @@ static struct mn_span asked_copy(uint8_t **to, struct mn_span text)
     return mn_span(copy, text.size);
 }
 
-static void asked_new(struct upstream *lease, struct mn_span id, struct mn_span method,
-                      struct mn_span params, bool is_cancelled)
+struct mn_span upstream_asked_key(struct upstream *lease)
 {
-    struct asked *asked = mn_alloc(sizeof *asked + id.size + method.size + params.size);
-    uint8_t *to = (uint8_t *)(asked + 1), random[KEY_BYTES];
+    uint8_t random[KEY_BYTES];
+    char key[2 * KEY_BYTES + 1];
 
     rng_bytes(&lease->host->rng, random, sizeof random);
-    mn_hex_encode(mn_span(random, sizeof random), asked->key);
+    mn_hex_encode(mn_span(random, sizeof random), key);
+    return mn_arena_copy(&lease->host->scratch, mn_span_str(key));
+}
+
+static struct asked *asked_new(struct upstream *lease, struct mn_span key, struct mn_span id,
+                               struct mn_span method, struct mn_span params)
+{
+    struct asked *asked = mn_alloc(sizeof *asked + id.size + method.size + params.size);
+    uint8_t *to = (uint8_t *)(asked + 1);
+
+    MN_ASSERT(key.size == sizeof asked->key - 1);
+    memcpy(asked->key, key.data, key.size);
     asked->since = lease->host->now.mono;
-    asked->is_cancelled = is_cancelled;
     asked->id = asked_copy(&to, id);
     asked->method = asked_copy(&to, method);
     asked->params = asked_copy(&to, params);
     mn_list_push_back(&lease->aside.questions, &asked->link);
     lease->aside.questions_count++;
-    asked_tell(lease, asked);
+    return asked;
+}
+
+static void asked_begin(struct upstream *lease, struct asked *asked)
+{
+    if (!asked->was_told) asked_tell(lease, asked);
     asked_wait(lease, asked);
     asked_watch(lease);
 }
@@ -128,23 +145,33 @@ static bool asked_may(const struct upstream *server, struct mn_span params)
 bool upstream_asked_ask(struct upstream *server, const struct jsonrpc_message *message)
 {
     struct mn_span params = message->params == NULL ? mn_span(NULL, 0) : message->params->raw;
+    struct asked *asked;
 
     if (!asked_may(server, params) ||
         !upstream_askable_may(server->host, mn_buf_span(server->lease.capabilities),
                               message->method, message->params))
         return false;
     MN_PROBE("upstream: a client is asked outside of any call");
-    asked_new(server, message->id, message->method, params,
-              upstream_askable_is_cancelled(server, message->method, message->params));
+    asked = asked_new(server, upstream_asked_key(server), message->id, message->method, params);
+    asked->is_cancelled = upstream_askable_is_cancelled(server, message->method, message->params);
+    asked_begin(server, asked);
     return true;
 }
 
-bool upstream_asked_take(struct upstream *server, const struct upstream_question *question)
+bool upstream_asked_may_take(const struct upstream *server,
+                             const struct upstream_question *question)
 {
-    if (server->aside.hearer == NULL || !asked_may(server, question->params)) return false;
-    MN_PROBE("upstream: a question outlives all calls");
-    asked_new(server, question->id, question->method, question->params, question->is_cancelled);
-    return true;
+    return server->aside.hearer != NULL && asked_may(server, question->params);
+}
+
+void upstream_asked_take(struct upstream *server, const struct upstream_question *question,
+                         struct mn_span key, bool is_known)
+{
+    struct asked *asked = asked_new(server, key, question->id, question->method, question->params);
+
+    asked->is_cancelled = question->is_cancelled;
+    asked->was_told = is_known;
+    asked_begin(server, asked);
 }
 
 void upstream_asked_withdraw(struct upstream *server, struct mn_span id)
@@ -183,11 +210,16 @@ void upstream_asked_on_answer(struct upstream *lease, const Meshnode__Gateway__A
     MN_LIST_FOR_EACH (link, &lease->aside.questions) {
         struct asked *asked = MN_CONTAINER(link, struct asked, link);
         if (!mn_span_is(pb_text(answer->key), asked->key)) continue;
-        asked_answer(lease, asked, answer, source);
-        asked_drop(lease, asked);
+        if (answer->ask_again) {
+            asked_again(lease, asked);
+        } else {
+            asked_answer(lease, asked, answer, source);
+            asked_drop(lease, asked);
+        }
         asked_watch(lease);
         return;
     }
+    upstream_question_on_late(lease, answer, source);
 }
 
 void upstream_asked_on_timer(struct upstream *lease)

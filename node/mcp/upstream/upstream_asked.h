@@ -17,13 +17,21 @@ struct upstream_question;
  * [server] is no lease of one client's. */
 bool upstream_asked_ask(struct upstream *server, const struct jsonrpc_message *message);
 
-/* The call to which a question was put down is over. False: nobody hears it now. */
-bool upstream_asked_take(struct upstream *server, const struct upstream_question *question);
+/* A call to which a question was put down is over: whether that can be asked outside of calls now;
+ * it is, under [key], and its client need not hear it once more if it [is_known]. */
+bool upstream_asked_may_take(const struct upstream *server,
+                             const struct upstream_question *question);
+void upstream_asked_take(struct upstream *server, const struct upstream_question *question,
+                         struct mn_span key, bool is_known);
+
+/* A key that no question of this client had, in the scratch memory. */
+struct mn_span upstream_asked_key(struct upstream *lease);
 
 /* Somebody else hears now, or nobody does. */
 void upstream_asked_again(struct upstream *lease);
 
-/* The server takes its question back; or the client answers one, in a message that is [source]. */
+/* The server takes its question back; or the client answers one, in a message that is [source], or
+ * its node says that it should be asked again. */
 void upstream_asked_withdraw(struct upstream *server, struct mn_span id);
 void upstream_asked_on_answer(struct upstream *lease, const Meshnode__Gateway__Answer *answer,
                               struct mn_buf *source);

@@ -1,5 +1,6 @@
 #include "node/mcp/upstream/upstream_call.h"
 
+#include "node/mcp/upstream/upstream_leave.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_orphan.h"
 #include "node/mcp/upstream/upstream_parked.h"
@@ -39,7 +40,10 @@ void upstream_call_emit_packed(struct upstream_request *request, enum call_event
             mn_buf_unref(payload);
         return;
     }
-    if (kind == CALL_EVENT_RESULT) upstream_orphan_given(request, payload);
+    if (kind == CALL_EVENT_RESULT) {
+        upstream_leave_answered(request);
+        upstream_orphan_given(request, payload);
+    }
     request->was_heard = true;
     event = &call_emit(host->outbox->calls, CALL_MESSAGE_EVENT)->event;
     event->ticket = request->ticket;
@@ -91,6 +95,7 @@ void upstream_call_fail(struct upstream_request *request, enum call_failure fail
         upstream_call_answer_error(request, JSONRPC_INTERNAL, mn_span_str(text), mn_span(NULL, 0));
         return;
     }
+    upstream_leave_answered(request);
     upstream_call_emit_failed(request->server->host, request->ticket, request->server->config->name,
                               failure, text);
     upstream_request_free(request);
@@ -302,22 +307,28 @@ struct upstream_request *upstream_call_only(struct upstream *server)
     return only;
 }
 
-struct upstream_request *upstream_call_newest(struct upstream *server)
+struct upstream_request *upstream_call_newest_but(struct upstream *server,
+                                                  const struct upstream_request *but)
 {
     struct upstream_request *newest = NULL;
 
     for (struct mn_list *link = server->sent.prev; link != &server->sent; link = link->prev) {
         struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
-        if (request->kind != UPSTREAM_REQUEST_CALL || request->is_mute) continue;
+        if (request == but || request->kind != UPSTREAM_REQUEST_CALL || request->is_mute) continue;
         if (request->ticket != 0) return request;
         if (newest == NULL) newest = request;
     }
     if (newest != NULL) return newest;
     MN_LIST_FOR_EACH (link, &server->queue) {
         struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
-        if (!request->is_mute) return request;
+        if (request != but && !request->is_mute) return request;
     }
     return NULL;
+}
+
+struct upstream_request *upstream_call_newest(struct upstream *server)
+{
+    return upstream_call_newest_but(server, NULL);
 }
 
 /* All of a server. */

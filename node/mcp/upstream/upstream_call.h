@@ -46,9 +46,10 @@ void upstream_call_on_timer(struct upstream_request *request);
 struct upstream_request *upstream_call_only(struct upstream *server);
 
 /* The call sent last that its client can be asked by, of those that have a caller if there are any;
- * else the one that waits first;
- * NULL: there is none. */
+ * else the one that waits first; NULL: there is none. Or of those other than [but]. */
 struct upstream_request *upstream_call_newest(struct upstream *server);
+struct upstream_request *upstream_call_newest_but(struct upstream *server,
+                                                  const struct upstream_request *but);
 
 /* Sends what waits; fails what waits; fails what was sent. */
 void upstream_call_flush_queue(struct upstream *server);

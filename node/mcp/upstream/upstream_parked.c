@@ -165,7 +165,8 @@ static void upstream_parked_hand_over(struct upstream_asked *from, struct upstre
         if (question->id.size == 0 || request->asked->open_count >= UPSTREAM_QUESTIONS_MAX)
             continue;
         MN_PROBE("upstream: a question put down to a call that nobody comes for is asked");
-        upstream_question_pass_on(request, question);
+        upstream_question_pass_on(request, question,
+                                  question->is_lasting ? question->key : mn_span(NULL, 0), false);
         upstream_question_drop(from, question);
     }
 }

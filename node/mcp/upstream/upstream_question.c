@@ -3,6 +3,7 @@
 #include "node/mcp/upstream/upstream_askable.h"
 #include "node/mcp/upstream/upstream_asked.h"
 #include "node/mcp/upstream/upstream_call.h"
+#include "node/mcp/upstream/upstream_leave.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_parked.h"
 #include "node/mcp/upstream/upstream_reply.h"
@@ -52,14 +53,12 @@ void upstream_question_forget_answered(struct upstream_asked *asked)
             MN_CONTAINER(asked->answered.next, struct upstream_question, link));
 }
 
-static void upstream_question_leave(struct upstream_request *request);
-
 void upstream_question_free(struct upstream_request *request)
 {
     struct upstream_asked *asked = request->asked;
 
     if (asked == NULL) return;
-    upstream_question_leave(request);
+    upstream_leave_cancelled(request);
     while (!mn_list_is_empty(&asked->questions))
         upstream_question_drop(asked,
                                MN_CONTAINER(asked->questions.next, struct upstream_question, link));
@@ -165,14 +164,19 @@ static struct mn_span upstream_question_name(struct upstream_request *request,
 }
 
 void upstream_question_pass_on(struct upstream_request *request,
-                               const struct upstream_question *question)
+                               const struct upstream_question *question, struct mn_span as,
+                               bool is_known)
 {
-    struct mn_span name = upstream_question_name(request, question->method);
+    struct mn_span name = as.size > 0 ? as : upstream_question_name(request, question->method);
     struct upstream_question *next = upstream_question_add(
         request, name, question->id, question->method, question->params, question->source);
 
     next->is_cancelled = question->is_cancelled;
-    upstream_question_tell(request, next);
+    next->is_lasting = as.size > 0;
+    if (!is_known)
+        upstream_question_tell(request, next);
+    else if (request->ticket != 0)
+        upstream_timer_set(request->server->host, &request->timer, UPSTREAM_HEARTBEAT);
 }
 
 static bool upstream_question_is_legacy(struct mn_span name)
@@ -287,31 +291,6 @@ static void upstream_question_reply_error(struct upstream_request *request,
 {
     upstream_question_refuse(request->server, question->id, question->is_cancelled, code, text,
                              data);
-}
-
-/* A child asks without saying for which of its client's calls: what is open when the newest one,
- * to which that was put down, ends, is another one's, or of no call. If its client cannot be asked
- * outside of calls, the server hears that nobody answers. */
-static void upstream_question_leave(struct upstream_request *request)
-{
-    struct upstream *server = request->server;
-    struct upstream_request *other = NULL;
-
-    if (!server->is_lease || server->state != UPSTREAM_READY) return;
-    if (!server->is_http) other = upstream_call_newest(server);
-    if (other != NULL && (!other->is_sent || !other->is_live)) other = NULL;
-    MN_LIST_FOR_EACH_SAFE (link, &request->asked->questions) {
-        struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);
-        if (question->id.size == 0) continue;
-        if (other != NULL) {
-            MN_PROBE("upstream: a question outlives the call it was put down to");
-            upstream_question_pass_on(other, question);
-        } else if (!upstream_asked_take(server, question)) {
-            upstream_question_reply_error(request, question, JSONRPC_INTERNAL,
-                                          mn_span_str("the call is over"), mn_span(NULL, 0));
-        }
-        upstream_question_drop(request->asked, question);
-    }
 }
 
 /* Nobody waits for people any more: the server's own time counts again. */
@@ -470,6 +449,23 @@ void upstream_question_on_answer(struct upstream_request *request,
         upstream_question_on_result(request, question, source, pb_span(answer->result));
     } else {
         upstream_question_on_bad(request, question);
+    }
+}
+
+void upstream_question_on_late(struct upstream *lease, const Meshnode__Gateway__Answer *answer,
+                               struct mn_buf *source)
+{
+    MN_LIST_FOR_EACH (link, &lease->sent) {
+        struct upstream_request *request = MN_CONTAINER(link, struct upstream_request, link);
+        const struct upstream_question *question =
+            request->asked == NULL ? NULL
+                                   : upstream_question_find(request->asked, pb_text(answer->key));
+        if (question == NULL || !question->is_lasting) continue;
+        if (answer->ask_again)
+            upstream_question_tell(request, question);
+        else
+            upstream_question_on_answer(request, answer, source);
+        return;
     }
 }
 

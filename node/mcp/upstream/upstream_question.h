@@ -34,6 +34,7 @@ struct upstream_question {
     struct mn_buf *answer; /* modern: kept until all are there, and the server has them */
     struct upstream_reply *reply; /* modern: its answer, while that is checked; else NULL */
     bool is_cancelled;            /* that nobody answers is said as its client would */
+    bool is_lasting; /* legacy: it outlived a call, and is answered as one outside of calls */
 };
 
 /* The part of a request that few have: what it asked, and where it waits. */
@@ -78,22 +79,29 @@ void upstream_question_withdraw(struct upstream *server, struct mn_span id);
 void upstream_question_on_answer(struct upstream_request *request,
                                  const Meshnode__Gateway__Answer *answer, struct mn_buf *source);
 
+/* The same of a question of [lease] that outlived a call, and is put down to another one now. */
+void upstream_question_on_late(struct upstream *lease, const Meshnode__Gateway__Answer *answer,
+                               struct mn_buf *source);
+
 /* upstream_reply_check(): its answer, whose ref is taken; NULL: it is no object. */
 void upstream_question_on_checked(struct upstream_question *question, struct mn_buf *answer);
 
 /* True when the timer was about questions. */
 bool upstream_question_on_timer(struct upstream_request *request);
 
-/* For upstream_parked.c: what is known of the questions of a call, made if there was nothing; takes
- * one off it; tells the caller one; gives one to another call of the same client; none is open any
- * more. */
+/* For upstream_parked.c, upstream_leave.c: what is known of the questions of a call, made if there
+ * was nothing; takes one off it; tells the caller one; none is open any more. */
 struct upstream_asked *upstream_question_asked(struct upstream_request *request);
 void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question);
 void upstream_question_tell(struct upstream_request *request,
                             const struct upstream_question *question);
-void upstream_question_pass_on(struct upstream_request *request,
-                               const struct upstream_question *question);
 void upstream_question_settled(struct upstream_request *request);
+
+/* The same question, of another call of that client: under a name there, or [as] (empty: none), for
+ * good; [is_known]: who was asked answers it. */
+void upstream_question_pass_on(struct upstream_request *request,
+                               const struct upstream_question *question, struct mn_span as,
+                               bool is_known);
 
 /* For upstream_round.c, too: one more is open, [params] of which are part of [source]; those of the
  * last round are forgotten. */
