@@ -54,9 +54,9 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->feeds, rng_u64(&front->rng));
     mn_map_init(&front->feeds_by_ticket, rng_u64(&front->rng));
     mn_map_init(&front->subscribers, front->feeds.seed);
-    front_look_init(front);
     /* Its client may answer late what another process asked in its session, here or elsewhere. */
     front->question_last = rng_u64(&front->rng) >> QUESTION_ID_SHIFT;
+    front_look_init(front);
     mn_map_init(&front->listed, rng_u64(&front->rng));
     mn_list_init(&front->streams);
     mn_list_init(&front->large);
