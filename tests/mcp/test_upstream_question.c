@@ -1,5 +1,6 @@
 /* Servers that ask in the middle of a call: sessions for one client, rounds, live questions. */
 #include <check.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -380,6 +381,61 @@ START_TEST(rounds_park_the_call_until_its_answers_come)
 }
 END_TEST
 
+/* A token is that of a request: it is over with the round, and the next round may bring one. */
+START_TEST(progress_goes_on_in_the_round_that_asks_for_it)
+{
+    static const struct {
+        bool before, after;
+    } cases[] = {{true, true}, {true, false}};
+    struct world_event *event;
+    char progress[160];
+
+    world_up_legacy(&w, "s");
+    for (uint32_t i = 0; i < 2; i++) {
+        struct world_call call = {.ticket = 1 + 10 * i,
+                                  .service = "s",
+                                  .params = ECHO,
+                                  .capabilities = CAPABILITIES,
+                                  .wants_progress = cases[i].before};
+        const char *line;
+        world_call(&w, &call);
+        line = world_line(&w);
+        if (i == 0) {
+            world_answer(&w, line, WORLD_LEGACY);
+            assert_has(world_line(&w), "notifications/initialized");
+            line = world_line(&w);
+        }
+        snprintf(progress, sizeof progress,
+                 "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":"
+                 "{\"progressToken\":%" PRIu64 ",\"progress\":1}}\n",
+                 (uint64_t)strtoull(strstr(line, "\"progressToken\":") + 16, NULL, 10));
+        world_say(&w, ELICIT);
+        world_pass(&w, UPSTREAM_QUESTION_COLLECT);
+        event = world_event(&w);
+        world_say(&w, progress); /* nobody's, between the rounds */
+        ck_assert_ptr_null(world_event(&w));
+        call = (struct world_call){.ticket = 2 + 10 * i,
+                                   .service = "s",
+                                   .resume = event->resume,
+                                   .params = "{\"name\":\"echo\",\"inputResponses\":{"
+                                             "\"elicitation-1\":{\"action\":\"decline\"}}}",
+                                   .wants_progress = cases[i].after};
+        world_call(&w, &call);
+        assert_has(world_line(&w), "\"action\":\"decline\"");
+        world_say(&w, progress);
+        if (cases[i].after) {
+            event = world_event(&w);
+            ck_assert_ptr_nonnull(event);
+            ck_assert_uint_eq(event->ticket, 2 + 10 * i);
+            ck_assert_str_eq(event->json, "{\"progress\":1}");
+        }
+        ck_assert_ptr_null(world_event(&w));
+        world_answer(&w, line, "{\"content\":[]}");
+        ck_assert_str_eq(world_event(&w)->json, "{\"content\":[]}");
+    }
+}
+END_TEST
+
 START_TEST(a_parked_call_may_end_before_its_client_comes_back)
 {
     struct world_event *event;
@@ -744,6 +800,7 @@ int main(void)
     tcase_add_test(tc, a_node_that_stops_may_end_a_clients_session_before_its_server);
     tcase_add_test(tc, what_the_client_cannot_do_is_not_asked);
     tcase_add_test(tc, rounds_park_the_call_until_its_answers_come);
+    tcase_add_test(tc, progress_goes_on_in_the_round_that_asks_for_it);
     tcase_add_test(tc, a_parked_call_may_end_before_its_client_comes_back);
     tcase_add_test(tc, nobody_comes_back_and_the_server_is_told);
     tcase_add_test(tc, a_session_that_dies_fails_its_calls_and_nothing_else);

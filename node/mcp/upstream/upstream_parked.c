@@ -209,7 +209,7 @@ void upstream_parked_take_up(struct upstream_host *host, uint64_t ticket, struct
 }
 
 bool upstream_parked_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
-                            const struct json *params, struct mn_buf *source)
+                            const struct json *params, struct mn_buf *source, bool wants_progress)
 {
     struct mn_map_entry *entry = mn_map_find(&host->parked, handle);
     const struct json *responses = json_find_str(params, "inputResponses");
@@ -221,6 +221,7 @@ bool upstream_parked_resume(struct upstream_host *host, uint64_t ticket, struct 
     if (asked->is_orphan) return false; /* that is no round */
     request = asked->request;
     if (upstream_parked_end(request, ticket)) return true;
+    request->wants_progress = wants_progress;
     if (json_is(responses, JSON_OBJECT))
         MN_LIST_FOR_EACH_SAFE (link, &asked->questions) {
             struct upstream_question *question = MN_CONTAINER(link, struct upstream_question, link);

@@ -13,10 +13,10 @@ void upstream_parked_begin(struct upstream_request *request);
 /* It is not parked any more; what came meanwhile is let go. */
 void upstream_parked_forget(struct upstream_request *request);
 
-/* The request that goes on with a parked call: [params], part of [source], may bring answers.
- * False: there is none under this handle. */
+/* The request that goes on with a parked call: [params], part of [source], may bring answers, and a
+ * token of its own for progress. False: there is none under this handle. */
 bool upstream_parked_resume(struct upstream_host *host, uint64_t ticket, struct mn_span handle,
-                            const struct json *params, struct mn_buf *source);
+                            const struct json *params, struct mn_buf *source, bool wants_progress);
 
 /* The call of a live client has no caller now, and is kept under that handle; or one again, who
  * hears of what is open, and of the answer if that came meanwhile. */

@@ -188,7 +188,7 @@ static void upstream_send_resume(struct upstream_request *request,
     }
     kept = mn_buf_ref(request->payload);
     upstream_request_free(request);
-    (void)upstream_parked_resume(host, ticket, handle, params, kept);
+    (void)upstream_parked_resume(host, ticket, handle, params, kept, payload->wants_progress);
     mn_buf_unref(kept);
 }
 
