@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import {join} from 'node:path';
 import {writeFileSync} from 'node:fs';
-import {withMesh, modern, url, sleep, run, bin} from './lib/mesh.mjs';
+import {withMesh, modern, url, run, bin} from './lib/mesh.mjs';
 
 const discover = JSON.stringify({jsonrpc: '2.0', id: 1, method: 'server/discover', params: {
   _meta: {'io.modelcontextprotocol/protocolVersion': '2026-07-28', 'io.modelcontextprotocol/clientCapabilities': {}}}});

@@ -105,7 +105,7 @@ test('the same bytes through two nodes as from the server itself, in all combina
 
 test('what is no method of a server\'s extensions is unknown, and no node lets it through', withMesh('extension', async mesh => {
   const server = await museum('legacy');
-  const [n1] = await mesh.cluster(2, {n2: {old: {url: server.url}}});
+  const [n1] = await mesh.cluster(2, {n2: {old: {url: server.url, uniform: true}}}); // else it is asked what it shows to whom
   const path = '/mcp/servers/old';
   await waitFor('it is served', async () => (await modern(n1, 'tools/list', {}, {path})).message.result);
   server.told.length = 0;

@@ -1,12 +1,13 @@
 // What meshctl --json prints, on a mesh that runs, is what docs/schemas says.
 import test from 'node:test';
 import assert from 'node:assert/strict';
+import {spawn} from 'node:child_process';
 import {join} from 'node:path';
 import {readFileSync, writeFileSync} from 'node:fs';
 import Ajv from 'ajv/dist/2020.js';
 import formats from 'ajv-formats';
 import {ask} from './lib/history.mjs';
-import {withMesh, waitFor, ctl, ctlJson, run, bin, root, nodejs} from './lib/mesh.mjs';
+import {withMesh, waitFor, ctl, ctlJson, run, bin, root, nodejs, plainEnv} from './lib/mesh.mjs';
 
 const schema = JSON.parse(readFileSync(join(root, 'docs', 'schemas', 'meshctl-v1.json'), 'utf8'));
 const tool = join(bin, 'mcp-tool-stdio');
@@ -123,8 +124,13 @@ test('--json of every command is as its schema says', withMesh('schemas', async 
   check('StateBundle', JSON.stringify(bundle), 'POST /v1/state');
   const {rev} = await ctlJson(n1, 'state', 'ls');
   assert.equal((await ctl(n1, 'state', 'put', 'w', '1')).code, 0);
-  const watched = await run('timeout', ['2', join(bin, 'meshctl'), '--json', '--data', n2.data, 'state', 'watch', '--from', String(rev)]);
-  check('StateChange', watched.stdout.split('\n')[0], 'state watch');
+  const watching = spawn(join(bin, 'meshctl'), ['--json', '--data', n2.data, 'state', 'watch', '--from', String(rev)], {stdio: ['ignore', 'pipe', 'inherit'], env: plainEnv});
+  mesh.processes.push(watching);
+  let watched = '';
+  watching.stdout.on('data', bytes => { watched += bytes; });
+  await waitFor('the change is told', () => watched.includes('\n'));
+  watching.kill();
+  check('StateChange', watched.split('\n')[0], 'state watch');
   const [token] = (await ctlJson(n1, 'token', 'ls')).items;
   check('Token', (await ctl(n1, '--json', 'token', 'revoke', token.id)).stdout, 'token revoke');
 
