@@ -33,7 +33,7 @@ class Transcript {
   }
 }
 
-const quickly = {every: 50, quiet: true, limit: 20_000};
+const often = {every: 50, quiet: true};
 
 async function legacy(target) {
   const seen = new Transcript(), told = [], reported = [], abort = new AbortController();
@@ -57,7 +57,7 @@ async function legacy(target) {
   const until = (taskId, status) => waitFor(`${status}`, async () => {
     const {result} = await ask('tasks/get', {taskId});
     return result?.status === status && (seen.note('get', result), true);
-  }, quickly);
+  }, often);
 
   const {result: {capabilities}} = await ask('initialize', {protocolVersion: '2025-11-25', capabilities: {elicitation: {}}, clientInfo: {name: 'c', version: '1'}});
   await post({method: 'notifications/initialized'});
@@ -72,7 +72,7 @@ async function legacy(target) {
 
   seen.note('not as a task', (await ask('tools/call', {name: 'test_task', arguments: {}})).result);
   const plain = await begin({ms: 1000}, {_meta: {progressToken: 'p'}});
-  await waitFor('its end is told', () => told.some(({taskId}) => taskId === plain), quickly);
+  await waitFor('its end is told', () => told.some(({taskId}) => taskId === plain), often);
   seen.note('progress', reported);
   seen.note('told', told.find(({taskId}) => taskId === plain));
   await until(plain, 'completed');
@@ -120,15 +120,15 @@ async function modernEra(targets) {
   const until = (taskId, status) => waitFor(`${status}`, async () => {
     const {result} = await ask('tasks/get', {taskId});
     return result?.status === status && (seen.note('get', result), true);
-  }, quickly);
+  }, often);
 
   seen.note('offered', (await ask('server/discover', {})).result.capabilities.extensions);
   seen.note('not as a task', (await ask('tools/call', {name: 'test_task', arguments: {}}, false)).result.content);
-  const plain = await begin({ms: 2000}), abort = new AbortController(), heard = [];
+  const plain = await begin({ms: 5000}), abort = new AbortController(), heard = [];
   const listen = await post('subscriptions/listen', {notifications: {taskIds: [plain, 'nobody\'s']}}, true, abort.signal);
   const id = last;
   (async () => { for await (const message of messagesOf(listen)) heard.push(message); })().catch(() => {});
-  await waitFor('its end is told', () => heard.length > 1, quickly);
+  await waitFor('its end is told', () => heard.length > 1, often);
   abort.abort();
   for (const {method, params} of heard) {
     assert.equal(params._meta['io.modelcontextprotocol/subscriptionId'], id);
