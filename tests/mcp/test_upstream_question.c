@@ -76,6 +76,20 @@ START_TEST(a_client_that_can_be_asked_has_a_session_of_its_own)
 }
 END_TEST
 
+START_TEST(what_a_clients_child_writes_to_stderr_is_in_the_servers_log)
+{
+    world_up_legacy(&w, "s");
+    assert_has(call_of(1, "ann", true), "tools/call");
+    world_say_bytes(&w, 2, mn_span_str("no such file\nand th"));
+    world_say_bytes(&w, 2, mn_span_str("en\nits last"));
+    ck_assert_str_eq(world_log(&w, "s"),
+                     "a client's session: no such file\na client's session: and then\n");
+    world_exit(&w, 1); /* words without an end of line */
+    assert_has(world_log(&w, "s"), "a client's session: its last\n");
+    assert_has(world_log(&w, "s"), "a client's session: exited with status 1\n");
+}
+END_TEST
+
 /* The next request to the endpoint whose body has [part]. */
 static struct world_fetch *fetch_of(const char *part)
 {
@@ -792,6 +806,7 @@ int main(void)
     tcase_add_test(tc, a_server_without_legacy_sessions_is_asked_in_the_modern_era);
     tcase_add_test(tc, a_session_that_made_room_before_it_was_ready_says_nothing_of_its_server);
     tcase_add_test(tc, a_client_that_can_be_asked_has_a_session_of_its_own);
+    tcase_add_test(tc, what_a_clients_child_writes_to_stderr_is_in_the_servers_log);
     tcase_add_test(tc, live_questions_are_events_and_answers_go_to_the_server);
     tcase_add_loop_test(tc, a_question_outlives_the_call_it_was_put_down_to, 0, 2);
     tcase_add_test(tc, a_question_of_a_call_that_was_cancelled_is_asked_on_the_next);

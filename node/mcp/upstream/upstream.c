@@ -436,10 +436,20 @@ static void upstream_on_crash(struct upstream *server, uint32_t code, mn_status 
     }
 }
 
+void upstream_on_stderr(struct upstream *server, struct mn_span bytes, bool is_last)
+{
+    uint64_t before = server->log.sequence;
+
+    upstream_log_bytes(&server->log, server->host->now.wall, bytes);
+    if (is_last) upstream_log_flush(&server->log);
+    if (server->lease.origin != NULL && !server->is_probe)
+        upstream_log_repeat(&server->log, before, &server->lease.origin->log, "a client's session");
+}
+
 void upstream_on_exit(struct upstream *server, uint32_t code, mn_status status, struct mn_span text)
 {
     server->exit_code = code;
-    upstream_log_flush(&server->log);
+    upstream_on_stderr(server, mn_span(NULL, 0), true);
     switch (server->after_exit) {
     case UPSTREAM_AFTER_BREAK: upstream_on_crash(server, code, status, text); break;
     case UPSTREAM_AFTER_START: upstream_start(server); break;

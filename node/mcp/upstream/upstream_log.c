@@ -100,6 +100,17 @@ void upstream_log_line(struct upstream_log *log, mn_time wall, const char *prefi
     mn_writer_drop(&writer);
 }
 
+void upstream_log_repeat(const struct upstream_log *from, uint64_t after, struct upstream_log *to,
+                         const char *prefix)
+{
+    MN_LIST_FOR_EACH (link, &from->lines) {
+        const struct upstream_log_entry *entry =
+            MN_CONTAINER(link, struct upstream_log_entry, link);
+        if (entry->sequence > after)
+            upstream_log_line(to, entry->wall, prefix, mn_span(entry->text, entry->size));
+    }
+}
+
 bool upstream_log_next(const struct upstream_log *log, uint64_t after, uint64_t *sequence,
                        mn_time *wall, struct mn_span *text)
 {

@@ -36,6 +36,10 @@ void upstream_log_flush(struct upstream_log *log);
 void upstream_log_line(struct upstream_log *log, mn_time wall, const char *prefix,
                        struct mn_span text);
 
+/* All kept lines of [from] with a sequence above [after] are lines of [to], too: "prefix: text". */
+void upstream_log_repeat(const struct upstream_log *from, uint64_t after, struct upstream_log *to,
+                         const char *prefix);
+
 /* The oldest kept line with a sequence above [after]. */
 bool upstream_log_next(const struct upstream_log *log, uint64_t after, uint64_t *sequence,
                        mn_time *wall, struct mn_span *text);

@@ -158,7 +158,7 @@ void upstream_stdio_on_edge(struct upstream *server, const struct edge_input *in
         if (server->stdio.written > server->stdio.consumed + STDIN_LOW_MARK)
             server->stdio.consumed = server->stdio.written - STDIN_LOW_MARK;
     } else if (input->type == EDGE_IN_CHILD_OUT && input->code == 2) {
-        upstream_log_bytes(&server->log, server->host->now.wall, input->bytes);
+        upstream_on_stderr(server, input->bytes, false);
     } else if (input->type == EDGE_IN_CHILD_OUT) {
         upstream_stdio_on_out(server, input->bytes);
     }
