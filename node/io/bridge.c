@@ -278,7 +278,9 @@ static void bridge_serve(const struct bridge_target *target)
 int bridge(int argc, char **argv)
 {
     struct options_extra extras[] = {
-        {"server", "URL", "node to talk to, such as http://127.0.0.1:7080", true, NULL},
+        {"server", "URL",
+         "node to talk to, such as http://127.0.0.1:7080; token: file $MESHCTL_TOKEN_FILE", true,
+         NULL},
         {"data", "DIR", "data directory of a node of this host: talk to its admin socket", true,
          NULL},
         {"help", NULL, "show this", false, NULL},

@@ -358,6 +358,23 @@ static void relay_note_version(struct relay *relay, const struct jsonrpc_message
     relay->version[version.size] = '\0';
 }
 
+/* A node that refuses a request before it reads it, as for a token or a session that it does not
+ * know, answers with an error without an id: HTTP says whose it is, and here only the id can. */
+static void relay_say_refusal(struct relay *relay, const struct relay_exchange *exchange,
+                              const struct jsonrpc_message *refusal)
+{
+    const char *more = exchange->code == 401 ? "; the token is read from the file that "
+                                               "MESHCTL_TOKEN_FILE names"
+                                             : "";
+    struct mn_writer text = {0}, writer = {0};
+    mn_writer_add(&text, refusal->message);
+    mn_writer_str(&text, more);
+    jsonrpc_write_error(&writer, exchange->id, refusal->code, mn_buf_span(text.buf), refusal->data);
+    relay_say(relay, mn_buf_span(writer.buf));
+    mn_writer_drop(&writer);
+    mn_writer_drop(&text);
+}
+
 /* One JSON text; [json] has readable padding. False: it is none. */
 static bool relay_on_message(struct relay *relay, struct relay_exchange *exchange,
                              struct mn_span json)
@@ -374,7 +391,10 @@ static bool relay_on_message(struct relay *relay, struct relay_exchange *exchang
     if (opens && is_message && message.kind == JSONRPC_RESULT) relay_note_version(relay, &message);
     if (is_answer || json_is(value, JSON_ARRAY)) exchange->has_answer = true;
     if (exchange->kind == RELAY_REOPEN || exchange->kind == RELAY_REOPENED) return true;
-    relay_say(relay, json);
+    if (is_answer && message.kind == JSONRPC_ERROR && message.id.size == 0 && exchange->id.size > 0)
+        relay_say_refusal(relay, exchange, &message);
+    else
+        relay_say(relay, json);
     return true;
 }
 

@@ -306,6 +306,23 @@ START_TEST(an_error_of_the_node_is_passed_on)
 }
 END_TEST
 
+/* It would wait for ever for an answer under its id. */
+START_TEST(a_refusal_without_an_id_is_the_answer_of_its_request)
+{
+    take("{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"method\":\"tools/list\",\"params\":{" META "}}");
+    answer(started("POST")->id, 403,
+           "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32600,\"message\":\"m\",\"data\":[1.0]}}");
+    ck_assert_str_eq(said, "{\"jsonrpc\":\"2.0\",\"id\":\"a\",\"error\":{\"code\":-32600,"
+                           "\"message\":\"m\",\"data\":[1.0]}}\n");
+    forget();
+    take("{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"tools/list\",\"params\":{" META "}}");
+    answer(started("POST")->id, 401,
+           "{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32600,\"message\":\"a token\"}}");
+    ck_assert_ptr_nonnull(strstr(said, "\"id\":8,"));
+    ck_assert_ptr_nonnull(strstr(said, "a token; the token is read from the file that MESHCTL_"));
+}
+END_TEST
+
 static const struct {
     const char *line, *said;
 } malformed[] = {
@@ -424,6 +441,7 @@ int main(void)
     tcase_add_test(tcase, a_broken_stream_is_opened_again_after_a_while);
     tcase_add_loop_test(tcase, a_request_without_an_answer_gets_one, 0, COUNT(failures));
     tcase_add_test(tcase, an_error_of_the_node_is_passed_on);
+    tcase_add_test(tcase, a_refusal_without_an_id_is_the_answer_of_its_request);
     tcase_add_loop_test(tcase, what_is_no_message_is_answered_here, 0, COUNT(malformed));
     tcase_add_test(tcase, a_modern_cancel_closes_the_request);
     tcase_add_test(tcase, a_legacy_cancel_is_a_message);
