@@ -190,7 +190,7 @@ static mn_status servers_read_one(struct mn_span text, struct mn_arena *arena,
     mn_writer_add(&writer, text);
     mn_writer_str(&writer, "}");
     whole = mn_writer_done(&writer);
-    status = serverfile_read(mn_span_str("request"), mn_buf_span(whole), arena, &file, why);
+    status = serverfile_read(mn_span(NULL, 0), mn_buf_span(whole), arena, &file, why);
     if (status == MN_OK && file.servers_count != 1) {
         *why = mn_span_str("name exactly one server: {\"NAME\": {\"command\": ...}}");
         status = MN_CONFIG;

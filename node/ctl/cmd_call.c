@@ -318,7 +318,8 @@ static int tell_error(struct call *call, const struct json *error)
 
     if (call->status == 401 || call->status == 403) {
         exit_code = CTL_DENIED;
-        hint = "meshctl --token-file FILE ..., with one of the node's http.auth.bearer secrets";
+        hint = "meshctl --token-file FILE ..., with one of the node's http.auth.bearer secrets, or "
+               "an API token (meshctl token create --role client)";
         reason = "not_allowed";
     } else if (strcmp(reason, "quarantined") == 0 || strcmp(reason, "changed") == 0) {
         hint = mn_arena_format(&ctl->arena, "meshctl tools pins; meshctl tools approve %s",
@@ -326,9 +327,9 @@ static int tell_error(struct call *call, const struct json *error)
     } else if (exit_code == CTL_NOT_FOUND) {
         hint = "meshctl tools";
     }
-    if (*message == '\0')
+    if (*message == '\0' && json_is(json_find_str(error, "code"), JSON_NUMBER))
         message = mn_arena_format(&ctl->arena, "error %s, of which its server says nothing",
-                                  ctl_show(ctl, error, "code"));
+                                  ctl_show_span(ctl, json_find_str(error, "code")->raw));
     return ctl_error(ctl, exit_code, *reason == '\0' ? "tool_error" : reason, hint, "%s", message);
 }
 

@@ -82,7 +82,9 @@ static void print_notes(struct ctl *ctl, const struct client *client, bool needs
 {
     if (client->file != NULL) fprintf(ctl->err, "into %s:\n", client->file);
     if (needs_bearer)
-        fprintf(ctl->err, "this node wants a bearer token: one of its http.auth.bearer secrets%s\n",
+        fprintf(ctl->err,
+                "this node wants a bearer token: one of its http.auth.bearer secrets, or an API "
+                "token (meshctl token create --role client)%s\n",
                 strcmp(client->name, "cursor") == 0   ? ", here from the environment's MESH_SECRET"
                 : strcmp(client->name, "vscode") == 0 ? "; vscode asks for it"
                                                       : ", in place of SECRET");

@@ -89,6 +89,7 @@ static struct mn_span read_view(struct ctl *ctl, const char *path)
 
 int ctl_views_apply(struct ctl *ctl)
 {
+    static const char shape[] = "{\"name\": \"NAME\", \"tools\": [\"SERVER/TOOL\"]}";
     struct mn_span text = read_view(ctl, ctl->args[0]);
     const struct json *view, *root;
     const char *name;
@@ -96,11 +97,12 @@ int ctl_views_apply(struct ctl *ctl)
 
     if (text.size == 0) return CTL_USAGE;
     view = ctl_parse_json(ctl, text);
+    if (view == NULL)
+        return ctl_error(ctl, CTL_USAGE, "usage", shape, "%s: not valid JSON (at byte %zu)",
+                         ctl->args[0], json_error_offset(ctl->parser));
     name = ctl_show(ctl, view, "name");
     if (!json_is(view, JSON_OBJECT) || *name == '\0')
-        return ctl_error(ctl, CTL_USAGE, "usage",
-                         "{\"name\": \"NAME\", \"tools\": [\"SERVER/TOOL\"]}",
-                         view == NULL ? "%s: not valid JSON" : "%s: not a JSON object with a name",
+        return ctl_error(ctl, CTL_USAGE, "usage", shape, "%s: not a JSON object with a name",
                          ctl->args[0]);
     name = mn_arena_format(&ctl->texts, "%s", name);
     status = ctl_do(ctl, "PUT", ctl_path(ctl, "/v1/views/", name, ""), text, &root);

@@ -225,7 +225,7 @@ START_TEST(a_view_that_cannot_be_read_says_why)
     static const char *const files[][2] = {{"/", "/: Is a directory"},
                                            {"/dev/null", "/dev/null is empty"},
                                            {"/nobody.json", "/nobody.json: No such file"},
-                                           {"/proc/self/comm", "not valid JSON"}};
+                                           {"/proc/self/comm", "not valid JSON (at byte 0)"}};
     char line[64];
 
     for (uint32_t i = 0; i < 4; i++) {
