@@ -9,7 +9,7 @@ import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
 import {Client, StreamableHTTPClientTransport} from '@modelcontextprotocol/client';
-import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingHttp, descendants, url, sleep, root, freePort} from './lib/mesh.mjs';
+import {withMesh, waitFor, ctl, ctlJson, modern, nodejs, everything, everythingHttp, descendants, url, sleep, root, portIn} from './lib/mesh.mjs';
 import {connectStreaming} from './lib/streaming.mjs';
 
 const shy = join(root, 'tests', 'integration', 'lib', 'shy.mjs'), apps = join(root, 'tests', 'integration', 'lib', 'apps.mjs');
@@ -173,8 +173,9 @@ test('a server of MCP Apps shows user interfaces to those that can show them', w
 
 for (const era of ['legacy', 'modern'])
   test(`a ${era} server at a URL with more of that kind`, withMesh(`audience-url-${era}`, async mesh => {
-    const port = await freePort(), diary = join(mesh.dir, 'diary');
-    mesh.processes.push(spawn(nodejs, [shy, diary, era, `${port}`], {stdio: 'ignore'}));
+    const diary = join(mesh.dir, 'diary');
+    mesh.processes.push(spawn(nodejs, [shy, diary, era, 'http'], {stdio: 'ignore'}));
+    const port = await portIn('it', `${diary}.port`);
     const nodes = await mesh.cluster(2, {n2: {shy: {url: `http://127.0.0.1:${port}/mcp`}}});
     for (const node of nodes) await known(node, 'shy', 11);
     const direct = overStdio([nodejs, [shy, diary, 'legacy']]);

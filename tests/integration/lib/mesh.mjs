@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import {spawn, execFile} from 'node:child_process';
 import {mkdtempSync, readFileSync, existsSync, rmSync, writeFileSync, readdirSync} from 'node:fs';
 import {tmpdir} from 'node:os';
-import {connect, createServer} from 'node:net';
 import {join, dirname} from 'node:path';
 import {fileURLToPath} from 'node:url';
 
@@ -151,22 +150,21 @@ export class Mesh {
   }
 }
 
-// A port of the loopback that nobody uses now.
-export const freePort = () => new Promise(done => {
-  const server = createServer().listen(0, '127.0.0.1', () => { const {port} = server.address(); server.close(() => done(port)); });
-});
+// The port that a process has written to [file] once it listens: one that is chosen before may be another's by then.
+export const portIn = (what, file) => waitFor(`${what} listens`, () => existsSync(file) && Number(readFileSync(file, 'utf8')));
 
-// The reference server of the protocol (a legacy one, on the SDK) over Streamable HTTP; its port.
+// The reference server of the protocol (a legacy one, on the SDK) over Streamable HTTP; its port. It would listen to everybody.
 export async function everythingHttp(mesh) {
-  const port = await freePort();
+  const file = join(mesh.dir, 'everything.port');
   writeFileSync(join(mesh.dir, 'loopback.mjs'), `import net from 'node:net';
+import {writeFileSync} from 'node:fs';
 const listen = net.Server.prototype.listen;
-net.Server.prototype.listen = function (...a) { if (/^\\d+$/.test(String(a[0])) && typeof a[1] !== 'string') a.splice(1, 0, '127.0.0.1'); return listen.apply(this, a); };`);
-  mesh.processes.push(spawn(nodejs, ['--import', join(mesh.dir, 'loopback.mjs'), everything, 'streamableHttp'], {env: {...process.env, PORT: String(port)}, stdio: 'ignore'}));
-  await waitFor('the reference server listens', () => new Promise(done => {
-    const socket = connect(port, '127.0.0.1', () => { socket.destroy(); done(true); }).on('error', () => done(false));
-  }));
-  return port;
+net.Server.prototype.listen = function (port, ...more) {
+  this.once('listening', () => writeFileSync(${JSON.stringify(file)}, String(this.address().port)));
+  return listen.call(this, 0, '127.0.0.1', ...more);
+};`);
+  mesh.processes.push(spawn(nodejs, ['--import', join(mesh.dir, 'loopback.mjs'), everything, 'streamableHttp'], {env: process.env, stdio: 'ignore'}));
+  return portIn('the reference server', file);
 }
 
 // Runs body(mesh) and cleans up; shows the logs when it fails.

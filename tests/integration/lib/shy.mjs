@@ -1,14 +1,14 @@
 // An MCP server of both eras that shows some of what it has only to clients that can be asked, or that declare an
 // extension, as small as possible.
 // usage: node shy.mjs DIARY [modern|legacy] [WHAT]: WHAT breaks when somebody declares capabilities: exit, hang, refuse;
-// or it is a number, and the server is at http://127.0.0.1:WHAT/
+// or it is `http`, and the server is at a port of loopback that it writes to DIARY.port
 // Its tool "change" renames one that only some see, and says so.
 import {appendFileSync, existsSync, readFileSync, writeFileSync} from 'node:fs';
 import {createServer} from 'node:http';
 import {createInterface} from 'node:readline';
 
 const [diary, era = 'both', what] = process.argv.slice(2);
-const port = Number(what) || undefined, breaks = port ? undefined : what;
+const isHttp = what === 'http', breaks = isHttp ? undefined : what;
 const edition = () => (existsSync(`${diary}.edition`) ? readFileSync(`${diary}.edition`, 'utf8') : '1');
 const write = message => process.stdout.write(`${JSON.stringify({jsonrpc: '2.0', ...message})}\n`);
 const NS = 'io.modelcontextprotocol/';
@@ -102,7 +102,8 @@ async function exchange(request, response) {
     say: message => { if (message.id === id) response.writeHead(200, head).end(JSON.stringify({jsonrpc: '2.0', ...message})); }});
 }
 
-if (port) createServer((request, response) => void exchange(request, response)).listen(port, '127.0.0.1');
+if (isHttp) createServer((request, response) => void exchange(request, response))
+  .listen(0, '127.0.0.1', function () { writeFileSync(`${diary}.port`, String(this.address().port)); });
 else createInterface({input: process.stdin}).on('line', line => {
   const {id, method, params} = JSON.parse(line);
   if (method === 'notifications/initialized' && session?.roots) write({id: 'r', method: 'roots/list'});
