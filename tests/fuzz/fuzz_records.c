@@ -15,7 +15,8 @@ enum move {
     MOVE_RELEASE,
     MOVE_NODES, /* a bit for each */
     MOVE_TIME,  /* u8 x 100 ms; above 200: minutes */
-    MOVE_KEPT   /* which, then what the store had under its key */
+    MOVE_KEPT,  /* which, then what the store had under its key */
+    MOVE_RELAY  /* which, then the word */
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -65,6 +66,10 @@ static bool read_move(const struct frame_item *item, mn_id nodes[NODES], struct 
         ret->type = RECORDS_IN_KEPT;
         if (item->bytes.size > 0) ret->kept = mn_span(item->bytes.data + 1, item->bytes.size - 1);
         return true;
+    case MOVE_RELAY:
+        ret->type = RECORDS_IN_RELAY;
+        if (item->bytes.size > 0) ret->relay = mn_span(item->bytes.data + 1, item->bytes.size - 1);
+        return ret->relay.size <= RECORDS_RELAY_MAX;
     default:
         ret->type = RECORDS_IN_MESSAGE;
         ret->message.from.bytes[0] = (uint8_t)((uint32_t)item->kind % NODES + 1);

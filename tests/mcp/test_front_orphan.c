@@ -402,6 +402,10 @@ START_TEST(a_call_of_another_node_can_be_cancelled)
     ck_assert_uint_eq(client_response(id)->code, 202);
     ck_assert_uint_eq(client_calls_count, 1);
     ck_assert(!client_calls[0].is_cancelled); /* who is not there yet cannot be cancelled */
+    id = post("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
+              "\"requestId\":\"nine\"}}");
+    ck_assert_uint_eq(client_response(id)->code, 202);
+    ck_assert(!client_calls[0].is_cancelled); /* nor by saying so twice: it would be forgotten */
     client_progress(client_calls[0].ticket, "{}");
     ck_assert(client_calls[0].is_cancelled);
 }

@@ -30,8 +30,10 @@ static struct node {
 } nodes[NODES];
 static struct mn_now now;
 static uint32_t sent_count;
-static bool is_lossy;     /* what is sent is lost */
-static bool is_unchecked; /* the invariants take long to check when there are thousands */
+static bool is_lossy;        /* what is sent is lost */
+static struct node *mute;    /* what it sends is lost */
+static uint64_t word_number; /* of the last word that was sent */
+static bool is_unchecked;    /* the invariants take long to check when there are thousands */
 
 static struct records_key key_of(uint32_t number)
 {
@@ -51,6 +53,18 @@ static struct node *node_of(const mn_id *id)
 }
 
 static void step(struct node *node, const struct records_input *input);
+
+static void note_word(struct mn_span bytes)
+{
+    struct mn_arena arena = {0};
+    const Meshnode__Record__Packet *packet =
+        pb_unpack(&meshnode__record__packet__descriptor, &arena, bytes);
+
+    ck_assert_ptr_nonnull(packet);
+    if (packet->what_case == MESHNODE__RECORD__PACKET__WHAT_RELAY)
+        word_number = packet->relay->number;
+    mn_arena_done(&arena);
+}
 
 static void note(struct node *node, const struct records_output *output)
 {
@@ -100,7 +114,8 @@ static void hear(struct node *node, const struct records_output *output)
         ck_assert_ptr_ne(to, node);
         message.message.from = node->id;
         message.message.bytes = mn_buf_span(output->buf);
-        if (!is_lossy && to->is_up) step(to, &message);
+        note_word(message.message.bytes);
+        if (!is_lossy && node != mute && to->is_up) step(to, &message);
         mn_buf_unref(output->buf);
         break;
     }
@@ -181,6 +196,7 @@ static void setup(void)
     now = (struct mn_now){.mono = START, .wall = START};
     sent_count = 0;
     is_lossy = is_unchecked = false;
+    mute = NULL;
     memset(nodes, 0, sizeof nodes);
     for (int i = 0; i < NODES; i++) {
         struct records_config config = {.seed = seed};
@@ -477,6 +493,187 @@ START_TEST(a_word_goes_to_those_that_wrote_last)
 }
 END_TEST
 
+static int sender = 1; /* of what follows */
+
+/* A packet to node 0. */
+static void receive(const Meshnode__Record__Packet *packet)
+{
+    struct records_input input = {.type = RECORDS_IN_MESSAGE};
+    struct mn_buf *bytes = pb_pack(&packet->base);
+
+    input.message.from = nodes[sender].id;
+    input.message.bytes = mn_buf_span(bytes);
+    step(&nodes[0], &input);
+    mn_buf_unref(bytes);
+}
+
+/* The record goes from 0 to 1, where the client says what is for 0. */
+static void move_to_1(uint32_t number)
+{
+    put(&nodes[0], number, "first");
+    say(&nodes[1], RECORDS_IN_ASK, number);
+    put(&nodes[1], number, "later");
+}
+
+static void come_back(struct node *node)
+{
+    node->is_up = true;
+    tell_nodes();
+}
+
+START_TEST(a_word_that_is_lost_is_said_again)
+{
+    move_to_1(1);
+    is_lossy = true;
+    relay(&nodes[1], 1, "a word");
+    pass(RECORDS_RETRY / 2);
+    is_lossy = false;
+    pass(RECORDS_RETRY);
+    ck_assert_uint_eq(nodes[0].relayed, 1);
+    ck_assert_str_eq(nodes[0].body, "a word");
+    pass(2 * RECORDS_RELAY_LIFE); /* it is confirmed, and so not said any more */
+    ck_assert_uint_eq(nodes[0].relayed, 1);
+    ck_assert_uint_eq(records_stats(nodes[1].records).words, 0);
+    ck_assert_uint_eq(records_stats(nodes[1].records).words_lost, 0);
+}
+END_TEST
+
+START_TEST(a_word_whose_confirmation_is_lost_comes_twice)
+{
+    move_to_1(1);
+    mute = &nodes[0];
+    relay(&nodes[1], 1, "a word");
+    ck_assert_uint_eq(nodes[0].relayed, 1);
+    ck_assert_uint_eq(records_stats(nodes[1].records).words, 1);
+    mute = NULL;
+    pass(RECORDS_RETRY);
+    ck_assert_uint_eq(nodes[0].relayed, 2);
+    ck_assert_uint_eq(records_stats(nodes[1].records).words, 0);
+}
+END_TEST
+
+START_TEST(a_word_waits_for_a_node_that_is_away)
+{
+    uint32_t before;
+
+    move_to_1(1);
+    kill_node(&nodes[0]);
+    relay(&nodes[1], 1, "a word");
+    pass(RECORDS_LOST_WAIT); /* until all that else is said is confirmed */
+    before = sent_count;
+    pass(RECORDS_RELAY_LIFE - RECORDS_LOST_WAIT - 1);
+    ck_assert_uint_eq(sent_count, before); /* nobody is there to be told */
+    come_back(&nodes[0]);
+    ck_assert_uint_eq(nodes[0].relayed, 1);
+    ck_assert_str_eq(nodes[0].body, "a word");
+    ck_assert_uint_eq(records_stats(nodes[1].records).words, 0);
+}
+END_TEST
+
+START_TEST(a_word_is_not_kept_for_ever)
+{
+    move_to_1(1);
+    kill_node(&nodes[0]);
+    relay(&nodes[1], 1, "a word");
+    pass(RECORDS_RELAY_LIFE);
+    ck_assert_uint_eq(records_stats(nodes[1].records).words, 0);
+    ck_assert_uint_eq(records_stats(nodes[1].records).words_lost, 1);
+    come_back(&nodes[0]);
+    pass(RECORDS_RELAY_LIFE);
+    ck_assert_uint_eq(nodes[0].relayed, 0);
+}
+END_TEST
+
+START_TEST(the_oldest_word_makes_room)
+{
+    static char word[RECORDS_RELAY_MAX];
+    char short_word[16];
+    uint32_t fit = (uint32_t)(RECORDS_WORDS_SIZE_MAX / sizeof word);
+
+    move_to_1(1);
+    kill_node(&nodes[0]);
+    is_unchecked = true;
+    for (uint32_t i = 0; i < RECORDS_WORDS_MAX + 3; i++) {
+        snprintf(short_word, sizeof short_word, "%u", i);
+        relay(&nodes[1], 1, short_word);
+    }
+    ck_assert_uint_eq(records_stats(nodes[1].records).words, RECORDS_WORDS_MAX);
+    ck_assert_uint_eq(records_stats(nodes[1].records).words_lost, 3);
+    come_back(&nodes[0]);
+    ck_assert_uint_eq(nodes[0].relayed, RECORDS_WORDS_MAX); /* in the order they were said in */
+    ck_assert_str_eq(nodes[0].body, short_word);
+    kill_node(&nodes[0]);
+    memset(word, 'x', sizeof word - 1);
+    for (uint32_t i = 0; i < fit + 3; i++)
+        relay(&nodes[1], 1, word);
+    ck_assert_uint_ge(records_stats(nodes[1].records).words, fit - 1);
+    ck_assert_uint_le(records_stats(nodes[1].records).words, fit);
+    records_check(nodes[1].records);
+}
+END_TEST
+
+static void receive_relay(uint64_t number)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Relay relay = MESHNODE__RECORD__RELAY__INIT;
+    struct records_key key = key_of(1);
+
+    relay.key = pb_bytes(mn_span(&key, sizeof key));
+    relay.message = pb_bytes(mn_span_str("a word"));
+    relay.number = number;
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAY;
+    packet.relay = &relay;
+    receive(&packet);
+}
+
+static void receive_relayed(uint32_t key_number, uint64_t number)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Relayed relayed = MESHNODE__RECORD__RELAYED__INIT;
+    struct records_key key = key_of(key_number);
+
+    relayed.key = pb_bytes(mn_span(&key, sizeof key));
+    relayed.number = number;
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAYED;
+    packet.relayed = &relayed;
+    receive(&packet);
+}
+
+START_TEST(a_word_is_confirmed_by_whom_it_is_for)
+{
+    put(&nodes[1], 1, "first");
+    say(&nodes[0], RECORDS_IN_ASK, 1);
+    put(&nodes[0], 1, "later");
+    kill_node(&nodes[1]);
+    relay(&nodes[0], 1, "a word");
+    word_number = 0;
+    mute = &nodes[1];
+    come_back(&nodes[1]);
+    ck_assert_uint_ne(word_number, 0);
+    receive_relayed(1, word_number + 1);
+    receive_relayed(2, word_number);
+    sender = 2;
+    receive_relayed(1, word_number);
+    sender = 1;
+    ck_assert_uint_eq(records_stats(nodes[0].records).words, 1);
+    receive_relayed(1, word_number);
+    ck_assert_uint_eq(records_stats(nodes[0].records).words, 0);
+    receive_relayed(1, word_number); /* twice is fine */
+}
+END_TEST
+
+/* As nodes of an earlier version say it, which do not know the answer. */
+START_TEST(a_word_without_a_number_is_not_confirmed)
+{
+    receive_relay(0);
+    ck_assert_uint_eq(nodes[0].relayed, 1);
+    ck_assert_uint_eq(sent_count, 0);
+    receive_relay(7);
+    ck_assert_uint_eq(nodes[0].relayed, 2);
+    ck_assert_uint_eq(sent_count, 1);
+}
+END_TEST
+
 START_TEST(an_end_is_final)
 {
     put(&nodes[0], 8, "eight");
@@ -512,20 +709,6 @@ START_TEST(copies_expire_when_their_owner_is_silent)
     ck_assert_uint_eq(keepers(11, NULL), 0);
 }
 END_TEST
-
-static int sender = 1; /* of what follows */
-
-/* A packet to node 0. */
-static void receive(const Meshnode__Record__Packet *packet)
-{
-    struct records_input input = {.type = RECORDS_IN_MESSAGE};
-    struct mn_buf *bytes = pb_pack(&packet->base);
-
-    input.message.from = nodes[sender].id;
-    input.message.bytes = mn_buf_span(bytes);
-    step(&nodes[0], &input);
-    mn_buf_unref(bytes);
-}
 
 static void receive_put(uint32_t number, uint64_t version, struct mn_span body, bool is_ended)
 {
@@ -704,6 +887,13 @@ int main(void)
     tcase_add_test(tcase, a_node_that_has_just_come_asks_all_that_it_meets);
     tcase_add_test(tcase, the_newest_version_wins_everywhere);
     tcase_add_test(tcase, a_word_goes_to_those_that_wrote_last);
+    tcase_add_test(tcase, a_word_that_is_lost_is_said_again);
+    tcase_add_test(tcase, a_word_whose_confirmation_is_lost_comes_twice);
+    tcase_add_test(tcase, a_word_waits_for_a_node_that_is_away);
+    tcase_add_test(tcase, a_word_is_not_kept_for_ever);
+    tcase_add_test(tcase, the_oldest_word_makes_room);
+    tcase_add_test(tcase, a_word_is_confirmed_by_whom_it_is_for);
+    tcase_add_test(tcase, a_word_without_a_number_is_not_confirmed);
     tcase_add_test(tcase, an_end_is_final);
     tcase_add_test(tcase, an_end_outlives_a_restart_of_all);
     tcase_add_test(tcase, a_record_outlives_a_restart_of_all);

@@ -221,6 +221,7 @@ bool front_legacy_cancel(struct front *front, struct front_session *session, con
         struct front_call *call = MN_CONTAINER(entry, struct front_call, in_session);
         struct front_exchange *exchange = call->exchange;
         if (!mn_span_equal(call->id, id->raw)) continue;
+        if (call->is_doomed) return true; /* said twice: it is cancelled as soon as that can be */
         is_noted = call->is_noted;
         front_call_cancel(front, call);
         if (exchange != NULL) front_reply_nothing(front, exchange);

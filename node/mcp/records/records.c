@@ -14,9 +14,11 @@ struct records *records_new(const struct records_config *config)
     mn_map_init(&records->by_key, rng_u64(&rng));
     mn_map_init(&records->asks, rng_u64(&rng));
     mn_map_init(&records->paces, rng_u64(&rng));
+    records->word_last = rng_u64(&rng) >> 1; /* none is 0 */
     rng_done(&rng);
     mn_list_init(&records->asks_order);
     mn_list_init(&records->ended_order);
+    mn_list_init(&records->words);
     return records;
 }
 
@@ -32,6 +34,7 @@ void records_free(struct records *records)
     mn_map_done(&records->by_key);
     mn_map_done(&records->asks);
     records_pace_done(records);
+    records_relay_done(records);
     mn_heap_done(&records->timers);
     mn_heap_done(&records->expiries);
     mn_arena_done(&records->scratch);
@@ -184,23 +187,7 @@ static void on_nodes(struct records *records, const mn_id *nodes, uint32_t count
         if (ask->is_early) records_ask_send(records, ask);
         if (ask->nodes_count == 0 && !ask->is_early) records_ask_end(records, ask);
     }
-}
-
-static void on_relay(struct records *records, const struct records_key *key, struct mn_span word)
-{
-    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
-    Meshnode__Record__Relay relay = MESHNODE__RECORD__RELAY__INIT;
-    const struct record *record = records_find(records, key);
-
-    MN_ASSERT(word.size <= RECORDS_RELAY_MAX);
-    if (record == NULL) return;
-    relay.key = pb_bytes(records_key_span(key));
-    relay.message = pb_bytes(word);
-    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAY;
-    packet.relay = &relay;
-    for (uint32_t i = 0; i < record->former_count; i++)
-        if (records_is_among(records->nodes, records->nodes_count, &record->former[i]))
-            records_emit_send(records, &record->former[i], &packet, key);
+    records_relay_on_nodes(records, old, old_count);
 }
 
 /* ---- steps ---- */
@@ -220,6 +207,7 @@ static void on_time(struct records *records)
         if (ask->until > now) break;
         records_ask_on_time(records, ask);
     }
+    records_relay_on_time(records);
 }
 
 void records_step(struct records *records, struct mn_now now, const struct records_input *input,
@@ -238,7 +226,7 @@ void records_step(struct records *records, struct mn_now now, const struct recor
     case RECORDS_IN_ASK: records_ask_begin(records, &input->key); break;
     case RECORDS_IN_END: on_end(records, &input->key); break;
     case RECORDS_IN_RELEASE: on_release(records, &input->key); break;
-    case RECORDS_IN_RELAY: on_relay(records, &input->key, input->relay); break;
+    case RECORDS_IN_RELAY: records_relay(records, &input->key, input->relay); break;
     case RECORDS_IN_MARK: on_mark(records, &input->key, input->mark); break;
     case RECORDS_IN_KEPT: records_on_kept(records, &input->key, input->kept); break;
     }
@@ -252,6 +240,7 @@ mn_time records_deadline(const struct records *records)
     mn_time at =
         mn_time_min(mn_heap_deadline(&records->timers), mn_heap_deadline(&records->expiries));
 
+    at = mn_time_min(at, mn_heap_deadline(&records->word_timers));
     if (mn_list_is_empty(&records->asks_order)) return at;
     return mn_time_min(at, MN_CONTAINER(records->asks_order.next, struct ask, in_asks)->until);
 }
@@ -295,4 +284,5 @@ void records_check(const struct records *records)
     MN_ASSERT(records->by_key.count - ended <= RECORDS_MAX);
     MN_ASSERT(ended <= RECORDS_ENDED_MAX);
     MN_ASSERT(records->asks.count <= RECORDS_ASKS_MAX);
+    records_relay_check(records);
 }

@@ -19,7 +19,10 @@
  * waited for longer, for RECORDS_LOST_WAIT, if this node met others a moment ago or somebody has
  * not answered.
  *
- * Who wrote before may still have what the record is about: RELAY has a word for these.
+ * Who wrote before may still have what the record is about: RELAY has a word for these. It is said
+ * until they confirm it, for RECORDS_RELAY_LIFE, and at once when one of them comes that could not
+ * be reached. So it may arrive twice. It is lost with this node, for those that are away longer,
+ * and when too many words wait.
  *
  * It is not agreement: what nobody can be asked for is lost, and a put is answered after
  * RECORDS_WAIT even if too few have it. Records are of members that trust each other; bounds hold
@@ -44,7 +47,8 @@
 #define RECORDS_ASK_WAIT (300 * MN_MS) /* for answers */
 #define RECORDS_LOST_WAIT (3 * MN_SEC) /* for a first one */
 #define RECORDS_YOUNG (500 * MN_MS)    /* after other nodes came: there may be more of them */
-#define RECORDS_RETRY (100 * MN_MS)    /* a copy that was not confirmed is sent again; doubled */
+#define RECORDS_RETRY (100 * MN_MS)    /* what was not confirmed is sent again; doubled, */
+#define RECORDS_RETRY_MAX (5 * MN_SEC) /* up to that */
 #define RECORDS_LIFE MN_DAY            /* of a copy after the last word from its owner */
 #define RECORDS_REFRESH (15 * MN_MINUTE)    /* between two words of the owner */
 #define RECORDS_BODY_MAX 131072u            /* bytes */
@@ -55,8 +59,11 @@
 #define RECORDS_NODES_MAX 1024u
 #define RECORDS_PACE 16u /* bytes a microsecond that one member may change here, */
 #define RECORDS_PACE_MAX (RECORDS_SIZE_MAX + RECORDS_MAX * RECORDS_PACE_EACH) /* at once, */
-#define RECORDS_PACE_EACH ((size_t)1024)   /* and what each change counts beside its body */
-#define RECORDS_RELAY_MAX RECORDS_BODY_MAX /* bytes of a word */
+#define RECORDS_PACE_EACH ((size_t)1024)         /* and what each change counts beside its body */
+#define RECORDS_RELAY_MAX RECORDS_BODY_MAX       /* bytes of a word */
+#define RECORDS_RELAY_LIFE MN_MINUTE             /* of a word that is not confirmed */
+#define RECORDS_WORDS_MAX 1024u                  /* not confirmed yet; the oldest makes room, */
+#define RECORDS_WORDS_SIZE_MAX ((size_t)8 << 20) /* bytes, too */
 #define RECORDS_KEY_SIZE 16
 #define RECORDS_MESSAGE_MAX (RECORDS_BODY_MAX + 512u) /* bytes; longer ones are dropped */
 
@@ -78,9 +85,9 @@ enum records_input_type {
                          * not answered again */
     RECORDS_IN_END,     /* key: ended for good, everywhere */
     RECORDS_IN_RELEASE, /* key: not ours any more; copies stay for their time */
-    RECORDS_IN_RELAY, /* key, relay: RELAYED at the nodes that wrote it last, if there is a link */
-    RECORDS_IN_MARK,  /* key, mark: a mark of an earlier run of this node */
-    RECORDS_IN_KEPT   /* key, kept: what KEEP said in an earlier run; after all marks */
+    RECORDS_IN_RELAY,   /* key, relay: RELAYED at the nodes that wrote it last */
+    RECORDS_IN_MARK,    /* key, mark: a mark of an earlier run of this node */
+    RECORDS_IN_KEPT     /* key, kept: what KEEP said in an earlier run; after all marks */
 };
 
 struct records_input {
@@ -107,7 +114,7 @@ enum records_output_type {
     RECORDS_OUT_STORED,   /* key, copies_count: all that was put so far is kept as well as can be */
     RECORDS_OUT_FOUND,    /* key, is_found, is_ended, body */
     RECORDS_OUT_NEWER,    /* key, is_ended, body: another node changed a record of ours */
-    RECORDS_OUT_RELAYED,  /* key, body: whatever a member said by a relay */
+    RECORDS_OUT_RELAYED,  /* key, body: whatever a member said by a relay; perhaps twice */
     RECORDS_OUT_MARK,     /* key, version, is_ended: keep the mark over a restart, or forget it */
     RECORDS_OUT_KEEP      /* key, body: keep that over a restart; empty: forget it */
 };
@@ -146,6 +153,8 @@ struct records_stats {
     uint64_t refused;          /* copies for which there was no room */
     uint64_t throttled;        /* changes by a member that makes too many; it says them again */
     uint64_t malformed;        /* messages */
+    uint32_t words;            /* now, that some node has not confirmed */
+    uint64_t words_lost;       /* given up, or gone for others */
 };
 
 struct records_stats records_stats(const struct records *records);

@@ -1,6 +1,6 @@
 /* records_internal.h: what the parts of records share: records.c steps, records_keep.c keeps,
- * records_spread.c has copies made, records_ask.c asks, records_rate.c slows down, records_wire.c
- * reads what others say. */
+ * records_spread.c has copies made, records_ask.c asks, records_relay.c says what those shall hear
+ * that wrote before, records_rate.c slows down, records_wire.c reads what others say. */
 #ifndef RECORDS_INTERNAL_H
 #define RECORDS_INTERNAL_H
 
@@ -62,6 +62,10 @@ struct records {
     mn_id nodes[RECORDS_NODES_MAX];
     uint32_t nodes_count;
     mn_time grown_at; /* when a node came last; 0: before the first step */
+    struct mn_list words;
+    struct mn_heap word_timers;
+    size_t words_size;  /* bytes */
+    uint64_t word_last; /* its number; an earlier run's are others */
     struct mn_arena scratch;
     struct records_stats stats;
 
@@ -155,6 +159,18 @@ void records_ask_answered(struct records *records, struct ask *ask, const mn_id 
 /* Its time is up. What nobody has shown may be at a node that is slow, or only just coming. */
 void records_ask_on_time(struct records *records, struct ask *ask);
 void records_ask_end(struct records *records, struct ask *ask);
+
+/* ---- records_relay.c ---- */
+
+void records_relay(struct records *records, const struct records_key *key, struct mn_span message);
+
+/* The nodes are others than the [old] ones now. */
+void records_relay_on_nodes(struct records *records, const mn_id *old, uint32_t old_count);
+void records_relay_confirmed(struct records *records, const mn_id *from,
+                             const struct records_key *key, uint64_t number);
+void records_relay_on_time(struct records *records);
+void records_relay_done(struct records *records);
+void records_relay_check(const struct records *records);
 
 /* ---- records_rate.c ---- */
 

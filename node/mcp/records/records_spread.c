@@ -3,7 +3,6 @@
 #include "proto/base/check.h"
 #include "proto/pb.h"
 
-#define RETRY_MAX (5 * MN_SEC)
 #define SPREAD_MAX (30 * MN_SEC) /* an end that copies do not confirm is not repeated longer */
 #define MOVES_AT_ONCE 64         /* records sent in one go when the nodes changed, */
 #define MOVES_EVERY (5 * MN_MS)  /* and the time to the next ones */
@@ -170,7 +169,7 @@ void records_spread_on_time(struct records *records, struct record *record)
         } else {
             record_send_open(records, record);
             record->retry_at = mn_time_after(now, record->retry_delay);
-            record->retry_delay = mn_time_min(2 * record->retry_delay, RETRY_MAX);
+            record->retry_delay = mn_time_min(2 * record->retry_delay, RECORDS_RETRY_MAX);
         }
     }
     if (record->is_awaited && record->wait_until <= now) {

@@ -179,6 +179,19 @@ static void on_said_found(struct records *records, const mn_id *from,
     records_ask_answered(records, ask, from);
 }
 
+static void say_relayed(struct records *records, const mn_id *to,
+                        const Meshnode__Record__Relay *said, const struct records_key *key)
+{
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Relayed relayed = MESHNODE__RECORD__RELAYED__INIT;
+
+    relayed.key = said->key;
+    relayed.number = said->number;
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAYED;
+    packet.relayed = &relayed;
+    records_emit_send(records, to, &packet, key);
+}
+
 static void on_said_relay(struct records *records, const mn_id *from,
                           const Meshnode__Record__Relay *said)
 {
@@ -191,6 +204,18 @@ static void on_said_relay(struct records *records, const mn_id *from,
     if (!records_pace_take(records, from, said->message.len)) return;
     records_emit(records, RECORDS_OUT_RELAYED, &key)->body =
         mn_arena_copy(records->outbox->arena, pb_span(said->message));
+    if (said->number != 0) say_relayed(records, from, said, &key); /* older nodes wait for none */
+}
+
+static void on_said_relayed(struct records *records, const mn_id *from,
+                            const Meshnode__Record__Relayed *said)
+{
+    struct records_key key;
+
+    if (read_key(said->key, &key))
+        records_relay_confirmed(records, from, &key, said->number);
+    else
+        records->stats.malformed++;
 }
 
 void records_on_kept(struct records *records, const struct records_key *key, struct mn_span bytes)
@@ -235,6 +260,9 @@ void records_on_message(struct records *records, const mn_id *from, struct mn_sp
     case MESHNODE__RECORD__PACKET__WHAT_ASK: on_said_ask(records, from, packet->ask); break;
     case MESHNODE__RECORD__PACKET__WHAT_FOUND: on_said_found(records, from, packet->found); break;
     case MESHNODE__RECORD__PACKET__WHAT_RELAY: on_said_relay(records, from, packet->relay); break;
+    case MESHNODE__RECORD__PACKET__WHAT_RELAYED:
+        on_said_relayed(records, from, packet->relayed);
+        break;
     case MESHNODE__RECORD__PACKET__WHAT__NOT_SET:
     case _MESHNODE__RECORD__PACKET__WHAT__CASE_IS_INT_SIZE: break; /* a newer node says more */
     }
