@@ -83,15 +83,17 @@ static void reply_post(struct sim *sim, void *context)
     mn_free(reply);
 }
 
-/* Behind a balancer it is posted anywhere; but not where its client seems to listen, and does not:
- * its session goes there, and what is said to it is said to nobody until that is noticed. */
+/* Behind a balancer it is posted anywhere, unless no other node can know its session; but not where
+ * its client seems to listen, and does not: its session goes there, and what is said to it is said
+ * to nobody until that is noticed. */
 static struct sim_host *reply_host(const struct talk_client *client, struct sim_host *host)
 {
     struct sim *sim = client->talks->sim;
     struct sim_host *other = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
 
     if (other->node == NULL || rng_below(&sim->rng_work, ELSEWHERE) != 0) return host;
-    return other == client->left_host ? host : other;
+    return other == client->left_host || talk_session_is_of_one_node(client->session) ? host
+                                                                                      : other;
 }
 
 void talk_reply(struct talk_client *client, struct sim_host *host, const struct json *root,

@@ -20,8 +20,7 @@ static bool keeps(const struct sim_host *host, const char *session)
     return mcp_keeps_session(node_mcp(host->node), mn_span_str(session));
 }
 
-/* Its node had no key of the mesh yet, and took one of its own: no other node can read it. */
-static bool is_of_one_node(const char *session)
+bool talk_session_is_of_one_node(const char *session)
 {
     struct sealed_header header;
 
@@ -31,7 +30,7 @@ static bool is_of_one_node(const char *session)
 
 void talk_judge_unknown(struct sim *sim, struct sim_host *host, const char *session)
 {
-    if (session[0] == '\0' || host->node == NULL || is_of_one_node(session)) return;
+    if (session[0] == '\0' || host->node == NULL || talk_session_is_of_one_node(session)) return;
     if (keeps(host, session))
         sim_fail(sim, "%s has the record of a session that it says it does not know", host->name);
     for (uint32_t i = 0; i < sim->hosts_count; i++) {

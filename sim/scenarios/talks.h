@@ -51,6 +51,8 @@ uint32_t talk_asides_said(const struct talks *talks);
 
 /* ---- talk_session.c ---- */
 
+/* Its node had no key of the mesh yet, and took one of its own: no other node can read it. */
+bool talk_session_is_of_one_node(const char *session);
 /* [host] has said that it knows no such session: the run fails if it could have. */
 void talk_judge_unknown(struct sim *sim, struct sim_host *host, const char *session);
 /* A client ends its session, as clients should. */
