@@ -84,7 +84,7 @@ test('a client that comes back before its old connection is seen to be gone', as
       const client = await Client.open(n1, name), file = join(mesh.dir, name);
       await client.call(n1, 5, 'old__wait', {file});
       await waitFor('it has heard of its call', () => client.messages.length > 0);
-      await sleep(1000);
+      await sleep(2000); // for as long as it takes to note it elsewhere
       for (const at of way) {
         const old = client.reading;
         await client.resume({n1, n3}[at]);
