@@ -6,6 +6,8 @@
 #include "sim/scenarios/talk_slot.h"
 
 #define ELSEWHERE 8 /* one answer of so many is posted at another node */
+#define AGAIN (500 * MN_MS)
+#define TRIES 20u
 
 /* The call that a question names; NULL: it names none of ours, and the run has failed. */
 static struct talk *question_talk(const struct slot *slot, struct mn_span text)
@@ -49,22 +51,49 @@ bool talk_answer(const struct slot *slot, struct mn_writer *writer, struct mn_sp
     return question_talk(slot, text) != NULL;
 }
 
-/* A legacy client's response, which it posts in its session after a while. */
+/* A legacy client's response, which it posts in its session after a while; when the node that got
+ * it died, nobody may have heard it, and it is posted once more, where the client is. */
 struct reply {
     struct talk_client *client;
-    struct sim_host *host;
+    struct sim_host *host, *home;
+    uint32_t tries;
     char session[SIM_SESSION_SIZE];
     struct mn_buf *body;
     struct sim_event event;
 };
 
+static void reply_post(struct sim *sim, void *context);
+
+static void reply_free(struct reply *reply)
+{
+    mn_buf_unref(reply->body);
+    mn_free(reply);
+}
+
+static void reply_again(struct reply *reply)
+{
+    struct sim *sim = reply->client->talks->sim;
+
+    if (reply->client->talks->is_over || ++reply->tries == TRIES) {
+        reply_free(reply);
+        return;
+    }
+    reply->host = reply->home;
+    sim_at(sim, &reply->event, sim->time + AGAIN, reply_post, reply);
+}
+
 static void reply_taken(struct sim *sim, void *context, const struct sim_response *response)
 {
-    struct talk_client *client = context;
+    struct reply *reply = context;
+    struct talk_client *client = reply->client;
 
     if (client->talks->is_strict && (response->is_lost || response->code >= 400))
         sim_fail(sim, "an answer of client %u, in a whole world, gets %u", client->index,
                  response->code);
+    if (response->is_lost)
+        reply_again(reply);
+    else
+        reply_free(reply);
 }
 
 static void reply_post(struct sim *sim, void *context)
@@ -72,28 +101,25 @@ static void reply_post(struct sim *sim, void *context)
     struct reply *reply = context;
 
     (void)sim;
-    if (reply->host->node != NULL)
+    if (reply->host->node == NULL)
+        reply_again(reply);
+    else
         sim_http_ask(reply->host, &(struct sim_request){.body = mn_buf_span(reply->body),
                                                         .session = reply->session,
                                                         .patience = TALK_PATIENCE_SMALL,
                                                         .is_steadfast = true,
                                                         .on_end = reply_taken,
-                                                        .context = reply->client});
-    mn_buf_unref(reply->body);
-    mn_free(reply);
+                                                        .context = reply});
 }
 
-/* Behind a balancer it is posted anywhere, unless no other node can know its session; but not where
- * its client seems to listen, and does not: its session goes there, and what is said to it is said
- * to nobody until that is noticed. */
+/* Behind a balancer it is posted anywhere, unless no other node can know its session. */
 static struct sim_host *reply_host(const struct talk_client *client, struct sim_host *host)
 {
     struct sim *sim = client->talks->sim;
     struct sim_host *other = &sim->hosts[rng_below(&sim->rng_work, sim->hosts_count)];
 
     if (other->node == NULL || rng_below(&sim->rng_work, ELSEWHERE) != 0) return host;
-    return other == client->left_host || talk_session_is_of_one_node(client->session) ? host
-                                                                                      : other;
+    return talk_session_is_of_one_node(client->session) ? host : other;
 }
 
 void talk_reply(struct talk_client *client, struct sim_host *host, const struct json *root,
@@ -111,6 +137,8 @@ void talk_reply(struct talk_client *client, struct sim_host *host, const struct 
     mn_writer_str(&message, "}");
     mn_buf_unref(inside);
     reply->client = client;
+    reply->home = host;
+    reply->tries = 0;
     reply->host = reply_host(client, host);
     memcpy(reply->session, client->session, sizeof reply->session);
     reply->body = mn_writer_done(&message);

@@ -237,6 +237,8 @@ static void on_input(const struct call_more *more)
             client_input.levels =
                 mn_arena_format(&kept, "%s%s ", client_input.levels, wish->log_level);
             client_input.session = pb_span(wish->session);
+            client_input.moves = wish->moves;
+            client_input.opened_ms = wish->opened_ms;
             for (size_t k = 0; k < wish->n_uris; k++)
                 client_input.own = mn_arena_format(&kept, "%s%s ", client_input.own, wish->uris[k]);
         }

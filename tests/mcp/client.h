@@ -36,12 +36,13 @@ struct client_call {
 extern struct client_input {
     uint64_t ticket; /* 0: nothing yet */
     const char *key, *result;
-    int code;               /* of an error */
-    bool by_client;         /* it is the client's own */
-    const char *wishes;     /* URIs and ids of tasks, each followed by a blank */
-    const char *levels;     /* of sessions that hear, likewise */
-    const char *own;        /* URIs of these, likewise */
-    struct mn_span session; /* of the last task, or session that hears */
+    int code;                  /* of an error */
+    bool by_client;            /* it is the client's own */
+    const char *wishes;        /* URIs and ids of tasks, each followed by a blank */
+    const char *levels;        /* of sessions that hear, likewise */
+    const char *own;           /* URIs of these, likewise */
+    struct mn_span session;    /* of the last task, or session that hears */
+    uint64_t moves, opened_ms; /* of that session's stream */
 } client_input;
 
 extern struct front *client_front;

@@ -221,7 +221,7 @@ static void moved(const Meshnode__Record__Record *record)
     Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
     Meshnode__Record__Record newer = *record;
 
-    newer.version++;
+    newer.version += 100; /* than whatever was put here since */
     newer.writer = pb_id_bytes(&other);
     packet.what_case = MESHNODE__RECORD__PACKET__WHAT_PUT;
     packet.put = &newer;
@@ -264,6 +264,53 @@ START_TEST(what_a_client_posts_at_another_node_gets_to_its_call)
     ck_assert(client_calls[0].is_cancelled);
     relayed(record, answer); /* too late; and it is not passed on once more */
     ck_assert_uint_eq(client_carries_count, 0);
+}
+END_TEST
+
+static uint64_t open_stream(const char *session_id)
+{
+    char line[400];
+    const char *const headers[] = {line, NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session_id);
+    return client_open("GET", "/mcp", headers);
+}
+
+/* The session comes back from that node with the next thing that its client posts. */
+static void come_back(const Meshnode__Record__Record *record, const char *session_id,
+                      const char *body)
+{
+    moved(record);
+    post(session_id, body);
+    client_at(client_now.mono + RECORDS_ASK_WAIT);
+    client_at(client_now.mono + RECORDS_WAIT);
+    client_at(client_now.mono + 50 * MN_MS);
+}
+
+/* Its client may read one at another node by now, and post here all the same: an answer, behind a
+ * balancer. */
+START_TEST(an_old_stream_does_not_become_the_last_by_what_is_posted)
+{
+    const Meshnode__Record__Record *record;
+    char session_id[300];
+    mn_time opened;
+
+    record = begun(INITIALIZE, session_id);
+    opened = client_now.wall;
+    (void)open_stream(session_id);
+    (void)post(session_id, CALL);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    ck_assert_str_eq(client_calls[1].request->method, "subscriptions/listen");
+    client_served(client_calls[1].ticket);
+    ck_assert_uint_eq(client_input.moves, 1);
+    ck_assert_uint_eq(client_input.opened_ms, opened / MN_MS);
+    come_back(record, session_id, SET_LEVEL);
+    ck_assert_str_eq(client_input.levels, "error ");
+    ck_assert_uint_eq(client_input.moves, 1);
+    ck_assert_uint_eq(client_input.opened_ms, opened / MN_MS);
+    (void)open_stream(session_id);
+    client_served(client_calls[client_calls_count - 1].ticket);
+    ck_assert_uint_eq(client_input.moves, 2);
 }
 END_TEST
 
@@ -466,6 +513,7 @@ int main(void)
     tcase_add_test(all, a_task_that_begins_late_does_not_take_its_session_back);
     tcase_add_test(all, what_nobody_here_waits_for_is_passed_to_who_had_the_session);
     tcase_add_test(all, answers_of_a_batch_are_passed_on_one_by_one);
+    tcase_add_test(all, an_old_stream_does_not_become_the_last_by_what_is_posted);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     tcase_add_test(all, a_session_whose_record_nobody_has_is_over);
     tcase_add_test(all, a_session_outlives_a_restart_of_its_node);

@@ -172,8 +172,8 @@ START_TEST(who_wished_last_has_the_client)
 }
 END_TEST
 
-/* The stream at the node before is not seen to be gone, and the way to that node breaks. */
-START_TEST(where_a_session_went_last_has_the_client)
+/* A stream at another node is not seen to be gone, and the way to that node breaks. */
+START_TEST(where_a_client_opened_its_stream_last_has_it)
 {
     up();
     for (uint64_t i = 1; i < 3; i++) {
@@ -184,22 +184,25 @@ START_TEST(where_a_session_went_last_has_the_client)
         (void)world_event(&w);
     }
     call_and_end(1, "ann", "info");
-    world_wish_moved(&w, FEED + 1, "ann", 7);
-    world_wish_moved(&w, FEED, "ann", 6);
+    world_wish_moved(&w, FEED + 1, "ann", 7, 100);
+    world_wish_moved(&w, FEED, "ann", 6, 200);
     world_say(&w, LOG("info", "one"));
     ck_assert_uint_eq(world_event(&w)->ticket, FEED + 1);
     world_cancel(&w, FEED);
-    world_wish_moved(&w, FEED + 2, "ann", 6); /* the node before, once more */
+    world_wish_moved(&w, FEED + 2, "ann", 6, 200); /* the old one, once more */
     world_say(&w, LOG("info", "two"));
     ck_assert_uint_eq(world_event(&w)->ticket, FEED + 1);
-    world_wish_moved(&w, FEED + 2, "ann", 8); /* it has come back there */
+    world_wish_moved(&w, FEED + 2, "ann", 8, 300); /* it has come back there */
     world_say(&w, LOG("info", "three"));
     ck_assert_uint_eq(world_event(&w)->ticket, FEED + 2);
-    world_wish_moved(&w, FEED + 2, "ann", 0); /* it is gone again, as that node says */
+    world_wish_moved(&w, FEED + 1, "ann", 8, 301); /* and here, where that was not known */
     world_say(&w, LOG("info", "four"));
     ck_assert_uint_eq(world_event(&w)->ticket, FEED + 1);
-    world_cancel(&w, FEED + 1);
+    world_wish_moved(&w, FEED + 2, "ann", 8, 300);
     world_say(&w, LOG("info", "five"));
+    ck_assert_uint_eq(world_event(&w)->ticket, FEED + 1);
+    world_cancel(&w, FEED + 1);
+    world_say(&w, LOG("info", "six"));
     ck_assert_uint_eq(world_event(&w)->ticket, FEED + 2); /* better than nobody */
 }
 END_TEST
@@ -586,7 +589,7 @@ int main(void)
     tcase_add_test(tc, what_nobody_hears_yet_is_kept_for_a_moment);
     tcase_add_test(tc, a_level_that_changes_is_set_between_calls);
     tcase_add_test(tc, who_wished_last_has_the_client);
-    tcase_add_test(tc, where_a_session_went_last_has_the_client);
+    tcase_add_test(tc, where_a_client_opened_its_stream_last_has_it);
     tcase_add_test(tc, a_wish_that_is_there_first_is_for_the_session_to_come);
     tcase_add_loop_test(tc, other_notifications_go_the_same_way, 0,
                         sizeof notices / sizeof *notices);

@@ -646,7 +646,8 @@ void world_wish_own(struct world *w, uint64_t ticket, const char *session, const
     world_wish_as(w, ticket, &wish);
 }
 
-void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uint64_t moves)
+void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uint64_t moves,
+                      uint64_t opened_ms)
 {
     Meshnode__Gateway__SessionWish wish = MESHNODE__GATEWAY__SESSION_WISH__INIT;
     char level[] = "info";
@@ -654,6 +655,7 @@ void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uin
     wish.session = pb_bytes(mn_span_str(session));
     wish.log_level = level;
     wish.moves = moves;
+    wish.opened_ms = opened_ms;
     world_wish_as(w, ticket, &wish);
 }
 

@@ -126,7 +126,8 @@ void world_wish_session(struct world *w, uint64_t ticket, const char *session, c
  */
 void world_wish_own(struct world *w, uint64_t ticket, const char *session, const char *const *uris);
 /* The same, where the session went after so many others. */
-void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uint64_t moves);
+void world_wish_moved(struct world *w, uint64_t ticket, const char *session, uint64_t moves,
+                      uint64_t opened_ms);
 /* The client of a session answers what it was asked outside of calls; [code] 0: with [result];
  * -32603: its node does. */
 void world_answer_aside(struct world *w, const struct world_call *as, const char *key,

@@ -73,7 +73,8 @@ static Meshnode__Gateway__SessionWish *wish_of_session(struct front *front,
     meshnode__gateway__session_wish__init(wish);
     wish->session = pb_bytes(topic->session);
     wish->log_level = (char *)(uintptr_t)loglevel_name(first->exchange->session->log_level);
-    wish->moves = front_record_moves(first->exchange->session);
+    wish->moves = first->exchange->moves;
+    wish->opened_ms = first->exchange->opened_ms;
     wish->uris =
         front_subscribe_own(front, first->exchange->session, topic->feed->service, &wish->n_uris);
     return wish;

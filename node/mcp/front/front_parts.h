@@ -255,7 +255,7 @@ void front_record_end(struct front *front, struct front_session *session);
  */
 bool front_record_is_elsewhere(const struct front *front, const struct front_session *session);
 
-/* How often it went to another node, to be here now; 0: it is at another one. */
+/* How often it had gone to another node when it came here last, plus one. */
 uint64_t front_record_moves(const struct front_session *session);
 
 /* Looks for the session of that id at other nodes; the exchange is served again when it is found,

@@ -292,7 +292,7 @@ static void record_number(struct front *front, struct front_session *session,
 
 uint64_t front_record_moves(const struct front_session *session)
 {
-    return session->is_elsewhere ? 0 : 1 + (session->generation >> CHANCE_BITS);
+    return 1 + (session->generation >> CHANCE_BITS);
 }
 
 /* ---- a session of another node ---- */

@@ -21,7 +21,8 @@ static bool relay_pass(struct front *front, const struct front_session *session,
 bool front_relay_response(struct front *front, const struct front_session *session,
                           struct mn_span text)
 {
-    if (front_record_moves(session) == 1) return true; /* it was at no other node */
+    if (front_record_moves(session) == 1 && !session->is_elsewhere)
+        return true; /* it was at no other node */
     return relay_pass(front, session, text);
 }
 

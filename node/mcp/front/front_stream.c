@@ -191,6 +191,8 @@ void front_stream_get(struct front *front, struct front_exchange *exchange,
     /* A message goes to one stream only, and the newest is the one that surely has a reader. */
     if (session->stream != NULL) front_reply_end(front, session->stream);
     exchange->session = session;
+    exchange->moves = front_record_moves(session);
+    exchange->opened_ms = mn_wall_ms(front->now);
     session->stream = exchange;
     front_stream_add(front, exchange, FRONT_EXCHANGE_GET);
     front_subscribe_stream(front, session);

@@ -26,7 +26,8 @@ struct upstream_hearer {
     struct mn_span session; /* behind this struct */
     enum loglevel level;    /* NONE: no logs */
     struct mn_buf *own;     /* resources it has subscribed to: see upstream_own.h */
-    uint64_t moves;         /* of the session, to there */
+    uint64_t moves;         /* of the session, before its stream there was opened, */
+    uint64_t opened_ms;     /* and when it was, as that node's clock says */
     uint64_t number;        /* the later the higher */
     bool is_new;            /* scratch: of the newest set */
 };
@@ -167,11 +168,12 @@ static void aside_heard(struct upstream *lease, struct upstream_hearer *hearer, 
     if (is_new) upstream_asked_again(lease);
 }
 
-/* Where a session was before, its stream may not be known to be gone, and be wished for anew. */
+/* Where a stream was opened before, it may not be known to be gone, and be wished for anew. */
 static bool aside_is_later(const struct upstream_hearer *a, const struct upstream_hearer *b)
 {
     if (b == NULL) return true;
-    return a->moves != b->moves ? a->moves > b->moves : a->number > b->number;
+    if (a->moves != b->moves) return a->moves > b->moves;
+    return a->opened_ms != b->opened_ms ? a->opened_ms > b->opened_ms : a->number > b->number;
 }
 
 /* The newest of those that hear for that session; NULL: none. */
@@ -233,12 +235,14 @@ static void aside_wish(struct upstream_hearers *hearers, const Meshnode__Gateway
     entry = mn_map_find(&hearers->sessions, session);
     hearer = entry == NULL ? aside_new_hearer(hearers, session)
                            : MN_CONTAINER(entry, struct upstream_hearer, by_session);
-    is_changed = entry == NULL || hearer->moves != wish->moves || hearer->level != level ||
+    is_changed = entry == NULL || hearer->moves != wish->moves ||
+                 hearer->opened_ms != wish->opened_ms || hearer->level != level ||
                  !mn_span_equal(mn_buf_span(hearer->own), own);
     hearer->is_new = true;
     if (!is_changed) return;
     hearer->level = level;
     hearer->moves = wish->moves;
+    hearer->opened_ms = wish->opened_ms;
     mn_buf_unref(hearer->own);
     hearer->own = mn_buf_copy(own);
     MN_LIST_FOR_EACH (link, &hearers->server->leases) {

@@ -2,7 +2,8 @@
  * the end of an elicitation by URL, what extensions tell; and what it asks (upstream_asked.h). Only
  * in a session that a client has for itself (a lease) is it known whose it is. It goes out by the
  * lasting call of the node where that client has its stream open, which wishes for it by the
- * client's session; of several nodes that to which the session went last has the client, and of
+ * client's session; of several nodes that where the client opened its stream last has it (a client
+ * may post elsewhere meanwhile, even where an old stream of its is not seen to be gone), and of
  * equals the one that wished last.
  *
  * While nobody wishes for it, a little is kept for a moment: the wish may be on its way, or the
