@@ -107,6 +107,16 @@ static int fail_unreachable(struct ctl *ctl, const char *why)
                 "no node answers at %s", ctl_socket_path(ctl));
 }
 
+/* What was asked to be done may have been, once the node was told of it. */
+static bool may_be_done(const struct transfer *transfer)
+{
+    long told = 0;
+
+    return strcmp(transfer->request->method, "GET") != 0 &&
+           curl_easy_getinfo(transfer->ctl->easy, CURLINFO_REQUEST_SIZE, &told) == CURLE_OK &&
+           told > 0;
+}
+
 static int fail_with(struct transfer *transfer, CURLcode code)
 {
     struct ctl *ctl = transfer->ctl;
@@ -116,8 +126,13 @@ static int fail_with(struct transfer *transfer, CURLcode code)
         return fail(ctl, CTL_FAILED, "too_big", "is it a meshnode?", "the answer is over %zu MiB",
                     ANSWER_MAX >> 20);
     if (code == CURLE_OPERATION_TIMEDOUT)
-        return fail(ctl, CTL_TIMEOUT, "timeout", "meshctl --timeout 60s ...",
-                    "the node did not answer within %u ms", ctl->timeout_ms);
+        return fail(ctl, CTL_TIMEOUT, may_be_done(transfer) ? "unknown" : "timeout",
+                    "meshctl --timeout 60s ...", "the node did not answer within %u ms",
+                    ctl->timeout_ms);
+    if (may_be_done(transfer))
+        return fail(ctl, CTL_TIMEOUT, "unknown", "meshctl status",
+                    "the node ended the connection before all of its answer was there: whether "
+                    "this was done is not known");
     if (is_stream && transfer->answer->status == 200)
         return fail(ctl, CTL_UNREACHABLE, "closed", "meshctl status",
                     "the node cut the stream: it was stopped, or this reader too slow");

@@ -661,6 +661,15 @@ START_TEST(errors_of_the_mesh_have_their_exit_codes)
         assert_in(err, "\"message\":\"m\"");
         assert_in(err, "\"retryable\":false"); /* it may have run */
     }
+    for (int i = 0; i < 2; i++) { /* as when its node dies: before its answer, or in the middle */
+        if (i == 0)
+            fake_answers("POST", "/mcp", 0, "");
+        else
+            fake_cuts("POST", "/mcp", ": \n\n");
+        ck_assert_int_eq(meshctl("--json call s__t"), CTL_TIMEOUT);
+        assert_in(err, "\"code\":\"unknown\"");
+        assert_in(err, "\"retryable\":false");
+    }
     fake_answers("POST", "/mcp", 200, ERROR("\"code\":-7,\"message\":\"\""));
     ck_assert_int_eq(meshctl("call s__t"), CTL_FAILED);
     assert_in(err, "error -7, of which its server says nothing");
