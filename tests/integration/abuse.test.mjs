@@ -63,9 +63,12 @@ test(`${COUNT} hostile connections: calls of members, memory, links`, withMesh('
   // And whoever has a token is let in as ever, right after and during it, however long that takes.
   let isIn = false;
   const attacks = (async () => { do await attack(n1).done; while (!isIn); })();
-  const late = await mesh.start('late', {join: n1.mesh, token: n1.token});
-  await mesh.ready(late, 4);
-  isIn = true;
-  await attacks;
+  try {
+    const late = await mesh.start('late', {join: n1.mesh, token: n1.token});
+    await mesh.ready(late, 4);
+  } finally {
+    isIn = true; // or never: the attacks end
+    await attacks;
+  }
   assert.ok(n3.exit === null && n2.exit === null);
 }));
