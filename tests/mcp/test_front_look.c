@@ -214,6 +214,30 @@ START_TEST(what_happens_in_between_is_no_matter)
 }
 END_TEST
 
+START_TEST(a_change_in_the_middle_makes_no_step_longer)
+{
+    listen_to_all();
+    offer("a", LIST(RESOURCE("x://other")));
+    client_at(client_now.mono + MCP_CHANGED_DELAY);
+    offer("a", LIST(RESOURCE("x://listed")));
+    looks = 0;
+    ck_assert_uint_le(settle(MCP_CHANGED_DELAY), LOOKS_MAX);
+}
+END_TEST
+
+/* A server that changes all the time, while the queue is never empty. */
+START_TEST(who_is_noted_again_and_again_is_looked_at)
+{
+    listen_to(ONE);
+    for (uint32_t i = 0; i < 2 * ONE / LOOKS_MAX; i++) {
+        offer("a", LIST(RESOURCE("x://listed")));
+        offer("b", LIST(RESOURCE("x://1023")));
+        client_at(client_now.mono + MCP_CHANGED_DELAY);
+    }
+    ck_assert(is_at("b"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("front_look");
@@ -229,6 +253,8 @@ int main(void)
     tcase_add_loop_test(slices, many_are_looked_at_in_slices, 0, 2);
     tcase_add_test(slices, many_of_one_resource_are_looked_at_in_slices);
     tcase_add_test(slices, what_happens_in_between_is_no_matter);
+    tcase_add_test(slices, a_change_in_the_middle_makes_no_step_longer);
+    tcase_add_test(slices, who_is_noted_again_and_again_is_looked_at);
     suite_add_tcase(suite, servers);
     suite_add_tcase(suite, slices);
     return suite_run(suite);

@@ -288,6 +288,7 @@ void front_step(struct front *front, struct mn_now now, const struct mcp_input *
     front->body = mn_span(NULL, 0);
     front->body_whole = NULL;
     front->body_values = 0;
+    front->look.had_slice = false;
     switch (input->type) {
     case MCP_IN_EDGE: front_on_edge(front, input->edge); break;
     case MCP_IN_CALL: front_on_call(front, input->call); break;

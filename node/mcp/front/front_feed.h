@@ -33,6 +33,7 @@ struct topic {
     struct mn_list settled;       /* of these, those that are not to be looked at: in_look */
     struct mn_list in_look;       /* in feed->settled, or to be looked at */
     struct mn_list in_uri;        /* resource: with those of other servers under that URI */
+    bool is_noted;                /* for its URI: it keeps its place until it is looked at */
     struct mn_span uri;           /* as the server knows it; a task's id; empty: a session */
     struct mn_span session;       /* task, session: of the client whose it is; or empty */
 };
@@ -110,9 +111,6 @@ void front_look_add(struct front *front, struct topic *topic);
 void front_look_remove(struct front *front, struct topic *topic);
 
 /* ---- front_subscribe.c ---- */
-
-/* Whether that server has subscriptions to resources. */
-bool front_subscribe_is_offered(struct front *front, const struct names_service *service);
 
 /* Tells its client of an update, now or when it has a stream. */
 void front_subscribe_tell(struct front *front, struct subscription *subscription);

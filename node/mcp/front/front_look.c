@@ -74,6 +74,8 @@ static void look_note_uri(struct front *front, struct mn_span uri)
     if (found == NULL) return;
     MN_LIST_FOR_EACH (entry, &found->topics) {
         struct topic *topic = MN_CONTAINER(entry, struct topic, in_uri);
+        if (topic->is_noted) continue;
+        topic->is_noted = true;
         mn_list_remove(&topic->in_look);
         mn_list_push_back(&front->look.noted, &topic->in_look);
     }
@@ -115,8 +117,7 @@ static struct names_service *look_service(struct front *front, struct mn_span en
 
     front_route_known(front, endpoint, uri, effort, &route);
     *own = route.own;
-    return route.count == 1 && !route.is_ambiguous &&
-                   front_subscribe_is_offered(front, route.services[0])
+    return route.count == 1 && !route.is_ambiguous && route.services[0]->has_updates
                ? route.services[0]
                : NULL;
 }
@@ -200,6 +201,7 @@ static void look_next_topic(struct front *front, size_t *effort)
 {
     struct topic *topic = MN_CONTAINER(front->look.topics.next, struct topic, in_look);
 
+    topic->is_noted = false;
     mn_list_remove(&topic->in_look);
     mn_list_push_back(&topic->feed->settled, &topic->in_look);
     mn_list_append(&front->look.subscriptions, &topic->settled);
@@ -222,6 +224,7 @@ static void look_slice(struct front *front)
     size_t effort = LOOK_SLICE;
 
     while (effort > 0 && front_look_is_under_way(front)) {
+        front->look.had_slice = true;
         if (!mn_list_is_empty(&front->look.subscriptions))
             look_next_subscription(front, &effort);
         else if (!mn_list_is_empty(&front->look.topics))
@@ -240,7 +243,7 @@ bool front_look_is_under_way(const struct front *front)
 void front_look_begin(struct front *front)
 {
     mn_list_append(&front->look.topics, &front->look.noted);
-    look_slice(front);
+    if (!front->look.had_slice) look_slice(front);
 }
 
 void front_look_on_tick(struct front *front)

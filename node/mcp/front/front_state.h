@@ -253,6 +253,7 @@ struct front_look {
     struct mn_list topics;        /* those of the look under way, */
     struct mn_list subscriptions; /* those of topics that it came to, */
     struct mn_list sessions;      /* and those whose record is to be written after it */
+    bool had_slice;               /* in this step */
 };
 
 struct front {

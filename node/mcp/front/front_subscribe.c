@@ -69,17 +69,6 @@ static void topic_tell(struct front *front, const struct topic *topic)
         subscription_tell_soon(front, MN_CONTAINER(entry, struct subscription, in_topic));
 }
 
-bool front_subscribe_is_offered(struct front *front, const struct names_service *service)
-{
-    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
-    const struct json *capabilities;
-
-    return service->capabilities.size > 0 &&
-           json_parse_copy(front->parser, service->capabilities, limits, &front->scratch,
-                           &capabilities) == MN_OK &&
-           json_is_true(json_find_str(json_find_str(capabilities, "resources"), "subscribe"));
-}
-
 /* Which server a URI is subscribed at: the first that may have it, if it has subscriptions. */
 static struct names_service *subscribe_service(struct front *front, struct mn_span endpoint,
                                                struct mn_span uri, struct mn_span *own)
@@ -95,7 +84,7 @@ static struct names_service *subscribe_service(struct front *front, struct mn_sp
         service = route.count == 0 || route.is_ambiguous ? NULL : route.services[0];
         *own = route.own;
     }
-    return service != NULL && front_subscribe_is_offered(front, service) ? service : NULL;
+    return service != NULL && service->has_updates ? service : NULL;
 }
 
 static bool subscribe_add(struct front *front, struct mn_span endpoint, struct mn_span uri,

@@ -139,8 +139,8 @@ void front_look_done(struct front *front);
 void front_look_note(struct front *front, struct mn_span service);
 void front_look_note_all(struct front *front);
 
-/* Those that were noted are looked at: a slice now, the others on ticks. Which ends while nothing
- * is under way. */
+/* Those that were noted are looked at: a slice now, unless this step had one, the others on ticks.
+ * Which ends while nothing is under way. */
 void front_look_begin(struct front *front);
 void front_look_on_tick(struct front *front);
 bool front_look_is_under_way(const struct front *front);

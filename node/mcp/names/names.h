@@ -112,6 +112,7 @@ struct names_service {
     struct mn_span name; /* behind this struct */
     bool is_listed, is_conflict, is_kept;
     bool is_streaming; /* answers in a session are streams */
+    bool has_updates;  /* declares subscriptions to resources */
     uint32_t providers_count;
     struct mn_span server_info;  /* JSON object */
     struct mn_span capabilities; /* JSON object, may be empty */

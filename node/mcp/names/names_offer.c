@@ -257,6 +257,9 @@ static void names_offer_about(struct names_service *service, uint8_t **to,
     for (int kind = 0; kind < NAMES_LISTS; kind++)
         service->has[kind] = service->counts[kind] > 0 ||
                              (status == MN_OK && json_find_str(capabilities, groups[kind]) != NULL);
+    service->has_updates =
+        status == MN_OK &&
+        json_is_true(json_find_str(json_find_str(capabilities, "resources"), "subscribe"));
     service->has[NAMES_TEMPLATES] = service->has[NAMES_RESOURCES] =
         service->has[NAMES_TEMPLATES] || service->has[NAMES_RESOURCES];
     service->server_info =
