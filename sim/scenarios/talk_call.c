@@ -556,6 +556,10 @@ void talk_slot_ask(struct slot *slot, struct sim_host *host)
         .patience = PATIENCE, .on_message = slot_hears, .on_end = slot_over, .context = slot};
     uint64_t exchange;
 
+    if (slot->is_resuming && slot->act == ACT_CALL && slot->session != client->sessions) {
+        talk_slot_end(slot, TALK_GONE, mn_span_str("its session is gone")); /* and so its stream */
+        return;
+    }
     slot->number = client->is_modern ? rng_u64(&sim->rng_work) >> 12 : 0;
     if (slot->host != NULL && slot->host != host) client->talks->elsewhere++;
     slot->host = host;

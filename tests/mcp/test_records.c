@@ -475,21 +475,23 @@ static void relay(struct node *node, uint32_t number, const char *word)
 
 START_TEST(a_word_goes_to_those_that_wrote_last)
 {
+    const uint32_t last = RECORDS_FORMER + 1;
+
     relay(&nodes[0], 1, "of what nobody knows");
     put(&nodes[0], 1, "first");
     relay(&nodes[0], 1, "nobody wrote before");
-    for (int i = 1; i < 4; i++) {
+    for (uint32_t i = 1; i <= last; i++) {
         say(&nodes[i], RECORDS_IN_ASK, 1);
         pass(RECORDS_LOST_WAIT);
         put(&nodes[i], 1, "later");
     }
-    relay(&nodes[3], 1, "who has it?");
+    relay(&nodes[last], 1, "who has it?");
     ck_assert_uint_eq(nodes[0].relayed, 0); /* it is too long ago */
-    for (int i = 1; i < 3; i++) {
+    for (uint32_t i = 1; i < last; i++) {
         ck_assert_uint_eq(nodes[i].relayed, 1);
         ck_assert_str_eq(nodes[i].body, "who has it?");
     }
-    ck_assert_uint_eq(nodes[3].relayed, 0);
+    ck_assert_uint_eq(nodes[last].relayed, 0);
 }
 END_TEST
 
