@@ -185,8 +185,8 @@ START_TEST(what_outlives_two_calls_is_one_question)
     uint32_t count;
     uint64_t other;
 
-    up(false);
-    other = new_call(); /* its client hears us on that one's stream */
+    up(_i == 0);
+    other = new_call(); /* its client hears us on that one's stream, too */
     second = response;
     client_outlived(call, "e-1", "k-1");
     client_result(call, "{\"content\":[]}");
@@ -194,6 +194,11 @@ START_TEST(what_outlives_two_calls_is_one_question)
     client_assert_body(second, "");
     count = client_calls_count;
     client_outlived(other, "k-1", "k-1");
+    if (_i > 0) { /* but on no other: it is elsewhere, and is asked there */
+        ck_assert(assert_said("k-1")->ask_again);
+        assert_has(second->body, "notifications/cancelled");
+        return;
+    }
     ck_assert_uint_eq(client_calls_count, count);
     respond(ann, YES);
     assert_accepted("k-1");
@@ -215,6 +220,28 @@ START_TEST(what_outlived_its_call_can_be_taken_back)
     client_withdrawn(other, "k-1");
     snprintf(expected, sizeof expected, "{\"requestId\":%llu,", (unsigned long long)asked);
     assert_has(stream->body, expected);
+    respond(ann, YES);
+    ck_assert_uint_eq(client_calls_count, count);
+}
+END_TEST
+
+/* Its client has no stream but those of its calls. */
+START_TEST(what_outlived_its_call_can_be_taken_back_by_the_last_one)
+{
+    const struct client_response *second;
+    char expected[64];
+    uint32_t count;
+    uint64_t other;
+
+    up(false);
+    other = new_call();
+    second = response;
+    client_outlived(call, "e-1", "k-1");
+    client_result(call, "{\"content\":[]}");
+    count = client_calls_count;
+    client_withdrawn(other, "k-1");
+    snprintf(expected, sizeof expected, "{\"requestId\":%llu,", (unsigned long long)asked);
+    assert_has(second->body, expected);
     respond(ann, YES);
     ck_assert_uint_eq(client_calls_count, count);
 }
@@ -248,8 +275,9 @@ int main(void)
     tcase_add_loop_test(tc, what_was_answered_as_its_call_ended_is_not_asked_again, 0, 2);
     tcase_add_test(tc, of_many_answers_the_newest_are_kept);
     tcase_add_test(tc, whose_client_is_elsewhere_is_asked_there);
-    tcase_add_test(tc, what_outlives_two_calls_is_one_question);
+    tcase_add_loop_test(tc, what_outlives_two_calls_is_one_question, 0, 2);
     tcase_add_test(tc, what_outlived_its_call_can_be_taken_back);
+    tcase_add_test(tc, what_outlived_its_call_can_be_taken_back_by_the_last_one);
     tcase_add_test(tc, what_a_client_has_open_is_bounded);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

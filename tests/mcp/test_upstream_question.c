@@ -90,6 +90,24 @@ START_TEST(what_a_clients_child_writes_to_stderr_is_in_the_servers_log)
 }
 END_TEST
 
+/* A server that is removed is gone with its own child, while those of clients may take longer. */
+START_TEST(a_clients_child_may_write_when_its_server_is_gone)
+{
+    world_up_legacy(&w, "s");
+    assert_has(call_of(1, "ann", true), "tools/call");
+    ck_assert_int_eq(upstreams_remove(w.upstreams, w.now, mn_span_str("s"), &w.outbox, &w.why),
+                     MN_OK);
+    world_step(&w, &(struct upstreams_input){.type = UPSTREAMS_IN_TICK});
+    w.child_chosen = 1;
+    world_exit(&w, 0);
+    w.child_chosen = 0;
+    ck_assert(world_child(&w)->is_stopped);
+    world_say_bytes(&w, 2, mn_span_str("that is all\nits last"));
+    world_exit(&w, 0);
+    ck_assert(upstreams_is_idle(w.upstreams));
+}
+END_TEST
+
 /* The next request to the endpoint whose body has [part]. */
 static struct world_fetch *fetch_of(const char *part)
 {
@@ -209,7 +227,6 @@ START_TEST(live_questions_are_events_and_answers_go_to_the_server)
 }
 END_TEST
 
-/* Whose it was a child does not say: it was put down to the call sent last. */
 static const struct world_call anns = {
     .ticket = 50, .service = "s", .session = "ann", .capabilities = CAPABILITIES};
 
@@ -224,6 +241,7 @@ static const char *outlived(uint64_t ticket, const char *key)
     return event->message;
 }
 
+/* Whose it was a child does not say: it was put down to the call sent last. */
 START_TEST(a_question_outlives_the_call_it_was_put_down_to)
 {
     struct world_event *event;
@@ -257,6 +275,55 @@ START_TEST(a_question_outlives_the_call_it_was_put_down_to)
     world_answer(&w, first, "{\"content\":[]}"); /* nobody is left who could be asked */
     assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"cancel\"}");
     ck_assert_str_eq(world_event(&w)->what, "result");
+}
+END_TEST
+
+/* Its client still has the question, which is not one of the call that ends. */
+START_TEST(what_outlived_a_call_is_taken_back_when_nobody_can_be_asked_any_more)
+{
+    struct world_event *event;
+    const char *first, *second, *key;
+
+    world_up_legacy(&w, "s");
+    first = call_of(1, "ann", true);
+    second = call_of(2, "ann", true);
+    world_say(&w, ELICIT);
+    event = world_event(&w);
+    world_answer(&w, second, "{\"content\":[]}");
+    key = outlived(2, event->key);
+    if (_i == 0)
+        world_answer(&w, first, "{\"content\":[]}");
+    else
+        world_exit(&w, 1);
+    if (_i == 0) assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"cancel\"}");
+    event = world_event(&w);
+    ck_assert_str_eq(event->what, "withdrawn");
+    ck_assert_uint_eq(event->ticket, 1);
+    ck_assert_str_eq(event->key, key);
+    event = world_event(&w);
+    ck_assert_int_eq(event->kind, _i == 0 ? CALL_EVENT_RESULT : CALL_EVENT_FAILED);
+}
+END_TEST
+
+/* Else a server could leave any number of them with a call that lasts. */
+START_TEST(a_call_takes_no_more_questions_of_others_than_of_its_own)
+{
+    struct world_event *event;
+    const char *second;
+
+    world_up_legacy(&w, "s");
+    (void)call_of(1, "ann", true);
+    for (int i = 0; i < UPSTREAM_QUESTIONS_MAX; i++) {
+        world_say(&w, ELICIT);
+        ck_assert_str_eq(world_event(&w)->what, "question");
+    }
+    second = call_of(2, "ann", true);
+    world_say(&w, ELICIT);
+    event = world_event(&w);
+    ck_assert_uint_eq(event->ticket, 2);
+    world_answer(&w, second, "{\"content\":[]}");
+    assert_has(world_line(&w), "\"id\":\"u7\",\"result\":{\"action\":\"cancel\"}");
+    ck_assert_str_eq(world_event(&w)->what, "result"); /* and it is taken back with the call */
 }
 END_TEST
 
@@ -807,8 +874,12 @@ int main(void)
     tcase_add_test(tc, a_session_that_made_room_before_it_was_ready_says_nothing_of_its_server);
     tcase_add_test(tc, a_client_that_can_be_asked_has_a_session_of_its_own);
     tcase_add_test(tc, what_a_clients_child_writes_to_stderr_is_in_the_servers_log);
+    tcase_add_test(tc, a_clients_child_may_write_when_its_server_is_gone);
     tcase_add_test(tc, live_questions_are_events_and_answers_go_to_the_server);
     tcase_add_loop_test(tc, a_question_outlives_the_call_it_was_put_down_to, 0, 2);
+    tcase_add_loop_test(tc, what_outlived_a_call_is_taken_back_when_nobody_can_be_asked_any_more, 0,
+                        2);
+    tcase_add_test(tc, a_call_takes_no_more_questions_of_others_than_of_its_own);
     tcase_add_test(tc, a_question_of_a_call_that_was_cancelled_is_asked_on_the_next);
     tcase_add_test(tc, a_question_outlives_all_calls_under_one_key);
     tcase_add_test(tc, what_a_call_left_behind_is_no_question_to_the_next_client);

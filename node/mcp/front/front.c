@@ -395,6 +395,7 @@ void front_check(const struct front *front)
     front_look_check(front);
     MN_ASSERT(bodies_size + front_pack_size(front) + front_input_size(front) == front->bodies_size);
     MN_ASSERT(batches_size == front->batches_size);
+    front_outlive_check(front);
     MN_ASSERT(streams_count == front->streams_count);
     MN_ASSERT(front->streams_count <= MCP_STREAMS_MAX);
     MN_ASSERT(front->sessions.count <= MCP_SESSIONS_MAX);

@@ -116,9 +116,10 @@ void front_outlive(struct front *front, struct front_call *call,
                    const struct Meshnode__Gateway__Outlived *outlived);
 
 /* The client's answer goes into the call, which may be over already; or the call is over here. */
-void front_outlive_answered(struct front_call *call,
+void front_outlive_answered(struct front *front, struct front_call *call,
                             const struct Meshnode__Gateway__Answer *answer);
-void front_outlive_drop(struct front_call *call);
+void front_outlive_drop(struct front *front, struct front_call *call);
+void front_outlive_check(const struct front *front);
 
 /* ---- front_aside.c ---- */
 

@@ -10,7 +10,8 @@
 #include "proto/pb.h"
 
 #define ANSWERS_MAX 16u              /* of one call */
-#define ANSWERS_SIZE ((size_t)65536) /* bytes of them; what does not fit is asked again */
+#define ANSWERS_SIZE ((size_t)65536) /* bytes of them; what does not fit is asked again; */
+#define ALL_SIZE ((size_t)16 << 20)  /* so it is beyond those of all calls */
 
 struct answered {
     struct mn_list in_call;
@@ -22,8 +23,9 @@ static struct answered *answered_at(const struct mn_list *link)
     return MN_CONTAINER((uintptr_t)link, struct answered, in_call);
 }
 
-static void answered_free(struct answered *answered)
+static void answered_free(struct front *front, struct answered *answered)
 {
+    front->answered_size -= answered->answer->size;
     mn_list_remove(&answered->in_call);
     mn_buf_unref(answered->answer);
     mn_free(answered);
@@ -41,28 +43,30 @@ static bool answered_fits(const struct front_call *call, size_t size)
     return count < ANSWERS_MAX && size <= ANSWERS_SIZE;
 }
 
-void front_outlive_answered(struct front_call *call, const Meshnode__Gateway__Answer *answer)
+void front_outlive_answered(struct front *front, struct front_call *call,
+                            const Meshnode__Gateway__Answer *answer)
 {
     struct answered *answered;
     struct mn_buf *packed;
 
     if (call->session == NULL) return;
     packed = pb_pack(&answer->base);
-    if (packed->size > ANSWERS_SIZE) {
+    if (packed->size > ANSWERS_SIZE || front->answered_size + packed->size > ALL_SIZE) {
         mn_buf_unref(packed);
         return;
     }
     while (!answered_fits(call, packed->size))
-        answered_free(answered_at(call->answered.next)); /* the oldest got there long ago */
+        answered_free(front, answered_at(call->answered.next)); /* the oldest got there long ago */
     answered = mn_alloc(sizeof *answered);
     answered->answer = packed;
+    front->answered_size += packed->size;
     mn_list_push_back(&call->answered, &answered->in_call);
 }
 
-void front_outlive_drop(struct front_call *call)
+void front_outlive_drop(struct front *front, struct front_call *call)
 {
     while (!mn_list_is_empty(&call->answered))
-        answered_free(answered_at(call->answered.next));
+        answered_free(front, answered_at(call->answered.next));
 }
 
 /* What the client answered to that; NULL: nothing that is kept. In the scratch memory. */
@@ -100,7 +104,9 @@ void front_outlive(struct front *front, struct front_call *call,
     struct front_question *question;
 
     if (call->session == NULL) return; /* it was asked nothing in this call */
-    if (front_aside_find(call->session, call->service, &call->node, as) != NULL) return;
+    question = front_aside_find(call->session, call->service, &call->node, as);
+    if (question != NULL && front_question_is_heard(call)) return; /* it stays as it is */
+    if (question != NULL) front_question_withdraw(front, call, as);
     question = front_question_find(call, key);
     if (question != NULL && outlive_keep(front, call, question, as)) return;
     answer = question != NULL ? NULL : outlive_answer(front, call, key);
@@ -113,4 +119,15 @@ void front_outlive(struct front *front, struct front_call *call,
     }
     answer->key = outlived->as;
     front_aside_emit(front, call->service, &call->node, front_aside_request(call->session, answer));
+}
+
+void front_outlive_check(const struct front *front)
+{
+    size_t size = 0;
+
+    for (struct mn_map_entry *entry = mn_map_next(&front->calls, NULL); entry != NULL;
+         entry = mn_map_next(&front->calls, entry))
+        MN_LIST_FOR_EACH (link, &MN_CONTAINER(entry, struct front_call, by_ticket)->answered)
+            size += answered_at(link)->answer->size;
+    MN_ASSERT(size == front->answered_size && size <= ALL_SIZE);
 }

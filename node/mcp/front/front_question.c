@@ -81,7 +81,7 @@ void front_question_drop(struct front *front, struct front_call *call)
 {
     front_large_withdraw(front, call, mn_span(NULL, 0));
     front_input_drop(front, call);
-    front_outlive_drop(call);
+    front_outlive_drop(front, call);
     while (!mn_list_is_empty(&call->questions))
         front_question_cancel(front,
                               MN_CONTAINER(call->questions.next, struct front_question, in_call),
@@ -108,6 +108,7 @@ static struct front_question *front_question_known(const struct front_call *call
 void front_question_withdraw(struct front *front, struct front_call *call, struct mn_span key)
 {
     struct front_question *question = front_question_find(call, key);
+    struct front_exchange *stream;
 
     front_large_withdraw(front, call, key);
     if (question != NULL) {
@@ -115,7 +116,10 @@ void front_question_withdraw(struct front *front, struct front_call *call, struc
         return;
     }
     question = front_question_known(call, key);
-    if (question != NULL) front_question_end(front, question, call->session->stream, NOT_ANY_MORE);
+    if (question == NULL) return;
+    stream = call->session->stream != NULL ? call->session->stream : front_question_stream(call);
+    if (stream != NULL) front_reply_open(front, stream);
+    front_question_end(front, question, stream, NOT_ANY_MORE);
 }
 
 void front_question_become(struct front *front, struct front_question *question,
@@ -315,7 +319,7 @@ static void front_question_answer(struct front *front, const struct front_questi
         front_aside_answer(front, question, answer);
     } else {
         front_question_say(front, question->call, answer);
-        front_outlive_answered(question->call, answer);
+        front_outlive_answered(front, question->call, answer);
     }
 }
 

@@ -298,6 +298,7 @@ struct front {
     mn_time judge_at;        /* of front_token.c; MN_TIME_NEVER */
     mn_time changed_at;      /* when clients are told that lists changed; MN_TIME_NEVER */
     size_t bodies_size;
+    size_t answered_size; /* of what front_outlive.c keeps */
     size_t batches_size;  /* answers that wait for the rest of their batch */
     struct mn_list large; /* of front_large.c */
     size_t large_size;

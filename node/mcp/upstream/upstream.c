@@ -86,8 +86,13 @@ void upstream_free(struct upstream *server)
     MN_LIST_FOR_EACH_SAFE (link, &server->leases) { /* they outlive it, as long as their child */
         struct upstream *lease = MN_CONTAINER(link, struct upstream, lease.link);
         upstream_aside_done(lease);
-        lease->lease.origin = NULL;
         mn_list_remove(link);
+    }
+    MN_LIST_FOR_EACH (link, &server->host->servers) { /* and so do those that have ended before */
+        struct upstream *lease = MN_CONTAINER(link, struct upstream, link);
+        if (lease->lease.origin != server) continue;
+        upstream_timer_clear(lease->host, &lease->lease.timer);
+        lease->lease.origin = NULL;
     }
     if (server->is_probe) upstream_survey_probe_done(server);
     upstream_survey_done(server);

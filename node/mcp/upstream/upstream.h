@@ -305,11 +305,11 @@ bool upstream_rehandshake(struct upstream *server, bool forget_era);
 /* For good or for a restart: withdraws (for a restart, after the grace), fails every call. */
 void upstream_stop(struct upstream *server, enum upstream_after_exit after);
 
-/* A child is gone, by itself or because it was told to. */
 /* What its child writes to stderr, of which nothing more comes if [is_last]. The child of a
  * client's session has no log that anybody could see: it stands in that of its server. */
 void upstream_on_stderr(struct upstream *server, struct mn_span bytes, bool is_last);
 
+/* A child is gone, by itself or because it was told to. */
 void upstream_on_exit(struct upstream *server, uint32_t code, mn_status status,
                       struct mn_span text);
 

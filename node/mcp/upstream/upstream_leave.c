@@ -15,7 +15,9 @@ static struct upstream_request *leave_next(const struct upstream_request *reques
 
     if (request->server->is_http) return NULL;
     next = upstream_call_newest_but(request->server, request);
-    return next != NULL && next->is_sent && next->is_live ? next : NULL;
+    if (next == NULL || !next->is_sent || !next->is_live) return NULL;
+    if (next->asked != NULL && next->asked->open_count >= UPSTREAM_QUESTIONS_MAX) return NULL;
+    return next;
 }
 
 static void leave_tell(struct upstream_request *request, const struct upstream_question *question,
@@ -40,6 +42,8 @@ static void leave_one(struct upstream_request *request, const struct upstream_qu
     struct mn_span as;
 
     if (next == NULL && !upstream_asked_may_take(server, question)) {
+        if (is_answered && question->is_lasting)
+            upstream_question_tell_withdrawn(request, question);
         upstream_question_refuse(server, question->id, question->is_cancelled, JSONRPC_INTERNAL,
                                  mn_span_str(OVER), mn_span(NULL, 0));
         return;

@@ -299,8 +299,8 @@ void upstream_question_settled(struct upstream_request *request)
     upstream_call_watch_time(request);
 }
 
-static void upstream_question_tell_withdrawn(struct upstream_request *request,
-                                             const struct upstream_question *question)
+void upstream_question_tell_withdrawn(struct upstream_request *request,
+                                      const struct upstream_question *question)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
 
@@ -351,6 +351,7 @@ static void upstream_question_decline(struct upstream_request *request)
             upstream_question_reply_error(request, question, JSONRPC_INTERNAL,
                                           mn_span_str("the client did not answer in time"),
                                           mn_span(NULL, 0));
+        if (question->is_lasting) upstream_question_tell_withdrawn(request, question);
         upstream_question_drop(asked, question);
     }
 }

@@ -90,11 +90,14 @@ void upstream_question_on_checked(struct upstream_question *question, struct mn_
 bool upstream_question_on_timer(struct upstream_request *request);
 
 /* For upstream_parked.c, upstream_leave.c: what is known of the questions of a call, made if there
- * was nothing; takes one off it; tells the caller one; none is open any more. */
+ * was nothing; takes one off it; tells the caller one, or that it need not be answered any more
+ * (one that outlived a call does not end with its next one); none is open any more. */
 struct upstream_asked *upstream_question_asked(struct upstream_request *request);
 void upstream_question_drop(struct upstream_asked *asked, struct upstream_question *question);
 void upstream_question_tell(struct upstream_request *request,
                             const struct upstream_question *question);
+void upstream_question_tell_withdrawn(struct upstream_request *request,
+                                      const struct upstream_question *question);
 void upstream_question_settled(struct upstream_request *request);
 
 /* The same question, of another call of that client: under a name there, or [as] (empty: none), for
