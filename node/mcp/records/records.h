@@ -41,7 +41,8 @@
 #include "proto/base/time.h"
 
 #define RECORDS_COPIES 2u              /* besides the one of the node that puts it */
-#define RECORDS_FORMER 4u              /* earlier writers that a put goes to, too */
+#define RECORDS_FORMER 4u              /* earlier writers that a word goes to; */
+#define RECORDS_TOLD 2u                /* the last ones of them, that a put goes to, too */
 #define RECORDS_ASKED 4u               /* more than keep it: nodes disagree on who can be reached */
 #define RECORDS_WAIT (500 * MN_MS)     /* for the copies of a put */
 #define RECORDS_ASK_WAIT (300 * MN_MS) /* for answers */

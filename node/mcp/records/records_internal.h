@@ -31,7 +31,7 @@ struct record {
     bool is_ended, is_ours;
 
     /* What this node does so that others keep it: while it is ours, or was ended here. */
-    struct copy copies[RECORDS_COPIES + RECORDS_FORMER];
+    struct copy copies[RECORDS_COPIES + RECORDS_TOLD];
     uint32_t copies_count;
     struct mn_heap_entry timer; /* the first of the following */
     mn_time retry_at, retry_delay, refresh_at, give_up_at;

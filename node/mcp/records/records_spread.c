@@ -110,10 +110,10 @@ bool records_is_among(const mn_id *nodes, uint32_t count, const mn_id *node)
 
 void records_spread(struct records *records, struct record *record)
 {
-    mn_id nodes[RECORDS_COPIES + RECORDS_FORMER];
+    mn_id nodes[RECORDS_COPIES + RECORDS_TOLD];
 
     record->copies_count = records_pick(records, &record->key, nodes, RECORDS_COPIES);
-    for (uint32_t i = 0; i < record->former_count; i++)
+    for (uint32_t i = 0; i < record->former_count && i < RECORDS_TOLD; i++)
         if (records_is_among(records->nodes, records->nodes_count, &record->former[i]) &&
             !records_is_among(nodes, record->copies_count, &record->former[i]))
             nodes[record->copies_count++] = record->former[i];
@@ -130,7 +130,7 @@ void records_spread(struct records *records, struct record *record)
 
 void records_spread_move(struct records *records, struct record *record, uint32_t *moved)
 {
-    struct copy old[RECORDS_COPIES + RECORDS_FORMER];
+    struct copy old[RECORDS_COPIES + RECORDS_TOLD];
     mn_id nodes[RECORDS_COPIES];
     uint32_t old_count = record->copies_count;
 
