@@ -203,16 +203,22 @@ END_TEST
 static const mn_id other = {{1}}; /* the first one of client_nodes() */
 
 /* That node says what a client posted there, in the session of the record. */
-static void relayed(const Meshnode__Record__Record *record, const char *message)
+static void relayed_late(const Meshnode__Record__Record *record, const char *message, mn_time age)
 {
     Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
     Meshnode__Record__Relay relay = MESHNODE__RECORD__RELAY__INIT;
 
     relay.key = record->key;
     relay.message = pb_bytes(mn_span_str(message));
+    relay.age = age;
     packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAY;
     packet.relay = &relay;
     client_carried(&other, &packet);
+}
+
+static void relayed(const Meshnode__Record__Record *record, const char *message)
+{
+    relayed_late(record, message, 0);
 }
 
 /* The session goes on at that node. */
@@ -330,6 +336,26 @@ static uint32_t relays(const char *part)
     client_carries_count = 0;
     return count;
 }
+
+/* Its client uses ids again, and the word comes when the next call under that one runs. */
+START_TEST(a_cancellation_that_comes_late_is_of_an_earlier_call)
+{
+    static const char cancel[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
+                                 "\"params\":{\"requestId\":9}}";
+    const Meshnode__Record__Record *record;
+    char session_id[300];
+
+    record = begun(INITIALIZE, session_id);
+    post(session_id, CALL);
+    client_at(client_now.mono + MN_SEC);
+    moved(record);
+    relayed_late(record, cancel, 2 * MN_SEC);
+    relayed_late(record, cancel, UINT64_MAX);
+    ck_assert(!client_calls[0].is_cancelled);
+    relayed_late(record, cancel, MN_SEC / 2);
+    ck_assert(client_calls[0].is_cancelled);
+}
+END_TEST
 
 /* That one knows more of it by now, which would be lost. */
 START_TEST(a_task_that_begins_late_does_not_take_its_session_back)
@@ -514,6 +540,7 @@ int main(void)
     tcase_add_test(all, what_nobody_here_waits_for_is_passed_to_who_had_the_session);
     tcase_add_test(all, answers_of_a_batch_are_passed_on_one_by_one);
     tcase_add_test(all, an_old_stream_does_not_become_the_last_by_what_is_posted);
+    tcase_add_test(all, a_cancellation_that_comes_late_is_of_an_earlier_call);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     tcase_add_test(all, a_session_whose_record_nobody_has_is_over);
     tcase_add_test(all, a_session_outlives_a_restart_of_its_node);

@@ -27,6 +27,7 @@ static struct node {
     struct mn_buf *kept; /* of the record that it was told to keep last, if there is one */
     struct records_key kept_key;
     uint32_t keeps;
+    mn_time age; /* of the last word */
 } nodes[NODES];
 static struct mn_now now;
 static uint32_t sent_count;
@@ -94,6 +95,7 @@ static void hear(struct node *node, const struct records_output *output)
         break;
     case RECORDS_OUT_RELAYED:
         node->relayed++;
+        node->age = output->age;
         note(node, output);
         break;
     case RECORDS_OUT_MARK:
@@ -533,6 +535,8 @@ START_TEST(a_word_that_is_lost_is_said_again)
     pass(RECORDS_RETRY);
     ck_assert_uint_eq(nodes[0].relayed, 1);
     ck_assert_str_eq(nodes[0].body, "a word");
+    ck_assert_uint_ge(nodes[0].age, RECORDS_RETRY);
+    ck_assert_uint_le(nodes[0].age, 3 * RECORDS_RETRY);
     pass(2 * RECORDS_RELAY_LIFE); /* it is confirmed, and so not said any more */
     ck_assert_uint_eq(nodes[0].relayed, 1);
     ck_assert_uint_eq(records_stats(nodes[1].records).words, 0);

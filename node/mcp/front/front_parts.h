@@ -162,9 +162,10 @@ void front_legacy_notification(struct front *front, struct front_session *sessio
                                const struct jsonrpc_message *message);
 bool front_legacy_is_version(struct mn_span version);
 
-/* The client takes that request of its own back (its id; NULL: it says none). False: nothing is
- * known of it here. */
-bool front_legacy_cancel(struct front *front, struct front_session *session, const struct json *id);
+/* The client took that request of its own back (its id; NULL: it says none) at that time (mono), so
+ * not one that began later under the same id. False: nothing is known of it here. */
+bool front_legacy_cancel(struct front *front, struct front_session *session, const struct json *id,
+                         mn_time said_at);
 
 /* GET or DELETE. */
 void front_legacy_verb(struct front *front, struct front_exchange *exchange);
@@ -199,8 +200,9 @@ bool front_relay_response(struct front *front, const struct front_session *sessi
 void front_relay_cancel(struct front *front, const struct front_session *session,
                         const struct json *id);
 
-/* What another node passes on so; it may be anything. */
-void front_relay_on_word(struct front *front, struct front_session *session, struct mn_span word);
+/* What another node passes on so, which its client said that long ago; it may be anything. */
+void front_relay_on_word(struct front *front, struct front_session *session, struct mn_span word,
+                         mn_time age);
 
 /* ---- front_session.c ---- */
 

@@ -435,7 +435,7 @@ static void record_on_relayed(struct front *front, const struct records_output *
 {
     struct front_session *session = record_session(front, &relayed->key);
 
-    if (session != NULL) front_relay_on_word(front, session, relayed->body);
+    if (session != NULL) front_relay_on_word(front, session, relayed->body, relayed->age);
 }
 
 /* The client used the session at another node meanwhile, and changed or ended it there. */

@@ -41,8 +41,10 @@ void front_relay_cancel(struct front *front, const struct front_session *session
     mn_writer_drop(&message);
 }
 
-void front_relay_on_word(struct front *front, struct front_session *session, struct mn_span word)
+void front_relay_on_word(struct front *front, struct front_session *session, struct mn_span word,
+                         mn_time age)
 {
+    mn_time now = front->now.mono;
     struct jsonrpc_message message;
     const struct json *value;
 
@@ -54,7 +56,8 @@ void front_relay_on_word(struct front *front, struct front_session *session, str
             MN_PROBE("front: an answer that was posted at another node");
     } else if (message.kind == JSONRPC_NOTIFICATION &&
                mn_span_is(message.method, "notifications/cancelled")) {
-        if (front_legacy_cancel(front, session, json_find_str(message.params, "requestId")))
+        if (front_legacy_cancel(front, session, json_find_str(message.params, "requestId"),
+                                age < now ? now - age : 0))
             MN_PROBE("front: a call is cancelled that was posted at another node");
     }
 }

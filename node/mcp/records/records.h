@@ -115,7 +115,7 @@ enum records_output_type {
     RECORDS_OUT_STORED,   /* key, copies_count: all that was put so far is kept as well as can be */
     RECORDS_OUT_FOUND,    /* key, is_found, is_ended, body */
     RECORDS_OUT_NEWER,    /* key, is_ended, body: another node changed a record of ours */
-    RECORDS_OUT_RELAYED,  /* key, body: whatever a member said by a relay; perhaps twice */
+    RECORDS_OUT_RELAYED,  /* key, body, age: what a member said by a relay; perhaps twice */
     RECORDS_OUT_MARK,     /* key, version, is_ended: keep the mark over a restart, or forget it */
     RECORDS_OUT_KEEP      /* key, body: keep that over a restart; empty: forget it */
 };
@@ -124,6 +124,7 @@ struct records_output {
     enum records_output_type type;
     mn_id to;
     struct mn_buf *buf; /* the receiver of the output owns this ref */
+    mn_time age;        /* since the word was given to that member, as it says */
     struct records_key key;
     uint64_t version;
     uint32_t copies_count; /* at other nodes */

@@ -15,16 +15,17 @@ struct records_word {
     uint64_t number;
     mn_id to[RECORDS_FORMER]; /* that have not confirmed it */
     uint32_t to_count;
-    struct mn_buf *packet;
+    mn_time said_at;
+    struct mn_buf *message;
 };
 
 static void word_free(struct records *records, struct records_word *word)
 {
-    records->words_size -= mn_buf_span(word->packet).size;
+    records->words_size -= word->message->size;
     records->stats.words--;
     mn_list_remove(&word->in_words);
     mn_heap_remove(&records->word_timers, &word->timer);
-    mn_buf_unref(word->packet);
+    mn_buf_unref(word->message);
     mn_free(word);
 }
 
@@ -41,10 +42,16 @@ static bool word_can_reach(const struct records *records, const mn_id *node)
 
 static void word_send(struct records *records, const struct records_word *word, const mn_id *to)
 {
-    struct records_output *output = records_emit(records, RECORDS_OUT_SEND, &word->key);
+    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
+    Meshnode__Record__Relay relay = MESHNODE__RECORD__RELAY__INIT;
 
-    output->to = *to;
-    output->buf = mn_buf_ref(word->packet);
+    relay.key = pb_bytes(records_key_span(&word->key));
+    relay.message = pb_bytes(mn_buf_span(word->message));
+    relay.number = word->number;
+    relay.age = records->now.mono - word->said_at;
+    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAY;
+    packet.relay = &relay;
+    records_emit_send(records, to, &packet, &word->key);
 }
 
 /* Who cannot be reached is not waited for by trying: it is told when it comes (or never). */
@@ -55,19 +62,6 @@ static void word_arm(struct records *records, struct records_word *word)
     for (uint32_t i = 0; i < word->to_count; i++)
         if (word_can_reach(records, &word->to[i])) at = mn_time_min(at, word->retry_at);
     mn_heap_set(&records->word_timers, &word->timer, at);
-}
-
-static struct mn_buf *word_pack(const struct records_word *word, struct mn_span message)
-{
-    Meshnode__Record__Packet packet = MESHNODE__RECORD__PACKET__INIT;
-    Meshnode__Record__Relay relay = MESHNODE__RECORD__RELAY__INIT;
-
-    relay.key = pb_bytes(records_key_span(&word->key));
-    relay.message = pb_bytes(message);
-    relay.number = word->number;
-    packet.what_case = MESHNODE__RECORD__PACKET__WHAT_RELAY;
-    packet.relay = &relay;
-    return pb_pack(&packet.base);
 }
 
 static void word_make_room(struct records *records, size_t size)
@@ -89,15 +83,16 @@ void records_relay(struct records *records, const struct records_key *key, struc
     word = mn_alloc(sizeof *word);
     word->key = *key;
     word->number = ++records->word_last;
-    word->packet = word_pack(word, message);
+    word->said_at = records->now.mono;
+    word->message = mn_buf_copy(message);
     word->to_count = record->former_count;
     memcpy(word->to, record->former, word->to_count * sizeof *word->to);
     word->give_up_at = mn_time_after(records->now.mono, RECORDS_RELAY_LIFE);
     word->retry_at = mn_time_after(records->now.mono, RECORDS_RETRY);
     word->retry_delay = 2 * RECORDS_RETRY;
-    word_make_room(records, mn_buf_span(word->packet).size);
+    word_make_room(records, word->message->size);
     mn_list_push_back(&records->words, &word->in_words);
-    records->words_size += mn_buf_span(word->packet).size;
+    records->words_size += word->message->size;
     records->stats.words++;
     for (uint32_t i = 0; i < word->to_count; i++)
         if (word_can_reach(records, &word->to[i])) word_send(records, word, &word->to[i]);
@@ -174,7 +169,7 @@ void records_relay_check(const struct records *records)
         MN_ASSERT(word->to_count > 0 && word->to_count <= RECORDS_FORMER);
         MN_ASSERT(word->timer.index_plus_one != 0 && word->timer.at <= word->give_up_at);
         count++;
-        size += mn_buf_span(word->packet).size;
+        size += word->message->size;
     }
     MN_ASSERT(count == records->stats.words && count <= RECORDS_WORDS_MAX);
     MN_ASSERT(count == records->word_timers.count);

@@ -195,6 +195,7 @@ static void say_relayed(struct records *records, const mn_id *to,
 static void on_said_relay(struct records *records, const mn_id *from,
                           const Meshnode__Record__Relay *said)
 {
+    struct records_output *output;
     struct records_key key;
 
     if (!read_key(said->key, &key) || said->message.len > RECORDS_RELAY_MAX) {
@@ -202,8 +203,9 @@ static void on_said_relay(struct records *records, const mn_id *from,
         return;
     }
     if (!records_pace_take(records, from, said->message.len)) return;
-    records_emit(records, RECORDS_OUT_RELAYED, &key)->body =
-        mn_arena_copy(records->outbox->arena, pb_span(said->message));
+    output = records_emit(records, RECORDS_OUT_RELAYED, &key);
+    output->body = mn_arena_copy(records->outbox->arena, pb_span(said->message));
+    output->age = said->age;
     if (said->number != 0) say_relayed(records, from, said, &key); /* older nodes wait for none */
 }
 
