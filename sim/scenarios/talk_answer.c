@@ -96,20 +96,25 @@ static void reply_taken(struct sim *sim, void *context, const struct sim_respons
         reply_free(reply);
 }
 
+/* It may be taken, and freed, while it is being posted. */
 static void reply_post(struct sim *sim, void *context)
 {
     struct reply *reply = context;
+    struct mn_buf *body = mn_buf_ref(reply->body);
+    char session[SIM_SESSION_SIZE];
 
     (void)sim;
+    memcpy(session, reply->session, sizeof session);
     if (reply->host->node == NULL)
         reply_again(reply);
     else
-        sim_http_ask(reply->host, &(struct sim_request){.body = mn_buf_span(reply->body),
-                                                        .session = reply->session,
+        sim_http_ask(reply->host, &(struct sim_request){.body = mn_buf_span(body),
+                                                        .session = session,
                                                         .patience = TALK_PATIENCE_SMALL,
                                                         .is_steadfast = true,
                                                         .on_end = reply_taken,
                                                         .context = reply});
+    mn_buf_unref(body);
 }
 
 /* Behind a balancer it is posted anywhere, unless no other node can know its session. */
