@@ -425,6 +425,15 @@ const struct client_response *client_send(const char *method, const char *target
     return find(id);
 }
 
+const struct client_response *client_stream(const char *session)
+{
+    char line[400];
+    const char *const headers[] = {line, NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session);
+    return client_send("GET", "/mcp", headers, NULL);
+}
+
 const struct client_response *client_legacy(const char *session, const char *body)
 {
     char line[400];

@@ -70,6 +70,9 @@ const struct client_response *client_response(uint64_t id);
 
 /* POST to /mcp: of a session (legacy), or with the modern headers made from method and name. */
 const struct client_response *client_legacy(const char *session, const char *body);
+
+/* The stream of that session at /mcp, by GET. */
+const struct client_response *client_stream(const char *session);
 const struct client_response *client_modern(const char *method, const char *name,
                                             const char *params);
 

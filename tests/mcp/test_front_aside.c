@@ -29,15 +29,6 @@ static void setup(void)
     client_forget_all();
 }
 
-static const struct client_response *stream_of(const char *session)
-{
-    char line[400];
-    const char *const headers[] = {line, NULL};
-
-    snprintf(line, sizeof line, "mcp-session-id: %s", session);
-    return client_send("GET", "/mcp", headers, NULL);
-}
-
 static void call(const char *session)
 {
     client_legacy(session, CALL);
@@ -64,7 +55,7 @@ static struct mn_span hears(const char *session)
 
 START_TEST(a_session_hears_on_its_stream)
 {
-    const struct client_response *stream = stream_of(ann), *other = stream_of(bob);
+    const struct client_response *stream = client_stream(ann), *other = client_stream(bob);
     struct mn_span whose = hears(ann);
 
     ck_assert_uint_eq(feed()->node.bytes[0], 9); /* of the node that served its call */
@@ -84,7 +75,7 @@ END_TEST
 
 START_TEST(each_hears_its_own)
 {
-    const struct client_response *stream = stream_of(ann), *other = stream_of(bob);
+    const struct client_response *stream = client_stream(ann), *other = client_stream(bob);
     struct mn_span anns = hears(ann), bobs;
 
     call(bob);
@@ -103,7 +94,7 @@ END_TEST
 
 START_TEST(levels_are_told_and_kept_to)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
 
     client_legacy(ann, LEVEL("error"));
@@ -124,7 +115,7 @@ START_TEST(a_stream_that_is_opened_later_hears)
     call(ann);
     ck_assert_ptr_null(feed());
     ck_assert(!client_calls[0].request->wants_logs);
-    stream_of(ann);
+    client_stream(ann);
     ck_assert_ptr_nonnull(feed());
 }
 END_TEST
@@ -150,7 +141,7 @@ static const struct {
 
 START_TEST(what_has_a_way_of_its_own_or_is_none_is_dropped)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
 
     client_forget(stream->id);
@@ -163,7 +154,7 @@ END_TEST
 
 START_TEST(urls_are_done_with_where_they_have_ids)
 {
-    const struct client_response *streams[] = {stream_of(ann), stream_of(bob)};
+    const struct client_response *streams[] = {client_stream(ann), client_stream(bob)};
     struct mn_span whose = hears(_i == 0 ? ann : bob);
 
     client_aside(feed()->ticket, whose, "notifications/elicitation/complete",
@@ -174,7 +165,7 @@ END_TEST
 
 START_TEST(who_does_not_read_misses_it)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
     static char params[16384];
 
@@ -212,7 +203,7 @@ static void respond(const char *session, uint64_t id, const char *how)
 
 START_TEST(a_client_is_asked_on_its_stream)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
     uint32_t count = client_calls_count;
     const struct client_call *answer;
@@ -245,7 +236,7 @@ END_TEST
 START_TEST(a_large_answer_goes_to_its_server_too)
 {
     static const char result[] = "{\"data\":\"";
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
     uint32_t count = client_calls_count;
     char head[200], line[400];
@@ -279,7 +270,7 @@ END_TEST
 /* Then the server asks about that one, and no other. */
 START_TEST(a_client_makes_a_task_of_what_it_is_asked)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
     const struct client_call *answer;
 
@@ -300,7 +291,7 @@ END_TEST
 
 START_TEST(an_answer_finds_its_server_when_the_stream_is_gone)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
     uint64_t id;
 
@@ -317,7 +308,7 @@ END_TEST
 
 START_TEST(a_question_taken_back_is_cancelled)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
     uint32_t count = client_calls_count;
     char expected[64];
@@ -349,7 +340,7 @@ static const struct {
 
 START_TEST(what_cannot_be_asked_is_refused)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
     uint32_t count = client_calls_count;
 
@@ -365,7 +356,7 @@ END_TEST
 
 START_TEST(no_session_is_asked_without_end)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct mn_span whose = hears(ann);
     uint32_t count = client_calls_count;
     char key[16];

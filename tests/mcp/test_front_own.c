@@ -24,15 +24,6 @@ static const struct client_response *stream;
 static uint64_t shared, own; /* lasting calls: of the resources; of what is at the node */
 static struct mn_span whose;
 
-static const struct client_response *open_stream(void)
-{
-    char line[400];
-    const char *const headers[] = {line, NULL};
-
-    snprintf(line, sizeof line, "mcp-session-id: %s", ann);
-    return client_send("GET", "/mcp", headers, NULL);
-}
-
 static uint64_t last_feed(void)
 {
     for (uint32_t i = client_calls_count; i > 0; i--)
@@ -68,7 +59,7 @@ static void setup(void)
     client_legacy(ann, ON("x://1"));
     shared = last_feed();
     client_served(shared);
-    stream = open_stream();
+    stream = client_stream(ann);
     client_legacy(ann, CALL);
     ck_assert_uint_eq(client_calls[client_calls_count - 1].request->n_uris, 1);
     client_result(client_calls[client_calls_count - 1].ticket, "{\"content\":[]}");
@@ -167,7 +158,7 @@ START_TEST(of_many_sessions_not_each_call_tells_all)
     for (int i = 0; i < 64; i++) {
         strcpy(ann, client_initialize("/mcp", "2025-11-25"));
         client_legacy(ann, LEVEL);
-        open_stream();
+        client_stream(ann);
         call();
         client_forget_all();
     }
@@ -219,7 +210,7 @@ START_TEST(who_goes_meanwhile_is_told_on_the_next_stream)
     client_updated(shared, "x://1");
     client_gone(stream->id);
     client_at(client_now.mono + 60 * MN_MS);
-    stream = open_stream();
+    stream = client_stream(ann);
     ck_assert(was_told("x://1"));
     aside("x://1");
     client_legacy(ann, OFF("x://1"));

@@ -27,15 +27,6 @@ static void setup(void)
     client_forget_all();
 }
 
-static const struct client_response *stream_of(const char *session)
-{
-    char line[400];
-    const char *const headers[] = {line, NULL};
-
-    snprintf(line, sizeof line, "mcp-session-id: %s", session);
-    return client_send("GET", "/mcp", headers, NULL);
-}
-
 static void copy_id(const char *body, char id[1024])
 {
     const char *at = strstr(body, "\"taskId\":\"");
@@ -85,7 +76,7 @@ static struct client_call *feed_of(const char *wishes)
 
 START_TEST(a_session_is_told_of_the_tasks_that_it_began)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     struct client_call *feed;
     struct mn_span whose;
     char id[1024], expected[2048];
@@ -147,7 +138,7 @@ START_TEST(progress_of_a_task_is_told_under_the_token_it_was_begun_with)
     client_service("srv", true, tools);
     strcpy(ann, client_initialize("/mcp", "2025-11-25"));
     for (int i = 0; i < 2; i++) {
-        stream = stream_of(ann);
+        stream = client_stream(ann);
         client_at(client_now.mono + RECORDS_LOST_WAIT); /* others may know better */
         if (i == 0) {
             client_legacy(ann, ID "\"method\":\"tools/call\",\"params\":{\"name\":\"srv__t\","
@@ -170,7 +161,7 @@ START_TEST(who_has_its_result_is_not_told)
     struct client_call *feed;
     char id[1024], body[1400];
 
-    stream_of(ann);
+    client_stream(ann);
     begin_legacy(ann, "t-1", id);
     feed = feed_of("t-1 ");
     snprintf(body, sizeof body, ID "\"method\":\"tasks/get\",\"params\":{\"taskId\":\"%s\"}}", id);
@@ -193,7 +184,7 @@ START_TEST(a_session_that_ends_hears_no_more)
     char id[1024], line[400];
     const char *const headers[] = {line, NULL};
 
-    stream_of(ann);
+    client_stream(ann);
     begin_legacy(ann, "t-1", id);
     feed = feed_of("t-1 ");
     snprintf(line, sizeof line, "mcp-session-id: %s", ann);
@@ -213,14 +204,14 @@ START_TEST(a_session_is_told_of_so_many_tasks_and_no_more)
         client_forget_all();
     }
     ck_assert_uint_eq(client_calls_count, FRONT_TASKS_MAX + 1); /* where should it be told? */
-    stream_of(ann);
+    client_stream(ann);
     feed = &client_calls[FRONT_TASKS_MAX + 1];
     ck_assert_str_eq(feed->request->method, LISTEN);
     client_served(feed->ticket);
     ck_assert_ptr_null(strstr(client_input.wishes, "t-0 ")); /* the oldest went */
     ck_assert_ptr_nonnull(strstr(client_input.wishes, "t-1 "));
     ck_assert_ptr_nonnull(strstr(client_input.wishes, "t-64 "));
-    stream_of(ann); /* instead of the other one */
+    client_stream(ann); /* instead of the other one */
     ck_assert(feed->is_cancelled);
     ck_assert_str_eq(client_calls[FRONT_TASKS_MAX + 2].request->method, LISTEN);
 }
@@ -231,7 +222,7 @@ START_TEST(who_reads_its_stream_is_told_of_as_many)
     char id[1024], own[16];
     struct client_call *feed;
 
-    stream_of(ann);
+    client_stream(ann);
     begin_legacy(ann, "t-0", id);
     feed = feed_of("t-0 ");
     for (uint32_t i = 1; i <= FRONT_TASKS_MAX; i++) {
@@ -250,7 +241,7 @@ END_TEST
 /* However often a server says something, what waits for a client that does not read is bounded. */
 START_TEST(who_does_not_read_misses_what_is_told_of_tasks)
 {
-    const struct client_response *stream = stream_of(ann);
+    const struct client_response *stream = client_stream(ann);
     static char params[16384];
     struct client_call *feed;
     struct mn_span whose;
@@ -289,7 +280,7 @@ START_TEST(what_was_not_asked_for_is_not_told)
     client_legacy(ann, ID "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"x://1\"}}");
     resource = client_calls[client_calls_count - 1].ticket;
     client_served(resource);
-    stream = stream_of(ann);
+    stream = client_stream(ann);
     begin_legacy(ann, "t-1", id);
     tasks = feed_of("t-1 ");
     whose = client_input.session;
