@@ -98,8 +98,9 @@ struct front_exchange {
     struct mn_buf *listen_id;                 /* LISTEN: verbatim id of its request */
     struct front_subscriptions subscriptions; /* LISTEN: to resources and tasks; GET: to tasks */
     struct front_known known;                 /* LISTEN: the lists that were asked for */
-    struct front_session *session;            /* GET: whose stream it is; */
-    uint64_t moves, opened_ms; /* that session's moves when it was opened; and when */
+    struct front_session *session;            /* GET: whose stream it is */
+    uint64_t moves;     /* GET: how often that session had gone to another node then, */
+    uint64_t opened_ms; /* and when that was: Unix time */
 };
 
 #define FRONT_OPENINGS_MAX 20 /* made-up sealed strings of one principal per minute; then 429 */
