@@ -79,15 +79,11 @@ test('simulated updates of the reference server: for who has subscribed, on stdi
     const client = await open(transport(), way, {elicitation: {}}), bystander = await open(transport(), way, {elicitation: {}});
     for (const each of [client, bystander]) await each.subscribeResource({uri});
     clients.push([way, client]);
-    quiet.push(bystander);
-    if (!way.includes('two nodes')) continue;
-    await bystander.callTool({name: 'echo', arguments: {message: 'here'}}); // has a session of its own, too
-    // A node tells once of each resource when its server has taken the subscription.
-    await waitFor('both are told that it is taken', () => [client, bystander].every(each => updates(each).length === 1));
-    for (const each of [client, bystander]) each.told = [];
+    quiet.push([way, bystander]);
+    if (way.includes('two nodes')) await bystander.callTool({name: 'echo', arguments: {message: 'here'}}); // has a session of its own, too
   }
   for (const [, client] of clients) await toggle(client); // the first call of each: it tells at once, and each five seconds
-  await waitFor('each hears it three times', () => clients.every(([, client]) => updates(client).length >= 3));
+  await waitFor('each hears it five times', () => clients.every(([, client]) => updates(client).length >= 5));
   for (const [way, client] of clients) assert.deepEqual(new Set(updates(client)), new Set([uri]), way);
   // What is subscribed to later is told as well; what is not any more is not.
   for (const [, client] of clients) await client.subscribeResource({uri: other});
@@ -97,9 +93,11 @@ test('simulated updates of the reference server: for who has subscribed, on stdi
   for (const [, client] of clients) client.told = [];
   await hear('and again', 2);
   for (const [way, client] of clients) assert.deepEqual(new Set(updates(client)), new Set([other]), way);
-  for (const client of quiet) assert.deepEqual(updates(client), []);
+  // A node may tell once of each resource in either session of its server, when that has taken the subscription
+  // (docs/PROTOCOL.md); of what was toggled, a bystander would have heard more often by now.
+  for (const [way, client] of quiet) assert.ok(updates(client).length <= (way.includes('two nodes') ? 2 : 0), `${way}: ${updates(client)}`);
   for (const [, client] of clients) await toggle(client);
-  for (const client of [...clients.map(([, client]) => client), ...quiet]) await client.close();
+  for (const [, client] of [...clients, ...quiet]) await client.close();
 }));
 
 test('what one server by hand says between calls: directly and through two nodes, and to nobody else', withMesh('between', async mesh => {
