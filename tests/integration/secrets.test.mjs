@@ -89,7 +89,9 @@ test('secrets are nowhere but where they belong', withMesh('secrets', async mesh
   const api = (await ctlJson(n1, 'token', 'create', '--role', 'admin')).token;
   const client = (await ctlJson(n2, 'token', 'create', '--role', 'client')).token;
   // Each is used, rightly and wrongly.
-  await waitFor('the tool is listed', async () => (await modern(n1, 'tools/list', {}, {headers: {authorization: `Bearer ${bearer}`}})).message.result.tools.length > 0);
+  for (const node of [n1, n2])
+    await waitFor(`${node.name} lists the tool`, async () => (await modern(node, 'tools/list', {}, {headers: {authorization: `Bearer ${bearer}`}}))
+      .message.result.tools.some(({name}) => name === 'spy__echo'));
   for (const [node, secret] of [[n1, bearer], [n2, client], [n1, api]])
     assert.ok((await modern(node, 'tools/call', {name: 'spy__echo', arguments: {text: 'x'}}, {headers: {authorization: `Bearer ${secret}`}})).message.result);
   for (const path of ['/v1/status', '/v1/nothing', `/v1/status?access_token=${api}`])
