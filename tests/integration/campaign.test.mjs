@@ -240,4 +240,4 @@ test('what was acknowledged is there, and what is read is new, whatever happens 
       if (canMount) execFileSync('umount', ['-l', join(dir, 'disk')]);
       rmSync(dir, {recursive: true, force: true});
     }
-  }));
+  }, {limit: SECONDS * 1000 + 300_000}));

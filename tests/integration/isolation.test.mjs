@@ -8,6 +8,7 @@ import {readFileSync, writeFileSync} from 'node:fs';
 import {Mesh, waitFor, modern, nodejs, url, sleep} from './lib/mesh.mjs';
 
 const headers = {'content-type': 'application/json', accept: 'application/json, text/event-stream'};
+const PATIENCE = 120_000; // an answer that never ends fails its test, and no more
 const mesh = new Mesh('apart');
 const diary = join(mesh.dir, 'diary');
 let n1, n2, n3, recorder;
@@ -62,8 +63,8 @@ class Client {
     return client;
   }
 
-  post(message, signal) {
-    return fetch(url(this.node, this.path), {method: 'POST', signal, body: JSON.stringify({jsonrpc: '2.0', ...message}),
+  post(message) {
+    return fetch(url(this.node, this.path), {method: 'POST', signal: AbortSignal.timeout(PATIENCE), body: JSON.stringify({jsonrpc: '2.0', ...message}),
       headers: {...headers, ...(this.session ? {'mcp-session-id': this.session, 'mcp-protocol-version': '2025-11-25'} : {})}});
   }
 

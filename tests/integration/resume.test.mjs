@@ -10,6 +10,7 @@ const mesh = new Mesh('resume');
 const diary = join(mesh.dir, 'diary');
 const server = {command: nodejs, args: [join(import.meta.dirname, 'lib', 'legacy.mjs'), diary], era: 'legacy'};
 let n1, n2, n3;
+const PATIENCE = 120_000; // a stream that never ends fails its test, and no more
 
 // A client that reads a stream as the specification wants it: the id of the last event is where it goes on.
 class Client {
@@ -27,7 +28,7 @@ class Client {
   }
 
   post(node, message) {
-    return fetch(url(node), {method: 'POST', headers: this.headers(), body: JSON.stringify({jsonrpc: '2.0', ...message})});
+    return fetch(url(node), {method: 'POST', signal: AbortSignal.timeout(PATIENCE), headers: this.headers(), body: JSON.stringify({jsonrpc: '2.0', ...message})});
   }
 
   // Reads until the stream ends or breaks; true: it ended.
@@ -56,7 +57,7 @@ class Client {
   }
 
   async resume(node) {
-    const response = await fetch(url(node), {headers: {...this.headers(), accept: 'text/event-stream', 'last-event-id': this.last}});
+    const response = await fetch(url(node), {signal: AbortSignal.timeout(PATIENCE), headers: {...this.headers(), accept: 'text/event-stream', 'last-event-id': this.last}});
     this.reading = this.read(response);
   }
 

@@ -167,16 +167,19 @@ net.Server.prototype.listen = function (port, ...more) {
   return portIn('the reference server', file);
 }
 
-// Runs body(mesh) and cleans up; shows the logs when it fails.
-export function withMesh(name, body) {
+// Runs body(mesh) and cleans up; shows the logs when it fails. One that takes too long fails: ctest, which would end it at last,
+// shows none.
+export function withMesh(name, body, {limit = 300_000} = {}) {
   return async () => {
     const mesh = new Mesh(name);
+    let timer;
     try {
-      await body(mesh);
+      await Promise.race([body(mesh), new Promise((_, fail) => { timer = setTimeout(fail, limit, new Error(`not over within ${limit} ms`)); })]);
     } catch (error) {
       console.log(mesh.logs());
       throw error;
     } finally {
+      clearTimeout(timer);
       await mesh.stop();
     }
   };
