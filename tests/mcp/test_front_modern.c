@@ -642,96 +642,6 @@ START_TEST(marked_arguments_must_be_repeated)
 }
 END_TEST
 
-/* ---- listening ---- */
-
-#define LISTEN_PARAMS "{\"notifications\":{\"toolsListChanged\":true,\"x\":1}," MODERN_META("") "}"
-#define ACKNOWLEDGED                                                       \
-    "event: message\ndata: {\"jsonrpc\":\"2.0\","                          \
-    "\"method\":\"notifications/subscriptions/acknowledged\",\"params\":{" \
-    "\"notifications\":{\"toolsListChanged\":true},"                       \
-    "\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":1}}}\n\n"
-#define CHANGED                                                                                   \
-    "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"," \
-    "\"params\":{\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":1}}}\n\n"
-
-static void settle(void)
-{
-    client_at(client_now.mono + 100 * MN_MS);
-}
-
-START_TEST(listeners_are_told_once_per_change)
-{
-    static const char *const other[] = {ECHO_TOOL, NULL};
-    const struct client_response *response;
-
-    settle();
-    response = client_modern("subscriptions/listen", NULL, LISTEN_PARAMS);
-    ck_assert_str_eq(response->type, "text/event-stream");
-    client_assert_body(response, ACKNOWLEDGED);
-    client_service("b", true, other);
-    client_service("c", true, other);
-    client_assert_body(response, ACKNOWLEDGED);
-    settle();
-    client_assert_body(response, ACKNOWLEDGED CHANGED);
-    client_service_gone("b", false);
-    settle();
-    client_assert_body(response, ACKNOWLEDGED CHANGED CHANGED);
-    ck_assert(!response->is_ended);
-}
-END_TEST
-
-START_TEST(listeners_are_not_told_when_their_list_is_the_same)
-{
-    static const char *const other[] = {ECHO_TOOL, NULL};
-    const struct client_response *response;
-
-    settle();
-    response = client_modern("subscriptions/listen", NULL, LISTEN_PARAMS);
-    client_service("hidden", false, other);
-    settle();
-    client_service("b", true, other);
-    client_service_gone("b", false);
-    settle();
-    client_service("srv", true, tools);
-    settle();
-    client_assert_body(response, ACKNOWLEDGED);
-}
-END_TEST
-
-START_TEST(a_listener_that_wants_nothing_hears_nothing)
-{
-    const struct client_response *response =
-        client_modern("subscriptions/listen", NULL,
-                      "{\"notifications\":{\"toolsListChanged\":false}," MODERN_META("") "}");
-
-    ck_assert_ptr_nonnull(strstr(response->body, "{\"notifications\":{},"));
-    client_forget(response->id);
-    client_service_gone("srv", false);
-    settle();
-    client_assert_body(response, "");
-}
-END_TEST
-
-START_TEST(listening_ends_with_the_connection_or_the_node)
-{
-    uint64_t gone = client_modern("subscriptions/listen", NULL, LISTEN_PARAMS)->id;
-    const struct client_response *response =
-        client_modern("subscriptions/listen", NULL, LISTEN_PARAMS);
-
-    client_gone(gone);
-    client_forget(gone);
-    client_step(&(struct mcp_input){.type = MCP_IN_STOP});
-    client_assert_body(client_response(gone), "");
-    client_assert_body(response, ACKNOWLEDGED
-                       "event: message\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{"
-                       "\"resultType\":\"complete\",\"_meta\":{"
-                       "\"io.modelcontextprotocol/subscriptionId\":1}}}\n\n");
-    ck_assert(response->is_ended);
-    ck_assert(front_is_idle(client_front));
-    ck_assert_uint_eq(client_modern("tools/list", NULL, meta_only)->code, 503);
-}
-END_TEST
-
 /* ---- one server as it is ---- */
 
 static const struct client_response *at_server(const char *target, const char *method,
@@ -819,10 +729,6 @@ int main(void)
     tcase_add_test(tcase, a_trail_travels_with_the_call);
     tcase_add_test(tcase, a_marked_argument_that_is_null_needs_no_header);
     tcase_add_test(tcase, marked_arguments_must_be_repeated);
-    tcase_add_test(tcase, listeners_are_told_once_per_change);
-    tcase_add_test(tcase, listeners_are_not_told_when_their_list_is_the_same);
-    tcase_add_test(tcase, a_listener_that_wants_nothing_hears_nothing);
-    tcase_add_test(tcase, listening_ends_with_the_connection_or_the_node);
     tcase_add_test(tcase, one_server_is_shown_as_it_is);
     tcase_add_test(tcase, one_server_gets_every_name);
     tcase_add_test(tcase, a_server_that_is_not_there_is_not_found);

@@ -59,6 +59,7 @@ struct front *front_new(const struct mcp_config *config)
     front_look_init(front);
     mn_map_init(&front->listed, rng_u64(&front->rng));
     mn_list_init(&front->streams);
+    mn_list_init(&front->streams_due);
     mn_list_init(&front->large);
     mn_list_init(&front->packs);
     mn_list_init(&front->inputs);
@@ -278,6 +279,7 @@ static void front_on_time(struct front *front)
         front_look_begin(front);
         front_stream_changed(front);
     }
+    front_stream_slice(front);
 }
 
 void front_step(struct front *front, struct mn_now now, const struct mcp_input *input,
@@ -332,7 +334,8 @@ mn_time front_deadline(const struct front *front)
     at = mn_time_min(at, records_deadline(front->records));
     at = mn_time_min(at, front->judge_at);
     if (!mn_list_is_empty(&front->large) || !mn_list_is_empty(&front->packs) ||
-        !mn_list_is_empty(&front->inputs) || front_look_is_under_way(front))
+        !mn_list_is_empty(&front->inputs) || front_look_is_under_way(front) ||
+        front_stream_is_due(front))
         return 0;
     return mn_time_min(at, front->changed_at);
 }

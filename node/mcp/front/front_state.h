@@ -94,7 +94,7 @@ struct front_exchange {
     bool becomes_stream;          /* its answer is one, from its begin on */
 
     /* LISTEN and GET. */
-    struct mn_list in_streams;
+    struct mn_list in_streams;                /* in front->streams, or streams_due */
     struct mn_buf *listen_id;                 /* LISTEN: verbatim id of its request */
     struct front_subscriptions subscriptions; /* LISTEN: to resources and tasks; GET: to tasks */
     struct front_known known;                 /* LISTEN: the lists that were asked for */
@@ -287,9 +287,10 @@ struct front {
     struct mn_heap feeds_timers, updates_timers;
     struct front_look look;
     uint32_t subscriptions_count;
-    struct mn_map subscribers; /* by principal, of front_subscription.c */
-    struct mn_map listed;      /* by ticket, of front_task_list.c */
-    struct mn_list streams;
+    struct mn_map subscribers;  /* by principal, of front_subscription.c */
+    struct mn_map listed;       /* by ticket, of front_task_list.c */
+    struct mn_list streams;     /* exchange.in_streams; */
+    struct mn_list streams_due; /* those that may have to be told of changed lists */
     uint32_t streams_count;
     struct mn_heap timers;   /* front_exchange.timer */
     struct mn_heap expiries; /* front_session.expiry */

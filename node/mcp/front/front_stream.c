@@ -6,6 +6,7 @@
 #include "node/mcp/front/front_told.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
+#define STREAMS_SLICE 32 /* told of a change in one step: each is a write to a socket */
 
 static void front_stream_add(struct front *front, struct front_exchange *exchange,
                              enum front_exchange_kind kind)
@@ -203,8 +204,22 @@ void front_stream_get(struct front *front, struct front_exchange *exchange,
 
 void front_stream_changed(struct front *front)
 {
-    MN_LIST_FOR_EACH (entry, &front->streams) {
-        front_stream_refresh(front, MN_CONTAINER(entry, struct front_exchange, in_streams));
+    mn_list_append(&front->streams_due, &front->streams);
+}
+
+bool front_stream_is_due(const struct front *front)
+{
+    return !mn_list_is_empty(&front->streams_due);
+}
+
+void front_stream_slice(struct front *front)
+{
+    for (uint32_t i = 0; i < STREAMS_SLICE && front_stream_is_due(front); i++) {
+        struct front_exchange *exchange =
+            MN_CONTAINER(front->streams_due.next, struct front_exchange, in_streams);
+        mn_list_remove(&exchange->in_streams);
+        mn_list_push_back(&front->streams, &exchange->in_streams);
+        front_stream_refresh(front, exchange);
     }
 }
 
@@ -225,6 +240,7 @@ void front_stream_end(struct front *front, struct front_exchange *exchange)
 
 void front_stream_stop(struct front *front)
 {
+    mn_list_append(&front->streams, &front->streams_due);
     MN_LIST_FOR_EACH_SAFE (entry, &front->streams)
         front_stream_end(front, MN_CONTAINER(entry, struct front_exchange, in_streams));
 }

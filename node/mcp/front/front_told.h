@@ -198,8 +198,11 @@ void front_stream_listen(struct front *front, struct front_exchange *exchange,
 void front_stream_get(struct front *front, struct front_exchange *exchange,
                       struct front_session *session);
 
-/* Lists may have changed: tells all clients whose list did. */
+/* Lists may have changed: all clients whose list did are told, a few in each step. One that is
+ * behind is told once, of what is there by then. */
 void front_stream_changed(struct front *front);
+void front_stream_slice(struct front *front);
+bool front_stream_is_due(const struct front *front);
 
 /* Ends a lasting stream, or all, as a server that goes away does. */
 void front_stream_end(struct front *front, struct front_exchange *exchange);
