@@ -68,8 +68,9 @@ static bool read_move(const struct frame_item *item, mn_id nodes[NODES], struct 
         return true;
     case MOVE_RELAY:
         ret->type = RECORDS_IN_RELAY;
-        if (item->bytes.size > 0) ret->relay = mn_span(item->bytes.data + 1, item->bytes.size - 1);
-        return ret->relay.size <= RECORDS_RELAY_MAX;
+        if (item->bytes.size > 0)
+            ret->relay.message = mn_span(item->bytes.data + 1, item->bytes.size - 1);
+        return ret->relay.message.size <= RECORDS_RELAY_MAX;
     default:
         ret->type = RECORDS_IN_MESSAGE;
         ret->message.from.bytes[0] = (uint8_t)((uint32_t)item->kind % NODES + 1);

@@ -14,6 +14,8 @@
 #define PING "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}"
 #define CALL \
     "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"tools/call\",\"params\":{\"name\":\"srv__echo\"}}"
+#define CANCEL \
+    "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":9}}"
 #define INITIALIZE                                                                             \
     "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"initialize\",\"params\":{\"protocolVersion\":" \
     "\"2025-06-18\",\"capabilities\":{\"roots\":{},\"x\":{\"deep\":[1]}}}}"
@@ -190,8 +192,7 @@ START_TEST(what_comes_while_a_session_is_told_to_others_waits_too)
     post(session_id, CALL);
     answer_ask(&client_carries[0], NULL);
     answer_ask(&client_carries[1], record);
-    cancel = post(session_id, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
-                              "\"params\":{\"requestId\":9}}");
+    cancel = post(session_id, CANCEL);
     ck_assert_uint_eq(client_response(cancel)->code, 0);
     client_confirm_puts();
     ck_assert_uint_eq(client_response(cancel)->code, 202);
@@ -265,8 +266,7 @@ START_TEST(what_a_client_posts_at_another_node_gets_to_its_call)
     ck_assert_str_eq(client_input.result, "{\"roots\":[]}");
     ck_assert(!client_calls[0].is_cancelled);
     client_carries_count = 0;
-    relayed(record, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{"
-                    "\"requestId\":9}}");
+    relayed(record, CANCEL);
     ck_assert(client_calls[0].is_cancelled);
     relayed(record, answer); /* too late; and it is not passed on once more */
     ck_assert_uint_eq(client_carries_count, 0);
@@ -340,8 +340,6 @@ static uint32_t relays(const char *part)
 /* Its client uses ids again, and the word comes when the next call under that one runs. */
 START_TEST(a_cancellation_that_comes_late_is_of_an_earlier_call)
 {
-    static const char cancel[] = "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\","
-                                 "\"params\":{\"requestId\":9}}";
     const Meshnode__Record__Record *record;
     char session_id[300];
 
@@ -349,11 +347,56 @@ START_TEST(a_cancellation_that_comes_late_is_of_an_earlier_call)
     post(session_id, CALL);
     client_at(client_now.mono + MN_SEC);
     moved(record);
-    relayed_late(record, cancel, 2 * MN_SEC);
-    relayed_late(record, cancel, UINT64_MAX);
+    relayed_late(record, CANCEL, 2 * MN_SEC);
+    relayed_late(record, CANCEL, UINT64_MAX);
     ck_assert(!client_calls[0].is_cancelled);
-    relayed_late(record, cancel, MN_SEC / 2);
+    relayed_late(record, CANCEL, MN_SEC / 2);
     ck_assert(client_calls[0].is_cancelled);
+}
+END_TEST
+
+/* It was there when its client took it back, only its session was not. */
+START_TEST(a_call_that_waited_for_its_session_is_cancelled_by_what_was_said_meanwhile)
+{
+    const Meshnode__Record__Record *record;
+    char session_id[300];
+    mn_time came;
+
+    record = begun(INITIALIZE, session_id);
+    moved(record);
+    came = client_now.mono;
+    post(session_id, CALL);
+    client_at(came + RECORDS_ASK_WAIT);
+    client_at(client_now.mono + RECORDS_WAIT); /* others do not confirm that it is here */
+    ck_assert_uint_eq(client_calls_count, 1);
+    relayed_late(record, CANCEL, client_now.mono - came + 1);
+    ck_assert(!client_calls[0].is_cancelled);
+    relayed_late(record, CANCEL, client_now.mono - came);
+    ck_assert(client_calls[0].is_cancelled);
+}
+END_TEST
+
+/* Where its session was, the next call of that id may have begun while this node looked for it. */
+START_TEST(a_cancellation_is_as_old_as_what_was_posted)
+{
+    const Meshnode__Record__Record *record;
+    char session_id[300];
+    uint64_t id, age = 0;
+    mn_time came;
+
+    record = begun(INITIALIZE, session_id);
+    moved(record);
+    client_carries_count = 0;
+    came = client_now.mono;
+    id = post(session_id, CANCEL);
+    client_at(came + RECORDS_ASK_WAIT);
+    client_at(client_now.mono + RECORDS_WAIT);
+    ck_assert_uint_eq(client_response(id)->code, 202);
+    for (uint32_t i = 0; i < client_carries_count; i++)
+        if (client_carries[i].packet->what_case == MESHNODE__RECORD__PACKET__WHAT_RELAY)
+            age = client_carries[i].packet->relay->age;
+    ck_assert_uint_eq(age, client_now.mono - came);
+    ck_assert_uint_eq(relays("\"requestId\":9"), 1);
 }
 END_TEST
 
@@ -541,6 +584,8 @@ int main(void)
     tcase_add_test(all, answers_of_a_batch_are_passed_on_one_by_one);
     tcase_add_test(all, an_old_stream_does_not_become_the_last_by_what_is_posted);
     tcase_add_test(all, a_cancellation_that_comes_late_is_of_an_earlier_call);
+    tcase_add_test(all, a_call_that_waited_for_its_session_is_cancelled_by_what_was_said_meanwhile);
+    tcase_add_test(all, a_cancellation_is_as_old_as_what_was_posted);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     tcase_add_test(all, a_session_whose_record_nobody_has_is_over);
     tcase_add_test(all, a_session_outlives_a_restart_of_its_node);

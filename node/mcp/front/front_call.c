@@ -271,6 +271,7 @@ front_call_new(struct front *front, struct front_exchange *exchange, struct fron
     call->method = method;
     call->exchange = exchange;
     call->session = session;
+    call->came = exchange->came;
     call->is_aggregated = front_about_is_aggregated(exchange->service);
     exchange->legacy = session;
     call->id = front_call_keep(&to, message->id);

@@ -262,6 +262,7 @@ void front_http_open(struct front *front, const struct edge_input *input)
         return;
     }
     exchange->id = input->id;
+    exchange->came = front->now.mono;
     exchange->kind = FRONT_EXCHANGE_POST;
     exchange->principal = principal;
     exchange->has_token = guard_has_token(front->guard, front->now, &principal);

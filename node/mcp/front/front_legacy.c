@@ -222,7 +222,7 @@ bool front_legacy_cancel(struct front *front, struct front_session *session, con
         struct front_call *call = MN_CONTAINER(entry, struct front_call, in_session);
         struct front_exchange *exchange = call->exchange;
         if (!mn_span_equal(call->id, id->raw)) continue;
-        if (call->started > said_at && !call->is_claim) continue; /* another one of that id */
+        if (call->came > said_at) continue;
         if (call->is_doomed) return true; /* said twice: it is cancelled as soon as that can be */
         is_noted = call->is_noted;
         front_call_cancel(front, call);
@@ -234,13 +234,13 @@ bool front_legacy_cancel(struct front *front, struct front_session *session, con
 }
 
 void front_legacy_notification(struct front *front, struct front_session *session,
-                               const struct jsonrpc_message *message)
+                               const struct jsonrpc_message *message, mn_time said_at)
 {
     const struct json *id = json_find_str(message->params, "requestId");
 
     if (mn_span_is(message->method, "notifications/cancelled")) {
-        if (!front_legacy_cancel(front, session, id, front->now.mono))
-            front_relay_cancel(front, session, id);
+        if (!front_legacy_cancel(front, session, id, said_at))
+            front_relay_cancel(front, session, id, said_at);
     } else if (mn_span_is(message->method, "notifications/roots/list_changed"))
         front_roots_changed(front, session);
     else if (mn_span_is(message->method, "notifications/tasks/status") && message->params != NULL)

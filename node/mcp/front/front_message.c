@@ -57,7 +57,7 @@ static void front_message_response(struct front *front, struct front_exchange *e
     known = front_legacy_session(front, exchange, session);
     if (known == NULL) return;
     if (front_question_on_response(front, known, message) ||
-        front_relay_response(front, known, front->body))
+        front_relay_response(front, known, front->body, exchange->came))
         front_reply_empty(front, exchange, 202);
     else
         front_reply_fail(front, exchange, 413, mn_span(NULL, 0), JSONRPC_INVALID_REQUEST,
@@ -76,7 +76,7 @@ static void front_message_in_session(struct front *front, struct front_exchange 
         front_legacy_request(front, exchange, session, message);
         return;
     }
-    front_legacy_notification(front, session, message);
+    front_legacy_notification(front, session, message, exchange->came);
     front_reply_empty(front, exchange, 202);
 }
 
@@ -124,7 +124,8 @@ struct batch_item {
     bool is_valid;
 };
 
-/* One message of a batch; requests and broken messages were counted as pending. */
+/* One message of a batch; requests and broken messages were counted as pending. An answer that is
+ * too large to be passed on is lost: nothing could say so. */
 static void front_message_of_batch(struct front *front, struct front_exchange *exchange,
                                    struct front_session *session, const struct batch_item *item)
 {
@@ -136,9 +137,9 @@ static void front_message_of_batch(struct front *front, struct front_exchange *e
     else if (message->kind == JSONRPC_REQUEST)
         front_legacy_request(front, exchange, session, message);
     else if (message->kind == JSONRPC_NOTIFICATION)
-        front_legacy_notification(front, session, message);
+        front_legacy_notification(front, session, message, exchange->came);
     else if (!front_question_on_response(front, session, message))
-        (void)front_relay_response(front, session, item->text); /* nothing says one is too large */
+        (void)front_relay_response(front, session, item->text, exchange->came);
 }
 
 static void front_message_run_batch(struct front *front, struct front_exchange *exchange,

@@ -158,12 +158,14 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
                              const struct jsonrpc_message *message);
 void front_legacy_request(struct front *front, struct front_exchange *exchange,
                           struct front_session *session, const struct jsonrpc_message *message);
+
+/* [said_at]: when it came (mono); it may have waited for its session since. */
 void front_legacy_notification(struct front *front, struct front_session *session,
-                               const struct jsonrpc_message *message);
+                               const struct jsonrpc_message *message, mn_time said_at);
 bool front_legacy_is_version(struct mn_span version);
 
 /* The client took that request of its own back (its id; NULL: it says none) at that time (mono), so
- * not one that began later under the same id. False: nothing is known of it here. */
+ * not one that came later under the same id. False: nothing is known of it here. */
 bool front_legacy_cancel(struct front *front, struct front_session *session, const struct json *id,
                          mn_time said_at);
 
@@ -191,14 +193,14 @@ struct front_session *front_legacy_session(struct front *front, struct front_exc
 
 /* ---- front_relay.c ---- */
 
-/* A response ([text]) answers nothing that is known here: the nodes that had the session before
- * hear it. False: it is too large for that. */
+/* A response ([text]), which came at that time (mono), answers nothing that is known here: the
+ * nodes that had the session before hear it. False: it is too large for that. */
 bool front_relay_response(struct front *front, const struct front_session *session,
-                          struct mn_span text);
+                          struct mn_span text, mn_time said_at);
 
 /* The same for a request (its id) that the client takes back. */
 void front_relay_cancel(struct front *front, const struct front_session *session,
-                        const struct json *id);
+                        const struct json *id, mn_time said_at);
 
 /* What another node passes on so, which its client said that long ago; it may be anything. */
 void front_relay_on_word(struct front *front, struct front_session *session, struct mn_span word,

@@ -8,9 +8,9 @@
 #include "proto/base/check.h"
 
 static bool relay_pass(struct front *front, const struct front_session *session,
-                       struct mn_span message)
+                       struct mn_span message, mn_time said_at)
 {
-    struct records_input input = {.type = RECORDS_IN_RELAY, .relay = message};
+    struct records_input input = {.type = RECORDS_IN_RELAY, .relay = {message, said_at}};
 
     if (message.size > RECORDS_RELAY_MAX) return false;
     memcpy(input.key.bytes, session->handle, sizeof input.key.bytes);
@@ -19,15 +19,15 @@ static bool relay_pass(struct front *front, const struct front_session *session,
 }
 
 bool front_relay_response(struct front *front, const struct front_session *session,
-                          struct mn_span text)
+                          struct mn_span text, mn_time said_at)
 {
     if (front_record_moves(session) == 1 && !session->is_elsewhere)
         return true; /* it was at no other node */
-    return relay_pass(front, session, text);
+    return relay_pass(front, session, text, said_at);
 }
 
 void front_relay_cancel(struct front *front, const struct front_session *session,
-                        const struct json *id)
+                        const struct json *id, mn_time said_at)
 {
     struct mn_writer params = {0}, message = {0};
 
@@ -36,7 +36,7 @@ void front_relay_cancel(struct front *front, const struct front_session *session
     mn_writer_add(&params, id->raw);
     mn_writer_str(&params, "}");
     jsonrpc_write_notification(&message, "notifications/cancelled", mn_buf_span(params.buf));
-    (void)relay_pass(front, session, mn_buf_span(message.buf));
+    (void)relay_pass(front, session, mn_buf_span(message.buf), said_at);
     mn_writer_drop(&params);
     mn_writer_drop(&message);
 }

@@ -63,6 +63,7 @@ struct front_subscriptions {
 struct front_exchange {
     struct mn_map_entry by_id;
     uint64_t id;
+    mn_time came; /* mono: its head; it may wait long before it is served */
     enum front_exchange_kind kind;
     struct mn_heap_entry timer; /* upgrade, then keep-alive */
     mn_id principal;
@@ -242,6 +243,7 @@ struct front_call {
     bool is_round;                    /* not the first one, and this is what all have in common: */
     uint8_t round[FRONT_DIGEST_SIZE]; /* of front_round.c */
     struct usage_tool *usage;         /* NULL: not counted */
+    mn_time came;                     /* its exchange; 0: through another node */
     mn_time started;
     struct front_pack *pack;    /* while it is large, and its params are not all in the payload */
     struct mn_heap_entry retry; /* of a claim that could not be asked for */

@@ -226,7 +226,9 @@ void records_step(struct records *records, struct mn_now now, const struct recor
     case RECORDS_IN_ASK: records_ask_begin(records, &input->key); break;
     case RECORDS_IN_END: on_end(records, &input->key); break;
     case RECORDS_IN_RELEASE: on_release(records, &input->key); break;
-    case RECORDS_IN_RELAY: records_relay(records, &input->key, input->relay); break;
+    case RECORDS_IN_RELAY:
+        records_relay(records, &input->key, input->relay.message, input->relay.said_at);
+        break;
     case RECORDS_IN_MARK: on_mark(records, &input->key, input->mark); break;
     case RECORDS_IN_KEPT: records_on_kept(records, &input->key, input->kept); break;
     }

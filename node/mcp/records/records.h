@@ -103,10 +103,13 @@ struct records_input {
             mn_id from;
             struct mn_span bytes;
         } message;
-        struct mn_span put;   /* <= RECORDS_BODY_MAX bytes */
-        struct mn_span kept;  /* whatever it is: it is checked */
-        struct mn_span relay; /* <= RECORDS_RELAY_MAX bytes */
-        uint64_t mark;        /* version */
+        struct {
+            struct mn_span message; /* <= RECORDS_RELAY_MAX bytes */
+            mn_time said_at;        /* mono: when this node heard it, perhaps a while ago */
+        } relay;
+        struct mn_span put;  /* <= RECORDS_BODY_MAX bytes */
+        struct mn_span kept; /* whatever it is: it is checked */
+        uint64_t mark;       /* version */
     };
 };
 
@@ -124,7 +127,7 @@ struct records_output {
     enum records_output_type type;
     mn_id to;
     struct mn_buf *buf; /* the receiver of the output owns this ref */
-    mn_time age;        /* since the word was given to that member, as it says */
+    mn_time age;        /* since that member heard the word, as it says */
     struct records_key key;
     uint64_t version;
     uint32_t copies_count; /* at other nodes */

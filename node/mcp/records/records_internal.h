@@ -162,7 +162,8 @@ void records_ask_end(struct records *records, struct ask *ask);
 
 /* ---- records_relay.c ---- */
 
-void records_relay(struct records *records, const struct records_key *key, struct mn_span message);
+void records_relay(struct records *records, const struct records_key *key, struct mn_span message,
+                   mn_time said_at);
 
 /* The nodes are others than the [old] ones now. */
 void records_relay_on_nodes(struct records *records, const mn_id *old, uint32_t old_count);

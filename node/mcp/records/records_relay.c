@@ -73,17 +73,19 @@ static void word_make_room(struct records *records, size_t size)
     }
 }
 
-void records_relay(struct records *records, const struct records_key *key, struct mn_span message)
+void records_relay(struct records *records, const struct records_key *key, struct mn_span message,
+                   mn_time said_at)
 {
     const struct record *record = records_find(records, key);
     struct records_word *word;
 
     MN_ASSERT(message.size <= RECORDS_RELAY_MAX);
+    MN_ASSERT(said_at <= records->now.mono);
     if (record == NULL || record->former_count == 0) return;
     word = mn_alloc(sizeof *word);
     word->key = *key;
     word->number = ++records->word_last;
-    word->said_at = records->now.mono;
+    word->said_at = said_at;
     word->message = mn_buf_copy(message);
     word->to_count = record->former_count;
     memcpy(word->to, record->former, word->to_count * sizeof *word->to);
