@@ -493,6 +493,53 @@ START_TEST(a_session_that_ended_elsewhere_does_not_come_back)
 }
 END_TEST
 
+static uint64_t end_session(const char *session_id)
+{
+    char line[400];
+    const char *const headers[] = {line, NULL};
+
+    snprintf(line, sizeof line, "mcp-session-id: %s", session_id);
+    return client_open("DELETE", "/mcp", headers);
+}
+
+/* Else it could come back where they are, when this one dies. */
+START_TEST(a_session_is_over_once_two_others_know)
+{
+    char session_id[300];
+    uint64_t id, ping;
+
+    (void)begun(INITIALIZE, session_id);
+    id = end_session(session_id);
+    ck_assert_uint_eq(client_carries_count, 2);
+    ck_assert(client_carries[0].packet->put->is_ended);
+    ck_assert_uint_eq(client_response(id)->code, 0);
+    ping = post(session_id, PING); /* here it is over at once */
+    ck_assert_uint_eq(client_response(ping)->code, 404);
+    client_confirm_puts();
+    ck_assert_uint_eq(client_response(id)->code, 200);
+    ck_assert(client_response(id)->is_ended);
+    ck_assert(front_is_idle(client_front));
+}
+END_TEST
+
+START_TEST(others_that_do_not_answer_do_not_hold_an_end_up_for_ever)
+{
+    char session_id[300], left[300];
+    uint64_t id, gone;
+
+    (void)begun(INITIALIZE, left);
+    (void)begun(INITIALIZE, session_id);
+    id = end_session(session_id);
+    gone = end_session(left);
+    client_gone(gone);
+    client_at(client_now.mono + RECORDS_WAIT - 1);
+    ck_assert_uint_eq(client_response(id)->code, 0);
+    client_at(client_now.mono + 1);
+    ck_assert_uint_eq(client_response(id)->code, 200);
+    ck_assert_uint_eq(client_response(gone)->code, 0);
+}
+END_TEST
+
 static void setup_services(void)
 {
     static const char *const tools[] = {"{\"name\":\"echo\",\"inputSchema\":{\"type\":\"object\"}}",
@@ -586,6 +633,8 @@ int main(void)
     tcase_add_test(all, a_cancellation_that_comes_late_is_of_an_earlier_call);
     tcase_add_test(all, a_call_that_waited_for_its_session_is_cancelled_by_what_was_said_meanwhile);
     tcase_add_test(all, a_cancellation_is_as_old_as_what_was_posted);
+    tcase_add_test(all, a_session_is_over_once_two_others_know);
+    tcase_add_test(all, others_that_do_not_answer_do_not_hold_an_end_up_for_ever);
     tcase_add_test(all, a_session_that_ended_elsewhere_does_not_come_back);
     tcase_add_test(all, a_session_whose_record_nobody_has_is_over);
     tcase_add_test(all, a_session_outlives_a_restart_of_its_node);

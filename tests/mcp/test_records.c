@@ -18,8 +18,8 @@ static struct node {
     struct records *records;
     bool is_up;
     uint32_t stored, copies, found, newer; /* how often it said so; copies: of the last STORED */
-    uint32_t relayed;
-    bool is_found, is_ended; /* the last FOUND or NEWER; [body]: or RELAYED */
+    uint32_t ends, relayed;                /* ends: STORED of one */
+    bool is_found, is_ended;               /* the last FOUND or NEWER; [body]: or RELAYED */
     char body[64];
     struct records_key mark; /* that it is to keep, of this version; 0: none */
     uint64_t mark_version;
@@ -83,6 +83,7 @@ static void hear(struct node *node, const struct records_output *output)
     switch (output->type) {
     case RECORDS_OUT_STORED:
         node->stored++;
+        node->ends += output->is_ended;
         node->copies = output->copies_count;
         break;
     case RECORDS_OUT_FOUND:
@@ -687,6 +688,22 @@ START_TEST(a_word_without_a_number_is_not_confirmed)
 }
 END_TEST
 
+START_TEST(an_end_is_answered_when_two_others_know_of_it)
+{
+    put(&nodes[0], 8, "eight");
+    is_lossy = true;
+    say(&nodes[0], RECORDS_IN_END, 8);
+    pass(RECORDS_RETRY - 1);
+    ck_assert_uint_eq(nodes[0].ends, 0);
+    is_lossy = false;
+    pass(1);
+    ck_assert_uint_eq(nodes[0].ends, 1);
+    ck_assert_uint_eq(nodes[0].copies, 2);
+    pass(RECORDS_WAIT);
+    ck_assert_uint_eq(nodes[0].ends, 1);
+}
+END_TEST
+
 START_TEST(an_end_is_final)
 {
     put(&nodes[0], 8, "eight");
@@ -781,6 +798,30 @@ START_TEST(memory_is_bounded_and_what_is_ours_stays)
     ck_assert_uint_eq(records_stats(nodes[0].records).ended, RECORDS_ENDED_MAX);
     ck_assert_uint_eq(nodes[0].forgotten, 100);
     records_check(nodes[0].records);
+}
+END_TEST
+
+/* Nor for copies of what was put before. */
+START_TEST(who_ends_it_does_not_wait_for_ever)
+{
+    is_lossy = true;
+    put(&nodes[0], 8, "eight");
+    say(&nodes[0], RECORDS_IN_END, 8);
+    ck_assert_uint_eq(nodes[0].stored, 1);
+    ck_assert_uint_eq(nodes[0].ends, 0);
+    pass(RECORDS_WAIT - 1);
+    ck_assert_uint_eq(nodes[0].ends, 0);
+    pass(1);
+    ck_assert_uint_eq(nodes[0].ends, 1);
+    say(&nodes[0], RECORDS_IN_END, 9); /* of what it does not know; other ends make it go */
+    for (uint32_t i = 0; i < RECORDS_ENDED_MAX; i++)
+        receive_put(10000 + i, 1, mn_span(NULL, 0), true);
+    ck_assert_uint_eq(nodes[0].ends, 2);
+    for (int i = 1; i < NODES; i++)
+        nodes[i].is_up = false;
+    tell_nodes();
+    say(&nodes[0], RECORDS_IN_END, 10);
+    ck_assert_uint_eq(nodes[0].ends, 3);
 }
 END_TEST
 
@@ -907,6 +948,8 @@ int main(void)
     tcase_add_test(tcase, the_oldest_word_makes_room);
     tcase_add_test(tcase, a_word_is_confirmed_by_whom_it_is_for);
     tcase_add_test(tcase, a_word_without_a_number_is_not_confirmed);
+    tcase_add_test(tcase, an_end_is_answered_when_two_others_know_of_it);
+    tcase_add_test(tcase, who_ends_it_does_not_wait_for_ever);
     tcase_add_test(tcase, an_end_is_final);
     tcase_add_test(tcase, an_end_outlives_a_restart_of_all);
     tcase_add_test(tcase, a_record_outlives_a_restart_of_all);

@@ -49,6 +49,7 @@ struct front *front_new(const struct mcp_config *config)
     mn_map_init(&front->ended, rng_u64(&front->rng));
     mn_map_init(&front->sessions_by_handle, rng_u64(&front->rng));
     mn_map_init(&front->adoptions, rng_u64(&front->rng));
+    mn_map_init(&front->endings, front->adoptions.seed);
     front_make_records(front);
     mn_list_init(&front->ended_order);
     mn_map_init(&front->feeds, rng_u64(&front->rng));
@@ -88,7 +89,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
 
     while ((entry = mn_list_take(&exchange->calls)) != NULL)
         MN_CONTAINER(entry, struct front_call, in_exchange)->exchange = NULL;
-    front_record_leave(exchange);
+    front_record_leave(front, exchange);
     front->tokens_used -= exchange->has_token;
     if (exchange->session != NULL) exchange->session->stream = NULL;
     front_subscriptions_done(front, &exchange->subscriptions);

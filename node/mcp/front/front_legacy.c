@@ -286,7 +286,6 @@ void front_legacy_verb(struct front *front, struct front_exchange *exchange)
         front_replay_get(front, exchange, session);
         return;
     }
-    front_record_end(front, session);
+    front_record_delete(front, exchange, session);
     front_legacy_end(front, session, "deleted");
-    front_reply_empty(front, exchange, 200);
 }

@@ -249,11 +249,15 @@ void front_record_reply(struct front *front, struct front_exchange *exchange,
 void *front_record_held(const struct front_exchange *exchange, void *at, struct mn_span *id);
 
 /* The exchange ends; what was to be said on it is not. */
-void front_record_leave(struct front_exchange *exchange);
+void front_record_leave(struct front *front, struct front_exchange *exchange);
 
 /* The session goes; copies stay for their time. Or it has ended for good, everywhere. */
 void front_record_done(struct front *front, struct front_session *session);
 void front_record_end(struct front *front, struct front_session *session);
+
+/* The latter, as the client of the exchange wants it: that is answered once others know. */
+void front_record_delete(struct front *front, struct front_exchange *exchange,
+                         struct front_session *session);
 
 /* Its client used another node since, or comes from one just now: what it says waits for its turn.
  */

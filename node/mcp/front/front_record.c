@@ -183,8 +183,9 @@ void *front_record_held(const struct front_exchange *exchange, void *at, struct 
     return link;
 }
 
-void front_record_leave(struct front_exchange *exchange)
+void front_record_leave(struct front *front, struct front_exchange *exchange)
 {
+    if (exchange->is_ending) mn_map_remove(&front->endings, &exchange->by_ending);
     while (!mn_list_is_empty(&exchange->held)) {
         struct held *held = MN_CONTAINER(exchange->held.next, struct held, in_exchange);
         held->exchange = NULL;
@@ -208,6 +209,15 @@ void front_record_done(struct front *front, struct front_session *session)
 void front_record_end(struct front *front, struct front_session *session)
 {
     record_step(front, &(struct records_input){.type = RECORDS_IN_END, .key = record_key(session)});
+}
+
+void front_record_delete(struct front *front, struct front_exchange *exchange,
+                         struct front_session *session)
+{
+    exchange->is_ending = true;
+    exchange->ending = record_key(session);
+    mn_map_insert(&front->endings, &exchange->by_ending, key_span(&exchange->ending));
+    front_record_end(front, session);
 }
 
 /* ---- reading ---- */
@@ -419,11 +429,21 @@ static void record_on_found(struct front *front, const struct records_output *fo
     }
 }
 
+/* Others know that it has ended. Its client may not have waited, or its token has ended with it. */
+static void record_on_ended(struct front *front, const struct records_key *key)
+{
+    struct mn_map_entry *entry = mn_map_find(&front->endings, key_span(key));
+
+    if (entry == NULL) return;
+    front_reply_empty(front, MN_CONTAINER(entry, struct front_exchange, by_ending), 200);
+}
+
 static void record_on_stored(struct front *front, const struct records_output *stored)
 {
     struct adoption *adoption = adoption_find(front, &stored->key);
     struct front_session *session = record_session(front, &stored->key);
 
+    if (stored->is_ended) record_on_ended(front, &stored->key);
     if (session == NULL) return;
     record_release_answers(front, session);
     if (adoption != NULL && !session->is_elsewhere) adoption_end(front, adoption);
@@ -615,6 +635,7 @@ void front_record_free(struct front *front)
         mn_free(MN_CONTAINER(entry, struct adoption, by_key));
     }
     mn_map_done(&front->adoptions);
+    mn_map_done(&front->endings);
     records_free(front->records);
     mn_arena_done(&front->records_arena);
 }

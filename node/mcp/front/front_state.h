@@ -74,6 +74,11 @@ struct front_exchange {
     struct mn_list in_adoption; /* while it is: front_record.c */
     struct mn_list held;        /* answers that wait until their session is kept elsewhere */
 
+    /* DELETE, which waits until others know that its session has ended. */
+    bool is_ending;
+    struct records_key ending;     /* of its record */
+    struct mn_map_entry by_ending; /* in front->endings */
+
     /* The request; spans live in the block of the exchange. */
     struct mn_span service;      /* of /mcp/servers/NAME; "views/NAME": a view; empty: /mcp */
     struct edge_header *headers; /* those named mcp-*, and meshnode-trail */
@@ -282,7 +287,8 @@ struct front {
     struct records *records; /* of sessions, here and at other nodes */
     struct records_outbox records_outbox;
     struct mn_arena records_arena;
-    struct mn_map adoptions; /* of front_record.c */
+    struct mn_map adoptions; /* of front_record.c, */
+    struct mn_map endings;   /* too */
     struct mn_map ended;     /* ids of deleted sessions */
     struct mn_list ended_order;
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */

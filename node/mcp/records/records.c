@@ -68,6 +68,13 @@ static void record_own(struct records *records, struct record *record)
     mn_heap_remove(&records->expiries, &record->expiry);
 }
 
+/* STORED is due for it. */
+static void record_await(struct records *records, struct record *record)
+{
+    record->is_awaited = true;
+    record->wait_until = mn_time_after(records->now.mono, RECORDS_WAIT);
+}
+
 static void on_put(struct records *records, const struct records_key *key, struct mn_span body)
 {
     struct record *record = records_find(records, key);
@@ -93,8 +100,7 @@ static void on_put(struct records *records, const struct records_key *key, struc
     record->version++;
     record_write(records, record);
     records_emit_keep(records, record);
-    record->is_awaited = true;
-    record->wait_until = mn_time_after(records->now.mono, RECORDS_WAIT);
+    record_await(records, record);
     records_spread(records, record);
 }
 
@@ -105,8 +111,9 @@ static void on_end(struct records *records, const struct records_key *key)
     if (record == NULL) record = records_add(records, key);
     record->version++;
     record_write(records, record);
-    if (record->is_awaited) records_tell_stored(records, record);
+    records_tell_stored(records, record); /* of what was put before */
     records_set_ended(records, record);
+    record_await(records, record);
     records_spread(records, record);
 }
 

@@ -84,7 +84,7 @@ enum records_input_type {
     RECORDS_IN_PUT,     /* put: from now on it is ours; answered by STORED */
     RECORDS_IN_ASK,     /* key: answered by one FOUND, perhaps at once; asking again meanwhile is
                          * not answered again */
-    RECORDS_IN_END,     /* key: ended for good, everywhere */
+    RECORDS_IN_END,     /* key: ended for good, everywhere; answered by STORED */
     RECORDS_IN_RELEASE, /* key: not ours any more; copies stay for their time */
     RECORDS_IN_RELAY,   /* key, relay: RELAYED at the nodes that wrote it last */
     RECORDS_IN_MARK,    /* key, mark: a mark of an earlier run of this node */
@@ -115,7 +115,8 @@ struct records_input {
 
 enum records_output_type {
     RECORDS_OUT_SEND = 1, /* to, buf: lost if there is no link */
-    RECORDS_OUT_STORED,   /* key, copies_count: all that was put so far is kept as well as can be */
+    RECORDS_OUT_STORED,   /* key, copies_count: all that was put so far is kept as well as can be;
+                           * is_ended: so is the mark of its end */
     RECORDS_OUT_FOUND,    /* key, is_found, is_ended, body */
     RECORDS_OUT_NEWER,    /* key, is_ended, body: another node changed a record of ours */
     RECORDS_OUT_RELAYED,  /* key, body, age: what a member said by a relay; perhaps twice */

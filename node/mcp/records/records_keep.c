@@ -160,6 +160,7 @@ void records_bound_ended(struct records *records)
 
     if (records->stats.ended <= RECORDS_ENDED_MAX) return;
     oldest = MN_CONTAINER(records->ended_order.next, struct record, in_ended);
+    records_tell_stored(records, oldest);
     records_emit_mark(records, oldest, false);
     records_drop(records, oldest);
 }

@@ -89,6 +89,7 @@ void records_tell_stored(struct records *records, struct record *record)
     if (!record->is_awaited) return;
     record->is_awaited = false;
     output = records_emit(records, RECORDS_OUT_STORED, &record->key);
+    output->is_ended = record->is_ended;
     for (uint32_t i = 0; i < record->copies_count; i++)
         output->copies_count += record->copies[i].is_stored;
     if (output->copies_count < record->copies_count) records->stats.puts_short++;
