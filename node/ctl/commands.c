@@ -93,6 +93,7 @@ const struct ctl_command ctl_commands[] = {
     {"servers add", "NAME [-- COMMAND ARGS...]", 1, 1, 0,
      "attach a server; kept across restarts", ctl_servers_add,
      {{"--url", "URL", "a Streamable HTTP server instead of a command"},
+      {"--header", "LINE", "NAME: VALUE, told to the URL; VALUE @FILE is in a file; may be repeated"},
       {"--env", "K=V", "a variable for the command; may be repeated"},
       {"--cwd", "DIR", "where the command runs"},
       {"--era", "ERA", "auto (default), legacy or modern"},

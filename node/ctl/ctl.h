@@ -40,7 +40,7 @@ enum ctl_format {
 
 #define CTL_ARGS_MAX 64
 #define CTL_VALUES_MAX 64
-#define CTL_OPTIONS_MAX 7 /* of one command, the ending zero included */
+#define CTL_OPTIONS_MAX 8 /* of one command, the ending zero included */
 #define CTL_TIMEOUT_DEFAULT 30000
 
 struct ctl_option {
@@ -128,6 +128,15 @@ bool ctl_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t 
 
 /* Reads what --context names into [server] and [token_file], unless they were given. */
 int ctl_context_load(struct ctl *ctl);
+
+/* ---- secret.c ---- */
+
+#define CTL_SECRET_MAX 4096 /* bytes of the file, the ending NUL of its text included */
+
+/* The one line that [path] holds, without what is blank around its end, into [text] of
+ * CTL_SECRET_MAX bytes. False: there is none, with errno; 0: it is empty, too long, or more than a
+ * line. */
+bool ctl_secret_read(const char *path, char *text);
 
 /* ---- help.c, completion.c ---- */
 

@@ -12,7 +12,6 @@
 #include "node/ctl/ctl.h"
 
 #define ANSWER_MAX ((size_t)64 << 20) /* bytes of an answer that is kept */
-#define TOKEN_MAX 4096                /* bytes of a token file */
 #define SOCKET_NAME "admin.sock"
 
 struct transfer {
@@ -143,22 +142,11 @@ static int fail_with(struct transfer *transfer, CURLcode code)
 
 static char *token_read(struct ctl *ctl)
 {
-    char text[TOKEN_MAX + 1];
-    FILE *file = fopen(ctl->token_file, "re");
-    size_t size;
+    char text[CTL_SECRET_MAX];
 
-    if (file == NULL) return NULL;
-    size = fread(text, 1, sizeof text, file);
-    if (ferror(file)) size = 0;
-    fclose(file);
-    if (size == sizeof text) return NULL;
-    while (size > 0 && (unsigned char)text[size - 1] <= ' ')
-        size--;
-    for (size_t i = 0; i < size; i++)
-        if ((unsigned char)text[i] <= ' ' || text[i] == 0x7f) return NULL; /* no header's value */
-    if (size == 0) return NULL;
-    char *header = mn_alloc(size + sizeof "Authorization: Bearer ");
-    sprintf(header, "Authorization: Bearer %.*s", (int)size, text);
+    if (!ctl_secret_read(ctl->token_file, text) || strchr(text, ' ') != NULL) return NULL;
+    char *header = mn_alloc(strlen(text) + sizeof "Authorization: Bearer ");
+    sprintf(header, "Authorization: Bearer %s", text);
     return header;
 }
 

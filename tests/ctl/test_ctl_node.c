@@ -210,6 +210,28 @@ START_TEST(servers_add_sends_what_a_file_would_have)
 }
 END_TEST
 
+START_TEST(servers_add_takes_headers_also_from_files)
+{
+    char path[128], line[512];
+    FILE *file;
+
+    fake_answers("POST", "/v1/servers", 200, "{\"api\":\"meshctl/v1\",\"kind\":\"Done\"}");
+    snprintf(path, sizeof path, "%s/key", fake_data());
+    file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fprintf(file, "Bearer s3c\"r3t\n");
+    fclose(file);
+    snprintf(line, sizeof line,
+             "servers add web --url http://x/mcp --header X-Team:a:b --header Authorization:@%s",
+             path);
+    ck_assert_int_eq(meshctl(line), 0);
+    ck_assert_str_eq(strstr(fake_heard(), "\r\n\r\n") + 4,
+                     "{\"web\":{\"url\":\"http://x/mcp\",\"headers\":{\"X-Team\":\"a:b\","
+                     "\"Authorization\":\"Bearer s3c\\\"r3t\"}}}");
+    unlink(path);
+}
+END_TEST
+
 START_TEST(servers_are_restarted_and_removed)
 {
     fake_answers("POST", "/v1/servers/s/restart", 200, "{\"kind\":\"Done\"}");
@@ -837,6 +859,7 @@ static void add_commands(Suite *suite)
     tcase_add_checked_fixture(tcase, fake_begin, fake_end);
     tcase_add_test(tcase, names_are_encoded_in_paths);
     tcase_add_test(tcase, servers_add_sends_what_a_file_would_have);
+    tcase_add_test(tcase, servers_add_takes_headers_also_from_files);
     tcase_add_test(tcase, servers_are_restarted_and_removed);
     tcase_add_test(tcase, a_token_is_the_only_output);
     tcase_add_test(tcase, tools_found_by_none_are_not_found);
