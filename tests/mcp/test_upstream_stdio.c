@@ -128,17 +128,48 @@ START_TEST(silence_after_the_probe_means_legacy)
 }
 END_TEST
 
-START_TEST(slow_modern_child_is_still_modern)
+/* Asked for both eras, because npx had to download it, and it has the modern one. */
+static const char *slow_child(void)
 {
     ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_AUTO), MN_OK);
     const char *probe = world_line(&w);
-    world_pass(&w, 5 * MN_SEC); /* npx had to download it */
+    world_pass(&w, 5 * MN_SEC);
     const char *initialize = world_line(&w);
+    assert_has(initialize, "\"method\":\"initialize\"");
     world_answer(&w, probe, WORLD_MODERN);
+    ck_assert_ptr_null(world_line(&w)); /* perhaps it goes on in the session that was asked for */
+    return initialize;
+}
+
+static void assert_modern(void)
+{
+    world_answer(&w, world_line(&w), WORLD_MODERN);
     assert_has(world_line(&w), "\"method\":\"tools/list\"");
-    world_error(&w, initialize, -32601, ""); /* too late to mean anything */
     ck_assert(!world_child(&w)->is_stopped);
     ck_assert(world_info(&w, "s").is_modern);
+}
+
+START_TEST(slow_modern_child_is_still_modern)
+{
+    const char *initialize = slow_child();
+
+    if (_i == 0)
+        world_error(&w, initialize, -32601, "");
+    else
+        world_pass(&w, 30 * MN_SEC);
+    ck_assert_uint_eq(w.children_count, 1);
+    assert_modern();
+}
+END_TEST
+
+START_TEST(slow_child_of_both_eras_is_started_again_for_the_modern_one)
+{
+    world_answer(&w, slow_child(), WORLD_LEGACY);
+    ck_assert(world_child(&w)->is_stopped);
+    world_exit(&w, 0);
+    ck_assert_uint_eq(w.children_count, 2);
+    world_pass(&w, 5 * MN_SEC); /* as slow as before, but asked only once */
+    assert_modern();
 }
 END_TEST
 
@@ -646,7 +677,8 @@ static Suite *suite(void)
     tcase_add_test(tc, discover_result_with_older_versions_only_means_legacy);
     tcase_add_test(tc, modern_setting_never_falls_back);
     tcase_add_test(tc, silence_after_the_probe_means_legacy);
-    tcase_add_test(tc, slow_modern_child_is_still_modern);
+    tcase_add_loop_test(tc, slow_modern_child_is_still_modern, 0, 2);
+    tcase_add_test(tc, slow_child_of_both_eras_is_started_again_for_the_modern_one);
     tcase_add_test(tc, exit_during_the_probe_means_legacy_and_an_immediate_restart);
     tcase_add_test(tc, guess_from_an_exit_is_forgotten_when_it_does_not_help);
     tcase_add_test(tc, unknown_legacy_version_is_refused);

@@ -165,10 +165,10 @@ static void upstream_handshake_modern(struct upstream *server, const struct json
     const struct json *info =
         json_find_str(json_find_str(result, "_meta"), UPSTREAM_NS "serverInfo");
 
-    if (upstream_request_of_kind(server, UPSTREAM_REQUEST_INITIALIZE) != NULL)
-        MN_PROBE("upstream: slow modern server, taken for a legacy one meanwhile");
-    upstream_request_drop_own(server);
     server->era = UPSTREAM_ERA_MODERN;
+    if (upstream_request_of_kind(server, UPSTREAM_REQUEST_INITIALIZE) != NULL)
+        return; /* see _on_late() */
+    upstream_request_drop_own(server);
     upstream_said_note(server, UPSTREAM_SAID_ABOUT, result);
     if (upstream_said_is_open(server, UPSTREAM_SAID_ABOUT)) {
         upstream_handshake_discover(server); /* once more, to hear whether it says the same */
@@ -269,12 +269,33 @@ static void upstream_handshake_legacy(struct upstream *server, const struct json
     }
 }
 
+/* A child that was slow to begin was asked for both eras, and has the modern one. If it has the
+ * legacy one as well, it may go on in the session that initialize opened, as the official SDK's do:
+ * a new process is asked for the modern one alone. */
+static void upstream_handshake_on_late(struct upstream *server,
+                                       const struct jsonrpc_message *message)
+{
+    if (message != NULL && message->kind == JSONRPC_RESULT) {
+        MN_PROBE("upstream: slow server of both eras, which has opened a legacy session");
+        upstream_note(server, "was slow, and asked for both eras: it starts again as modern");
+        upstream_stop(server, UPSTREAM_AFTER_START);
+        server->era = UPSTREAM_ERA_MODERN;
+    } else {
+        MN_PROBE("upstream: slow modern server, taken for a legacy one meanwhile");
+        upstream_handshake_discover(server);
+    }
+}
+
 void upstream_handshake_on_initialize(struct upstream *server,
                                       const struct jsonrpc_message *message, uint32_t code)
 {
     struct mn_arena *scratch = &server->host->scratch;
     const char *version;
 
+    if (server->era == UPSTREAM_ERA_MODERN) {
+        upstream_handshake_on_late(server, message);
+        return;
+    }
     if (message == NULL) {
         upstream_break(
             server, mn_arena_format(scratch,
@@ -301,6 +322,14 @@ void upstream_handshake_on_initialize(struct upstream *server,
     }
     upstream_handshake_legacy(server, upstream_handshake_deep(server, message->result->raw),
                               version);
+}
+
+void upstream_handshake_on_no_session(struct upstream *server)
+{
+    if (server->era == UPSTREAM_ERA_MODERN)
+        upstream_handshake_on_late(server, NULL);
+    else
+        upstream_break(server, "does not answer initialize");
 }
 
 void upstream_handshake_on_initialized(struct upstream *server)

@@ -24,8 +24,12 @@ void upstream_handshake_on_probe(struct upstream *server, const struct jsonrpc_m
 void upstream_handshake_on_initialize(struct upstream *server,
                                       const struct jsonrpc_message *message, uint32_t code);
 
-/* No answer to the probe in time. The probe stays open: a slow modern child may still answer. */
+/* No answer to the probe in time. The probe stays open: a slow modern child may still answer. Which
+ * session it then goes on in, the answer to initialize tells. */
 void upstream_handshake_on_silence(struct upstream *server);
+
+/* No answer to initialize in time; it is forgotten. */
+void upstream_handshake_on_no_session(struct upstream *server);
 
 /* HTTP: the server has taken notifications/initialized. */
 void upstream_handshake_on_initialized(struct upstream *server);

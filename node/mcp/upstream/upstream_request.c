@@ -198,7 +198,10 @@ void upstream_request_on_timer(struct upstream_request *request)
         else
             upstream_break(server, "does not answer server/discover");
         break;
-    case UPSTREAM_REQUEST_INITIALIZE: upstream_break(server, "does not answer initialize"); break;
+    case UPSTREAM_REQUEST_INITIALIZE:
+        upstream_request_free(request);
+        upstream_handshake_on_no_session(server);
+        break;
     case UPSTREAM_REQUEST_RESUME: upstream_break(server, "does not answer ping"); break;
     case UPSTREAM_REQUEST_LIST:
         if (server->list.is_survey) {
