@@ -26,10 +26,11 @@ class Transcript {
     this.ids.forEach((id, i) => { line = line.replaceAll(JSON.stringify(id), `"task ${i + 1}"`); });
     this.lines.push(`${what} ${line}`);
   }
-  task(taskId) {
-    assert.equal(typeof taskId, 'string');
-    this.ids.push(taskId);
-    return taskId;
+  // It must be one that was begun: [given] has its id.
+  task(given, said) {
+    assert.equal(typeof given?.taskId, 'string', JSON.stringify(said));
+    this.ids.push(given.taskId);
+    return given.taskId;
   }
 }
 
@@ -49,10 +50,10 @@ async function legacy(target) {
     }
   };
   const begin = async (given, more = {}) => {
-    const {result} = await ask('tools/call', {name: 'test_task', arguments: given, task: {ttl: 60000}, ...more});
-    seen.task(result.task.taskId);
+    const {result, error} = await ask('tools/call', {name: 'test_task', arguments: given, task: {ttl: 60000}, ...more});
+    const taskId = seen.task(result?.task, result ?? error);
     seen.note('begun', result);
-    return result.task.taskId;
+    return taskId;
   };
   const until = (taskId, status) => waitFor(`${status}`, async () => {
     const {result} = await ask('tasks/get', {taskId});
@@ -112,10 +113,10 @@ async function modernEra(targets) {
       'io.modelcontextprotocol/clientCapabilities': knows ? {elicitation: {}, extensions: {[extension]: {}}} : {}}}})});
   const ask = async (...what) => { for await (const message of messagesOf(await post(...what))) if (message.method === undefined) return message; };
   const begin = async given => {
-    const {result} = await ask('tools/call', {name: 'test_task', arguments: given});
-    seen.task(result.taskId);
+    const {result, error} = await ask('tools/call', {name: 'test_task', arguments: given});
+    const taskId = seen.task(result, result ?? error);
     seen.note('begun', result);
-    return result.taskId;
+    return taskId;
   };
   const until = (taskId, status) => waitFor(`${status}`, async () => {
     const {result} = await ask('tasks/get', {taskId});
