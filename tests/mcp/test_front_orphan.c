@@ -160,6 +160,22 @@ START_TEST(calls_that_last_are_noted_until_they_end)
 }
 END_TEST
 
+/* Its client may be at another node before the stream would have been old enough. */
+START_TEST(a_call_whose_young_stream_breaks_is_noted_at_once)
+{
+    ck_assert_uint_eq(client_carries_count, 0);
+    client_gone(stream_id);
+    ck_assert_uint_eq(client_carries_count, 2);
+    take_record();
+    ck_assert_uint_eq(session_of_record()->n_running, 1);
+    ck_assert(mn_span_is(pb_span(session_of_record()->running[0]->id), "\"nine\""));
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    take_record();
+    ck_assert_uint_eq(session_of_record()->n_running, 0);
+    ck_assert_uint_eq(session_of_record()->n_kept, 1);
+}
+END_TEST
+
 START_TEST(where_a_call_runs_is_noted_as_soon_as_it_is_known)
 {
     const Meshnode__Record__Session *said;
@@ -723,6 +739,7 @@ int main(void)
 
     tcase_add_checked_fixture(all, setup, teardown);
     tcase_add_test(all, calls_that_last_are_noted_until_they_end);
+    tcase_add_test(all, a_call_whose_young_stream_breaks_is_noted_at_once);
     tcase_add_test(all, where_a_call_runs_is_noted_as_soon_as_it_is_known);
     tcase_add_test(all, who_serves_a_call_cannot_ask_for_more);
     tcase_add_test(all, a_call_of_another_node_is_asked_for_with_its_stream);

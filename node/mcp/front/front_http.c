@@ -362,6 +362,10 @@ static void front_http_leave(struct front *front, struct front_exchange *exchang
 void front_http_gone(struct front *front, struct front_exchange *exchange)
 {
     front_http_leave(front, exchange);
+    if (exchange->legacy != NULL && exchange->is_stream && !exchange->is_noted) {
+        MN_PROBE("front: a young stream breaks, and its client may come back at any node");
+        front_orphan_note(front, exchange);
+    }
     front_exchange_free(front, exchange);
 }
 
