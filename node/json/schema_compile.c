@@ -121,6 +121,25 @@ static void visit_list(struct compile *compile, const struct json *value, uint16
         visit(compile, item, resource);
 }
 
+static bool is_type_name(const struct json *name)
+{
+    static const char *const names[] = {"object",  "array",   "string", "number",
+                                        "integer", "boolean", "null"};
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (name->type == JSON_STRING && mn_span_is(name->text, names[i])) return true;
+    return false;
+}
+
+/* With another one, such as "int", no value would match: rather nothing is judged. */
+static bool is_types(const struct json *value)
+{
+    if (value->type != JSON_ARRAY) return is_type_name(value);
+    for (const struct json *name = json_first(value); name != NULL; name = json_next(value, name))
+        if (!is_type_name(name)) return false;
+    return value->count > 0;
+}
+
 /* A keyword whose value is no schema: is it of the right type? */
 static bool is_of_shape(enum schema_shape shape, const struct json *value)
 {
@@ -133,7 +152,7 @@ static bool is_of_shape(enum schema_shape shape, const struct json *value)
     case SCHEMA_SHAPE_DIVISOR: return type == JSON_NUMBER && schema_number_is_divisor(value->raw);
     case SCHEMA_SHAPE_PATTERN:
     case SCHEMA_SHAPE_STRING: return type == JSON_STRING;
-    case SCHEMA_SHAPE_TYPES: return type == JSON_STRING || type == JSON_ARRAY;
+    case SCHEMA_SHAPE_TYPES: return is_types(value);
     case SCHEMA_SHAPE_ARRAY: return type == JSON_ARRAY;
     case SCHEMA_SHAPE_OBJECT: return type == JSON_OBJECT;
     case SCHEMA_SHAPE_FLAG: return is_flag;

@@ -21,7 +21,7 @@ enum schema_shape {
     SCHEMA_SHAPE_NUMBER,
     SCHEMA_SHAPE_DIVISOR,
     SCHEMA_SHAPE_STRING,
-    SCHEMA_SHAPE_TYPES, /* a string or an array */
+    SCHEMA_SHAPE_TYPES, /* the name of a type, or some */
     SCHEMA_SHAPE_ARRAY,
     SCHEMA_SHAPE_OBJECT,
     SCHEMA_SHAPE_FLAG

@@ -113,6 +113,9 @@ static const struct {
     {"{\"allOf\":{}}", "1", MN_CONFIG, NULL},
     {"{\"required\":\"a\"}", "1", MN_CONFIG, NULL},
     {"{\"type\":1}", "1", MN_CONFIG, NULL},
+    {"{\"type\":\"int\"}", "1", MN_CONFIG, NULL}, /* rather than refuse each call */
+    {"{\"type\":[\"string\",\"any\"]}", "1", MN_CONFIG, NULL},
+    {"{\"type\":[]}", "1", MN_CONFIG, NULL},
     /* Twins, whatever their spelling. */
     {"{\"uniqueItems\":true}", "[10,\"1\",[1],1e1]", MN_MALFORMED, "/: has an item twice: 1e1"},
     {"{\"uniqueItems\":true}", "[-0.0,1,0e7]", MN_MALFORMED, NULL},
