@@ -94,17 +94,24 @@ static void store(struct node *node, struct mn_span key, const struct mn_buf *va
     if (value != NULL) write->bytes = mn_arena_copy(outbox->arena, mn_buf_span(value));
 }
 
-/* A pair that is not as it was: who wants to know? */
-static void note_change(struct node_curation *curation, const struct mn_buf *key)
+/* A pair that is not as it was: who wants to know? Of what a new member finds there are no events:
+ * it happened before its time. */
+static void note_change(struct node *node, struct mn_now now, const struct mn_buf *key, bool is_set)
 {
-    if (node_owners_is_key(mn_buf_span(key)))
+    struct node_curation *curation = node->curation;
+
+    if (node_owners_is_key(mn_buf_span(key))) {
         curation->is_moved = true;
-    else
-        curation->is_dirty = true;
+        return;
+    }
+    curation->is_dirty = true;
+    if (curation->is_read)
+        mn_trace_span(&node->inner, now.mono, is_set ? MN_EV_CURATION_SET : MN_EV_CURATION_CLEARED,
+                      NULL, 0, 0, mn_buf_span(key));
 }
 
 /* Writes what differs between the two, which are in order. */
-static void store_changes(struct node *node, struct edge_outbox *outbox)
+static void store_changes(struct node *node, struct mn_now now, struct edge_outbox *outbox)
 {
     struct node_curation *curation = node->curation;
     const struct table *old = &curation->known, *new = &curation->incoming;
@@ -120,7 +127,7 @@ static void store_changes(struct node *node, struct edge_outbox *outbox)
                                                    mn_buf_span(new->items[n].value));
         if (!is_same) {
             store(node, mn_buf_span(changed->key), order < 0 ? NULL : changed->value, outbox);
-            note_change(curation, changed->key);
+            note_change(node, now, changed->key, order >= 0);
         } else if (old->items[o].rev != new->items[n].rev) {
             curation->is_moved = true; /* whoever writes an owner names the revision */
         }
@@ -173,7 +180,7 @@ bool node_curation_on_answer(struct node *node, struct mn_now now,
         curation->wants_page = true;
         return true;
     }
-    store_changes(node, outbox);
+    store_changes(node, now, outbox);
     table_clear(&curation->known);
     curation->known = curation->incoming;
     curation->incoming = (struct table){0};

@@ -49,6 +49,8 @@ enum mn_level { MN_LEVEL_DEBUG = 0, MN_LEVEL_INFO, MN_LEVEL_WARN, MN_LEVEL_ERROR
     X(CATALOG_REFUSED, "catalog.refused", WARN, "status", "")                   \
     X(SERVICE_CONFLICT, "service.conflict", WARN, "offers", "")                 \
     X(TOOL_CHANGED, "tool.changed", WARN, "", "")                               \
+    X(CURATION_SET, "curation.set", INFO, "", "")                               \
+    X(CURATION_CLEARED, "curation.cleared", INFO, "", "")                       \
     X(BREAKER_OPEN, "call.breaker_open", WARN, "open for ms", "")               \
     X(BREAKER_CLOSED, "call.breaker_closed", INFO, "", "")                      \
     X(CALL_FAILED_OVER, "call.failed_over", INFO, "attempt", "")                \

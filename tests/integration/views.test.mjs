@@ -130,6 +130,8 @@ test('views, pins and quarantine hold at every node', withMesh('views', async me
       assert.deepEqual(await list(node, '/mcp/servers/fs'), ['read', 'strict']);
       assert.match((await ctl(node, 'call', 'fs__write', '{}')).stderr, /meshctl tools approve fs__write/);
     }
+    for (const node of nodes)
+      await waitFor(`${node.name} tells of it`, async () => /curation\.set.*tool\/fs\/write/.test((await ctl(node, 'events')).stdout));
     const [pin] = (await ctlJson(n1, 'tools', 'pins')).items;
     assert.deepEqual([pin.server, pin.tool, pin.state, pin.reason], ['fs', 'write', 'quarantined', 'it deletes']);
     const explained = await ctl(n1, 'route', 'explain', 'fs__write');
