@@ -264,10 +264,12 @@ test('the state of a task of 2025-11-25 is told to the session that began it, wh
   // The first two have each a session of the server for themselves, in which tasks are called the same; the third shares one.
   const clients = await Promise.all([['una', {...asking, tasks: {}}], ['vic', {...asking, tasks: {}}], ['wyn', {tasks: {}}]].map(([name, capabilities]) =>
     Client.open(n1, name, {capabilities})));
-  const begun = await Promise.all(clients.map(client => client.call(1, 'later', {ms: 1500}, {task: {ttl: 60000}})));
+  const file = join(mesh.dir, 'later');
+  const begun = await Promise.all(clients.map(client => client.call(1, 'later', {file}, {task: {ttl: 60000}})));
   const ids = begun.map(messages => messages.at(-1).result.task.taskId);
   for (const client of clients.slice(1)) client.node = n3; // their sessions go on there
   const streams = await Promise.all(clients.map(client => client.stream()));
+  writeFileSync(file, '');
   await waitFor('all are told', () => streams.every(({states}) => states.length > 0));
   streams.forEach(({states}, i) => assert.deepEqual(states.map(({taskId, status}) => [taskId, status]), [[ids[i], 'completed']]));
   for (const [i, client] of clients.entries())

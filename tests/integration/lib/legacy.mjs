@@ -47,17 +47,17 @@ const tools = {
     work(task, given);
     return {task: state(task)};
   },
-  // A task that ends by itself, and says so unasked.
+  // A task that ends by itself, after a while or once there is a file, and says so unasked.
   async later(id, given, params) {
     if (!params.task) return text('not as a task');
     const task = {taskId: `t-${tasks.size + 1}`, status: 'working', begin() {}};
     tasks.set(task.taskId, task);
     task.result = new Promise(done => { task.done = done; });
-    setTimeout(() => {
+    appear(given, 0).then(() => {
       task.status = 'completed';
       task.done({...text(`later for ${given.name}`), _meta: related(task.taskId)});
       say({method: 'notifications/tasks/status', params: state(task)});
-    }, given.ms);
+    });
     return {task: state(task)};
   },
   // Asks, takes the question back, and says what came of it.
