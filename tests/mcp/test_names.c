@@ -19,18 +19,23 @@ static void setup(void)
 
 #define TOOL(name) "{\"name\":\"" name "\",\"inputSchema\":{\"type\":\"object\"}}"
 
-static const char *list(void)
+static const char *list_of(enum names_kind kind)
 {
     static char text[8192];
-    struct names_item **tools;
-    uint32_t count = names_listed(names, NAMES_TOOLS, &tools);
+    struct names_item **items;
+    uint32_t count = names_listed(names, kind, &items);
 
     text[0] = 0;
     for (uint32_t i = 0; i < count; i++) {
         if (i > 0) strcat(text, " ");
-        strncat(text, (const char *)tools[i]->exposed.data, tools[i]->exposed.size);
+        strncat(text, (const char *)items[i]->exposed.data, items[i]->exposed.size);
     }
     return text;
+}
+
+static const char *list(void)
+{
+    return list_of(NAMES_TOOLS);
 }
 
 static void serve(const char *service, const char *const *tools)
@@ -362,6 +367,39 @@ START_TEST(guess_that_is_too_much_effort_is_not_remembered)
 }
 END_TEST
 
+/* Whichever of them comes first, in time or by name. */
+START_TEST(what_the_mesh_lists_stays_its_own)
+{
+    serve_resource("a", "{\"uri\":\"mesh://status\",\"name\":\"n\"}");
+    serve_resource("mesh", "{\"uri\":\"mesh://status\",\"name\":\"n\"}");
+    serve_resource("z", "{\"uri\":\"mesh://status\",\"name\":\"n\"}");
+    ck_assert_str_eq(first_asked("mesh://status"), "mesh");
+    ck_assert_str_eq(list_of(NAMES_RESOURCES), "meshnode://a/mesh://status mesh://status "
+                                               "meshnode://z/mesh://status");
+    ck_assert_str_eq(first_asked("meshnode://z/mesh://status"), "z");
+    client_service_gone("mesh", false);
+    client_service_gone("z", false);
+    ck_assert_str_eq(list_of(NAMES_RESOURCES), "mesh://status");
+}
+END_TEST
+
+/* Such as another mesh has, which is attached as a server: its "b" is not ours. */
+START_TEST(what_looks_like_a_long_form_has_one_of_its_own)
+{
+    const char *uri = "meshnode://other/meshnode://b/x://1";
+    struct names_route route;
+
+    serve_resource("b", "{\"uri\":\"x://1\",\"name\":\"n\"}");
+    serve_resource("other", "{\"uri\":\"meshnode://b/x://1\",\"name\":\"n\"}");
+    ck_assert_str_eq(list_of(NAMES_RESOURCES), "x://1 meshnode://other/meshnode://b/x://1");
+    ck_assert_str_eq(first_asked("meshnode://b/x://1"), "b");
+    names_route_uri(names, mn_span_str(uri), &route);
+    ck_assert_uint_eq(route.count, 1);
+    ck_assert(mn_span_is(route.services[0]->name, "other"));
+    ck_assert(mn_span_is(route.own, "meshnode://b/x://1"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("names");
@@ -383,6 +421,8 @@ int main(void)
     tcase_add_test(tcase, guess_follows_the_services);
     tcase_add_test(tcase, guess_that_is_too_much_effort_is_not_remembered);
     tcase_add_test(tcase, many_services_stay_sorted_and_unique);
+    tcase_add_test(tcase, what_the_mesh_lists_stays_its_own);
+    tcase_add_test(tcase, what_looks_like_a_long_form_has_one_of_its_own);
     suite_add_tcase(suite, tcase);
     return suite_run(suite);
 }

@@ -222,16 +222,34 @@ static void names_expose_all(struct names *names, enum names_kind kind, bool is_
     }
 }
 
-/* Enters a URI of a listed service; a second owner makes it ambiguous for both. */
+static bool names_is_mesh(const struct names_item *item)
+{
+    return mn_span_is(item->service->name, CALL_NAME_MESH);
+}
+
+static bool names_begins(struct mn_span uri, const char *prefix)
+{
+    size_t size = strlen(prefix);
+
+    return uri.size >= size && memcmp(uri.data, prefix, size) == 0;
+}
+
+/* Enters a URI of a listed service. A second owner makes it ambiguous for both, except that what
+ * the mesh itself lists stays the mesh's. A URI that looks like a long form is always ambiguous: it
+ * leads to whom it names. Another mesh that is attached as a server has such. */
 static void names_own(struct names *names, enum names_kind kind, struct names_item *item)
 {
     struct mn_map_entry *entry = mn_map_find(&names->tables[kind], item->own);
+    struct names_item *other = NULL;
 
-    item->is_ambiguous = entry != NULL;
-    if (entry != NULL)
-        MN_CONTAINER(entry, struct names_item, by_exposed)->is_ambiguous = true;
-    else
-        mn_map_insert(&names->tables[kind], &item->by_exposed, item->own);
+    if (entry != NULL) other = MN_CONTAINER(entry, struct names_item, by_exposed);
+    item->is_ambiguous = names_begins(item->own, NAMES_URI_PREFIX) ||
+                         names_begins(item->own, NAMES_UI_PREFIX) ||
+                         (other != NULL && !names_is_mesh(item));
+    if (other != NULL && !names_is_mesh(other)) other->is_ambiguous = true;
+    if (other != NULL && !names_is_mesh(item)) return;
+    if (other != NULL) mn_map_remove(&names->tables[kind], entry);
+    mn_map_insert(&names->tables[kind], &item->by_exposed, item->own);
 }
 
 struct mn_span names_long_uri(struct mn_arena *arena, struct mn_span service, struct mn_span uri)

@@ -11,7 +11,8 @@
  * Resources and templates keep their URI, because it also stands in texts that nobody may change.
  * Only where several servers list the same one, each is listed as meshnode://SERVICE/URI, and the
  * bare one belongs to nobody: a URI never silently moves to another server. The long form can
- * always be read.
+ * always be read. What the mesh itself lists (mesh://...) stays the mesh's, whoever else lists it;
+ * what looks like a long form, as the resources of another mesh, has one of its own.
  *
  * What operators agreed on (curation.h) holds tools back: in quarantine, or with another definition
  * than the one that is pinned. They keep their names, so that nobody else gets them, but they are
