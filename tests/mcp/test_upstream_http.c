@@ -158,6 +158,17 @@ START_TEST(endpoint_that_is_no_mcp_at_all_says_so)
 }
 END_TEST
 
+/* As many do where "/" is missing at the end. */
+START_TEST(endpoint_that_redirects_says_so)
+{
+    ck_assert_int_eq(world_add_url(&w, "h", "http://up.example/mcp", UPSTREAM_ERA_AUTO), MN_OK);
+    world_reply(&w, next_request("server/discover"), 307, NULL, "");
+    world_reply(&w, next_request("initialize"), 307, NULL, "");
+    assert_state("h", UPSTREAM_BACKOFF);
+    assert_has((const char *)world_info(&w, "h").error.data, "redirects (HTTP 307)");
+}
+END_TEST
+
 START_TEST(tools_with_wrong_marks_are_dropped_over_http_only)
 {
     const char *tools =
@@ -836,6 +847,7 @@ static Suite *suite(void)
                         sizeof probes / sizeof probes[0]);
     tcase_add_test(tc, outage_is_no_evidence);
     tcase_add_test(tc, endpoint_that_is_no_mcp_at_all_says_so);
+    tcase_add_test(tc, endpoint_that_redirects_says_so);
     tcase_add_test(tc, tools_with_wrong_marks_are_dropped_over_http_only);
     tcase_add_test(tc, modern_call_repeats_itself_in_headers);
     tcase_add_loop_test(tc, an_empty_name_is_repeated_too, 0, 3);

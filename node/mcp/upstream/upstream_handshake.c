@@ -286,6 +286,19 @@ static void upstream_handshake_on_late(struct upstream *server,
     }
 }
 
+static const char *handshake_no_mcp(struct mn_arena *scratch, uint32_t code)
+{
+    if (code >= 300 && code < 400)
+        return mn_arena_format(scratch,
+                               "redirects (HTTP %u), which is not followed: attach it with the url "
+                               "that it leads to, often the same with or without / at its end",
+                               code);
+    return mn_arena_format(scratch,
+                           "answers initialize with HTTP %u: is this the path of its MCP "
+                           "endpoint? (The HTTP+SSE transport of 2024 is not supported.)",
+                           code);
+}
+
 void upstream_handshake_on_initialize(struct upstream *server,
                                       const struct jsonrpc_message *message, uint32_t code)
 {
@@ -297,11 +310,7 @@ void upstream_handshake_on_initialize(struct upstream *server,
         return;
     }
     if (message == NULL) {
-        upstream_break(
-            server, mn_arena_format(scratch,
-                                    "answers initialize with HTTP %u: is this the path of its MCP "
-                                    "endpoint? (The HTTP+SSE transport of 2024 is not supported.)",
-                                    code));
+        upstream_break(server, handshake_no_mcp(scratch, code));
         return;
     }
     if (message->kind == JSONRPC_ERROR) {
