@@ -133,14 +133,39 @@ static void complete_bash_options(struct ctl *ctl)
         }
 }
 
+/* Is it among the options of a command before [end]? */
+static bool is_known_option(const struct ctl_command *end, const char *name)
+{
+    for (const struct ctl_command *command = ctl_commands; command != end; command++)
+        for (const struct ctl_option *option = command->options; option->name != NULL; option++)
+            if (option->value != NULL && strcmp(option->name, name) == 0) return true;
+    return false;
+}
+
+/* Options behind which a word is their value, as a pattern of the shell. */
+static void complete_bash_valued(struct ctl *ctl)
+{
+    fprintf(ctl->out, "-o");
+    for (const struct ctl_option *option = ctl_global_options; option->name != NULL; option++)
+        if (option->value != NULL) fprintf(ctl->out, "|%s", option->name);
+    for (const struct ctl_command *command = ctl_commands; command->words != NULL; command++)
+        for (const struct ctl_option *option = command->options; option->name != NULL; option++)
+            if (option->value != NULL && !is_known_option(command, option->name))
+                fprintf(ctl->out, "|%s", option->name);
+}
+
 /* Also for zsh, which has no mapfile; no word has a blank or a star. */
 static void complete_bash(struct ctl *ctl)
 {
     fprintf(ctl->out, "_meshctl() {\n"
-                      "  local word=${COMP_WORDS[COMP_CWORD]} before= words= options one\n"
+                      "  local word=${COMP_WORDS[COMP_CWORD]} before= words= options one of=\n"
                       "  for one in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
-                      "    case $one in -*) ;; *) before=\"$before$one \" ;; esac\n"
+                      "    if [ -n \"$of\" ]; then of=; continue; fi\n"
+                      "    case $one in ");
+    complete_bash_valued(ctl);
+    fprintf(ctl->out, ") of=$one ;; -*) ;; *) before=\"$before$one \" ;; esac\n"
                       "  done\n"
+                      "  if [ -n \"$of\" ]; then COMPREPLY=(); return; fi\n"
                       "  options=\"");
     for (const struct ctl_option *option = ctl_global_options; option->name != NULL; option++)
         fprintf(ctl->out, "%s ", option->name);

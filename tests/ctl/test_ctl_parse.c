@@ -275,6 +275,10 @@ START_TEST(a_shell_completes_word_by_word)
                  {"--json state lease ''", "grant keepalive ls revoke"},
                  {"state l", "ls lease"},
                  {"nodes show ''", ""},
+                 {"--data /tmp check ''", "node mesh consensus"},
+                 {"-o json state --timeout 5s l", "ls lease"},
+                 {"nodes wait --count 3 --rea", "--ready"},
+                 {"nodes --data ''", ""},
                  {"consensus propose topic --b", "--byzantine"},
                  {"nodes wait --rea", "--ready"},
                  {"consensus l", "log"}};
