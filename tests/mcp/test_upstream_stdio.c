@@ -479,6 +479,7 @@ START_TEST(crash_fails_calls_as_unknown_and_a_quick_restart_does_not_show)
     ck_assert_int_eq(event->failure, CALL_OUTCOME_UNKNOWN);
     assert_has(event->text, "server s: was killed by signal 11");
     assert_state("s", UPSTREAM_BACKOFF);
+    assert_has((const char *)world_info(&w, "s").error.data, "was killed by signal 11");
     world_call_echo(&w, 2, "s"); /* waits */
     ck_assert_ptr_null(world_event(&w));
     ck_assert_uint_eq(w.children_count, 1);
@@ -490,6 +491,7 @@ START_TEST(crash_fails_calls_as_unknown_and_a_quick_restart_does_not_show)
     world_pass(&w, 10 * MN_SEC);
     ck_assert_uint_eq(w.offers_count, 1);
     ck_assert_uint_eq(world_info(&w, "s").starts_count, 2);
+    ck_assert_uint_eq(world_info(&w, "s").error.size, 0); /* nothing keeps it from running */
 }
 END_TEST
 

@@ -288,8 +288,9 @@ static void upstream_list_finish(struct upstream *server)
                                            "%u of its items cannot be offered: no usable name, "
                                            "a name used twice, or a wrong x-mcp-header",
                                            list->found.dropped_count));
-    if (list->found.dropped_count == 0 && !list->is_faulty && server->has_list_error)
-        server->error[0] = '\0';
+    if (list->found.dropped_count == 0 && !list->is_faulty &&
+        (server->has_list_error || server->state != UPSTREAM_READY))
+        server->error[0] = '\0'; /* it runs again: its log has why it did not */
     upstream_tools_done(&server->tools);
     server->tools = list->found;
     list->found = (struct upstream_tools){0};
