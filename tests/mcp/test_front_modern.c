@@ -639,6 +639,8 @@ START_TEST(marked_arguments_must_be_repeated)
                       response->code, response->body);
         if (!table[i].is_right) ck_assert_ptr_nonnull(strstr(response->body, "-32020"));
     }
+    ck_assert_ptr_nonnull(strstr(call_where("{\"region\":\"eu\"}", NULL, NULL)->body,
+                                 "header mcp-param-region is missing"));
 }
 END_TEST
 

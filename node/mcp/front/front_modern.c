@@ -182,6 +182,13 @@ static bool front_modern_param_equal(const struct json *value, struct mn_span he
     return false;
 }
 
+static const char *front_modern_param_text(struct front *front, const struct param_header *param,
+                                           const char *what)
+{
+    return mn_arena_format(&front->scratch, "header %.*s %s", (int)param->header.size,
+                           (const char *)param->header.data, what);
+}
+
 const char *front_modern_param_fault(struct front *front, const struct front_exchange *exchange,
                                      const struct names_item *tool, const struct json *arguments)
 {
@@ -200,11 +207,11 @@ const char *front_modern_param_fault(struct front *front, const struct front_exc
             value = json_find(value, param->path[k]);
         if (value != NULL && value->type == JSON_NULL) value = NULL;
         if (value == NULL) continue; /* no header is expected; one that there is says nothing */
-        if (header.data == NULL) return "an Mcp-Param header is missing";
+        if (header.data == NULL) return front_modern_param_text(front, param, "is missing");
         if (!front_modern_value(&front->scratch, header, &header))
-            return "an Mcp-Param header is not valid base64";
+            return front_modern_param_text(front, param, "is not valid base64");
         if (!front_modern_param_equal(value, header))
-            return "an Mcp-Param header is not what the argument says";
+            return front_modern_param_text(front, param, "is not what the argument says");
     }
     return NULL;
 }
