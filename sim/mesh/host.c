@@ -15,6 +15,11 @@ struct sim_held_input {
     struct edge_input input;
 };
 
+bool sim_host_is_astray(const struct sim_host *host)
+{
+    return host->wall_offset < 0 || host->wall_offset >= (int64_t)SKEW_MAX;
+}
+
 void sim_host_init(struct sim *sim, struct sim_host *host, uint32_t index)
 {
     *host = (struct sim_host){.sim = sim, .index = index, .id_next = 1};

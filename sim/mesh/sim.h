@@ -244,6 +244,8 @@ void sim_host_freeze(struct sim_host *host);
 void sim_host_thaw(struct sim_host *host);
 void sim_host_input(struct sim_host *host, const struct edge_input *input);
 uint64_t sim_host_id(struct sim_host *host); /* the next odd id */
+/* Its wall clock is off now. */
+bool sim_host_is_astray(const struct sim_host *host);
 /* Was it frozen at some moment of the last [time]? */
 bool sim_host_was_frozen(const struct sim_host *host, mn_time time);
 /* One that serves, by the dice of the load; NULL: hardly any does. */

@@ -150,6 +150,15 @@ void talk_listeners_stop(struct talks *talks)
         sim_cancel(talks->sim, &talks->clients[i].listen);
 }
 
+void talk_listeners_renew(struct talks *talks)
+{
+    for (uint32_t i = 0; i < talks->clients_count; i++) {
+        if (!talks->clients[i].is_astray) continue;
+        MN_PROBE("sim: a stream that was opened by a wrong clock is opened anew");
+        talk_stream_close(&talks->clients[i]);
+    }
+}
+
 /* ---- the judge ---- */
 
 void talk_asides_check(struct talks *talks)

@@ -59,6 +59,7 @@ struct talk_client {
     mn_time streams_since;        /* since then; 0: it has none */
     struct sim_host *left_host;   /* of which is not known there that it is gone: the one before; */
     uint64_t left;                /* NULL: of none */
+    bool is_astray;               /* one of these was opened by a clock that was off */
     struct slot slots[TALK_SLOTS];
     struct sim_event next, listen;
 };

@@ -93,6 +93,8 @@ void talk_stream_open(struct talk_client *client)
         return;
     client->stream_host = host;
     client->streams_since = client->talks->sim->time;
+    if (client->left_host == NULL) client->is_astray = false;
+    client->is_astray |= sim_host_is_astray(host);
     client->stream = sim_http_ask(host, &(struct sim_request){.verb = "GET",
                                                               .session = client->session,
                                                               .patience = MN_TIME_NEVER,

@@ -154,6 +154,7 @@ static void act_whole(struct talks *talks)
     act_news(talks, "after the last fault");
     talks->is_strict = talks->is_sound = true;
     talk_followers_renew(talks);
+    talk_listeners_renew(talks);
     if (!sim->has_failed) run_touching(talks, STRICT_TIME);
     act_news(talks, "in a whole world");
     if (!sim->has_failed) talk_asides_check(talks);

@@ -45,6 +45,8 @@ void talk_batchers_done(struct talks *talks);
 
 void talk_listeners_start(struct talks *talks);
 void talk_listeners_stop(struct talks *talks);
+/* Where nodes that could not ask each other had a session, clocks say which stream is the last. */
+void talk_listeners_renew(struct talks *talks);
 /* In a whole world: each has heard what was said to it. */
 void talk_asides_check(struct talks *talks);
 uint32_t talk_asides_said(const struct talks *talks);
