@@ -16,6 +16,7 @@
 
 /* A kept connection that was silent this long may have been closed in the meantime: look first. */
 #define FETCH_PLAIN_PEEK_MS 100
+#define FETCH_PLAIN_KEPT_MAX 86400 /* seconds; whoever says more keeps it for long enough */
 
 struct fetch_plain_origin {
     struct mn_map_entry entry; /* by key */
@@ -60,6 +61,7 @@ struct fetch_plain_conn {
     uint32_t refs;             /* handles and requests that have not called back yet */
     bool is_closed, is_resolving, is_connected, is_reused, is_writing;
     uint64_t idle_since_ms;
+    uint64_t kept_ms; /* idle for longer it is not used again */
     struct fetch_plain_call *call;
     struct fetch_response response;
 };
@@ -244,10 +246,31 @@ static void fetch_plain_complete(struct fetch_plain_conn *conn)
 
 /* Reading. */
 
+/* The server's own word for how long it keeps a connection (Keep-Alive: timeout=5, as Node.js says
+ * it), of which a quarter is left: a request that meets its end may have been executed or not. */
+static uint64_t fetch_plain_kept_ms(const struct edge_header *headers, uint32_t count)
+{
+    static const char name[] = "timeout=";
+    for (uint32_t i = 0; i < count; i++) {
+        struct mn_span value = headers[i].value;
+        if (!mn_span_is(headers[i].name, "keep-alive") || value.size == 0) continue;
+        const uint8_t *at = memmem(value.data, value.size, name, sizeof name - 1);
+        if (at == NULL) continue;
+        const uint8_t *digits = at + sizeof name - 1, *end = value.data + value.size;
+        uint64_t seconds = 0;
+        for (at = digits; at < end && *at >= '0' && *at <= '9' && seconds < FETCH_PLAIN_KEPT_MAX;
+             at++)
+            seconds = seconds * 10 + (uint64_t)(*at - '0');
+        if (at > digits) return seconds * 750;
+    }
+    return UINT64_MAX;
+}
+
 static bool fetch_plain_on_head(void *owner, uint32_t code, const struct edge_header *headers,
                                 uint32_t count)
 {
     struct fetch_plain_conn *conn = owner;
+    conn->kept_ms = fetch_plain_kept_ms(headers, count);
     fetch_give_head(&conn->call->base, code, headers, count);
     return conn->call != NULL; /* NULL: cancelled by the machine's answer */
 }
@@ -485,13 +508,14 @@ static void fetch_plain_open(struct fetch_plain_call *call)
     if (error != 0) fetch_plain_fail(conn, MN_UNREACHABLE, uv_strerror(error));
 }
 
-/* A kept connection may have been closed without our having read it yet. */
+/* A kept connection may have been closed without our having read it yet, or be about to be. */
 static bool fetch_plain_is_alive(struct fetch_plain_conn *conn)
 {
     char byte;
     int fd = -1;
-    if (uv_now(io_uv(conn->plain->fetch->io)) - conn->idle_since_ms < FETCH_PLAIN_PEEK_MS)
-        return true;
+    uint64_t idle_ms = uv_now(io_uv(conn->plain->fetch->io)) - conn->idle_since_ms;
+    if (idle_ms >= conn->kept_ms) return false;
+    if (idle_ms < FETCH_PLAIN_PEEK_MS) return true;
     uv_fileno(&conn->socket->handle, &fd);
     return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0;
 }

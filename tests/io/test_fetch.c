@@ -601,6 +601,27 @@ START_TEST(closed_kept_connection_is_replaced)
 }
 END_TEST
 
+static const struct {
+    const char *said;
+    uint32_t conns;
+} kept[] = {{"timeout=0", 2},  {"timeout=1", 2}, {"max=9, timeout=1", 2},
+            {"timeout=60", 1}, {"timeout=", 1},  {"timeout=99999999999999999999", 1}};
+
+START_TEST(a_connection_is_not_used_up_to_the_end_that_its_server_names)
+{
+    canned_start(&canned,
+                 mn_arena_format(&world.arena,
+                                 "HTTP/1.1 200 OK\r\nKeep-Alive: %s\r\nContent-Length: 2\r\n\r\nok",
+                                 kept[_i].said),
+                 false);
+    ck_assert_int_eq(done(post(0, canned.address, "one"))->status, MN_OK);
+    world_idle(&world, 800);
+    ck_assert_int_eq(done(post(0, canned.address, "two"))->status, MN_OK);
+    ck_assert_uint_eq(canned.conns_count, kept[_i].conns);
+    canned_stop(&canned);
+}
+END_TEST
+
 /* An answer that is complete is delivered, whatever follows it; its connection carries no other. */
 START_TEST(answer_with_more_than_asked_is_delivered_and_not_kept)
 {
@@ -690,6 +711,8 @@ int main(void)
     tcase_add_loop_test(all, endless_head_is_refused, 0, 2);
     tcase_add_loop_test(all, post_is_not_sent_twice, 0, 2);
     tcase_add_loop_test(all, closed_kept_connection_is_replaced, 0, 2);
+    tcase_add_loop_test(all, a_connection_is_not_used_up_to_the_end_that_its_server_names, 0,
+                        sizeof kept / sizeof kept[0]);
     tcase_add_loop_test(all, answer_with_more_than_asked_is_delivered_and_not_kept, 0, 3);
     tcase_add_test(all, unix_socket_takes_everything);
     tcase_add_loop_test(all, closing_with_everything_under_way_leaks_nothing, 0, 2);
