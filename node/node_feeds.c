@@ -5,6 +5,7 @@
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
 
+#define INVALID_PARAMS (-32602) /* JSON-RPC */
 #define FEEDS_MAX 16            /* the front of this node needs one */
 #define TELL_SOON (100 * MN_MS) /* what happens together is told once */
 #define TELL_EVERY MN_SEC
@@ -77,6 +78,44 @@ bool node_feeds_open(struct node *node, uint64_t ticket)
     return true;
 }
 
+/* Which of the mesh's resources that is, as a bit; 0: none. */
+static unsigned resource_bit(struct mn_span uri)
+{
+    for (uint32_t k = 0; node_mesh_resources[k].uri != NULL; k++)
+        if (mn_span_is(uri, node_mesh_resources[k].uri)) return 1u << k;
+    return 0;
+}
+
+/* Who begins to want one is told that it is taken; who wants what there is not, that it is not. */
+static void settle(struct node *node, uint64_t ticket, char *uri, bool is_known)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Taken taken = MESHNODE__GATEWAY__TAKEN__INIT;
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+    char text[] = "the mesh has no resource of that URI"; /* as when it is read */
+
+    error.code = INVALID_PARAMS;
+    error.message = text;
+    taken.uri = uri;
+    if (!is_known) taken.refusal = &error;
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_TAKEN;
+    event.taken = &taken;
+    emit(node, ticket, &event);
+}
+
+static void want(struct node *node, struct feed *feed, const Meshnode__Gateway__Wishes *wishes)
+{
+    unsigned before = feed->wanted;
+
+    feed->wanted = 0;
+    for (size_t i = 0; i < wishes->n_uris; i++) {
+        unsigned bit = resource_bit(pb_text(wishes->uris[i]));
+        if (wishes->wants_taken && (bit == 0 || ((before | feed->wanted) & bit) == 0))
+            settle(node, feed->ticket, wishes->uris[i], bit != 0);
+        feed->wanted |= bit;
+    }
+}
+
 bool node_feeds_takes(struct node *node, const struct call_message *message)
 {
     bool is_input = message->type == CALL_MESSAGE_INPUT;
@@ -93,11 +132,7 @@ bool node_feeds_takes(struct node *node, const struct call_message *message)
     input = pb_unpack(&meshnode__gateway__input__descriptor, &node->arena,
                       mn_buf_span(message->more.payload));
     if (input == NULL || input->what_case != MESHNODE__GATEWAY__INPUT__WHAT_WISHES) return true;
-    feed->wanted = 0;
-    for (size_t i = 0; i < input->wishes->n_uris; i++)
-        for (uint32_t k = 0; node_mesh_resources[k].uri != NULL; k++)
-            if (mn_span_is(pb_text(input->wishes->uris[i]), node_mesh_resources[k].uri))
-                feed->wanted |= 1u << k;
+    want(node, feed, input->wishes);
     return true;
 }
 

@@ -669,6 +669,34 @@ void client_updated(uint64_t ticket, const char *uri)
     client_event(ticket, CALL_EVENT_PROGRESS, &event);
 }
 
+static void client_settled(uint64_t ticket, const char *uri, Meshnode__Gateway__Error *refusal)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Taken taken = MESHNODE__GATEWAY__TAKEN__INIT;
+
+    taken.uri = mn_arena_format(&kept, "%s", uri);
+    taken.refusal = refusal;
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_TAKEN;
+    event.taken = &taken;
+    client_event(ticket, CALL_EVENT_PROGRESS, &event);
+}
+
+void client_taken(uint64_t ticket, const char *uri)
+{
+    client_settled(ticket, uri, NULL);
+}
+
+void client_refused(uint64_t ticket, const char *uri, int code, const char *message,
+                    const char *data)
+{
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+
+    error.code = code;
+    error.message = mn_arena_format(&kept, "%s", message);
+    if (data != NULL) error.data = pb_bytes(mn_span_str(data));
+    client_settled(ticket, uri, &error);
+}
+
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params)
 {
     Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;

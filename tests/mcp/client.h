@@ -135,6 +135,10 @@ void client_aside_question(uint64_t ticket, struct mn_span session, const char *
                            const char *method, const char *params);
 void client_aside_withdrawn(uint64_t ticket, struct mn_span session, const char *key);
 void client_updated(uint64_t ticket, const char *uri);
+/* The server tells of that from now on; or refuses. [data] NULL: none. */
+void client_taken(uint64_t ticket, const char *uri);
+void client_refused(uint64_t ticket, const char *uri, int code, const char *message,
+                    const char *data);
 void client_question(uint64_t ticket, const char *key, const char *method, const char *params);
 
 void client_withdrawn(uint64_t ticket, const char *key);

@@ -58,7 +58,7 @@ static void setup(void)
     client_legacy(ann, LEVEL);
     client_legacy(ann, ON("x://1"));
     shared = last_feed();
-    client_served(shared);
+    client_taken(shared, "x://1");
     stream = client_stream(ann);
     client_legacy(ann, CALL);
     ck_assert_uint_eq(client_calls[client_calls_count - 1].request->n_uris, 1);
@@ -68,6 +68,13 @@ static void setup(void)
     tell();
     whose = client_input.session;
     client_forget(stream->id);
+}
+
+/* She subscribes to another one, which the server takes; or does not want it any more. */
+static void subscribe(bool is_on)
+{
+    client_legacy(ann, is_on ? ON("x://2") : OFF("x://2"));
+    if (is_on) client_taken(shared, "x://2");
 }
 
 static void aside(const char *uri)
@@ -91,7 +98,7 @@ START_TEST(the_node_hears_what_is_subscribed_to)
 {
     ck_assert_uint_ne(own, shared);
     ck_assert_str_eq(client_input.own, "x://1 ");
-    client_legacy(ann, ON("x://2"));
+    subscribe(true);
     tell();
     ck_assert_uint_eq(strlen(client_input.own), strlen("x://1 x://2 "));
     client_legacy(ann, OFF("x://1"));
@@ -124,10 +131,10 @@ START_TEST(many_subscriptions_are_told_together_and_only_where_they_matter)
     ck_assert_uint_eq(tellings(other), 1);
     ck_assert_uint_eq(tellings(own), before); /* a server that is new to her is nothing to others */
     for (int i = 0; i < 40; i++) {
-        client_legacy(ann, i % 2 == 0 ? ON("x://2") : OFF("x://2"));
+        subscribe(i % 2 == 0);
         client_at(client_now.mono + MN_MS);
     }
-    client_legacy(ann, ON("x://2"));
+    subscribe(true);
     tell();
     ck_assert_uint_eq(tellings(own), before + 1);
     ck_assert_uint_eq(tellings(other), 1);
@@ -142,11 +149,27 @@ START_TEST(a_call_does_not_come_before_what_is_subscribed_to)
 {
     const uint32_t before = tellings(own);
 
-    client_legacy(ann, ON("x://2"));
+    subscribe(true);
     ck_assert_uint_eq(tellings(own), before);
     client_legacy(ann, CALL);
     ck_assert_uint_eq(tellings(own), before + 1);
     ck_assert_uint_eq(strlen(client_input.own), strlen("x://1 x://2 "));
+}
+END_TEST
+
+/* Its own session is not asked for what the server may refuse. */
+START_TEST(what_is_not_taken_yet_is_not_told)
+{
+    const uint32_t before = tellings(own);
+    const struct client_response *response = client_legacy(ann, ON("x://2"));
+
+    tell();
+    aside("x://2");
+    ck_assert(!was_told("x://2"));
+    client_refused(shared, "x://2", -32002, "no", NULL);
+    ck_assert_ptr_nonnull(strstr(response->body, "\"code\":-32002"));
+    tell();
+    ck_assert_uint_eq(tellings(own), before);
 }
 END_TEST
 
@@ -166,7 +189,7 @@ START_TEST(of_many_sessions_not_each_call_tells_all)
     tell();
     before = tellings(own);
     for (int i = 0; i < 11; i++) {
-        client_legacy(ann, i % 2 == 0 ? ON("x://2") : OFF("x://2"));
+        subscribe(i % 2 == 0);
         call();
     }
     ck_assert_uint_eq(tellings(own), before + 1);
@@ -241,6 +264,7 @@ int main(void)
     tcase_add_test(tc, the_node_hears_what_is_subscribed_to);
     tcase_add_test(tc, many_subscriptions_are_told_together_and_only_where_they_matter);
     tcase_add_test(tc, a_call_does_not_come_before_what_is_subscribed_to);
+    tcase_add_test(tc, what_is_not_taken_yet_is_not_told);
     tcase_add_test(tc, of_many_sessions_not_each_call_tells_all);
     tcase_add_test(tc, what_both_sessions_tell_is_told_once);
     tcase_add_loop_test(tc, what_either_tells_is_told, 0, 2);

@@ -279,7 +279,7 @@ START_TEST(what_was_not_asked_for_is_not_told)
     client_service_offer("srv", true, &offer);
     client_legacy(ann, ID "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"x://1\"}}");
     resource = client_calls[client_calls_count - 1].ticket;
-    client_served(resource);
+    client_taken(resource, "x://1");
     stream = client_stream(ann);
     begin_legacy(ann, "t-1", id);
     tasks = feed_of("t-1 ");

@@ -244,16 +244,18 @@ static void view_subscribe(void)
     offer_watched();
     snprintf(line, sizeof line, "mcp-session-id: %s",
              client_initialize("/mcp/views/v", "2025-11-25"));
-    for (int i = 0; i < 2; i++)
-        ck_assert_str_eq(client_send("POST", "/mcp/views/v", headers, bodies[i])->body,
-                         ID "\"result\":{}}");
+    for (int i = 0; i < 2; i++) {
+        const struct client_response *response =
+            client_send("POST", "/mcp/views/v", headers, bodies[i]);
+        watch = last_call()->ticket;
+        client_taken(watch, i == 0 ? "w://1" : "t://5");
+        ck_assert_str_eq(response->body, ID "\"result\":{}}");
+    }
     view_stream = client_send("GET", "/mcp/views/v", headers, NULL);
     view_listen =
         at("/mcp/views/v", "subscriptions/listen", NULL,
            "{\"notifications\":{\"resourceSubscriptions\":[\"w://1\",\"t://5\"]}," MODERN_META(
                "") "}");
-    watch = last_call()->ticket;
-    client_served(watch);
 }
 
 /* Whether both clients hear of that resource, or neither does. */
@@ -292,6 +294,25 @@ START_TEST(of_a_view_that_is_gone_nothing_is_heard)
     CURATE({"view/other", watched_view});
     client_at(client_now.mono + MN_SEC);
     ck_assert(!is_heard("w://1"));
+    ck_assert(last_call()->is_cancelled);
+}
+END_TEST
+
+START_TEST(who_waits_hears_that_a_view_does_not_show_it_any_more)
+{
+    char line[400];
+    const struct client_response *response;
+
+    CURATE({"view/v", watched_view});
+    offer_watched();
+    snprintf(line, sizeof line, "mcp-session-id: %s",
+             client_initialize("/mcp/views/v", "2025-11-25"));
+    response = client_send("POST", "/mcp/views/v", (const char *const[]){line, NULL},
+                           ID "\"method\":\"resources/subscribe\",\"params\":{\"uri\":\"w://1\"}}");
+    ck_assert_str_eq(response->body, "");
+    CURATE({"view/v", "{\"resources\":[\"w/w://2\"]}"});
+    client_at(client_now.mono + MN_SEC);
+    ck_assert_ptr_nonnull(strstr(response->body, "-32602"));
     ck_assert(last_call()->is_cancelled);
 }
 END_TEST
@@ -627,6 +648,7 @@ int main(void)
     tcase_add_test(tcase, listeners_of_a_view_hear_of_its_changes_alone);
     tcase_add_test(tcase, what_a_view_shows_no_more_is_not_heard_of);
     tcase_add_test(tcase, of_a_view_that_is_gone_nothing_is_heard);
+    tcase_add_test(tcase, who_waits_hears_that_a_view_does_not_show_it_any_more);
     tcase_add_test(tcase, what_a_view_ends_is_written_once_by_the_node_that_has_the_session);
     tcase_add_test(tcase, what_a_view_ends_in_a_session_of_another_node_is_not_written);
     tcase_add_test(tcase, a_server_of_a_view_that_was_away_for_a_moment_is_heard_again);

@@ -6,8 +6,9 @@
 
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_own.h"
+#include "node/mcp/upstream/upstream_watch.h"
 #include "node/mcp/wire/aside.h"
-#include "tests/mcp/upstream_world.h"
+#include "tests/mcp/upstream_endpoint.h"
 #include "tests/suite.h"
 
 #define FEED 90 /* the lasting call */
@@ -16,12 +17,8 @@
     "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/" \
     "updated\",\"params\":{\"uri\":\"" uri "\"}}\n"
 
-static struct world w;
 static const char *const none[] = {NULL}, *const one[] = {"x://1", NULL},
                          *const other[] = {"x://2", NULL};
-
-#define assert_has(text, part) \
-    ck_assert_msg(strstr((text), (part)) != NULL, "%s is not in %s", (part), (text))
 
 static void come_up(void)
 {
@@ -29,12 +26,8 @@ static void come_up(void)
     assert_has(world_line(&w), "notifications/initialized");
 }
 
-static void setup(void)
+static void feeds(void)
 {
-    world_init(&w);
-    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_LEGACY), MN_OK);
-    come_up();
-    world_answer(&w, world_line(&w), world_tools_result(&w, WORLD_TOOLS));
     for (uint64_t i = 0; i < 2; i++) {
         world_call(&w, &(struct world_call){.ticket = FEED + i,
                                             .service = "s",
@@ -44,9 +37,13 @@ static void setup(void)
     }
 }
 
-static void teardown(void)
+static void child(void)
 {
-    world_done(&w);
+    setup();
+    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_LEGACY), MN_OK);
+    come_up();
+    world_answer(&w, world_line(&w), world_tools_result(&w, WORLD_TOOLS));
+    feeds();
 }
 
 static void call(uint64_t ticket, const char *uri)
@@ -159,6 +156,19 @@ START_TEST(the_first_call_says_it_where_nobody_has_wished)
 }
 END_TEST
 
+START_TEST(who_hears_first_is_told_of_nothing_that_was_not)
+{
+    call(1, "x://1");
+    come_up();
+    take("subscribe", "x://1");
+    end_call();
+    world_wish_own(&w, FEED, "ann", one);
+    ck_assert_ptr_null(world_event(&w));
+    world_say(&w, UPDATED("x://1"));
+    assert_told(FEED, "x://1");
+}
+END_TEST
+
 START_TEST(updates_in_it_are_for_that_client)
 {
     up();
@@ -229,22 +239,109 @@ START_TEST(there_is_an_end_to_it)
 }
 END_TEST
 
+/* ---- at a URL ---- */
+
+/* A session of it, up to its GET stream. */
+static struct world_fetch *open_session(const char *session)
+{
+    struct world_fetch *fetch = next_request("initialize");
+
+    world_head(&w, fetch, 200, JSON, session);
+    world_body(&w, fetch, result_of(fetch, WORLD_LEGACY));
+    world_end(&w, fetch, MN_OK, "");
+    world_reply(&w, next_request("notifications/initialized"), 202, NULL, NULL);
+    fetch = world_fetch(&w);
+    ck_assert_str_eq(fetch->method, "GET");
+    return fetch;
+}
+
+/* Its stream is to come, and a call waits. */
+static struct world_fetch *call_at_url(void)
+{
+    world_up_http(&w, "s");
+    world_head(&w, world_fetch(&w), 200, SSE, NULL);
+    feeds();
+    world_wish_own(&w, FEED, "ann", one);
+    call(1, NULL);
+    struct world_fetch *stream = open_session("sess-2");
+    ck_assert_ptr_null(world_fetch(&w));
+    return stream;
+}
+
+static void assert_called(void)
+{
+    world_reply_result(&w, next_request("resources/subscribe"), "{}");
+    (void)next_request("tools/call");
+    ck_assert_ptr_null(world_event(&w));
+}
+
+START_TEST(it_is_subscribed_to_after_the_stream_of_the_session)
+{
+    struct world_fetch *stream = call_at_url();
+
+    world_head(&w, stream, 200, SSE, NULL);
+    assert_called();
+    world_body(&w, stream,
+               event("{\"jsonrpc\":\"2.0\",\"method\":\"notifications/resources/"
+                     "updated\",\"params\":{\"uri\":\"x://1\"}}"));
+    assert_told(FEED, "x://1");
+}
+END_TEST
+
+START_TEST(it_is_subscribed_to_where_there_is_no_stream)
+{
+    world_reply(&w, call_at_url(), 405, "text/plain", "no");
+    assert_called();
+}
+END_TEST
+
+START_TEST(a_stream_that_begins_late_may_have_missed_something)
+{
+    struct world_fetch *stream = call_at_url();
+
+    world_pass(&w, UPSTREAM_STREAM_WAIT);
+    assert_called();
+    world_head(&w, stream, 200, SSE, NULL);
+    assert_told(FEED, "x://1");
+    ck_assert_ptr_null(world_event(&w));
+}
+END_TEST
+
+/* So the call does not wait for ever. */
+START_TEST(what_is_not_wanted_any_more_is_not_waited_for)
+{
+    struct world_fetch *stream = call_at_url();
+
+    world_wish_own(&w, FEED, "ann", none);
+    ck_assert_ptr_null(world_fetch(&w)); /* nothing was subscribed to */
+    world_head(&w, stream, 200, SSE, NULL);
+    (void)next_request("tools/call");
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("all");
-    TCase *tc = tcase_create("all");
+    TCase *tc = tcase_create("all"), *urls = tcase_create("urls");
 
-    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_checked_fixture(tc, child, teardown);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, it_is_subscribed_to_before_the_first_call);
     tcase_add_test(tc, a_call_that_waits_for_it_can_be_asked);
     tcase_add_test(tc, a_server_that_does_not_answer_is_called_nevertheless);
     tcase_add_test(tc, the_first_call_says_it_where_nobody_has_wished);
+    tcase_add_test(tc, who_hears_first_is_told_of_nothing_that_was_not);
     tcase_add_test(tc, updates_in_it_are_for_that_client);
     tcase_add_test(tc, what_is_wished_for_changes);
     tcase_add_test(tc, who_hears_next_is_told_to_look);
     tcase_add_test(tc, a_new_session_has_it_again);
     tcase_add_test(tc, there_is_an_end_to_it);
     suite_add_tcase(suite, tc);
+    tcase_add_checked_fixture(urls, setup, teardown);
+    tcase_add_test(urls, it_is_subscribed_to_after_the_stream_of_the_session);
+    tcase_add_test(urls, it_is_subscribed_to_where_there_is_no_stream);
+    tcase_add_test(urls, a_stream_that_begins_late_may_have_missed_something);
+    tcase_add_test(urls, what_is_not_wanted_any_more_is_not_waited_for);
+    suite_add_tcase(suite, urls);
     return suite_run(suite);
 }

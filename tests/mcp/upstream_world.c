@@ -192,6 +192,14 @@ static void world_on_event(struct world *w, const struct call_event *event)
         kept->what = "updated";
         kept->json = payload->updated;
         break;
+    case MESHNODE__GATEWAY__EVENT__KIND_TAKEN:
+        kept->what = payload->taken->refusal == NULL ? "taken" : "refused";
+        kept->key = payload->taken->uri;
+        if (payload->taken->refusal == NULL) break;
+        kept->code = (int32_t)payload->taken->refusal->code;
+        kept->message = payload->taken->refusal->message;
+        kept->json = world_keep(w, pb_span(payload->taken->refusal->data));
+        break;
     case MESHNODE__GATEWAY__EVENT__KIND_WITHDRAWN:
         kept->what = "withdrawn";
         kept->key = payload->withdrawn;
@@ -584,6 +592,7 @@ void world_wish(struct world *w, uint64_t ticket, const char *const *uris)
     while (uris[wishes.n_uris] != NULL)
         wishes.n_uris++;
     wishes.uris = (char **)(uintptr_t)uris;
+    wishes.wants_taken = !w->is_old_node;
     input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
     input.wishes = &wishes;
     message.more.payload = pb_pack(&input.base);

@@ -61,6 +61,7 @@ struct world {
     mn_id self;
 
     bool is_surveyed;      /* servers are asked for what only some clients see */
+    bool is_old_node;      /* who wishes does not know of what is taken */
     uint32_t child_chosen; /* of the children, from 1: the one that tests play; 0: the newest */
     struct world_child children[256];
     struct world_fetch fetches[WORLD_MAX];

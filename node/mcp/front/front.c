@@ -90,6 +90,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
     while ((entry = mn_list_take(&exchange->calls)) != NULL)
         MN_CONTAINER(entry, struct front_call, in_exchange)->exchange = NULL;
     front_record_leave(front, exchange);
+    front_taken_leave(exchange);
     front->tokens_used -= exchange->has_token;
     if (exchange->session != NULL) exchange->session->stream = NULL;
     front_subscriptions_done(front, &exchange->subscriptions);
@@ -149,6 +150,7 @@ void front_free(struct front *front)
     front_look_done(front);
     mn_heap_done(&front->feeds_timers);
     mn_heap_done(&front->updates_timers);
+    mn_heap_done(&front->taken_timers);
     mn_map_done(&front->exchanges);
     mn_map_done(&front->sessions);
     mn_map_done(&front->sessions_by_handle);
@@ -272,6 +274,7 @@ static void front_on_time(struct front *front)
                       MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry));
     front_feed_on_time(front);
     front_subscribe_on_time(front);
+    front_taken_on_time(front);
     front_orphan_on_time(front);
     front_record_on_time(front);
     front_token_on_time(front);
@@ -331,6 +334,7 @@ mn_time front_deadline(const struct front *front)
     mn_time at = mn_time_min(mn_heap_deadline(&front->timers), mn_heap_deadline(&front->expiries));
     at = mn_time_min(at, mn_heap_deadline(&front->feeds_timers));
     at = mn_time_min(at, mn_heap_deadline(&front->updates_timers));
+    at = mn_time_min(at, mn_heap_deadline(&front->taken_timers));
     at = mn_time_min(at, mn_heap_deadline(&front->retries));
     at = mn_time_min(at, records_deadline(front->records));
     at = mn_time_min(at, front->judge_at);

@@ -86,6 +86,7 @@ void front_feed_tell(struct front *front, struct feed *feed)
     Meshnode__Gateway__Wishes wishes = MESHNODE__GATEWAY__WISHES__INIT;
     size_t count = feed->topics.count + 1;
 
+    wishes.wants_taken = true;
     wishes.uris = mn_arena_alloc(&front->scratch, count * sizeof *wishes.uris);
     wishes.tasks = mn_arena_alloc(&front->scratch, count * sizeof(Meshnode__Gateway__TaskWish *));
     wishes.sessions =
@@ -97,7 +98,7 @@ void front_feed_tell(struct front *front, struct feed *feed)
             wishes.sessions[wishes.n_sessions++] = wish_of_session(front, topic);
         else if (front_feed_is_at_node(feed))
             wishes.tasks[wishes.n_tasks++] = wish_of_task(front, topic);
-        else
+        else if (!topic->is_refused)
             wishes.uris[wishes.n_uris++] = wish_string(front, topic->uri);
     }
     input.what_case = MESHNODE__GATEWAY__INPUT__WHAT_WISHES;
@@ -247,6 +248,7 @@ void front_feed_on_lost(struct front *front, struct feed *feed)
         delay *= 2;
     feed->failures_count++;
     front_feed_arm(front, feed, mn_time_min(delay, RETRY_MAX));
+    front_taken_lost(front, feed);
 }
 
 void front_feed_on_time(struct front *front)

@@ -8,6 +8,7 @@
 #include "node/mcp/front/front_state.h"
 
 struct Meshnode__Gateway__Aside;
+struct Meshnode__Gateway__Error;
 struct Meshnode__Gateway__TaskState;
 
 /* All that this node wants of one server: resources, or what it has at one node. */
@@ -34,6 +35,8 @@ struct topic {
     struct mn_list in_look;       /* in feed->settled, or to be looked at */
     struct mn_list in_uri;        /* resource: with those of other servers under that URI */
     bool is_noted;                /* for its URI: it keeps its place until it is looked at */
+    bool is_taken;                /* resource: its server is known to tell of it */
+    bool is_refused;              /* it does not, and is not asked until something changes */
     struct mn_span uri;           /* as the server knows it; a task's id; empty: a session */
     struct mn_span session;       /* task, session: of the client whose it is; or empty */
 };
@@ -49,6 +52,8 @@ struct subscription {
     struct front_exchange *exchange;     /* them */
     bool is_due;                         /* legacy: updated while no stream was open */
     struct mn_heap_entry timer;          /* legacy: then it is told of an update */
+    struct mn_heap_entry limit;          /* legacy: while what its server says is waited for, */
+    struct mn_list waiters;              /* requests that are answered then: front_taken.c */
     struct mn_span uri;                  /* as the client knows it */
 };
 
@@ -112,13 +117,39 @@ void front_look_remove(struct front *front, struct topic *topic);
 
 /* ---- front_subscribe.c ---- */
 
-/* Tells its client of an update, now or when it has a stream. */
+/* Tells its client of an update, now or when it has a stream; or, soon, of several as of one. */
 void front_subscribe_tell(struct front *front, struct subscription *subscription);
+void front_subscribe_tell_soon(struct front *front, struct subscription *subscription);
 
 /* A server tells of an update in the session that a client has for itself; [own]: the resource as
  * the server knows it. */
 void front_subscribe_on_own(struct front *front, struct front_session *session,
                             struct mn_span service, struct mn_span own);
+
+/* ---- front_taken.c ---- */
+
+/* A request to subscribe, of a legacy client, is answered once its server has said what it does:
+ * for one that subscribed just now, or waits already. */
+void front_taken_wait(struct front *front, struct subscription *subscription,
+                      struct front_exchange *exchange, struct mn_span id);
+bool front_taken_is_awaited(const struct subscription *subscription);
+
+/* Not waited for any longer: it is subscribed, as far as is known. Or is not, and is freed. */
+void front_taken_settle(struct front *front, struct subscription *subscription);
+void front_taken_refuse(struct front *front, struct subscription *subscription, int64_t code,
+                        struct mn_span message, struct mn_span data);
+void front_taken_drop(struct front *front, struct subscription *subscription);
+
+/* The server tells of that topic from now on; or refuses to, then the topic and its feed may be
+ * gone. It may be asked once more. */
+void front_taken_on_taken(struct front *front, struct topic *topic);
+void front_taken_note(struct front *front, struct topic *topic); /* and nothing was missed */
+void front_taken_on_refused(struct front *front, struct topic *topic,
+                            const struct Meshnode__Gateway__Error *refusal);
+void front_taken_again(struct front *front, struct topic *topic);
+
+/* Nobody tells, for now. */
+void front_taken_lost(struct front *front, struct feed *feed);
 
 /* ---- front_aside.c ---- */
 

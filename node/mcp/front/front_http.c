@@ -272,6 +272,7 @@ void front_http_open(struct front *front, const struct edge_input *input)
     mn_list_init(&exchange->in_streams);
     mn_list_init(&exchange->in_adoption);
     mn_list_init(&exchange->held);
+    mn_list_init(&exchange->waiters);
     mn_map_insert(&front->exchanges, &exchange->by_id, mn_span(&exchange->id, sizeof exchange->id));
     exchange->verb = FRONT_VERB_POST;
     if (mn_span_is(http->method, "GET")) exchange->verb = FRONT_VERB_GET;

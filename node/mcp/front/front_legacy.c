@@ -230,7 +230,8 @@ bool front_legacy_cancel(struct front *front, struct front_session *session, con
         if (is_noted) front_orphan_save(front, session);
         return true;
     }
-    return front_orphan_cancel(front, session, id->raw);
+    return front_taken_cancel(front, session, id->raw, said_at) ||
+           front_orphan_cancel(front, session, id->raw);
 }
 
 void front_legacy_notification(struct front *front, struct front_session *session,

@@ -140,6 +140,12 @@ static void look_end(struct front *front, struct subscription *subscription)
     struct front_session *session = subscription->session;
 
     MN_PROBE("front: a view does not show any more what is subscribed to");
+    if (front_taken_is_awaited(subscription)) {
+        front_taken_refuse(front, subscription, JSONRPC_INVALID_PARAMS,
+                           mn_span_str("nobody tells of updates of this resource any more"),
+                           mn_span(NULL, 0));
+        return;
+    }
     if (session != NULL) {
         front_aside_subscribed(front, session, subscription->topic->feed->service);
         mn_list_remove(&session->in_look);
@@ -157,6 +163,10 @@ static void look_move(struct front *front, struct subscription *subscription, st
     front_subscription_move(subscription, topic);
     if (session != NULL) front_aside_subscribed(front, session, before->feed->service);
     front_feed_left(front, before);
+    if (front_taken_is_awaited(subscription)) {
+        if (topic->is_taken) front_taken_settle(front, subscription);
+        return;
+    }
     front_subscribe_tell(front, subscription); /* something may have been missed */
     if (session != NULL) front_aside_subscribed(front, session, topic->feed->service);
 }
@@ -202,6 +212,7 @@ static void look_next_topic(struct front *front, size_t *effort)
     struct topic *topic = MN_CONTAINER(front->look.topics.next, struct topic, in_look);
 
     topic->is_noted = false;
+    front_taken_again(front, topic); /* what was refused may be there now */
     mn_list_remove(&topic->in_look);
     mn_list_push_back(&topic->feed->settled, &topic->in_look);
     mn_list_append(&front->look.subscriptions, &topic->settled);

@@ -144,6 +144,8 @@ static void waiting_begin(struct waiting *waiting, const struct front_exchange *
     }
     for (void *at = NULL; (at = front_record_held(exchange, at, &id)) != NULL;)
         waiting_add(waiting, id);
+    for (void *at = NULL; (at = front_taken_next(exchange, at, &id)) != NULL;)
+        waiting_add(waiting, id);
 }
 
 static struct mn_span replay_id(struct front *front, char kind, uint64_t stream, uint64_t place,

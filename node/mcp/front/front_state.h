@@ -73,6 +73,7 @@ struct front_exchange {
     mn_status unsealed;         /* what front_unseal() said of its session's id */
     struct mn_list in_adoption; /* while it is: front_record.c */
     struct mn_list held;        /* answers that wait until their session is kept elsewhere */
+    struct mn_list waiters;     /* requests that wait for what a server says: front_taken.c */
 
     /* DELETE, which waits until others know that its session has ended. */
     bool is_ending;
@@ -292,7 +293,7 @@ struct front {
     struct mn_map ended;     /* ids of deleted sessions */
     struct mn_list ended_order;
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
-    struct mn_heap feeds_timers, updates_timers;
+    struct mn_heap feeds_timers, updates_timers, taken_timers;
     struct front_look look;
     uint32_t subscriptions_count;
     struct mn_map subscribers;  /* by principal, of front_subscription.c */

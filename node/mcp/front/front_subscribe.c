@@ -41,7 +41,7 @@ void front_subscribe_tell(struct front *front, struct subscription *subscription
 
 /* A server may tell of one change twice: in the session that all share, and in that which the
  * client has for itself. What comes within a moment is told once, after it. */
-static void subscription_tell_soon(struct front *front, struct subscription *subscription)
+void front_subscribe_tell_soon(struct front *front, struct subscription *subscription)
 {
     const struct front_session *session = subscription->session;
 
@@ -63,10 +63,13 @@ void front_subscribe_on_time(struct front *front)
     }
 }
 
+/* Who waits until it is subscribed has missed nothing. */
 static void topic_tell(struct front *front, const struct topic *topic)
 {
-    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions)
-        subscription_tell_soon(front, MN_CONTAINER(entry, struct subscription, in_topic));
+    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions) {
+        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_topic);
+        if (!front_taken_is_awaited(subscription)) front_subscribe_tell_soon(front, subscription);
+    }
 }
 
 /* Which server a URI is subscribed at: the first that may have it, if it has subscriptions. */
@@ -95,6 +98,7 @@ static bool subscribe_add(struct front *front, struct mn_span endpoint, struct m
     const mn_id *principal = session != NULL ? &session->principal : &listen->principal;
     const mn_id anywhere = {{0}};
     struct names_service *service;
+    struct topic *topic;
     struct mn_span own;
 
     if (uri.size == 0 || uri.size > URI_MAX) return false;
@@ -102,9 +106,10 @@ static bool subscribe_add(struct front *front, struct mn_span endpoint, struct m
     if (!front_subscription_has_room(front, principal)) return false;
     service = subscribe_service(front, endpoint, uri, &own);
     if (service == NULL) return false;
-    front_subscription_add(front, session, listen, uri,
-                           front_feed_topic(front, front_feed_get(front, service->name, &anywhere),
-                                            own, mn_span(NULL, 0)));
+    topic = front_feed_topic(front, front_feed_get(front, service->name, &anywhere), own,
+                             mn_span(NULL, 0));
+    front_subscription_add(front, session, listen, uri, topic);
+    front_taken_again(front, topic);
     return true;
 }
 
@@ -118,6 +123,18 @@ static const char *subscribe_fault(const struct front *front, const struct front
     if (!front_subscription_has_room(front, &session->principal))
         return "too many subscriptions of this client, or of all, at this node; try again later";
     return NULL;
+}
+
+/* Whether what its server says is still to come. Where nobody can ask it now, nobody waits. */
+static bool subscribe_waits(struct front *front, const struct subscription *subscription,
+                            bool is_new)
+{
+    struct topic *topic = subscription->topic;
+
+    if (front_taken_is_awaited(subscription)) return true;
+    if (topic->is_taken || topic->feed->ticket == 0) return false;
+    front_taken_again(front, topic); /* one who has it already only tries once more */
+    return is_new;
 }
 
 void front_subscribe_request(struct front *front, struct front_exchange *exchange,
@@ -149,7 +166,10 @@ void front_subscribe_request(struct front *front, struct front_exchange *exchang
         }
         subscription = front_subscription_find(&session->subscriptions, uri);
     }
-    if (is_changed) {
+    if (is_on && subscribe_waits(front, subscription, is_changed)) {
+        front_taken_wait(front, subscription, exchange, message->id);
+    } else if (is_changed) {
+        if (!is_on) front_taken_settle(front, subscription);
         front_aside_subscribed(front, session, subscription->topic->feed->service);
         if (!is_on) front_subscription_free(front, subscription);
         front_record_reply(front, exchange, session, message->id, mn_span_str("{}"));
@@ -168,7 +188,10 @@ char **front_subscribe_own(struct front *front, const struct front_session *sess
 
     *count = 0;
     MN_LIST_FOR_EACH (entry, &session->subscriptions.all) {
-        const struct topic *topic = MN_CONTAINER(entry, struct subscription, in_owner)->topic;
+        const struct subscription *subscription =
+            MN_CONTAINER(entry, struct subscription, in_owner);
+        const struct topic *topic = subscription->topic;
+        if (front_taken_is_awaited(subscription)) continue;
         if (!mn_span_equal(topic->feed->service, service)) continue;
         if (*count == ASIDE_URIS_MAX || topic->uri.size > room) break;
         room -= topic->uri.size;
@@ -183,8 +206,9 @@ void front_subscribe_on_own(struct front *front, struct front_session *session,
     MN_LIST_FOR_EACH_SAFE (entry, &session->subscriptions.all) {
         struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_owner);
         const struct topic *topic = subscription->topic;
-        if (mn_span_equal(topic->feed->service, service) && mn_span_equal(topic->uri, own))
-            subscription_tell_soon(front, subscription);
+        if (mn_span_equal(topic->feed->service, service) && mn_span_equal(topic->uri, own) &&
+            !front_taken_is_awaited(subscription))
+            front_subscribe_tell_soon(front, subscription);
     }
 }
 
@@ -193,9 +217,13 @@ void *front_subscribe_next(const struct front_session *session, void *at, struct
     const struct mn_list *all = &session->subscriptions.all;
     struct mn_list *link = at == NULL ? all->next : ((struct mn_list *)at)->next;
 
-    if (link == all) return NULL;
-    *uri = MN_CONTAINER(link, struct subscription, in_owner)->uri;
-    return link;
+    for (; link != all; link = link->next) {
+        const struct subscription *subscription = MN_CONTAINER(link, struct subscription, in_owner);
+        if (front_taken_is_awaited(subscription)) continue;
+        *uri = subscription->uri;
+        return link;
+    }
+    return NULL;
 }
 
 void front_subscribe_again(struct front *front, struct front_session *session, struct mn_span uri)
@@ -246,7 +274,9 @@ static void feed_on_updated(struct front *front, struct feed *feed, struct mn_sp
     struct mn_map_entry *entry = mn_map_find(&feed->topics, uri);
 
     if (entry != NULL) {
-        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri));
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        topic_tell(front, topic);
+        front_taken_note(front, topic);
         return;
     }
     while ((entry = mn_map_next(&feed->topics, entry)) != NULL) { /* a part of what was wanted */
@@ -254,6 +284,18 @@ static void feed_on_updated(struct front *front, struct feed *feed, struct mn_sp
         if (uri.size > topic->uri.size && memcmp(uri.data, topic->uri.data, topic->uri.size) == 0)
             topic_tell(front, topic);
     }
+}
+
+static void feed_on_taken(struct front *front, struct feed *feed,
+                          const Meshnode__Gateway__Taken *taken)
+{
+    struct mn_map_entry *entry = mn_map_find(&feed->topics, pb_text(taken->uri));
+
+    if (entry == NULL) return; /* nobody wants it any more */
+    if (taken->refusal != NULL)
+        front_taken_on_refused(front, MN_CONTAINER(entry, struct topic, by_uri), taken->refusal);
+    else
+        front_taken_on_taken(front, MN_CONTAINER(entry, struct topic, by_uri));
 }
 
 static void feed_on_served(struct front *front, struct feed *feed)
@@ -292,6 +334,9 @@ bool front_subscribe_on_event(struct front *front, const struct call_event *even
     if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_UPDATED &&
         !front_feed_is_at_node(feed))
         feed_on_updated(front, feed, pb_text(payload->updated));
+    else if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_TAKEN &&
+             !front_feed_is_at_node(feed))
+        feed_on_taken(front, feed, payload->taken);
     else if (payload->kind_case == MESHNODE__GATEWAY__EVENT__KIND_TASK &&
              front_feed_is_at_node(feed))
         front_subscribe_on_task(front, feed, payload->task);

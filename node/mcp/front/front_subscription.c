@@ -90,6 +90,7 @@ void front_subscription_add(struct front *front, struct front_session *session,
     subscription->subscriber =
         subscriber_get(front, session != NULL ? &session->principal : &exchange->principal);
     subscription->subscriber->count++;
+    mn_list_init(&subscription->waiters);
     mn_list_push_back(&topic->subscriptions, &subscription->in_topic);
     mn_list_push_back(&topic->settled, &subscription->in_look);
     mn_list_push_back(&subscription->owner->all, &subscription->in_owner);
@@ -100,6 +101,7 @@ void front_subscription_free(struct front *front, struct subscription *subscript
 {
     struct topic *topic = subscription->topic;
 
+    front_taken_drop(front, subscription);
     mn_heap_remove(&front->updates_timers, &subscription->timer);
     if (subscription->uri.size > 0)
         mn_map_remove(&subscription->owner->by_uri, &subscription->by_uri);

@@ -104,7 +104,7 @@ void front_subscribe_listen(struct front *front, struct front_exchange *exchange
 char **front_subscribe_own(struct front *front, const struct front_session *session,
                            struct mn_span service, size_t *count);
 
-/* Walks the URIs a session is subscribed to: starts and ends with NULL. */
+/* Walks the URIs a session is subscribed to, and knows it: starts and ends with NULL. */
 void *front_subscribe_next(const struct front_session *session, void *at, struct mn_span *uri);
 
 /* A session that came from another node: subscribed as it was, and due to be told once, because
@@ -121,6 +121,16 @@ void front_subscribe_on_time(struct front *front);
 /* False: the event is none of ours. */
 bool front_subscribe_on_event(struct front *front, const struct call_event *event);
 void front_subscribe_check(const struct front *front);
+
+/* ---- front_taken.c ---- */
+
+/* The exchange ends; the client does not want an answer to that request any more (false: there is
+ * no such one); those that wait too long; what an exchange still waits for, from NULL to NULL. */
+void front_taken_leave(struct front_exchange *exchange);
+bool front_taken_cancel(struct front *front, struct front_session *session, struct mn_span id,
+                        mn_time said_at);
+void front_taken_on_time(struct front *front);
+void *front_taken_next(const struct front_exchange *exchange, void *at, struct mn_span *id);
 
 /* ---- front_subscription.c ---- */
 

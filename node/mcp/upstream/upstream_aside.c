@@ -160,9 +160,14 @@ void upstream_aside_set_level(struct upstream *server, enum loglevel level)
 
 static void aside_heard(struct upstream *lease, struct upstream_hearer *hearer, bool is_new)
 {
+    bool is_other = is_new && lease->aside.hearer != NULL;
+
     lease->aside.hearer = hearer;
     if (lease->state == UPSTREAM_READY) upstream_aside_set_level(lease, hearer->level);
-    if (is_new) upstream_own_heard(lease);
+    if (is_other)
+        upstream_own_heard(lease);
+    else
+        upstream_own_caught_up(lease);
     upstream_own_wish(lease, mn_buf_span(hearer->own));
     aside_tell_held(lease);
     if (is_new) upstream_asked_again(lease);

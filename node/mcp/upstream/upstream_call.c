@@ -3,6 +3,7 @@
 #include "node/mcp/upstream/upstream_leave.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_orphan.h"
+#include "node/mcp/upstream/upstream_own.h"
 #include "node/mcp/upstream/upstream_parked.h"
 #include "node/mcp/upstream/upstream_question.h"
 #include "node/mcp/upstream/upstream_request.h"
@@ -355,7 +356,8 @@ void upstream_call_flush_queue(struct upstream *server)
  */
 void upstream_call_flush_ready(struct upstream *server)
 {
-    if (!server->is_lease || upstream_request_of_kind(server, UPSTREAM_REQUEST_SIDE) == NULL) {
+    if (!server->is_lease || (upstream_request_of_kind(server, UPSTREAM_REQUEST_SIDE) == NULL &&
+                              !upstream_own_waits(server))) {
         upstream_call_flush_queue(server);
         return;
     }

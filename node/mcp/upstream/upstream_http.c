@@ -71,7 +71,16 @@ void upstream_http_open_stream(struct upstream *server)
     exchange = upstream_exchange_new(server, UPSTREAM_EXCHANGE_STREAM);
     exchange->event_id = mn_buf_ref(server->http.event_id);
     server->http.stream = exchange;
+    server->http.stream_at = server->host->now.mono;
     upstream_exchange_send(exchange, "GET", NULL, &upstream_http_plain);
+}
+
+bool upstream_http_awaits_stream(const struct upstream *server)
+{
+    const struct upstream_exchange *stream = server->http.stream;
+
+    return stream != NULL && stream->code == 0 &&
+           server->host->now.mono - server->http.stream_at < UPSTREAM_STREAM_WAIT;
 }
 
 static void upstream_http_delete(struct upstream *server)
@@ -238,9 +247,8 @@ static void upstream_http_on_head(struct upstream_exchange *exchange,
     }
     if (exchange->request != NULL && exchange->request->kind == UPSTREAM_REQUEST_LIST)
         server->http.is_plain = exchange->type == UPSTREAM_BODY_JSON;
-    if (exchange->kind == UPSTREAM_EXCHANGE_STREAM && server != NULL && input->code == 200 &&
-        exchange->type == UPSTREAM_BODY_SSE)
-        upstream_watch_on_stream(server);
+    if (exchange->kind == UPSTREAM_EXCHANGE_STREAM && server != NULL)
+        upstream_watch_on_stream(server, input->code == 200 && exchange->type == UPSTREAM_BODY_SSE);
 }
 
 /* Bodies. */

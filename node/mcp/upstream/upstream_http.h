@@ -22,6 +22,7 @@ struct upstream_http {
     struct mn_buf *session_id;        /* legacy; NULL: none */
     struct mn_buf *event_id;          /* newest one of the GET stream */
     struct upstream_exchange *stream; /* the legacy GET stream, while open */
+    mn_time stream_at;                /* when it was asked for */
     bool has_no_stream;               /* this session offers none */
     bool had_stream;                  /* this session did open one */
     bool is_plain;                    /* its lists came as JSON, not on streams */
@@ -49,6 +50,9 @@ void upstream_http_notify(struct upstream *server, struct mn_buf *text, const ch
 
 /* Opens the legacy stream for what belongs to no request, unless it is open or not offered. */
 void upstream_http_open_stream(struct upstream *server);
+
+/* Whether it was asked for a moment ago, and the server has not said whether it offers it. */
+bool upstream_http_awaits_stream(const struct upstream *server);
 
 /* Nobody waits for this any more. */
 void upstream_http_release(struct upstream_exchange *exchange);

@@ -3,6 +3,7 @@
 #include "node/mcp/upstream/upstream_aside.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_request.h"
+#include "node/mcp/upstream/upstream_watch.h"
 #include "node/mcp/wire/aside.h"
 #include "proto/base/check.h"
 #include "proto/pb.h"
@@ -13,7 +14,9 @@
 struct own {
     struct mn_map_entry by_uri;
     struct mn_span uri;                     /* behind this struct */
+    bool is_asked;                          /* in this session */
     bool is_in_force, was_in_force, is_new; /* new: scratch, of the newest wish */
+    bool is_missed;                         /* it was updated, and nobody heard */
 };
 
 static struct own *own_next(const struct upstream *lease, struct own *at)
@@ -30,13 +33,14 @@ static struct own *own_find(const struct upstream *lease, struct mn_span uri)
 
 /* ---- to the client ---- */
 
-static void own_tell(struct upstream *lease, struct mn_span uri)
+static void own_tell(struct upstream *lease, struct own *own, struct mn_span uri)
 {
     Meshnode__Gateway__Aside aside = MESHNODE__GATEWAY__ASIDE__INIT;
     struct mn_writer params = {0};
     char method[] = ASIDE_UPDATED;
 
-    if (lease->aside.hearer == NULL) return;
+    own->is_missed = lease->aside.hearer == NULL;
+    if (own->is_missed) return;
     mn_writer_str(&params, "{\"uri\":");
     json_write_string(&params, uri);
     mn_writer_str(&params, "}");
@@ -48,12 +52,14 @@ static void own_tell(struct upstream *lease, struct mn_span uri)
 
 /* ---- to the server ---- */
 
-static void own_ask(struct upstream *lease, const struct own *own, bool is_on)
+static void own_ask(struct upstream *lease, struct own *own, bool is_on)
 {
     const char *method = is_on ? "resources/subscribe" : "resources/unsubscribe";
     struct upstream_request *request;
 
     if (lease->state != UPSTREAM_READY) return; /* all is asked for once it is */
+    if (is_on ? upstream_watch_is_early(lease) : !own->is_asked) return;
+    own->is_asked = is_on;
     request = upstream_request_new(lease, UPSTREAM_REQUEST_SIDE, ASK_TIMEOUT);
     if (is_on) request->payload = mn_buf_copy(own->uri);
     upstream_request_carry(request, upstream_message_uri(lease, request->id, method, own->uri),
@@ -134,15 +140,34 @@ void upstream_own_wish(struct upstream *lease, struct mn_span packed)
 void upstream_own_renew(struct upstream *lease)
 {
     for (struct own *own = own_next(lease, NULL); own != NULL; own = own_next(lease, own)) {
-        own->is_in_force = false;
+        own->is_in_force = own->is_asked = false;
         own_ask(lease, own, true);
     }
+}
+
+void upstream_own_ask(struct upstream *lease)
+{
+    for (struct own *own = own_next(lease, NULL); own != NULL; own = own_next(lease, own))
+        if (!own->is_asked) own_ask(lease, own, true);
+}
+
+bool upstream_own_waits(const struct upstream *lease)
+{
+    for (struct own *own = own_next(lease, NULL); own != NULL; own = own_next(lease, own))
+        if (!own->is_asked) return true;
+    return false;
 }
 
 void upstream_own_heard(struct upstream *lease)
 {
     for (struct own *own = own_next(lease, NULL); own != NULL; own = own_next(lease, own))
-        if (own->is_in_force) own_tell(lease, own->uri);
+        if (own->is_in_force) own_tell(lease, own, own->uri);
+}
+
+void upstream_own_caught_up(struct upstream *lease)
+{
+    for (struct own *own = own_next(lease, NULL); own != NULL; own = own_next(lease, own))
+        if (own->is_missed) own_tell(lease, own, own->uri);
 }
 
 void upstream_own_on_subscribed(struct upstream *lease, struct mn_span uri)
@@ -151,7 +176,7 @@ void upstream_own_on_subscribed(struct upstream *lease, struct mn_span uri)
 
     if (own == NULL) return;
     own->is_in_force = true;
-    if (own->was_in_force) own_tell(lease, uri); /* something may have been missed */
+    if (own->was_in_force) own_tell(lease, own, uri); /* something may have been missed */
     own->was_in_force = true;
 }
 
@@ -160,12 +185,12 @@ void upstream_own_on_updated(struct upstream *lease, struct mn_span uri)
     struct own *own = own_find(lease, uri);
 
     if (own != NULL) {
-        own_tell(lease, uri);
+        own_tell(lease, own, uri);
         return;
     }
     while ((own = own_next(lease, own)) != NULL) /* perhaps a part of what it subscribed to */
         if (uri.size > own->uri.size && memcmp(uri.data, own->uri.data, own->uri.size) == 0)
-            own_tell(lease, own->uri);
+            own_tell(lease, own, own->uri);
 }
 
 void upstream_own_end(struct upstream *lease)

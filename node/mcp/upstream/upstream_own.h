@@ -13,9 +13,14 @@ struct mn_span upstream_own_pack(struct mn_arena *arena, char **uris, size_t cou
 /* From now on it wants these, packed. */
 void upstream_own_wish(struct upstream *lease, struct mn_span packed);
 
-/* Somebody else hears for it, or its server tells on another stream: something may have been
- * missed. */
+/* Somebody else hears for it than before, or its server tells on another stream: something may have
+ * been missed. Or somebody hears for it for whom nobody did: what was said meanwhile is told. */
 void upstream_own_heard(struct upstream *lease);
+void upstream_own_caught_up(struct upstream *lease);
+
+/* What waited for the stream of the session is subscribed to; whether something waits. */
+void upstream_own_ask(struct upstream *lease);
+bool upstream_own_waits(const struct upstream *lease);
 
 /* The lease has a new session. */
 void upstream_own_renew(struct upstream *lease);

@@ -138,7 +138,7 @@ static void upstream_receive_on_notification(struct upstream *server,
                                                              : "notifications/tasks/status")) {
         if (message->params != NULL) upstream_watch_on_task(server, message->params);
     } else if (mn_span_is(method, "notifications/subscriptions/acknowledged")) {
-        upstream_watch_on_acknowledged(server);
+        upstream_watch_on_acknowledged(server, message->params);
     } else if (mn_span_is(method, "notifications/message")) {
         upstream_receive_on_log(server, exchange, message);
     } else if (mn_span_is(method, "notifications/elicitation/complete")) {

@@ -118,6 +118,18 @@ static void upstream_request_side_over(struct upstream *server)
     if (server->is_lease && server->state == UPSTREAM_READY) upstream_call_flush_ready(server);
 }
 
+/* An error without an id is one of the connection. */
+static void upstream_request_subscribed(const struct upstream_request *request,
+                                        const struct jsonrpc_message *message)
+{
+    struct mn_span uri = mn_buf_span(request->payload);
+
+    if (message->kind == JSONRPC_RESULT)
+        upstream_watch_on_subscribed(request->server, uri);
+    else if (message->id.size > 0)
+        upstream_watch_on_refused(request->server, uri, message);
+}
+
 void upstream_request_answered(struct upstream_request *request,
                                const struct jsonrpc_message *message, uint32_t code)
 {
@@ -129,9 +141,8 @@ void upstream_request_answered(struct upstream_request *request,
         upstream_answer_on_message(request, message, code);
         return;
     }
-    if (kind == UPSTREAM_REQUEST_SIDE && request->payload != NULL && message != NULL &&
-        message->kind == JSONRPC_RESULT)
-        upstream_watch_on_subscribed(server, mn_buf_span(request->payload));
+    if (kind == UPSTREAM_REQUEST_SIDE && request->payload != NULL && message != NULL)
+        upstream_request_subscribed(request, message);
     upstream_request_free(request);
     if (message == NULL && kind != UPSTREAM_REQUEST_LISTEN && kind != UPSTREAM_REQUEST_SIDE &&
         (code == 401 || code == 403) && !server->list.is_survey) {

@@ -1,6 +1,8 @@
 #include "node/mcp/upstream/upstream_watch.h"
 
+#include "node/json/string.h"
 #include "node/mcp/upstream/upstream_aside.h"
+#include "node/mcp/upstream/upstream_call.h"
 #include "node/mcp/upstream/upstream_lease.h"
 #include "node/mcp/upstream/upstream_message.h"
 #include "node/mcp/upstream/upstream_own.h"
@@ -19,8 +21,10 @@ struct topic {
     struct mn_map_entry by_uri; /* in server->topics */
     struct mn_span uri;         /* behind this struct */
     struct mn_list wishes;      /* wish.in_topic */
-    bool is_asked;              /* modern: in the newest listen */
-    bool is_in_force;           /* the server has said that it tells of changes */
+    bool is_asked;     /* it is subscribed to, or was tried; modern: the newest listen has it */
+    bool is_in_force;  /* the server has said that it tells of changes */
+    bool was_in_force; /* once, perhaps in a session before */
+    bool is_honoured;  /* scratch: of an acknowledgement */
 };
 
 /* A lasting call. */
@@ -33,6 +37,7 @@ struct watch {
     struct mn_list tasks; /* task_wish.in_watch */
     uint32_t tasks_count;
     struct upstream_hearers *hearers; /* clients, see upstream_aside.h; or NULL */
+    bool wants_taken;                 /* it is told what becomes of its wishes */
 };
 
 /* A task of which it wants to hear. */
@@ -84,20 +89,65 @@ static void topic_tell(const struct topic *topic, struct mn_span uri)
         watch_tell(MN_CONTAINER(entry, struct wish, in_topic)->watch, uri);
 }
 
+/* [refusal] NULL: it was taken. Who does not know of that is told to look. */
+static void watch_settle(struct watch *watch, struct mn_span uri, Meshnode__Gateway__Error *refusal)
+{
+    Meshnode__Gateway__Event event = MESHNODE__GATEWAY__EVENT__INIT;
+    Meshnode__Gateway__Taken taken = MESHNODE__GATEWAY__TAKEN__INIT;
+
+    if (!watch->wants_taken) {
+        if (refusal == NULL) watch_tell(watch, uri);
+        return;
+    }
+    taken.uri = (char *)(uintptr_t)mn_arena_copy(&watch->server->host->scratch, uri).data;
+    taken.refusal = refusal;
+    event.kind_case = MESHNODE__GATEWAY__EVENT__KIND_TAKEN;
+    event.taken = &taken;
+    watch_emit(watch, &event);
+}
+
+/* The server tells of it from now on. If it did before, something may have been missed. */
+static void topic_begin(struct topic *topic)
+{
+    bool is_first = !topic->was_in_force;
+
+    topic->is_in_force = topic->was_in_force = true;
+    if (!is_first) {
+        topic_tell(topic, topic->uri);
+        return;
+    }
+    MN_LIST_FOR_EACH (entry, &topic->wishes)
+        watch_settle(MN_CONTAINER(entry, struct wish, in_topic)->watch, topic->uri, NULL);
+}
+
 /* ---- to the server ---- */
 
 static void topic_ask(struct upstream *server, const struct topic *topic, const char *method)
 {
-    struct upstream_request *request;
+    struct upstream_request *request =
+        upstream_request_new(server, UPSTREAM_REQUEST_SIDE, MN_MINUTE);
 
-    if (upstream_is_modern(server)) {
-        upstream_timer_set(server->host, &server->watch_timer, UPSTREAM_WATCH_DELAY);
-        return;
-    }
-    request = upstream_request_new(server, UPSTREAM_REQUEST_SIDE, MN_MINUTE);
     if (strcmp(method, SUBSCRIBE) == 0) request->payload = mn_buf_copy(topic->uri);
     upstream_request_carry(request, upstream_message_uri(server, request->id, method, topic->uri),
                            method);
+}
+
+static void topic_subscribe(struct upstream *server, struct topic *topic)
+{
+    if (upstream_is_modern(server)) {
+        upstream_timer_set(server->host, &server->watch_timer, UPSTREAM_WATCH_DELAY);
+    } else {
+        topic->is_asked = !upstream_watch_is_early(server);
+        if (topic->is_asked) topic_ask(server, topic, SUBSCRIBE);
+    }
+}
+
+static void topic_unsubscribe(struct upstream *server, const struct topic *topic)
+{
+    if (upstream_is_modern(server))
+        upstream_timer_set(server->host, &server->watch_timer, UPSTREAM_WATCH_DELAY);
+    else if (topic->is_asked)
+        topic_ask(server, topic, "resources/unsubscribe");
 }
 
 static struct topic *topic_get(struct upstream *server, struct mn_span uri)
@@ -112,7 +162,7 @@ static struct topic *topic_get(struct upstream *server, struct mn_span uri)
     memcpy(topic + 1, uri.data, uri.size);
     mn_list_init(&topic->wishes);
     mn_map_insert(&server->topics, &topic->by_uri, topic->uri);
-    if (server->state == UPSTREAM_READY) topic_ask(server, topic, SUBSCRIBE);
+    if (server->state == UPSTREAM_READY) topic_subscribe(server, topic);
     return topic;
 }
 
@@ -125,8 +175,7 @@ static void wish_free(struct upstream *server, struct wish *wish, bool is_told)
     wish->watch->wishes_count--;
     mn_free(wish);
     if (!mn_list_is_empty(&topic->wishes)) return;
-    if (is_told && server->state == UPSTREAM_READY)
-        topic_ask(server, topic, "resources/unsubscribe");
+    if (is_told && server->state == UPSTREAM_READY) topic_unsubscribe(server, topic);
     mn_map_remove(&server->topics, &topic->by_uri);
     mn_free(topic);
 }
@@ -194,8 +243,7 @@ static void watch_want(struct watch *watch, struct mn_span uri)
         mn_list_push_back(&topic->wishes, &wish->in_topic);
         mn_list_push_back(&watch->wishes, &wish->in_watch);
         watch->wishes_count++;
-        /* Its client was told before we heard of it: it looks once more. */
-        if (topic->is_in_force) watch_tell(watch, topic->uri);
+        if (topic->is_in_force) watch_settle(watch, topic->uri, NULL);
     }
     wish->is_new = true;
 }
@@ -247,6 +295,7 @@ void upstream_watch_on_wishes(struct upstream_host *host, uint64_t ticket,
     struct watch *watch = watch_find(host, ticket);
 
     if (watch == NULL) return;
+    watch->wants_taken = wishes->wants_taken;
     watch_on_tasks(watch, wishes);
     upstream_aside_on_wishes(watch->server, ticket, &watch->hearers, wishes);
     MN_LIST_FOR_EACH (entry, &watch->wishes)
@@ -279,7 +328,9 @@ void upstream_watch_on_updated(struct upstream *server, struct mn_span uri)
         return;
     }
     if (entry != NULL) {
-        topic_tell(MN_CONTAINER(entry, struct topic, by_uri), uri);
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        if (!topic->was_in_force) topic_begin(topic); /* though it has not said so */
+        topic_tell(topic, uri);
         return;
     }
     /* Perhaps a part of what was subscribed to. */
@@ -343,13 +394,6 @@ void upstream_watch_on_task_progress(struct upstream *server, struct mn_span id,
     watch_tell_wishes(server, id, params, true);
 }
 
-/* What changed until now may have been missed. */
-static void topic_begin(struct topic *topic)
-{
-    topic->is_in_force = true;
-    topic_tell(topic, topic->uri);
-}
-
 void upstream_watch_on_subscribed(struct upstream *server, struct mn_span uri)
 {
     struct mn_map_entry *entry = mn_map_find(&server->topics, uri);
@@ -358,21 +402,134 @@ void upstream_watch_on_subscribed(struct upstream *server, struct mn_span uri)
     if (entry != NULL) topic_begin(MN_CONTAINER(entry, struct topic, by_uri));
 }
 
-void upstream_watch_on_acknowledged(struct upstream *server)
+/* Whoever wished for it has to wish anew, which asks once more. */
+static void topic_refuse(struct upstream *server, struct topic *topic,
+                         Meshnode__Gateway__Error *refusal)
 {
-    for (struct mn_map_entry *entry = mn_map_next(&server->topics, NULL); entry != NULL;
-         entry = mn_map_next(&server->topics, entry)) {
-        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
-        if (topic->is_asked && !topic->is_in_force) topic_begin(topic);
+    bool is_last;
+
+    do { /* the last one takes the topic along */
+        struct wish *wish = MN_CONTAINER(topic->wishes.next, struct wish, in_topic);
+        is_last = wish->in_topic.next == &topic->wishes;
+        watch_settle(wish->watch, topic->uri, refusal);
+        wish_free(server, wish, false);
+    } while (!is_last);
+}
+
+/* What of a server's text goes on: a client has to carry it in an answer. */
+static struct mn_span refusal_text(struct mn_span text)
+{
+    size_t size = 0, more;
+
+    if (text.size <= UPSTREAM_REFUSAL_MAX) return text;
+    while ((more = json_string_utf8(mn_span(text.data + size, text.size - size))) > 0 &&
+           size + more <= UPSTREAM_REFUSAL_MAX)
+        size += more;
+    return mn_span(text.data, size);
+}
+
+void upstream_watch_on_refused(struct upstream *server, struct mn_span uri,
+                               const struct jsonrpc_message *message)
+{
+    struct mn_map_entry *entry = mn_map_find(&server->topics, uri);
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+    struct mn_arena *scratch = &server->host->scratch;
+
+    if (entry == NULL) return;
+    MN_PROBE("upstream: a server refuses a subscription");
+    error.code = message->code;
+    error.message = (char *)(uintptr_t)mn_arena_copy(scratch, refusal_text(message->message)).data;
+    if (message->data.size <= UPSTREAM_REFUSAL_MAX) error.data = pb_bytes(message->data);
+    topic_refuse(server, MN_CONTAINER(entry, struct topic, by_uri), &error);
+}
+
+/* Marks the topics that an acknowledgement names. */
+static void acknowledged_read(struct upstream *server, const struct json *notifications)
+{
+    const struct json_limits limits = {JSON_DEPTH_MAX, 2, JSON_NODES_MAX};
+    const struct json *uris = json_find_str(notifications, "resourceSubscriptions");
+
+    if (!json_is(uris, JSON_ARRAY) || json_parse_copy(server->host->parser, uris->raw, limits,
+                                                      &server->host->scratch, &uris) != MN_OK)
+        return;
+    for (const struct json *uri = json_first(uris); uri != NULL; uri = json_next(uris, uri)) {
+        struct mn_map_entry *entry = mn_map_find(&server->topics, json_text(uri));
+        if (entry != NULL) MN_CONTAINER(entry, struct topic, by_uri)->is_honoured = true;
     }
 }
 
-void upstream_watch_on_stream(struct upstream *server)
+/* One that names its listen speaks of no other: the one before it may be acknowledged late. */
+static bool acknowledged_is_old(struct upstream *server, const struct json *params)
 {
-    if (server->is_lease) upstream_own_heard(server);
+    const struct upstream_request *listen =
+        upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN);
+    const struct json *id =
+        json_find_str(json_find_str(params, "_meta"), UPSTREAM_NS "subscriptionId");
+    uint64_t number;
+
+    return id != NULL &&
+           (listen == NULL || jsonrpc_id_number(id->raw, &number) != MN_OK || number != listen->id);
+}
+
+void upstream_watch_on_acknowledged(struct upstream *server, const struct json *params)
+{
+    Meshnode__Gateway__Error error = MESHNODE__GATEWAY__ERROR__INIT;
+    const struct json *notifications = json_find_str(params, "notifications");
+    struct mn_map_entry *next;
+    char text[] = "the server does not tell of updates of this resource";
+
+    if (acknowledged_is_old(server, params)) return;
+    error.code = JSONRPC_INVALID_PARAMS;
+    error.message = text;
+    acknowledged_read(server, notifications);
     for (struct mn_map_entry *entry = mn_map_next(&server->topics, NULL); entry != NULL;
-         entry = mn_map_next(&server->topics, entry))
-        topic_begin(MN_CONTAINER(entry, struct topic, by_uri));
+         entry = next) {
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        bool is_honoured = topic->is_honoured || notifications == NULL;
+        next = mn_map_next(&server->topics, entry);
+        topic->is_honoured = false;
+        if (topic->is_asked && !is_honoured)
+            topic_refuse(server, topic, &error);
+        else if (topic->is_asked && !topic->is_in_force)
+            topic_begin(topic);
+    }
+}
+
+/* ---- legacy: after the stream on which it tells ---- */
+
+bool upstream_watch_is_early(struct upstream *server)
+{
+    if (!server->is_http || !upstream_http_awaits_stream(server)) return false;
+    if (!upstream_timer_is_set(&server->watch_timer))
+        upstream_timer_set(server->host, &server->watch_timer, UPSTREAM_STREAM_WAIT);
+    return true;
+}
+
+/* What waited for the stream is asked for. */
+static void watch_ask(struct upstream *server)
+{
+    if (server->state != UPSTREAM_READY) return; /* all is asked for once it is */
+    if (server->is_lease) {
+        upstream_own_ask(server);
+        upstream_call_flush_ready(server);
+        return;
+    }
+    for (struct mn_map_entry *entry = mn_map_next(&server->topics, NULL); entry != NULL;
+         entry = mn_map_next(&server->topics, entry)) {
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        if (!topic->is_asked) topic_subscribe(server, topic);
+    }
+}
+
+void upstream_watch_on_stream(struct upstream *server, bool is_there)
+{
+    if (is_there && server->is_lease) upstream_own_heard(server);
+    for (struct mn_map_entry *entry = mn_map_next(&server->topics, NULL); is_there && entry != NULL;
+         entry = mn_map_next(&server->topics, entry)) {
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        if (topic->is_in_force) topic_begin(topic);
+    }
+    watch_ask(server);
 }
 
 void upstream_watch_renew(struct upstream *server)
@@ -383,10 +540,10 @@ void upstream_watch_renew(struct upstream *server)
     while ((entry = mn_map_next(&server->topics, entry)) != NULL) {
         struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
         topic->is_in_force = false;
-        if (upstream_is_modern(server))
+        if (!upstream_is_modern(server))
+            topic_subscribe(server, topic);
+        else if (topic->was_in_force)
             topic_tell(topic, topic->uri); /* there are servers that do not acknowledge */
-        else
-            topic_ask(server, topic, SUBSCRIBE);
     }
 }
 
@@ -394,7 +551,11 @@ void upstream_watch_on_timer(struct upstream *server)
 {
     struct upstream_request *old = upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN);
 
-    if (server->state != UPSTREAM_READY || !upstream_is_modern(server)) return;
+    if (server->state != UPSTREAM_READY) return;
+    if (!upstream_is_modern(server)) {
+        watch_ask(server);
+        return;
+    }
     upstream_listen(server); /* the new one first: nothing is missed between the two */
     if (old == NULL) return;
     if (!server->is_http) upstream_stdio_write(server, upstream_message_cancelled(server, old->id));
