@@ -13,7 +13,8 @@
 #include "sim/mesh/sim.h"
 
 #define TALK_QUESTIONS_MAX 3u
-#define TALK_RESOURCES 2u /* of a server */
+#define TALK_RESOURCES 2u               /* of a server */
+#define TALK_UNKNOWN "no such resource" /* what a server says of any other */
 #define TALK_KEY_SIZE 24
 #define TALK_LIMITS ((struct json_limits){.depth_max = 64, .depth_kept = 10, .nodes_max = 65536})
 #define TALK_TASKS "io.modelcontextprotocol/tasks"
@@ -93,7 +94,7 @@ struct talks {
     bool has_died;     /* a node, while calls ran */
     bool may_abandon;  /* clients may leave a question unanswered, and not come back */
     uint64_t answered[TALK_SCRIPTS], asked, elsewhere, updates, moves, resumed, asides,
-        asides_asked, theirs_wanted, theirs_asked; /* what was tried */
+        asides_asked, theirs_wanted, theirs_asked, refusals; /* what was tried */
 };
 
 /* The first of an array; NULL: there is none, or it is no array. */

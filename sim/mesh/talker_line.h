@@ -31,6 +31,7 @@ struct work {
 
 struct listen {
     struct mn_list list; /* in line->listens */
+    struct sim_server *server;
     struct mn_buf *id;
     uint64_t exchange;
     bool wants[TALK_RESOURCES], wants_tools;

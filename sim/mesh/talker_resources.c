@@ -10,6 +10,8 @@ const char *talker_uri(const struct sim_server *server, uint32_t resource, char 
     return text;
 }
 
+static const char unknown[] = "\"code\":-32602,\"message\":\"" TALK_UNKNOWN "\"";
+
 /* Which of its resources a URI is; TALK_RESOURCES: none. */
 static uint32_t resource_of(const struct talker_line *line, struct mn_span uri)
 {
@@ -29,8 +31,7 @@ void talker_read(struct talker_line *line, uint64_t exchange, struct mn_span id,
     char uri[64];
 
     if (which == TALK_RESOURCES) {
-        talker_line_answer_text(line, exchange, id, "error",
-                                "\"code\":-32602,\"message\":\"no such resource\"");
+        talker_line_answer_text(line, exchange, id, "error", unknown);
         return;
     }
     if (line->server->is_modern)
@@ -47,6 +48,27 @@ static void write_subscription(struct mn_writer *writer, struct mn_span id)
     mn_writer_str(writer, "}");
 }
 
+/* What of it is there to be told of. */
+static void write_honoured(struct mn_writer *writer, const struct listen *listen)
+{
+    const char *comma = "";
+    char uri[64];
+
+    mn_writer_str(writer, listen->wants_tools ? "{\"toolsListChanged\":true," : "{");
+    if (listen->tasks != NULL) {
+        mn_writer_str(writer, "\"taskIds\":");
+        mn_writer_add(writer, mn_buf_span(listen->tasks));
+        mn_writer_str(writer, ",");
+    }
+    mn_writer_str(writer, "\"resourceSubscriptions\":[");
+    for (uint32_t i = 0; i < TALK_RESOURCES; i++) {
+        if (!listen->wants[i]) continue;
+        mn_writer_format(writer, "%s\"%s\"", comma, talker_uri(listen->server, i, uri));
+        comma = ",";
+    }
+    mn_writer_str(writer, "]}");
+}
+
 void talker_listen(struct talker_line *line, uint64_t exchange, struct mn_span id,
                    const struct json *params)
 {
@@ -56,6 +78,7 @@ void talker_listen(struct talker_line *line, uint64_t exchange, struct mn_span i
     struct mn_writer message = {0};
 
     listen->id = mn_buf_copy(id);
+    listen->server = line->server;
     listen->exchange = exchange;
     listen->wants_tools = json_is_true(json_find_str(wanted, "toolsListChanged"));
     if (json_find_str(wanted, "taskIds") != NULL)
@@ -68,7 +91,7 @@ void talker_listen(struct talker_line *line, uint64_t exchange, struct mn_span i
         }
     mn_writer_str(&message, "{\"jsonrpc\":\"2.0\",\"method\":\"notifications/subscriptions/"
                             "acknowledged\",\"params\":{\"notifications\":");
-    mn_writer_add(&message, wanted->raw);
+    write_honoured(&message, listen);
     mn_writer_str(&message, ",");
     write_subscription(&message, id);
     mn_writer_str(&message, "}}");
@@ -90,7 +113,10 @@ void talker_subscribe(struct talker_line *line, uint64_t exchange, struct mn_spa
     uint32_t which = resource_of(line, json_text(json_find_str(params, "uri")));
 
     if (which < TALK_RESOURCES) line->topics[which] = is_on;
-    talker_line_answer_text(line, exchange, id, "result", "");
+    if (is_on && which == TALK_RESOURCES)
+        talker_line_answer_text(line, exchange, id, "error", unknown);
+    else
+        talker_line_answer_text(line, exchange, id, "result", "");
 }
 
 /* ---- what it tells unasked ---- */

@@ -4,6 +4,8 @@
  * server has a session for it alone, and tells it there. They look at the resource when they are
  * told of a change, so a change that they are not told of shows.
  *
+ *   in a world that is whole, a server's refusal to tell of what it does not have reaches the
+ *     client, and who has subscribed is told of nothing that did not change since
  *   in the end, and after each death of a node in a world that is else whole, each has seen the
  *   last content; a legacy one without having subscribed again, in the session that it had */
 #include <stdio.h>
@@ -12,6 +14,8 @@
 #include "sim/scenarios/talks.h"
 
 #define FOLLOWERS_PER_HOST 2u
+/* What a node says of what a modern server's acknowledgement leaves out, for that says nothing. */
+#define NOT_HONOURED "the server does not tell of updates of this resource"
 #define AGAIN (300 * MN_MS)
 #define PATIENCE (40 * MN_SEC)
 
@@ -27,6 +31,10 @@ struct talk_follower {
     bool is_subscribed;             /* legacy: in that session, */
     bool is_firm;                   /* which was opened when all was well */
     bool must_look;                 /* it has just subscribed: what changed before is not told */
+    bool has_tried;                 /* legacy: to subscribe to what there is not */
+    bool is_trying;
+    bool is_exact;  /* it subscribed in a whole world, */
+    uint32_t since; /* when the resource was this */
     bool is_asking, is_open;
     uint64_t exchange; /* of its stream */
     bool is_reading, is_stale;
@@ -127,6 +135,25 @@ static void follower_leave(struct sim *sim, void *context)
     if (follower->is_open) sim_http_drop(follower->host, follower->exchange);
 }
 
+/* A resource of its server that is none, as it is called anywhere. */
+static const char *unknown_uri(const struct talk_follower *follower, char text[96])
+{
+    char uri[64];
+
+    snprintf(text, 96, "meshnode://%s/%s", follower->server->name,
+             talker_uri(follower->server, TALK_RESOURCES, uri));
+    return text;
+}
+
+static void follower_judge(const struct talk_follower *follower)
+{
+    if (follower->is_exact && follower->talks->is_strict &&
+        follower->server->versions[follower->resource] == follower->since)
+        sim_fail(follower->talks->sim,
+                 "follower %u is told of %s, which is still %u as when it subscribed",
+                 follower->index, follower->uri, follower->since);
+}
+
 static void follower_told(struct sim *sim, void *context, struct mn_span message)
 {
     struct talk_follower *follower = context;
@@ -140,9 +167,13 @@ static void follower_told(struct sim *sim, void *context, struct mn_span message
         printf("%9.3f %-3s follower %u hears %.*s\n", (double)sim->time / 1e6, follower->host->name,
                follower->index, (int)message.size, (const char *)message.data);
     if (mn_span_is(method, "notifications/resources/updated")) {
-        if (!mn_span_is(uri, follower->uri))
+        char nothing[96];
+        if (mn_span_is(uri, unknown_uri(follower, nothing))) {
+            /* while it was refused, its server could not be asked */
+        } else if (!mn_span_is(uri, follower->uri))
             sim_fail(sim, "follower %u of %s is told of %.*s", follower->index, follower->uri,
                      (int)uri.size, (const char *)uri.data);
+        follower_judge(follower);
         follower->talks->updates++;
         follower_read(follower);
     } else if (mn_span_is(method, "notifications/subscriptions/acknowledged")) {
@@ -214,6 +245,21 @@ static void follower_listen(struct talk_follower *follower)
 
 /* ---- legacy sessions ---- */
 
+static void follower_refused(struct talk_follower *follower, const struct json *root)
+{
+    struct mn_span text = json_text(json_find_str(json_find_str(root, "error"), "message"));
+    const char *expected = follower->server->is_modern ? NOT_HONOURED : TALK_UNKNOWN;
+
+    follower->is_trying = false;
+    follower->has_tried = true;
+    if (mn_span_is(text, expected))
+        follower->talks->refusals++;
+    else if (follower->is_exact && follower->talks->is_strict)
+        sim_fail(follower->talks->sim, "follower %u is told \"%.*s\" of what %s does not have",
+                 follower->index, (int)text.size, text.size == 0 ? "" : (const char *)text.data,
+                 follower->server->name);
+}
+
 static void follower_asked(struct sim *sim, void *context, const struct sim_response *response)
 {
     struct talk_follower *follower = context;
@@ -224,7 +270,9 @@ static void follower_asked(struct sim *sim, void *context, const struct sim_resp
     (void)sim;
     follower->is_asking = false;
     if (response->code == 404) follower_lost_session(follower);
-    if (is_good && follower->session[0] == '\0') {
+    if (follower->is_trying) {
+        follower_refused(follower, root);
+    } else if (is_good && follower->session[0] == '\0') {
         snprintf(follower->session, sizeof follower->session, "%s", response->session);
         follower->is_firm = follower->talks->is_strict;
     } else if (is_good)
@@ -248,15 +296,26 @@ static void follower_ask(struct talk_follower *follower, const char *body)
                                        .context = follower});
 }
 
-static void follower_subscribe(struct talk_follower *follower)
+static void follower_subscribe(struct talk_follower *follower, const char *uri)
 {
     char body[200];
 
+    follower->is_exact = follower->talks->is_strict && follower->is_firm;
+    follower->since = follower->server->versions[follower->resource];
     snprintf(body, sizeof body,
              "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"resources/subscribe\",\"params\":{"
              "\"uri\":\"%s\"}}",
-             follower->uri);
+             uri);
     follower_ask(follower, body);
+}
+
+/* Some try what there is not first. */
+static void follower_try(struct talk_follower *follower)
+{
+    char uri[96];
+
+    follower->is_trying = true;
+    follower_subscribe(follower, unknown_uri(follower, uri));
 }
 
 static bool is_ready(const struct sim_host *host)
@@ -285,11 +344,13 @@ static void follower_act(struct sim *sim, void *context)
     } else if (follower->is_modern) {
         follower_listen(follower);
     } else if (follower->session[0] == '\0') {
-        follower->is_subscribed = false;
+        follower->is_subscribed = follower->has_tried = false;
         follower_ask(follower, follower->index % 4 == 1 ? SIM_INITIALIZE_OF("{\"elicitation\":{}}")
                                                         : SIM_INITIALIZE);
+    } else if (!follower->is_subscribed && !follower->has_tried) {
+        follower_try(follower);
     } else if (!follower->is_subscribed) {
-        follower_subscribe(follower);
+        follower_subscribe(follower, follower->uri);
     } else {
         follower_listen(follower);
         if (!follower->talks->is_sound || follower->seen == 0 || follower->must_look)
@@ -332,6 +393,7 @@ void talk_followers_renew(struct talks *talks)
 {
     for (uint32_t i = 0; i < talks->followers_count; i++) {
         struct talk_follower *follower = &talks->followers[i];
+        follower->is_exact = false;
         if (follower->is_modern || i / 2 % 2 == 1) continue;
         talk_delete_session(follower->host, follower->session);
         follower->session[0] = '\0';

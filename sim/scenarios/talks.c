@@ -332,6 +332,8 @@ static void check_tried(struct talks *talks)
                      (unsigned long long)talks->count, i);
     if (talks->count > 100 && (talks->asked == 0 || talks->updates == 0))
         sim_fail(sim, "nobody was asked anything, or nobody told of a change");
+    if (talks->count > 100 && talks->refusals == 0)
+        sim_fail(sim, "no client heard that its subscription is refused");
     if (talk_asides_said(talks) > 100 && (talks->asides == 0 || talks->asides_asked == 0))
         sim_fail(sim, "nobody heard anything aside, or nobody was asked");
     if (talks->theirs_wanted > 30 && talks->theirs_asked == 0)
