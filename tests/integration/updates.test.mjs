@@ -5,6 +5,7 @@ import {spawn} from 'node:child_process';
 import {join} from 'node:path';
 import {Client as ClientV1} from '@modelcontextprotocol/sdk/client/index.js';
 import {StreamableHTTPClientTransport as HttpV1} from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import {StdioClientTransport} from '@modelcontextprotocol/sdk/client/stdio.js';
 import {ResourceUpdatedNotificationSchema} from '@modelcontextprotocol/sdk/types.js';
 import {withMesh, waitFor, modern, nodejs, root, url, sleep, ctl} from './lib/mesh.mjs';
 
@@ -28,21 +29,23 @@ const threeNodes = (name, body) => withMesh(name, async mesh => {
 
 async function run(body, mesh, address) {
   const nodes = await mesh.cluster(3, {n2: {
-    old: {command: nodejs, args: [fixture, '--stdio'], era: 'legacy'}, new: {url: address, era: 'modern'}}});
+    old: {command: nodejs, args: [fixture, '--stdio'], era: 'legacy'}, new: {url: address, era: 'modern'},
+    far: {url: address, era: 'legacy'}}});
   for (const node of nodes)
     await waitFor(`${node.name} lists both servers`, async () => {
       const names = (await modern(node, 'tools/list')).message.result.tools.map(tool => tool.name);
-      return ['old', 'new'].every(prefix => names.includes(`${prefix}__test_touch_resource`));
+      return ['old', 'new', 'far'].every(prefix => names.includes(`${prefix}__test_touch_resource`));
     });
-  await body(...nodes, mesh);
+  await body(...nodes, mesh, address);
 }
 
 // A legacy session with the updates it was told.
-async function legacy(node, path) {
-  const client = new ClientV1({name: 'test', version: '0'}, {capabilities: {}});
+const legacy = (node, path) => session(new HttpV1(new URL(url(node, path))));
+async function session(transport, capabilities = {}) {
+  const client = new ClientV1({name: 'test', version: '0'}, {capabilities});
   const told = [];
   client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({params}) => { told.push(params.uri); });
-  await client.connect(new HttpV1(new URL(url(node, path))));
+  await client.connect(transport);
   return {told, client, close: () => client.close(), subscribe: uri => client.subscribeResource({uri}),
     unsubscribe: uri => client.unsubscribeResource({uri})};
 }
@@ -116,3 +119,42 @@ for (const name of ['old', 'new'])
       eve.close();
       dan.close();
     }));
+
+// With a session of its own there, and without.
+test('what a server refuses is refused, and what it takes is told when it changes: as directly, on stdio and at a URL',
+  threeNodes('updates-taken', async (n1, n2, n3, mesh, address) => {
+    const command = {command: nodejs, args: [fixture, '--stdio']}, nothing = 'test://nothing/at/all';
+    const far = () => new HttpV1(new URL(address)), through = (node, path) => new HttpV1(new URL(url(node, path)));
+    const ways = {
+      'directly, stdio': [() => new StdioClientTransport(command)],
+      'directly, URL': [far],
+      'through two nodes, stdio': [() => through(n1, '/mcp/servers/old')],
+      'through two nodes, URL': [() => through(n1, '/mcp/servers/far')],
+      'at its node': [() => through(n2, '/mcp/servers/old')],
+      'everything': [() => through(n3, '/mcp'), 'meshnode://old/', 'old__'],
+    };
+    const errors = [];
+    for (const [way, [transport, prefix = '', name = '']] of Object.entries(ways))
+      for (const capabilities of [{}, {elicitation: {}}]) {
+        const client = await session(transport(), capabilities);
+        for (let i = 0; i < 2; i++)
+          errors.push(await client.subscribe(prefix + nothing).then(() => `${way}: taken`, ({code, message, data}) => ({code, message, data})));
+        const call = uri => client.client.callTool({name: `${name}test_touch_resource`, arguments: {uri}});
+        await client.subscribe(prefix + watched);
+        await call('test://other');
+        await sleep(300);
+        assert.deepEqual(client.told, [], way);
+        await call(watched);
+        await waitFor(`${way}: told`, () => client.told.length > 0);
+        await sleep(300);
+        assert.deepEqual(client.told, [prefix + watched], way);
+        await client.close();
+      }
+    for (const error of errors) assert.deepEqual(error, errors[0]);
+    assert.equal(errors[0].code, -32050);
+    // The mesh has resources of its own.
+    const ann = await legacy(n1, '/mcp/servers/mesh');
+    await assert.rejects(ann.subscribe('mesh://nothing'), {code: -32602});
+    await ann.subscribe('mesh://nodes');
+    await ann.close();
+  }));
