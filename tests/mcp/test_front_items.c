@@ -783,6 +783,20 @@ START_TEST(what_may_come_yet_is_not_unknown)
 }
 END_TEST
 
+/* After a restart, until the catalogs of the others are there. */
+START_TEST(a_cursor_whose_list_may_come_yet_is_not_unknown)
+{
+    char params[1024];
+
+    second_page(params, sizeof params);
+    client_service_gone("long", false);
+    assert_early(client_modern("resources/list", NULL, params), 200);
+    is_gathering = false;
+    ck_assert_ptr_nonnull(
+        strstr(client_modern("resources/list", NULL, params)->body, "\"code\":-32602"));
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("items");
@@ -818,6 +832,7 @@ int main(void)
     early = tcase_create("early");
     tcase_add_checked_fixture(early, setup_early, client_teardown);
     tcase_add_test(early, what_may_come_yet_is_not_unknown);
+    tcase_add_test(early, a_cursor_whose_list_may_come_yet_is_not_unknown);
     suite_add_tcase(suite, early);
     return suite_run(suite);
 }

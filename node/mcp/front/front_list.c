@@ -70,6 +70,10 @@ void front_list(struct front *front, struct front_exchange *exchange, bool is_mo
     names_digest(&front->names, exchange->service, &at.client, kind, digest);
     status = front_list_page(front, exchange, &context, kind, digest,
                              json_find_str(message->params, "cursor"), &page);
+    if (status == MN_EXPIRED && front_about_is_early(front)) {
+        front_about_early(front, exchange, 200, message->id); /* the list it is of may come yet */
+        return;
+    }
     if (status != MN_OK) {
         FAIL(front_seal_code(status, 200), message->id, JSONRPC_INVALID_PARAMS,
              "unknown cursor, or the list has changed since: ask for it from its beginning");
