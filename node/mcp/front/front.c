@@ -59,6 +59,7 @@ struct front *front_new(const struct mcp_config *config)
     front->question_last = rng_u64(&front->rng) >> QUESTION_ID_SHIFT;
     front_look_init(front);
     mn_map_init(&front->listed, rng_u64(&front->rng));
+    mn_list_init(&front->updates_due);
     mn_list_init(&front->streams);
     mn_list_init(&front->streams_due);
     mn_list_init(&front->large);
@@ -273,7 +274,7 @@ static void front_on_time(struct front *front)
         front_on_idle(front,
                       MN_CONTAINER(mn_heap_peek(&front->expiries), struct front_session, expiry));
     front_feed_on_time(front);
-    front_subscribe_on_time(front);
+    front_updates_slice(front);
     front_taken_on_time(front);
     front_orphan_on_time(front);
     front_record_on_time(front);
@@ -333,7 +334,7 @@ mn_time front_deadline(const struct front *front)
 {
     mn_time at = mn_time_min(mn_heap_deadline(&front->timers), mn_heap_deadline(&front->expiries));
     at = mn_time_min(at, mn_heap_deadline(&front->feeds_timers));
-    at = mn_time_min(at, mn_heap_deadline(&front->updates_timers));
+    at = mn_time_min(at, front_updates_deadline(front));
     at = mn_time_min(at, mn_heap_deadline(&front->taken_timers));
     at = mn_time_min(at, mn_heap_deadline(&front->retries));
     at = mn_time_min(at, records_deadline(front->records));

@@ -212,6 +212,7 @@ struct topic *front_feed_topic(struct front *front, struct feed *feed, struct mn
     if (session.size > 0) memcpy(key + uri.size, session.data, session.size);
     mn_list_init(&topic->subscriptions);
     mn_list_init(&topic->settled);
+    mn_list_init(&topic->told);
     mn_list_init(&topic->in_uri);
     mn_list_push_back(&feed->settled, &topic->in_look);
     if (!front_feed_is_at_node(feed)) front_look_add(front, topic);

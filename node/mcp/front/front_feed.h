@@ -32,6 +32,7 @@ struct topic {
     struct feed *feed;
     struct mn_list subscriptions; /* in_topic */
     struct mn_list settled;       /* of these, those that are not to be looked at: in_look */
+    struct mn_list told;          /* of these, those that have heard of all updates: in_told */
     struct mn_list in_look;       /* in feed->settled, or to be looked at */
     struct mn_list in_uri;        /* resource: with those of other servers under that URI */
     bool is_noted;                /* for its URI: it keeps its place until it is looked at */
@@ -44,6 +45,7 @@ struct topic {
 struct subscription {
     struct mn_list in_topic, in_owner;
     struct mn_list in_look;     /* in topic->settled, or to be looked at */
+    struct mn_list in_told;     /* in topic->told, or front->updates_due */
     struct mn_map_entry by_uri; /* of its owner */
     struct topic *topic;
     struct front_subscriptions *owner;
@@ -117,14 +119,21 @@ void front_look_remove(struct front *front, struct topic *topic);
 
 /* ---- front_subscribe.c ---- */
 
-/* Tells its client of an update, now or when it has a stream; or, soon, of several as of one. */
-void front_subscribe_tell(struct front *front, struct subscription *subscription);
-void front_subscribe_tell_soon(struct front *front, struct subscription *subscription);
-
 /* A server tells of an update in the session that a client has for itself; [own]: the resource as
  * the server knows it. */
 void front_subscribe_on_own(struct front *front, struct front_session *session,
                             struct mn_span service, struct mn_span own);
+
+/* ---- front_updates.c ---- */
+
+/* Tells its client of an update, now or when it has a stream; or, soon, of several as of one. */
+void front_subscribe_tell(struct front *front, struct subscription *subscription);
+void front_subscribe_tell_soon(struct front *front, struct subscription *subscription);
+
+/* All subscribers of that topic, in slices. One of them that was not subscribed until now has
+ * missed nothing before. */
+void front_updates_of(struct front *front, struct topic *topic);
+void front_updates_settle(struct subscription *subscription);
 
 /* ---- front_taken.c ---- */
 

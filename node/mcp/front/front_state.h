@@ -294,6 +294,7 @@ struct front {
     struct mn_list ended_order;
     struct mn_map feeds, feeds_by_ticket; /* of front_subscribe.c */
     struct mn_heap feeds_timers, updates_timers, taken_timers;
+    struct mn_list updates_due; /* subscription.in_told, of front_updates.c */
     struct front_look look;
     uint32_t subscriptions_count;
     struct mn_map subscribers;  /* by principal, of front_subscription.c */

@@ -1,6 +1,6 @@
-/* Updates of resources: who of our clients wants to hear of which URI. A client is a legacy session
- * (told on its stream) or a modern listen. When the lasting call to a server was lost and is made
- * again, every URI is reported once: something may have been missed. */
+/* Subscriptions to resources: who of our clients wants to hear of which URI. A client is a legacy
+ * session or a modern listen; how they are told, see front_updates.c. When the lasting call to a
+ * server was lost and is made again, every URI is reported once: something may have been missed. */
 #include "node/mcp/front/front_feed.h"
 #include "node/mcp/front/front_parts.h"
 #include "node/mcp/front/front_reply.h"
@@ -11,66 +11,7 @@
 #include "proto/pb.h"
 
 #define FAIL(...) front_reply_fail(front, exchange, __VA_ARGS__)
-#define URI_MAX 4096               /* bytes */
-#define MERGED_WITHIN (50 * MN_MS) /* two sessions of a server tell of one change */
-
-/* ---- clients ---- */
-
-void front_subscribe_tell(struct front *front, struct subscription *subscription)
-{
-    struct front_exchange *exchange =
-        subscription->session != NULL ? subscription->session->stream : subscription->exchange;
-    struct mn_writer params = {0}, message = {0};
-
-    subscription->is_due = exchange == NULL;
-    if (exchange == NULL) return;
-    mn_writer_str(&params, "{\"uri\":");
-    json_write_string(&params, subscription->uri);
-    if (subscription->session == NULL) {
-        mn_writer_str(&params, ",\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":");
-        mn_writer_add(&params, mn_buf_span(exchange->listen_id));
-        mn_writer_str(&params, "}");
-    }
-    mn_writer_str(&params, "}");
-    jsonrpc_write_notification(&message, "notifications/resources/updated",
-                               mn_buf_span(params.buf));
-    front_reply_notification(front, exchange, mn_buf_span(message.buf));
-    mn_writer_drop(&params);
-    mn_writer_drop(&message);
-}
-
-/* A server may tell of one change twice: in the session that all share, and in that which the
- * client has for itself. What comes within a moment is told once, after it. */
-void front_subscribe_tell_soon(struct front *front, struct subscription *subscription)
-{
-    const struct front_session *session = subscription->session;
-
-    if (session == NULL || session->stream == NULL ||
-        !front_aside_is_heard(session, subscription->topic->feed->service))
-        front_subscribe_tell(front, subscription);
-    else if (subscription->timer.index_plus_one == 0)
-        mn_heap_set(&front->updates_timers, &subscription->timer,
-                    mn_time_after(front->now.mono, MERGED_WITHIN));
-}
-
-void front_subscribe_on_time(struct front *front)
-{
-    while (mn_heap_deadline(&front->updates_timers) <= front->now.mono) {
-        struct subscription *subscription =
-            MN_CONTAINER(mn_heap_peek(&front->updates_timers), struct subscription, timer);
-        mn_heap_remove(&front->updates_timers, &subscription->timer);
-        front_subscribe_tell(front, subscription);
-    }
-}
-
-/* Who waits until it is subscribed has missed nothing. */
-static void topic_tell(struct front *front, const struct topic *topic)
-{
-    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions) {
-        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_topic);
-        if (!front_taken_is_awaited(subscription)) front_subscribe_tell_soon(front, subscription);
-    }
-}
+#define URI_MAX 4096 /* bytes */
 
 /* Which server a URI is subscribed at: the first that may have it, if it has subscriptions. */
 static struct names_service *subscribe_service(struct front *front, struct mn_span endpoint,
@@ -275,14 +216,14 @@ static void feed_on_updated(struct front *front, struct feed *feed, struct mn_sp
 
     if (entry != NULL) {
         struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
-        topic_tell(front, topic);
+        front_updates_of(front, topic);
         front_taken_note(front, topic);
         return;
     }
     while ((entry = mn_map_next(&feed->topics, entry)) != NULL) { /* a part of what was wanted */
-        const struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
+        struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
         if (uri.size > topic->uri.size && memcmp(uri.data, topic->uri.data, topic->uri.size) == 0)
-            topic_tell(front, topic);
+            front_updates_of(front, topic);
     }
 }
 
@@ -310,7 +251,7 @@ static void feed_on_served(struct front *front, struct feed *feed)
     MN_PROBE("front: subscriptions taken up again");
     for (struct mn_map_entry *entry = mn_map_next(&feed->topics, NULL); entry != NULL;
          entry = mn_map_next(&feed->topics, entry))
-        topic_tell(front, MN_CONTAINER(entry, struct topic, by_uri));
+        front_updates_of(front, MN_CONTAINER(entry, struct topic, by_uri));
 }
 
 bool front_subscribe_on_event(struct front *front, const struct call_event *event)

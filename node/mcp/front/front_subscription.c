@@ -93,6 +93,7 @@ void front_subscription_add(struct front *front, struct front_session *session,
     mn_list_init(&subscription->waiters);
     mn_list_push_back(&topic->subscriptions, &subscription->in_topic);
     mn_list_push_back(&topic->settled, &subscription->in_look);
+    mn_list_push_back(&topic->told, &subscription->in_told);
     mn_list_push_back(&subscription->owner->all, &subscription->in_owner);
     front->subscriptions_count++;
 }
@@ -107,6 +108,7 @@ void front_subscription_free(struct front *front, struct subscription *subscript
         mn_map_remove(&subscription->owner->by_uri, &subscription->by_uri);
     mn_list_remove(&subscription->in_topic);
     mn_list_remove(&subscription->in_look);
+    mn_list_remove(&subscription->in_told);
     mn_list_remove(&subscription->in_owner);
     subscriber_left(front, subscription->subscriber);
     front->subscriptions_count--;
@@ -121,6 +123,7 @@ void front_subscription_move(struct subscription *subscription, struct topic *to
     subscription->topic = topic;
     mn_list_push_back(&topic->subscriptions, &subscription->in_topic);
     mn_list_push_back(&topic->settled, &subscription->in_look);
+    front_updates_settle(subscription);
 }
 
 void front_subscription_check(const struct front *front)

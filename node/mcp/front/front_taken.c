@@ -86,6 +86,7 @@ void front_taken_settle(struct front *front, struct subscription *subscription)
 
     if (!front_taken_is_awaited(subscription)) return;
     mn_heap_remove(&front->taken_timers, &subscription->limit);
+    front_updates_settle(subscription);
     front_aside_subscribed(front, session, subscription->topic->feed->service);
     if (front_record_is_elsewhere(front, session)) {
         taken_lose(front, subscription);

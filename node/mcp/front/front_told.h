@@ -115,12 +115,15 @@ void front_subscribe_forget(struct front *front, struct front_session *session, 
 /* The session has a stream: says what became due meanwhile. */
 void front_subscribe_stream(struct front *front, struct front_session *session);
 
-/* Tells of what was updated a moment ago. */
-void front_subscribe_on_time(struct front *front);
-
 /* False: the event is none of ours. */
 bool front_subscribe_on_event(struct front *front, const struct call_event *event);
 void front_subscribe_check(const struct front *front);
+
+/* ---- front_updates.c ---- */
+
+/* Tells the next few clients of what was updated; when there is somebody to tell. */
+void front_updates_slice(struct front *front);
+mn_time front_updates_deadline(const struct front *front);
 
 /* ---- front_taken.c ---- */
 
