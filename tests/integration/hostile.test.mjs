@@ -141,6 +141,32 @@ test('a mesh that is attached to itself, in whatever way, says so and lists noth
   }
 }));
 
+// Their lists would feed each other: x__y__x__...
+test('two meshes that are attached to each other: the second is told, also when both come at once', withMesh('circle', async mesh => {
+  const [one, other] = [await mesh.found('one', {servers: good}), await mesh.found('other', {servers: {fine: good.good}})];
+  const attach = async (at, to, name) => assert.equal((await ctl(at, 'servers', 'add', name, '--url', `http://${to.http}/mcp`)).code, 0);
+  const error = async (at, name) => {
+    const {error, lists_error} = (await ctlJson(at, 'servers', 'show', name));
+    return error + lists_error;
+  };
+  const names = async node => (await modern(node, 'tools/list')).message.result.tools.map(t => t.name);
+  await attach(one, other, 'x');
+  await waitFor('one has what the other has', () => listed(one, 'x__fine__echo'));
+  await attach(other, one, 'y');
+  await waitFor('the other is told', async () => /attached to this one/.test(await error(other, 'y')));
+  assert.ok((await names(other)).every(name => !name.startsWith('y__')));
+  assert.ok(await listed(one, 'x__fine__echo'));
+
+  await ctl(one, 'servers', 'rm', 'x');
+  await waitFor('now the other one may', () => listed(other, 'y__good__echo'));
+  await ctl(other, 'servers', 'rm', 'y');
+  await waitFor('neither has the other', async () => !(await listed(other, 'y__good__echo')));
+  await Promise.all([attach(one, other, 'x'), attach(other, one, 'y')]);
+  await waitFor('one of them is told', async () => /attached to this one/.test(await error(one, 'x') + await error(other, 'y')));
+  const before = [...await names(one), ...await names(other)];
+  assert.ok(before.every(name => !/x__y__x__|y__x__y__/.test(name)), before.join());
+}));
+
 test('an HTTP server that goes away and comes back', withMesh('restart', async mesh => {
   let upstream = await hostile();
   const [n1] = await mesh.cluster(2, {n2: {web: {url: upstream.url('plain')}}});

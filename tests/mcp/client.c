@@ -127,6 +127,8 @@ static void on_head(const struct edge_output *output)
             copy_text(response->type, sizeof response->type, header->value);
         if (mn_span_is(header->name, "mcp-session-id"))
             copy_text(response->session, sizeof response->session, header->value);
+        if (mn_span_is(header->name, "meshnode-meshes"))
+            copy_text(response->meshes, sizeof response->meshes, header->value);
         if (mn_span_is(header->name, "allow"))
             copy_text(response->allow, sizeof response->allow, header->value);
         if (mn_span_is(header->name, "www-authenticate"))

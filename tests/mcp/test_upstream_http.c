@@ -6,6 +6,7 @@
 
 #include "node/mcp/wire/jsonrpc.h"
 #include "node/mcp/wire/param_headers.h"
+#include "proto/gateway.pb-c.h"
 #include "tests/mcp/upstream_endpoint.h"
 #include "tests/suite.h"
 
@@ -651,6 +652,44 @@ START_TEST(an_offer_says_how_its_server_answers)
 }
 END_TEST
 
+/* A list that comes from those meshes, as it says; NULL: it says nothing. */
+static void list_from(struct world_fetch *fetch, const char *result, const char *meshes)
+{
+    const struct edge_header headers[] = {
+        {mn_span_str("content-type"), mn_span_str(JSON)},
+        {mn_span_str("meshnode-meshes"), mn_span_str(meshes == NULL ? "" : meshes)}};
+
+    world_edge(&w, &(struct edge_input){.type = EDGE_IN_FETCH_HEAD,
+                                        .id = fetch->id,
+                                        .code = 200,
+                                        .headers = headers,
+                                        .headers_count = meshes == NULL ? 1 : 2});
+    world_body(&w, fetch, result_of(fetch, result));
+    world_end(&w, fetch, MN_OK, "");
+}
+
+START_TEST(an_offer_says_what_meshes_it_comes_from)
+{
+    static const struct {
+        const char *meshes;
+        size_t count;
+    } cases[] = {{"09000000-0000-0000-0000-000000000000,0b000000-0000-0000-0000-000000000000", 2},
+                 {"0b000000-0000-0000-0000-000000000000, whatever", 1},
+                 {"whatever", 0},
+                 {NULL, 0}};
+    Meshnode__Gateway__Offer *offer;
+
+    ck_assert_int_eq(world_add_url(&w, "m", "http://up.example/mcp", UPSTREAM_ERA_MODERN), MN_OK);
+    list_from(world_fetch(&w), WORLD_MODERN, cases[0].meshes);
+    list_from(world_fetch(&w), world_tools_result(&w, WORLD_TOOLS), cases[_i].meshes);
+    offer = meshnode__gateway__offer__unpack(NULL, world_offer(&w)->body->size,
+                                             world_offer(&w)->body->bytes);
+    ck_assert_uint_eq(offer->n_meshes, cases[_i].count);
+    if (offer->n_meshes > 0) ck_assert_uint_eq(offer->meshes[offer->n_meshes - 1].data[0], 0x0b);
+    meshnode__gateway__offer__free_unpacked(offer, NULL);
+}
+END_TEST
+
 START_TEST(stream_that_cannot_be_resumed_has_an_unknown_outcome)
 {
     world_up_http(&w, "h");
@@ -866,6 +905,7 @@ static Suite *suite(void)
     tcase_add_test(tc, broken_stream_is_resumed_with_its_last_event);
     tcase_add_test(tc, who_ends_its_stream_is_mirrored_to_clients_of_sessions);
     tcase_add_test(tc, an_offer_says_how_its_server_answers);
+    tcase_add_loop_test(tc, an_offer_says_what_meshes_it_comes_from, 0, 4);
     tcase_add_test(tc, stream_that_cannot_be_resumed_has_an_unknown_outcome);
     tcase_add_test(tc, endless_resuming_ends);
     tcase_add_test(tc, answer_may_come_on_another_stream);

@@ -106,6 +106,7 @@ void front_exchange_free(struct front *front, struct front_exchange *exchange)
     pieces_drop(&exchange->batch);
     mn_buf_unref(exchange->listen_id);
     mn_buf_unref(exchange->new_session);
+    mn_buf_unref(exchange->meshes);
     mn_free(exchange);
 }
 

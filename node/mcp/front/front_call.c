@@ -155,16 +155,10 @@ static void front_call_write_params(struct front *front, struct pieces *to,
 static uint32_t front_call_trail(const struct front_exchange *exchange, mn_id *ids,
                                  ProtobufCBinaryData *trail)
 {
-    struct mn_span text = front_header(exchange, TRAIL_HEADER);
-    uint32_t count = 0;
+    uint32_t count = trail_read(front_header(exchange, TRAIL_HEADER), ids);
 
-    while (text.size >= MN_ID_TEXT_SIZE - 1 && count < TRAIL_MAX) {
-        if (mn_id_parse(mn_span(text.data, MN_ID_TEXT_SIZE - 1), &ids[count]) != MN_OK) break;
-        trail[count] = pb_id_bytes(&ids[count]);
-        count++;
-        if (text.size <= MN_ID_TEXT_SIZE) break;
-        text = mn_span(text.data + MN_ID_TEXT_SIZE, text.size - MN_ID_TEXT_SIZE);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        trail[i] = pb_id_bytes(&ids[i]);
     return count;
 }
 

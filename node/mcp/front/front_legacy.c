@@ -61,6 +61,7 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
     struct mn_span kept_info = json_is(info, JSON_OBJECT) ? info->raw : mn_span(NULL, 0);
     struct names_endpoint at;
     struct front_session *session;
+    const char *fault;
 
     if (!json_is(version, JSON_STRING)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS, "params.protocolVersion must be a string");
@@ -68,10 +69,10 @@ void front_legacy_initialize(struct front *front, struct front_exchange *exchang
                                         capabilities->raw.size > AUDIENCE_DECLARED_MAX)) {
         FAIL(200, message->id, JSONRPC_INVALID_PARAMS,
              "params.capabilities must be an object of at most 16 KiB");
-    } else if (front_message_is_loop(front, exchange)) {
-        FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "this mesh cannot be attached to itself");
     } else if (!front_about_endpoint(front, exchange, message->id, &at)) {
         return;
+    } else if ((fault = front_loop_fault(front, exchange, &at, true)) != NULL) {
+        FAIL(200, message->id, JSONRPC_INVALID_REQUEST, fault);
     } else if (!front_legacy_make_room(front)) {
         FAIL(503, message->id, JSONRPC_INTERNAL, "too many sessions; try again later");
     } else {
@@ -146,8 +147,14 @@ static void front_legacy_list(struct front *front, struct front_exchange *exchan
                               enum names_kind kind)
 {
     struct names_endpoint at;
+    const char *fault;
 
     if (!front_legacy_endpoint(front, exchange, session, message->id, &at)) return;
+    fault = front_loop_fault(front, exchange, &at, false);
+    if (fault != NULL) {
+        FAIL(200, message->id, JSONRPC_INVALID_REQUEST, fault);
+        return;
+    }
     at.client = session->known.client;
     front_stream_know(front, session->service, &session->known, kind);
     exchange->becomes_stream = front_legacy_streams(front, exchange, session);

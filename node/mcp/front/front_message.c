@@ -25,20 +25,6 @@ bool front_message_meta(const struct jsonrpc_message *message, struct front_meta
     return true;
 }
 
-bool front_message_is_loop(const struct front *front, const struct front_exchange *exchange)
-{
-    struct mn_span trail = front_header(exchange, "meshnode-trail");
-    char self[MN_ID_TEXT_SIZE], mesh[MN_ID_TEXT_SIZE];
-    size_t size = MN_ID_TEXT_SIZE - 1;
-
-    if (trail.size == 0) return false;
-    mn_id_format(&front->self, self);
-    mn_id_format(front->keys == NULL ? &front->self : &front->keys->ring.mesh_id, mesh);
-    for (; trail.size >= size; trail = mn_span(trail.data + 1, trail.size - 1))
-        if (memcmp(trail.data, self, size) == 0 || memcmp(trail.data, mesh, size) == 0) return true;
-    return false;
-}
-
 static const char no_session[] =
     "no session: send initialize first, or _meta with " NS "protocolVersion (2026-07-28)";
 

@@ -229,6 +229,7 @@ void front_modern_request(struct front *front, struct front_exchange *exchange,
 {
     const struct front_method *method = front_route_method(message->method, true);
     struct names_endpoint at;
+    const char *fault;
 
     if (!front_modern_check(front, exchange, message, meta)) return;
     if (method == NULL) method = front_route_extension(front, exchange->service, message->method);
@@ -239,8 +240,9 @@ void front_modern_request(struct front *front, struct front_exchange *exchange,
     if (!front_about_endpoint(front, exchange, message->id, &at)) return;
     if (method->what == FRONT_CALL || method->what == FRONT_EXTENSION)
         front_call_start(front, exchange, NULL, method, message, meta);
-    else if (front_message_is_loop(front, exchange))
-        FAIL(200, message->id, JSONRPC_INVALID_REQUEST, "this mesh cannot be attached to itself");
+    else if ((fault = front_loop_fault(front, exchange, &at, method->what == FRONT_DISCOVER)) !=
+             NULL)
+        FAIL(200, message->id, JSONRPC_INVALID_REQUEST, fault);
     else if (method->what == FRONT_LIST)
         front_modern_list(front, exchange, message, meta, at, method->kind);
     else if (method->what == FRONT_LISTEN)

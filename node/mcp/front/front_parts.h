@@ -191,6 +191,14 @@ void front_legacy_end(struct front *front, struct front_session *session, const 
 struct front_session *front_legacy_session(struct front *front, struct front_exchange *exchange,
                                            struct mn_span id);
 
+/* ---- front_loop.c ---- */
+
+/* Why a request of another mesh is refused: what that endpoint lists would come back to it. NULL:
+ * it is not, and the answer will say what meshes are behind it. [is_begin]: it attaches itself just
+ * now. */
+const char *front_loop_fault(struct front *front, struct front_exchange *exchange,
+                             const struct names_endpoint *at, bool is_begin);
+
 /* ---- front_relay.c ---- */
 
 /* A response ([text]), which came at that time (mono), answers nothing that is known here: the

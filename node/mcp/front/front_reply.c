@@ -3,6 +3,7 @@
 #include "node/mcp/front/front_parts.h"
 #include "node/mcp/front/front_told.h"
 #include "node/mcp/wire/sse.h"
+#include "node/mcp/wire/trail.h"
 #include "proto/base/check.h"
 
 /* clang-format off */
@@ -46,17 +47,21 @@ static void front_reply_body(struct front *front, uint64_t id, struct mn_buf *bu
     body->flag = is_last;
 }
 
-/* The header that tells a client its new session, or NULL. */
-static const struct edge_header *front_reply_session(struct front *front,
-                                                     const struct front_exchange *exchange)
+/* The header that tells a client its new session, or another mesh which ones it hears of; NULL: it
+ * is neither. */
+static const struct edge_header *front_reply_more(struct front *front,
+                                                  const struct front_exchange *exchange)
 {
     struct mn_arena *arena = front->outbox->edge->arena;
+    const struct mn_buf *value =
+        exchange->new_session != NULL ? exchange->new_session : exchange->meshes;
     struct edge_header *header;
 
-    if (exchange->new_session == NULL) return NULL;
+    if (value == NULL) return NULL;
     header = mn_arena_alloc(arena, sizeof *header);
-    header->name = mn_span_str("mcp-session-id");
-    header->value = mn_arena_copy(arena, mn_buf_span(exchange->new_session));
+    header->name =
+        mn_span_str(exchange->new_session != NULL ? "mcp-session-id" : TRAIL_MESHES_HEADER);
+    header->value = mn_arena_copy(arena, mn_buf_span(value));
     return header;
 }
 
@@ -83,7 +88,7 @@ void front_reply_refuse(struct front *front, uint64_t exchange_id, uint32_t code
 static void front_reply_whole(struct front *front, struct front_exchange *exchange, uint32_t code,
                               struct mn_buf *buf)
 {
-    front_reply_head(front, exchange->id, code, reply_json, 1, front_reply_session(front, exchange),
+    front_reply_head(front, exchange->id, code, reply_json, 1, front_reply_more(front, exchange),
                      false);
     front_reply_body(front, exchange->id, buf, true);
     front_exchange_free(front, exchange);
@@ -119,7 +124,7 @@ static void front_reply_batch(struct front *front, struct front_exchange *exchan
     const uint64_t id = exchange->id;
 
     front->batches_size -= pieces_size(&exchange->batch);
-    front_reply_head(front, id, 200, reply_json, 1, front_reply_session(front, exchange), false);
+    front_reply_head(front, id, 200, reply_json, 1, front_reply_more(front, exchange), false);
     front_reply_put_pieces(front, id, &exchange->batch);
     front_reply_body(front, id, mn_buf_copy(mn_span_str("]")), true);
     front_exchange_free(front, exchange);
@@ -151,8 +156,8 @@ static void front_reply_whole_stream(struct front *front, struct front_exchange 
     exchange->is_stream = true;
     sse_write_priming(&writer, front_replay_place(front, exchange, answers), RETRY_MS);
     sse_write_message(&writer, front_replay_event(front, exchange, json, answers), json);
-    front_reply_head(front, exchange->id, 200, reply_stream, 3,
-                     front_reply_session(front, exchange), false);
+    front_reply_head(front, exchange->id, 200, reply_stream, 3, front_reply_more(front, exchange),
+                     false);
     front_reply_body(front, exchange->id, mn_writer_done(&writer), true);
     front_exchange_free(front, exchange);
 }
@@ -240,8 +245,8 @@ void front_reply_pieces(struct front *front, struct front_exchange *exchange, st
     if (is_stream)
         front_reply_begin_event(front, exchange, id, &begin, size);
     else
-        front_reply_head(front, exchange_id, 200, reply_json, 1,
-                         front_reply_session(front, exchange), false);
+        front_reply_head(front, exchange_id, 200, reply_json, 1, front_reply_more(front, exchange),
+                         false);
     jsonrpc_begin_result(&begin, id);
     mn_writer_str(&end, is_stream ? "}" SSE_END : "}");
     exchange->unread += mn_writer_size(&begin) + size + mn_writer_size(&end);
@@ -331,8 +336,8 @@ static void front_reply_collected(struct front *front, struct front_exchange *ex
 void front_reply_open(struct front *front, struct front_exchange *exchange)
 {
     if (exchange->is_stream) return;
-    front_reply_head(front, exchange->id, 200, reply_stream, 3,
-                     front_reply_session(front, exchange), true);
+    front_reply_head(front, exchange->id, 200, reply_stream, 3, front_reply_more(front, exchange),
+                     true);
     exchange->is_stream = true;
     front_reply_wait(front, exchange);
     if (exchange->stream == 0 && front_replay_is_known(exchange->legacy))

@@ -101,7 +101,4 @@ struct front_meta {
 /* False: _meta is no object, or says something twice. Absent: all members NULL. */
 bool front_message_meta(const struct jsonrpc_message *message, struct front_meta *ret);
 
-/* True when the trail of the request names this node or its mesh: it is attached to itself. */
-bool front_message_is_loop(const struct front *front, const struct front_exchange *exchange);
-
 #endif

@@ -94,6 +94,7 @@ struct front_exchange {
     uint32_t pending_count;       /* requests without their answer */
     struct pieces batch;          /* answers so far: [a,b */
     struct mn_buf *new_session;   /* its id, told in the head; NULL: none */
+    struct mn_buf *meshes;        /* the same: where what it lists comes from */
     struct mn_list calls;         /* front_call.in_exchange */
     struct front_session *legacy; /* whose call it waits for; NULL: modern, or GET */
     uint64_t stream;              /* its number in that session; 0: not yet */

@@ -128,6 +128,8 @@ struct names_service {
     struct mn_map by_own[NAMES_KINDS];
     struct audience_with *extensions; /* that its offer names, by their place there */
     uint32_t extensions_count;
+    mn_id *meshes; /* what it lists comes from there */
+    uint32_t meshes_count;
     struct mn_arena arena; /* of what few services have: params of tools, NAMES_UI */
     uint8_t digests[NAMES_LISTS][NAMES_DIGEST_SIZE];
     uint8_t digest_all[NAMES_DIGEST_SIZE]; /* of its tools, if none were held back */

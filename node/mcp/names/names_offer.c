@@ -3,6 +3,7 @@
 #include "crypto/digest.h"
 #include "node/mcp/names/names_list.h"
 #include "node/mcp/wire/result.h"
+#include "node/mcp/wire/trail.h"
 #include "proto/base/check.h"
 #include "proto/gateway.pb-c.h"
 #include "proto/pb.h"
@@ -113,6 +114,21 @@ static void names_offer_extensions(struct names_service *service,
         if (name.size > AUDIENCE_TEXT_MAX) name = mn_span(NULL, 0);
         service->extensions[i] = (struct audience_with){
             .extension = audience_id(name), .name = mn_arena_copy(&service->arena, name)};
+    }
+}
+
+/* What is no id is none. */
+static void names_offer_meshes(struct names_service *service, const Meshnode__Gateway__Offer *offer)
+{
+    size_t count = offer->n_meshes < TRAIL_MAX ? offer->n_meshes : TRAIL_MAX;
+
+    service->meshes_count = 0;
+    if (count == 0) return;
+    service->meshes = mn_arena_alloc(&service->arena, count * sizeof *service->meshes);
+    for (size_t i = 0; i < count; i++) {
+        mn_id *id = &service->meshes[service->meshes_count];
+        if (pb_fixed(offer->meshes[i], id->bytes, sizeof id->bytes) == MN_OK)
+            service->meshes_count++;
     }
 }
 
@@ -373,6 +389,7 @@ uint64_t names_offer_load(struct names_service *service, struct mn_buf *body,
     }
     to = names_offer_block(service, offer);
     names_offer_extensions(service, offer);
+    names_offer_meshes(service, offer);
     for (size_t i = 0; i < offer->n_tools; i++) {
         dropped_count += names_offer_load_tool(service, &to, offer->tools[i], parser, scratch);
         mn_arena_reset(scratch);

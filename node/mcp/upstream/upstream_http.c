@@ -224,6 +224,13 @@ static bool upstream_http_is_session_id(struct mn_span id)
     return id.size > 0 && id.size <= UPSTREAM_SESSION_ID_MAX;
 }
 
+/* Another mesh says with its list where that comes from, and nothing when that is nowhere else. */
+static bool upstream_http_tells_meshes(const struct upstream_exchange *exchange)
+{
+    return exchange->request != NULL && (exchange->request->kind == UPSTREAM_REQUEST_PROBE ||
+                                         exchange->request->kind == UPSTREAM_REQUEST_LIST);
+}
+
 static void upstream_http_on_head(struct upstream_exchange *exchange,
                                   const struct edge_input *input)
 {
@@ -232,6 +239,7 @@ static void upstream_http_on_head(struct upstream_exchange *exchange,
         exchange->request != NULL && exchange->request->kind == UPSTREAM_REQUEST_INITIALIZE;
 
     exchange->code = input->code;
+    if (upstream_http_tells_meshes(exchange)) server->http.meshes_count = 0;
     for (uint32_t i = 0; i < input->headers_count; i++) {
         struct mn_span name = input->headers[i].name, value = input->headers[i].value;
         if (mn_span_is(name, "content-type")) {
@@ -239,6 +247,8 @@ static void upstream_http_on_head(struct upstream_exchange *exchange,
                 exchange->type = UPSTREAM_BODY_JSON;
             else if (upstream_http_is_type(value, "text/event-stream"))
                 exchange->type = UPSTREAM_BODY_SSE;
+        } else if (upstream_http_tells_meshes(exchange) && mn_span_is(name, TRAIL_MESHES_HEADER)) {
+            server->http.meshes_count = trail_read(value, server->http.meshes);
         } else if (is_initialize && input->code < 300 && mn_span_is(name, "mcp-session-id") &&
                    upstream_http_is_session_id(value)) {
             mn_buf_unref(server->http.session_id);

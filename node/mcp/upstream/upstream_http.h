@@ -26,6 +26,8 @@ struct upstream_http {
     bool has_no_stream;               /* this session offers none */
     bool had_stream;                  /* this session did open one */
     bool is_plain;                    /* its lists came as JSON, not on streams */
+    mn_id meshes[TRAIL_MAX];          /* what it lists comes from these, as it says */
+    uint32_t meshes_count;
 };
 
 void upstream_http_init(struct upstream *server);

@@ -263,6 +263,10 @@ static struct mn_buf *upstream_list_pack(struct upstream *server)
     offer.templates = list->items[UPSTREAM_LIST_TEMPLATES].rows;
     /* Where nothing is known of that, its answers can be taken up again, as they should. */
     offer.is_streaming = !server->is_http || upstream_is_modern(server) || !server->http.is_plain;
+    offer.n_meshes = server->is_http ? server->http.meshes_count : 0;
+    offer.meshes = mn_arena_alloc(&list->arena, (offer.n_meshes + 1) * sizeof *offer.meshes);
+    for (size_t i = 0; i < offer.n_meshes; i++)
+        offer.meshes[i] = pb_id_bytes(&server->http.meshes[i]);
     return pb_pack(&offer.base);
 }
 
@@ -360,8 +364,10 @@ static const char *upstream_list_fault(struct upstream *server,
 
     if (message == NULL) return mn_arena_format(scratch, "answers %s with HTTP %u", method, code);
     if (message->kind == JSONRPC_ERROR)
-        return mn_arena_format(scratch, "refuses %s with error %lld", method,
-                               (long long)message->code);
+        return mn_arena_format(scratch, "refuses %s with error %lld: %.*s", method,
+                               (long long)message->code,
+                               message->message.size > 200 ? 200 : (int)message->message.size,
+                               (const char *)message->message.data);
     if (!json_is(json_find_str(message->result, member), JSON_ARRAY))
         return mn_arena_format(scratch, "its %s result has no array of %s", method, member);
     return NULL;
