@@ -170,6 +170,30 @@ START_TEST(endpoint_that_redirects_says_so)
 }
 END_TEST
 
+/* It was modern, and another one answers where it was. */
+START_TEST(endpoint_that_is_not_modern_any_more_is_asked_as_any_other)
+{
+    ck_assert_int_eq(world_add_url(&w, "h", "http://up.example/mcp", UPSTREAM_ERA_AUTO), MN_OK);
+    world_reply_result(&w, next_request("server/discover"), WORLD_MODERN);
+    world_reply_result(&w, next_request("tools/list"), world_tools_result(&w, WORLD_TOOLS));
+    world_call_echo(&w, 1, "h");
+    world_end(&w, next_request("tools/call"), MN_UNREACHABLE, "Connection refused");
+    world_pass(&w, MN_SEC);
+    world_reply(&w, next_request("server/discover"), 404, NULL, "");
+    if (_i == 0) {
+        world_reply(&w, next_request("initialize"), 404, NULL, "");
+        assert_state("h", UPSTREAM_BACKOFF);
+        assert_has((const char *)world_info(&w, "h").error.data, "HTTP 404");
+    } else {
+        world_reply_result(&w, next_request("initialize"), WORLD_LEGACY);
+        world_reply(&w, next_request("notifications/initialized"), 202, NULL, NULL);
+        world_reply_result(&w, next_request("tools/list"), world_tools_result(&w, WORLD_TOOLS));
+        assert_state("h", UPSTREAM_READY);
+        ck_assert(!world_info(&w, "h").is_modern);
+    }
+}
+END_TEST
+
 START_TEST(tools_with_wrong_marks_are_dropped_over_http_only)
 {
     const char *tools =
@@ -887,6 +911,7 @@ static Suite *suite(void)
     tcase_add_test(tc, outage_is_no_evidence);
     tcase_add_test(tc, endpoint_that_is_no_mcp_at_all_says_so);
     tcase_add_test(tc, endpoint_that_redirects_says_so);
+    tcase_add_loop_test(tc, endpoint_that_is_not_modern_any_more_is_asked_as_any_other, 0, 2);
     tcase_add_test(tc, tools_with_wrong_marks_are_dropped_over_http_only);
     tcase_add_test(tc, modern_call_repeats_itself_in_headers);
     tcase_add_loop_test(tc, an_empty_name_is_repeated_too, 0, 3);

@@ -173,6 +173,24 @@ START_TEST(slow_child_of_both_eras_is_started_again_for_the_modern_one)
 }
 END_TEST
 
+/* As after an update of its package. */
+START_TEST(child_that_is_not_modern_any_more_is_asked_as_any_other)
+{
+    ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_AUTO), MN_OK);
+    world_answer(&w, world_line(&w), WORLD_MODERN);
+    world_answer(&w, world_line(&w), world_tools_result(&w, WORLD_TOOLS));
+    assert_state("s", UPSTREAM_READY);
+    world_exit(&w, 1);
+    world_pass(&w, MN_SEC);
+    world_error(&w, world_line(&w), -32601, "");
+    const char *initialize = world_line(&w);
+    assert_has(initialize, "\"method\":\"initialize\"");
+    world_answer(&w, initialize, WORLD_LEGACY);
+    ck_assert(!world_child(&w)->is_stopped);
+    assert_has(world_line(&w), "\"method\":\"notifications/initialized\"");
+}
+END_TEST
+
 START_TEST(exit_during_the_probe_means_legacy_and_an_immediate_restart)
 {
     ck_assert_int_eq(world_add_child(&w, "s", UPSTREAM_ERA_AUTO), MN_OK);
@@ -681,6 +699,7 @@ static Suite *suite(void)
     tcase_add_test(tc, silence_after_the_probe_means_legacy);
     tcase_add_loop_test(tc, slow_modern_child_is_still_modern, 0, 2);
     tcase_add_test(tc, slow_child_of_both_eras_is_started_again_for_the_modern_one);
+    tcase_add_test(tc, child_that_is_not_modern_any_more_is_asked_as_any_other);
     tcase_add_test(tc, exit_during_the_probe_means_legacy_and_an_immediate_restart);
     tcase_add_test(tc, guess_from_an_exit_is_forgotten_when_it_does_not_help);
     tcase_add_test(tc, unknown_legacy_version_is_refused);

@@ -156,8 +156,10 @@ static void upstream_handshake_fall_back(struct upstream *server, const char *wh
                                                "does not speak MCP " UPSTREAM_MODERN_VERSION
                                                " (%s), and its era is set to modern",
                                                why));
-    else if (upstream_request_of_kind(server, UPSTREAM_REQUEST_INITIALIZE) == NULL)
+    else if (upstream_request_of_kind(server, UPSTREAM_REQUEST_INITIALIZE) == NULL) {
+        server->era = UPSTREAM_ERA_AUTO; /* that it was modern before, says nothing any more */
         upstream_handshake_initialize(server);
+    }
 }
 
 static void upstream_handshake_modern(struct upstream *server, const struct json *result)
