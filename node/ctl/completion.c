@@ -154,12 +154,14 @@ static void complete_bash_valued(struct ctl *ctl)
                 fprintf(ctl->out, "|%s", option->name);
 }
 
-/* Also for zsh, which has no mapfile; no word has a blank or a star. */
+/* Also for zsh, which has no mapfile; no word has a blank or a star. A value with = or : comes as
+ * several words, such as --data = DIR or http : //HOST. */
 static void complete_bash(struct ctl *ctl)
 {
     fprintf(ctl->out, "_meshctl() {\n"
                       "  local word=${COMP_WORDS[COMP_CWORD]} before= words= options one of=\n"
                       "  for one in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
+                      "    case $one in =|:) of=$one; continue ;; esac\n"
                       "    if [ -n \"$of\" ]; then of=; continue; fi\n"
                       "    case $one in ");
     complete_bash_valued(ctl);

@@ -279,6 +279,11 @@ START_TEST(a_shell_completes_word_by_word)
                  {"-o json state --timeout 5s l", "ls lease"},
                  {"nodes wait --count 3 --rea", "--ready"},
                  {"nodes --data ''", ""},
+                 /* as bash takes --data=/tmp and URLs apart */
+                 {"--data = /tmp check ''", "node mesh consensus"},
+                 {"--data = ''", ""},
+                 {"--server http : //h : 70 check ''", "node mesh consensus"},
+                 {"--server http : ''", ""},
                  {"consensus propose topic --b", "--byzantine"},
                  {"nodes wait --rea", "--ready"},
                  {"consensus l", "log"}};
