@@ -376,6 +376,34 @@ START_TEST(a_call_that_waited_for_its_session_is_cancelled_by_what_was_said_mean
 }
 END_TEST
 
+/* So is what waits for its server's word, though it waits only since its session was found. */
+START_TEST(a_subscription_that_waited_for_its_session_is_cancelled_by_what_was_said_meanwhile)
+{
+    static const char *const resources[] = {"{\"uri\":\"x://1\",\"name\":\"1\"}", NULL};
+    const Meshnode__Record__Record *record;
+    char session_id[300];
+    uint64_t id;
+    mn_time came;
+
+    client_service_offer(
+        "told", true,
+        &(struct client_offer){.resources = resources,
+                               .capabilities = "{\"resources\":{\"subscribe\":true}}"});
+    record = begun(INITIALIZE, session_id);
+    moved(record);
+    came = client_now.mono;
+    id = post(session_id, "{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"resources/subscribe\","
+                          "\"params\":{\"uri\":\"x://1\"}}");
+    client_at(came + 1);
+    post(session_id, CANCEL);
+    client_at(came + RECORDS_ASK_WAIT);
+    client_at(client_now.mono + RECORDS_WAIT);
+    ck_assert_uint_eq(client_calls_count, 1); /* its server is asked */
+    ck_assert(client_response(id)->is_ended);
+    ck_assert_ptr_null(strstr(client_response(id)->body, "result"));
+}
+END_TEST
+
 /* Where its session was, the next call of that id may have begun while this node looked for it. */
 START_TEST(a_cancellation_is_as_old_as_what_was_posted)
 {
@@ -632,6 +660,8 @@ int main(void)
     tcase_add_test(all, an_old_stream_does_not_become_the_last_by_what_is_posted);
     tcase_add_test(all, a_cancellation_that_comes_late_is_of_an_earlier_call);
     tcase_add_test(all, a_call_that_waited_for_its_session_is_cancelled_by_what_was_said_meanwhile);
+    tcase_add_test(
+        all, a_subscription_that_waited_for_its_session_is_cancelled_by_what_was_said_meanwhile);
     tcase_add_test(all, a_cancellation_is_as_old_as_what_was_posted);
     tcase_add_test(all, a_session_is_over_once_two_others_know);
     tcase_add_test(all, others_that_do_not_answer_do_not_hold_an_end_up_for_ever);

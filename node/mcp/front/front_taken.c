@@ -17,7 +17,6 @@
 struct waiter {
     struct mn_list in_subscription, in_exchange;
     struct front_exchange *exchange;
-    mn_time at;
     struct mn_span id; /* the client's, verbatim; behind this struct */
 };
 
@@ -55,7 +54,6 @@ void front_taken_wait(struct front *front, struct subscription *subscription,
 
     MN_ASSERT(subscription->session != NULL);
     waiter->exchange = exchange;
-    waiter->at = front->now.mono;
     waiter->id = mn_span(waiter + 1, id.size);
     memcpy(waiter + 1, id.data, id.size);
     mn_list_push_back(&subscription->waiters, &waiter->in_subscription);
@@ -193,7 +191,7 @@ bool front_taken_cancel(struct front *front, struct front_session *session, stru
         MN_LIST_FOR_EACH (link, &MN_CONTAINER(entry, struct subscription, in_owner)->waiters) {
             struct waiter *waiter = MN_CONTAINER(link, struct waiter, in_subscription);
             struct front_exchange *exchange = waiter->exchange;
-            if (!mn_span_equal(waiter->id, id) || waiter->at > said_at) continue;
+            if (!mn_span_equal(waiter->id, id) || exchange->came > said_at) continue;
             waiter_free(waiter);
             front_reply_nothing(front, exchange);
             return true;
