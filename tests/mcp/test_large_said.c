@@ -117,6 +117,8 @@ static const struct {
 } links[] = {
     /* after, before and between what is large */
     {"{\"content\":[" IMAGE, "A", "\"}," LINK("n", "x://1") "]}", "x://1", "meshnode://srv/x://1"},
+    {"{\"content\":[" IMAGE, "A", "\"}," LINK("n", "meshnode://far/y://1") "]}", /* another mesh */
+     "meshnode://far/y://1", "meshnode://srv/meshnode://far/y://1"},
     {"{\"content\":[" LINK("n", "x://both") "," IMAGE, "A", "\"}]}", "x://both",
      "meshnode://srv/x://both"},
     {"{\"content\":[" EMBEDDED("x://1") "," LINK("n", "x://1") "," IMAGE, "A",

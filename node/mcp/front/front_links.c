@@ -38,5 +38,7 @@ bool front_links_lead(struct front *front, const struct front_call *call, struct
     front_route_within(front,
                        call->session != NULL ? call->session->service : call->exchange->service,
                        uri, effort, &route);
-    return *effort > 0 && !route.is_ambiguous && (route.count == 0 || route.services[0] == service);
+    if (*effort == 0 || route.is_ambiguous) return false;
+    if (route.count == 0) return !names_is_long(uri); /* another mesh's, which can be read there */
+    return route.services[0] == service;
 }

@@ -234,6 +234,11 @@ static bool names_begins(struct mn_span uri, const char *prefix)
     return uri.size >= size && memcmp(uri.data, prefix, size) == 0;
 }
 
+bool names_is_long(struct mn_span uri)
+{
+    return names_begins(uri, NAMES_URI_PREFIX) || names_begins(uri, NAMES_UI_PREFIX);
+}
+
 /* Enters a URI of a listed service. A second owner makes it ambiguous for both, except that what
  * the mesh itself lists stays the mesh's. A URI that looks like a long form is always ambiguous: it
  * leads to whom it names. Another mesh that is attached as a server has such. */
@@ -243,9 +248,7 @@ static void names_own(struct names *names, enum names_kind kind, struct names_it
     struct names_item *other = NULL;
 
     if (entry != NULL) other = MN_CONTAINER(entry, struct names_item, by_exposed);
-    item->is_ambiguous = names_begins(item->own, NAMES_URI_PREFIX) ||
-                         names_begins(item->own, NAMES_UI_PREFIX) ||
-                         (other != NULL && !names_is_mesh(item));
+    item->is_ambiguous = names_is_long(item->own) || (other != NULL && !names_is_mesh(item));
     if (other != NULL && !names_is_mesh(other)) other->is_ambiguous = true;
     if (other != NULL && !names_is_mesh(item)) return;
     if (other != NULL) mn_map_remove(&names->tables[kind], entry);

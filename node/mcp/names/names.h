@@ -253,6 +253,9 @@ enum names_held names_is_held(struct names *names, struct mn_span service, struc
 /* The name of a tool or prompt that nobody else can have, in [arena]. */
 struct mn_span names_hashed(struct mn_arena *arena, const struct names_item *item);
 
+/* It has the form of a long one, whether or not a server here is named so. */
+bool names_is_long(struct mn_span uri);
+
 /* The long form of a URI, in [arena]. */
 struct mn_span names_long_uri(struct mn_arena *arena, struct mn_span service, struct mn_span uri);
 
