@@ -65,6 +65,16 @@ START_TEST(many_are_told_in_slices)
 }
 END_TEST
 
+/* They were acknowledged before it was. */
+START_TEST(many_are_told_in_slices_that_their_subscription_was_taken)
+{
+    client_taken(feed, "x://1");
+    ck_assert_uint_eq(told(1), TOLD_MAX);
+    settle();
+    ck_assert_uint_eq(told(1), LISTENERS);
+}
+END_TEST
+
 /* Its turn comes after both. */
 START_TEST(who_is_behind_hears_of_two_updates_as_of_one)
 {
@@ -97,6 +107,7 @@ int main(void)
     client_config_reset();
     tcase_add_checked_fixture(tcase, setup, client_teardown);
     tcase_add_test(tcase, many_are_told_in_slices);
+    tcase_add_test(tcase, many_are_told_in_slices_that_their_subscription_was_taken);
     tcase_add_test(tcase, who_is_behind_hears_of_two_updates_as_of_one);
     tcase_add_test(tcase, who_goes_before_its_turn_is_not_told);
     suite_add_tcase(suite, tcase);

@@ -300,8 +300,11 @@ void front_subscribe_check(const struct front *front)
              each = mn_map_next(&feed->topics, each)) {
             const struct topic *topic = MN_CONTAINER(each, struct topic, by_uri);
             MN_ASSERT(!mn_list_is_empty(&topic->subscriptions));
-            MN_LIST_FOR_EACH (link, &topic->subscriptions)
+            MN_LIST_FOR_EACH (link, &topic->subscriptions) {
+                MN_ASSERT(!topic->is_taken || !front_taken_is_awaited(MN_CONTAINER(
+                                                  link, struct subscription, in_topic)));
                 count++;
+            }
         }
     }
     MN_ASSERT(count == front->subscriptions_count);

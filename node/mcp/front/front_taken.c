@@ -120,6 +120,7 @@ void front_taken_drop(struct front *front, struct subscription *subscription)
 
 void front_taken_note(struct front *front, struct topic *topic)
 {
+    if (topic->is_taken) return; /* then nobody waits */
     topic->is_taken = true;
     topic->is_refused = false;
     MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions)
@@ -128,11 +129,7 @@ void front_taken_note(struct front *front, struct topic *topic)
 
 void front_taken_on_taken(struct front *front, struct topic *topic)
 {
-    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions) {
-        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_topic);
-        if (front_taken_is_awaited(subscription)) continue;
-        front_subscribe_tell_soon(front, subscription); /* it knew nothing of that until now */
-    }
+    front_updates_of(front, topic); /* who does not wait knew nothing of that until now */
     front_taken_note(front, topic);
 }
 
