@@ -16,7 +16,7 @@ struct client_response {
     uint64_t id;
     uint32_t code; /* 0: no head yet */
     bool is_stream, is_ended;
-    char type[64], session[300], allow[64], authenticate[64], meshes[128];
+    char type[64], session[300], allow[64], authenticate[64], meshes[640];
     char *body; /* everything so far, with a NUL */
     size_t body_size, body_capacity;
 };

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "node/mcp/wire/trail.h"
 #include "tests/mcp/client.h"
 #include "tests/suite.h"
 
@@ -76,6 +77,43 @@ START_TEST(other_meshes_are_told_what_is_behind_this_one)
 }
 END_TEST
 
+/* Or what two nodes of another mesh offer of us would not be replicas of each other. */
+START_TEST(all_nodes_say_the_same_of_what_is_behind_them)
+{
+    static const char all[] = US "," SMALLER "," LARGER;
+
+    attach(9, 5);
+    ck_assert_str_eq(ask("/mcp", LIST, STRANGER)->meshes, all);
+    attach(9, 7);
+    ck_assert_str_eq(ask("/mcp", LIST, STRANGER)->meshes, US "," LARGER);
+    behind[0][0] = behind[1][0] = 5;
+    client_service_offer("a", true, &(struct client_offer){.tools = tools, .amend = lead});
+    ck_assert_str_eq(ask("/mcp", LIST, STRANGER)->meshes, all);
+    client_service_gone("x", false);
+    attach(9, 9);
+    ck_assert_str_eq(ask("/mcp", LIST, STRANGER)->meshes, all);
+}
+END_TEST
+
+/* The smallest, whoever was there first. */
+START_TEST(of_too_many_meshes_the_same_are_said_by_all)
+{
+    char all[TRAIL_MAX * 40] = US;
+
+    for (int i = 60; i > 30; i -= 2) {
+        char name[8];
+        snprintf(name, sizeof name, "x%d", i);
+        behind[0][0] = (uint8_t)i;
+        behind[1][0] = (uint8_t)(i - 1);
+        client_service_offer(name, true, &(struct client_offer){.tools = tools, .amend = lead});
+    }
+    for (int i = 31; i < 31 + TRAIL_MAX - 1; i++)
+        snprintf(all + strlen(all), sizeof all - strlen(all),
+                 ",%02x000000-0000-0000-0000-000000000000", i);
+    ck_assert_str_eq(ask("/mcp", LIST, STRANGER)->meshes, all);
+}
+END_TEST
+
 START_TEST(a_mesh_that_this_one_is_attached_to_cannot_attach_it)
 {
     ck_assert(!is_refused(ask("/mcp", DISCOVER, LARGER)));
@@ -117,6 +155,8 @@ int main(void)
     client_config_reset();
     tcase_add_checked_fixture(tcase, setup, client_teardown);
     tcase_add_test(tcase, other_meshes_are_told_what_is_behind_this_one);
+    tcase_add_test(tcase, all_nodes_say_the_same_of_what_is_behind_them);
+    tcase_add_test(tcase, of_too_many_meshes_the_same_are_said_by_all);
     tcase_add_test(tcase, a_mesh_that_this_one_is_attached_to_cannot_attach_it);
     tcase_add_test(tcase, of_a_circle_that_is_closed_one_list_is_refused);
     tcase_add_test(tcase, a_mesh_cannot_be_attached_to_itself);

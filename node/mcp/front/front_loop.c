@@ -4,6 +4,8 @@
  * offer keeps that for all nodes. So whoever would close the circle is refused, when it attaches
  * itself. Two that do so at the same moment know nothing of each other then: of each circle a list
  * is refused at least once, where an id is followed by a smaller one. */
+#include <string.h>
+
 #include "node/mcp/front/front_parts.h"
 #include "node/mcp/wire/trail.h"
 #include "proto/base/check.h"
@@ -37,16 +39,30 @@ static const struct names_service *loop_next(const struct front *front,
     return NULL;
 }
 
-/* The meshes that its list comes from. */
+/* Puts [id] into ids[begin..], which stay in order; of too many the smallest are kept. */
+static void loop_add(mn_id *ids, uint32_t begin, uint32_t *count, const mn_id *id)
+{
+    uint32_t at = begin;
+
+    while (at < *count && mn_id_compare(&ids[at], id) < 0)
+        at++;
+    if (at == TRAIL_MAX || loop_has(ids, *count, id)) return;
+    if (*count < TRAIL_MAX) (*count)++;
+    memmove(&ids[at + 1], &ids[at], (*count - 1 - at) * sizeof *ids);
+    ids[at] = *id;
+}
+
+/* The meshes that its list comes from. All nodes say the same: offers are only replicas of each
+ * other where they are equal, and these go into them. */
 static uint32_t loop_meshes(const struct front *front, const struct names_endpoint *at, mn_id *ret)
 {
     const struct names_service *service = NULL;
-    uint32_t count = 0;
+    uint32_t begin = at->service == NULL, count = begin;
 
-    if (at->service == NULL) ret[count++] = *loop_mesh(front);
+    if (begin == 1) ret[0] = *loop_mesh(front);
     while ((service = loop_next(front, at, service)) != NULL)
-        for (uint32_t i = 0; i < service->meshes_count && count < TRAIL_MAX; i++)
-            if (!loop_has(ret, count, &service->meshes[i])) ret[count++] = service->meshes[i];
+        for (uint32_t i = 0; i < service->meshes_count; i++)
+            loop_add(ret, begin, &count, &service->meshes[i]);
     return count;
 }
 
