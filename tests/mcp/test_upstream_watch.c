@@ -293,6 +293,30 @@ START_TEST(a_modern_server_says_what_it_does_not_tell_of)
 }
 END_TEST
 
+/* There are servers that make a string of it. */
+START_TEST(an_acknowledgement_may_name_its_listen_by_a_string)
+{
+    unsigned long long id;
+
+    world_up_modern(&w, "s");
+    watch(1);
+    world_wish(&w, 1, URIS("x://1"));
+    world_pass(&w, UPSTREAM_WATCH_DELAY);
+    id = (unsigned long long)world_id(world_line(&w));
+    for (unsigned long long i = 0; i < 2; i++) {
+        ck_assert_ptr_null(world_event(&w)); /* it is of another listen */
+        world_say(&w, world_format(&w,
+                                   "{\"jsonrpc\":\"2.0\",\"method\":"
+                                   "\"notifications/subscriptions/acknowledged\",\"params\":{"
+                                   "\"notifications\":{\"resourceSubscriptions\":[\"x://1\"]},"
+                                   "\"_meta\":{\"io.modelcontextprotocol/subscriptionId\":"
+                                   "\"%llu\"}}}\n",
+                                   id - 1 + i));
+    }
+    assert_event(1, "taken", "x://1");
+}
+END_TEST
+
 START_TEST(a_server_that_stops_ends_its_watches)
 {
     world_up_legacy(&w, "s");
@@ -320,6 +344,7 @@ int main(void)
     tcase_add_test(tc, a_new_session_is_subscribed_again_and_each_is_told_once);
     tcase_add_test(tc, a_modern_server_has_one_listen_with_all_of_them);
     tcase_add_test(tc, a_modern_server_says_what_it_does_not_tell_of);
+    tcase_add_test(tc, an_acknowledgement_may_name_its_listen_by_a_string);
     tcase_add_test(tc, a_server_that_stops_ends_its_watches);
     suite_add_tcase(suite, tc);
     return suite_run(suite);

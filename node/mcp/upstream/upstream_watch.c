@@ -465,10 +465,12 @@ static bool acknowledged_is_old(struct upstream *server, const struct json *para
         upstream_request_of_kind(server, UPSTREAM_REQUEST_LISTEN);
     const struct json *id =
         json_find_str(json_find_str(params, "_meta"), UPSTREAM_NS "subscriptionId");
+    struct mn_span text;
     uint64_t number;
 
-    return id != NULL &&
-           (listen == NULL || jsonrpc_id_number(id->raw, &number) != MN_OK || number != listen->id);
+    if (id == NULL) return false;
+    text = json_is(id, JSON_STRING) ? json_text(id) : id->raw; /* some make a string of it */
+    return listen == NULL || jsonrpc_id_number(text, &number) != MN_OK || number != listen->id;
 }
 
 void upstream_watch_on_acknowledged(struct upstream *server, const struct json *params)
