@@ -220,6 +220,35 @@ START_TEST(a_batch_has_all_answers)
 }
 END_TEST
 
+/* Nobody lists it, so the one server was asked; until there was another that does. */
+START_TEST(who_waits_moves_to_the_server_that_lists_the_resource_now)
+{
+    static const char *const listed[] = {"{\"uri\":\"x://9\",\"name\":\"9\"}", NULL};
+    const struct client_response *response = client_legacy(ann, REQUEST("1", "subscribe", "x://9"));
+    uint64_t guessed = feed();
+
+    client_served(guessed);
+    client_service_offer(
+        "b", true,
+        &(struct client_offer){.resources = listed,
+                               .capabilities = "{\"resources\":{\"subscribe\":true}}"});
+    client_at(client_now.mono + MCP_CHANGED_DELAY);
+    while (front_deadline(client_front) <= client_now.mono)
+        client_at(client_now.mono);
+    ck_assert_uint_ne(feed(), guessed);
+    client_served(feed());
+    ck_assert_str_eq(response->body, "");
+    if (_i == 0) {
+        client_refused(feed(), "x://9", -32002, "no", "{\"uri\":\"x://1\"}");
+        ck_assert_ptr_nonnull(strstr(response->body, NO));
+    } else {
+        client_taken(feed(), "x://9");
+        ck_assert_str_eq(response->body, DONE);
+        ck_assert(!was_told());
+    }
+}
+END_TEST
+
 /* How many resources the last record has that was put; -1: none was. */
 static int recorded(void)
 {
@@ -289,6 +318,7 @@ int main(void)
     tcase_add_loop_test(tc, who_does_not_wait_is_subscribed_nevertheless, 0, 2);
     tcase_add_test(tc, a_session_that_ends_meanwhile_leaves_nothing);
     tcase_add_test(tc, a_batch_has_all_answers);
+    tcase_add_loop_test(tc, who_waits_moves_to_the_server_that_lists_the_resource_now, 0, 2);
     tcase_add_test(tc, other_nodes_hear_of_it_before_its_client_and_not_of_a_refusal);
     tcase_add_test(tc, a_listen_is_told_to_look_once_the_server_has_taken_it);
     suite_add_tcase(suite, tc);
