@@ -220,6 +220,27 @@ START_TEST(a_batch_has_all_answers)
 }
 END_TEST
 
+/* Of a server that goes away before it has said anything. */
+START_TEST(many_who_wait_are_answered_in_slices)
+{
+    const struct client_response *response;
+    char body[8192];
+    size_t size = 0;
+
+    for (int i = 0; i < 40; i++)
+        size += (size_t)snprintf(body + size, sizeof body - size,
+                                 "%c" REQUEST("%d", "subscribe", "x://1%02d"), i == 0 ? '[' : ',',
+                                 i, i);
+    strcpy(body + size, "]");
+    response = client_legacy(bob, body);
+    client_failed(feed(), CALL_UNAVAILABLE, "the link is down");
+    ck_assert_str_eq(response->body, "");
+    ck_assert(front_deadline(client_front) <= client_now.mono);
+    client_at(client_now.mono);
+    ck_assert_ptr_nonnull(strstr(response->body, "{\"jsonrpc\":\"2.0\",\"id\":39,\"result\":{}}"));
+}
+END_TEST
+
 /* Nobody lists it, so the one server was asked; until there was another that does. */
 START_TEST(who_waits_moves_to_the_server_that_lists_the_resource_now)
 {
@@ -318,6 +339,7 @@ int main(void)
     tcase_add_loop_test(tc, who_does_not_wait_is_subscribed_nevertheless, 0, 2);
     tcase_add_test(tc, a_session_that_ends_meanwhile_leaves_nothing);
     tcase_add_test(tc, a_batch_has_all_answers);
+    tcase_add_test(tc, many_who_wait_are_answered_in_slices);
     tcase_add_loop_test(tc, who_waits_moves_to_the_server_that_lists_the_resource_now, 0, 2);
     tcase_add_test(tc, other_nodes_hear_of_it_before_its_client_and_not_of_a_refusal);
     tcase_add_test(tc, a_listen_is_told_to_look_once_the_server_has_taken_it);

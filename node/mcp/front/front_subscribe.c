@@ -301,8 +301,10 @@ void front_subscribe_check(const struct front *front)
             const struct topic *topic = MN_CONTAINER(each, struct topic, by_uri);
             MN_ASSERT(!mn_list_is_empty(&topic->subscriptions));
             MN_LIST_FOR_EACH (link, &topic->subscriptions) {
-                MN_ASSERT(!topic->is_taken || !front_taken_is_awaited(MN_CONTAINER(
-                                                  link, struct subscription, in_topic)));
+                const struct subscription *subscription =
+                    MN_CONTAINER(link, struct subscription, in_topic);
+                MN_ASSERT(!topic->is_taken || !front_taken_is_awaited(subscription) ||
+                          subscription->limit.at <= front->now.mono);
                 count++;
             }
         }

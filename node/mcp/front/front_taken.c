@@ -14,6 +14,8 @@
 #define LIMIT \
     (5 * MN_SEC) /* a guess: clients give a request a minute, and most servers answer at once */
 
+#define SLICE 32 /* answered in one step */
+
 struct waiter {
     struct mn_list in_subscription, in_exchange;
     struct front_exchange *exchange;
@@ -118,13 +120,22 @@ void front_taken_drop(struct front *front, struct subscription *subscription)
 
 /* ---- what servers say ---- */
 
+/* Whoever waits is answered, a few in each step: each answer waits for a record. */
+static void taken_settle_soon(struct front *front, const struct topic *topic)
+{
+    MN_LIST_FOR_EACH (entry, &topic->subscriptions) {
+        struct subscription *subscription = MN_CONTAINER(entry, struct subscription, in_topic);
+        if (front_taken_is_awaited(subscription))
+            mn_heap_set(&front->taken_timers, &subscription->limit, front->now.mono);
+    }
+}
+
 void front_taken_note(struct front *front, struct topic *topic)
 {
-    if (topic->is_taken) return; /* then nobody waits */
+    if (topic->is_taken) return; /* then nobody waits, or not for long */
     topic->is_taken = true;
     topic->is_refused = false;
-    MN_LIST_FOR_EACH_SAFE (entry, &topic->subscriptions)
-        front_taken_settle(front, MN_CONTAINER(entry, struct subscription, in_topic));
+    taken_settle_soon(front, topic);
 }
 
 void front_taken_on_taken(struct front *front, struct topic *topic)
@@ -168,8 +179,7 @@ void front_taken_lost(struct front *front, struct feed *feed)
          entry = mn_map_next(&feed->topics, entry)) {
         struct topic *topic = MN_CONTAINER(entry, struct topic, by_uri);
         topic->is_taken = topic->is_refused = false;
-        MN_LIST_FOR_EACH_SAFE (link, &topic->subscriptions)
-            front_taken_settle(front, MN_CONTAINER(link, struct subscription, in_topic));
+        taken_settle_soon(front, topic);
     }
 }
 
@@ -199,10 +209,13 @@ bool front_taken_cancel(struct front *front, struct front_session *session, stru
 
 void front_taken_on_time(struct front *front)
 {
-    while (mn_heap_deadline(&front->taken_timers) <= front->now.mono) {
-        MN_PROBE("front: a subscription is not waited for any longer");
-        front_taken_settle(
-            front, MN_CONTAINER(mn_heap_peek(&front->taken_timers), struct subscription, limit));
+    for (uint32_t i = 0; i < SLICE; i++) {
+        struct subscription *subscription;
+        if (mn_heap_deadline(&front->taken_timers) > front->now.mono) break;
+        subscription = MN_CONTAINER(mn_heap_peek(&front->taken_timers), struct subscription, limit);
+        if (!subscription->topic->is_taken && subscription->topic->feed->ticket != 0)
+            MN_PROBE("front: a subscription is not waited for any longer");
+        front_taken_settle(front, subscription);
     }
 }
 
