@@ -102,20 +102,37 @@ static mn_time net_delay(struct sim *sim)
 
 static void pipe_schedule(struct sim_conn *conn, int side);
 
-static void pipe_sent(struct sim *sim, void *context)
+static void pipe_sent(struct sim_conn *conn, int side)
 {
-    struct sim_conn *conn = context;
+    struct pipe *pipe = &conn->pipes[side];
 
-    (void)sim;
-    for (int side = 0; side < 2; side++) {
-        struct pipe *pipe = &conn->pipes[side];
-        if (!pipe->is_sent_due || pipe->queued > WINDOW) continue;
-        pipe->is_sent_due = false;
-        if (!end_is_live(&conn->ends[side])) continue;
+    if (!pipe->is_sent_due || pipe->queued > WINDOW) return;
+    pipe->is_sent_due = false;
+    if (end_is_live(&conn->ends[side]))
         sim_host_input(conn->ends[side].host,
                        &(struct edge_input){.type = EDGE_IN_NET_SENT, .id = conn->ends[side].id});
-        return; /* the step may have done anything to this connection */
-    }
+}
+
+static void pipe_sent_by_dialer(struct sim *sim, void *context)
+{
+    (void)sim;
+    pipe_sent(context, 0);
+}
+
+static void pipe_sent_by_acceptor(struct sim *sim, void *context)
+{
+    (void)sim;
+    pipe_sent(context, 1);
+}
+
+/* At that time the sender may give more, if the window has room. */
+static void pipe_sent_at(struct sim_conn *conn, int side, mn_time at)
+{
+    struct pipe *pipe = &conn->pipes[side];
+
+    if (pipe->is_sent_due && pipe->queued <= WINDOW)
+        sim_at(conn->sim, &pipe->sent, at, side == 0 ? pipe_sent_by_dialer : pipe_sent_by_acceptor,
+               conn);
 }
 
 static void pipe_arrive(struct sim_conn *conn, int side)
@@ -128,8 +145,7 @@ static void pipe_arrive(struct sim_conn *conn, int side)
 
     pipe->queued -= buf->size;
     mn_free(chunk);
-    if (pipe->is_sent_due && pipe->queued <= WINDOW)
-        sim_at(sim, &pipe->sent, sim->time, pipe_sent, conn);
+    pipe_sent_at(conn, side, sim->time);
     pipe_schedule(conn, side);
     if (end_is_live(reader))
         sim_host_input(reader->host, &(struct edge_input){.type = EDGE_IN_NET_BYTES,
@@ -338,7 +354,7 @@ static void net_send(struct sim_conn *conn, int side, struct mn_buf *buf)
     pipe_time(conn, side, chunk);
     pipe->queued += buf->size;
     pipe->is_sent_due = true;
-    if (pipe->queued <= WINDOW) sim_at(sim, &pipe->sent, sim->time + 10, pipe_sent, conn);
+    pipe_sent_at(conn, side, sim->time + 10);
     pipe_schedule(conn, side);
 }
 
