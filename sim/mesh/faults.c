@@ -49,7 +49,7 @@ static void relief_clock(struct sim *sim, void *context)
 {
     struct relief *relief = context;
     (void)sim;
-    relief->host->wall_offset = 0;
+    sim_host_set_clock(relief->host, 0);
     mn_free(relief);
 }
 
@@ -154,7 +154,7 @@ static void fault_clock(struct sim *sim)
     struct relief *relief = relief_new(host);
 
     MN_PROBE("sim: a wall clock jumped");
-    host->wall_offset = (int64_t)draw(sim, 0, 2 * most) - (int64_t)most;
+    sim_host_set_clock(host, (int64_t)draw(sim, 0, 2 * most) - (int64_t)most);
     sim_at(sim, &relief->event, sim->time + draw(sim, MN_SEC, 30 * MN_SEC), relief_clock, relief);
 }
 

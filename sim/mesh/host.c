@@ -20,6 +20,20 @@ bool sim_host_is_astray(const struct sim_host *host)
     return host->wall_offset < 0 || host->wall_offset >= (int64_t)SKEW_MAX;
 }
 
+bool sim_host_was_astray(const struct sim_host *host, mn_time time)
+{
+    return sim_host_is_astray(host) ||
+           (host->set_right > 0 && host->set_right + time > host->sim->time);
+}
+
+void sim_host_set_clock(struct sim_host *host, int64_t offset)
+{
+    bool was_astray = sim_host_is_astray(host);
+
+    host->wall_offset = offset;
+    if (was_astray && !sim_host_is_astray(host)) host->set_right = host->sim->time;
+}
+
 void sim_host_init(struct sim *sim, struct sim_host *host, uint32_t index)
 {
     *host = (struct sim_host){.sim = sim, .index = index, .id_next = 1};

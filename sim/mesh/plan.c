@@ -87,7 +87,7 @@ void sim_plan_stop(struct sim *sim)
     for (uint32_t i = 0; i < sim->hosts_count; i++) {
         sim->hosts[i].dies_writing = false;
         sim_cancel(sim, &sim->hosts[i].death);
-        sim->hosts[i].wall_offset = 0;
+        sim_host_set_clock(&sim->hosts[i], 0);
         sim->hosts[i].is_offline = false;
         sim_host_thaw(&sim->hosts[i]);
         sim_host_start(&sim->hosts[i]);

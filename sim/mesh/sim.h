@@ -137,6 +137,7 @@ struct sim_host {
     mn_time down_for;     /* once it has stopped */
     mn_time thawed;       /* when it was last; 0: never */
     int64_t wall_offset;  /* of its wall clock, us */
+    mn_time set_right;    /* when its wall clock was off last; 0: never */
     struct mn_list held;  /* struct sim_held_input */
     uint64_t id_next;     /* odd ids for accepted connections and exchanges */
     struct mn_list children, fetches, exchanges;
@@ -244,8 +245,11 @@ void sim_host_freeze(struct sim_host *host);
 void sim_host_thaw(struct sim_host *host);
 void sim_host_input(struct sim_host *host, const struct edge_input *input);
 uint64_t sim_host_id(struct sim_host *host); /* the next odd id */
+void sim_host_set_clock(struct sim_host *host, int64_t offset);
 /* Its wall clock is off now. */
 bool sim_host_is_astray(const struct sim_host *host);
+/* Was it off at some moment of the last [time]? */
+bool sim_host_was_astray(const struct sim_host *host, mn_time time);
 /* Was it frozen at some moment of the last [time]? */
 bool sim_host_was_frozen(const struct sim_host *host, mn_time time);
 /* One that serves, by the dice of the load; NULL: hardly any does. */

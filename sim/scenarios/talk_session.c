@@ -1,6 +1,8 @@
 /* Legacy sessions of talking clients, as the world sees them. A node that says that it knows no
  * such session is right only if nobody whom it could ask has its record: those that are up, and
- * that nothing has kept from it for a while, are looked at themselves. */
+ * that nothing has kept from it for a while, are looked at themselves. A clock that is far off
+ * keeps its node from all others, as a cut does: their grants are of its future, or at their end.
+ */
 #include "sim/scenarios/talks.h"
 
 #include "crypto/sealed.h"
@@ -12,7 +14,8 @@
 static bool is_sound(const struct sim_host *host)
 {
     return host->node != NULL && !host->is_stopping &&
-           host->started + SOUND_TIME <= host->sim->time && !sim_host_was_frozen(host, SOUND_TIME);
+           host->started + SOUND_TIME <= host->sim->time &&
+           !sim_host_was_frozen(host, SOUND_TIME) && !sim_host_was_astray(host, SOUND_TIME);
 }
 
 static bool keeps(const struct sim_host *host, const char *session)

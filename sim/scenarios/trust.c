@@ -225,13 +225,13 @@ static void act_clock(struct trust *trust)
     trust->confused = trust_draw(trust, is_issuer);
     host = trust_host(trust, trust->confused);
     offset = host->wall_offset;
-    host->wall_offset += rng_below(&sim->rng_fault, 2) == 0 ? FAR : -FAR;
+    sim_host_set_clock(host, offset + (rng_below(&sim->rng_fault, 2) == 0 ? FAR : -FAR));
     trust_until(trust, has_alarm, 2 * MN_MINUTE, "no alarm of a clock that is far off");
     sim_operator_ask(host, "POST", "/v1/tokens", "{\"uses\":1,\"ttl_ms\":600000}", &answer);
     if (answer.code == 200) sim_fail(sim, "%s makes tokens by a wrong clock", host->name);
     trust_run(trust, MN_MINUTE);
     if (!is_whole_without(trust)) sim_fail(sim, "the clock of %s made others part", host->name);
-    host->wall_offset = offset;
+    sim_host_set_clock(host, offset);
     trust_until(trust, trust_is_whole, 5 * MN_MINUTE, "a clock was set right, and its node is out");
 }
 
