@@ -293,6 +293,90 @@ static void come_back(const Meshnode__Record__Record *record, const char *sessio
     client_at(client_now.mono + 50 * MN_MS);
 }
 
+/* The session as another node has it, which knows of one stream there, and of those in [known]. */
+static const Meshnode__Record__Record *with_streams(const Meshnode__Record__Record *record,
+                                                    uint64_t moves,
+                                                    const Meshnode__Record__Session *known)
+{
+    static Meshnode__Record__Record with;
+    static uint8_t body[4096];
+    Meshnode__Record__Stream there = MESHNODE__RECORD__STREAM__INIT;
+    Meshnode__Record__Stream *streams[8] = {&there};
+    Meshnode__Record__Session *session =
+        meshnode__record__session__unpack(NULL, record->body.len, record->body.data);
+    Meshnode__Record__Session changed;
+
+    ck_assert_ptr_nonnull(session);
+    there.moves = moves;
+    there.opened_ms = 1;
+    changed = *session;
+    changed.streams = streams;
+    changed.n_streams = 1;
+    for (size_t i = 0; known != NULL && i < known->n_streams; i++)
+        streams[changed.n_streams++] = known->streams[i];
+    ck_assert_uint_le(meshnode__record__session__get_packed_size(&changed), sizeof body);
+    with = *record;
+    with.body.data = body;
+    with.body.len = meshnode__record__session__pack(&changed, body);
+    meshnode__record__session__free_unpacked(session, NULL);
+    return &with;
+}
+
+/* A session with a stream that its record names; what that record says. */
+static Meshnode__Record__Session *streamed(const Meshnode__Record__Record **record,
+                                           char session_id[300])
+{
+    const Meshnode__Record__Record *last = NULL;
+    Meshnode__Record__Session *session;
+
+    *record = begun(INITIALIZE, session_id);
+    (void)open_stream(session_id);
+    (void)post(session_id, CALL);
+    client_result(client_calls[0].ticket, "{\"content\":[]}");
+    client_served(client_calls[1].ticket);
+    for (uint32_t i = 0; i < client_carries_count; i++)
+        if (client_carries[i].packet->what_case == MESHNODE__RECORD__PACKET__WHAT_PUT)
+            last = client_carries[i].packet->put;
+    ck_assert_ptr_nonnull(last);
+    session = meshnode__record__session__unpack(NULL, last->body.len, last->body.data);
+    ck_assert_ptr_nonnull(session);
+    ck_assert_uint_eq(session->n_streams, 1);
+    ck_assert_uint_eq(session->streams[0]->moves, 1);
+    ck_assert_uint_eq(session->streams[0]->opened_ms, client_input.opened_ms);
+    return session;
+}
+
+/* The other node took it from a record older than what was put here: which of the two streams the
+ * client opened last only clocks can say. */
+START_TEST(a_stream_that_the_new_node_did_not_know_of_is_judged_by_clocks)
+{
+    const Meshnode__Record__Record *record;
+    Meshnode__Record__Session *said;
+    char session_id[300];
+
+    said = streamed(&record, session_id);
+    ck_assert_uint_eq(client_input.moves, 1);
+    come_back(with_streams(record, 3, NULL), session_id, SET_LEVEL);
+    ck_assert_uint_eq(client_input.moves, 3);
+    ck_assert_uint_eq(client_input.opened_ms, said->streams[0]->opened_ms);
+    meshnode__record__session__free_unpacked(said, NULL);
+}
+END_TEST
+
+START_TEST(a_stream_that_the_new_node_knew_of_stays_the_earlier_one)
+{
+    const Meshnode__Record__Record *record;
+    Meshnode__Record__Session *said;
+    char session_id[300];
+
+    said = streamed(&record, session_id);
+    come_back(with_streams(record, 3, said), session_id, SET_LEVEL);
+    ck_assert_str_eq(client_input.levels, "error ");
+    ck_assert_uint_eq(client_input.moves, 1);
+    meshnode__record__session__free_unpacked(said, NULL);
+}
+END_TEST
+
 /* Its client may read one at another node by now, and post here all the same: an answer, behind a
  * balancer. */
 START_TEST(an_old_stream_does_not_become_the_last_by_what_is_posted)
@@ -657,6 +741,8 @@ int main(void)
     tcase_add_test(all, a_task_that_begins_late_does_not_take_its_session_back);
     tcase_add_test(all, what_nobody_here_waits_for_is_passed_to_who_had_the_session);
     tcase_add_test(all, answers_of_a_batch_are_passed_on_one_by_one);
+    tcase_add_test(all, a_stream_that_the_new_node_did_not_know_of_is_judged_by_clocks);
+    tcase_add_test(all, a_stream_that_the_new_node_knew_of_stays_the_earlier_one);
     tcase_add_test(all, an_old_stream_does_not_become_the_last_by_what_is_posted);
     tcase_add_test(all, a_cancellation_that_comes_late_is_of_an_earlier_call);
     tcase_add_test(all, a_call_that_waited_for_its_session_is_cancelled_by_what_was_said_meanwhile);

@@ -113,8 +113,83 @@ void front_aside_served(struct front *front, struct front_session *session, stru
     front_orphan_save(front, session); /* it is heard wherever its session goes */
 }
 
+/* ---- which stream is the last ---- */
+
+static bool opened_is_later(struct front_opened a, struct front_opened b)
+{
+    return a.moves != b.moves ? a.moves > b.moves : a.opened_ms > b.opened_ms;
+}
+
+static void opened_note(struct front_session *session, struct front_opened opened)
+{
+    struct front_opened *all = session->opened;
+    uint32_t count = 0, at;
+
+    for (uint32_t i = 0; i < session->opened_count; i++)
+        if (all[i].opened_ms != opened.opened_ms) all[count++] = all[i];
+    for (at = 0; at < count && !opened_is_later(opened, all[at]); at++)
+        ;
+    session->opened_count = count;
+    if (at == FRONT_OPENED_MAX) return;
+    if (count == FRONT_OPENED_MAX) count--;
+    memmove(&all[at + 1], &all[at], (count - at) * sizeof *all);
+    all[at] = opened;
+    session->opened_count = count + 1;
+}
+
+static void opened_note_own(struct front_session *session)
+{
+    const struct front_exchange *stream = session->stream;
+
+    if (stream != NULL)
+        opened_note(session, (struct front_opened){stream->moves, stream->opened_ms});
+}
+
+/* Who wrote that did not know of the stream here: it took the session from an older record. Then
+ * how often the session moved says nothing. Nodes of before name no streams. */
+static bool opened_is_apart(const struct front_exchange *stream,
+                            const Meshnode__Record__Session *record)
+{
+    size_t count = record->n_streams;
+
+    if (stream == NULL || !stream->is_named || count == 0) return false;
+    for (size_t i = 0; i < count; i++)
+        if (record->streams[i]->opened_ms == stream->opened_ms) return false;
+    return count < FRONT_OPENED_MAX || stream->moves >= record->streams[count - 1]->moves;
+}
+
+static void opened_read(struct front_session *session, const Meshnode__Record__Session *record)
+{
+    if (opened_is_apart(session->stream, record)) {
+        MN_PROBE("front: nodes had a session apart, and clocks say which stream is the last");
+        session->stream->moves = record->streams[0]->moves;
+        opened_note_own(session);
+    }
+    for (size_t i = 0; i < record->n_streams && i < FRONT_OPENED_MAX; i++)
+        opened_note(session, (struct front_opened){record->streams[i]->moves,
+                                                   record->streams[i]->opened_ms});
+}
+
+static void opened_pack(struct front *front, const struct front_session *session,
+                        Meshnode__Record__Session *record)
+{
+    record->streams =
+        mn_arena_alloc(&front->scratch, FRONT_OPENED_MAX * sizeof(Meshnode__Record__Stream *));
+    for (uint32_t i = 0; i < session->opened_count; i++) {
+        Meshnode__Record__Stream *part = mn_arena_alloc(&front->scratch, sizeof *part);
+        meshnode__record__stream__init(part);
+        part->moves = session->opened[i].moves;
+        part->opened_ms = session->opened[i].opened_ms;
+        record->streams[record->n_streams++] = part;
+    }
+    if (session->stream != NULL) session->stream->is_named = true;
+}
+
+/* ---- a stream is opened ---- */
+
 void front_aside_stream(struct front *front, struct front_session *session)
 {
+    opened_note_own(session);
     if (session->servers_count == 0 || !aside_may_hear(session)) return;
     front_aside_follow(front, session);
     front_orphan_save(front, session);
@@ -379,6 +454,7 @@ void front_aside_pack(struct front *front, const struct front_session *session,
 
     record->wants_logs = session->wants_logs;
     if (!aside_may_hear(session)) return;
+    opened_pack(front, session, record);
     record->servers =
         mn_arena_alloc(&front->scratch, FRONT_SERVERS_MAX * sizeof(Meshnode__Record__Server *));
     while ((at = front_roots_next(session, at, &service, &node)) != NULL) {
@@ -402,5 +478,6 @@ void front_aside_read(struct front *front, struct front_session *session,
             pb_id(record->servers[i]->node, &node) == MN_OK)
             (void)front_roots_note(session, service, &node);
     }
+    opened_read(session, record);
     front_aside_follow(front, session);
 }

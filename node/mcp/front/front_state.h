@@ -35,7 +35,8 @@
 #define FRONT_TASKS_MAX 64            /* of which one session, or one listen, is told */
 #define FRONT_TASKS_KEPT 128          /* that one session can list */
 #define FRONT_SUBSCRIPTIONS_MAX 1024u /* resources that one session, or one listen, is told of */
-#define FRONT_SERVERS_MAX 32u         /* that a session called; the one called first is forgotten */
+#define FRONT_OPENED_MAX 8u      /* streams of a session that its record names: the last ones */
+#define FRONT_SERVERS_MAX 32u    /* that a session called; the one called first is forgotten */
 #define FRONT_UNREAD_MAX 1048576 /* bytes a client may be behind and still hear notifications */
 
 enum front_exchange_kind {
@@ -109,6 +110,7 @@ struct front_exchange {
     struct front_session *session;            /* GET: whose stream it is */
     uint64_t moves;     /* GET: how often that session had gone to another node then, */
     uint64_t opened_ms; /* and when that was: Unix time */
+    bool is_named;      /* GET: the session's record says that it was opened */
 };
 
 #define FRONT_OPENINGS_MAX 20 /* made-up sealed strings of one principal per minute; then 429 */
@@ -121,6 +123,11 @@ struct front_guesser {
     mn_id principal;
     mn_time since; /* mono, of the first failure that counts */
     uint32_t failures;
+};
+
+/* A session's stream, as its wishes name it. */
+struct front_opened {
+    uint64_t moves, opened_ms;
 };
 
 /* A legacy session. */
@@ -158,6 +165,8 @@ struct front_session {
     uint32_t orphans_count;
     struct mn_list servers; /* of front_roots.c */
     uint32_t servers_count;
+    struct front_opened opened[FRONT_OPENED_MAX]; /* its streams anywhere, the last first */
+    uint32_t opened_count;
     struct mn_list questions; /* that were asked outside of calls */
     uint32_t questions_count;
 };
