@@ -157,7 +157,7 @@ void front_taken_on_refused(struct front *front, struct topic *topic,
                             const struct Meshnode__Gateway__Error *refusal);
 void front_taken_again(struct front *front, struct topic *topic);
 
-/* Nobody tells, for now. */
+/* The lasting call is lost: until it is made again nobody tells, and who waits is answered. */
 void front_taken_lost(struct front *front, struct feed *feed);
 
 /* ---- front_aside.c ---- */

@@ -2,8 +2,9 @@
  * front_http reads requests, front_reply writes responses, front_message decides what a message is,
  * front_modern and front_legacy serve the two eras, front_about says what is served, front_list
  * lists it, front_route finds who is asked, front_call carries calls there and front_answer what
- * comes back, front_stream the streams that wait for changes, front_token ends what tokens opened
- * that have ended. Nobody else includes this. */
+ * comes back, front_stream the streams that wait for changes, front_subscribe and front_taken what
+ * clients subscribe to, front_updates tells them, front_loop refuses meshes that would be attached
+ * in a circle, front_token ends what tokens opened that have ended. Nobody else includes this. */
 #ifndef FRONT_STATE_H
 #define FRONT_STATE_H
 
